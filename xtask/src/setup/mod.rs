@@ -1,0 +1,55 @@
+//! `cargo xtask setup`: libtorch in a cache that all checkouts of a user share, and a link to it in this one.
+//!
+//! The libraries come out of Python wheels that the machine's own pip fetches, so mirrors, proxies and
+//! certificates that pip is configured for are respected. Each wheel is pinned by its SHA-256 (see
+//! [`wheels`]).
+
+mod cache;
+mod chosen;
+mod compiler;
+#[cfg(test)]
+mod fake;
+mod link;
+mod meter;
+mod pip;
+mod problem;
+mod provide;
+mod python;
+mod torch;
+mod unpack;
+mod wheels;
+
+use anyhow::Result;
+
+use crate::repo::Repo;
+use cache::Cache;
+use pip::Pip;
+use problem::Problem;
+use wheels::Part;
+
+pub(crate) use torch::Torch;
+
+/// Makes libtorch available to cargo; with everything in place already, this is a handful of `stat` calls.
+pub(crate) fn run(repo: &Repo, cuda: bool) -> Result<Torch> {
+    let compiler = compiler::find()?;
+    if let Some(chosen) = chosen::by_environment(&repo.libtorch()) {
+        let lib = chosen.check()?;
+        eprintln!("libtorch: {chosen}, version {}", wheels::TORCH_VERSION);
+        if cuda {
+            eprintln!(
+                "libtorch: --cuda fetches nothing for a libtorch of your own; it brings its own GPU libraries"
+            );
+        }
+        return Ok(Torch::own(compiler, lib));
+    }
+    if !cfg!(all(target_os = "linux", target_arch = "x86_64", target_env = "gnu")) {
+        return Err(Problem::Platform { arch: std::env::consts::ARCH, os: std::env::consts::OS }.into());
+    }
+
+    let cache = Cache::of_user()?;
+    let parts: &[Part] = if cuda { &[Part::Cpu, Part::Cuda] } else { &[Part::Cpu] };
+    provide::provide(&cache, parts, &wheels::WHEELS, || Pip::find(&repo.libtorch()))?;
+    link::point(&repo.libtorch(), &cache.libtorch())?;
+    eprintln!("libtorch: {} in {}", wheels::TORCH_VERSION, cache.libtorch().display());
+    Ok(Torch::cached(compiler))
+}

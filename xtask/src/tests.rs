@@ -1,0 +1,35 @@
+//! `cargo xtask test`: the whole workspace's tests, with libtorch in place.
+
+use std::env;
+use std::ffi::OsString;
+use std::fs;
+use std::process::{Command, ExitCode};
+
+use anyhow::{Context as _, Result};
+
+use crate::{process, repo::Repo, setup, snapshots};
+
+/// Sets up and becomes `cargo test`, so that its output and exit code are ours.
+pub(crate) fn run(repo: &Repo, args: &[OsString]) -> Result<ExitCode> {
+    let torch = setup::run(repo, false)?;
+    Err(process::become_program(&mut command(repo, &torch, args)?))
+}
+
+/// The `cargo test` call. One without arguments runs every test, so it also records which snapshots they
+/// used.
+pub(crate) fn command(repo: &Repo, torch: &setup::Torch, args: &[OsString]) -> Result<Command> {
+    let mut cargo = torch.cargo();
+    cargo.args(["test", "--workspace", "--all-features"]).args(args).current_dir(repo.root());
+    if env::var_os("CI").is_some() {
+        cargo.env("INSTA_UPDATE", "no");
+    }
+    if args.is_empty() {
+        let record = snapshots::record(repo)?;
+        if let Some(dir) = record.parent() {
+            fs::create_dir_all(dir).with_context(|| format!("cannot create {}", dir.display()))?;
+        }
+        fs::write(&record, "").with_context(|| format!("cannot empty {}", record.display()))?;
+        cargo.env(snapshots::RECORD_VARIABLE, record);
+    }
+    Ok(cargo)
+}

@@ -1,0 +1,51 @@
+//! Rules for the crates' manifests.
+
+use super::Finding;
+
+pub(super) fn findings(path: &str, source: &str) -> Vec<Finding> {
+    let finding = |line, what: String, why| Finding { path: path.to_owned(), line, what, why };
+    // Fixtures are crates of their own, made to be odd.
+    if path.starts_with("tests/fixtures/") {
+        return Vec::new();
+    }
+    let manifest = match source.parse::<toml::Table>() {
+        Ok(manifest) => manifest,
+        Err(error) => {
+            let before = error.span().map_or("", |span| source.get(..span.start).unwrap_or_default());
+            let what = error.message().to_owned();
+            return vec![finding(before.lines().count().max(1), what, "a manifest is TOML")];
+        }
+    };
+    let inherits = |table: Option<&toml::Value>| {
+        table.and_then(|table| table.get("workspace")).and_then(toml::Value::as_bool) == Some(true)
+    };
+    let mut findings = Vec::new();
+    if !inherits(manifest.get("lints")) {
+        findings.push(finding(1, "no `[lints] workspace = true`".into(), "every crate has the same lints"));
+    }
+    if !inherits(manifest.get("package").and_then(|package| package.get("license"))) {
+        findings.push(finding(1, "no `license.workspace = true`".into(), "every crate has the same licence"));
+    }
+    findings
+}
+
+#[cfg(test)]
+mod spec {
+    use super::findings;
+
+    const GOOD: &str = "[package]\nname = \"a\"\nlicense.workspace = true\n[lints]\nworkspace = true\n";
+
+    #[test]
+    fn lints_and_licence_come_from_the_workspace() {
+        assert!(findings("a/Cargo.toml", GOOD).is_empty());
+        assert_eq!(findings("a/Cargo.toml", &GOOD.replace("workspace = true", "workspace = false")).len(), 2);
+        assert_eq!(findings("a/Cargo.toml", "[package]\nlicense = \"MIT\"\n").len(), 2);
+        assert!(findings("tests/fixtures/a/Cargo.toml", "[package]\n").is_empty());
+    }
+
+    #[test]
+    fn a_broken_manifest_is_found_where_it_breaks() {
+        let found = findings("a/Cargo.toml", "[package]\nname = \n");
+        assert_eq!(found.iter().map(|finding| finding.line).collect::<Vec<_>>(), [2]);
+    }
+}

@@ -1,0 +1,94 @@
+//! `cargo xtask tidy`: the repository's own rules, as code.
+//!
+//! [`text`] looks at every file, [`rust`] at the tokens of Rust sources (so that neither a comment nor a
+//! string can break a rule), [`manifest`] at each `Cargo.toml`, [`markdown`] at links.
+
+mod manifest;
+mod markdown;
+mod rust;
+mod text;
+mod tokens;
+
+use std::fmt;
+use std::fs;
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result};
+
+use crate::repo::Repo;
+
+/// No file is larger: what is, belongs into a release or a cache.
+const LARGEST: usize = 1_000_000;
+
+/// A broken rule.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Finding {
+    path: String,
+    line: usize,
+    what: String,
+    why: &'static str,
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}: {} — {}", self.path, self.line, self.what, self.why)
+    }
+}
+
+/// Prints the findings; any is a failure.
+pub(crate) fn run(repo: &Repo) -> Result<ExitCode> {
+    let findings = findings(repo)?;
+    for finding in &findings {
+        println!("{finding}");
+    }
+    Ok(if findings.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Every broken rule, in the order of the files.
+pub(crate) fn findings(repo: &Repo) -> Result<Vec<Finding>> {
+    let mut findings = Vec::new();
+    for path in repo.files()? {
+        let bytes = fs::read(repo.root().join(&path)).with_context(|| format!("cannot read {path}"))?;
+        if bytes.len() > LARGEST {
+            let what = format!("{} bytes", bytes.len());
+            findings.push(Finding { path: path.clone(), line: 1, what, why: "no file is over 1 MB" });
+        }
+        let Ok(source) = std::str::from_utf8(&bytes) else { continue };
+        findings.extend(text::findings(&path, source));
+        match path.rsplit_once('.') {
+            Some((_, "rs")) => findings.extend(rust::findings(&path, source)),
+            Some((_, "md")) => findings.extend(markdown::findings(repo.root(), &path, source)),
+            _ if path.ends_with("/Cargo.toml") => findings.extend(manifest::findings(&path, source)),
+            _ => {}
+        }
+    }
+    Ok(findings)
+}
+
+#[cfg(test)]
+mod spec {
+    use super::{Finding, findings};
+    use crate::repo::Repo;
+    use std::fs;
+    use std::process::Command;
+
+    #[test]
+    fn a_finding_is_one_line() {
+        let finding = Finding { path: "a/b.rs".into(), line: 7, what: "`dbg!`".into(), why: "leftover" };
+        assert_eq!(finding.to_string(), "a/b.rs:7: `dbg!` — leftover");
+    }
+
+    #[test]
+    fn ignored_files_are_not_looked_at() -> anyhow::Result<()> {
+        let root = tempfile::tempdir()?;
+        let init = Command::new("git").args(["init", "--quiet"]).current_dir(root.path()).status()?;
+        assert!(init.success());
+        fs::write(root.path().join(".gitignore"), "/target\n")?;
+        fs::create_dir(root.path().join("target"))?;
+        fs::write(root.path().join("target/big"), vec![b'x'; super::LARGEST + 1])?;
+        fs::write(root.path().join("big"), vec![b'x'; super::LARGEST + 1])?;
+        let found: Vec<String> = findings(&Repo::at(root.path()))?.iter().map(ToString::to_string).collect();
+        assert_eq!(found, ["big:1: 1000001 bytes — no file is over 1 MB"]);
+        Ok(())
+    }
+}

@@ -1,0 +1,229 @@
+//! Rules for Rust sources: which names may stand where.
+//!
+//! The rules see tokens, so a name in a comment, a doc comment or a string breaks none.
+
+use super::Finding;
+use super::tokens::{self, Token};
+
+/// Names that may only stand in some places.
+struct Rule {
+    names: &'static [Name],
+    allowed: fn(&str) -> bool,
+    why: &'static str,
+}
+
+/// How a name shows in the tokens.
+enum Name {
+    /// These tokens in a row.
+    Tokens(&'static [&'static str]),
+    /// A module of `std`, by its path or in a group: `std::fs`, `use std::{env, fs}`.
+    Std(&'static str),
+}
+use Name::{Std, Tokens};
+
+const RULES: [Rule; 6] = [
+    Rule {
+        names: &[Tokens(&["todo", "!"]), Tokens(&["unimplemented", "!"]), Tokens(&["dbg", "!"])],
+        allowed: |_| false,
+        why: "unfinished work is not checked in",
+    },
+    Rule {
+        names: &[
+            Tokens(&["unsafe", "{"]),
+            Tokens(&["unsafe", "fn"]),
+            Tokens(&["unsafe", "impl"]),
+            Tokens(&["unsafe", "trait"]),
+            Tokens(&["unsafe", "extern"]),
+        ],
+        allowed: |path| {
+            let places = [
+                "torch-ext/",
+                "plugin-api/src/abi",
+                "registry/src/dl.rs",
+                "registry/src/child.rs",
+                "tests/fixtures/",
+            ];
+            places.iter().any(|place| path.starts_with(place))
+        },
+        why: "unsafe code lives in torch-ext, the plugin ABI and the loader only",
+    },
+    Rule {
+        names: &[
+            Tokens(&["use", "tch"]),
+            Tokens(&["tch", ":", ":"]),
+            Tokens(&["use", "torch"]),
+            Tokens(&["torch", ":", ":"]),
+            Tokens(&["torch_sys"]),
+            Tokens(&["kasmina_torch_ext"]),
+        ],
+        allowed: |path| !path.starts_with("host-crate/src/lifecycle"),
+        why: "the lifecycle is pure logic and knows no torch",
+    },
+    Rule {
+        names: &[Tokens(&["abi_stable"])],
+        allowed: |path| path.starts_with("plugin-api/src/abi"),
+        why: "one module alone names abi_stable, so that it can be replaced",
+    },
+    Rule {
+        names: &[
+            Tokens(&["println", "!"]),
+            Tokens(&["eprintln", "!"]),
+            Tokens(&["print", "!"]),
+            Tokens(&["eprint", "!"]),
+        ],
+        allowed: |path| {
+            let (dir, file) = path.rsplit_once('/').unwrap_or(("", path));
+            file == "build.rs"
+                || path.starts_with("cli/")
+                || path.starts_with("xtask/")
+                || dir.split('/').any(|part| part == "tests")
+        },
+        why: "a library does not write to the terminal",
+    },
+    Rule {
+        names: &[Std("fs"), Std("io"), Tokens(&["File", ":", ":"])],
+        allowed: |path| !path.starts_with("host-crate/src/"),
+        why: "the core does no IO",
+    },
+];
+
+pub(super) fn findings(path: &str, source: &str) -> Vec<Finding> {
+    let finding = |line, what, why| Finding { path: path.to_owned(), line, what, why };
+    let tokens = match tokens::of(source) {
+        Ok(tokens) => tokens,
+        Err((line, error)) => return vec![finding(line, error, "a Rust source consists of Rust tokens")],
+    };
+    let rules: Vec<&Rule> = RULES.iter().filter(|rule| !(rule.allowed)(path)).collect();
+    let mut findings = Vec::new();
+    for at in 0..tokens.len() {
+        for rule in &rules {
+            if let Some(name) = rule.names.iter().find_map(|name| name.found(&tokens, at)) {
+                findings.push(finding(tokens[at].line, format!("`{name}`"), rule.why));
+            }
+        }
+    }
+    // `use tch::Tensor` is both `use tch` and `tch::`.
+    findings.dedup_by(|later, earlier| later.line == earlier.line && later.why == earlier.why);
+    findings
+}
+
+impl Name {
+    /// The name as written, if the tokens from `at` on are it.
+    fn found(&self, tokens: &[Token], at: usize) -> Option<String> {
+        match self {
+            Tokens(words) => starts(&tokens[at..], words).then(|| spelled(words)),
+            Std(module) => {
+                if !starts(&tokens[at..], &["std", ":", ":"]) {
+                    return None;
+                }
+                let rest = &tokens[at + 3..];
+                (starts(rest, &[module]) || has_member(rest, module)).then(|| format!("std::{module}"))
+            }
+        }
+    }
+}
+
+fn starts(tokens: &[Token], words: &[&str]) -> bool {
+    tokens.len() >= words.len() && tokens.iter().zip(words).all(|(token, word)| token.text == **word)
+}
+
+/// Whether a member of the `{…}` that `tokens` starts with begins with this name; inner groups do not count.
+fn has_member(tokens: &[Token], name: &str) -> bool {
+    let mut depth = 0_usize;
+    let mut before = "";
+    for token in tokens {
+        if depth == 1 && matches!(before, "{" | ",") && token.text == name {
+            return true;
+        }
+        match token.text.as_str() {
+            "{" => depth += 1,
+            "}" => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        if depth == 0 {
+            return false;
+        }
+        before = &token.text;
+    }
+    false
+}
+
+/// Words have a space between them, punctuation has none.
+fn spelled(words: &[&str]) -> String {
+    let mut spelled = String::new();
+    for word in words {
+        let word_follows = word.starts_with(char::is_alphabetic) || *word == "{";
+        if word_follows && !spelled.is_empty() {
+            spelled.push(' ');
+        }
+        spelled.push_str(word);
+    }
+    spelled
+}
+
+#[cfg(test)]
+mod spec {
+    use super::findings;
+
+    fn found(path: &str, source: &str) -> Vec<String> {
+        findings(path, source).iter().map(|finding| format!("{} {}", finding.line, finding.what)).collect()
+    }
+
+    #[test]
+    fn unsafe_code_stays_where_it_is_allowed() {
+        let source = "fn f() {\n    unsafe { g() }\n}\nunsafe impl Send for A {}\n";
+        assert_eq!(found("trainer/src/a.rs", source), ["2 `unsafe {`", "4 `unsafe impl`"]);
+        for place in
+            ["torch-ext/src/a.rs", "plugin-api/src/abi/a.rs", "plugin-api/src/abi.rs", "registry/src/dl.rs"]
+        {
+            assert!(found(place, source).is_empty(), "{place}");
+        }
+        assert!(found("plugins/a/src/lib.rs", "#[unsafe(no_mangle)]\nfn f() {}\n").is_empty());
+    }
+
+    #[test]
+    fn comments_and_strings_break_no_rule() {
+        let source = "//! unsafe { println!() }\n/// dbg!(x) `todo!()`\nfn f() -> &'static str {\n    \
+            /* std::fs /* todo!() */ */ \"unsafe { println!() } File::open\"\n}\n";
+        assert!(found("host-crate/src/lifecycle/a.rs", source).is_empty());
+    }
+
+    #[test]
+    fn only_programs_print() {
+        let source = "fn f() { eprintln!(\"x\") }";
+        assert_eq!(found("trainer/src/a.rs", source), ["1 `eprintln!`"]);
+        for place in
+            ["cli/src/a.rs", "xtask/src/a.rs", "tests/a.rs", "trainer/tests/a.rs", "torch-ext/build.rs"]
+        {
+            assert!(found(place, source).is_empty(), "{place}");
+        }
+    }
+
+    #[test]
+    fn the_core_does_no_io() {
+        assert_eq!(found("host-crate/src/a.rs", "use std::fs;\n"), ["1 `std::fs`"]);
+        assert_eq!(found("host-crate/src/a.rs", "use std::{fmt, io::{self}, rc};\n"), ["1 `std::io`"]);
+        assert!(found("host-crate/src/a.rs", "use std::{fmt, sync::{fs}};\nlet io = 1;\n").is_empty());
+        assert_eq!(found("host-crate/src/a.rs", "fn f() { File::open(p) }"), ["1 `File::`"]);
+        assert!(found("registry/src/a.rs", "use std::fs;\n").is_empty());
+    }
+
+    #[test]
+    fn the_lifecycle_knows_no_torch() {
+        assert_eq!(found("host-crate/src/lifecycle/a.rs", "use tch::Tensor;\n"), ["1 `use tch`"]);
+        assert_eq!(found("host-crate/src/lifecycle.rs", "fn f(x: &tch::Tensor) {}"), ["1 `tch::`"]);
+        assert!(found("host-crate/src/host.rs", "use tch::Tensor;\n").is_empty());
+    }
+
+    #[test]
+    fn leftovers_and_foreign_names_are_found() {
+        assert_eq!(found("cli/src/a.rs", "fn f() {\n todo!()\n}\n"), ["2 `todo!`"]);
+        assert_eq!(found("registry/src/a.rs", "use abi_stable::StableAbi;"), ["1 `abi_stable`"]);
+        assert!(found("plugin-api/src/abi/a.rs", "use abi_stable::StableAbi;").is_empty());
+    }
+
+    #[test]
+    fn what_is_no_rust_is_told() {
+        assert_eq!(findings("cli/src/a.rs", "fn f() {\n").len(), 1);
+    }
+}
