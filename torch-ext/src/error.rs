@@ -1,0 +1,33 @@
+//! What a call into libtorch can answer.
+
+/// A refused or failed libtorch call.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// libtorch threw; the text is its own first paragraph.
+    #[error("torch: {0}")]
+    Torch(String),
+    /// The CUDA libraries could not be opened.
+    #[error("cannot open {library}: {reason}")]
+    Library {
+        /// What was asked for.
+        library: String,
+        /// The loader's words.
+        reason: String,
+    },
+}
+
+/// Shorthand of this crate.
+pub type Result<T> = std::result::Result<T, Error>;
+
+impl From<tch::TchError> for Error {
+    fn from(error: tch::TchError) -> Self {
+        Self::Torch(first_paragraph(&error.to_string()).to_owned())
+    }
+}
+
+/// Cuts libtorch's C++ backtrace off a message.
+pub(crate) fn first_paragraph(text: &str) -> &str {
+    let end = text.find("\nException raised from").unwrap_or(text.len());
+    text[..end].trim_end()
+}

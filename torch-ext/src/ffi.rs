@@ -1,0 +1,90 @@
+//! Declarations of the shim (`shim/*.cpp`) and the one way its return codes become errors.
+
+use crate::error::{Error, Result, first_paragraph};
+use std::ffi::{CStr, c_char, c_int, c_void};
+use tch::Tensor;
+use torch_sys::C_tensor;
+
+unsafe extern "C" {
+    fn kte_last_error() -> *const c_char;
+
+    pub(crate) fn kte_straight_through(
+        host: *const C_tensor,
+        seed: *const C_tensor,
+        out: *mut *mut C_tensor,
+    ) -> c_int;
+    pub(crate) fn kte_version(tensor: *const C_tensor, out: *mut u32) -> c_int;
+    pub(crate) fn kte_is_channels_last(tensor: *const C_tensor, out: *mut bool) -> c_int;
+    pub(crate) fn kte_to_channels_last(tensor: *const C_tensor, out: *mut *mut C_tensor) -> c_int;
+
+    pub(crate) fn kte_sgd_step(
+        params: *const *const C_tensor,
+        momenta: *const *const C_tensor,
+        n: usize,
+        lr: *const C_tensor,
+        momentum: f64,
+        weight_decay: f64,
+        nesterov: bool,
+        found_inf: *const C_tensor,
+        one: *const C_tensor,
+        skipped: *const C_tensor,
+    ) -> c_int;
+    pub(crate) fn kte_adamw_step(
+        params: *const *const C_tensor,
+        first: *const *const C_tensor,
+        second: *const *const C_tensor,
+        steps: *const *const C_tensor,
+        all_steps: *const C_tensor,
+        n: usize,
+        lr: *const C_tensor,
+        beta1: f64,
+        beta2: f64,
+        weight_decay: f64,
+        eps: f64,
+        found_inf: *const C_tensor,
+        one: *const C_tensor,
+        skipped: *const C_tensor,
+    ) -> c_int;
+    pub(crate) fn kte_zero_grad(params: *const *const C_tensor, n: usize) -> c_int;
+    pub(crate) fn kte_grad_norm(
+        params: *const *const C_tensor,
+        n: usize,
+        out: *mut *mut C_tensor,
+        elements: *mut i64,
+    ) -> c_int;
+
+    pub(crate) fn kte_rng_count(out: *mut usize) -> c_int;
+    pub(crate) fn kte_rng_save(out: *mut *mut C_tensor, n: usize) -> c_int;
+    pub(crate) fn kte_rng_restore(states: *const *const C_tensor, n: usize) -> c_int;
+    pub(crate) fn kte_rng_seed(seed: u64) -> c_int;
+
+    pub(crate) fn kte_ops_start(handle: *mut u64) -> c_int;
+    pub(crate) fn kte_ops_stop(
+        handle: u64,
+        each: extern "C" fn(*mut c_void, *const c_char, u64),
+        context: *mut c_void,
+    ) -> c_int;
+}
+
+/// Turns a return code of the shim into a result.
+pub(crate) fn check(code: c_int) -> Result<()> {
+    if code == 0 {
+        return Ok(());
+    }
+    // SAFETY: the pointer is to a NUL-terminated thread-local string that lives until the next failing call.
+    let text = unsafe { CStr::from_ptr(kte_last_error()) };
+    Err(Error::Torch(first_paragraph(&text.to_string_lossy()).to_owned()))
+}
+
+/// Calls a function of the shim that answers with one new tensor.
+pub(crate) fn new_tensor(call: impl FnOnce(*mut *mut C_tensor) -> c_int) -> Result<Tensor> {
+    let mut out = std::ptr::null_mut();
+    check(call(&raw mut out))?;
+    // SAFETY: on success the shim wrote a fresh `at::Tensor*` that nobody else owns.
+    Ok(unsafe { Tensor::from_ptr(out) })
+}
+
+/// The handles of some tensors, borrowed for one call.
+pub(crate) fn handles<'a>(tensors: impl IntoIterator<Item = &'a Tensor>) -> Vec<*const C_tensor> {
+    tensors.into_iter().map(Tensor::as_ptr).collect()
+}

@@ -1,0 +1,25 @@
+//! The few libtorch entry points that [`tch`] does not bind, as a small C++ shim with safe Rust over it.
+//!
+//! No policy lives here: what a seed may do, when a group is added or a generator forked is decided above.
+//!
+//! * [`autograd`]: zero-copy straight-through, version counters, memory formats
+//! * [`norm`]: gradient norms that stay on the device
+//! * [`optim`]: fused SGD and AdamW over named, removable groups behind a two-phase [`ParameterSink`]
+//! * [`rng`]: saving, forking and restoring torch's generators
+//! * [`ops`]: counting dispatched operations
+//! * [`cuda`]: opening `libtorch_cuda.so` at run time
+
+#![allow(unsafe_code, reason = "this crate is the boundary to the C++ shim")]
+
+pub mod autograd;
+pub mod cuda;
+mod error;
+mod ffi;
+pub mod norm;
+pub mod ops;
+pub mod optim;
+pub mod rng;
+mod sink;
+
+pub use error::{Error, Result};
+pub use sink::{Change, NamedParameter, ParameterSink, SinkError, Ticket};

@@ -1,0 +1,128 @@
+//! torch's default generators: saved, forked, restored.
+//!
+//! A process has one default generator for the CPU and one per CUDA device. Nothing above this module draws
+//! from them outside an [`RngFork`] or an [`RngStream`], so that adding a slot, probing a seed or measuring a
+//! dropout seed leaves every other random number of the run where it was.
+
+use crate::error::Result;
+use crate::ffi;
+use tch::Tensor;
+
+/// The states of all default generators at one moment.
+#[derive(Debug)]
+pub struct RngState(Vec<Tensor>);
+
+impl RngState {
+    /// Reads every generator's state; host memory only, no device sync.
+    ///
+    /// # Errors
+    /// If libtorch refuses.
+    pub fn save() -> Result<Self> {
+        let mut count = 0;
+        // SAFETY: the place is valid.
+        ffi::check(unsafe { ffi::kte_rng_count(&raw mut count) })?;
+        let mut raw = vec![std::ptr::null_mut(); count];
+        // SAFETY: `raw` has room for `count` handles.
+        ffi::check(unsafe { ffi::kte_rng_save(raw.as_mut_ptr(), count) })?;
+        // SAFETY: each non-null entry is a fresh `at::Tensor*` owned by us.
+        Ok(Self(raw.into_iter().filter(|p| !p.is_null()).map(|p| unsafe { Tensor::from_ptr(p) }).collect()))
+    }
+
+    /// Puts every generator back.
+    ///
+    /// # Errors
+    /// If libtorch refuses a state.
+    pub fn restore(&self) -> Result<()> {
+        let handles = ffi::handles(&self.0);
+        // SAFETY: the handles are live for the call and `n` is their number.
+        ffi::check(unsafe { ffi::kte_rng_restore(handles.as_ptr(), handles.len()) })
+    }
+
+    /// Whether both describe generators that would draw the same numbers.
+    pub fn same_as(&self, other: &Self) -> bool {
+        self.0.len() == other.0.len() && self.0.iter().zip(&other.0).all(|(a, b)| a.equal(b))
+    }
+}
+
+/// Seeds every default generator.
+///
+/// # Errors
+/// If libtorch refuses.
+pub fn seed_all(seed: u64) -> Result<()> {
+    // SAFETY: no pointers are passed.
+    ffi::check(unsafe { ffi::kte_rng_seed(seed) })
+}
+
+/// A scope with generators of its own: saved and seeded on entry, restored on every way out.
+#[derive(Debug)]
+#[must_use = "the fork ends, and the generators return, when this value is dropped"]
+pub struct RngFork {
+    outside: RngState,
+}
+
+impl RngFork {
+    /// Saves all generators and seeds them with `seed` until the value is dropped.
+    ///
+    /// # Errors
+    /// If libtorch refuses; then nothing has changed.
+    pub fn seeded(seed: u64) -> Result<Self> {
+        let outside = RngState::save()?;
+        seed_all(seed)?;
+        Ok(Self { outside })
+    }
+}
+
+impl Drop for RngFork {
+    fn drop(&mut self) {
+        // Restoring a state that libtorch itself gave out cannot be refused; nothing could be done if it were.
+        let _ = self.outside.restore();
+    }
+}
+
+/// A private stream of random numbers that can be entered again and again and goes on where it stopped.
+///
+/// Stochastic seeds run on one: their dropout masks neither consume nor follow the host's random numbers.
+#[derive(Debug)]
+pub struct RngStream {
+    inside: RngState,
+}
+
+impl RngStream {
+    /// A stream that starts from `seed`.
+    ///
+    /// # Errors
+    /// If libtorch refuses.
+    pub fn new(seed: u64) -> Result<Self> {
+        let _fork = RngFork::seeded(seed)?;
+        Ok(Self { inside: RngState::save()? })
+    }
+
+    /// Runs `body` on this stream; the generators outside are untouched, also if `body` panics.
+    ///
+    /// # Errors
+    /// If a state cannot be read or set.
+    pub fn run<T>(&mut self, body: impl FnOnce() -> T) -> Result<T> {
+        let outside = RngFork { outside: RngState::save()? };
+        self.inside.restore()?;
+        let value = body();
+        self.inside = RngState::save()?;
+        drop(outside);
+        Ok(value)
+    }
+}
+
+/// A seed for a private stream, from the run's seed and a path of names (FNV-1a, then a finaliser).
+///
+/// Stable over platforms and releases: initial weights of a slot depend on it.
+pub fn derive_seed(run: u64, path: &[&str]) -> u64 {
+    let mut hash = 0xcbf2_9ce4_8422_2325_u64 ^ run;
+    for part in path {
+        for byte in part.bytes().chain([0]) {
+            hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+    }
+    // The finaliser of SplitMix64: neighbouring run seeds must not give neighbouring streams.
+    hash = (hash ^ (hash >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    hash = (hash ^ (hash >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    hash ^ (hash >> 31)
+}

@@ -1,0 +1,88 @@
+//! The two-phase door through which parameters enter and leave an optimizer.
+
+use tch::Tensor;
+
+/// A parameter and the name it goes by in checkpoints and optimizer state.
+#[derive(Debug)]
+pub struct NamedParameter {
+    /// Full name, e.g. `slot.early.seed.conv.weight`.
+    pub name: String,
+    /// A handle on the parameter itself.
+    pub tensor: Tensor,
+}
+
+/// A structural change that is asked for.
+#[derive(Debug)]
+pub enum Change {
+    /// A new owner brings its parameters.
+    Add {
+        /// Who owns them: `host`, `slot.early.seed`.
+        owner: String,
+        /// What it brings.
+        parameters: Vec<NamedParameter>,
+    },
+    /// An owner leaves; its parameters and their optimizer state go with it.
+    Remove {
+        /// Who leaves.
+        owner: String,
+    },
+}
+
+/// A prepared change, to be committed or aborted.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord, Clone, Copy)]
+pub struct Ticket(pub u64);
+
+/// Why a change cannot be made.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum SinkError {
+    /// The owner already has a group.
+    #[error("the optimizer already holds a group `{0}`")]
+    DuplicateOwner(String),
+    /// There is no such group.
+    #[error("the optimizer holds no group `{0}`")]
+    UnknownOwner(String),
+    /// Two owners claim one tensor.
+    #[error("parameter `{name}` of `{owner}` already belongs to `{other}`")]
+    SharedParameter {
+        /// The parameter.
+        name: String,
+        /// Who brings it.
+        owner: String,
+        /// Who has it.
+        other: String,
+    },
+    /// State could not be made.
+    #[error("no optimizer state for `{owner}`: {reason}")]
+    State {
+        /// Whose state.
+        owner: String,
+        /// libtorch's words.
+        reason: String,
+    },
+}
+
+/// Takes parameters in and out in two phases, so that a structural change is made whole or not at all.
+///
+/// `prepare` does everything that can fail and changes nothing that a step would see; then exactly one of
+/// `commit` (which cannot fail) and `abort` follows.
+pub trait ParameterSink {
+    /// Checks the change and makes its state.
+    ///
+    /// # Errors
+    /// If the change cannot be made; then there is no ticket and nothing has changed.
+    fn prepare(&mut self, change: Change) -> Result<Ticket, SinkError>;
+    /// Makes a prepared change visible to the next step.
+    fn commit(&mut self, ticket: Ticket);
+    /// Forgets a prepared change.
+    fn abort(&mut self, ticket: Ticket);
+}
+
+/// Accepts everything and optimizes nothing: for inference and for tests of the structure alone.
+impl ParameterSink for () {
+    fn prepare(&mut self, _change: Change) -> Result<Ticket, SinkError> {
+        Ok(Ticket(0))
+    }
+    fn commit(&mut self, _ticket: Ticket) {}
+    fn abort(&mut self, _ticket: Ticket) {}
+}
