@@ -1,0 +1,173 @@
+//! The plugin's side: author traits turned into objects of the seam, every call and every drop guarded.
+
+use super::objects::{BlendObject, HostObject, SeedObject, TapSinkRef};
+use super::wire::{RawTensor, TensorRef, Wire, WireCx, WireSlot, WireVariable, from_wire, mode, to_wire};
+use crate::guard::guard;
+use crate::{Blender, ErrorKind, HostModule, PluginError, Result, Seed, TapHandler, Taps};
+use abi_stable::std_types::{ROption, RSlice, RVec};
+use std::mem::ManuallyDrop;
+use tch::{Device, Kind, Tensor, nn};
+
+/// One living module with the variables it was built with.
+pub(super) struct Instance<M> {
+    module: ManuallyDrop<M>,
+    variables: nn::VarStore,
+    poisoned: Option<String>,
+}
+
+impl<M> Instance<M> {
+    /// Builds a module over fresh variables on `device`.
+    pub(super) fn build(
+        device: Device,
+        dtype: Kind,
+        build: impl FnOnce(&nn::Path<'_>) -> Result<M>,
+    ) -> Result<Self> {
+        let mut variables = nn::VarStore::new(device);
+        let module = build(&variables.root())?;
+        refuse_renamed(&variables)?;
+        if dtype == Kind::Double {
+            variables.double();
+        }
+        Ok(Self { module: ManuallyDrop::new(module), variables, poisoned: None })
+    }
+
+    fn usable(&self) -> Result<()> {
+        match &self.poisoned {
+            None => Ok(()),
+            Some(why) => {
+                let text = format!("the instance is poisoned by an earlier panic: {why}");
+                Err(PluginError::new(ErrorKind::Poisoned, text))
+            }
+        }
+    }
+
+    fn call<T>(&mut self, body: impl FnOnce(&mut M) -> Result<T>) -> Result<T> {
+        self.usable()?;
+        let module = &mut *self.module;
+        let guarded = guard(|| body(module));
+        if guarded.poisons {
+            self.poisoned = guarded.result.as_ref().err().map(|e| e.message.clone());
+        }
+        guarded.result
+    }
+
+    fn look<T>(&self, body: impl FnOnce(&M) -> Result<T>) -> Result<T> {
+        self.usable()?;
+        guard(|| body(&self.module)).result
+    }
+
+    fn wire_variables(&self) -> Wire<RVec<WireVariable>> {
+        let listed = guard(|| {
+            let mut all: Vec<_> = self.variables.variables().into_iter().collect();
+            all.sort_by(|a, b| a.0.cmp(&b.0));
+            Ok(all)
+        });
+        to_wire(listed.result, |all| {
+            all.into_iter()
+                .map(|(name, tensor)| WireVariable {
+                    name: name.into(),
+                    trainable: tensor.requires_grad(),
+                    tensor: RawTensor::new(tensor),
+                })
+                .collect()
+        })
+    }
+}
+
+impl<M> Drop for Instance<M> {
+    fn drop(&mut self) {
+        let module = &mut self.module;
+        let guarded = guard(|| {
+            // SAFETY: dropped here once and never touched again.
+            unsafe { ManuallyDrop::drop(module) };
+            Ok(())
+        });
+        if let Err(error) = guarded.result {
+            tracing::error!(target: "kasmina::plugin", "a drop failed: {error}");
+        }
+    }
+}
+
+/// tch renames a second variable of one name to `name__7` without a word; state would follow neither.
+fn refuse_renamed(variables: &nn::VarStore) -> Result<()> {
+    let names = variables.variables();
+    let renamed = names.keys().find(|name| {
+        name.rsplit_once("__").is_some_and(|(base, number)| {
+            !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit()) && names.contains_key(base)
+        })
+    });
+    match renamed {
+        None => Ok(()),
+        Some(name) => {
+            let base = name.rsplit_once("__").map_or(name.as_str(), |(base, _)| base);
+            Err(PluginError::contract(format!(
+                "two variables are named `{base}`; give each a path of its own"
+            )))
+        }
+    }
+}
+
+impl SeedObject for Instance<Box<dyn Seed>> {
+    fn variables(&self) -> Wire<RVec<WireVariable>> {
+        self.wire_variables()
+    }
+    fn forward(&mut self, x: TensorRef<'_>, cx: WireCx<'_>) -> Wire<RawTensor> {
+        to_wire(self.call(|seed| seed.forward(&x.view(), &cx.read())), RawTensor::new)
+    }
+    fn state(&self) -> Wire<RVec<u8>> {
+        to_wire(self.look(|seed| seed.state()), RVec::from)
+    }
+    fn restore(&mut self, bytes: RSlice<'_, u8>, from_version: u32) -> Wire<()> {
+        to_wire(self.call(|seed| seed.restore(bytes.as_slice(), from_version)), |()| ())
+    }
+}
+
+impl BlendObject for Instance<Box<dyn Blender>> {
+    fn variables(&self) -> Wire<RVec<WireVariable>> {
+        self.wire_variables()
+    }
+    fn curve(&self, t: f64) -> Wire<f64> {
+        to_wire(self.look(|blend| Ok(blend.curve(t))), |value| value)
+    }
+    fn gate(&mut self, features: TensorRef<'_>, cx: WireCx<'_>) -> Wire<ROption<RawTensor>> {
+        to_wire(self.call(|blend| blend.gate(&features.view(), &cx.read())), |gate| {
+            gate.map(RawTensor::new).into()
+        })
+    }
+    fn mix(
+        &mut self,
+        host: TensorRef<'_>,
+        seed: TensorRef<'_>,
+        alpha: TensorRef<'_>,
+        cx: WireCx<'_>,
+    ) -> Wire<RawTensor> {
+        let mixed = self.call(|blend| blend.mix(&host.view(), &seed.view(), &alpha.view(), &cx.read()));
+        to_wire(mixed, RawTensor::new)
+    }
+    fn state(&self) -> Wire<RVec<u8>> {
+        to_wire(self.look(|blend| blend.state()), RVec::from)
+    }
+    fn restore(&mut self, bytes: RSlice<'_, u8>, from_version: u32) -> Wire<()> {
+        to_wire(self.call(|blend| blend.restore(bytes.as_slice(), from_version)), |()| ())
+    }
+}
+
+impl HostObject for Instance<Box<dyn HostModule>> {
+    fn slots(&self) -> Wire<RVec<WireSlot>> {
+        to_wire(self.look(|host| Ok(host.slots())), |slots| slots.into_iter().map(WireSlot::from).collect())
+    }
+    fn variables(&self) -> Wire<RVec<WireVariable>> {
+        self.wire_variables()
+    }
+    fn forward(&mut self, x: TensorRef<'_>, train: bool, taps: TapSinkRef<'_>) -> Wire<RawTensor> {
+        struct Across<'a>(TapSinkRef<'a>);
+        impl TapHandler for Across<'_> {
+            fn at(&mut self, slot: usize, x: Tensor) -> Result<Tensor> {
+                from_wire(self.0.at(slot, RawTensor::new(x))).map(RawTensor::take)
+            }
+        }
+        let mut across = Across(taps);
+        let output = self.call(|host| host.forward(&x.view(), &mut Taps::new(&mut across, mode(train))));
+        to_wire(output, RawTensor::new)
+    }
+}

@@ -1,0 +1,191 @@
+//! The host's side: an exported entry point becomes a [`Plugin`], or a reason why not.
+
+use super::live::{BlendInstance, HostInstance, SeedInstance};
+use super::log::offer;
+use super::root::{RootRef, local};
+use super::wire::{WireSite, cost_from_wire, from_wire};
+use crate::record::EntryRecord;
+use crate::services::Services;
+use crate::{Cost, PluginError, Result, Site, Topology};
+use abi_stable::StableAbi;
+use abi_stable::abi_stability::check_layout_compatibility;
+use abi_stable::library::{AbiHeader, AbiHeaderRef, LibraryError, RootModule};
+use semver::Version;
+use std::ffi::c_void;
+use tch::{Device, Kind};
+
+/// Why an entry point was not adopted.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AdoptError {
+    /// The symbol is no entry point of this framework.
+    #[error("the exported symbol is no plugin entry point: {0}")]
+    NotAnEntryPoint(String),
+    /// The types of the two sides do not fit.
+    #[error("its types do not fit this host's: {summary}")]
+    Layout {
+        /// The first differences.
+        summary: String,
+        /// Everything that the layout check says; long.
+        full: String,
+    },
+    /// The versions of the seam have different majors, or cannot be read.
+    #[error("it was built for version {plugin} of the plugin API, this host has {host}")]
+    Version {
+        /// The plugin's.
+        plugin: String,
+        /// The host's.
+        host: String,
+    },
+}
+
+/// An opened library, or the entries linked into this process: the factories of instances.
+#[derive(Clone, Copy)]
+pub struct Plugin(RootRef);
+
+impl std::fmt::Debug for Plugin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Plugin")
+    }
+}
+
+/// An entry as a running library lists it.
+#[derive(Debug, Clone)]
+pub struct Listed {
+    /// Its record; must equal the static one.
+    pub record: EntryRecord,
+    /// The JSON Schema of its configuration.
+    pub schema: serde_json::Value,
+}
+
+impl Plugin {
+    /// What is registered in this very process (built-ins, plugin crates linked as rlibs).
+    pub fn linked() -> Self {
+        Self(local())
+    }
+
+    /// Checks and adopts the entry point of an opened library.
+    ///
+    /// The layout check runs in the direction of the versions: a plugin as new as the host or newer must have at
+    /// least what the host knows; an older one must ask of nothing that the host lacks, and what it lacks has
+    /// defaults.
+    ///
+    /// # Safety
+    /// `symbol` is the address of a static made by `export_plugin!`, in a library that is never unloaded.
+    ///
+    /// # Errors
+    /// If it is something else, or does not fit.
+    pub unsafe fn adopt(symbol: *const c_void) -> std::result::Result<Self, AdoptError> {
+        // SAFETY: the caller passes an entry point, which begins with an `AbiHeader`; the reference type is a
+        // transparent pointer to one, checked by its magic in `upgrade` before anything else is read.
+        let header = unsafe { std::mem::transmute::<*const AbiHeader, AbiHeaderRef>(symbol.cast()) };
+        let header = header.upgrade().map_err(|e| AdoptError::NotAnEntryPoint(short(&e.to_string())))?;
+
+        let (plugin, host) = (header.version_strings(), RootRef::VERSION_STRINGS);
+        let (plugin, host) = (plugin.version.as_str(), host.version.as_str());
+        let older = match (Version::parse(plugin), Version::parse(host)) {
+            (Ok(p), Ok(h)) if p.major == h.major => (p.major, p.minor) < (h.major, h.minor),
+            _ => return Err(AdoptError::Version { plugin: plugin.into(), host: host.into() }),
+        };
+        if older {
+            let layout = header
+                .layout()
+                .ok_or_else(|| AdoptError::NotAnEntryPoint("it carries no type layout".into()))?;
+            check_layout_compatibility(layout, RootRef::LAYOUT)
+                .into_result()
+                .map_err(|e| layout_error(&e.to_string()))?;
+        } else {
+            header.ensure_layout::<RootRef>().map_err(|e| match e {
+                LibraryError::AbiInstability(e) => layout_error(&e.to_string()),
+                other => AdoptError::NotAnEntryPoint(short(&other.to_string())),
+            })?;
+        }
+        // SAFETY: the layouts were just found compatible, in the direction that the versions ask for.
+        let root = unsafe { header.init_root_module_with_unchecked_layout::<RootRef>() }
+            .map_err(|e| AdoptError::NotAnEntryPoint(short(&e.to_string())))?;
+        Ok(Self(root))
+    }
+
+    /// Passes the host's services in: first of all, before anything is made.
+    ///
+    /// # Errors
+    /// If the plugin fails to take them.
+    pub fn init(&self, services: Box<dyn Services>) -> Result<()> {
+        from_wire(self.0.init()(offer(services)))
+    }
+
+    /// Its entries as the running code knows them, sorted.
+    ///
+    /// # Errors
+    /// If a schema cannot be made or a record cannot be read.
+    pub fn list(&self) -> Result<Vec<Listed>> {
+        from_wire(self.0.list()())?
+            .into_iter()
+            .map(|entry| {
+                let record = match serde_json::from_slice(&entry.record)? {
+                    crate::record::Record::Entry(record) => record,
+                    crate::record::Record::Plugin(_) => {
+                        return Err(PluginError::contract("an entry lists itself as a plugin"));
+                    }
+                };
+                Ok(Listed { record, schema: serde_json::from_str(&entry.schema)? })
+            })
+            .collect()
+    }
+
+    /// What a seed would cost at a site, if its blueprint knows.
+    ///
+    /// # Errors
+    /// If the configuration is not valid.
+    pub fn cost(&self, id: &str, site: &Site, config: &str) -> Result<Option<Cost>> {
+        from_wire(self.0.cost()(id.into(), &WireSite::new(site)?, config.into())).map(cost_from_wire)
+    }
+
+    /// Builds a seed.
+    ///
+    /// # Errors
+    /// If the blueprint refuses, or breaks a promise in building.
+    pub fn make_seed(&self, id: &str, site: &Site, config: &str) -> Result<SeedInstance> {
+        let object = from_wire(self.0.make_seed()(id.into(), &WireSite::new(site)?, config.into()))?;
+        Ok(SeedInstance::new(object))
+    }
+
+    /// Builds the blend of one seed.
+    ///
+    /// # Errors
+    /// As [`make_seed`](Self::make_seed).
+    pub fn make_blend(&self, id: &str, site: &Site, config: &str) -> Result<BlendInstance> {
+        let object = from_wire(self.0.make_blend()(id.into(), &WireSite::new(site)?, config.into()))?;
+        Ok(BlendInstance::new(object))
+    }
+
+    /// Builds a host network.
+    ///
+    /// # Errors
+    /// As [`make_seed`](Self::make_seed).
+    pub fn make_host(&self, id: &str, device: Device, dtype: Kind, config: &str) -> Result<HostInstance> {
+        let site = Site::new(Topology::new(""), 0).with_device(device).with_dtype(dtype);
+        let object = from_wire(self.0.make_host()(id.into(), &WireSite::new(&site)?, config.into()))?;
+        HostInstance::new(object)
+    }
+}
+
+/// The report of a layout check has thousands of lines; the ones that say something begin with `Error:`.
+fn layout_error(full: &str) -> AdoptError {
+    let mut lines: Vec<&str> =
+        full.lines().map(str::trim).filter(|l| l.starts_with("Error:")).map(|l| l[6..].trim()).collect();
+    lines.dedup();
+    lines.truncate(3);
+    let summary = if lines.is_empty() { short(full) } else { lines.join("; ") };
+    AdoptError::Layout { summary, full: full.to_owned() }
+}
+
+fn short(text: &str) -> String {
+    text.lines()
+        .map(str::trim)
+        .find(|l| !l.is_empty())
+        .unwrap_or("no reason given")
+        .chars()
+        .take(200)
+        .collect()
+}

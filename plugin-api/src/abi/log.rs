@@ -1,0 +1,105 @@
+//! Host services on their way across: offered on one side, used as [`Services`] on the other.
+
+use super::objects::{ServicesBox, ServicesObject, ServicesObject_TO};
+use crate::services::Services;
+use abi_stable::sabi_trait::TD_Opaque;
+use abi_stable::std_types::RStr;
+use tracing_core::Level;
+
+fn level_to_wire(level: Level) -> u8 {
+    match level {
+        Level::ERROR => 1,
+        Level::WARN => 2,
+        Level::INFO => 3,
+        Level::DEBUG => 4,
+        Level::TRACE => 5,
+    }
+}
+
+fn level_from_wire(level: u8) -> Level {
+    match level {
+        0 | 1 => Level::ERROR,
+        2 => Level::WARN,
+        3 => Level::INFO,
+        4 => Level::DEBUG,
+        _ => Level::TRACE,
+    }
+}
+
+/// The host's side. A service that panics must not unwind into the plugin: the answer is the harmless one.
+struct Offered(Box<dyn Services>);
+
+impl Offered {
+    fn call<T>(&self, otherwise: T, body: impl FnOnce(&dyn Services) -> T) -> T {
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| body(self.0.as_ref()))).unwrap_or(otherwise)
+    }
+}
+
+impl ServicesObject for Offered {
+    fn enabled(&self, level: u8, target: RStr<'_>) -> bool {
+        self.call(false, |s| s.enabled(level_from_wire(level), target.as_str()))
+    }
+    fn event(&self, level: u8, target: RStr<'_>, message: RStr<'_>, fields: RStr<'_>) {
+        self.call((), |s| {
+            s.event(level_from_wire(level), target.as_str(), message.as_str(), fields.as_str())
+        });
+    }
+    fn open_span(&self, level: u8, target: RStr<'_>, name: RStr<'_>, fields: RStr<'_>) -> u64 {
+        self.call(1, |s| s.open_span(level_from_wire(level), target.as_str(), name.as_str(), fields.as_str()))
+    }
+    fn enter_span(&self, span: u64) {
+        self.call((), |s| s.enter_span(span));
+    }
+    fn exit_span(&self, span: u64) {
+        self.call((), |s| s.exit_span(span));
+    }
+    fn clone_span(&self, span: u64) {
+        self.call((), |s| s.clone_span(span));
+    }
+    fn close_span(&self, span: u64) -> bool {
+        self.call(true, |s| s.close_span(span))
+    }
+    fn metric(&self, name: RStr<'_>, value: f64) {
+        self.call((), |s| s.metric(name.as_str(), value));
+    }
+    fn cancelled(&self) -> bool {
+        self.call(false, |s| s.cancelled())
+    }
+}
+
+pub(super) fn offer(services: Box<dyn Services>) -> ServicesBox {
+    ServicesObject_TO::from_value(Offered(services), TD_Opaque)
+}
+
+/// The plugin's side.
+pub(super) struct Received(pub(super) ServicesBox);
+
+impl Services for Received {
+    fn enabled(&self, level: Level, target: &str) -> bool {
+        self.0.enabled(level_to_wire(level), target.into())
+    }
+    fn event(&self, level: Level, target: &str, message: &str, fields: &str) {
+        self.0.event(level_to_wire(level), target.into(), message.into(), fields.into());
+    }
+    fn open_span(&self, level: Level, target: &str, name: &str, fields: &str) -> u64 {
+        self.0.open_span(level_to_wire(level), target.into(), name.into(), fields.into())
+    }
+    fn enter_span(&self, span: u64) {
+        self.0.enter_span(span);
+    }
+    fn exit_span(&self, span: u64) {
+        self.0.exit_span(span);
+    }
+    fn clone_span(&self, span: u64) {
+        self.0.clone_span(span);
+    }
+    fn close_span(&self, span: u64) -> bool {
+        self.0.close_span(span)
+    }
+    fn metric(&self, name: &str, value: f64) {
+        self.0.metric(name.into(), value);
+    }
+    fn cancelled(&self) -> bool {
+        self.0.cancelled()
+    }
+}

@@ -1,0 +1,36 @@
+//! The seam: how a plugin that was compiled apart is called. Nothing outside this module names `abi_stable`.
+//!
+//! * Tensors cross as `at::Tensor*`: inputs are borrowed for the call, outputs are owned by the receiver. Both
+//!   sides must run the same torch build, which the records are compared for before anything is opened.
+//! * Every object behind the seam runs author code inside the [guard](crate::guard); every error is a
+//!   [`PluginError`](crate::PluginError). Nothing unwinds across.
+//! * Compatibility is checked on the type layouts themselves, in the direction that the versions ask for
+//!   ([`Plugin::adopt`]).
+//!
+//! **Versions.** The seam is this crate: its version is the ABI's. It is *unstable* while
+//! [`ABI_EPOCH`](crate::ABI_EPOCH) is part of the record.
+
+#![allow(unsafe_code, reason = "raw tensor handles and foreign entry points are turned into safe types here")]
+#![allow(
+    non_local_definitions,
+    non_camel_case_types,
+    missing_docs,
+    unreachable_pub,
+    clippy::pedantic,
+    clippy::undocumented_unsafe_blocks,
+    reason = "code that abi_stable's macros expand to"
+)]
+
+mod adapt;
+mod adopt;
+mod live;
+mod log;
+mod objects;
+mod pending;
+mod root;
+mod wire;
+
+pub use adopt::{AdoptError, Listed, Plugin};
+pub use live::{BlendInstance, HostInstance, SeedInstance, Variable};
+pub(crate) use pending::take_torch_error;
+pub use root::EntryPoint;

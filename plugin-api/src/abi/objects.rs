@@ -1,0 +1,72 @@
+//! The objects that live on one side and are called from the other.
+//!
+//! Minor versions only add methods at the end, with default bodies; `last_prefix_field` never moves.
+
+use super::wire::{RawTensor, TensorRef, Wire, WireCx, WireSlot, WireVariable};
+use abi_stable::sabi_trait;
+use abi_stable::sabi_types::RMut;
+use abi_stable::std_types::{RBox, ROption, RSlice, RStr, RVec};
+
+/// The core's side of a tap, lent to a host for one forward.
+#[sabi_trait]
+pub trait TapSink {
+    #[sabi(last_prefix_field)]
+    fn at(&mut self, slot: usize, x: RawTensor) -> Wire<RawTensor>;
+}
+pub type TapSinkRef<'a> = TapSink_TO<'a, RMut<'a, ()>>;
+
+/// A seed that lives in a plugin.
+#[sabi_trait]
+pub trait SeedObject: Send {
+    fn variables(&self) -> Wire<RVec<WireVariable>>;
+    fn forward(&mut self, x: TensorRef<'_>, cx: WireCx<'_>) -> Wire<RawTensor>;
+    fn state(&self) -> Wire<RVec<u8>>;
+    #[sabi(last_prefix_field)]
+    fn restore(&mut self, bytes: RSlice<'_, u8>, from_version: u32) -> Wire<()>;
+}
+pub type SeedBox = SeedObject_TO<'static, RBox<()>>;
+
+/// A blend that lives in a plugin.
+#[sabi_trait]
+pub trait BlendObject: Send {
+    fn variables(&self) -> Wire<RVec<WireVariable>>;
+    fn curve(&self, t: f64) -> Wire<f64>;
+    fn gate(&mut self, features: TensorRef<'_>, cx: WireCx<'_>) -> Wire<ROption<RawTensor>>;
+    fn mix(
+        &mut self,
+        host: TensorRef<'_>,
+        seed: TensorRef<'_>,
+        alpha: TensorRef<'_>,
+        cx: WireCx<'_>,
+    ) -> Wire<RawTensor>;
+    fn state(&self) -> Wire<RVec<u8>>;
+    #[sabi(last_prefix_field)]
+    fn restore(&mut self, bytes: RSlice<'_, u8>, from_version: u32) -> Wire<()>;
+}
+pub type BlendBox = BlendObject_TO<'static, RBox<()>>;
+
+/// A host that lives in a plugin.
+#[sabi_trait]
+pub trait HostObject: Send {
+    fn slots(&self) -> Wire<RVec<WireSlot>>;
+    fn variables(&self) -> Wire<RVec<WireVariable>>;
+    #[sabi(last_prefix_field)]
+    fn forward(&mut self, x: TensorRef<'_>, train: bool, taps: TapSinkRef<'_>) -> Wire<RawTensor>;
+}
+pub type HostBox = HostObject_TO<'static, RBox<()>>;
+
+/// The host process's services; levels are 1 (error) to 5 (trace).
+#[sabi_trait]
+pub trait ServicesObject: Send + Sync {
+    fn enabled(&self, level: u8, target: RStr<'_>) -> bool;
+    fn event(&self, level: u8, target: RStr<'_>, message: RStr<'_>, fields: RStr<'_>);
+    fn open_span(&self, level: u8, target: RStr<'_>, name: RStr<'_>, fields: RStr<'_>) -> u64;
+    fn enter_span(&self, span: u64);
+    fn exit_span(&self, span: u64);
+    fn clone_span(&self, span: u64);
+    fn close_span(&self, span: u64) -> bool;
+    fn metric(&self, name: RStr<'_>, value: f64);
+    #[sabi(last_prefix_field)]
+    fn cancelled(&self) -> bool;
+}
+pub type ServicesBox = ServicesObject_TO<'static, RBox<()>>;

@@ -1,0 +1,149 @@
+//! The root of a library: the few functions that everything else is reached by.
+
+use super::adapt::Instance;
+use super::log::Received;
+use super::objects::{BlendBox, BlendObject_TO, HostBox, HostObject_TO, SeedBox, SeedObject_TO, ServicesBox};
+use super::wire::{Wire, WireCost, WireEntry, WireSite, cost_to_wire, to_wire};
+use crate::guard::guard;
+use crate::registration::{Make, Registered};
+use crate::{Kind, PluginError, Result};
+use abi_stable::StableAbi;
+use abi_stable::library::{CheckTypeLayout, LibHeader, RootModule, RootModuleResult};
+use abi_stable::package_version_strings;
+use abi_stable::prefix_type::PrefixTypeTrait;
+use abi_stable::sabi_trait::TD_Opaque;
+use abi_stable::sabi_types::VersionStrings;
+use abi_stable::std_types::{ROption, RStr, RVec};
+use tch::Device;
+
+/// Minor versions add fields after the last, each `missing_field(option)`.
+#[repr(C)]
+#[derive(StableAbi)]
+#[sabi(kind(Prefix(prefix_ref = RootRef)))]
+#[sabi(missing_field(panic))]
+pub struct Root {
+    pub init: extern "C" fn(ServicesBox) -> Wire<()>,
+    pub list: extern "C" fn() -> Wire<RVec<WireEntry>>,
+    pub cost: extern "C" fn(RStr<'_>, &WireSite<'_>, RStr<'_>) -> Wire<ROption<WireCost>>,
+    pub make_seed: extern "C" fn(RStr<'_>, &WireSite<'_>, RStr<'_>) -> Wire<SeedBox>,
+    pub make_blend: extern "C" fn(RStr<'_>, &WireSite<'_>, RStr<'_>) -> Wire<BlendBox>,
+    #[sabi(last_prefix_field)]
+    pub make_host: extern "C" fn(RStr<'_>, &WireSite<'_>, RStr<'_>) -> Wire<HostBox>,
+}
+
+impl RootModule for RootRef {
+    abi_stable::declare_root_module_statics! {RootRef}
+    const BASE_NAME: &'static str = "kasmina_plugin";
+    const NAME: &'static str = "kasmina_plugin";
+    const VERSION_STRINGS: VersionStrings = package_version_strings!();
+}
+
+/// This library's own root: what a plugin exports, and how a process reaches the entries linked into it.
+pub(super) fn local() -> RootRef {
+    Root { init, list, cost, make_seed, make_blend, make_host }.leak_into_prefix()
+}
+
+extern "C" fn construct() -> RootModuleResult {
+    abi_stable::library::__call_root_module_loader(local)
+}
+
+/// The static that `export_plugin!` exports.
+#[repr(C)]
+pub struct EntryPoint {
+    header: LibHeader,
+    record: &'static [u8],
+}
+
+impl EntryPoint {
+    #[doc(hidden)]
+    pub const fn new(record: &'static [u8]) -> Self {
+        // SAFETY: `construct` answers with a `RootRef`, erased.
+        let header = unsafe { LibHeader::from_constructor::<RootRef>(construct, CheckTypeLayout::Yes) };
+        Self { header, record }
+    }
+
+    /// The record that this entry point keeps alive, framed.
+    pub fn record(&self) -> &'static [u8] {
+        self.record
+    }
+}
+
+extern "C" fn init(services: ServicesBox) -> Wire<()> {
+    let done = guard(|| {
+        crate::services::install(Box::new(Received(services)));
+        Ok(())
+    });
+    to_wire(done.result, |()| ())
+}
+
+extern "C" fn list() -> Wire<RVec<WireEntry>> {
+    let listed = guard(|| {
+        // The order of `inventory` differs from build to build.
+        let mut all: Vec<&Registered> = inventory::iter::<Registered>().collect();
+        all.sort_by_key(|r| (r.kind, r.info.id, r.package));
+        all.into_iter()
+            .map(|r| {
+                let schema = serde_json::to_string(&(r.schema)())?;
+                // Magic and length stand before the JSON.
+                let record = r.record.get(crate::record::MAGIC.len() + 4..).unwrap_or_default();
+                Ok(WireEntry { record: RVec::from(record), schema: schema.into() })
+            })
+            .collect::<Result<Vec<_>>>()
+    });
+    to_wire(listed.result, RVec::from)
+}
+
+fn find(kind: Kind, id: &str) -> Result<&'static Make> {
+    inventory::iter::<Registered>()
+        .find(|r| r.kind == kind && r.info.id == id)
+        .map(|r| &r.make)
+        .ok_or_else(|| PluginError::config(format!("this library has no {kind} `{id}`")))
+}
+
+extern "C" fn cost(id: RStr<'_>, site: &WireSite<'_>, config: RStr<'_>) -> Wire<ROption<WireCost>> {
+    let found = guard(|| match find(Kind::Blueprint, id.as_str())? {
+        Make::Blueprint { cost, .. } => cost(&site.read()?, config.as_str()),
+        _ => Ok(None),
+    });
+    to_wire(found.result, cost_to_wire)
+}
+
+extern "C" fn make_seed(id: RStr<'_>, site: &WireSite<'_>, config: RStr<'_>) -> Wire<SeedBox> {
+    let made = guard(|| {
+        let site = site.read()?;
+        let Make::Blueprint { build, .. } = find(Kind::Blueprint, id.as_str())? else {
+            return Err(PluginError::other("registered under another kind"));
+        };
+        let instance =
+            Instance::build(site.device(), site.dtype(), |vars| build(vars, &site, config.as_str()))?;
+        Ok(SeedObject_TO::from_value(instance, TD_Opaque))
+    });
+    to_wire(made.result, |made| made)
+}
+
+extern "C" fn make_blend(id: RStr<'_>, site: &WireSite<'_>, config: RStr<'_>) -> Wire<BlendBox> {
+    let made = guard(|| {
+        let site = site.read()?;
+        let Make::Blend(build) = find(Kind::Blend, id.as_str())? else {
+            return Err(PluginError::other("registered under another kind"));
+        };
+        let instance =
+            Instance::build(site.device(), site.dtype(), |vars| build(vars, &site, config.as_str()))?;
+        Ok(BlendObject_TO::from_value(instance, TD_Opaque))
+    });
+    to_wire(made.result, |made| made)
+}
+
+/// A host has no site; of the one passed only device and dtype count.
+extern "C" fn make_host(id: RStr<'_>, site: &WireSite<'_>, config: RStr<'_>) -> Wire<HostBox> {
+    let made = guard(|| {
+        let site = site.read()?;
+        let device: Device = site.device();
+        let Make::Host(build) = find(Kind::Host, id.as_str())? else {
+            return Err(PluginError::other("registered under another kind"));
+        };
+        let instance = Instance::build(device, site.dtype(), |vars| build(vars, config.as_str()))?;
+        Ok(HostObject_TO::from_value(instance, TD_Opaque))
+    });
+    to_wire(made.result, |made| made)
+}

@@ -1,0 +1,177 @@
+//! The one error that crosses the seam.
+
+use std::fmt;
+
+/// What kind of failure it was; decides what the core does next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// libtorch refused an operation: shapes, dtypes, devices.
+    Torch,
+    /// libtorch could not get memory.
+    OutOfMemory,
+    /// The configuration is not valid.
+    Config,
+    /// A promise of the interface was broken: wrong output shape, a slot not visited.
+    Contract,
+    /// The plugin panicked; the instance is poisoned.
+    Panic,
+    /// The instance was poisoned by an earlier panic.
+    Poisoned,
+    /// The site is one that this entry does not serve.
+    Unsupported,
+    /// Anything else, and kinds that this version does not know.
+    Other,
+}
+
+impl ErrorKind {
+    /// The number by which the kind crosses the seam; open set, never renumbered.
+    pub const fn code(self) -> u32 {
+        match self {
+            Self::Other => 0,
+            Self::Torch => 1,
+            Self::OutOfMemory => 2,
+            Self::Config => 3,
+            Self::Contract => 4,
+            Self::Panic => 5,
+            Self::Poisoned => 6,
+            Self::Unsupported => 7,
+        }
+    }
+
+    /// The kind behind a number; unknown numbers are [`ErrorKind::Other`].
+    pub const fn from_code(code: u32) -> Self {
+        match code {
+            1 => Self::Torch,
+            2 => Self::OutOfMemory,
+            3 => Self::Config,
+            4 => Self::Contract,
+            5 => Self::Panic,
+            6 => Self::Poisoned,
+            7 => Self::Unsupported,
+            _ => Self::Other,
+        }
+    }
+
+    /// The word used in messages.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Torch => "torch",
+            Self::OutOfMemory => "out of memory",
+            Self::Config => "config",
+            Self::Contract => "contract",
+            Self::Panic => "panic",
+            Self::Poisoned => "poisoned",
+            Self::Unsupported => "unsupported",
+            Self::Other => "error",
+        }
+    }
+}
+
+/// A failure inside a plugin, as data.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PluginError {
+    /// A number of the author's own, 0 if none.
+    pub code: u32,
+    /// What kind of failure.
+    pub kind: ErrorKind,
+    /// What happened, one paragraph.
+    pub message: String,
+    /// What was being done, innermost first.
+    pub chain: Vec<String>,
+    /// Whether the same call may succeed later.
+    pub retryable: bool,
+}
+
+/// Shorthand of plugin code.
+pub type Result<T, E = PluginError> = std::result::Result<T, E>;
+
+impl PluginError {
+    /// An error of some kind.
+    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        let retryable = kind == ErrorKind::OutOfMemory;
+        Self { code: 0, kind, message: message.into(), chain: Vec::new(), retryable }
+    }
+    /// The configuration is wrong.
+    pub fn config(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Config, message)
+    }
+    /// A promise was broken.
+    pub fn contract(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Contract, message)
+    }
+    /// This site cannot be served.
+    pub fn unsupported(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Unsupported, message)
+    }
+    /// Anything else.
+    pub fn other(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Other, message)
+    }
+    /// libtorch's own message, without its C++ backtrace.
+    pub fn torch(text: &str) -> Self {
+        let lower = text.to_ascii_lowercase();
+        let memory =
+            ["out of memory", "can't allocate memory", "bad_alloc"].iter().any(|m| lower.contains(m));
+        let kind = if memory { ErrorKind::OutOfMemory } else { ErrorKind::Torch };
+        Self::new(kind, first_paragraph(text))
+    }
+    /// Adds the author's own number.
+    #[must_use]
+    pub fn with_code(mut self, code: u32) -> Self {
+        self.code = code;
+        self
+    }
+}
+
+impl fmt::Display for PluginError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for doing in self.chain.iter().rev() {
+            write!(f, "{doing}: ")?;
+        }
+        write!(f, "{} ({})", self.message, self.kind.label())
+    }
+}
+
+impl std::error::Error for PluginError {}
+
+impl From<tch::TchError> for PluginError {
+    fn from(error: tch::TchError) -> Self {
+        match error {
+            tch::TchError::Torch(text) => Self::torch(&text),
+            other => Self::new(ErrorKind::Torch, first_paragraph(&other.to_string())),
+        }
+    }
+}
+
+impl From<serde_json::Error> for PluginError {
+    fn from(error: serde_json::Error) -> Self {
+        Self::config(error.to_string())
+    }
+}
+
+/// Says what was being done when something failed.
+pub trait Context<T> {
+    /// Adds a line to the chain of an error.
+    ///
+    /// # Errors
+    /// Whatever it was before.
+    fn context(self, doing: impl Into<String>) -> Result<T>;
+}
+
+impl<T, E: Into<PluginError>> Context<T> for std::result::Result<T, E> {
+    fn context(self, doing: impl Into<String>) -> Result<T> {
+        self.map_err(|error| {
+            let mut error = error.into();
+            error.chain.push(doing.into());
+            error
+        })
+    }
+}
+
+/// Cuts libtorch's C++ backtrace off.
+fn first_paragraph(text: &str) -> &str {
+    let end = text.find("\nException raised from").unwrap_or(text.len());
+    text[..end].trim_end()
+}

@@ -1,0 +1,133 @@
+//! Host networks and the taps through which seeds are grafted into them.
+
+use crate::{EntryInfo, Mode, Result, Topology};
+use schemars::JsonSchema;
+use serde::de::DeserializeOwned;
+use tch::{Tensor, nn};
+
+/// A host topology: the factory.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a host",
+    label = "implement `kasmina_plugin_api::Host` for it",
+    note = "a host names itself in `const INFO`, has a `type Config` and builds a `Box<dyn HostModule>`"
+)]
+pub trait Host: 'static {
+    /// What can be known without running code.
+    const INFO: EntryInfo;
+    /// Its settings.
+    type Config: DeserializeOwned + JsonSchema + Default;
+
+    /// Builds the network; every variable is made under `vars`.
+    ///
+    /// # Errors
+    /// If the configuration cannot be served.
+    fn build(vars: &nn::Path<'_>, config: Self::Config) -> Result<Box<dyn HostModule>>;
+}
+
+/// A point where a seed may be grafted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SlotSpec {
+    /// Its own name, stable for the life of the host: `block0`.
+    pub name: String,
+    /// Other names for it: `early`.
+    pub aliases: Vec<String>,
+    /// What flows there.
+    pub topology: Topology,
+    /// Size of the channel dimension.
+    pub channels: i64,
+}
+
+impl SlotSpec {
+    /// A slot without aliases.
+    pub fn new(name: impl Into<String>, topology: Topology, channels: i64) -> Self {
+        Self { name: name.into(), aliases: Vec::new(), topology, channels }
+    }
+
+    /// Adds an alias.
+    #[must_use]
+    pub fn alias(mut self, alias: impl Into<String>) -> Self {
+        self.aliases.push(alias.into());
+        self
+    }
+
+    /// Gives `early`, `mid` and `late` to the slots that end the first, second and last third.
+    ///
+    /// A list of fewer than three slots gives one slot several of these names.
+    #[must_use]
+    pub fn alias_thirds(mut slots: Vec<Self>) -> Vec<Self> {
+        let n = slots.len();
+        for (third, name) in ["early", "mid", "late"].into_iter().enumerate() {
+            if let Some(slot) = ((third + 1) * n).div_ceil(3).checked_sub(1).and_then(|i| slots.get_mut(i)) {
+                slot.aliases.push(name.to_owned());
+            }
+        }
+        slots
+    }
+}
+
+/// A living host network. Dimension 0 is the batch everywhere, and in [`Mode::Eval`] samples do not influence
+/// each other: counterfactuals of all slots run as one larger batch.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a host module",
+    label = "implement `kasmina_plugin_api::HostModule` for it"
+)]
+pub trait HostModule: Send {
+    /// Where seeds may be grafted, in the order in which forward reaches them.
+    fn slots(&self) -> Vec<SlotSpec>;
+
+    /// The whole network. At each slot, in order and once: `x = taps.at(slot, x)?`.
+    ///
+    /// Never change what a tap returned in place, and pass its error on.
+    ///
+    /// # Shapes
+    /// `x` and the output are the task's: images `[N, C, H, W]` to logits `[N, classes]`, tokens `[N, T]` to
+    /// logits `[N, T, vocabulary]`.
+    ///
+    /// # Errors
+    /// Use the `f_` functions of tch and `?`.
+    fn forward(&mut self, x: &Tensor, taps: &mut Taps<'_>) -> Result<Tensor>;
+}
+
+/// What a host hands its features to; lent by the core for one forward.
+pub struct Taps<'a> {
+    handler: &'a mut dyn TapHandler,
+    mode: Mode,
+}
+
+/// The core's side of a tap.
+pub trait TapHandler {
+    /// Takes the features of a slot and gives back what flows on.
+    ///
+    /// # Errors
+    /// If the slot's seed failed.
+    fn at(&mut self, slot: usize, x: Tensor) -> Result<Tensor>;
+}
+
+impl<'a> Taps<'a> {
+    /// Taps for one forward; hosts get theirs from the core, tests make their own.
+    pub fn new(handler: &'a mut dyn TapHandler, mode: Mode) -> Self {
+        Self { handler, mode }
+    }
+
+    /// Training or measuring.
+    pub fn mode(&self) -> Mode {
+        self.mode
+    }
+
+    /// The features that flow on from slot number `slot` (the position in [`HostModule::slots`]).
+    ///
+    /// With nothing grafted there, it is the same tensor back and nothing is run.
+    ///
+    /// # Errors
+    /// If the slot's seed failed; pass it on.
+    pub fn at(&mut self, slot: usize, x: Tensor) -> Result<Tensor> {
+        self.handler.at(slot, x)
+    }
+}
+
+impl std::fmt::Debug for Taps<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Taps").field("mode", &self.mode).finish_non_exhaustive()
+    }
+}

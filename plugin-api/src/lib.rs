@@ -1,0 +1,88 @@
+//! What an author writes against to ship a blueprint, a blend algorithm or a host as a plugin.
+//!
+//! A plugin is an ordinary crate with `crate-type = ["cdylib", "rlib"]` that depends on this crate and on
+//! [`tch`]. It implements [`Blueprint`], [`Blend`] or [`Host`], names each implementation once with
+//! [`register_blueprint!`], [`register_blend!`] or [`register_host!`], and says [`export_plugin!`] once:
+//!
+//! ```
+//! use kasmina_plugin_api::prelude::*;
+//!
+//! #[derive(Debug, Default, Deserialize, JsonSchema)]
+//! #[serde(default, deny_unknown_fields)]
+//! struct ScaleConfig {}
+//!
+//! /// `x * (1 + g)` with one learned `g` per channel: the identity at birth, with a live gradient.
+//! struct Scale;
+//!
+//! struct ScaleSeed {
+//!     gain: Tensor,
+//! }
+//!
+//! impl Blueprint for Scale {
+//!     const INFO: EntryInfo =
+//!         EntryInfo::new("scale", "one learned gain per channel").topologies(&[Topology::CNN]);
+//!     type Config = ScaleConfig;
+//!
+//!     fn build(vars: &nn::Path<'_>, site: &Site, _config: ScaleConfig) -> Result<Box<dyn Seed>> {
+//!         let gain = vars.zeros("gain", &[1, site.channels(), 1, 1]);
+//!         Ok(Box::new(ScaleSeed { gain }))
+//!     }
+//! }
+//!
+//! impl Seed for ScaleSeed {
+//!     fn forward(&mut self, x: &Tensor, _cx: &Cx<'_>) -> Result<Tensor> {
+//!         Ok(x.f_addcmul(x, &self.gain)?)
+//!     }
+//! }
+//!
+//! kasmina_plugin_api::register_blueprint!(Scale);
+//! kasmina_plugin_api::export_plugin!();
+//! # fn main() {}
+//! ```
+//!
+//! An author never writes `unsafe`, never sees the seam ([`abi`]), and never has to think about panics: every
+//! call and every drop runs behind a guard that turns a panic into a [`PluginError`].
+
+pub mod abi;
+mod blend;
+mod blueprint;
+mod cx;
+mod error;
+pub mod guard;
+mod host;
+mod info;
+pub mod ops;
+pub mod record;
+pub mod registration;
+pub mod services;
+mod site;
+
+pub use blend::{Blend, Blender};
+pub use blueprint::{Blueprint, Seed};
+pub use cx::{Cx, Mode};
+pub use error::{Context, ErrorKind, PluginError, Result};
+pub use host::{Host, HostModule, SlotSpec, TapHandler, Taps};
+pub use info::{Capability, Cost, EntryInfo, Kind};
+pub use site::{Layout, Site, Topology};
+
+pub use {inventory, schemars, serde, serde_json, tch, tracing};
+
+/// Everything a plugin usually needs: `use kasmina_plugin_api::prelude::*;`.
+pub mod prelude {
+    pub use crate::{
+        Blend, Blender, Blueprint, Capability, Context, Cost, Cx, EntryInfo, ErrorKind, Host, HostModule,
+        Layout, Mode, PluginError, Result, Seed, Site, SlotSpec, Taps, Topology,
+    };
+    pub use schemars::JsonSchema;
+    pub use serde::{Deserialize, Serialize};
+    pub use tch::{Tensor, nn};
+}
+
+/// The version of the seam: this crate's own.
+pub const ABI_VERSION: &str = env!("CARGO_PKG_VERSION");
+/// Until the seam is frozen, plugin and host must agree on this number exactly.
+pub const ABI_EPOCH: u32 = 1;
+/// The torch that this copy was built against.
+pub const TORCH_VERSION: &str = env!("KASMINA_TORCH");
+/// The target triple that this copy was built for.
+pub const TARGET: &str = env!("KASMINA_TARGET");

@@ -1,0 +1,342 @@
+//! Static records: what a plugin is and brings, readable from its file without running a line of it.
+//!
+//! Each record is a JSON object, built at compile time, framed by a magic and a length, in a link section of
+//! its own. The inventory node of its entry points at it, which keeps it alive through LTO and strip.
+
+use crate::site::Topology;
+use crate::{Capability, EntryInfo, Kind};
+use serde::{Deserialize, Serialize};
+
+/// The link section that holds the records.
+pub const SECTION: &str = "kasmina_manifest";
+/// What every frame begins with; a little-endian `u32` length and the JSON follow.
+pub const MAGIC: [u8; 8] = *b"KASMINA1";
+const HEAD: usize = MAGIC.len() + 4;
+
+/// The record of the plugin itself, as read back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PluginRecord {
+    /// Package name.
+    pub name: String,
+    /// Package version.
+    pub version: String,
+    /// Package licence, empty if it names none.
+    pub license: String,
+    /// Package authors, `:` between them.
+    pub authors: String,
+    /// Version of the seam.
+    pub abi: String,
+    /// The seam's epoch while it is not frozen.
+    pub abi_epoch: u32,
+    /// Target triple.
+    pub target: String,
+    /// `unwind` or `abort`.
+    pub panic: String,
+    /// Cargo profile, for information.
+    pub profile: String,
+    /// Compiler, for information.
+    pub rustc: String,
+    /// The torch that it was built against.
+    pub torch: String,
+    /// The exported symbol to load it by.
+    pub entry_symbol: String,
+}
+
+/// The record of one entry, as read back.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct EntryRecord {
+    /// `blueprint`, `blend` or `host`.
+    pub kind: String,
+    /// Id within the plugin.
+    pub id: String,
+    /// One line.
+    pub summary: String,
+    /// Topologies served; empty means all.
+    pub topologies: Vec<String>,
+    /// Declared capabilities.
+    pub capabilities: Vec<String>,
+    /// Version of its state bytes.
+    pub state_version: u32,
+    /// The package that defines it.
+    pub package: String,
+}
+
+/// Any record.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "rec", rename_all = "lowercase")]
+#[expect(clippy::large_enum_variant, reason = "a handful of them, read once")]
+pub enum Record {
+    /// The plugin itself.
+    Plugin(PluginRecord),
+    /// One of its entries.
+    Entry(EntryRecord),
+}
+
+/// Why a section cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RecordError {
+    /// A frame says that it is longer than what is left.
+    #[error("the record at byte {at} is cut off")]
+    Truncated {
+        /// Where the frame begins.
+        at: usize,
+    },
+    /// A frame holds something that is no record.
+    #[error("the record at byte {at} cannot be read: {reason}")]
+    Malformed {
+        /// Where the frame begins.
+        at: usize,
+        /// What the JSON reader says.
+        reason: String,
+    },
+}
+
+/// Reads all records of a section; padding between frames is passed over.
+///
+/// # Errors
+/// If a frame is cut off or holds no record.
+pub fn read(section: &[u8]) -> Result<Vec<Record>, RecordError> {
+    let mut records = Vec::new();
+    let mut at = 0;
+    while at + HEAD <= section.len() {
+        if section[at..at + MAGIC.len()] != MAGIC {
+            at += 1;
+            continue;
+        }
+        let mut length = [0; 4];
+        length.copy_from_slice(&section[at + MAGIC.len()..at + HEAD]);
+        let end = (at + HEAD).saturating_add(u32::from_le_bytes(length) as usize);
+        let body = section.get(at + HEAD..end).ok_or(RecordError::Truncated { at })?;
+        records.push(
+            serde_json::from_slice(body).map_err(|e| RecordError::Malformed { at, reason: e.to_string() })?,
+        );
+        at = end;
+    }
+    Ok(records)
+}
+
+/// A field of a record under construction.
+#[doc(hidden)]
+#[derive(Clone, Copy)]
+pub enum Value {
+    Str(&'static str),
+    Number(u32),
+    Topologies(&'static [Topology]),
+    Capabilities(&'static [Capability]),
+}
+
+/// A compile-time JSON writer. With `N = 0` it only counts; the two uses share every line.
+struct Writer<const N: usize> {
+    bytes: [u8; N],
+    length: usize,
+}
+
+impl<const N: usize> Writer<N> {
+    const fn byte(&mut self, byte: u8) {
+        if N > 0 {
+            self.bytes[self.length] = byte;
+        }
+        self.length += 1;
+    }
+    const fn raw(&mut self, bytes: &[u8]) {
+        let mut i = 0;
+        while i < bytes.len() {
+            self.byte(bytes[i]);
+            i += 1;
+        }
+    }
+    const fn string(&mut self, text: &str) {
+        const HEX: &[u8; 16] = b"0123456789abcdef";
+        let bytes = text.as_bytes();
+        self.byte(b'"');
+        let mut i = 0;
+        while i < bytes.len() {
+            match bytes[i] {
+                quoted @ (b'"' | b'\\') => {
+                    self.byte(b'\\');
+                    self.byte(quoted);
+                }
+                control @ 0..=0x1f => {
+                    self.raw(b"\\u00");
+                    self.byte(HEX[(control >> 4) as usize]);
+                    self.byte(HEX[(control & 15) as usize]);
+                }
+                plain => self.byte(plain),
+            }
+            i += 1;
+        }
+        self.byte(b'"');
+    }
+    const fn number(&mut self, mut value: u32) {
+        let mut digits = [0u8; 10];
+        let mut n = 0;
+        loop {
+            digits[n] = b'0' + (value % 10) as u8;
+            value /= 10;
+            n += 1;
+            if value == 0 {
+                break;
+            }
+        }
+        while n > 0 {
+            n -= 1;
+            self.byte(digits[n]);
+        }
+    }
+    const fn value(&mut self, value: &Value) {
+        match value {
+            Value::Str(text) => self.string(text),
+            Value::Number(number) => self.number(*number),
+            Value::Topologies(list) => {
+                self.byte(b'[');
+                let mut i = 0;
+                while i < list.len() {
+                    if i > 0 {
+                        self.byte(b',');
+                    }
+                    self.string(list[i].as_str());
+                    i += 1;
+                }
+                self.byte(b']');
+            }
+            Value::Capabilities(list) => {
+                self.byte(b'[');
+                let mut i = 0;
+                while i < list.len() {
+                    if i > 0 {
+                        self.byte(b',');
+                    }
+                    self.string(list[i].as_str());
+                    i += 1;
+                }
+                self.byte(b']');
+            }
+        }
+    }
+    const fn object(mut self, fields: &[(&str, Value)]) -> Self {
+        self.byte(b'{');
+        let mut i = 0;
+        while i < fields.len() {
+            if i > 0 {
+                self.byte(b',');
+            }
+            self.string(fields[i].0);
+            self.byte(b':');
+            self.value(&fields[i].1);
+            i += 1;
+        }
+        self.byte(b'}');
+        self
+    }
+}
+
+/// Bytes of the frame around these fields.
+#[doc(hidden)]
+pub const fn frame_len(fields: &[(&str, Value)]) -> usize {
+    HEAD + Writer::<0> { bytes: [], length: 0 }.object(fields).length
+}
+
+/// The frame itself; `N` is what [`frame_len`] said.
+#[doc(hidden)]
+pub const fn frame<const N: usize>(fields: &[(&str, Value)]) -> [u8; N] {
+    let json = Writer::<N> { bytes: [0; N], length: 0 }.object(fields);
+    assert!(json.length + HEAD == N, "frame_len and frame disagree");
+    let mut out = [0u8; N];
+    let mut i = 0;
+    while i < MAGIC.len() {
+        out[i] = MAGIC[i];
+        i += 1;
+    }
+    let length = (json.length as u32).to_le_bytes();
+    while i < HEAD {
+        out[i] = length[i - MAGIC.len()];
+        i += 1;
+    }
+    while i < N {
+        out[i] = json.bytes[i - HEAD];
+        i += 1;
+    }
+    out
+}
+
+/// The fields of an entry's record.
+#[doc(hidden)]
+pub const fn entry_fields(kind: Kind, info: &EntryInfo, package: &'static str) -> [(&'static str, Value); 8] {
+    [
+        ("rec", Value::Str("entry")),
+        ("kind", Value::Str(kind.as_str())),
+        ("id", Value::Str(info.id)),
+        ("summary", Value::Str(info.summary)),
+        ("topologies", Value::Topologies(info.topologies)),
+        ("capabilities", Value::Capabilities(info.capabilities)),
+        ("state_version", Value::Number(info.state_version)),
+        ("package", Value::Str(package)),
+    ]
+}
+
+/// What only the plugin's own crate can say of itself.
+#[doc(hidden)]
+pub struct PackageFacts {
+    pub name: &'static str,
+    pub version: &'static str,
+    pub license: &'static str,
+    pub authors: &'static str,
+    pub panic: &'static str,
+    pub entry_symbol: &'static str,
+}
+
+/// The fields of a plugin's record.
+#[doc(hidden)]
+pub const fn plugin_fields(package: &PackageFacts) -> [(&'static str, Value); 13] {
+    [
+        ("rec", Value::Str("plugin")),
+        ("name", Value::Str(package.name)),
+        ("version", Value::Str(package.version)),
+        ("license", Value::Str(package.license)),
+        ("authors", Value::Str(package.authors)),
+        ("abi", Value::Str(crate::ABI_VERSION)),
+        ("abi_epoch", Value::Number(crate::ABI_EPOCH)),
+        ("target", Value::Str(crate::TARGET)),
+        ("panic", Value::Str(package.panic)),
+        ("profile", Value::Str(env!("KASMINA_PROFILE"))),
+        ("rustc", Value::Str(env!("KASMINA_RUSTC"))),
+        ("torch", Value::Str(crate::TORCH_VERSION)),
+        ("entry_symbol", Value::Str(package.entry_symbol)),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const INFO: EntryInfo = EntryInfo::new("odd \"id\"\\", "tab\there, newline\nthere, ümlaut")
+        .topologies(&[Topology::CNN, Topology::new("graph")])
+        .capabilities(&[Capability::Stochastic])
+        .state_version(4_294_967_295);
+    const FIELDS: [(&str, Value); 8] = entry_fields(Kind::Blueprint, &INFO, "pack");
+    static RECORD: [u8; frame_len(&FIELDS)] = frame(&FIELDS);
+
+    #[test]
+    fn what_is_written_at_compile_time_reads_back() {
+        let mut section = vec![0u8; 5];
+        section.extend(RECORD);
+        section.extend([0; 11]);
+        section.extend(RECORD);
+        let records = read(&section).unwrap();
+        assert_eq!(records.len(), 2);
+        let Record::Entry(entry) = &records[0] else { panic!("{records:?}") };
+        assert_eq!(entry.id, INFO.id);
+        assert_eq!(entry.summary, INFO.summary);
+        assert_eq!(entry.topologies, ["cnn", "graph"]);
+        assert_eq!(entry.capabilities, ["stochastic"]);
+        assert_eq!(entry.state_version, u32::MAX);
+    }
+
+    #[test]
+    fn a_cut_record_is_refused_wherever_it_is_cut() {
+        for end in HEAD..RECORD.len() {
+            assert_eq!(read(&RECORD[..end]), Err(RecordError::Truncated { at: 0 }), "cut at {end}");
+        }
+    }
+}

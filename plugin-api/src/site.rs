@@ -1,0 +1,126 @@
+//! Where a seed or a blend is built: the description of a slot's features.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::{Mutex, PoisonError};
+use tch::{Device, Kind};
+
+/// The kind of feature map that flows through a host.
+///
+/// Open: third-party hosts bring their own (`Topology::new("graph")`), and seeds say which they serve.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Topology(&'static str);
+
+impl Topology {
+    /// Feature maps `[N, C, H, W]`.
+    pub const CNN: Self = Self("cnn");
+    /// Hidden states `[N, T, C]`, causal in `T`.
+    pub const TRANSFORMER: Self = Self("transformer");
+
+    /// A topology known at compile time.
+    pub const fn new(name: &'static str) -> Self {
+        Self(name)
+    }
+    /// A topology read from somewhere. Each distinct name is kept for the life of the process.
+    pub fn from_name(name: &str) -> Self {
+        static NAMES: Mutex<BTreeSet<&'static str>> = Mutex::new(BTreeSet::new());
+        for known in [Self::CNN, Self::TRANSFORMER] {
+            if known.0 == name {
+                return known;
+            }
+        }
+        let mut names = NAMES.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = names.get(name) {
+            return Self(known);
+        }
+        let kept: &'static str = Box::leak(name.to_owned().into_boxed_str());
+        names.insert(kept);
+        Self(kept)
+    }
+    /// Its name.
+    pub const fn as_str(&self) -> &'static str {
+        self.0
+    }
+}
+
+impl fmt::Display for Topology {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// How features lie in memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Layout {
+    /// Row-major: NCHW, NTC.
+    #[default]
+    Contiguous,
+    /// NHWC under an NCHW shape.
+    ChannelsLast,
+}
+
+impl Layout {
+    /// The word in listings and messages.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Contiguous => "contiguous",
+            Self::ChannelsLast => "channels_last",
+        }
+    }
+}
+
+/// Where a seed or blend is to live.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Site {
+    topology: Topology,
+    channels: i64,
+    layout: Layout,
+    device: Device,
+    dtype: Kind,
+}
+
+impl Site {
+    /// A contiguous float32 site on the CPU.
+    pub fn new(topology: Topology, channels: i64) -> Self {
+        Self { topology, channels, layout: Layout::Contiguous, device: Device::Cpu, dtype: Kind::Float }
+    }
+    /// Sets the memory format.
+    #[must_use]
+    pub fn with_layout(mut self, layout: Layout) -> Self {
+        self.layout = layout;
+        self
+    }
+    /// Sets the device.
+    #[must_use]
+    pub fn with_device(mut self, device: Device) -> Self {
+        self.device = device;
+        self
+    }
+    /// Sets the dtype of the features.
+    #[must_use]
+    pub fn with_dtype(mut self, dtype: Kind) -> Self {
+        self.dtype = dtype;
+        self
+    }
+    /// The kind of feature map.
+    pub fn topology(&self) -> Topology {
+        self.topology
+    }
+    /// Size of the channel dimension.
+    pub fn channels(&self) -> i64 {
+        self.channels
+    }
+    /// Memory format of the features.
+    pub fn layout(&self) -> Layout {
+        self.layout
+    }
+    /// Device of the features; the variables handed to `build` already live there.
+    pub fn device(&self) -> Device {
+        self.device
+    }
+    /// Dtype of the features.
+    pub fn dtype(&self) -> Kind {
+        self.dtype
+    }
+}
