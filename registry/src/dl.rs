@@ -1,0 +1,109 @@
+//! Opening a library: a sealed private copy, never unloaded, one mapping per content.
+
+#![allow(unsafe_code, reason = "dlopen runs foreign constructors and dlsym hands out addresses")]
+
+use crate::error::{Refusal, Rule};
+use crate::manifest::Manifest;
+use crate::services::Forwarder;
+use kasmina_plugin_api::abi::{AdoptError, Listed, Plugin};
+use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
+use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
+use std::collections::BTreeMap;
+use std::ffi::c_void;
+use std::fs::File;
+use std::io::Write;
+use std::os::fd::AsRawFd;
+use std::sync::{Mutex, PoisonError};
+
+/// An opened library with what it lists.
+#[derive(Clone)]
+pub(crate) struct Opened {
+    pub(crate) plugin: Plugin,
+    pub(crate) listed: Vec<Listed>,
+}
+
+/// Everything mapped into this process, by sha256.
+static MAPPED: Mutex<BTreeMap<String, Opened>> = Mutex::new(BTreeMap::new());
+
+/// Opens the bytes of a checked manifest.
+pub(crate) fn open(manifest: &Manifest) -> Result<Opened, Refusal> {
+    let mut mapped = MAPPED.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(known) = mapped.get(&manifest.sha256) {
+        return Ok(known.clone());
+    }
+    let opened = open_new(manifest)?;
+    mapped.insert(manifest.sha256.clone(), opened.clone());
+    Ok(opened)
+}
+
+fn open_new(manifest: &Manifest) -> Result<Opened, Refusal> {
+    let refuse = |rule, found: String, remedy: &str| Refusal {
+        path: manifest.path.clone(),
+        rule,
+        found,
+        remedy: remedy.to_owned(),
+    };
+    let copy = sealed_copy(manifest)
+        .map_err(|e| refuse(Rule::Open, format!("no private copy: {e}"), "check the memory that is left"))?;
+    // The copy has an inode of its own, so the loader cannot take it for an image that it already has.
+    let path = format!("/proc/self/fd/{}", copy.as_raw_fd());
+    // SAFETY: constructors of the library run now; the records were checked, and from here on it is trusted code
+    // in this process. It is never closed: `library` and `copy` are forgotten below.
+    let library = unsafe { Library::open(Some(&path), RTLD_NOW | RTLD_LOCAL) }.map_err(|e| {
+        let reason = std::error::Error::source(&e).map_or_else(|| e.to_string(), ToString::to_string);
+        refuse(Rule::Open, reason.replace(&path, "it"), "build the plugin on this system, with this torch")
+    })?;
+    let symbol = &manifest.plugin.entry_symbol;
+    // SAFETY: only the address is taken; `adopt` checks what lies there.
+    let entry = unsafe { library.get::<*const c_void>(symbol.as_bytes()) }
+        .map(|s| s.into_raw().cast_const())
+        .map_err(|_| {
+            let found = format!("it exports no symbol `{symbol}` although its record says so");
+            refuse(
+                Rule::Open,
+                found,
+                "build the plugin again; its record and its code do not belong together",
+            )
+        })?;
+    std::mem::forget(library);
+    std::mem::forget(copy);
+
+    // SAFETY: the symbol is the one that the plugin's own record names, in a library that stays mapped.
+    let plugin = unsafe { Plugin::adopt(entry) }.map_err(|error| {
+        if let AdoptError::Layout { full, .. } = &error {
+            tracing::debug!(path = %manifest.path.display(), "the whole layout report:\n{full}");
+        }
+        refuse(
+            Rule::Layout,
+            error.to_string(),
+            "build the plugin against the kasmina-plugin-api of this release",
+        )
+    })?;
+    plugin
+        .init(Box::new(Forwarder::new(manifest)))
+        .map_err(|e| refuse(Rule::Init, e.to_string(), "tell the plugin's author"))?;
+    let listed =
+        plugin.list().map_err(|e| refuse(Rule::Listing, e.to_string(), "tell the plugin's author"))?;
+
+    let running: Vec<_> = listed.iter().map(|l| &l.record).collect();
+    if running != manifest.entries.iter().collect::<Vec<_>>() {
+        let names = |records: &mut dyn Iterator<Item = String>| records.collect::<Vec<_>>().join(", ");
+        let found = format!(
+            "its records name [{}], its code lists [{}]",
+            names(&mut manifest.entries.iter().map(|e| e.id.clone())),
+            names(&mut running.iter().map(|e| e.id.clone()))
+        );
+        return Err(refuse(Rule::Listing, found, "build the plugin again; do not edit its records"));
+    }
+    Ok(Opened { plugin, listed })
+}
+
+/// The checked bytes in anonymous memory that nobody, not even this process, can change any more.
+fn sealed_copy(manifest: &Manifest) -> std::io::Result<File> {
+    let name = format!("kasmina-{}-{}", manifest.plugin.name, manifest.generation());
+    let fd = memfd_create(name, MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
+    let mut file = File::from(fd);
+    file.write_all(&manifest.bytes)?;
+    fcntl_add_seals(&file, SealFlags::WRITE | SealFlags::GROW | SealFlags::SHRINK | SealFlags::SEAL)?;
+    Ok(file)
+}

@@ -1,0 +1,168 @@
+//! Why a plugin was refused, and why a name leads nowhere.
+
+use kasmina_plugin_api::{Kind, PluginError};
+use serde::Serialize;
+use std::path::PathBuf;
+
+/// The rule that a file broke; stable slugs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Rule {
+    /// It cannot be read at all.
+    Readable,
+    /// It is a whole shared library.
+    SharedLibrary,
+    /// It carries the records of a plugin.
+    Records,
+    /// It speaks this version of the plugin API.
+    Abi,
+    /// It was built for this target.
+    Target,
+    /// It unwinds on panic.
+    Panic,
+    /// It was built against this torch.
+    Torch,
+    /// Its names are its own.
+    Names,
+    /// The loader opens it.
+    Open,
+    /// Its types fit.
+    Layout,
+    /// It starts.
+    Init,
+    /// It lists what its records say.
+    Listing,
+}
+
+impl Rule {
+    /// The slug.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Readable => "readable",
+            Self::SharedLibrary => "shared_library",
+            Self::Records => "records",
+            Self::Abi => "abi",
+            Self::Target => "target",
+            Self::Panic => "panic",
+            Self::Torch => "torch",
+            Self::Names => "names",
+            Self::Open => "open",
+            Self::Layout => "layout",
+            Self::Init => "init",
+            Self::Listing => "listing",
+        }
+    }
+}
+
+/// A file that was not let in.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("plugin {} refused by rule `{}`: {found}", path.display(), rule.as_str())]
+pub struct Refusal {
+    /// Which file.
+    pub path: PathBuf,
+    /// Which rule.
+    pub rule: Rule,
+    /// What was found.
+    pub found: String,
+    /// What to do.
+    pub remedy: String,
+}
+
+/// A name that leads to no entry, or to several.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum LookupError {
+    /// Nobody brings it.
+    #[error("no {kind} `{id}`; there {}", available(.known))]
+    Unknown {
+        /// What was looked for.
+        kind: Kind,
+        /// By this name.
+        id: String,
+        /// What there is.
+        known: Vec<String>,
+        /// Files that were found and refused.
+        refused: Vec<String>,
+    },
+    /// Several plugins bring it.
+    #[error("{kind} `{id}` is brought by several plugins")]
+    Ambiguous {
+        /// What was looked for.
+        kind: Kind,
+        /// By this name.
+        id: String,
+        /// The full names to choose from.
+        candidates: Vec<String>,
+    },
+}
+
+fn available(known: &[String]) -> String {
+    match known {
+        [] => "are none at all".to_owned(),
+        [one] => format!("is only {one}"),
+        all => format!("are {}", all.join(", ")),
+    }
+}
+
+/// Anything that the registry can answer instead of a plugin or an entry.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RegistryError {
+    /// A file was not let in.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// A name leads nowhere.
+    #[error(transparent)]
+    Lookup(#[from] LookupError),
+    /// A place to search cannot be read.
+    #[error("cannot read the plugin path {}: {reason}", path.display())]
+    Place {
+        /// Which place.
+        path: PathBuf,
+        /// The system's words.
+        reason: String,
+    },
+    /// An entry could not be built.
+    #[error("{kind} `{id}` cannot be built: {error}")]
+    Build {
+        /// What kind of entry.
+        kind: Kind,
+        /// Its full name.
+        id: String,
+        /// What it said.
+        error: PluginError,
+    },
+}
+
+impl RegistryError {
+    /// What to do about it, in one line.
+    pub fn help(&self) -> Option<String> {
+        match self {
+            Self::Refused(refusal) => Some(refusal.remedy.clone()),
+            Self::Lookup(LookupError::Unknown { refused, .. }) if !refused.is_empty() => {
+                Some(format!("these files were found and refused: {}", refused.join("; ")))
+            }
+            Self::Lookup(LookupError::Unknown { .. }) => Some(
+                "`kasmina plugins list` shows what is there and where it was searched; add a folder or a file with \
+                 --plugin-path"
+                    .to_owned(),
+            ),
+            Self::Lookup(LookupError::Ambiguous { candidates, .. }) => {
+                Some(format!("say which: {}", candidates.join(" or ")))
+            }
+            Self::Place { .. } => {
+                Some("name a folder of plugins or one plugin file that you may read".to_owned())
+            }
+            Self::Build { error, .. } => match error.kind {
+                kasmina_plugin_api::ErrorKind::Config => {
+                    Some("`kasmina plugins list --json` prints the schema of every configuration".to_owned())
+                }
+                kasmina_plugin_api::ErrorKind::Panic => {
+                    Some("this is a bug of the plugin: tell its author, or choose another entry".to_owned())
+                }
+                _ => None,
+            },
+        }
+    }
+}

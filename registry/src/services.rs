@@ -1,0 +1,120 @@
+//! What this process lends its plugins: its log, its spans, a place for metrics, and its wish to stop.
+
+use crate::manifest::Manifest;
+use kasmina_plugin_api::services::Services;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use tracing::{Level, Span};
+
+static CANCELLED: AtomicBool = AtomicBool::new(false);
+static METRICS: Mutex<BTreeMap<String, f64>> = Mutex::new(BTreeMap::new());
+
+/// Asks every plugin call that looks to stop, or takes the wish back.
+pub fn set_cancelled(cancelled: bool) {
+    CANCELLED.store(cancelled, Ordering::Relaxed);
+}
+
+/// Takes the newest values that plugins have recorded, as `plugin/name`.
+pub fn take_metrics() -> BTreeMap<String, f64> {
+    std::mem::take(&mut *lock(&METRICS))
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The services of one plugin: everything it says is marked with its name, version and generation.
+pub(crate) struct Forwarder {
+    plugin: String,
+    version: String,
+    generation: String,
+    spans: Mutex<HashMap<u64, (Span, usize)>>,
+    next_span: AtomicU64,
+}
+
+impl Forwarder {
+    pub(crate) fn new(manifest: &Manifest) -> Self {
+        Self {
+            plugin: manifest.plugin.name.clone(),
+            version: manifest.plugin.version.clone(),
+            generation: manifest.generation().to_owned(),
+            spans: Mutex::new(HashMap::new()),
+            next_span: AtomicU64::new(1),
+        }
+    }
+
+    fn with_span(&self, span: u64, body: impl FnOnce(&Span)) {
+        let span = lock(&self.spans).get(&span).map(|(span, _)| span.clone());
+        if let Some(span) = span {
+            body(&span);
+        }
+    }
+}
+
+/// Levels are constants of a callsite: one callsite per level.
+macro_rules! at_level {
+    ($level:expr, $macro:ident, $($rest:tt)*) => {
+        match $level {
+            Level::ERROR => tracing::$macro!(target: "kasmina::plugin", Level::ERROR, $($rest)*),
+            Level::WARN => tracing::$macro!(target: "kasmina::plugin", Level::WARN, $($rest)*),
+            Level::INFO => tracing::$macro!(target: "kasmina::plugin", Level::INFO, $($rest)*),
+            Level::DEBUG => tracing::$macro!(target: "kasmina::plugin", Level::DEBUG, $($rest)*),
+            Level::TRACE => tracing::$macro!(target: "kasmina::plugin", Level::TRACE, $($rest)*),
+        }
+    };
+}
+
+impl Services for Forwarder {
+    fn enabled(&self, level: Level, _target: &str) -> bool {
+        match level {
+            Level::ERROR => tracing::enabled!(target: "kasmina::plugin", Level::ERROR),
+            Level::WARN => tracing::enabled!(target: "kasmina::plugin", Level::WARN),
+            Level::INFO => tracing::enabled!(target: "kasmina::plugin", Level::INFO),
+            Level::DEBUG => tracing::enabled!(target: "kasmina::plugin", Level::DEBUG),
+            Level::TRACE => tracing::enabled!(target: "kasmina::plugin", Level::TRACE),
+        }
+    }
+    fn event(&self, level: Level, target: &str, message: &str, fields: &str) {
+        let (plugin, version, generation) = (&*self.plugin, &*self.version, &*self.generation);
+        at_level!(level, event, plugin, version, generation, target, fields, "{message}");
+    }
+    fn open_span(&self, level: Level, target: &str, name: &str, fields: &str) -> u64 {
+        let (plugin, version, generation) = (&*self.plugin, &*self.version, &*self.generation);
+        let span = at_level!(level, span, "plugin", plugin, version, generation, target, name, fields);
+        let id = self.next_span.fetch_add(1, Ordering::Relaxed);
+        lock(&self.spans).insert(id, (span, 1));
+        id
+    }
+    fn enter_span(&self, span: u64) {
+        self.with_span(span, |span| {
+            span.with_subscriber(|(id, subscriber)| subscriber.enter(id));
+        });
+    }
+    fn exit_span(&self, span: u64) {
+        self.with_span(span, |span| {
+            span.with_subscriber(|(id, subscriber)| subscriber.exit(id));
+        });
+    }
+    fn clone_span(&self, span: u64) {
+        if let Some((_, handles)) = lock(&self.spans).get_mut(&span) {
+            *handles += 1;
+        }
+    }
+    fn close_span(&self, span: u64) -> bool {
+        let mut spans = lock(&self.spans);
+        let Some((_, handles)) = spans.get_mut(&span) else { return true };
+        *handles -= 1;
+        if *handles > 0 {
+            return false;
+        }
+        spans.remove(&span);
+        true
+    }
+    fn metric(&self, name: &str, value: f64) {
+        lock(&METRICS).insert(format!("{}/{name}", self.plugin), value);
+    }
+    fn cancelled(&self) -> bool {
+        CANCELLED.load(Ordering::Relaxed)
+    }
+}
