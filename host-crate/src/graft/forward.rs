@@ -1,0 +1,165 @@
+//! What happens to features at a slot.
+
+use super::contract;
+use super::slot::{LiveSeed, SeedSlot};
+use kasmina_plugin_api::{Context, Cx, ErrorKind, Mode, PluginError, Result, TapHandler};
+use kasmina_torch_ext::autograd;
+use tch::Tensor;
+
+/// One forward through the host.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Pass<'a> {
+    pub(crate) mode: Mode,
+    pub(crate) step: u64,
+    /// Whether seed outputs are looked at for non-finite values in this pass.
+    pub(crate) watch: bool,
+    pub(crate) overrides: &'a [AlphaOverride],
+}
+
+/// An alpha per sample for one slot, instead of its own. Mutates nothing.
+#[derive(Debug)]
+pub(crate) struct AlphaOverride {
+    /// Position of the slot among the model's.
+    pub(crate) slot: usize,
+    /// `[N, 1, ..]`.
+    pub(crate) alpha: Tensor,
+}
+
+/// The slots of a model, lent to its host for one forward. Keeps a ledger: each slot once, in order.
+pub(crate) struct Grafting<'m, 'p> {
+    slots: &'m mut [SeedSlot],
+    /// For each of the host's taps, which slot was asked for there.
+    taps: &'m [Option<usize>],
+    pass: Pass<'p>,
+    next: usize,
+    /// The first error; an author may swallow what a tap answers.
+    error: Option<PluginError>,
+}
+
+impl<'m, 'p> Grafting<'m, 'p> {
+    pub(crate) fn new(slots: &'m mut [SeedSlot], taps: &'m [Option<usize>], pass: Pass<'p>) -> Self {
+        Self { slots, taps, pass, next: 0, error: None }
+    }
+
+    /// What the forward amounts to, once the host has returned.
+    pub(crate) fn finish(self, output: Result<Tensor>) -> Result<Tensor> {
+        if let Some(error) = self.error {
+            return Err(error);
+        }
+        let output = output?;
+        if self.next != self.taps.len() {
+            let text = format!("the host visited {} of its {} slots", self.next, self.taps.len());
+            return Err(PluginError::contract(text));
+        }
+        Ok(output)
+    }
+
+    fn pass_through(&mut self, index: usize, x: Tensor) -> Result<Tensor> {
+        if index != self.next {
+            return Err(PluginError::contract(format!(
+                "the host visited slot {index} where slot {} was due; each is visited once, in order",
+                self.next
+            )));
+        }
+        self.next += 1;
+        match self.taps[index] {
+            None => Ok(x),
+            Some(slot) => self.slots[slot].forward(slot, x, &self.pass),
+        }
+    }
+}
+
+impl TapHandler for Grafting<'_, '_> {
+    fn at(&mut self, slot: usize, x: Tensor) -> Result<Tensor> {
+        if slot >= self.taps.len() {
+            let text = format!("the host visited slot {slot}; it has {}", self.taps.len());
+            return Err(self.error.get_or_insert(PluginError::contract(text)).clone());
+        }
+        self.pass_through(slot, x).inspect_err(|error| {
+            self.error.get_or_insert_with(|| error.clone());
+        })
+    }
+}
+
+impl SeedSlot {
+    /// The features that flow on. In a stage that is not active: the same tensor, nothing called, nothing run.
+    ///
+    /// At alpha 0 the value is the host's, bit for bit, and the gradient flows to host and seed alike (the first
+    /// epoch of BLENDING included). When nothing is being learned, a seed at alpha 0 is not even run.
+    fn forward(&mut self, index: usize, host: Tensor, pass: &Pass<'_>) -> Result<Tensor> {
+        let stage = self.lifecycle.stage();
+        let isolated = self.lifecycle.isolated();
+        let Some(live) = self.live.as_mut().filter(|_| stage.is_active()) else { return Ok(host) };
+        let override_alpha = pass.overrides.iter().find(|o| o.slot == index).map(|o| &o.alpha);
+        let silent = override_alpha.is_none() && live.alpha_value == 0.0;
+        if silent && pass.mode == Mode::Eval {
+            return Ok(host);
+        }
+
+        let name = self.spec.name.as_str();
+        let _span = tracing::info_span!("seed", slot = name, entry = live.blueprint.id()).entered();
+        let cx = Cx::new(pass.mode, pass.step, name);
+        let input = if isolated { host.detach() } else { host.shallow_clone() };
+        let doing = || format!("slot `{name}`, seed of `{}` in {stage}", live.blueprint.full_name());
+
+        let written = autograd::version(&host).map_err(torch)?;
+        let seed = run(&mut live.seed, &mut live.stream, &input, &cx).context(doing())?;
+        if autograd::version(&host).map_err(torch)? != written {
+            return Err(PluginError::contract("it wrote to its input in place")).context(doing());
+        }
+        contract::like(&host, &seed, "it").context(doing())?;
+        if pass.watch {
+            self.telemetry.watch(&seed).context(doing())?;
+        }
+
+        if silent {
+            return autograd::straight_through(&host, &seed).map_err(torch).context(doing());
+        }
+        blend(live, &host, &seed, &input, override_alpha, &cx)
+            .context(format!("slot `{name}`, blend `{}` in {stage}", live.blend_entry.full_name()))
+    }
+}
+
+/// A stochastic seed runs on its own stream of random numbers.
+fn run(
+    seed: &mut kasmina_plugin_api::abi::SeedInstance,
+    stream: &mut Option<kasmina_torch_ext::rng::RngStream>,
+    input: &Tensor,
+    cx: &Cx<'_>,
+) -> Result<Tensor> {
+    match stream {
+        None => seed.forward(input, cx),
+        Some(stream) => stream.run(|| seed.forward(input, cx)).map_err(torch)?,
+    }
+}
+
+fn blend(
+    live: &mut LiveSeed,
+    host: &Tensor,
+    seed: &Tensor,
+    input: &Tensor,
+    override_alpha: Option<&Tensor>,
+    cx: &Cx<'_>,
+) -> Result<Tensor> {
+    let amplitude = override_alpha.unwrap_or(&live.alpha);
+    let gate = live.blend.gate(input, cx)?;
+    let gated = match &gate {
+        None => None,
+        Some(gate) => {
+            contract::per_sample(host, gate)?;
+            Some((gate.f_clamp(0.0, 1.0)? * amplitude).f_clamp(0.0, 1.0)?)
+        }
+    };
+    let alpha = gated.as_ref().unwrap_or(amplitude);
+    let mixed = live.blend.mix(host, seed, alpha, cx)?;
+    contract::like(host, &mixed, "it")?;
+    match override_alpha {
+        // Alpha times NaN is NaN also at alpha 0: samples that are switched off take the host's own features.
+        Some(chosen) => Ok(host.f_where_self(&chosen.f_eq(0.0)?, &mixed)?),
+        None => Ok(mixed),
+    }
+}
+
+fn torch(error: kasmina_torch_ext::Error) -> PluginError {
+    PluginError::new(ErrorKind::Torch, error.to_string())
+}

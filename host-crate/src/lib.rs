@@ -1,0 +1,17 @@
+//! Kasmina grows neural networks while they train.
+//!
+//! Small modules (*seeds*) sit in slots at a host network's injection points. They germinate, learn behind a
+//! straight-through estimator without touching the host's output, blend in by alpha, and are fossilized for good
+//! or pruned; each step is guarded by a quality gate.
+//!
+//! * [`lifecycle`]: the pure state machine that decides
+//! * [`graft`]: the tensor work of one slot
+//! * [`model`]: a host with its slots, and the one door through which structure changes
+//!
+//! The core does no IO, runs no training loop, and never decides when to grow.
+
+pub mod graft;
+pub mod lifecycle;
+pub mod model;
+
+pub use model::{Command, CommandError, ModelConfig, ModelError, MorphogeneticModel, SlotReport};

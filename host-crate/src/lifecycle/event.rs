@@ -1,0 +1,89 @@
+//! What happened, as flat objects: `{"event": NAME, "slot_id", "seed_id", ..}` (A18).
+
+use super::gate::{Check, Gate};
+use super::stage::Stage;
+use serde::{Deserialize, Serialize};
+
+/// Who decided on a prune.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Initiator {
+    /// A command.
+    Policy,
+    /// The rules of HOLDING.
+    Auto,
+    /// The training loop's safety net.
+    Governor,
+}
+
+/// One event of one slot.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Event {
+    /// What, with its fields.
+    #[serde(flatten)]
+    pub kind: EventKind,
+    /// Where.
+    pub slot_id: String,
+    /// Whom it concerns; `null` where no seed exists.
+    pub seed_id: Option<String>,
+}
+
+/// The kinds of event.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "SCREAMING_SNAKE_CASE")]
+#[non_exhaustive]
+#[expect(missing_docs, reason = "the fields are those of the published event schema, by name")]
+pub enum EventKind {
+    /// A seed was built and probed.
+    SeedGerminated {
+        blueprint_id: String,
+        plugin: Option<String>,
+        generation: Option<String>,
+        params: u64,
+        alpha: f64,
+        blend: String,
+        tempo: u32,
+    },
+    /// A gate was asked.
+    SeedGateEvaluated {
+        gate: Gate,
+        target: Stage,
+        passed: bool,
+        score: f64,
+        checks_passed: Vec<Check>,
+        checks_failed: Vec<Check>,
+        message: String,
+    },
+    /// A stage was left for another; values are those of the stage left.
+    SeedStageChanged {
+        from: Stage,
+        to: Stage,
+        alpha: f64,
+        accuracy_delta: f64,
+        epochs_in_stage: u32,
+        gradient_ratio: Option<f64>,
+    },
+    /// A seed is part of the network for good.
+    SeedFossilized {
+        blueprint_id: String,
+        improvement: f64,
+        counterfactual: Option<f64>,
+        blending_delta: f64,
+        params_added: u64,
+        epochs_total: u32,
+    },
+    /// A seed was removed.
+    SeedPruned {
+        reason: String,
+        initiator: Initiator,
+        blueprint_id: String,
+        improvement: f64,
+        counterfactual: Option<f64>,
+        epochs_total: u32,
+        params_removed: u64,
+    },
+    /// A seed's health changed.
+    SeedHealth { healthy: bool, cause: String },
+    /// A command was asked of the model.
+    Command { command: serde_json::Value, accepted: bool, error: Option<String> },
+}

@@ -1,0 +1,156 @@
+//! What is measured of a seed, and what the measurements mean.
+
+use super::refusal::Refusal;
+use super::units::{Accuracy, Percent, within};
+use serde::{Deserialize, Serialize};
+
+const EMA_DECAY: f64 = 0.9;
+const RATIO_CAP: f64 = 10.0;
+const SILENT_HOST: f64 = 1e-8;
+
+/// One capture of gradients, after a backward and before its step.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct GradientCapture {
+    /// Joint gradient norm of the seed's parameters.
+    pub seed_norm: f64,
+    /// Joint gradient norm of the host's parameters.
+    pub host_norm: f64,
+}
+
+impl GradientCapture {
+    /// Refuses negative norms; norms that are not finite are accepted and judged (A16).
+    pub(super) fn check(self) -> Result<Self, Refusal> {
+        for (name, norm) in [("seed_norm", self.seed_norm), ("host_norm", self.host_norm)] {
+            if norm.is_finite() {
+                within(name, norm, 0.0, f64::MAX)?;
+            }
+        }
+        Ok(self)
+    }
+
+    /// The ratio of activity per parameter, or `None` if it is not a finite number (A16).
+    pub(super) fn ratio(self, seed_params: u64, host_params: u64) -> Option<f64> {
+        if !(self.seed_norm.is_finite() && self.host_norm.is_finite()) {
+            return None;
+        }
+        if self.host_norm < SILENT_HOST {
+            return Some(0.0);
+        }
+        let size = if seed_params == 0 || host_params == 0 {
+            1.0
+        } else {
+            (host_params as f64 / seed_params as f64).sqrt()
+        };
+        let ratio = self.seed_norm / self.host_norm * size;
+        ratio.is_finite().then_some(ratio.min(RATIO_CAP))
+    }
+}
+
+/// A bias-corrected exponential mean: `sum(.9^(n-i) r_i) / sum(.9^(n-i))` (A8).
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+struct Ema {
+    sum: f64,
+    weight: f64,
+}
+
+impl Ema {
+    fn add(&mut self, value: f64) {
+        self.sum = self.sum * EMA_DECAY + value;
+        self.weight = self.weight * EMA_DECAY + 1.0;
+    }
+    fn value(self) -> Option<f64> {
+        (self.weight > 0.0).then(|| self.sum / self.weight)
+    }
+}
+
+/// The measurements of one seed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SeedMetrics {
+    /// At the seed's first validation.
+    pub initial_accuracy: Option<Accuracy>,
+    /// At the newest validation.
+    pub current_accuracy: Option<Accuracy>,
+    /// The best so far; starts from the first value, not from 0.
+    pub best_accuracy: Option<Accuracy>,
+    /// When the present stage was entered.
+    pub accuracy_at_stage_start: Option<Accuracy>,
+    accuracy_at_blending_start: Option<Accuracy>,
+    /// Accuracy as is, less accuracy with this slot's alpha forced to 0. Belongs to the stage it was measured in.
+    pub counterfactual_contribution: Option<Percent>,
+    gradients: Ema,
+    /// Whether the seed's numbers are finite.
+    pub healthy: bool,
+    /// Captures that were not finite.
+    pub unhealthy_captures: u32,
+    /// Captures in which the seed leaked into isolated host layers.
+    pub isolation_violations: u32,
+}
+
+impl Default for SeedMetrics {
+    fn default() -> Self {
+        Self {
+            initial_accuracy: None,
+            current_accuracy: None,
+            best_accuracy: None,
+            accuracy_at_stage_start: None,
+            accuracy_at_blending_start: None,
+            counterfactual_contribution: None,
+            gradients: Ema::default(),
+            healthy: true,
+            unhealthy_captures: 0,
+            isolation_violations: 0,
+        }
+    }
+}
+
+impl SeedMetrics {
+    pub(super) fn record_accuracy(&mut self, accuracy: Accuracy) {
+        if self.initial_accuracy.is_none() {
+            self.initial_accuracy = Some(accuracy);
+            self.accuracy_at_stage_start = Some(accuracy);
+        }
+        self.current_accuracy = Some(accuracy);
+        if self.best_accuracy.is_none_or(|best| accuracy > best) {
+            self.best_accuracy = Some(accuracy);
+        }
+    }
+
+    /// Measurements belong to the stage they were made in (A8).
+    pub(super) fn begin_stage(&mut self) {
+        self.accuracy_at_stage_start = self.current_accuracy;
+        self.counterfactual_contribution = None;
+        self.gradients = Ema::default();
+    }
+
+    pub(super) fn begin_blending(&mut self) {
+        self.accuracy_at_blending_start = self.current_accuracy;
+    }
+
+    pub(super) fn add_gradient_ratio(&mut self, ratio: f64) {
+        self.gradients.add(ratio);
+    }
+
+    fn gained_since(&self, then: Option<Accuracy>) -> Percent {
+        match (self.current_accuracy, then) {
+            (Some(now), Some(then)) => Percent::between(now, then),
+            _ => Percent::ZERO,
+        }
+    }
+
+    /// Over the seed's life.
+    pub fn total_improvement(&self) -> Percent {
+        self.gained_since(self.initial_accuracy)
+    }
+    /// In the present stage.
+    pub fn improvement_since_stage_start(&self) -> Percent {
+        self.gained_since(self.accuracy_at_stage_start)
+    }
+    /// Since BLENDING began; telemetry, never a decision: it cannot tell the seed from the host.
+    pub fn blending_delta(&self) -> Percent {
+        self.gained_since(self.accuracy_at_blending_start)
+    }
+    /// The value that gates read; `None` if never measured in this stage.
+    pub fn gradient_ratio(&self) -> Option<f64> {
+        self.gradients.value()
+    }
+}

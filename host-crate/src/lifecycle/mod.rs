@@ -1,0 +1,37 @@
+//! The lifecycle of a seed: a pure state machine. No tensor, no clock, no file, no randomness.
+//!
+//! Numbers go in (accuracies, gradient norms, contributions), decisions and events come out, so the machine can
+//! be property-tested, fuzzed and replayed without libtorch ever being called. Tensor work sits around it, in
+//! [`graft`](crate::graft).
+//!
+//! ```
+//! use kasmina::lifecycle::{BlendPlan, Germination, Lifecycle, Settings, Stage};
+//! use kasmina_plugin_api::Topology;
+//!
+//! let mut slot = Lifecycle::new("early", Topology::CNN, Settings::default());
+//! slot.germinate(Germination::new("s1", "conv_light", BlendPlan::new("linear")))?;
+//! slot.record_validation(50.0)?;
+//! slot.step_epoch();
+//! assert_eq!(slot.stage(), Stage::Training);
+//! # Ok::<(), kasmina::lifecycle::Refusal>(())
+//! ```
+
+mod alpha;
+mod event;
+mod gate;
+mod machine;
+mod metrics;
+mod refusal;
+mod settings;
+mod stage;
+mod units;
+
+pub use alpha::{AlphaController, AlphaMode, Curve};
+pub use event::{Event, EventKind, Initiator};
+pub use gate::{Check, Gate, GateResult, QualityGates};
+pub use machine::{BlendPlan, Germination, Lifecycle, Outcome, SeedState};
+pub use metrics::{GradientCapture, SeedMetrics};
+pub use refusal::{Refusal, RefusalCode};
+pub use settings::{Isolation, Settings, SettingsError};
+pub use stage::Stage;
+pub use units::{Accuracy, Percent};

@@ -1,0 +1,68 @@
+//! Why an operation was refused. A refused operation changes nothing.
+
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// The stable codes (lifecycle A19).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum RefusalCode {
+    /// The slot holds no seed.
+    EmptySlot,
+    /// The slot holds a seed already.
+    SlotOccupied,
+    /// Not in this stage.
+    WrongStage,
+    /// No such step, or not for this command.
+    IllegalTransition,
+    /// The seed is on its way out.
+    PruneScheduled,
+    /// Alpha is still moving.
+    RampInProgress,
+    /// The gate said no.
+    GateFailed,
+    /// A number is NaN or infinite.
+    NonFinite,
+    /// A number is outside its range.
+    OutOfRange,
+}
+
+impl RefusalCode {
+    /// The code as it is written.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::EmptySlot => "empty_slot",
+            Self::SlotOccupied => "slot_occupied",
+            Self::WrongStage => "wrong_stage",
+            Self::IllegalTransition => "illegal_transition",
+            Self::PruneScheduled => "prune_scheduled",
+            Self::RampInProgress => "ramp_in_progress",
+            Self::GateFailed => "gate_failed",
+            Self::NonFinite => "non_finite",
+            Self::OutOfRange => "out_of_range",
+        }
+    }
+}
+
+impl fmt::Display for RefusalCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// A refused operation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("{message} ({code})")]
+pub struct Refusal {
+    /// For programs.
+    pub code: RefusalCode,
+    /// For people.
+    pub message: String,
+}
+
+impl Refusal {
+    pub(crate) fn new(code: RefusalCode, message: impl Into<String>) -> Self {
+        Self { code, message: message.into() }
+    }
+}

@@ -1,0 +1,128 @@
+//! What a lifecycle can be told, with bounds.
+
+use super::gate::{Gate, QualityGates};
+use super::stage::Stage;
+use super::units::floor;
+use kasmina_plugin_api::Topology;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+
+/// Whether the seed's input is cut off from the host's gradients.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Isolation {
+    /// As the seed document has it: TRAINING always, later CNN only. With lerp at alpha 1 every host layer before
+    /// the slot then receives exactly no gradient, for ever.
+    Bible,
+    /// The same, but released from HOLDING on.
+    #[default]
+    ReleaseAtHolding,
+    /// Never, not even in TRAINING.
+    Never,
+}
+
+impl Isolation {
+    /// Whether the seed's input is detached (A17). Stages that are not active: false.
+    pub fn detaches(self, stage: Stage, topology: Topology) -> bool {
+        let cnn = topology == Topology::CNN;
+        match (self, stage) {
+            (Self::Never, _) => false,
+            (_, Stage::Training) => true,
+            (_, Stage::Blending | Stage::Shadowing) => cnn,
+            (Self::Bible, Stage::Holding | Stage::Fossilized) => cnn,
+            _ => false,
+        }
+    }
+}
+
+/// The settings of a slot's lifecycle.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// The thresholds.
+    pub gates: QualityGates,
+    /// The gates that advance by themselves. FOSSILIZED always needs an explicit request.
+    pub auto_advance: BTreeSet<Gate>,
+    /// The task's length, from which dwell times follow.
+    #[schemars(range(min = 1))]
+    pub max_epochs: Option<u32>,
+    /// The part of `max_epochs` that a seed trains at least.
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub train_fraction: f64,
+    /// Epochs in HOLDING after which an undecided seed is pruned; 5, or a tenth of `max_epochs` if that is more.
+    #[schemars(range(min = 1))]
+    pub holding_timeout: Option<u32>,
+    /// Whether the seed's input is cut off from the host's gradients.
+    pub isolation: Isolation,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            gates: QualityGates::default(),
+            auto_advance: [Gate::G1, Gate::G2, Gate::G3].into(),
+            max_epochs: None,
+            train_fraction: 0.1,
+            holding_timeout: None,
+            isolation: Isolation::default(),
+        }
+    }
+}
+
+/// A setting out of its bounds.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{field}`: {reason}")]
+pub struct SettingsError {
+    /// Which one, as a path.
+    pub field: &'static str,
+    /// What is wrong.
+    pub reason: String,
+}
+
+impl Settings {
+    /// Checks all bounds.
+    ///
+    /// # Errors
+    /// The first field that is out of its bounds.
+    pub fn validate(&self) -> Result<(), SettingsError> {
+        let gates = &self.gates;
+        let ranges = [
+            ("gates.min_training_improvement", gates.min_training_improvement, 0.0, 100.0),
+            ("gates.min_contribution", gates.min_contribution, 0.0, 100.0),
+            ("gates.min_seed_gradient_ratio", gates.min_seed_gradient_ratio, 0.0, 10.0),
+            ("gates.min_holding_stability", gates.min_holding_stability, f64::MIN_POSITIVE, 1.0),
+            ("train_fraction", self.train_fraction, f64::MIN_POSITIVE, 1.0),
+        ];
+        for (field, value, low, high) in ranges {
+            if !(low..=high).contains(&value) {
+                let low =
+                    if low == f64::MIN_POSITIVE { "above 0".to_owned() } else { format!("at least {low}") };
+                let reason = format!("{value} is not {low} and at most {high}");
+                return Err(SettingsError { field, reason });
+            }
+        }
+        for (field, value) in [("max_epochs", self.max_epochs), ("holding_timeout", self.holding_timeout)] {
+            if value == Some(0) {
+                return Err(SettingsError { field, reason: "0 is not at least 1".to_owned() });
+            }
+        }
+        if let Some(gate) = self.auto_advance.iter().find(|g| matches!(g, Gate::G0 | Gate::G5)) {
+            let reason = format!("{gate} never advances by itself; leave it out");
+            return Err(SettingsError { field: "auto_advance", reason });
+        }
+        Ok(())
+    }
+
+    /// Epochs that a seed trains at least (A9).
+    pub fn min_training_epochs(&self) -> u32 {
+        let share = |max: u32| floor(f64::from(max) * self.train_fraction) as u32;
+        self.max_epochs.map_or(1, |max| share(max).max(1))
+    }
+
+    /// Epochs after which HOLDING ends by itself.
+    pub fn effective_holding_timeout(&self) -> u32 {
+        let tenth = |max: u32| floor(f64::from(max) * 0.1) as u32;
+        self.holding_timeout.unwrap_or_else(|| self.max_epochs.map_or(5, |max| tenth(max).max(5)))
+    }
+}

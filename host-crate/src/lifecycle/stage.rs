@@ -1,0 +1,99 @@
+//! The stages and the legal steps between them.
+
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// Where a seed stands. The integer codes are stable and serialised by whoever stores numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+#[repr(u8)]
+pub enum Stage {
+    /// Never seen in a living slot.
+    Unknown = 0,
+    /// The slot is empty.
+    Dormant = 1,
+    /// Built and probed, not yet run.
+    Germinated = 2,
+    /// Learning behind the straight-through estimator.
+    Training = 3,
+    /// Alpha is on its way.
+    Blending = 4,
+    /// Compared with the host at its alpha.
+    Shadowing = 5,
+    /// Waiting for a decision.
+    Holding = 6,
+    /// Part of the network for good.
+    Fossilized = 7,
+    /// Removed; never seen at rest.
+    Pruned = 8,
+    /// Cooling down after a prune.
+    Embargoed = 9,
+    /// The last epoch of a cooldown.
+    Resetting = 10,
+}
+
+impl Stage {
+    /// Every stage, by code.
+    pub const ALL: [Self; 11] = [
+        Self::Unknown,
+        Self::Dormant,
+        Self::Germinated,
+        Self::Training,
+        Self::Blending,
+        Self::Shadowing,
+        Self::Holding,
+        Self::Fossilized,
+        Self::Pruned,
+        Self::Embargoed,
+        Self::Resetting,
+    ];
+
+    /// The stable integer code.
+    pub const fn code(self) -> u8 {
+        self as u8
+    }
+
+    /// The upper-case name.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Unknown => "UNKNOWN",
+            Self::Dormant => "DORMANT",
+            Self::Germinated => "GERMINATED",
+            Self::Training => "TRAINING",
+            Self::Blending => "BLENDING",
+            Self::Shadowing => "SHADOWING",
+            Self::Holding => "HOLDING",
+            Self::Fossilized => "FOSSILIZED",
+            Self::Pruned => "PRUNED",
+            Self::Embargoed => "EMBARGOED",
+            Self::Resetting => "RESETTING",
+        }
+    }
+
+    /// Whether the seed runs in forward. In every other stage forward is the identity.
+    pub const fn is_active(self) -> bool {
+        matches!(self, Self::Training | Self::Blending | Self::Shadowing | Self::Holding | Self::Fossilized)
+    }
+
+    /// Whether the step is one of the table's; settings may forbid some of them.
+    pub const fn may_become(self, to: Self) -> bool {
+        matches!(
+            (self, to),
+            (Self::Dormant, Self::Germinated)
+                | (Self::Germinated, Self::Training | Self::Pruned)
+                | (Self::Training, Self::Blending | Self::Pruned)
+                | (Self::Blending, Self::Shadowing | Self::Holding | Self::Pruned)
+                | (Self::Shadowing, Self::Holding | Self::Pruned)
+                | (Self::Holding, Self::Fossilized | Self::Blending | Self::Pruned)
+                | (Self::Pruned, Self::Embargoed | Self::Dormant)
+                | (Self::Embargoed, Self::Resetting)
+                | (Self::Resetting, Self::Dormant)
+        )
+    }
+}
+
+impl fmt::Display for Stage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}

@@ -1,0 +1,152 @@
+//! What can go wrong with a model, and why a command was refused.
+
+use crate::graft::ProbeError;
+use crate::lifecycle::{Refusal, SettingsError};
+use kasmina_plugin_api::PluginError;
+use kasmina_registry::RegistryError;
+use kasmina_torch_ext::SinkError;
+
+/// A model that cannot be built, or a forward that failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ModelError {
+    /// The host's plugin is missing or fails.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+    /// A setting is out of bounds.
+    #[error("setting {0}")]
+    Settings(#[from] SettingsError),
+    /// A slot that the host does not have.
+    #[error("host `{host}` has no slot `{slot}`; it has {}", known.join(", "))]
+    UnknownSlot {
+        /// The host.
+        host: String,
+        /// What was asked for.
+        slot: String,
+        /// Names and aliases.
+        known: Vec<String>,
+    },
+    /// One slot by two names.
+    #[error("`{first}` and `{second}` are the same slot of host `{host}`")]
+    SlotTwice {
+        /// The host.
+        host: String,
+        /// One name.
+        first: String,
+        /// The other.
+        second: String,
+    },
+    /// The host breaks a promise.
+    #[error("host `{host}` {what}")]
+    Host {
+        /// The host.
+        host: String,
+        /// What it does.
+        what: String,
+    },
+    /// A forward failed.
+    #[error("forward through `{host}` failed: {error}")]
+    Forward {
+        /// The host.
+        host: String,
+        /// Why.
+        error: PluginError,
+    },
+    /// A measurement cannot be true.
+    #[error("slot `{slot}`: {refusal}")]
+    Measurement {
+        /// Where.
+        slot: String,
+        /// Why.
+        refusal: Refusal,
+    },
+    /// The optimizer refuses a removal.
+    #[error("the optimizer refuses: {0}")]
+    Sink(#[from] SinkError),
+    /// libtorch failed.
+    #[error("{0}")]
+    Torch(String),
+}
+
+impl From<kasmina_torch_ext::Error> for ModelError {
+    fn from(error: kasmina_torch_ext::Error) -> Self {
+        Self::Torch(error.to_string())
+    }
+}
+impl From<PluginError> for ModelError {
+    fn from(error: PluginError) -> Self {
+        Self::Torch(error.to_string())
+    }
+}
+impl From<tch::TchError> for ModelError {
+    fn from(error: tch::TchError) -> Self {
+        PluginError::from(error).into()
+    }
+}
+
+/// Why a command changed nothing.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CommandError {
+    /// The lifecycle refuses.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// There is no such slot.
+    #[error("there is no slot `{slot}`; the model has {}", known.join(", "))]
+    UnknownSlot {
+        /// What was asked for.
+        slot: String,
+        /// What there is.
+        known: Vec<String>,
+    },
+    /// The blueprint or blend is missing, or cannot be built.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+    /// The seed may not live here.
+    #[error("blueprint `{blueprint}` does not fit slot `{slot}`: {error}")]
+    Probe {
+        /// Which blueprint.
+        blueprint: String,
+        /// Which slot.
+        slot: String,
+        /// Why.
+        error: ProbeError,
+    },
+    /// The optimizer refuses the parameters.
+    #[error("the optimizer refuses: {0}")]
+    Sink(#[from] SinkError),
+    /// libtorch failed.
+    #[error("{0}")]
+    Torch(String),
+}
+
+impl CommandError {
+    /// A stable code, for journals.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Refused(refusal) => refusal.code.as_str(),
+            Self::UnknownSlot { .. } => "unknown_slot",
+            Self::Registry(RegistryError::Build { .. }) => "build_failed",
+            Self::Registry(_) => "plugin_unavailable",
+            Self::Probe { .. } => "probe_failed",
+            Self::Sink(_) => "optimizer_refused",
+            Self::Torch(_) => "torch",
+        }
+    }
+}
+
+impl From<kasmina_torch_ext::Error> for CommandError {
+    fn from(error: kasmina_torch_ext::Error) -> Self {
+        Self::Torch(error.to_string())
+    }
+}
+impl From<PluginError> for CommandError {
+    fn from(error: PluginError) -> Self {
+        Self::Torch(error.to_string())
+    }
+}
+impl From<tch::TchError> for CommandError {
+    fn from(error: tch::TchError) -> Self {
+        PluginError::from(error).into()
+    }
+}

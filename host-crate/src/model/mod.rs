@@ -1,0 +1,158 @@
+//! The morphogenetic model: a host network, its slots, and the one door through which structure changes.
+//!
+//! A training step is `forward` → loss → backward → [`capture_gradients`](MorphogeneticModel::capture_gradients)
+//! → optimizer step. At the edge of an epoch:
+//! [`forward_counterfactual`](MorphogeneticModel::forward_counterfactual) over the validation data,
+//! [`record_epoch`](MorphogeneticModel::record_epoch), [`step_epoch`](MorphogeneticModel::step_epoch), then
+//! [`Command`]s through [`execute`](MorphogeneticModel::execute).
+
+mod build;
+mod command;
+mod counterfactual;
+mod epoch;
+mod error;
+mod execute;
+mod report;
+
+pub use build::ModelConfig;
+pub use command::{Command, Executed, Germinate};
+pub use counterfactual::CounterfactualPlan;
+pub use epoch::{EpochInputs, SlotInputs, SlotOutcomes};
+pub use error::{CommandError, ModelError};
+pub use report::SlotReport;
+
+use crate::graft::{Grafting, Pass, SeedSlot};
+use crate::lifecycle::{Event, Stage};
+use kasmina_plugin_api::Mode;
+use kasmina_plugin_api::abi::HostInstance;
+use kasmina_registry::Entry;
+use kasmina_torch_ext::{NamedParameter, norm};
+use std::collections::BTreeSet;
+use tch::{Device, Tensor};
+
+/// The owner name of the host's parameters in an optimizer.
+pub const HOST_OWNER: &str = "host";
+
+/// A host network with seeds in its slots. It may move between threads and is used by one at a time.
+#[derive(Debug)]
+pub struct MorphogeneticModel {
+    host: HostInstance,
+    host_entry: Entry,
+    host_parameters: Vec<NamedParameter>,
+    /// The slots that were asked for, in the order of forward.
+    slots: Vec<SeedSlot>,
+    /// For each of the host's taps, which slot was asked for there.
+    taps: Vec<Option<usize>>,
+    device: Device,
+    seed: u64,
+    step: u64,
+    telemetry_interval: u64,
+    events: Vec<Event>,
+    /// Probes that were passed, by everything that they depend on.
+    probed: BTreeSet<String>,
+}
+
+impl MorphogeneticModel {
+    /// The network's output, seeds included.
+    ///
+    /// In [`Mode::Train`] every active seed runs; in [`Mode::Eval`] a seed at alpha 0 has nothing to say and is
+    /// not run.
+    ///
+    /// # Shapes
+    /// The task's: `x` as the host takes it, logits out.
+    ///
+    /// # Errors
+    /// If the host or a seed fails, or breaks a promise.
+    pub fn forward(&mut self, x: &Tensor, mode: Mode) -> Result<Tensor, ModelError> {
+        let watch = mode == Mode::Train && self.captures_now();
+        self.pass(x, Pass { mode, step: self.step, watch, overrides: &[] })
+    }
+
+    fn pass(&mut self, x: &Tensor, pass: Pass<'_>) -> Result<Tensor, ModelError> {
+        let mode = pass.mode;
+        let mut grafting = Grafting::new(&mut self.slots, &self.taps, pass);
+        let output = self.host.forward(x, mode, &mut grafting);
+        grafting
+            .finish(output)
+            .map_err(|error| ModelError::Forward { host: self.host_entry.full_name(), error })
+    }
+
+    fn captures_now(&self) -> bool {
+        self.step.is_multiple_of(self.telemetry_interval)
+    }
+
+    /// Ends the gradient side of a step: every few steps it queues the gradient norms of host and living seeds on
+    /// the device. Call it after backward and before the optimizer's step. No host sync.
+    ///
+    /// # Errors
+    /// If libtorch refuses.
+    pub fn capture_gradients(&mut self) -> Result<(), ModelError> {
+        let due = self.captures_now();
+        self.step += 1;
+        // A fossil's activity decides nothing any more.
+        let learning = |s: &SeedSlot| {
+            let stage = s.lifecycle.stage();
+            stage.is_active() && stage != Stage::Fossilized
+        };
+        if !due || !self.slots.iter().any(learning) {
+            return Ok(());
+        }
+        let host = norm::grad_norm(self.host_parameters.iter().map(|p| &p.tensor))?;
+        for slot in self.slots.iter_mut().filter(|s| learning(s)) {
+            let Some(live) = &slot.live else { continue };
+            let seed = norm::grad_norm(live.seed_parameters.iter().map(|p| &p.tensor))?;
+            slot.telemetry.capture(seed.norm.as_ref(), host.norm.as_ref(), self.device)?;
+        }
+        Ok(())
+    }
+
+    /// The slots that were asked for, in the order of forward.
+    pub fn slots(&self) -> &[SeedSlot] {
+        &self.slots
+    }
+
+    /// A slot by its name or one of its aliases.
+    pub fn slot(&self, name: &str) -> Option<&SeedSlot> {
+        self.slots.iter().find(|s| s.answers_to(name))
+    }
+
+    fn slot_index(&self, name: &str) -> Result<usize, CommandError> {
+        self.slots.iter().position(|s| s.answers_to(name)).ok_or_else(|| CommandError::UnknownSlot {
+            slot: name.to_owned(),
+            known: self.slots.iter().map(|s| s.name().to_owned()).collect(),
+        })
+    }
+
+    /// The host's trainable parameters, sorted by name (`host.<n>`).
+    pub fn host_parameters(&self) -> impl Iterator<Item = &NamedParameter> {
+        self.host_parameters.iter()
+    }
+
+    /// The trainable parameters of all seeds and gates, slot by slot, sorted by name within each.
+    pub fn seed_parameters(&self) -> impl Iterator<Item = &NamedParameter> {
+        self.slots.iter().flat_map(SeedSlot::parameters)
+    }
+
+    /// Which host this is.
+    pub fn host(&self) -> &Entry {
+        &self.host_entry
+    }
+    /// Where it lives.
+    pub fn device(&self) -> Device {
+        self.device
+    }
+    /// Training steps so far.
+    pub fn step(&self) -> u64 {
+        self.step
+    }
+
+    /// Takes the events out, oldest first.
+    pub fn drain_events(&mut self) -> Vec<Event> {
+        std::mem::take(&mut self.events)
+    }
+}
+
+/// Elements of some parameters.
+pub(crate) fn count<'a>(parameters: impl IntoIterator<Item = &'a NamedParameter>) -> u64 {
+    parameters.into_iter().map(|p| p.tensor.numel() as u64).sum()
+}

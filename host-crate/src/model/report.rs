@@ -1,0 +1,85 @@
+//! What a person or a controller sees of a slot.
+
+use super::{MorphogeneticModel, count};
+use crate::lifecycle::{AlphaMode, Percent, Stage};
+use serde::Serialize;
+
+/// One slot at one moment.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct SlotReport {
+    /// The slot's own name.
+    pub slot: String,
+    /// Its other names.
+    pub aliases: Vec<String>,
+    /// Where its seed stands.
+    pub stage: Stage,
+    /// The seed, if one lives here.
+    pub seed_id: Option<String>,
+    /// Its blueprint, in full.
+    pub blueprint: Option<String>,
+    /// Its blend, in full.
+    pub blend: Option<String>,
+    /// How much of the seed is in the output.
+    pub alpha: f64,
+    /// Where alpha goes.
+    pub alpha_target: f64,
+    /// Which way it moves.
+    pub alpha_mode: AlphaMode,
+    /// Validations in this stage.
+    pub epochs_in_stage: u32,
+    /// Validations of its life.
+    pub epochs_total: u32,
+    /// Accuracy gained in this stage, percent points.
+    pub improvement: f64,
+    /// What the seed is worth, if measured in this stage.
+    pub contribution: Option<f64>,
+    /// Its gradient activity, if measured in this stage.
+    pub gradient_ratio: Option<f64>,
+    /// Whether its numbers are finite.
+    pub healthy: bool,
+    /// Whether its input is detached.
+    pub isolated: bool,
+    /// Trainable parameters of seed and gate.
+    pub parameters: u64,
+}
+
+impl MorphogeneticModel {
+    /// Every slot, in the order of forward.
+    pub fn reports(&self) -> Vec<SlotReport> {
+        self.slots
+            .iter()
+            .map(|slot| {
+                let (lifecycle, entries) = (slot.lifecycle(), slot.entries());
+                let seed = lifecycle.seed();
+                SlotReport {
+                    slot: slot.name().to_owned(),
+                    aliases: slot.spec().aliases.clone(),
+                    stage: lifecycle.stage(),
+                    seed_id: seed.map(|s| s.seed_id.clone()),
+                    blueprint: entries.map(|(blueprint, _)| blueprint.full_name()),
+                    blend: entries.map(|(_, blend)| blend.full_name()),
+                    alpha: lifecycle.alpha(),
+                    alpha_target: seed.map_or(0.0, |s| s.alpha.target()),
+                    alpha_mode: seed.map_or(AlphaMode::Hold, |s| s.alpha.mode()),
+                    epochs_in_stage: seed.map_or(0, |s| s.epochs_in_stage),
+                    epochs_total: seed.map_or(0, |s| s.epochs_total),
+                    improvement: seed.map_or(0.0, |s| s.metrics.improvement_since_stage_start().get()),
+                    contribution: seed.and_then(|s| s.metrics.counterfactual_contribution).map(Percent::get),
+                    gradient_ratio: seed.and_then(|s| s.metrics.gradient_ratio()),
+                    healthy: seed.is_none_or(|s| s.metrics.healthy),
+                    isolated: lifecycle.isolated(),
+                    parameters: count(slot.parameters()),
+                }
+            })
+            .collect()
+    }
+
+    /// Trainable parameters of the host alone.
+    pub fn host_parameter_count(&self) -> u64 {
+        count(self.host_parameters())
+    }
+    /// Trainable parameters of host and living seeds.
+    pub fn parameter_count(&self) -> u64 {
+        self.host_parameter_count() + count(self.seed_parameters())
+    }
+}
