@@ -1,6 +1,6 @@
 //! Layers that authors need and that must be called with care.
 
-use crate::Result;
+use crate::{PluginError, Result};
 use tch::{Device, Tensor};
 
 /// Group normalisation that survives an isolated input.
@@ -40,5 +40,17 @@ pub fn norm_groups(channels: i64) -> i64 {
 /// # Errors
 /// If `x` has not four dimensions.
 pub fn channels_last(x: &Tensor) -> Result<Tensor> {
+    let (size, stride) = (x.size(), x.stride());
+    let [_, channels, height, width] = size[..] else {
+        return Err(PluginError::contract(format!("channels-last needs [N, C, H, W], not {size:?}")));
+    };
+    let wanted = [height * width * channels, 1, width * channels, channels];
+    if stride == wanted {
+        return Ok(x.shallow_clone());
+    }
+    if channels == 1 && x.is_contiguous() {
+        // One channel lies the same way in both formats; only the strides tell torch which is meant.
+        return Ok(x.f_as_strided(&size, wanted, None)?);
+    }
     Ok(x.f_permute([0, 2, 3, 1])?.f_contiguous()?.f_permute([0, 3, 1, 2])?)
 }

@@ -16,7 +16,7 @@ const HEAD: usize = MAGIC.len() + 4;
 /// The record of the plugin itself, as read back.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PluginRecord {
-    /// Package name.
+    /// Crate name: the namespace of its entries.
     pub name: String,
     /// Package version.
     pub version: String,
@@ -57,7 +57,7 @@ pub struct EntryRecord {
     pub capabilities: Vec<String>,
     /// Version of its state bytes.
     pub state_version: u32,
-    /// The package that defines it.
+    /// The crate that defines it.
     pub package: String,
 }
 

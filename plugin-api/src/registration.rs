@@ -117,11 +117,11 @@ macro_rules! __register {
     ($kind:ident, $node:ident, $entry:ty, $info:expr) => {
         const _: () = {
             const FIELDS: [(&str, $crate::record::Value); 8] =
-                $crate::record::entry_fields($crate::Kind::$kind, &$info, ::core::env!("CARGO_PKG_NAME"));
+                $crate::record::entry_fields($crate::Kind::$kind, &$info, ::core::env!("CARGO_CRATE_NAME"));
             #[unsafe(link_section = "kasmina_manifest")]
             static RECORD: [u8; $crate::record::frame_len(&FIELDS)] = $crate::record::frame(&FIELDS);
             $crate::inventory::submit! {
-                $crate::registration::Registered::$node::<$entry>(&RECORD, ::core::env!("CARGO_PKG_NAME"))
+                $crate::registration::Registered::$node::<$entry>(&RECORD, ::core::env!("CARGO_CRATE_NAME"))
             }
         };
     };
@@ -135,7 +135,7 @@ macro_rules! export_plugin {
         const _: () = {
             const FIELDS: [(&str, $crate::record::Value); 13] =
                 $crate::record::plugin_fields(&$crate::record::PackageFacts {
-                    name: ::core::env!("CARGO_PKG_NAME"),
+                    name: ::core::env!("CARGO_CRATE_NAME"),
                     version: ::core::env!("CARGO_PKG_VERSION"),
                     license: ::core::env!("CARGO_PKG_LICENSE"),
                     authors: ::core::env!("CARGO_PKG_AUTHORS"),

@@ -28,7 +28,7 @@ pub enum Trust {
 /// A loaded plugin.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct PluginInfo {
-    /// Package name; `core` for the built-ins.
+    /// Crate name; `core` for the built-ins.
     pub name: String,
     /// Package version.
     pub version: String,
@@ -187,7 +187,7 @@ impl Registry {
             id: builtin::PLUGIN.to_owned(),
             error,
         })?;
-        let own = listed.into_iter().filter(|l| l.record.package == env!("CARGO_PKG_NAME")).collect();
+        let own = listed.into_iter().filter(|l| l.record.package == env!("CARGO_CRATE_NAME")).collect();
         let mut registry = Self { entries: Vec::new(), plugins: Vec::new(), skipped: Vec::new() };
         registry.insert(&info, linked, own);
         Ok(registry)

@@ -26,9 +26,24 @@ std::vector<at::Generator> generators() {
 }
 
 thread_local std::map<std::string, uint64_t> *op_counts = nullptr;
-std::unique_ptr<at::ObserverContext> count_op(const at::RecordFunction &fn) {
-  if (op_counts) ++(*op_counts)[fn.name()];
+// The fused optimizer call that is running, if any: what its CPU implementation does inside is listed under it.
+// (It reads its step counters with item(); the CUDA kernels read them on the device.)
+thread_local std::string fused;
+struct InsideFused : at::ObserverContext {};
+
+std::unique_ptr<at::ObserverContext> begin_op(const at::RecordFunction &fn) {
+  if (!op_counts) return nullptr;
+  std::string name = fn.name();
+  ++(*op_counts)[fused.empty() ? name : fused + "/" + name];
+  if (fused.empty() && name.rfind("aten::_fused_", 0) == 0) {
+    fused = name;
+    return std::make_unique<InsideFused>();
+  }
   return nullptr;
+}
+
+void end_op(const at::RecordFunction &, at::ObserverContext *context) {
+  if (context) fused.clear();
 }
 } // namespace
 
@@ -73,7 +88,7 @@ int kte_ops_start(uint64_t *handle) {
     TORCH_CHECK(op_counts == nullptr, "an operation count is already running on this thread");
     op_counts = new std::map<std::string, uint64_t>();
     *handle = at::addThreadLocalCallback(
-        at::RecordFunctionCallback(count_op).scopes({at::RecordScope::FUNCTION}));
+        at::RecordFunctionCallback(begin_op, end_op).scopes({at::RecordScope::FUNCTION}));
   })
 }
 
@@ -82,6 +97,7 @@ int kte_ops_stop(uint64_t handle, void (*each)(void *, const char *, uint64_t), 
     at::removeCallback(handle);
     std::unique_ptr<std::map<std::string, uint64_t>> counts(op_counts);
     op_counts = nullptr;
+    fused.clear();
     if (counts)
       for (auto &entry : *counts) each(context, entry.first.c_str(), entry.second);
   })

@@ -23,7 +23,8 @@ impl OpCounter {
         Ok(Self { handle: Some(handle) })
     }
 
-    /// Stops, and says what ran how often, by operator name.
+    /// Stops, and says what ran how often, by operator name. What a fused optimizer call does inside is listed as
+    /// `aten::_fused_adamw_/..`.
     ///
     /// # Errors
     /// If libtorch refuses.

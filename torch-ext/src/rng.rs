@@ -6,7 +6,22 @@
 
 use crate::error::Result;
 use crate::ffi;
+use parking_lot::{ReentrantMutex, ReentrantMutexGuard};
 use tch::Tensor;
+
+/// The generators belong to the whole process: whoever forks them holds this lock until they are restored, so
+/// that two models on two threads never draw from each other's fork.
+static GENERATORS: ReentrantMutex<()> = ReentrantMutex::new(());
+
+/// Keeps every other thread out of forks and streams while it lives. A thread may take it again.
+#[derive(Debug)]
+#[must_use = "the generators are shared again when this value is dropped"]
+pub struct RngLock(#[expect(dead_code, reason = "held, not read")] ReentrantMutexGuard<'static, ()>);
+
+/// Waits until no other thread is inside a fork or a stream.
+pub fn lock() -> RngLock {
+    RngLock(GENERATORS.lock())
+}
 
 /// The states of all default generators at one moment.
 #[derive(Debug)]
@@ -58,6 +73,8 @@ pub fn seed_all(seed: u64) -> Result<()> {
 #[must_use = "the fork ends, and the generators return, when this value is dropped"]
 pub struct RngFork {
     outside: RngState,
+    // Dropped after the generators are back.
+    _lock: RngLock,
 }
 
 impl RngFork {
@@ -66,9 +83,14 @@ impl RngFork {
     /// # Errors
     /// If libtorch refuses; then nothing has changed.
     pub fn seeded(seed: u64) -> Result<Self> {
-        let outside = RngState::save()?;
+        let fork = Self::here()?;
         seed_all(seed)?;
-        Ok(Self { outside })
+        Ok(fork)
+    }
+
+    fn here() -> Result<Self> {
+        let lock = lock();
+        Ok(Self { outside: RngState::save()?, _lock: lock })
     }
 }
 
@@ -102,7 +124,7 @@ impl RngStream {
     /// # Errors
     /// If a state cannot be read or set.
     pub fn run<T>(&mut self, body: impl FnOnce() -> T) -> Result<T> {
-        let outside = RngFork { outside: RngState::save()? };
+        let outside = RngFork::here()?;
         self.inside.restore()?;
         let value = body();
         self.inside = RngState::save()?;

@@ -1,7 +1,7 @@
 //! Alpha: how much of the seed is in the output, and how that moves.
 
 use super::refusal::{Refusal, RefusalCode};
-use super::units::within;
+use super::units::{positive_up_to, within};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -130,7 +130,7 @@ impl AlphaController {
     /// # Errors
     /// `out_of_range` or `non_finite` for a target outside `(0, 1]` or a steepness that is not finite.
     pub fn new(target: f64, curve: Curve, steepness: f64) -> Result<Self, Refusal> {
-        within("alpha target", target, f64::MIN_POSITIVE, 1.0)?;
+        positive_up_to("alpha target", target, 1.0)?;
         within("steepness", steepness, f64::MIN, f64::MAX)?;
         let (alpha, start, mode) = (0.0, 0.0, AlphaMode::Hold);
         Ok(Self { alpha, start, target, mode, steps_total: 0, steps_done: 0, curve, steepness })

@@ -12,8 +12,10 @@ const SILENT_HOST: f64 = 1e-8;
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct GradientCapture {
     /// Joint gradient norm of the seed's parameters.
+    #[serde(with = "super::units::any_number")]
     pub seed_norm: f64,
     /// Joint gradient norm of the host's parameters.
+    #[serde(with = "super::units::any_number")]
     pub host_norm: f64,
 }
 

@@ -31,6 +31,15 @@ pub(super) fn within(name: &str, value: f64, low: f64, high: f64) -> Result<f64,
     Ok(value)
 }
 
+/// Refuses what is not finite or outside `0 < value <= high`, by name.
+pub(super) fn positive_up_to(name: &str, value: f64, high: f64) -> Result<f64, Refusal> {
+    if value.is_finite() && value <= 0.0 {
+        let text = format!("{name} is {value}; it must be above 0 and at most {high}");
+        return Err(Refusal::new(RefusalCode::OutOfRange, text));
+    }
+    within(name, value, 0.0, high)
+}
+
 /// An accuracy in percent, `0..=100`.
 #[derive(Debug, Clone, Copy, PartialEq, PartialOrd, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -73,5 +82,39 @@ impl Percent {
     /// The number.
     pub const fn get(self) -> f64 {
         self.0
+    }
+}
+
+/// Numbers that may not be finite, in a format that has no such numbers: `"NaN"`, `"Infinity"`, `"-Infinity"` (A2).
+pub(super) mod any_number {
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    const NAMES: [(&str, f64); 3] =
+        [("NaN", f64::NAN), ("Infinity", f64::INFINITY), ("-Infinity", f64::NEG_INFINITY)];
+
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde calls")]
+    pub(crate) fn serialize<S: Serializer>(value: &f64, serializer: S) -> Result<S::Ok, S::Error> {
+        if value.is_finite() {
+            return serializer.serialize_f64(*value);
+        }
+        let same = |n: &f64| n.is_nan() == value.is_nan() && (n.is_nan() || n == value);
+        serializer.serialize_str(NAMES.iter().find(|(_, n)| same(n)).map_or("NaN", |(name, _)| name))
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Any {
+            Number(f64),
+            Name(String),
+        }
+        match Any::deserialize(deserializer)? {
+            Any::Number(number) => Ok(number),
+            Any::Name(name) => NAMES
+                .iter()
+                .find(|(known, _)| *known == name)
+                .map(|(_, number)| *number)
+                .ok_or_else(|| serde::de::Error::custom(format!("`{name}` is no number"))),
+        }
     }
 }

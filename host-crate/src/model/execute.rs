@@ -44,6 +44,30 @@ impl MorphogeneticModel {
         result
     }
 
+    /// Builds and probes the seed of a germination and drops it again: what a germination would be refused for
+    /// later is known now, and a passed probe is remembered. Changes nothing else.
+    ///
+    /// # Errors
+    /// What the germination would say.
+    pub fn rehearse(&mut self, wish: &Germinate, registry: &Registry) -> Result<(), CommandError> {
+        let index = self.slot_index(&wish.slot)?;
+        self.build_and_probe(index, wish, registry).map(|_| ())
+    }
+
+    fn build_and_probe(
+        &mut self,
+        index: usize,
+        wish: &Germinate,
+        registry: &Registry,
+    ) -> Result<(LiveSeed, Curve), CommandError> {
+        let blueprint = registry.resolve(Kind::Blueprint, &wish.blueprint)?.clone();
+        let blend = registry.resolve(Kind::Blend, &wish.blend)?.clone();
+        let mut live = self.build_seed(index, wish, &blueprint, &blend)?;
+        self.probe_seed(index, &mut live, &wish.blueprint_config)?;
+        let curve = sample_curve(&live.blend, wish.tempo)?;
+        Ok((live, curve))
+    }
+
     fn journal(&mut self, command: &Command, error: Option<&CommandError>) {
         let asked = command.slot().unwrap_or_default();
         let slot_id = self.slot(asked).map_or(asked, SeedSlot::name).to_owned();
@@ -84,22 +108,18 @@ impl MorphogeneticModel {
         // Everything that needs no tensor is refused before anything is built.
         let request = Germination::new(seed_id.clone(), wish.blueprint.clone(), plan.clone());
         slot.lifecycle.clone().germinate(request)?;
-        let blueprint = registry.resolve(Kind::Blueprint, &wish.blueprint)?.clone();
-        let blend = registry.resolve(Kind::Blend, &wish.blend)?.clone();
-
-        let mut live = self.build_seed(index, wish, &blueprint, &blend)?;
-        self.probe_seed(index, &mut live, &wish.blueprint_config)?;
-        plan.curve = Some(sample_curve(&live.blend, *tempo)?);
+        let (live, curve) = self.build_and_probe(index, wish, registry)?;
+        plan.curve = Some(curve);
 
         let parameters = count(&live.seed_parameters) + count(&live.blend_parameters);
         let slot = &self.slots[index];
         let mut lifecycle = slot.lifecycle.clone();
         lifecycle.germinate(Germination {
-            plugin: Some(blueprint.plugin().name.clone()),
-            generation: blueprint.plugin().generation().map(str::to_owned),
+            plugin: Some(live.blueprint.plugin().name.clone()),
+            generation: live.blueprint.plugin().generation().map(str::to_owned),
             seed_params: parameters,
             host_params: count(&self.host_parameters),
-            ..Germination::new(seed_id.clone(), blueprint.id(), plan)
+            ..Germination::new(seed_id.clone(), live.blueprint.id(), plan)
         })?;
         let name = slot.name().to_owned();
         let tickets = prepare_all(

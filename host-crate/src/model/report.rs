@@ -78,6 +78,11 @@ impl MorphogeneticModel {
     pub fn host_parameter_count(&self) -> u64 {
         count(self.host_parameters())
     }
+    /// Trainable parameters that run in a training step now: the host's and those of active seeds.
+    pub fn active_parameter_count(&self) -> u64 {
+        let active = self.slots.iter().filter(|s| s.lifecycle().stage().is_active());
+        self.host_parameter_count() + active.map(|s| count(s.parameters())).sum::<u64>()
+    }
     /// Trainable parameters of host and living seeds.
     pub fn parameter_count(&self) -> u64 {
         self.host_parameter_count() + count(self.seed_parameters())

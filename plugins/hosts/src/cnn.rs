@@ -82,9 +82,11 @@ impl Host for Cnn {
             let vars = vars / format!("block{i}");
             let channels = config.base_channels << i;
             let conv = nn::ConvConfig { padding: config.kernel_size / 2, bias: false, ..Default::default() };
+            // tch draws these weights from 0..1; every other framework starts at 1, and so do we.
+            let norm = nn::BatchNormConfig { ws_init: nn::Init::Const(1.0), ..Default::default() };
             blocks.push(Block {
                 conv: nn::conv2d(&vars / "conv", width, channels, config.kernel_size, conv),
-                norm: nn::batch_norm2d(&vars / "norm", channels, nn::BatchNormConfig::default()),
+                norm: nn::batch_norm2d(&vars / "norm", channels, norm),
                 pool: config.pool_layers.is_none_or(|n| i < n),
                 channels,
             });

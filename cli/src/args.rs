@@ -1,0 +1,86 @@
+//! What can be typed.
+
+use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
+
+/// Grows neural networks while they train.
+#[derive(Debug, Parser)]
+#[command(name = "kasmina", version, max_term_width = 100)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Train a host network and grow it as it trains.
+    Train(Box<TrainArgs>),
+    /// Look at the plugins that are found.
+    Plugins(PluginsArgs),
+}
+
+/// What is not said here comes from `--config`, and from the defaults after that.
+#[derive(Debug, Args)]
+pub(crate) struct TrainArgs {
+    /// A TOML file with any of the settings that a run's config.toml holds.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// What to learn [default: digits].
+    #[arg(long)]
+    pub(crate) task: Option<String>,
+    /// Slots to grow in, by name or alias [default: early,mid,late].
+    #[arg(long, value_delimiter = ',', num_args = 1..)]
+    pub(crate) slots: Option<Vec<String>>,
+    /// How many slots may be occupied at a time, fossils included [default: 3].
+    #[arg(long, value_name = "N")]
+    pub(crate) max_seeds: Option<u32>,
+    /// The architecture of the seeds [default: conv_light].
+    #[arg(long, value_name = "ID")]
+    pub(crate) blueprint: Option<String>,
+    /// How seeds are blended in [default: linear].
+    #[arg(long, value_name = "ID")]
+    pub(crate) blend_algorithm: Option<String>,
+    /// Who decides when to grow: periodic or heuristic [default: periodic].
+    #[arg(long, value_name = "ID")]
+    pub(crate) controller: Option<String>,
+    /// How long to train [default: 60].
+    #[arg(long, value_name = "N")]
+    pub(crate) epochs: Option<u32>,
+    /// The seed of every random number of the run [default: 1].
+    #[arg(long, value_name = "N")]
+    pub(crate) seed: Option<u64>,
+    /// auto, cpu or cuda:N [default: auto].
+    #[arg(long)]
+    pub(crate) device: Option<String>,
+    /// A folder of plugins or one plugin file; may be given several times.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) plugin_path: Vec<PathBuf>,
+    /// The run directory [default: a new one under runs/].
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+    /// Train the host alone: bit for bit what a run without slots gives.
+    #[arg(long)]
+    pub(crate) no_seeds: bool,
+    /// Print the summary as JSON instead of tables.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PluginsArgs {
+    #[command(subcommand)]
+    pub(crate) verb: PluginsVerb,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum PluginsVerb {
+    /// List every blueprint, blend and host that is found.
+    List {
+        /// A folder of plugins or one plugin file; may be given several times.
+        #[arg(long, value_name = "PATH")]
+        plugin_path: Vec<PathBuf>,
+        /// Print everything, configuration schemas included, as JSON.
+        #[arg(long)]
+        json: bool,
+    },
+}

@@ -1,0 +1,40 @@
+//! The log, on stderr, around the progress bar. `KASMINA_LOG` filters it (`warn` by default).
+
+use indicatif::MultiProgress;
+use std::io::{IsTerminal, Write};
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::MakeWriter;
+
+/// Installs the subscriber and answers with the screen that bars are drawn on.
+pub(crate) fn install() -> MultiProgress {
+    let screen = MultiProgress::new();
+    let filter = EnvFilter::try_from_env("KASMINA_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
+    let color = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(color)
+        .without_time()
+        .with_writer(AroundBars(screen.clone()))
+        .init();
+    screen
+}
+
+/// Clears the bars for a line and draws them again.
+#[derive(Clone)]
+struct AroundBars(MultiProgress);
+
+impl<'a> MakeWriter<'a> for AroundBars {
+    type Writer = Self;
+    fn make_writer(&'a self) -> Self {
+        self.clone()
+    }
+}
+
+impl Write for AroundBars {
+    fn write(&mut self, line: &[u8]) -> std::io::Result<usize> {
+        self.0.suspend(|| std::io::stderr().write(line))
+    }
+    fn flush(&mut self) -> std::io::Result<()> {
+        std::io::stderr().flush()
+    }
+}

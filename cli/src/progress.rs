@@ -1,0 +1,78 @@
+//! A bar with epoch, accuracy and every slot; plain lines where stderr is no terminal.
+
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use kasmina::lifecycle::{Event, EventKind, Stage};
+use kasmina_trainer::{EpochReport, Observer};
+use std::io::IsTerminal;
+
+pub(crate) struct Progress {
+    screen: MultiProgress,
+    bar: Option<ProgressBar>,
+}
+
+impl Progress {
+    pub(crate) fn new(screen: &MultiProgress, epochs: u32) -> Self {
+        let bar = std::io::stderr().is_terminal().then(|| {
+            let bar = screen.add(ProgressBar::new(u64::from(epochs)));
+            let style = ProgressStyle::with_template("{bar:24} epoch {pos}/{len}  {msg}  eta {eta}")
+                .unwrap_or_else(|_| ProgressStyle::default_bar());
+            bar.set_style(style);
+            bar
+        });
+        Self { screen: screen.clone(), bar }
+    }
+
+    pub(crate) fn finish(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+
+    fn say(&self, line: &str) {
+        self.screen.suspend(|| eprintln!("{line}"));
+    }
+}
+
+impl Observer for Progress {
+    fn epoch(&mut self, report: &EpochReport, epochs: u32) {
+        let slots: Vec<String> = report
+            .slots
+            .iter()
+            .map(|(name, row)| match row.stage {
+                Stage::Dormant => format!("{name} -"),
+                Stage::Blending => format!("{name} BLENDING {:.2}", row.alpha),
+                stage => format!("{name} {stage}"),
+            })
+            .collect();
+        let message = format!("accuracy {:5.2}  {}", report.val_accuracy, slots.join("  "));
+        match &self.bar {
+            Some(bar) => {
+                bar.set_position(u64::from(report.epoch));
+                bar.set_message(message);
+            }
+            None => eprintln!("epoch {:>3}/{epochs}  loss {:.4}  {message}", report.epoch, report.train_loss),
+        }
+    }
+
+    fn event(&mut self, epoch: u32, event: &Event) {
+        let seed = event.seed_id.as_deref().unwrap_or("?");
+        match &event.kind {
+            EventKind::SeedGerminated { blueprint_id, params, .. } => {
+                self.say(&format!(
+                    "epoch {epoch:>3}: {seed} germinated ({blueprint_id}, {params} parameters)"
+                ));
+            }
+            EventKind::SeedFossilized { counterfactual, .. } => {
+                let worth = counterfactual.map_or_else(String::new, |c| format!(", worth {c:+.2} points"));
+                self.say(&format!("epoch {epoch:>3}: {seed} fossilized{worth}"));
+            }
+            EventKind::SeedPruned { reason, .. } => {
+                self.say(&format!("epoch {epoch:>3}: {seed} pruned ({reason})"));
+            }
+            EventKind::SeedHealth { healthy: false, cause } => {
+                self.say(&format!("epoch {epoch:>3}: {seed} is unhealthy ({cause})"));
+            }
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! `kasmina train`.
+
+use crate::args::TrainArgs;
+use crate::failure::Failure;
+use crate::progress::Progress;
+use crate::table;
+use indicatif::MultiProgress;
+use kasmina_registry::{Registry, SearchPath, services};
+use kasmina_trainer::run::Status;
+use kasmina_trainer::{RunConfig, Summary, Trainer};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// The exit code of a run that was interrupted, as shells have it.
+const INTERRUPTED: u8 = 130;
+
+static STOP: AtomicBool = AtomicBool::new(false);
+
+pub(crate) fn run(args: TrainArgs, screen: &MultiProgress) -> Result<ExitCode, Failure> {
+    let (json, out) = (args.json, args.out.clone());
+    let search = SearchPath::standard(&args.plugin_path);
+    let config = configure(args)?;
+    let registry = Registry::load(&search)?;
+    let trainer = Trainer::prepare(config, &registry)?;
+    let out = out.unwrap_or_else(|| default_out(trainer.config()));
+    ctrlc::set_handler(stop).map_err(Failure::new)?;
+
+    let mut progress = Progress::new(screen, trainer.config().epochs);
+    let result = trainer.run(Some(&out), &mut progress, &STOP);
+    progress.finish();
+    let summary = result?;
+    if json {
+        println!("{}", serde_json::to_string_pretty(&summary).map_err(Failure::new)?);
+    } else {
+        print(&summary, &out);
+    }
+    Ok(if summary.status == Status::Interrupted { INTERRUPTED.into() } else { ExitCode::SUCCESS })
+}
+
+/// The first Ctrl-C ends the run cleanly, the second at once.
+fn stop() {
+    if STOP.swap(true, Ordering::Relaxed) {
+        #[expect(clippy::exit, reason = "asked twice")]
+        std::process::exit(INTERRUPTED.into());
+    }
+    services::set_cancelled(true);
+    eprintln!("stopping after this step; Ctrl-C again to stop at once");
+}
+
+fn default_out(config: &RunConfig) -> PathBuf {
+    let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
+    PathBuf::from("runs").join(format!("{}-seed{}-{seconds}", config.task, config.seed))
+}
+
+/// The file, then what was typed, then the environment's rollback switch.
+fn configure(args: TrainArgs) -> Result<RunConfig, Failure> {
+    fn set<T>(place: &mut T, value: Option<T>) {
+        if let Some(value) = value {
+            *place = value;
+        }
+    }
+    let mut config = args.config.as_deref().map_or_else(|| Ok(RunConfig::default()), RunConfig::from_file)?;
+    set(&mut config.task, args.task);
+    set(&mut config.slots, args.slots);
+    set(&mut config.max_seeds, args.max_seeds);
+    set(&mut config.blueprint, args.blueprint);
+    set(&mut config.blend, args.blend_algorithm);
+    set(&mut config.controller, args.controller);
+    set(&mut config.epochs, args.epochs);
+    set(&mut config.seed, args.seed);
+    set(&mut config.device, args.device);
+    let switch = std::env::var("KASMINA_DISABLE_SEEDS").unwrap_or_default();
+    match switch.as_str() {
+        "" | "0" | "false" => {}
+        "1" | "true" => config.disable_seeds = true,
+        other => {
+            return Err(Failure::new(format!("KASMINA_DISABLE_SEEDS is `{other}`; it must be 1 or 0")));
+        }
+    }
+    config.disable_seeds |= args.no_seeds;
+    Ok(config)
+}
+
+fn print(summary: &Summary, out: &Path) {
+    if !summary.seeds.is_empty() {
+        let header = ["SEED", "SLOT", "GERMINATED", "FATE", "WORTH", "PARAMETERS"];
+        let mut rows = table::table(&header, &["GERMINATED", "WORTH", "PARAMETERS"]);
+        for seed in &summary.seeds {
+            let fate = match &seed.reason {
+                Some(reason) => format!("{} ({reason})", seed.fate),
+                None => seed.fate.clone(),
+            };
+            rows.add_row([
+                seed.seed_id.clone(),
+                seed.slot.clone(),
+                format!("epoch {}", seed.germinated_epoch),
+                fate,
+                seed.contribution.map_or_else(|| "-".to_owned(), |c| format!("{c:+.2}")),
+                seed.parameters.to_string(),
+            ]);
+        }
+        table::print(&rows);
+        println!();
+    }
+    let ended = match summary.status {
+        Status::Interrupted => " (interrupted)",
+        _ => "",
+    };
+    println!("accuracy    {:.2} %, best {:.2} %", summary.final_val_accuracy, summary.best_val_accuracy);
+    println!("parameters  {} in the host, {} with its seeds", summary.host_params, summary.total_params);
+    println!(
+        "seeds       {} germinated, {} fossilized, {} pruned",
+        summary.germinated, summary.fossilized, summary.pruned
+    );
+    println!(
+        "training    {} epochs{ended} on {}, {:.0} steps/s, {:.1} s",
+        summary.epochs, summary.device, summary.steps_per_second, summary.wall_seconds
+    );
+    println!("run         {}", out.display());
+}

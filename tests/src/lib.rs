@@ -1,0 +1,86 @@
+//! What the whole-system tests share: real libraries built as their authors would build them, and the real binary.
+
+use kasmina_registry::{Origin, Registry, SearchPath};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+/// The plugins that ship with Kasmina, by crate.
+pub const SHIPPED: [&str; 3] = ["kasmina_blends", "kasmina_blueprints_cnn", "kasmina_hosts"];
+
+/// `target/<profile>`, with every plugin, fixture and the binary built.
+///
+/// # Panics
+/// If cargo cannot build them: then there is nothing to test.
+pub fn built() -> &'static Path {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT.get_or_init(|| {
+        let exe = std::env::current_exe().expect("a test has a path");
+        let profile = exe.parent().and_then(Path::parent).expect("target/<profile>/deps/test").to_owned();
+        let release = profile.ends_with("release");
+        let mut cargo = cargo("build");
+        cargo.args(["-p", "kasmina-cli", "-p", "kasmina-blends", "-p", "kasmina-blueprints-cnn"]);
+        cargo.args(["-p", "kasmina-hosts", "-p", "kasmina-tests", "--examples", "--bins", "--lib"]);
+        if release {
+            cargo.arg("--release");
+        }
+        run(cargo);
+        profile
+    })
+}
+
+/// A cargo of this workspace, quiet and offline enough to be run inside a test.
+pub fn cargo(verb: &str) -> Command {
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.arg(verb).arg("--quiet").current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
+    cargo
+}
+
+/// Runs a command that must succeed.
+///
+/// # Panics
+/// If it does not.
+pub fn run(mut command: Command) {
+    let out = command.output().expect("the program starts");
+    assert!(out.status.success(), "{command:?}\n{}", String::from_utf8_lossy(&out.stderr));
+}
+
+/// A fixture's library.
+pub fn fixture(name: &str) -> PathBuf {
+    built().join("examples").join(format!("libfixture_{name}.so"))
+}
+
+/// A shipped plugin's library.
+pub fn shipped(crate_name: &str) -> PathBuf {
+    built().join(format!("lib{crate_name}.so"))
+}
+
+/// A registry with the shipped plugins and some fixtures, loaded from their files.
+///
+/// # Panics
+/// If one of them is refused.
+pub fn registry(fixtures: &[&str]) -> Registry {
+    let mut path = SearchPath::empty();
+    path.extend(SHIPPED.iter().map(|name| shipped(name)), Origin::Named);
+    path.extend(fixtures.iter().map(|name| fixture(name)), Origin::Named);
+    Registry::load(&path).expect("the plugins load")
+}
+
+/// The binary, under an empty environment, in an empty directory, with the shipped plugins and nothing else.
+pub fn kasmina(directory: &Path) -> Command {
+    let mut command = Command::new(built().join("kasmina"));
+    command.env_clear().current_dir(directory);
+    let paths = std::env::join_paths(SHIPPED.iter().map(|name| shipped(name))).expect("no colon in paths");
+    command.env("KASMINA_PLUGIN_PATH", paths).env("HOME", directory);
+    command
+}
+
+/// Standard output and error of a command, and its exit code.
+///
+/// # Panics
+/// If it cannot be started.
+pub fn output(mut command: Command) -> (String, String, Option<i32>) {
+    let out = command.output().expect("the binary starts");
+    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+    (text(out.stdout), text(out.stderr), out.status.code())
+}

@@ -1,0 +1,445 @@
+//! What a seed may and may not do to its host, on a real model built from real libraries.
+
+#![allow(clippy::disallowed_methods, reason = "tests read numbers")]
+
+use kasmina::lifecycle::{Isolation, Settings, Stage};
+use kasmina::model::{EpochInputs, Germinate};
+use kasmina::{Command, ModelConfig, MorphogeneticModel};
+use kasmina_plugin_api::Mode;
+use kasmina_registry::Registry;
+use kasmina_tests::registry;
+use kasmina_torch_ext::norm::clear_gradients;
+use kasmina_torch_ext::ops::OpCounter;
+use kasmina_torch_ext::optim::{AdamW, Optimizer};
+use kasmina_torch_ext::rng::{RngFork, RngState, lock};
+use std::collections::BTreeMap;
+use tch::{Device, Kind, Tensor};
+
+const HOST: &str = r#"{"in_channels": 1, "base_channels": 4, "pool_layers": 0, "memory_format": "FORMAT"}"#;
+
+struct Bench {
+    registry: Registry,
+    model: MorphogeneticModel,
+    optimizer: Optimizer,
+    x: Tensor,
+    y: Tensor,
+    /// Of the newest training forward.
+    logits: Tensor,
+}
+
+fn config(slots: &[&str], format: &str) -> ModelConfig {
+    ModelConfig {
+        host: "cnn".into(),
+        host_config: HOST.replace("FORMAT", format),
+        slots: slots.iter().map(ToString::to_string).collect(),
+        settings: Settings::default(),
+        device: Device::Cpu,
+        seed: 7,
+        telemetry_interval: 2,
+    }
+}
+
+impl Bench {
+    fn new(slots: &[&str]) -> Self {
+        Self::with(config(slots, "contiguous"))
+    }
+
+    fn with(config: ModelConfig) -> Self {
+        tch::set_num_threads(1);
+        let registry = registry(&["gated", "dropout", "ill_seeds"]);
+        let _fork = RngFork::seeded(99).unwrap();
+        let x = Tensor::randn([16, 1, 8, 8], (Kind::Float, Device::Cpu));
+        let y = Tensor::randint(10, [16], (Kind::Int64, Device::Cpu));
+        let model = MorphogeneticModel::build(&registry, &config, &x).unwrap();
+        let mut optimizer = Optimizer::new(AdamW::default(), 5e-3);
+        model.register_host(&mut optimizer).unwrap();
+        let logits = Tensor::new();
+        Self { registry, model, optimizer, x, y, logits }
+    }
+
+    fn germinate(&mut self, slot: &str, blueprint: &str, blend: &str) -> Result<(), String> {
+        let wish = Germinate::new(slot, format!("{slot}-{blueprint}"), blueprint, blend);
+        self.execute(&Command::Germinate(wish))
+    }
+
+    fn execute(&mut self, command: &Command) -> Result<(), String> {
+        let done = self.model.execute(command, &self.registry, &mut self.optimizer);
+        done.map(|_| ()).map_err(|e| format!("{}: {e}", e.code()))
+    }
+
+    fn backward(&mut self) {
+        let logits = self.model.forward(&self.x, Mode::Train).unwrap();
+        logits.cross_entropy_for_logits(&self.y).backward();
+        self.logits = logits.detach();
+    }
+
+    fn step(&mut self) {
+        self.backward();
+        self.model.capture_gradients().unwrap();
+        self.optimizer.step().unwrap();
+    }
+
+    /// An epoch of a few steps, with this accuracy and the measured contributions.
+    fn epoch(&mut self, accuracy: f64, worth: f64) {
+        for _ in 0..3 {
+            self.step();
+        }
+        let plan = self.model.counterfactual_plan();
+        let without = plan.slots().map(|_| accuracy - worth).collect();
+        self.model.record_epoch(&EpochInputs { accuracy, plan: &plan, without }, 0).unwrap();
+        self.model.step_epoch(&mut self.optimizer).unwrap();
+    }
+
+    /// Runs epochs until every seed is at least in this stage.
+    fn reach(&mut self, stage: Stage) {
+        let mut accuracy = 20.0;
+        for _ in 0..20 {
+            if self.model.reports().iter().all(|r| r.stage == Stage::Dormant || r.stage >= stage) {
+                return;
+            }
+            accuracy += 0.7;
+            self.epoch(accuracy, 2.0);
+        }
+        panic!("not reached: {:?}", self.model.reports());
+    }
+
+    fn host_gradients(&self) -> BTreeMap<String, Tensor> {
+        self.model.host_parameters().map(|p| (p.name.clone(), p.tensor.grad().copy())).collect()
+    }
+
+    fn clear(&self) {
+        clear_gradients(self.model.host_parameters().chain(self.model.seed_parameters()).map(|p| &p.tensor))
+            .unwrap();
+    }
+}
+
+fn bits(t: &Tensor) -> Vec<u32> {
+    Vec::<f32>::try_from(t.detach().reshape([-1])).unwrap().into_iter().map(f32::to_bits).collect()
+}
+
+fn ops(bench: &mut Bench, mode: Mode) -> BTreeMap<String, u64> {
+    let counter = OpCounter::start().unwrap();
+    let _ = bench.model.forward(&bench.x, mode).unwrap();
+    counter.finish().unwrap()
+}
+
+#[test]
+fn a_dormant_slot_runs_nothing() {
+    for mode in [Mode::Train, Mode::Eval] {
+        let (mut without, mut with) = (Bench::new(&[]), Bench::new(&["early", "mid", "late"]));
+        assert_eq!(ops(&mut without, mode), ops(&mut with, mode), "dormant");
+        with.germinate("mid", "conv_light", "linear").unwrap();
+        assert_eq!(ops(&mut without, mode), ops(&mut with, mode), "GERMINATED is not active either");
+    }
+}
+
+#[test]
+fn a_step_makes_no_host_sync_in_any_stage() {
+    let mut bench = Bench::new(&["early", "mid", "late"]);
+    bench.germinate("early", "conv_light", "linear").unwrap();
+    bench.germinate("mid", "dropout", "gated").unwrap();
+    bench.germinate("late", "attention", "sigmoid").unwrap();
+    for stage in [Stage::Training, Stage::Blending, Stage::Holding] {
+        bench.reach(stage);
+        for _ in 0..2 {
+            let counter = OpCounter::start().unwrap();
+            bench.step();
+            let ops = counter.finish().unwrap();
+            assert!(ops.contains_key("aten::convolution"), "the counter counts: {ops:?}");
+            for sync in ["aten::_local_scalar_dense", "aten::item", "aten::is_nonzero", "aten::equal"] {
+                assert!(!ops.contains_key(sync), "{stage}: {sync} in {ops:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_training_seed_leaves_the_output_bit_identical() {
+    for blueprint in ["conv_light", "norm", "attention", "dropout", "nan_later", "noop"] {
+        for format in ["contiguous", "channels_last"] {
+            let mut alone = Bench::with(config(&[], format));
+            let mut grown = Bench::with(config(&["early", "late"], format));
+            grown.germinate("early", blueprint, "linear").unwrap();
+            grown.germinate("late", blueprint, "gated").unwrap();
+            grown.epoch(20.0, 0.0);
+            for _ in 0..3 {
+                alone.step();
+            }
+            assert_eq!(grown.model.reports()[0].stage, Stage::Training);
+            // Host and seed train on; the host must not notice.
+            for step in 0..6 {
+                alone.step();
+                grown.step();
+                assert_eq!(bits(&alone.logits), bits(&grown.logits), "{blueprint} {format} step {step}");
+            }
+            let same = alone.model.host_parameters().zip(grown.model.host_parameters());
+            for (a, b) in same {
+                assert_eq!((&a.name, bits(&a.tensor)), (&b.name, bits(&b.tensor)), "{blueprint} {format}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_nan_seed_is_skipped_by_its_optimizer_and_found_out() {
+    let mut bench = Bench::new(&["early"]);
+    bench.germinate("early", "nan_later", "linear").unwrap();
+    for accuracy in [20.0, 25.0, 30.0] {
+        bench.epoch(accuracy, 0.0);
+    }
+    let report = &bench.model.reports()[0];
+    assert_eq!((report.stage, report.healthy), (Stage::Training, false));
+    assert_eq!(report.gradient_ratio, None, "a NaN norm is never a ratio");
+    assert!(bench.optimizer.skipped_steps()["slot.block0.seed"] >= 3);
+    assert_eq!(bench.optimizer.skipped_steps()["host"], 0);
+    assert!(
+        bench.model.seed_parameters().all(|p| bits(&p.tensor).iter().all(|b| f32::from_bits(*b).is_finite()))
+    );
+}
+
+#[test]
+fn training_seeds_learn_and_their_host_gets_its_own_gradient() {
+    let mut alone = Bench::new(&[]);
+    let mut grown = Bench::new(&["early", "mid", "late"]);
+    for slot in ["early", "mid", "late"] {
+        grown.germinate(slot, "conv_light", "linear").unwrap();
+    }
+    grown.epoch(20.0, 0.0);
+    for _ in 0..3 {
+        alone.step();
+    }
+    alone.backward();
+    grown.backward();
+    for (name, gradient) in alone.host_gradients() {
+        assert_eq!(bits(&gradient), bits(&grown.host_gradients()[&name]), "isolated: {name}");
+    }
+    for parameter in grown.model.seed_parameters() {
+        let moved = parameter.tensor.grad().abs().max().double_value(&[]);
+        assert!(
+            parameter.name.contains("gain") == (moved > 0.0),
+            "at birth the gain learns: {}",
+            parameter.name
+        );
+    }
+    grown.model.capture_gradients().unwrap();
+    grown.optimizer.step().unwrap();
+    grown.backward();
+    for parameter in grown.model.seed_parameters() {
+        assert!(
+            parameter.tensor.grad().abs().max().double_value(&[]) > 0.0,
+            "then all do: {}",
+            parameter.name
+        );
+    }
+}
+
+#[test]
+fn the_first_blending_epoch_still_teaches_the_seed() {
+    let mut bench = Bench::new(&["mid"]);
+    bench.germinate("mid", "conv_light", "linear").unwrap();
+    bench.reach(Stage::Blending);
+    assert_eq!(bench.model.reports()[0].alpha, 0.0);
+    bench.clear();
+    bench.backward();
+    assert!(bench.model.seed_parameters().all(|p| p.tensor.grad().abs().max().double_value(&[]) > 0.0));
+}
+
+#[test]
+fn isolation_is_released_at_holding_unless_the_bible_is_asked_for() {
+    for (isolation, upstream_alive) in [(Isolation::ReleaseAtHolding, true), (Isolation::Bible, false)] {
+        let settings = Settings { isolation, ..Settings::default() };
+        let mut bench = Bench::with(ModelConfig { settings, ..config(&["late"], "contiguous") });
+        bench.germinate("late", "attention", "linear").unwrap();
+        bench.reach(Stage::Holding);
+        assert_eq!(bench.model.reports()[0].alpha, 1.0);
+        bench.clear();
+        bench.backward();
+        let norm = |part: &str| {
+            let all = bench.host_gradients();
+            all.iter()
+                .filter(|(n, _)| n.contains(part))
+                .map(|(_, g)| g.abs().max().double_value(&[]))
+                .fold(0.0, f64::max)
+        };
+        assert_eq!(norm("block0") > 0.0, upstream_alive, "{isolation:?}");
+        assert!(norm("head") > 0.0);
+    }
+}
+
+#[test]
+fn a_counterfactual_is_the_network_without_the_slot() {
+    let mut bench = Bench::new(&["early", "mid", "late"]);
+    bench.germinate("early", "conv_light", "linear").unwrap();
+    bench.germinate("mid", "conv_light", "gated").unwrap();
+    bench.reach(Stage::Holding);
+    for _ in 0..20 {
+        bench.step();
+    }
+    let plan = bench.model.counterfactual_plan();
+    assert_eq!(plan.slots().collect::<Vec<_>>(), ["block0", "block1"]);
+    let _no_grad = tch::no_grad_guard();
+    let outputs = bench.model.forward_counterfactual(&bench.x, &plan).unwrap();
+    let as_is = bench.model.forward(&bench.x, Mode::Eval).unwrap();
+    let close = |a: &Tensor, b: &Tensor| (a - b).abs().max().double_value(&[]) < 1e-5;
+    assert!(close(&outputs[0], &as_is));
+    assert!(!close(&outputs[1], &as_is) && !close(&outputs[2], &as_is));
+    for (variant, slot) in [(1, "early"), (2, "mid")] {
+        let mut pruned = Bench::new(&["early", "mid", "late"]);
+        copy_weights(&mut pruned, &bench, slot);
+        let without = pruned.model.forward(&bench.x, Mode::Eval).unwrap();
+        assert!(close(&outputs[variant], &without), "without {slot}");
+    }
+}
+
+/// A second model with the same history, and then the slot pruned.
+fn copy_weights(copy: &mut Bench, _original: &Bench, without: &str) {
+    let _grad = tch::with_grad(|| {
+        copy.germinate("early", "conv_light", "linear").unwrap();
+        copy.germinate("mid", "conv_light", "gated").unwrap();
+        copy.reach(Stage::Holding);
+        for _ in 0..20 {
+            copy.step();
+        }
+    });
+    copy.execute(&Command::Prune { slot: without.into(), reason: "to compare".into() }).unwrap();
+}
+
+#[test]
+fn a_pruned_seed_is_gone_and_nothing_else_moved() {
+    let mut bench = Bench::new(&["early", "mid"]);
+    bench.germinate("early", "conv_light", "linear").unwrap();
+    bench.germinate("mid", "conv_light", "gated").unwrap();
+    bench.epoch(20.0, 0.0);
+    let others: Vec<_> = bench
+        .model
+        .host_parameters()
+        .chain(bench.model.seed_parameters().filter(|p| p.name.starts_with("slot.block0")))
+        .map(|p| (p.name.clone(), bits(&p.tensor)))
+        .collect();
+    assert_eq!(
+        bench.optimizer.owners().collect::<Vec<_>>(),
+        ["host", "slot.block0.seed", "slot.block1.blend", "slot.block1.seed"]
+    );
+    bench.execute(&Command::Prune { slot: "mid".into(), reason: "asked to".into() }).unwrap();
+    assert_eq!(bench.optimizer.owners().collect::<Vec<_>>(), ["host", "slot.block0.seed"]);
+    let now: Vec<_> = bench
+        .model
+        .host_parameters()
+        .chain(bench.model.seed_parameters())
+        .map(|p| (p.name.clone(), bits(&p.tensor)))
+        .collect();
+    assert_eq!(others, now);
+    bench.step();
+}
+
+#[test]
+fn a_refused_germination_changes_nothing() {
+    let mut bench = Bench::new(&["early", "mid"]);
+    bench.germinate("early", "conv_light", "linear").unwrap();
+    bench.epoch(20.0, 0.0);
+    let mut errors = String::new();
+    let attempts = [
+        ("early", "conv_light", "linear"),
+        ("attic", "conv_light", "linear"),
+        ("mid", "unheard_of", "linear"),
+        ("mid", "conv_light", "unheard_of"),
+        ("mid", "only_transformers", "linear"),
+        ("mid", "panics_in_build", "linear"),
+        ("mid", "twice_the_name", "linear"),
+        ("mid", "wrong_shape", "linear"),
+        ("mid", "wrong_dtype", "linear"),
+        ("mid", "always_nan", "linear"),
+        ("mid", "dead", "linear"),
+        ("mid", "in_place", "linear"),
+        ("mid", "secret_dropout", "linear"),
+        ("mid", "panics_in_forward", "linear"),
+        ("mid", "torch_panic", "linear"),
+    ];
+    for (slot, blueprint, blend) in attempts {
+        bench.model.drain_events();
+        let _alone = lock();
+        let (rng, owners) =
+            (RngState::save().unwrap(), bench.optimizer.owners().map(str::to_owned).collect::<Vec<_>>());
+        let (reports, logits) =
+            (bench.model.reports(), bits(&bench.model.forward(&bench.x, Mode::Eval).unwrap()));
+        let error = bench.germinate(slot, blueprint, blend).unwrap_err();
+        errors.push_str(&format!("{blueprint} in {slot} with {blend}\n    {error}\n"));
+        assert!(rng.same_as(&RngState::save().unwrap()), "{blueprint}: generators");
+        assert_eq!(owners, bench.optimizer.owners().collect::<Vec<_>>(), "{blueprint}: optimizer");
+        assert_eq!(reports, bench.model.reports(), "{blueprint}: slots");
+        assert_eq!(logits, bits(&bench.model.forward(&bench.x, Mode::Eval).unwrap()), "{blueprint}: output");
+        let events = bench.model.drain_events();
+        assert_eq!(events.len(), 1, "{blueprint}: the command's own event and no other: {events:?}");
+    }
+    insta::assert_snapshot!(errors);
+    bench.germinate("mid", "panics_in_drop", "linear").unwrap();
+    bench.execute(&Command::Prune { slot: "mid".into(), reason: "its drop panics".into() }).unwrap();
+    bench.step();
+}
+
+#[test]
+fn adding_a_slot_changes_no_other_slot_s_first_weights() {
+    let mut one = Bench::new(&["late"]);
+    one.germinate("late", "conv_light", "gated").unwrap();
+    let mut three = Bench::new(&["early", "mid", "late"]);
+    three.germinate("early", "dropout", "gated").unwrap();
+    three.germinate("mid", "attention", "linear").unwrap();
+    three.germinate("late", "conv_light", "gated").unwrap();
+    let late = |b: &Bench| -> Vec<_> {
+        b.model
+            .host_parameters()
+            .chain(b.model.seed_parameters())
+            .filter(|p| p.name.starts_with("host") || p.name.contains("block2"))
+            .map(|p| (p.name.clone(), bits(&p.tensor)))
+            .collect()
+    };
+    assert_eq!(late(&one), late(&three));
+}
+
+#[test]
+fn a_panic_in_a_live_seed_is_an_error_and_poisons_it() {
+    let mut bench = Bench::new(&["early"]);
+    bench.germinate("early", "panics_later", "linear").unwrap();
+    bench.epoch(20.0, 0.0);
+    let mut errors = Vec::new();
+    for _ in 0..40 {
+        match bench.model.forward(&bench.x, Mode::Train) {
+            Ok(_) => bench.model.capture_gradients().unwrap(),
+            Err(e) => errors.push(e.to_string()),
+        }
+    }
+    insta::assert_snapshot!(errors[..2].join("\n"));
+    bench.execute(&Command::Prune { slot: "early".into(), reason: "it panicked".into() }).unwrap();
+    bench.step();
+}
+
+#[test]
+fn noop_never_passes_g2() {
+    let mut bench = Bench::new(&["early"]);
+    bench.germinate("early", "noop", "linear").unwrap();
+    for i in 0..12 {
+        bench.epoch(20.0 + 5.0 * f64::from(i), 50.0);
+    }
+    assert_eq!(bench.model.reports()[0].stage, Stage::Training);
+    assert_eq!(bench.model.reports()[0].gradient_ratio, Some(0.0));
+}
+
+/// libtorch's CPU backward of group_norm kills the process on an isolated channels-last input; `ops::group_norm`
+/// repacks exactly there.
+#[test]
+fn a_norm_seed_survives_a_channels_last_host() {
+    let mut bench = Bench::with(config(&["early", "mid", "late"], "channels_last"));
+    for slot in ["early", "mid", "late"] {
+        bench.germinate(slot, "norm", "linear").unwrap();
+    }
+    bench.epoch(20.0, 0.0);
+    bench.step();
+    assert_eq!(bench.model.slots()[0].features().layout, kasmina_plugin_api::Layout::ChannelsLast);
+}
+
+#[test]
+fn models_and_slots_move_between_threads() {
+    fn send<T: Send>() {}
+    send::<MorphogeneticModel>();
+    send::<kasmina::graft::SeedSlot>();
+}

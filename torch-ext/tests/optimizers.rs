@@ -1,0 +1,204 @@
+//! The fused optimizers against a float64 reference written out by hand, and with gradients that are not finite.
+
+#![allow(clippy::disallowed_methods, reason = "tests read numbers")]
+
+use kasmina_torch_ext::optim::{AdamW, Algorithm, Optimizer, Sgd};
+use kasmina_torch_ext::{Change, NamedParameter, ParameterSink, SinkError};
+use tch::{Kind, Tensor};
+
+fn parameter(values: &[f64]) -> Tensor {
+    Tensor::from_slice(values).to_kind(Kind::Float).set_requires_grad(true)
+}
+
+fn values(tensor: &Tensor) -> Vec<f64> {
+    Vec::<f64>::try_from(tensor.detach().to_kind(Kind::Double).reshape([-1])).unwrap()
+}
+
+fn add(optimizer: &mut Optimizer, owner: &str, parameters: &[&Tensor]) -> Result<(), SinkError> {
+    let parameters = parameters
+        .iter()
+        .enumerate()
+        .map(|(i, t)| NamedParameter { name: format!("{owner}.{i}"), tensor: t.shallow_clone() })
+        .collect();
+    let ticket = optimizer.prepare(Change::Add { owner: owner.into(), parameters })?;
+    optimizer.commit(ticket);
+    Ok(())
+}
+
+/// A gradient that differs from step to step and from element to element.
+fn gradient(step: usize, i: usize) -> f64 {
+    ((step * 7 + i * 3) as f64).sin() * 0.5
+}
+
+fn backward(parameter: &Tensor, step: usize, offset: usize) {
+    let n = parameter.numel();
+    let g: Vec<f64> = (0..n).map(|i| gradient(step, i + offset)).collect();
+    let g = Tensor::from_slice(&g).to_kind(Kind::Float).reshape(parameter.size());
+    (parameter * g).sum(Kind::Float).backward();
+}
+
+/// Textbook AdamW and SGD with momentum in float64.
+fn reference(algorithm: &Algorithm, mut x: Vec<f64>, offset: usize, steps: usize, rate: f64) -> Vec<f64> {
+    let n = x.len();
+    let (mut m, mut v) = (vec![0.0; n], vec![0.0; n]);
+    for step in 0..steps {
+        for i in 0..n {
+            let mut g = gradient(step, i + offset);
+            match algorithm {
+                Algorithm::Sgd(sgd) => {
+                    g += sgd.weight_decay * x[i];
+                    m[i] = sgd.momentum * m[i] + g;
+                    x[i] -= rate * if sgd.nesterov { g + sgd.momentum * m[i] } else { m[i] };
+                }
+                Algorithm::AdamW(a) => {
+                    let t = step as i32 + 1;
+                    x[i] -= rate * a.weight_decay * x[i];
+                    m[i] = a.beta1 * m[i] + (1.0 - a.beta1) * g;
+                    v[i] = a.beta2 * v[i] + (1.0 - a.beta2) * g * g;
+                    let (mh, vh) = (m[i] / (1.0 - a.beta1.powi(t)), v[i] / (1.0 - a.beta2.powi(t)));
+                    x[i] -= rate * mh / (vh.sqrt() + a.eps);
+                }
+            }
+        }
+    }
+    x
+}
+
+fn algorithms() -> Vec<Algorithm> {
+    vec![
+        Sgd { momentum: 0.0, ..Sgd::default() }.into(),
+        Sgd::default().into(),
+        Sgd { momentum: 0.9, weight_decay: 0.01, nesterov: true }.into(),
+        AdamW::default().into(),
+        AdamW { weight_decay: 0.0, ..AdamW::default() }.into(),
+    ]
+}
+
+#[test]
+fn every_algorithm_follows_its_float64_reference() {
+    for algorithm in algorithms() {
+        let (start_a, start_b) = (vec![0.3, -0.2, 0.9, 1.5], vec![-1.0, 2.0]);
+        let (a, b) = (parameter(&start_a), parameter(&start_b));
+        let mut optimizer = Optimizer::new(algorithm, 0.01);
+        add(&mut optimizer, "host", &[&a, &b]).unwrap();
+        for step in 0..25 {
+            backward(&a, step, 0);
+            backward(&b, step, 11);
+            optimizer.step().unwrap();
+            assert!(!a.grad().defined(), "a step drops the gradients");
+        }
+        for (tensor, start, offset) in [(&a, start_a, 0), (&b, start_b, 11)] {
+            let want = reference(&algorithm, start, offset, 25, 0.01);
+            for (got, want) in values(tensor).into_iter().zip(want) {
+                assert!((got - want).abs() < 2e-6, "{algorithm:?}: {got} {want}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_gradient_that_is_not_finite_skips_its_group_and_no_other() {
+    for bad in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+        for algorithm in algorithms() {
+            let (host, seed, twin) = (parameter(&[1.0, 2.0]), parameter(&[3.0, 4.0]), parameter(&[3.0, 4.0]));
+            let mut optimizer = Optimizer::new(algorithm, 0.01);
+            add(&mut optimizer, "host", &[&host]).unwrap();
+            add(&mut optimizer, "seed", &[&seed]).unwrap();
+            let mut clean = Optimizer::new(algorithm, 0.01);
+            add(&mut clean, "seed", &[&twin]).unwrap();
+            for step in 0..6 {
+                backward(&host, step, 0);
+                if step == 3 {
+                    (&seed * bad).sum(Kind::Float).backward();
+                } else {
+                    backward(&seed, step, 5);
+                    backward(&twin, step, 5);
+                    clean.step().unwrap();
+                }
+                optimizer.step().unwrap();
+            }
+            assert!(seed.equal(&twin), "a skipped step leaves no trace: {algorithm:?} {bad}");
+            let want = reference(&algorithm, vec![1.0, 2.0], 0, 6, 0.01);
+            for (got, want) in values(&host).into_iter().zip(want) {
+                assert!((got - want).abs() < 2e-6, "the host goes on: {got} {want}");
+            }
+            let skipped = optimizer.skipped_steps();
+            assert_eq!((skipped["host"], skipped["seed"]), (0, 1));
+        }
+    }
+}
+
+#[test]
+fn parameters_without_a_gradient_wait_and_keep_their_own_clock() {
+    let (a, b, alone) = (parameter(&[1.0]), parameter(&[1.0]), parameter(&[1.0]));
+    let mut both = Optimizer::new(AdamW::default(), 0.1);
+    add(&mut both, "host", &[&a, &b]).unwrap();
+    let mut one = Optimizer::new(AdamW::default(), 0.1);
+    add(&mut one, "host", &[&alone]).unwrap();
+    for step in 0..9 {
+        backward(&a, step, 0);
+        if step % 3 == 0 {
+            backward(&b, step, 1);
+            backward(&alone, step, 1);
+            one.step().unwrap();
+        }
+        both.step().unwrap();
+    }
+    assert!(b.equal(&alone));
+}
+
+#[test]
+fn groups_come_and_go_in_two_phases() {
+    let (host, seed) = (parameter(&[1.0, 1.0]), parameter(&[2.0]));
+    let mut optimizer = Optimizer::new(AdamW::default(), 0.1);
+    add(&mut optimizer, "host", &[&host]).unwrap();
+
+    let named = |t: &Tensor| vec![NamedParameter { name: "p".into(), tensor: t.shallow_clone() }];
+    let ticket = optimizer.prepare(Change::Add { owner: "seed".into(), parameters: named(&seed) }).unwrap();
+    assert_eq!(optimizer.owners().collect::<Vec<_>>(), ["host"], "prepared is not there yet");
+    optimizer.abort(ticket);
+    optimizer.commit(ticket);
+    assert_eq!(optimizer.owners().collect::<Vec<_>>(), ["host"], "aborted is gone");
+
+    add(&mut optimizer, "seed", &[&seed]).unwrap();
+    assert!(matches!(add(&mut optimizer, "seed", &[]), Err(SinkError::DuplicateOwner(_))));
+    assert!(matches!(
+        add(&mut optimizer, "thief", &[&host]),
+        Err(SinkError::SharedParameter { owner, other, .. }) if owner == "thief" && other == "host"
+    ));
+    let gone = optimizer.prepare(Change::Remove { owner: "seed".into() }).unwrap();
+    optimizer.commit(gone);
+    backward(&seed, 0, 0);
+    backward(&host, 0, 0);
+    optimizer.step().unwrap();
+    assert_eq!(values(&seed), [2.0], "a removed group is not stepped");
+    assert!(matches!(
+        optimizer.prepare(Change::Remove { owner: "seed".into() }),
+        Err(SinkError::UnknownOwner(_))
+    ));
+}
+
+#[test]
+fn rates_follow_their_group() {
+    let (host, seed) = (parameter(&[0.0]), parameter(&[0.0]));
+    let mut optimizer = Optimizer::new(Sgd { momentum: 0.0, ..Sgd::default() }, 1.0);
+    add(&mut optimizer, "host", &[&host]).unwrap();
+    add(&mut optimizer, "seed", &[&seed]).unwrap();
+    optimizer.set_scale("seed", 0.25).unwrap();
+    optimizer.set_learning_rate(2.0).unwrap();
+    for p in [&host, &seed] {
+        p.sum(Kind::Float).backward();
+    }
+    optimizer.step().unwrap();
+    assert_eq!((values(&host), values(&seed)), (vec![-2.0], vec![-0.5]));
+    assert!(matches!(optimizer.set_scale("nobody", 1.0), Err(SinkError::UnknownOwner(_))));
+}
+
+#[test]
+fn an_empty_group_is_stepped_without_harm() {
+    let mut optimizer = Optimizer::new(AdamW::default(), 0.1);
+    add(&mut optimizer, "nothing", &[]).unwrap();
+    optimizer.step().unwrap();
+    optimizer.zero_grad().unwrap();
+    assert_eq!(optimizer.skipped_steps()["nothing"], 0);
+}

@@ -1,0 +1,35 @@
+//! Grow by the calendar: the baseline that waiting for a plateau does not beat.
+
+use super::tending::Tending;
+use super::{Controller, Observation};
+use crate::config::{GrowthConfig, RunConfig};
+use kasmina::Command;
+
+/// Germinates every few epochs, from a first one on.
+#[derive(Debug)]
+pub struct Periodic {
+    tending: Tending,
+    growth: GrowthConfig,
+}
+
+impl Periodic {
+    /// As configured.
+    pub fn new(config: &RunConfig) -> Self {
+        Self { tending: Tending::new(config), growth: config.growth.clone() }
+    }
+}
+
+impl Controller for Periodic {
+    fn id(&self) -> &'static str {
+        "periodic"
+    }
+
+    fn decide(&mut self, observation: &Observation<'_>) -> Vec<Command> {
+        let mut commands = self.tending.tend(observation);
+        let since_first = observation.epoch.checked_sub(self.growth.first_epoch);
+        if since_first.is_some_and(|n| n.is_multiple_of(self.growth.every)) {
+            commands.extend(self.tending.germinate(observation));
+        }
+        commands
+    }
+}

@@ -1,0 +1,70 @@
+//! What every controller does with the seeds that live already, and how a new one is asked for.
+
+use super::Observation;
+use crate::config::RunConfig;
+use kasmina::lifecycle::Stage;
+use kasmina::model::Germinate;
+use kasmina::{Command, SlotReport};
+
+/// The part of a configuration that tending needs.
+#[derive(Debug, Clone)]
+pub(super) struct Tending {
+    config: RunConfig,
+    /// Epochs from germination to a decision in HOLDING, at the least.
+    shortest_life: u32,
+}
+
+impl Tending {
+    pub(super) fn new(config: &RunConfig) -> Self {
+        let training = config.lifecycle.min_training_epochs();
+        // One epoch GERMINATED, training, the ramp from its first epoch at alpha 0, one to measure in HOLDING.
+        let shortest_life = 1 + training + config.growth.tempo + 2;
+        Self { config: config.clone(), shortest_life }
+    }
+
+    /// Asks for FOSSILIZED where HOLDING has a useful measurement (G5 decides), and gives a seed up that does not
+    /// get out of TRAINING: nothing else would end it, and it would block the next one.
+    pub(super) fn tend(&self, observation: &Observation<'_>) -> Vec<Command> {
+        observation.slots.iter().filter_map(|slot| self.tend_slot(slot)).collect()
+    }
+
+    fn tend_slot(&self, slot: &SlotReport) -> Option<Command> {
+        match slot.stage {
+            Stage::Holding if slot.contribution.is_some_and(|c| c > 0.0) => {
+                Some(Command::Advance { slot: slot.slot.clone(), target: Some(Stage::Fossilized) })
+            }
+            Stage::Training if slot.epochs_in_stage >= self.config.growth.max_training_epochs => {
+                let reason = "max_training_epochs".to_owned();
+                Some(Command::Prune { slot: slot.slot.clone(), reason })
+            }
+            _ => None,
+        }
+    }
+
+    /// A germination in the next empty slot, if there is room for one and time to see it through. One seed
+    /// trains at a time: two would share the same gain of the host in their gates.
+    pub(super) fn germinate(&self, observation: &Observation<'_>) -> Option<Command> {
+        let slots = observation.slots;
+        let occupied = slots.iter().filter(|s| s.stage != Stage::Dormant).count();
+        let incubating = slots.iter().any(|s| matches!(s.stage, Stage::Germinated | Stage::Training));
+        let time_left = observation.max_epochs.saturating_sub(observation.epoch);
+        let early = observation.epoch < self.config.growth.first_epoch;
+        if early || incubating || occupied >= self.config.max_seeds as usize || time_left < self.shortest_life
+        {
+            return None;
+        }
+        let slot = slots.iter().find(|s| s.stage == Stage::Dormant)?;
+        let config = &self.config;
+        let seed_id = format!("{}-{}-{}", slot.slot, config.blueprint, observation.germinated + 1);
+        let mut wish = Germinate::new(&slot.slot, seed_id, &config.blueprint, &config.blend);
+        wish.tempo = config.growth.tempo;
+        wish.target = config.growth.alpha_target;
+        if !config.blueprint_config.is_empty() {
+            wish.blueprint_config = config.blueprint_config.clone().into();
+        }
+        if !config.blend_config.is_empty() {
+            wish.blend_config = config.blend_config.clone().into();
+        }
+        Some(Command::Germinate(wish))
+    }
+}

@@ -1,0 +1,106 @@
+//! Why a run cannot start, or cannot go on.
+
+use kasmina::ModelError;
+use kasmina_registry::RegistryError;
+use std::path::PathBuf;
+
+/// A run that failed. Nothing that it had written is half-written.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TrainError {
+    /// There is no such task, controller or device.
+    #[error("no {what} `{name}`; there {}", if known.len() == 1 { format!("is only {}", known[0]) } else { format!("are {}", known.join(", ")) })]
+    Unknown {
+        /// What was looked for.
+        what: &'static str,
+        /// By this name.
+        name: String,
+        /// What there is.
+        known: Vec<String>,
+    },
+    /// A device that is not there.
+    #[error("device `{device}` is not there: {reason}")]
+    Device {
+        /// What was asked for.
+        device: String,
+        /// Why not.
+        reason: String,
+    },
+    /// A setting out of bounds.
+    #[error("setting `{field}`: {reason}")]
+    Setting {
+        /// Which one.
+        field: &'static str,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A configuration file that cannot be used.
+    #[error("configuration {}: {reason}", path.display())]
+    Config {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong, with line and column.
+        reason: String,
+    },
+    /// A run directory that cannot be used.
+    #[error("run directory {}: {reason}", path.display())]
+    RunDir {
+        /// Which one.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The task's data is damaged.
+    #[error("task `{task}`: {reason}")]
+    Task {
+        /// Which task.
+        task: &'static str,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The model cannot be built, or failed.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// A plugin is missing.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+    /// libtorch failed.
+    #[error("{0}")]
+    Torch(String),
+}
+
+impl TrainError {
+    /// What to do about it, in one line.
+    pub fn help(&self) -> Option<String> {
+        match self {
+            Self::Registry(error) | Self::Model(ModelError::Registry(error)) => error.help(),
+            Self::Model(ModelError::UnknownSlot { .. }) => {
+                Some("name slots by their own name or an alias, as --slots early,late".to_owned())
+            }
+            Self::Model(ModelError::Forward { error, .. })
+                if error.kind == kasmina_plugin_api::ErrorKind::Panic =>
+            {
+                Some("this is a bug of the plugin: tell its author, or choose another entry".to_owned())
+            }
+            Self::Device { .. } => {
+                Some("use --device cpu, or --device auto to take what is there".to_owned())
+            }
+            Self::RunDir { .. } => Some("choose another directory with --out".to_owned()),
+            Self::Config { .. } => {
+                Some("`config.toml` of any run directory is a complete example".to_owned())
+            }
+            _ => None,
+        }
+    }
+}
+
+impl From<kasmina_torch_ext::Error> for TrainError {
+    fn from(error: kasmina_torch_ext::Error) -> Self {
+        Self::Torch(error.to_string())
+    }
+}
+impl From<tch::TchError> for TrainError {
+    fn from(error: tch::TchError) -> Self {
+        Self::Torch(kasmina_plugin_api::PluginError::from(error).to_string())
+    }
+}

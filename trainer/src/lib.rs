@@ -1,0 +1,17 @@
+//! Tasks, the training loop, controllers and the run directory.
+//!
+//! Slot and gate rules live in [`kasmina`]; this crate feeds it data, asks a [`Controller`] what to do at the edge
+//! of each epoch, and writes down what happened.
+
+pub mod config;
+pub mod controller;
+mod device;
+mod error;
+pub mod run;
+mod schedule;
+pub mod task;
+
+pub use config::RunConfig;
+pub use controller::Controller;
+pub use error::TrainError;
+pub use run::{EpochReport, Observer, Summary, Trainer};

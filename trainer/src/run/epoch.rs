@@ -1,0 +1,100 @@
+//! The two passes of an epoch: over the training data with steps, over the validation data with counterfactuals.
+
+use super::Trainer;
+use crate::error::TrainError;
+use crate::schedule::learning_rate;
+use kasmina::model::CounterfactualPlan;
+use kasmina_plugin_api::Mode;
+use kasmina_torch_ext::rng::{RngFork, derive_seed};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+use tch::{Device, Kind, Tensor};
+
+const VALIDATION_BATCH: i64 = 512;
+
+/// What a validation pass measured.
+#[derive(Debug)]
+pub(super) struct Validation {
+    pub(super) loss: f64,
+    pub(super) accuracy: f64,
+    /// Accuracy without each measured slot.
+    pub(super) without: Vec<f64>,
+}
+
+impl Trainer<'_> {
+    /// Trains one epoch and answers with its mean loss, or with nothing if it was stopped. No step waits for the
+    /// device: the loss is summed there and read once.
+    pub(super) fn train_epoch(&mut self, epoch: u32, stop: &AtomicBool) -> Result<Option<f64>, TrainError> {
+        let clock = Instant::now();
+        let samples = self.task.train_labels.size()[0];
+        let device = self.task.train_labels.device();
+        let batch = i64::from(self.config.optimizer.batch_size);
+        let per_epoch = samples.unsigned_abs().div_ceil(batch.unsigned_abs());
+        let total = per_epoch * u64::from(self.config.epochs);
+        let order = {
+            let name = epoch.to_string();
+            let _fork = RngFork::seeded(derive_seed(self.config.seed, &["order", &name]))?;
+            Tensor::f_randperm(samples, (Kind::Int64, Device::Cpu))?.f_to(device)?
+        };
+        let active = self.model.active_parameter_count();
+        let mut sum = Tensor::f_zeros([], (Kind::Float, device))?;
+        for start in (0..samples).step_by(batch as usize) {
+            if stop.load(Ordering::Relaxed) {
+                return Ok(None);
+            }
+            let len = batch.min(samples - start);
+            let rows = order.f_narrow(0, start, len)?;
+            let x = self.task.train_inputs.f_index_select(0, &rows)?;
+            let y = self.task.train_labels.f_index_select(0, &rows)?;
+            let logits = self.model.forward(&x, Mode::Train)?;
+            let loss = cross_entropy(&logits, &y)?;
+            loss.f_backward()?;
+            let rate = learning_rate(&self.config.optimizer, self.model.step(), total);
+            self.model.capture_gradients()?;
+            self.optimizer.set_learning_rate(rate)?;
+            self.optimizer.step()?;
+            sum = sum.f_add(&loss.f_detach()?.f_mul_scalar(len)?)?;
+        }
+        let mean = read(&sum)? / samples as f64;
+        self.tally.trained(per_epoch, active, clock.elapsed());
+        Ok(Some(mean))
+    }
+
+    /// Measures the network as it is and without each slot of the plan, in one forward a batch.
+    pub(super) fn validate(&mut self, plan: &CounterfactualPlan) -> Result<Validation, TrainError> {
+        let samples = self.task.validation_labels.size()[0];
+        let device = self.task.validation_labels.device();
+        let batch = (VALIDATION_BATCH / plan.variants() as i64).max(1);
+        let _no_grad = tch::no_grad_guard();
+        let mut loss = Tensor::f_zeros([], (Kind::Float, device))?;
+        let mut correct = Tensor::f_zeros([plan.variants() as i64], (Kind::Int64, device))?;
+        for start in (0..samples).step_by(batch as usize) {
+            let len = batch.min(samples - start);
+            let x = self.task.validation_inputs.f_narrow(0, start, len)?;
+            let y = self.task.validation_labels.f_narrow(0, start, len)?;
+            let outputs = self.model.forward_counterfactual(&x, plan)?;
+            if let Some(as_is) = outputs.first() {
+                loss = loss.f_add(&cross_entropy(as_is, &y)?.f_mul_scalar(len)?)?;
+            }
+            let hits = outputs
+                .iter()
+                .map(|logits| logits.f_argmax(-1, false)?.f_eq_tensor(&y)?.f_sum(Kind::Int64))
+                .collect::<Result<Vec<_>, _>>()?;
+            correct = correct.f_add(&Tensor::f_stack(&hits, 0)?)?;
+        }
+        let hits = Vec::<i64>::try_from(correct)?;
+        let mut accuracies = hits.into_iter().map(|n| 100.0 * n as f64 / samples as f64);
+        let accuracy = accuracies.next().unwrap_or(0.0);
+        Ok(Validation { loss: read(&loss)? / samples as f64, accuracy, without: accuracies.collect() })
+    }
+}
+
+/// Mean negative log likelihood of class numbers.
+fn cross_entropy(logits: &Tensor, labels: &Tensor) -> Result<Tensor, tch::TchError> {
+    logits.f_cross_entropy_loss::<Tensor>(labels, None, tch::Reduction::Mean, -100, 0.0)
+}
+
+/// Reads one number: the edge of an epoch is where a run waits for the device.
+fn read(scalar: &Tensor) -> Result<f64, tch::TchError> {
+    scalar.f_double_value(&[])
+}

@@ -1,0 +1,250 @@
+//! One run: prepared whole before anything is written, then epoch after epoch.
+
+mod dir;
+mod epoch;
+mod report;
+mod summary;
+
+pub use dir::RunDir;
+pub use report::{EpochReport, SlotRow};
+pub use summary::{PluginSummary, SeedFate, Status, Summary};
+
+use crate::config::RunConfig;
+use crate::controller::{self, Controller, Observation};
+use crate::device;
+use crate::error::TrainError;
+use crate::task::{self, Task};
+use kasmina::lifecycle::{Event, EventKind};
+use kasmina::model::{EpochInputs, Germinate};
+use kasmina::{Command, CommandError, ModelConfig, ModelError, MorphogeneticModel};
+use kasmina_plugin_api::Kind;
+use kasmina_registry::Registry;
+use kasmina_torch_ext::optim::{AdamW, Optimizer};
+use report::CommandRow;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use summary::Tally;
+
+/// Sees a run as it goes.
+pub trait Observer {
+    /// An epoch is over.
+    fn epoch(&mut self, _report: &EpochReport, _epochs: u32) {}
+    /// Something happened in a slot.
+    fn event(&mut self, _epoch: u32, _event: &Event) {}
+}
+
+/// Sees nothing.
+impl Observer for () {}
+
+/// A run that is ready to start: every name is resolved, every bound checked, and the seeds that the controller
+/// would put in have been built and probed once.
+pub struct Trainer<'r> {
+    config: RunConfig,
+    registry: &'r Registry,
+    task: Task,
+    model: MorphogeneticModel,
+    optimizer: Optimizer,
+    controller: Box<dyn Controller>,
+    tally: Tally,
+}
+
+impl std::fmt::Debug for Trainer<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Trainer").field("config", &self.config).finish_non_exhaustive()
+    }
+}
+
+impl<'r> Trainer<'r> {
+    /// Checks and builds everything; writes nothing.
+    ///
+    /// # Errors
+    /// The first thing that would make the run fail.
+    pub fn prepare(mut config: RunConfig, registry: &'r Registry) -> Result<Self, TrainError> {
+        config.validate()?;
+        let controller = controller::make(&config)?;
+        tch::set_num_threads(config.threads.try_into().unwrap_or(i32::MAX));
+        let device = device::resolve(&config.device)?;
+        config.device = device::name(device);
+        config.lifecycle.max_epochs.get_or_insert(config.epochs);
+        let task = task::load(&config.task, device)?;
+        let mut host_config = task.host_config.clone();
+        host_config.extend(config.host.config.clone());
+        config.host.config = host_config;
+        if config.disable_seeds {
+            config.slots.clear();
+        }
+        if !config.slots.is_empty() {
+            registry.resolve(Kind::Blueprint, &config.blueprint)?;
+            registry.resolve(Kind::Blend, &config.blend)?;
+        }
+
+        let model_config = ModelConfig {
+            host: config.host.id.clone(),
+            host_config: serde_json::Value::from(config.host.config.clone()).to_string(),
+            slots: config.slots.clone(),
+            settings: config.lifecycle.clone(),
+            device,
+            seed: config.seed,
+            telemetry_interval: config.telemetry_interval,
+        };
+        let sample = task.train_inputs.f_narrow(0, 0, 4)?;
+        let mut model = MorphogeneticModel::build(registry, &model_config, &sample)?;
+        let adam = AdamW { weight_decay: config.optimizer.weight_decay, ..AdamW::default() };
+        let mut optimizer = Optimizer::new(adam, config.optimizer.learning_rate);
+        model.register_host(&mut optimizer)?;
+
+        let slots: Vec<String> = model.slots().iter().map(|s| s.name().to_owned()).collect();
+        for slot in &slots {
+            let mut wish = Germinate::new(slot, "rehearsal", &config.blueprint, &config.blend);
+            wish.blueprint_config = or_default(&config.blueprint_config);
+            wish.blend_config = or_default(&config.blend_config);
+            model.rehearse(&wish, registry).map_err(rehearsal_failed)?;
+        }
+        let tally = Tally::new(&model);
+        Ok(Self { config, registry, task, model, optimizer, controller, tally })
+    }
+
+    /// The configuration as resolved.
+    pub fn config(&self) -> &RunConfig {
+        &self.config
+    }
+    /// The model, for whoever wants to look at it.
+    pub fn model(&self) -> &MorphogeneticModel {
+        &self.model
+    }
+
+    /// Trains. `stop` ends the run before the next step; what was done until then is kept and summed up.
+    ///
+    /// # Errors
+    /// If the run directory cannot be used, or a forward fails; the summary then says so.
+    pub fn run(
+        mut self,
+        out: Option<&Path>,
+        observer: &mut dyn Observer,
+        stop: &AtomicBool,
+    ) -> Result<Summary, TrainError> {
+        let mut dir = out.map(|path| RunDir::create(path, &self.config)).transpose()?;
+        let started = Instant::now();
+        let result = self.epochs(dir.as_mut(), observer, stop);
+        let status = match &result {
+            Ok(status) => *status,
+            Err(_) => Status::Failed,
+        };
+        let error = result.as_ref().err().map(ToString::to_string);
+        let summary = Summary::of(&self.config, &self.model, &self.optimizer, &self.tally, started.elapsed())
+            .ended(status, error);
+        if let Some(dir) = &dir {
+            dir.write_summary(&summary)?;
+        }
+        result.map(|_| summary)
+    }
+
+    fn epochs(
+        &mut self,
+        mut dir: Option<&mut RunDir>,
+        observer: &mut dyn Observer,
+        stop: &AtomicBool,
+    ) -> Result<Status, TrainError> {
+        for epoch in 1..=self.config.epochs {
+            let clock = Instant::now();
+            let Some(train_loss) = self.train_epoch(epoch, stop)? else {
+                return Ok(Status::Interrupted);
+            };
+            let plan = self.model.counterfactual_plan();
+            let validation = self.validate(&plan)?;
+            self.tally.validated(validation.accuracy);
+            let inputs =
+                EpochInputs { accuracy: validation.accuracy, plan: &plan, without: validation.without };
+            let raw = self.model.record_epoch(&inputs, now())?;
+            let measured = self.model.reports();
+            self.tally.measured(&measured);
+            self.model.step_epoch(&mut self.optimizer)?;
+            let commands = self.obey(epoch, validation.accuracy)?;
+
+            let events = self.model.drain_events();
+            self.tally.count(&events);
+            self.tally.living(&self.model);
+            for event in &events {
+                observer.event(epoch, event);
+            }
+            let report = EpochReport {
+                epoch,
+                train_loss,
+                val_loss: validation.loss,
+                val_accuracy: validation.accuracy,
+                seconds: clock.elapsed().as_secs_f64(),
+                slots: report::rows(&measured, &self.model.reports(), &raw),
+                plugin_metrics: kasmina_registry::services::take_metrics(),
+            };
+            if let Some(dir) = dir.as_deref_mut() {
+                dir.append(&report, &events, &commands)?;
+            }
+            observer.epoch(&report, self.config.epochs);
+            if stop.load(Ordering::Relaxed) && epoch < self.config.epochs {
+                return Ok(Status::Interrupted);
+            }
+        }
+        Ok(Status::Completed)
+    }
+
+    /// Asks the controller and executes what it wishes. A refused wish is written down and changes nothing.
+    fn obey(&mut self, epoch: u32, accuracy: f64) -> Result<Vec<CommandRow>, TrainError> {
+        let reports = self.model.reports();
+        let observation = Observation {
+            epoch,
+            max_epochs: self.config.epochs,
+            accuracy,
+            slots: &reports,
+            germinated: self.tally.germinated(),
+        };
+        let mut rows = Vec::new();
+        for command in self.controller.decide(&observation) {
+            let result = self.model.execute(&command, self.registry, &mut self.optimizer);
+            if matches!(command, Command::Germinate(_)) && result.is_ok() {
+                self.set_seed_rate()?;
+            }
+            if let Err(error) = &result {
+                tracing::debug!(epoch, code = error.code(), "refused: {error}");
+            }
+            rows.push(CommandRow::new(epoch, command, result));
+        }
+        Ok(rows)
+    }
+
+    fn set_seed_rate(&mut self) -> Result<(), TrainError> {
+        let owners: Vec<String> =
+            self.optimizer.owners().filter(|o| o.starts_with("slot.")).map(str::to_owned).collect();
+        for owner in owners {
+            self.optimizer
+                .set_scale(&owner, self.config.optimizer.seed_rate)
+                .map_err(|e| TrainError::Torch(e.to_string()))?;
+        }
+        Ok(())
+    }
+}
+
+fn or_default(config: &serde_json::Map<String, serde_json::Value>) -> serde_json::Value {
+    if config.is_empty() { serde_json::Value::Null } else { config.clone().into() }
+}
+
+/// The text of a rehearsal that failed is the command's own.
+fn rehearsal_failed(error: CommandError) -> TrainError {
+    match error {
+        CommandError::Registry(error) => TrainError::Registry(error),
+        other => TrainError::Model(ModelError::Torch(other.to_string())),
+    }
+}
+
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as u64)
+}
+
+/// Whether an event says that a seed is gone or here to stay.
+pub(crate) fn fate(kind: &EventKind) -> Option<&'static str> {
+    match kind {
+        EventKind::SeedFossilized { .. } => Some("fossilized"),
+        EventKind::SeedPruned { .. } => Some("pruned"),
+        _ => None,
+    }
+}

@@ -1,0 +1,91 @@
+//! Handwritten digits, 8x8, embedded in the program (`data/README.md` says whose they are).
+
+use super::Task;
+use crate::error::TrainError;
+use flate2::read::GzDecoder;
+use kasmina_torch_ext::rng::{RngFork, derive_seed};
+use std::io::Read as _;
+use tch::{Device, Kind, Tensor};
+
+const ID: &str = "digits";
+const DATA: &[u8] = include_bytes!("../../data/digits.csv.gz");
+const SIDE: i64 = 8;
+const PIXELS: usize = 64;
+const TRAIN: i64 = 1077;
+/// The split is the same in every run, whatever the run's seed, so that runs can be compared.
+const SPLIT_SEED: u64 = 0;
+
+/// Pixels from 0..=16 to roughly zero mean and unit deviation.
+fn scale(pixel: u8) -> f32 {
+    (f32::from(pixel) - 4.884) / 6.017
+}
+
+pub(super) fn load(device: Device) -> Result<Task, TrainError> {
+    let (pixels, labels) = parse(DATA).map_err(|reason| TrainError::Task { task: ID, reason })?;
+    let count = labels.len() as i64;
+    let order = {
+        let _fork = RngFork::seeded(derive_seed(SPLIT_SEED, &[ID, "split"]))?;
+        Tensor::f_randperm(count, (Kind::Int64, Device::Cpu))?
+    };
+    let inputs = Tensor::f_from_slice(&pixels)?.f_view([count, 1, SIDE, SIDE])?.f_index_select(0, &order)?;
+    let labels = Tensor::f_from_slice(&labels)?.f_index_select(0, &order)?;
+    let part = |t: &Tensor, start: i64, len: i64| t.f_narrow(0, start, len)?.f_contiguous()?.f_to(device);
+    let host_config = serde_json::json!({
+        "in_channels": 1, "num_classes": 10, "n_blocks": 3, "base_channels": 3, "pool_layers": 0,
+        "memory_format": "contiguous"
+    });
+    Ok(Task {
+        id: ID,
+        train_inputs: part(&inputs, 0, TRAIN)?,
+        train_labels: part(&labels, 0, TRAIN)?,
+        validation_inputs: part(&inputs, TRAIN, count - TRAIN)?,
+        validation_labels: part(&labels, TRAIN, count - TRAIN)?,
+        host_config: host_config.as_object().cloned().unwrap_or_default(),
+    })
+}
+
+/// One image a row: 64 pixels, then the label.
+fn parse(gz: &[u8]) -> Result<(Vec<f32>, Vec<i64>), String> {
+    let mut text = String::new();
+    GzDecoder::new(gz).read_to_string(&mut text).map_err(|e| e.to_string())?;
+    let (mut pixels, mut labels) = (Vec::new(), Vec::new());
+    for (row, line) in text.lines().enumerate() {
+        let wrong = |what: &str| format!("row {}: {what}", row + 1);
+        let values = line
+            .split(',')
+            .map(|v| v.trim().parse::<u8>().map_err(|_| wrong(&format!("`{v}` is no small number"))))
+            .collect::<Result<Vec<u8>, String>>()?;
+        let [image @ .., label] = values.as_slice() else { return Err(wrong("it is empty")) };
+        if image.len() != PIXELS || *label > 9 || image.iter().any(|p| *p > 16) {
+            return Err(wrong("it is not 64 pixels of 0 to 16 and a digit"));
+        }
+        pixels.extend(image.iter().copied().map(scale));
+        labels.push(i64::from(*label));
+    }
+    Ok((pixels, labels))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use flate2::Compression;
+    use flate2::write::GzEncoder;
+    use std::io::Write as _;
+
+    #[test]
+    fn the_embedded_data_is_whole_and_split_the_same_way_every_time() {
+        let (a, b) = (load(Device::Cpu).unwrap(), load(Device::Cpu).unwrap());
+        assert_eq!(a.train_inputs.size(), [1077, 1, 8, 8]);
+        assert_eq!(a.validation_inputs.size(), [720, 1, 8, 8]);
+        assert!(a.train_inputs.equal(&b.train_inputs) && a.validation_labels.equal(&b.validation_labels));
+        let counts = a.train_labels.bincount::<Tensor>(None, 10);
+        assert!(counts.min().int64_value(&[]) > 80, "{counts:?}");
+    }
+
+    #[test]
+    fn damaged_data_says_where() {
+        let mut gz = GzEncoder::new(Vec::new(), Compression::fast());
+        gz.write_all(b"1,2,x\n").unwrap();
+        assert_eq!(parse(&gz.finish().unwrap()).unwrap_err(), "row 1: `x` is no small number");
+    }
+}
