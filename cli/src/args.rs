@@ -21,6 +21,7 @@ pub(crate) enum Verb {
 
 /// What is not said here comes from `--config`, and from the defaults after that.
 #[derive(Debug, Args)]
+#[command(args_override_self = true)]
 pub(crate) struct TrainArgs {
     /// A TOML file with any of the settings that a run's config.toml holds.
     #[arg(long, value_name = "FILE")]

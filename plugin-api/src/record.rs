@@ -61,6 +61,21 @@ pub struct EntryRecord {
     pub package: String,
 }
 
+impl EntryRecord {
+    /// The record of an entry, from the constants themselves.
+    pub fn of(kind: Kind, info: &EntryInfo, package: &str) -> Self {
+        Self {
+            kind: kind.as_str().to_owned(),
+            id: info.id.to_owned(),
+            summary: info.summary.to_owned(),
+            topologies: info.topologies.iter().map(|t| t.as_str().to_owned()).collect(),
+            capabilities: info.capabilities.iter().map(|c| c.as_str().to_owned()).collect(),
+            state_version: info.state_version,
+            package: package.to_owned(),
+        }
+    }
+}
+
 /// Any record.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "rec", rename_all = "lowercase")]
@@ -326,11 +341,8 @@ mod tests {
         let records = read(&section).unwrap();
         assert_eq!(records.len(), 2);
         let Record::Entry(entry) = &records[0] else { panic!("{records:?}") };
-        assert_eq!(entry.id, INFO.id);
-        assert_eq!(entry.summary, INFO.summary);
+        assert_eq!(*entry, EntryRecord::of(Kind::Blueprint, &INFO, "pack"));
         assert_eq!(entry.topologies, ["cnn", "graph"]);
-        assert_eq!(entry.capabilities, ["stochastic"]);
-        assert_eq!(entry.state_version, u32::MAX);
     }
 
     #[test]

@@ -12,7 +12,9 @@ pub struct Registered {
     pub(crate) kind: Kind,
     pub(crate) info: &'static EntryInfo,
     pub(crate) package: &'static str,
-    pub(crate) record: &'static [u8],
+    /// Kept alive by being pointed at.
+    #[expect(dead_code, reason = "the file's readers read it, this process does not")]
+    record: &'static [u8],
     pub(crate) schema: fn() -> schemars::Schema,
     pub(crate) make: Make,
 }

@@ -144,8 +144,7 @@ impl RegistryError {
                 Some(format!("these files were found and refused: {}", refused.join("; ")))
             }
             Self::Lookup(LookupError::Unknown { .. }) => Some(
-                "`kasmina plugins list` shows what is there and where it was searched; add a folder or a file with \
-                 --plugin-path"
+                "`kasmina plugins list` shows what is found; add a folder or a file with --plugin-path"
                     .to_owned(),
             ),
             Self::Lookup(LookupError::Ambiguous { candidates, .. }) => {

@@ -25,8 +25,21 @@ pub fn built() -> &'static Path {
             cargo.arg("--release");
         }
         run(cargo);
+        isolate(&profile);
         profile
     })
+}
+
+/// The binary once more, in a folder without a `plugins` beside it: what a user has installed must not be found.
+fn isolate(profile: &Path) {
+    let folder = profile.join("kasmina-alone");
+    std::fs::create_dir_all(&folder).expect("the target folder can be written");
+    // Several test programs may be here at once: link aside, then rename.
+    let aside = folder.join(format!("kasmina.{}", std::process::id()));
+    let _ = std::fs::remove_file(&aside);
+    std::fs::hard_link(profile.join("kasmina"), &aside).expect("the binary can be linked");
+    std::fs::rename(&aside, folder.join("kasmina")).expect("and renamed");
+    let _ = std::fs::remove_file(&aside);
 }
 
 /// A cargo of this workspace, quiet and offline enough to be run inside a test.
@@ -68,7 +81,7 @@ pub fn registry(fixtures: &[&str]) -> Registry {
 
 /// The binary, under an empty environment, in an empty directory, with the shipped plugins and nothing else.
 pub fn kasmina(directory: &Path) -> Command {
-    let mut command = Command::new(built().join("kasmina"));
+    let mut command = Command::new(built().join("kasmina-alone/kasmina"));
     command.env_clear().current_dir(directory);
     let paths = std::env::join_paths(SHIPPED.iter().map(|name| shipped(name))).expect("no colon in paths");
     command.env("KASMINA_PLUGIN_PATH", paths).env("HOME", directory);

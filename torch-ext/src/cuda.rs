@@ -57,7 +57,10 @@ fn try_open() -> Result<()> {
                 std::mem::forget(library);
                 return Ok(());
             }
-            Err(error) => reason = error.to_string(),
+            Err(error) => {
+                let source = std::error::Error::source(&error);
+                reason = source.map_or_else(|| error.to_string(), ToString::to_string);
+            }
         }
     }
     Err(Error::Library { library: LIBRARY.to_owned(), reason })

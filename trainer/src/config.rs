@@ -193,7 +193,8 @@ impl RunConfig {
         ];
         for (field, value) in at_least_one {
             if value == 0 {
-                return Err(TrainError::Setting { field, reason: "0 is not at least 1".to_owned() });
+                let reason = "0 is not at least 1".to_owned();
+                return Err(TrainError::Setting { field: field.to_owned(), reason });
             }
         }
         let (optimizer, growth) = (&self.optimizer, &self.growth);
@@ -210,9 +211,11 @@ impl RunConfig {
             if !(low..=high).contains(&value) {
                 let low = if low == f64::MIN_POSITIVE { 0.0 } else { low };
                 let reason = format!("{value} is not within {low} and {high}");
-                return Err(TrainError::Setting { field, reason });
+                return Err(TrainError::Setting { field: field.to_owned(), reason });
             }
         }
-        Ok(())
+        self.lifecycle
+            .validate()
+            .map_err(|e| TrainError::Setting { field: format!("lifecycle.{}", e.field), reason: e.reason })
     }
 }

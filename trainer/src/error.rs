@@ -1,6 +1,6 @@
 //! Why a run cannot start, or cannot go on.
 
-use kasmina::ModelError;
+use kasmina::{CommandError, ModelError};
 use kasmina_registry::RegistryError;
 use std::path::PathBuf;
 
@@ -29,8 +29,8 @@ pub enum TrainError {
     /// A setting out of bounds.
     #[error("setting `{field}`: {reason}")]
     Setting {
-        /// Which one.
-        field: &'static str,
+        /// Which one, as a path.
+        field: String,
         /// What is wrong.
         reason: String,
     },
@@ -64,6 +64,9 @@ pub enum TrainError {
     /// A plugin is missing.
     #[error(transparent)]
     Registry(#[from] RegistryError),
+    /// The seeds that were asked for cannot live in the slots that were asked for.
+    #[error(transparent)]
+    Command(#[from] CommandError),
     /// libtorch failed.
     #[error("{0}")]
     Torch(String),
@@ -73,7 +76,17 @@ impl TrainError {
     /// What to do about it, in one line.
     pub fn help(&self) -> Option<String> {
         match self {
-            Self::Registry(error) | Self::Model(ModelError::Registry(error)) => error.help(),
+            Self::Registry(error)
+            | Self::Model(ModelError::Registry(error))
+            | Self::Command(CommandError::Registry(error)) => error.help(),
+            Self::Command(CommandError::Probe { .. }) => {
+                Some("choose another blueprint, or tell the plugin's author what it does here".to_owned())
+            }
+            Self::Model(ModelError::SlotTwice { .. }) => Some("name each slot once".to_owned()),
+            Self::Model(ModelError::Host { .. }) => {
+                Some("choose another host, or tell the plugin's author what it does here".to_owned())
+            }
+            Self::Setting { .. } => Some("correct it on the command line or in the --config file".to_owned()),
             Self::Model(ModelError::UnknownSlot { .. }) => {
                 Some("name slots by their own name or an alias, as --slots early,late".to_owned())
             }
@@ -83,7 +96,7 @@ impl TrainError {
                 Some("this is a bug of the plugin: tell its author, or choose another entry".to_owned())
             }
             Self::Device { .. } => {
-                Some("use --device cpu, or --device auto to take what is there".to_owned())
+                Some("use --device cpu, or --device auto to take what is there; `cargo xtask setup --cuda` brings the GPU libraries".to_owned())
             }
             Self::RunDir { .. } => Some("choose another directory with --out".to_owned()),
             Self::Config { .. } => {

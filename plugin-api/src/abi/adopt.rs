@@ -6,7 +6,7 @@ use super::root::{RootRef, local};
 use super::wire::{WireSite, cost_from_wire, from_wire};
 use crate::record::EntryRecord;
 use crate::services::Services;
-use crate::{Cost, PluginError, Result, Site, Topology};
+use crate::{Cost, Result, Site, Topology};
 use abi_stable::StableAbi;
 use abi_stable::abi_stability::check_layout_compatibility;
 use abi_stable::library::{AbiHeader, AbiHeaderRef, LibraryError, RootModule};
@@ -122,13 +122,10 @@ impl Plugin {
         from_wire(self.0.list()())?
             .into_iter()
             .map(|entry| {
-                let record = match serde_json::from_slice(&entry.record)? {
-                    crate::record::Record::Entry(record) => record,
-                    crate::record::Record::Plugin(_) => {
-                        return Err(PluginError::contract("an entry lists itself as a plugin"));
-                    }
-                };
-                Ok(Listed { record, schema: serde_json::from_str(&entry.schema)? })
+                Ok(Listed {
+                    record: serde_json::from_str(&entry.record)?,
+                    schema: serde_json::from_str(&entry.schema)?,
+                })
             })
             .collect()
     }

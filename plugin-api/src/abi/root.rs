@@ -5,6 +5,7 @@ use super::log::Received;
 use super::objects::{BlendBox, BlendObject_TO, HostBox, HostObject_TO, SeedBox, SeedObject_TO, ServicesBox};
 use super::wire::{Wire, WireCost, WireEntry, WireSite, cost_to_wire, to_wire};
 use crate::guard::guard;
+use crate::record::EntryRecord;
 use crate::registration::{Make, Registered};
 use crate::{Kind, PluginError, Result};
 use abi_stable::StableAbi;
@@ -84,9 +85,8 @@ extern "C" fn list() -> Wire<RVec<WireEntry>> {
         all.into_iter()
             .map(|r| {
                 let schema = serde_json::to_string(&(r.schema)())?;
-                // Magic and length stand before the JSON.
-                let record = r.record.get(crate::record::MAGIC.len() + 4..).unwrap_or_default();
-                Ok(WireEntry { record: RVec::from(record), schema: schema.into() })
+                let record = serde_json::to_string(&EntryRecord::of(r.kind, r.info, r.package))?;
+                Ok(WireEntry { record: record.into(), schema: schema.into() })
             })
             .collect::<Result<Vec<_>>>()
     });

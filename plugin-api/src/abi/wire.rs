@@ -214,8 +214,8 @@ impl From<WireSlot> for SlotSpec {
 #[repr(C)]
 #[derive(StableAbi)]
 pub struct WireEntry {
-    /// The bytes of its record, without the frame.
-    pub record: RVec<u8>,
+    /// What the running code says of it, in the form of its record.
+    pub record: RString,
     /// The JSON Schema of its configuration.
     pub schema: RString,
 }

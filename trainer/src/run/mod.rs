@@ -16,7 +16,7 @@ use crate::error::TrainError;
 use crate::task::{self, Task};
 use kasmina::lifecycle::{Event, EventKind};
 use kasmina::model::{EpochInputs, Germinate};
-use kasmina::{Command, CommandError, ModelConfig, ModelError, MorphogeneticModel};
+use kasmina::{Command, ModelConfig, MorphogeneticModel};
 use kasmina_plugin_api::Kind;
 use kasmina_registry::Registry;
 use kasmina_torch_ext::optim::{AdamW, Optimizer};
@@ -99,7 +99,7 @@ impl<'r> Trainer<'r> {
             let mut wish = Germinate::new(slot, "rehearsal", &config.blueprint, &config.blend);
             wish.blueprint_config = or_default(&config.blueprint_config);
             wish.blend_config = or_default(&config.blend_config);
-            model.rehearse(&wish, registry).map_err(rehearsal_failed)?;
+            model.rehearse(&wish, registry)?;
         }
         let tally = Tally::new(&model);
         Ok(Self { config, registry, task, model, optimizer, controller, tally })
@@ -226,14 +226,6 @@ impl<'r> Trainer<'r> {
 
 fn or_default(config: &serde_json::Map<String, serde_json::Value>) -> serde_json::Value {
     if config.is_empty() { serde_json::Value::Null } else { config.clone().into() }
-}
-
-/// The text of a rehearsal that failed is the command's own.
-fn rehearsal_failed(error: CommandError) -> TrainError {
-    match error {
-        CommandError::Registry(error) => TrainError::Registry(error),
-        other => TrainError::Model(ModelError::Torch(other.to_string())),
-    }
 }
 
 fn now() -> u64 {

@@ -1,0 +1,190 @@
+//! The main job, through the real binary: it grows, it is reproducible, it can be switched off and stopped.
+
+use kasmina_tests::{kasmina, output};
+use serde_json::Value;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+fn json(path: &Path) -> Value {
+    serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
+}
+
+fn lines(path: &Path) -> Vec<Value> {
+    std::fs::read_to_string(path).unwrap().lines().map(|l| serde_json::from_str(l).unwrap()).collect()
+}
+
+/// Everything that must be the same bits: all but times and paths.
+fn bits(run: &Path) -> Vec<Value> {
+    let mut all = lines(&run.join("metrics.jsonl"));
+    for line in &mut all {
+        line.as_object_mut().unwrap().remove("seconds");
+    }
+    all.extend(lines(&run.join("events.jsonl")));
+    all.extend(lines(&run.join("commands.jsonl")));
+    all
+}
+
+fn train(dir: &Path, out: &str, args: &[&str], env: &[(&str, &str)]) -> Value {
+    let mut command = kasmina(dir);
+    command.args(["train", "--device", "cpu", "--out", out, "--json"]).args(args).envs(env.iter().copied());
+    let (stdout, stderr, code) = output(command);
+    assert_eq!(code, Some(0), "{stderr}");
+    let summary: Value = serde_json::from_str(&stdout).unwrap();
+    assert_eq!(summary, json(&dir.join(out).join("summary.json")));
+    summary
+}
+
+#[test]
+fn the_default_run_fossilizes_honestly_and_twice_the_same() {
+    let dir = tempfile::tempdir().unwrap();
+    let summary = train(dir.path(), "a", &["--seed", "3"], &[]);
+    assert!(summary["fossilized"].as_u64().unwrap() >= 1, "{summary}");
+    assert!(summary["total_params"].as_u64() > summary["host_params"].as_u64());
+    assert!(summary["final_val_accuracy"].as_f64().unwrap() > 90.0);
+    let names: Vec<&str> =
+        summary["plugins"].as_array().unwrap().iter().map(|p| p["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["kasmina_blends", "kasmina_blueprints_cnn", "kasmina_hosts"]);
+    for plugin in summary["plugins"].as_array().unwrap() {
+        assert_eq!(plugin["sha256"].as_str().unwrap().len(), 64);
+        assert!(Path::new(plugin["path"].as_str().unwrap()).is_absolute());
+    }
+
+    // The gates were the specified ones, and every fossil passed all of them.
+    let text = std::fs::read_to_string(dir.path().join("a/config.toml")).unwrap();
+    let config: toml::Table = text.parse().unwrap();
+    let gates = &config["lifecycle"]["gates"];
+    assert_eq!(gates["min_training_improvement"].as_float(), Some(0.5));
+    assert_eq!(gates["min_seed_gradient_ratio"].as_float(), Some(0.05));
+    assert_eq!(gates["min_contribution"].as_float(), Some(1.0));
+    assert_eq!(gates["min_holding_stability"].as_float(), Some(0.95));
+    let events = lines(&dir.path().join("a/events.jsonl"));
+    for fossil in events.iter().filter(|e| e["event"] == "SEED_FOSSILIZED") {
+        let passed: Vec<&str> = events
+            .iter()
+            .filter(|e| {
+                e["seed_id"] == fossil["seed_id"]
+                    && e["event"] == "SEED_GATE_EVALUATED"
+                    && e["passed"] == true
+            })
+            .map(|e| e["gate"].as_str().unwrap())
+            .collect();
+        assert_eq!(passed, ["G1", "G2", "G3", "G5"], "{fossil}");
+        assert!(fossil["counterfactual"].as_f64().unwrap() >= 1.0);
+    }
+
+    train(dir.path(), "b", &["--seed", "3"], &[]);
+    assert_eq!(bits(&dir.path().join("a")), bits(&dir.path().join("b")));
+    let other = train(dir.path(), "c", &["--seed", "4", "--epochs", "3"], &[]);
+    assert_ne!(
+        lines(&dir.path().join("a/metrics.jsonl"))[0]["train_loss"],
+        lines(&dir.path().join("c/metrics.jsonl"))[0]["train_loss"],
+        "{other}"
+    );
+}
+
+#[test]
+fn the_rollback_switch_gives_the_bits_of_a_run_without_slots() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("off.toml"), "disable_seeds = true\n").unwrap();
+    let short = ["--epochs", "8", "--seed", "2"];
+    train(dir.path(), "flag", &[&short[..], &["--no-seeds"]].concat(), &[]);
+    train(dir.path(), "env", &short, &[("KASMINA_DISABLE_SEEDS", "1")]);
+    train(dir.path(), "file", &[&short[..], &["--config", "off.toml"]].concat(), &[]);
+    // Slots that stay empty are no different either.
+    train(dir.path(), "empty", &[&short[..], &["--max-seeds", "0"]].concat(), &[]);
+    let flag = bits(&dir.path().join("flag"));
+    for other in ["env", "file"] {
+        assert_eq!(flag, bits(&dir.path().join(other)), "{other}");
+    }
+    let losses = |run: &str| -> Vec<Value> {
+        lines(&dir.path().join(run).join("metrics.jsonl"))
+            .into_iter()
+            .map(|l| l["train_loss"].clone())
+            .collect()
+    };
+    assert_eq!(losses("flag"), losses("empty"));
+    assert!(flag.iter().all(|l| l["slots"] == serde_json::json!({})));
+}
+
+#[test]
+fn every_shipped_blueprint_blend_and_controller_runs() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("fast.toml"), "[growth]\nfirst_epoch = 1\nevery = 1\n").unwrap();
+    for (i, (blueprint, blend, controller)) in [
+        ("norm", "sigmoid", "periodic"),
+        ("attention", "core::linear", "heuristic"),
+        ("noop", "kasmina_blends::linear", "periodic"),
+    ]
+    .iter()
+    .enumerate()
+    {
+        let out = format!("run{i}");
+        let args = ["--config", "fast.toml", "--blueprint", blueprint, "--blend-algorithm", blend];
+        let more = ["--controller", controller, "--epochs", "14", "--slots", "early", "late"];
+        train(dir.path(), &out, &[&args[..], &more[..]].concat(), &[]);
+        let metrics = lines(&dir.path().join(&out).join("metrics.jsonl"));
+        assert_eq!(metrics.len(), 14);
+        let slots: Vec<&String> = metrics[0]["slots"].as_object().unwrap().keys().collect();
+        assert_eq!(slots, ["block0", "block2"]);
+    }
+    let noop = json(&dir.path().join("run2/summary.json"));
+    assert_eq!((&noop["fossilized"], &noop["total_params"]), (&0.into(), &noop["host_params"]));
+    let events = lines(&dir.path().join("run2/events.jsonl"));
+    assert!(events.iter().any(|e| e["event"] == "SEED_GERMINATED"));
+    assert!(
+        !events
+            .iter()
+            .any(|e| e["event"] == "SEED_GATE_EVALUATED" && e["gate"] == "G2" && e["passed"] == true)
+    );
+}
+
+#[test]
+fn ctrl_c_ends_a_run_cleanly() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut child = kasmina(dir.path())
+        .args(["train", "--device", "cpu", "--epochs", "100000", "--out", "out"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stderr = BufReader::new(child.stderr.take().unwrap());
+    let mut line = String::new();
+    while !line.contains("epoch   3/") {
+        line.clear();
+        assert!(stderr.read_line(&mut line).unwrap() > 0, "the run ended by itself");
+    }
+    let killed = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    assert!(killed.success());
+    std::io::copy(&mut stderr, &mut std::io::sink()).unwrap();
+    let out = child.wait_with_output().unwrap();
+    assert_eq!(out.status.code(), Some(130));
+    assert!(String::from_utf8_lossy(&out.stdout).contains("(interrupted)"));
+    let summary = json(&dir.path().join("out/summary.json"));
+    let metrics = lines(&dir.path().join("out/metrics.jsonl"));
+    assert_eq!(summary["status"], "interrupted");
+    assert_eq!(summary["epochs"], metrics.len());
+}
+
+#[test]
+fn a_kill_in_the_middle_leaves_whole_lines() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut child = kasmina(dir.path())
+        .args(["train", "--device", "cpu", "--epochs", "100000", "--out", "out"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stderr = BufReader::new(child.stderr.take().unwrap());
+    let mut line = String::new();
+    while !line.contains("epoch   7/") {
+        line.clear();
+        assert!(stderr.read_line(&mut line).unwrap() > 0, "the run ended by itself");
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(lines(&dir.path().join("out/metrics.jsonl")).len() >= 7);
+    lines(&dir.path().join("out/events.jsonl"));
+    lines(&dir.path().join("out/commands.jsonl"));
+    assert!(!dir.path().join("out/summary.json").exists());
+}
