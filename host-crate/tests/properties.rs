@@ -1,5 +1,6 @@
 //! What holds for every sequence of operations, with any numbers.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failed step is a failed test")]
 use kasmina::lifecycle::{
     BlendPlan, Germination, GradientCapture, Initiator, Lifecycle, RefusalCode, Settings, Stage,
 };

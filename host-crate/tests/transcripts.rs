@@ -1,5 +1,6 @@
 //! Whole lifecycles, as a reader would ask about them. Numbers cite `lifecycle.md`, "The exact reading".
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failed step is a failed test")]
 use kasmina::lifecycle::{
     BlendPlan, Curve, EventKind, Germination, GradientCapture, Initiator, Lifecycle, Refusal, Settings, Stage,
 };

@@ -90,9 +90,7 @@ mod tests {
         struct Bomb;
         impl Drop for Bomb {
             fn drop(&mut self) {
-                if !std::thread::panicking() {
-                    panic!("and again");
-                }
+                assert!(std::thread::panicking(), "and again");
             }
         }
         let guarded = guard::<()>(|| std::panic::panic_any(Bomb));

@@ -79,7 +79,6 @@ impl EntryRecord {
 /// Any record.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "rec", rename_all = "lowercase")]
-#[expect(clippy::large_enum_variant, reason = "a handful of them, read once")]
 pub enum Record {
     /// The plugin itself.
     Plugin(PluginRecord),

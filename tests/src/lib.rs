@@ -1,5 +1,7 @@
 //! What the whole-system tests share: real libraries built as their authors would build them, and the real binary.
 
+#![allow(clippy::expect_used, reason = "a failed step is a failed test")]
+
 use kasmina_registry::{Origin, Registry, SearchPath};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -80,6 +82,9 @@ pub fn registry(fixtures: &[&str]) -> Registry {
 }
 
 /// The binary, under an empty environment, in an empty directory, with the shipped plugins and nothing else.
+///
+/// # Panics
+/// If the plugins lie in a folder that cannot be named in a search path.
 pub fn kasmina(directory: &Path) -> Command {
     let mut command = Command::new(built().join("kasmina-alone/kasmina"));
     command.env_clear().current_dir(directory);

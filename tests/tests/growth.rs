@@ -1,5 +1,6 @@
 //! The main job, through the real binary: it grows, it is reproducible, it can be switched off and stopped.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failed step is a failed test")]
 use kasmina_tests::{kasmina, output};
 use serde_json::Value;
 use std::io::{BufRead, BufReader};

@@ -1,9 +1,11 @@
 //! Loading: what is let in, what is refused and why, and how names are resolved.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failed step is a failed test")]
 use kasmina_plugin_api::record::{self, Record};
 use kasmina_plugin_api::{Kind, Mode, Site, TapHandler, Topology};
 use kasmina_registry::{Manifest, Origin, Registry, RegistryError, Rule, SearchPath, Skipped};
 use kasmina_tests::{built, cargo, fixture, registry, run, shipped};
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use tch::{Device, Kind as Dtype, Tensor};
 
@@ -179,7 +181,7 @@ fn a_host_keeps_its_promises_or_is_named() {
             }
             Err(e) => e.to_string(),
         };
-        told.push_str(&format!("{host}: {line}\n"));
+        let _ = writeln!(told, "{host}: {line}");
     }
     insta::assert_snapshot!(told);
 }

@@ -1,6 +1,8 @@
 //! Every bad input: one clear message that says what, where and what to do, a nonzero exit, nothing half-written.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failed step is a failed test")]
 use kasmina_tests::{SHIPPED, built, fixture, kasmina, output, shipped};
+use std::fmt::Write as _;
 use std::path::Path;
 
 /// The message on stderr, with the machine's own paths taken out.
@@ -47,12 +49,12 @@ fn names_and_numbers() {
         &["--config", "no_such_file.toml"],
     ];
     for case in cases {
-        all.push_str(&format!("$ kasmina train {}\n{}\n\n", case.join(" "), train_refused(case, &[])));
+        let _ = writeln!(all, "$ kasmina train {}\n{}\n", case.join(" "), train_refused(case, &[]));
     }
     let none = train_refused(&[], &[("KASMINA_PLUGIN_PATH", "")]);
-    all.push_str(&format!("$ KASMINA_PLUGIN_PATH= kasmina train\n{none}\n\n"));
+    let _ = writeln!(all, "$ KASMINA_PLUGIN_PATH= kasmina train\n{none}\n");
     let odd = train_refused(&[], &[("KASMINA_DISABLE_SEEDS", "maybe")]);
-    all.push_str(&format!("$ KASMINA_DISABLE_SEEDS=maybe kasmina train\n{odd}\n"));
+    let _ = writeln!(all, "$ KASMINA_DISABLE_SEEDS=maybe kasmina train\n{odd}");
     insta::assert_snapshot!(all);
 }
 
@@ -74,7 +76,7 @@ fn configuration_files() {
         let said =
             message(dir.path(), &["train", "--device", "cpu", "--config", "run.toml", "--out", "out"], &[]);
         assert!(!dir.path().join("out").exists());
-        all.push_str(&format!("{text}\n---\n{said}\n\n"));
+        let _ = writeln!(all, "{text}\n---\n{said}\n");
     }
     insta::assert_snapshot!(all);
 }
@@ -104,7 +106,7 @@ fn plugin_files() {
     for path in [&text, &cut, &patched, &plain] {
         let said = train_refused(&["--plugin-path", path], &[]);
         let said = said.replace(&*dir.path().to_string_lossy(), "[DIR]");
-        all.push_str(&format!("{said}\n\n"));
+        let _ = writeln!(all, "{said}\n");
     }
     // How many bytes a build has is no news.
     insta::with_settings!({filters => vec![(r"\d+ bytes, its segments need \d+", "[N] bytes, its segments need [M]")]}, {
@@ -121,10 +123,10 @@ fn plugins_that_misbehave() {
     for id in ["panics_in_build", "panics_in_forward", "wrong_shape", "always_nan", "dead", "twice_the_name"]
     {
         let said = train_refused(&["--plugin-path", &ill, "--blueprint", id], &[]);
-        all.push_str(&format!("$ kasmina train --blueprint {id}\n{said}\n\n"));
+        let _ = writeln!(all, "$ kasmina train --blueprint {id}\n{said}\n");
     }
     let said = train_refused(&["--plugin-path", &twin], &[]);
-    all.push_str(&format!("two plugins with a blend `linear`\n{said}\n\n"));
+    let _ = writeln!(all, "two plugins with a blend `linear`\n{said}\n");
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("run.toml"), "[host]\nid = \"skips_a_slot\"\n").unwrap();
     let args = [
@@ -139,7 +141,7 @@ fn plugins_that_misbehave() {
         "--out",
         "out",
     ];
-    all.push_str(&format!("a host that skips a slot\n{}\n", message(dir.path(), &args, &[])));
+    let _ = writeln!(all, "a host that skips a slot\n{}", message(dir.path(), &args, &[]));
     assert!(!dir.path().join("out").exists());
     // Neither is the hash of a build.
     insta::with_settings!({filters => vec![("generation=\"[0-9a-f]{12}\"", "generation=[HASH]")]}, {

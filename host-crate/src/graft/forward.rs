@@ -160,6 +160,7 @@ fn blend(
     }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "for map_err")]
 fn torch(error: kasmina_torch_ext::Error) -> PluginError {
     PluginError::new(ErrorKind::Torch, error.to_string())
 }

@@ -29,8 +29,9 @@ impl Isolation {
         match (self, stage) {
             (Self::Never, _) => false,
             (_, Stage::Training) => true,
-            (_, Stage::Blending | Stage::Shadowing) => cnn,
-            (Self::Bible, Stage::Holding | Stage::Fossilized) => cnn,
+            (_, Stage::Blending | Stage::Shadowing) | (Self::Bible, Stage::Holding | Stage::Fossilized) => {
+                cnn
+            }
             _ => false,
         }
     }

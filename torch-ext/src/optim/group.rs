@@ -87,8 +87,8 @@ impl Group {
         &self.parameters
     }
 
-    pub(super) fn skipped(&self) -> u64 {
-        self.skipped.double_value(&[]) as u64
+    pub(super) fn skipped(&self) -> Result<u64> {
+        Ok(self.skipped.f_double_value(&[])? as u64)
     }
 
     pub(super) fn step(&mut self, algorithm: &Algorithm) -> Result<()> {

@@ -101,8 +101,11 @@ impl Optimizer {
     }
 
     /// How many steps each group skipped because of a gradient that was not finite. This waits for the device.
-    pub fn skipped_steps(&self) -> BTreeMap<String, u64> {
-        self.groups.iter().map(|(owner, group)| (owner.clone(), group.skipped())).collect()
+    ///
+    /// # Errors
+    /// If the device cannot be read.
+    pub fn skipped_steps(&self) -> Result<BTreeMap<String, u64>> {
+        self.groups.iter().map(|(owner, group)| Ok((owner.clone(), group.skipped()?))).collect()
     }
 
     fn ticket(&mut self, change: Prepared) -> Ticket {

@@ -32,11 +32,11 @@ impl Controller for Heuristic {
         self.previous = Some(observation.accuracy);
         self.plateau = if progress { 0 } else { self.plateau + 1 };
         let mut commands = self.tending.tend(observation);
-        if self.plateau >= self.growth.plateau_epochs {
-            if let Some(command) = self.tending.germinate(observation) {
-                self.plateau = 0;
-                commands.push(command);
-            }
+        if self.plateau >= self.growth.plateau_epochs
+            && let Some(command) = self.tending.germinate(observation)
+        {
+            self.plateau = 0;
+            commands.push(command);
         }
         commands
     }

@@ -132,8 +132,9 @@ impl<'r> Trainer<'r> {
             Err(_) => Status::Failed,
         };
         let error = result.as_ref().err().map(ToString::to_string);
-        let summary = Summary::of(&self.config, &self.model, &self.optimizer, &self.tally, started.elapsed())
-            .ended(status, error);
+        let summary =
+            Summary::of(&self.config, &self.model, &self.optimizer, &self.tally, started.elapsed())?
+                .ended(status, error);
         if let Some(dir) = &dir {
             dir.write_summary(&summary)?;
         }

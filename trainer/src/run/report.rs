@@ -63,7 +63,7 @@ pub(super) fn rows(
 
 /// One command, as written to `commands.jsonl`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct CommandRow {
+pub(super) struct CommandRow {
     /// At the end of this epoch.
     epoch: u32,
     #[serde(flatten)]

@@ -2,6 +2,7 @@
 
 use super::fate;
 use crate::config::RunConfig;
+use crate::error::TrainError;
 use kasmina::lifecycle::{Event, EventKind};
 use kasmina::{MorphogeneticModel, SlotReport};
 use kasmina_registry::PluginInfo;
@@ -220,7 +221,7 @@ impl Summary {
         optimizer: &Optimizer,
         tally: &Tally,
         wall: Duration,
-    ) -> Self {
+    ) -> Result<Self, TrainError> {
         let mut seeds = tally.seeds.clone();
         for report in model.reports() {
             let living = seeds.iter_mut().find(|s| Some(&s.seed_id) == report.seed_id.as_ref());
@@ -230,8 +231,8 @@ impl Summary {
         }
         let ended = |fate: &str| seeds.iter().filter(|s| s.fate == fate).count() as u32;
         let seconds = tally.training.as_secs_f64();
-        let skipped = optimizer.skipped_steps().into_iter().filter(|(_, n)| *n > 0).collect();
-        Self {
+        let skipped = optimizer.skipped_steps()?.into_iter().filter(|(_, n)| *n > 0).collect();
+        Ok(Self {
             status: Status::Completed,
             error: None,
             task: config.task.clone(),
@@ -253,7 +254,7 @@ impl Summary {
             wall_seconds: wall.as_secs_f64(),
             seeds,
             plugins: tally.plugins.values().cloned().collect(),
-        }
+        })
     }
 
     pub(super) fn ended(mut self, status: Status, error: Option<String>) -> Self {
