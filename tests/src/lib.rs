@@ -10,13 +10,17 @@ use std::sync::OnceLock;
 /// The plugins that ship with Kasmina, by crate.
 pub const SHIPPED: [&str; 3] = ["kasmina_blends", "kasmina_blueprints_cnn", "kasmina_hosts"];
 
-/// `target/<profile>`, with every plugin, fixture and the binary built.
+/// `target/<profile>`, with every plugin, fixture and the binary built; or the folder that `KASMINA_TEST_BUILT`
+/// names, on a machine that has no cargo.
 ///
 /// # Panics
 /// If cargo cannot build them: then there is nothing to test.
 pub fn built() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     BUILT.get_or_init(|| {
+        if let Some(folder) = std::env::var_os("KASMINA_TEST_BUILT") {
+            return folder.into();
+        }
         let exe = std::env::current_exe().expect("a test has a path");
         let profile = exe.parent().and_then(Path::parent).expect("target/<profile>/deps/test").to_owned();
         let release = profile.ends_with("release");

@@ -6,6 +6,7 @@
 
 mod ci;
 mod demo;
+mod growth;
 mod process;
 mod product;
 mod repo;
@@ -57,6 +58,8 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<std::ffi::OsString>,
     },
+    /// Set up, build in release mode and print the default run beside its controls, over several seeds.
+    Growth(growth::Args),
     /// Run every check that a change must pass, all of them even when one fails.
     Ci(ci::Args),
     /// Check the repository's own rules: where `unsafe` may be, what the core may not name, dead links.
@@ -84,6 +87,7 @@ fn run(task: Task) -> Result<ExitCode> {
         }
         Task::Demo { args } => demo::run(&repo, &args),
         Task::Test { args } => tests::run(&repo, &args),
+        Task::Growth(args) => growth::run(&repo, &args),
         Task::Ci(args) => Ok(ci::run(&repo, &args)),
         Task::Tidy => tidy::run(&repo),
     }

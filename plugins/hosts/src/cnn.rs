@@ -1,6 +1,6 @@
 //! A plain convolutional network: blocks of conv, batch norm, ReLU and an optional pool, then a linear head.
 
-use kasmina_plugin_api::ops::channels_last;
+use kasmina_plugin_api::ops::{channels_last, group_norm};
 use kasmina_plugin_api::prelude::*;
 use tch::nn::{Module, ModuleT};
 
@@ -37,6 +37,10 @@ pub struct CnnConfig {
     pub kernel_size: i64,
     /// How features lie in memory.
     pub memory_format: MemoryFormat,
+    /// Blocks, counted from 0, that are followed by a residual unit `x + g * relu(GN(conv3x3(x)))` with `g = 1`:
+    /// the net that a run with `conv_light` seeds in these slots ends up with, trained whole from the start. For
+    /// comparisons.
+    pub residual_after: Vec<usize>,
 }
 
 impl Default for CnnConfig {
@@ -49,6 +53,7 @@ impl Default for CnnConfig {
             pool_layers: None,
             kernel_size: 3,
             memory_format: MemoryFormat::ChannelsLast,
+            residual_after: Vec::new(),
         }
     }
 }
@@ -58,7 +63,33 @@ struct Block {
     conv: nn::Conv2D,
     norm: nn::BatchNorm,
     pool: bool,
+    residual: Option<Residual>,
     channels: i64,
+}
+
+#[derive(Debug)]
+struct Residual {
+    conv: nn::Conv2D,
+    weight: Tensor,
+    bias: Tensor,
+    gain: Tensor,
+}
+
+impl Residual {
+    fn new(vars: &nn::Path<'_>, channels: i64) -> Self {
+        let conv = nn::ConvConfig { padding: 1, bias: false, ..Default::default() };
+        Self {
+            conv: nn::conv2d(vars / "conv", channels, channels, 3, conv),
+            weight: (vars / "norm").ones("weight", &[channels]),
+            bias: (vars / "norm").zeros("bias", &[channels]),
+            gain: vars.ones("gain", &[1, channels, 1, 1]),
+        }
+    }
+
+    fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        let branch = group_norm(&self.conv.forward(x), 1, &self.weight, &self.bias)?.f_relu()?;
+        Ok(x.f_addcmul(&branch, &self.gain)?)
+    }
 }
 
 /// The CNN host.
@@ -88,6 +119,10 @@ impl Host for Cnn {
                 conv: nn::conv2d(&vars / "conv", width, channels, config.kernel_size, conv),
                 norm: nn::batch_norm2d(&vars / "norm", channels, norm),
                 pool: config.pool_layers.is_none_or(|n| i < n),
+                residual: config
+                    .residual_after
+                    .contains(&i)
+                    .then(|| Residual::new(&(&vars / "residual"), channels)),
                 channels,
             });
             width = channels;
@@ -110,6 +145,9 @@ fn check(config: &CnnConfig) -> Result<()> {
         if value < 1 {
             return wrong(format!("{name} {value} is not at least 1"));
         }
+    }
+    if let Some(block) = config.residual_after.iter().find(|b| **b >= config.n_blocks) {
+        return wrong(format!("residual_after names block {block}; there are {} blocks", config.n_blocks));
     }
     if config.base_channels > 4096 {
         return wrong(format!("base_channels {} is not at most 4096", config.base_channels));
@@ -141,6 +179,9 @@ impl HostModule for Cnn {
             x = block.norm.forward_t(&block.conv.forward(&x), train).f_relu()?;
             if block.pool {
                 x = x.f_max_pool2d([2, 2], [2, 2], [0, 0], [1, 1], false)?;
+            }
+            if let Some(residual) = &block.residual {
+                x = residual.forward(&x)?;
             }
             x = taps.at(i, x)?;
         }
