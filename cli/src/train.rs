@@ -108,7 +108,12 @@ fn print(summary: &Summary, out: &Path) {
         Status::Interrupted => " (interrupted)",
         _ => "",
     };
-    println!("accuracy    {:.2} %, best {:.2} %", summary.final_val_accuracy, summary.best_val_accuracy);
+    let percent = |a: Option<f64>| a.map_or_else(|| "not measured".to_owned(), |a| format!("{a:.2} %"));
+    println!(
+        "accuracy    {}, best {}",
+        percent(summary.final_val_accuracy),
+        percent(summary.best_val_accuracy)
+    );
     println!("parameters  {} in the host, {} with its seeds", summary.host_params, summary.total_params);
     println!(
         "seeds       {} germinated, {} fossilized, {} pruned",

@@ -158,13 +158,22 @@ pub trait Context<T> {
     /// # Errors
     /// Whatever it was before.
     fn context(self, doing: impl Into<String>) -> Result<T>;
+
+    /// The same, with the line made only if there is an error.
+    ///
+    /// # Errors
+    /// Whatever it was before.
+    fn with_context(self, doing: impl FnOnce() -> String) -> Result<T>;
 }
 
 impl<T, E: Into<PluginError>> Context<T> for std::result::Result<T, E> {
     fn context(self, doing: impl Into<String>) -> Result<T> {
+        self.with_context(|| doing.into())
+    }
+    fn with_context(self, doing: impl FnOnce() -> String) -> Result<T> {
         self.map_err(|error| {
             let mut error = error.into();
-            error.chain.push(doing.into());
+            error.chain.push(doing());
             error
         })
     }

@@ -51,6 +51,11 @@ impl SlotSpec {
         self
     }
 
+    /// Whether this is its name or one of its aliases.
+    pub fn answers_to(&self, name: &str) -> bool {
+        self.name == name || self.aliases.iter().any(|a| a == name)
+    }
+
     /// Gives `early`, `mid` and `late` to the slots that end the first, second and last third.
     ///
     /// A list of fewer than three slots gives one slot several of these names.

@@ -146,6 +146,22 @@ struct Writer<const N: usize> {
     length: usize,
 }
 
+/// A list of things that have a constant `as_str`; a constant function cannot be generic over them.
+macro_rules! strings {
+    ($writer:expr, $list:expr) => {{
+        $writer.byte(b'[');
+        let mut i = 0;
+        while i < $list.len() {
+            if i > 0 {
+                $writer.byte(b',');
+            }
+            $writer.string($list[i].as_str());
+            i += 1;
+        }
+        $writer.byte(b']');
+    }};
+}
+
 impl<const N: usize> Writer<N> {
     const fn byte(&mut self, byte: u8) {
         if N > 0 {
@@ -202,30 +218,8 @@ impl<const N: usize> Writer<N> {
         match value {
             Value::Str(text) => self.string(text),
             Value::Number(number) => self.number(*number),
-            Value::Topologies(list) => {
-                self.byte(b'[');
-                let mut i = 0;
-                while i < list.len() {
-                    if i > 0 {
-                        self.byte(b',');
-                    }
-                    self.string(list[i].as_str());
-                    i += 1;
-                }
-                self.byte(b']');
-            }
-            Value::Capabilities(list) => {
-                self.byte(b'[');
-                let mut i = 0;
-                while i < list.len() {
-                    if i > 0 {
-                        self.byte(b',');
-                    }
-                    self.string(list[i].as_str());
-                    i += 1;
-                }
-                self.byte(b']');
-            }
+            Value::Topologies(list) => strings!(self, list),
+            Value::Capabilities(list) => strings!(self, list),
         }
     }
     const fn object(mut self, fields: &[(&str, Value)]) -> Self {

@@ -252,6 +252,8 @@ impl Registry {
     fn admit(&mut self, manifest: &Manifest) -> Result<(), Refusal> {
         if let Some(earlier) = self.plugins.iter().find(|p| p.name == manifest.plugin.name) {
             if earlier.sha256.as_ref() != Some(&manifest.sha256) {
+                let path = manifest.path.display();
+                tracing::warn!("{path} is passed over: a plugin `{}` is loaded already", earlier.name);
                 self.skipped.push(Skipped::Shadowed {
                     path: manifest.path.clone(),
                     name: earlier.name.clone(),

@@ -13,7 +13,7 @@ use kasmina_torch_ext::cuda;
 use kasmina_torch_ext::norm::grad_norm;
 use kasmina_torch_ext::optim::{AdamW, Optimizer};
 use kasmina_torch_ext::rng::RngFork;
-use kasmina_torch_ext::{Change, NamedParameter, ParameterSink};
+use kasmina_torch_ext::{Change, NamedParameter, ParameterSink, Role};
 use std::time::Instant;
 use tch::{Cuda, Device, Kind, Tensor};
 
@@ -68,7 +68,9 @@ fn fused_adamw_agrees_with_the_cpu_and_skips_nan() {
             .set_requires_grad(true);
         let mut optimizer = Optimizer::new(AdamW::default(), 0.01);
         let named = vec![NamedParameter { name: "p".into(), tensor: p.shallow_clone() }];
-        let ticket = optimizer.prepare(Change::Add { owner: "host".into(), parameters: named }).unwrap();
+        let ticket = optimizer
+            .prepare(Change::Add { owner: "host".into(), role: Role::Host, parameters: named })
+            .unwrap();
         optimizer.commit(ticket);
         for step in 0..20 {
             let scale = if step == 7 { f64::NAN } else { 1.0 };
@@ -85,6 +87,13 @@ fn fused_adamw_agrees_with_the_cpu_and_skips_nan() {
 #[test]
 fn a_grown_model_steps_on_the_gpu_through_every_stage() {
     let Some(device) = gpu("a_grown_model_steps_on_the_gpu_through_every_stage") else { return };
+    through_every_stage(device, [("conv_light", "linear"); 3]);
+    through_every_stage(device, [("conv_light", "linear"), ("dropout", "gated"), ("attention", "sigmoid")]);
+}
+
+/// Prints what a step takes, for whoever looks; asserts only that everything works.
+fn through_every_stage(device: Device, seeds: [(&str, &str); 3]) {
+    println!("{seeds:?}");
     let registry = registry(&["gated", "dropout"]);
     let config = ModelConfig {
         host: "cnn".into(),
@@ -110,7 +119,7 @@ fn a_grown_model_steps_on_the_gpu_through_every_stage() {
         model.capture_gradients().unwrap();
         optimizer.step().unwrap();
     };
-    let mut time = |what: &str, model: &mut MorphogeneticModel, optimizer: &mut Optimizer| {
+    let time = |what: &str, model: &mut MorphogeneticModel, optimizer: &mut Optimizer| {
         for _ in 0..20 {
             step(model, optimizer);
         }
@@ -123,9 +132,7 @@ fn a_grown_model_steps_on_the_gpu_through_every_stage() {
         println!("{what:<12} {:>8.3} ms a step", clock.elapsed().as_secs_f64() * 5.0);
     };
     time("host alone", &mut model, &mut optimizer);
-    for (slot, blueprint, blend) in
-        [("early", "conv_light", "linear"), ("mid", "dropout", "gated"), ("late", "conv_light", "sigmoid")]
-    {
+    for (slot, (blueprint, blend)) in ["early", "mid", "late"].into_iter().zip(seeds) {
         let wish = Germinate::new(slot, format!("{slot}-1"), blueprint, blend);
         model.execute(&Command::Germinate(wish), &registry, &mut optimizer).unwrap();
     }

@@ -353,6 +353,9 @@ fn a_refused_germination_changes_nothing() {
         ("mid", "always_nan", "linear"),
         ("mid", "dead", "linear"),
         ("mid", "in_place", "linear"),
+        ("mid", "mixes_samples", "linear"),
+        ("mid", "undefined", "linear"),
+        ("mid", "false_identity", "linear"),
         ("mid", "secret_dropout", "linear"),
         ("mid", "panics_in_forward", "linear"),
         ("mid", "torch_panic", "linear"),
@@ -413,6 +416,57 @@ fn a_panic_in_a_live_seed_is_an_error_and_poisons_it() {
     insta::assert_snapshot!(errors[..2].join("\n"));
     bench.execute(&Command::Prune { slot: "early".into(), reason: "it panicked".into() }).unwrap();
     bench.step();
+}
+
+/// The ratio is over the seed's own parameters; a gate beside it changes nothing.
+#[test]
+fn a_gate_does_not_dilute_the_gradient_ratio() {
+    let ratio = |blend: &str| {
+        let mut bench = Bench::new(&["early"]);
+        bench.germinate("early", "conv_light", blend).unwrap();
+        bench.epoch(20.0, 0.0);
+        bench.epoch(20.0, 0.0);
+        bench.model.reports()[0].gradient_ratio.unwrap()
+    };
+    assert_eq!(ratio("linear"), ratio("gated"));
+}
+
+/// A probe leaves no trace in the blend, whether it ran or was remembered.
+#[test]
+fn a_remembered_probe_and_a_real_one_leave_the_same_seed() {
+    let mut bench = Bench::new(&["early"]);
+    let weights = |bench: &mut Bench| {
+        bench.germinate("early", "dropout", "gated").unwrap();
+        let all: Vec<_> = bench.model.seed_parameters().map(|p| (p.name.clone(), bits(&p.tensor))).collect();
+        bench.epoch(20.0, 0.0);
+        bench.step();
+        let logits = bits(&bench.logits);
+        bench.execute(&Command::Prune { slot: "early".into(), reason: "again".into() }).unwrap();
+        (all, logits.len())
+    };
+    assert_eq!(weights(&mut bench), weights(&mut bench));
+}
+
+#[test]
+fn inputs_that_cannot_be_true_are_refused_before_any_slot_sees_them() {
+    let mut bench = Bench::new(&["early", "mid"]);
+    bench.germinate("early", "conv_light", "linear").unwrap();
+    bench.reach(Stage::Holding);
+    let plan = bench.model.counterfactual_plan();
+    let before = bench.model.reports();
+    let mut refused = |accuracy, without: Vec<f64>| {
+        let inputs = EpochInputs { accuracy, plan: &plan, without };
+        let error = bench.model.record_epoch(&inputs, 0).unwrap_err().to_string();
+        assert_eq!(before, bench.model.reports(), "{error}");
+        error
+    };
+    assert!(refused(f64::NAN, vec![50.0]).contains("accuracy is NaN"));
+    assert!(refused(50.0, vec![101.0]).contains("slot `block0`: accuracy is 101"));
+    assert!(refused(50.0, vec![]).contains("1 slots were planned, 0 measured"));
+    bench.execute(&Command::Prune { slot: "early".into(), reason: "asked to".into() }).unwrap();
+    let stale = EpochInputs { accuracy: 50.0, plan: &plan, without: vec![50.0] };
+    let error = bench.model.record_epoch(&stale, 0).unwrap_err().to_string();
+    assert!(error.contains("seed `early-conv_light` is no longer in slot `block0`"), "{error}");
 }
 
 #[test]

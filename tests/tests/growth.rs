@@ -1,7 +1,7 @@
 //! The main job, through the real binary: it grows, it is reproducible, it can be switched off and stopped.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failed step is a failed test")]
-use kasmina_tests::{kasmina, output};
+use kasmina_tests::{SHIPPED, built, fixture, kasmina, output, shipped};
 use serde_json::Value;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -74,7 +74,8 @@ fn the_default_run_fossilizes_honestly_and_twice_the_same() {
         assert!(fossil["counterfactual"].as_f64().unwrap() >= 1.0);
     }
 
-    train(dir.path(), "b", &["--seed", "3"], &[]);
+    // Its own configuration, as written, gives the run again.
+    train(dir.path(), "b", &["--config", "a/config.toml"], &[]);
     assert_eq!(bits(&dir.path().join("a")), bits(&dir.path().join("b")));
     let other = train(dir.path(), "c", &["--seed", "4", "--epochs", "3"], &[]);
     assert_ne!(
@@ -105,7 +106,41 @@ fn the_rollback_switch_gives_the_bits_of_a_run_without_slots() {
             .collect()
     };
     assert_eq!(losses("flag"), losses("empty"));
+    let measured = |run: &str| -> Vec<(Value, Value)> {
+        let lines = lines(&dir.path().join(run).join("metrics.jsonl"));
+        lines.into_iter().map(|l| (l["val_loss"].clone(), l["val_accuracy"].clone())).collect()
+    };
+    assert_eq!(measured("flag"), measured("empty"));
     assert!(flag.iter().all(|l| l["slots"] == serde_json::json!({})));
+}
+
+#[test]
+fn two_threads_give_the_same_bits_twice() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("two.toml"), "threads = 2\n[growth]\nfirst_epoch = 1\n").unwrap();
+    for out in ["a", "b"] {
+        train(dir.path(), out, &["--config", "two.toml", "--epochs", "16"], &[]);
+    }
+    assert_eq!(bits(&dir.path().join("a")), bits(&dir.path().join("b")));
+}
+
+#[test]
+fn plugins_beside_the_executable_are_found_from_anywhere() {
+    let dir = tempfile::tempdir().unwrap();
+    let home = dir.path().join("bin");
+    std::fs::create_dir_all(home.join("plugins")).unwrap();
+    std::fs::copy(built().join("kasmina"), home.join("kasmina")).unwrap();
+    for plugin in SHIPPED {
+        std::fs::copy(shipped(plugin), home.join("plugins").join(format!("{plugin}.so"))).unwrap();
+    }
+    let mut list = Command::new(home.join("kasmina"));
+    list.args(["plugins", "list", "--json"]).env_clear().current_dir("/");
+    let (stdout, stderr, code) = output(list);
+    assert_eq!(code, Some(0), "{stderr}");
+    let listing: Value = serde_json::from_str(&stdout).unwrap();
+    let ids: Vec<&str> =
+        listing["entries"].as_array().unwrap().iter().map(|e| e["id"].as_str().unwrap()).collect();
+    assert_eq!(ids, ["attention", "conv_light", "noop", "norm", "linear", "linear", "sigmoid", "cnn"]);
 }
 
 #[test]
@@ -140,11 +175,16 @@ fn every_shipped_blueprint_blend_and_controller_runs() {
     );
 }
 
+/// Also through a seed that looks at `cancelled()` and answers with an error.
 #[test]
 fn ctrl_c_ends_a_run_cleanly() {
     let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("first.toml"), "[growth]\nfirst_epoch = 1\n").unwrap();
+    let ill = fixture("ill_seeds");
     let mut child = kasmina(dir.path())
-        .args(["train", "--device", "cpu", "--epochs", "100000", "--out", "out"])
+        .args(["train", "--device", "cpu", "--epochs", "100000", "--out", "out", "--config", "first.toml"])
+        .args(["--blueprint", "honours_cancel", "--plugin-path"])
+        .arg(ill)
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()

@@ -155,8 +155,9 @@ fn a_plugin_that_aborts_on_panic_is_refused() {
     let target = built().parent().unwrap();
     rustc.arg(target).args(["--", "-C", "panic=abort"]);
     run(rustc);
-    let (rule, found) = refusal(&fixture("abort"));
-    assert_eq!(rule, Rule::Panic, "{found}");
+    let error = named(&[fixture("abort")]).unwrap_err();
+    let text = format!("{error}\n{}", error.help().unwrap());
+    insta::assert_snapshot!(text.replace(&*built().to_string_lossy(), "[BUILT]"));
 }
 
 #[test]

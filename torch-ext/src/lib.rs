@@ -22,4 +22,4 @@ pub mod rng;
 mod sink;
 
 pub use error::{Error, Result};
-pub use sink::{Change, NamedParameter, ParameterSink, SinkError, Ticket};
+pub use sink::{Change, NamedParameter, ParameterSink, Role, SinkError, Ticket};

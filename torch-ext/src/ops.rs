@@ -4,11 +4,14 @@ use crate::error::Result;
 use crate::ffi;
 use std::collections::BTreeMap;
 use std::ffi::{CStr, c_char, c_void};
+use std::marker::PhantomData;
 
 /// Counts every operator dispatched on this thread while it lives.
 #[derive(Debug)]
 pub struct OpCounter {
     handle: Option<u64>,
+    /// The count belongs to the thread that started it.
+    _thread: PhantomData<*const ()>,
 }
 
 impl OpCounter {
@@ -20,7 +23,7 @@ impl OpCounter {
         let mut handle = 0;
         // SAFETY: the place is valid.
         ffi::check(unsafe { ffi::kte_ops_start(&raw mut handle) })?;
-        Ok(Self { handle: Some(handle) })
+        Ok(Self { handle: Some(handle), _thread: PhantomData })
     }
 
     /// Stops, and says what ran how often, by operator name. What a fused optimizer call does inside is listed as

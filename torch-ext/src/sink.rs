@@ -11,6 +11,24 @@ pub struct NamedParameter {
     pub tensor: Tensor,
 }
 
+impl NamedParameter {
+    /// Another handle on the same parameter.
+    pub fn share(&self) -> Self {
+        Self { name: self.name.clone(), tensor: self.tensor.shallow_clone() }
+    }
+}
+
+/// What an owner is; rates may differ by it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Role {
+    /// The host network.
+    Host,
+    /// A seed.
+    Seed,
+    /// The gate of a blend.
+    Gate,
+}
+
 /// A structural change that is asked for.
 #[derive(Debug)]
 pub enum Change {
@@ -18,6 +36,8 @@ pub enum Change {
     Add {
         /// Who owns them: `host`, `slot.early.seed`.
         owner: String,
+        /// What it is.
+        role: Role,
         /// What it brings.
         parameters: Vec<NamedParameter>,
     },

@@ -4,7 +4,7 @@
 #![allow(clippy::many_single_char_names, reason = "the names of the formulas")]
 
 use kasmina_torch_ext::optim::{AdamW, Algorithm, Optimizer, Sgd};
-use kasmina_torch_ext::{Change, NamedParameter, ParameterSink, SinkError};
+use kasmina_torch_ext::{Change, NamedParameter, ParameterSink, Role, SinkError};
 use tch::{Kind, Tensor};
 
 fn parameter(values: &[f64]) -> Tensor {
@@ -21,7 +21,8 @@ fn add(optimizer: &mut Optimizer, owner: &str, parameters: &[&Tensor]) -> Result
         .enumerate()
         .map(|(i, t)| NamedParameter { name: format!("{owner}.{i}"), tensor: t.shallow_clone() })
         .collect();
-    let ticket = optimizer.prepare(Change::Add { owner: owner.into(), parameters })?;
+    let role = if owner == "host" { Role::Host } else { Role::Seed };
+    let ticket = optimizer.prepare(Change::Add { owner: owner.into(), role, parameters })?;
     optimizer.commit(ticket);
     Ok(())
 }
@@ -155,7 +156,9 @@ fn groups_come_and_go_in_two_phases() {
     add(&mut optimizer, "host", &[&host]).unwrap();
 
     let named = |t: &Tensor| vec![NamedParameter { name: "p".into(), tensor: t.shallow_clone() }];
-    let ticket = optimizer.prepare(Change::Add { owner: "seed".into(), parameters: named(&seed) }).unwrap();
+    let change = || Change::Add { owner: "seed".into(), role: Role::Seed, parameters: named(&seed) };
+    let ticket = optimizer.prepare(change()).unwrap();
+    assert!(matches!(optimizer.prepare(change()), Err(SinkError::DuplicateOwner(_))), "prepared counts");
     assert_eq!(optimizer.owners().collect::<Vec<_>>(), ["host"], "prepared is not there yet");
     optimizer.abort(ticket);
     optimizer.commit(ticket);
@@ -182,17 +185,16 @@ fn groups_come_and_go_in_two_phases() {
 #[test]
 fn rates_follow_their_group() {
     let (host, seed) = (parameter(&[0.0]), parameter(&[0.0]));
-    let mut optimizer = Optimizer::new(Sgd { momentum: 0.0, ..Sgd::default() }, 1.0);
+    let sgd = Sgd { momentum: 0.0, ..Sgd::default() };
+    let mut optimizer = Optimizer::new(sgd, 1.0).with_scale(Role::Seed, 0.25);
     add(&mut optimizer, "host", &[&host]).unwrap();
     add(&mut optimizer, "seed", &[&seed]).unwrap();
-    optimizer.set_scale("seed", 0.25).unwrap();
     optimizer.set_learning_rate(2.0).unwrap();
     for p in [&host, &seed] {
         p.sum(Kind::Float).backward();
     }
     optimizer.step().unwrap();
     assert_eq!((values(&host), values(&seed)), (vec![-2.0], vec![-0.5]));
-    assert!(matches!(optimizer.set_scale("nobody", 1.0), Err(SinkError::UnknownOwner(_))));
 }
 
 #[test]

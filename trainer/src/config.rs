@@ -2,6 +2,7 @@
 
 use crate::error::TrainError;
 use kasmina::lifecycle::Settings;
+use kasmina::model::Germinate;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -166,6 +167,27 @@ impl Default for GrowthConfig {
 }
 
 impl RunConfig {
+    /// The rules of every slot, with the run's length where they name none.
+    pub fn effective_lifecycle(&self) -> Settings {
+        let mut settings = self.lifecycle.clone();
+        settings.max_epochs.get_or_insert(self.epochs);
+        settings
+    }
+
+    /// The germination that this configuration asks for.
+    pub fn germination(&self, slot: &str, seed_id: impl Into<String>) -> Germinate {
+        let given = |config: &serde_json::Map<String, serde_json::Value>| {
+            if config.is_empty() { serde_json::Value::Null } else { config.clone().into() }
+        };
+        Germinate {
+            blueprint_config: given(&self.blueprint_config),
+            blend_config: given(&self.blend_config),
+            tempo: self.growth.tempo,
+            target: self.growth.alpha_target,
+            ..Germinate::new(slot, seed_id, &self.blueprint, &self.blend)
+        }
+    }
+
     /// Reads a TOML file; what it does not say keeps its default.
     ///
     /// # Errors
@@ -194,6 +216,13 @@ impl RunConfig {
         for (field, value) in at_least_one {
             if value == 0 {
                 let reason = "0 is not at least 1".to_owned();
+                return Err(TrainError::Setting { field: field.to_owned(), reason });
+            }
+        }
+        let at_most = [("threads", self.threads, 1024), ("growth.tempo", self.growth.tempo, 10_000)];
+        for (field, value, most) in at_most {
+            if value > most {
+                let reason = format!("{value} is not at most {most}");
                 return Err(TrainError::Setting { field: field.to_owned(), reason });
             }
         }

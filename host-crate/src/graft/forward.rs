@@ -2,6 +2,7 @@
 
 use super::contract;
 use super::slot::{LiveSeed, SeedSlot};
+use kasmina_plugin_api::guard::guard;
 use kasmina_plugin_api::{Context, Cx, ErrorKind, Mode, PluginError, Result, TapHandler};
 use kasmina_torch_ext::autograd;
 use tch::Tensor;
@@ -75,7 +76,8 @@ impl TapHandler for Grafting<'_, '_> {
             let text = format!("the host visited slot {slot}; it has {}", self.taps.len());
             return Err(self.error.get_or_insert(PluginError::contract(text)).clone());
         }
-        self.pass_through(slot, x).inspect_err(|error| {
+        // A panic of ours must be in the ledger too: the host may swallow what it is told.
+        guard(|| self.pass_through(slot, x)).result.inspect_err(|error| {
             self.error.get_or_insert_with(|| error.clone());
         })
     }
@@ -100,23 +102,28 @@ impl SeedSlot {
         let _span = tracing::info_span!("seed", slot = name, entry = live.blueprint.id()).entered();
         let cx = Cx::new(pass.mode, pass.step, name);
         let input = if isolated { host.detach() } else { host.shallow_clone() };
-        let doing = || format!("slot `{name}`, seed of `{}` in {stage}", live.blueprint.full_name());
-
         let written = autograd::version(&host).map_err(torch)?;
-        let seed = run(&mut live.seed, &mut live.stream, &input, &cx).context(doing())?;
+        let blueprint = &live.blueprint;
+        let doing = || format!("slot `{name}`, seed of `{}` in {stage}", blueprint.full_name());
+        let seed = run(&mut live.seed, &mut live.stream, &input, &cx).with_context(doing)?;
         if autograd::version(&host).map_err(torch)? != written {
-            return Err(PluginError::contract("it wrote to its input in place")).context(doing());
+            return Err(PluginError::contract("it wrote to its input in place")).with_context(doing);
         }
-        contract::like(&host, &seed, "it").context(doing())?;
+        contract::like(&host, &seed, "it").with_context(doing)?;
         if pass.watch {
-            self.telemetry.watch(&seed).context(doing())?;
+            self.telemetry.watch(&seed).with_context(doing)?;
         }
 
         if silent {
-            return autograd::straight_through(&host, &seed).map_err(torch).context(doing());
+            return autograd::straight_through(&host, &seed).map_err(torch).with_context(doing);
         }
-        blend(live, &host, &seed, &input, override_alpha, &cx)
-            .context(format!("slot `{name}`, blend `{}` in {stage}", live.blend_entry.full_name()))
+        let blended = blend(live, &host, &seed, &input, override_alpha, &cx).and_then(|out| {
+            if autograd::version(&host).map_err(torch)? == written {
+                return Ok(out);
+            }
+            Err(PluginError::contract("it wrote to the host's features in place"))
+        });
+        blended.with_context(|| format!("slot `{name}`, blend `{}` in {stage}", live.blend_entry.full_name()))
     }
 }
 

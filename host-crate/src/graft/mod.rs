@@ -8,6 +8,6 @@ mod telemetry;
 
 pub(crate) use forward::{AlphaOverride, Grafting, Pass};
 pub use probe::ProbeError;
-pub(crate) use probe::probe;
+pub(crate) use probe::{Promises, probe};
 pub(crate) use slot::LiveSeed;
 pub use slot::{Features, SeedSlot};

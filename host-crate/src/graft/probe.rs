@@ -3,6 +3,7 @@
 use super::contract;
 use super::slot::Features;
 use kasmina_plugin_api::abi::{BlendInstance, SeedInstance, Variable};
+use kasmina_plugin_api::guard::guard;
 use kasmina_plugin_api::{Cx, Layout, Mode, PluginError};
 use kasmina_torch_ext::rng::{RngFork, RngState};
 use kasmina_torch_ext::{autograd, norm};
@@ -49,76 +50,132 @@ impl From<tch::TchError> for ProbeError {
     }
 }
 
-/// Probes a seed and its blend. Generators, running statistics, gradients and the seed's own state are as before
-/// when it returns, whatever it returns.
+/// What the entries promise of themselves.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Promises {
+    /// The seed draws random numbers.
+    pub(crate) stochastic: bool,
+    /// A fresh seed's output is its input.
+    pub(crate) identity_at_birth: bool,
+    /// The version of the seed's state bytes.
+    pub(crate) seed_state: u32,
+    /// The version of the blend's state bytes.
+    pub(crate) blend_state: u32,
+}
+
+/// Probes a seed and its blend. Generators, running statistics, gradients and the instances' own state are as
+/// before when it returns, whatever it returns.
 pub(crate) fn probe(
     seed: &mut SeedInstance,
     blend: &mut BlendInstance,
     features: &Features,
-    stochastic: bool,
-    state_version: u32,
+    promises: Promises,
 ) -> Result<(), ProbeError> {
     let _fork = RngFork::seeded(PROBE_SEED)?;
     let variables = seed.variables()?;
+    let all: Vec<Variable> = seed.variables()?.into_iter().chain(blend.variables()?).collect();
     let buffers: Vec<(Tensor, Tensor)> = tch::no_grad(|| {
-        variables
-            .iter()
-            .filter(|v| !v.trainable)
-            .map(|v| (v.tensor.shallow_clone(), v.tensor.copy()))
-            .collect()
+        all.iter().filter(|v| !v.trainable).map(|v| (v.tensor.shallow_clone(), v.tensor.copy())).collect()
     });
-    let state = seed.state()?;
+    let (seed_state, blend_state) = (seed.state()?, blend.state()?);
 
-    let verdict = examine(seed, blend, features, stochastic, &variables);
+    // What an author returns may be a tensor that even a question about its shape panics on.
+    let verdict = guard(|| Ok(examine(seed, blend, features, promises, &variables)))
+        .result
+        .unwrap_or_else(|error| Err(error.into()));
 
-    let parameters = variables.iter().filter(|v| v.trainable).map(|v| &v.tensor);
-    norm::clear_gradients(parameters)?;
+    norm::clear_gradients(all.iter().filter(|v| v.trainable).map(|v| &v.tensor))?;
     tch::no_grad(|| {
         for (mut buffer, before) in buffers {
             buffer.copy_(&before);
         }
     });
-    if verdict.is_ok() && !state.is_empty() {
-        seed.restore(&state, state_version)?;
+    verdict?;
+    if !seed_state.is_empty() {
+        seed.restore(&seed_state, promises.seed_state)?;
     }
-    verdict
+    if !blend_state.is_empty() {
+        blend.restore(&blend_state, promises.blend_state)?;
+    }
+    Ok(())
 }
 
 fn examine(
     seed: &mut SeedInstance,
     blend: &mut BlendInstance,
     features: &Features,
-    stochastic: bool,
+    promises: Promises,
     variables: &[Variable],
 ) -> Result<(), ProbeError> {
     let x = sample(features)?;
-    let cx = Cx::new(Mode::Train, 0, "probe");
-    let (before, written) = (RngState::save()?, autograd::version(&x)?);
-    let output = seed.forward(&x, &cx)?;
-    if !stochastic && !before.same_as(&RngState::save()?) {
-        return Err(ProbeError::UndeclaredRandomness);
-    }
-    if autograd::version(&x)? != written {
-        return Err(PluginError::contract("it wrote to its input in place").into());
-    }
+    let output = untouched(&x, promises.stochastic, || seed.forward(&x, &TRAIN))?;
     contract::like(&x, &output, "it")?;
     finite(&output)?;
     live(&output, variables)?;
+    let _ = untouched(&x, false, || blended(blend, &x, &output, &TRAIN))?;
 
     tch::no_grad(|| {
-        let eval = Cx::new(Mode::Eval, 0, "probe");
-        let output = seed.forward(&x, &eval)?;
+        let output = untouched(&x, promises.stochastic, || seed.forward(&x, &EVAL))?;
         contract::like(&x, &output, "in eval mode it")?;
         finite(&output)?;
-        let alpha = Tensor::f_full([], 0.5, (features.dtype, features.device))?;
-        if let Some(gate) = blend.gate(&x, &eval)? {
-            contract::per_sample(&x, &gate)?;
-            finite(&gate)?;
+        if promises.identity_at_birth && !output.f_allclose(&x, 1e-4, 1e-5, false)? {
+            let text = "it declares `identity_at_birth`, but its first output is not its input";
+            return Err(PluginError::contract(text).into());
         }
-        let mixed = blend.mix(&x, &output, &alpha, &eval)?;
-        contract::like(&x, &mixed, "the blend")?;
-        finite(&mixed)
+        let mixed = untouched(&x, false, || blended(blend, &x, &output, &EVAL))?;
+        // The batched counterfactual stacks samples; a seed or a gate that mixes them would falsify it.
+        let one = x.f_narrow(0, 0, 1)?;
+        let alone = seed.forward(&one, &EVAL)?;
+        let alone = blended(blend, &one, &alone, &EVAL)?;
+        if !mixed.f_narrow(0, 0, 1)?.f_allclose(&alone, 1e-3, 1e-4, false)? {
+            let text = "in eval mode it gives a sample another output when it is alone in its batch";
+            return Err(PluginError::contract(text).into());
+        }
+        Ok(())
     })
+}
+
+const TRAIN: Cx<'static> = Cx::new(Mode::Train, 0, "probe");
+const EVAL: Cx<'static> = Cx::new(Mode::Eval, 0, "probe");
+
+/// Runs author code that may neither write to its input nor, unless it says so, draw random numbers.
+fn untouched<T>(
+    x: &Tensor,
+    may_draw: bool,
+    body: impl FnOnce() -> kasmina_plugin_api::Result<T>,
+) -> Result<T, ProbeError> {
+    let (generators, written) = (RngState::save()?, autograd::version(x)?);
+    let value = body()?;
+    if autograd::version(x)? != written {
+        return Err(PluginError::contract("it wrote to its input in place").into());
+    }
+    if !may_draw && !generators.same_as(&RngState::save()?) {
+        return Err(ProbeError::UndeclaredRandomness);
+    }
+    Ok(value)
+}
+
+/// Gate and mix at alpha 0.5, checked.
+fn blended(
+    blend: &mut BlendInstance,
+    host: &Tensor,
+    seed: &Tensor,
+    cx: &Cx<'_>,
+) -> kasmina_plugin_api::Result<Tensor> {
+    let alpha = Tensor::f_full([], 0.5, (host.kind(), host.device()))?;
+    let alpha = match blend.gate(host, cx)? {
+        None => alpha,
+        Some(gate) => {
+            contract::per_sample(host, &gate)?;
+            gate.f_mul(&alpha)?
+        }
+    };
+    let mixed = blend.mix(host, seed, &alpha, cx)?;
+    contract::like(host, &mixed, "the blend")?;
+    if read(&mixed.detach().f_isfinite()?.f_all()?)? == 0.0 {
+        return Err(PluginError::contract("the blend makes values that are not finite"));
+    }
+    Ok(mixed)
 }
 
 fn sample(features: &Features) -> Result<Tensor, ProbeError> {
@@ -157,6 +214,6 @@ fn live(output: &Tensor, variables: &[Variable]) -> Result<(), ProbeError> {
 }
 
 /// Reads one number; probing is no step, waiting is allowed here.
-fn read(scalar: &Tensor) -> Result<f64, ProbeError> {
+fn read(scalar: &Tensor) -> kasmina_plugin_api::Result<f64> {
     Ok(scalar.f_to_kind(Kind::Double)?.f_double_value(&[])?)
 }

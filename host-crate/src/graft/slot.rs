@@ -61,7 +61,7 @@ impl SeedSlot {
     }
     /// Whether this is its name or one of its aliases.
     pub fn answers_to(&self, name: &str) -> bool {
-        self.spec.name == name || self.spec.aliases.iter().any(|a| a == name)
+        self.spec.answers_to(name)
     }
     /// What the host declares of it.
     pub fn spec(&self) -> &SlotSpec {

@@ -49,8 +49,10 @@ pub struct Germination {
     pub generation: Option<String>,
     /// How it is to be blended in.
     pub blend: BlendPlan,
-    /// Trainable parameters of seed and gate.
+    /// Trainable parameters of the seed.
     pub seed_params: u64,
+    /// Trainable parameters of its blend's gate.
+    pub gate_params: u64,
     /// Trainable parameters of the host.
     pub host_params: u64,
 }
@@ -65,6 +67,7 @@ impl Germination {
             generation: None,
             blend,
             seed_params: 0,
+            gate_params: 0,
             host_params: 0,
         }
     }
@@ -93,12 +96,22 @@ pub struct SeedState {
     pub epochs_total: u32,
     /// What was measured.
     pub metrics: SeedMetrics,
-    /// Trainable parameters of seed and gate.
+    /// Trainable parameters of the seed: what its gradient norm is over.
     pub seed_params: u64,
+    /// Trainable parameters of its blend's gate.
+    pub gate_params: u64,
+    /// Trainable parameters of the host.
+    pub host_params: u64,
     /// The last hundred transitions, with the caller's timestamps.
     pub history: VecDeque<(Stage, u64)>,
-    host_params: u64,
     tempo: u32,
+}
+
+impl SeedState {
+    /// Trainable parameters that come and go with the seed.
+    pub fn parameters(&self) -> u64 {
+        self.seed_params + self.gate_params
+    }
 }
 
 /// One thing that a `step_epoch` did.
@@ -202,7 +215,7 @@ impl Lifecycle {
                 blueprint_id: request.blueprint_id.clone(),
                 plugin: request.plugin,
                 generation: request.generation,
-                params: request.seed_params,
+                params: request.seed_params + request.gate_params,
                 alpha: 0.0,
                 blend: blend.id.clone(),
                 tempo: blend.tempo,
@@ -222,6 +235,7 @@ impl Lifecycle {
             epochs_total: 0,
             metrics: SeedMetrics::default(),
             seed_params: request.seed_params,
+            gate_params: request.gate_params,
             history: VecDeque::from([(Stage::Germinated, self.now)]),
             host_params: request.host_params,
             tempo: blend.tempo,
@@ -442,7 +456,7 @@ impl Lifecycle {
             improvement: seed.metrics.total_improvement().get(),
             counterfactual: seed.metrics.counterfactual_contribution.map(Percent::get),
             epochs_total: seed.epochs_total,
-            params_removed: seed.seed_params,
+            params_removed: seed.parameters(),
         };
         self.transition(Stage::Pruned);
         self.emit(pruned);
@@ -475,7 +489,7 @@ impl Lifecycle {
             improvement: seed.metrics.total_improvement().get(),
             counterfactual: seed.metrics.counterfactual_contribution.map(Percent::get),
             blending_delta: seed.metrics.blending_delta().get(),
-            params_added: seed.seed_params,
+            params_added: seed.parameters(),
             epochs_total: seed.epochs_total,
         });
 

@@ -34,4 +34,4 @@ pub use metrics::{GradientCapture, SeedMetrics};
 pub use refusal::{Refusal, RefusalCode};
 pub use settings::{Isolation, Settings, SettingsError};
 pub use stage::Stage;
-pub use units::{Accuracy, Percent};
+pub use units::{Accuracy, Percent, any_number};

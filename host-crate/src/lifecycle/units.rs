@@ -42,8 +42,21 @@ pub(super) fn positive_up_to(name: &str, value: f64, high: f64) -> Result<f64, R
 
 /// An accuracy in percent, `0..=100`.
 #[derive(Debug, Clone, Copy, PartialEq, PartialOrd, Serialize, Deserialize)]
-#[serde(transparent)]
+#[serde(try_from = "f64", into = "f64")]
 pub struct Accuracy(f64);
+
+impl TryFrom<f64> for Accuracy {
+    type Error = Refusal;
+    fn try_from(value: f64) -> Result<Self, Refusal> {
+        Self::new(value)
+    }
+}
+
+impl From<Accuracy> for f64 {
+    fn from(value: Accuracy) -> Self {
+        value.0
+    }
+}
 
 impl Accuracy {
     /// Checks the range.
@@ -61,8 +74,21 @@ impl Accuracy {
 
 /// A difference of accuracies in percent points, `-100..=100`.
 #[derive(Debug, Clone, Copy, PartialEq, PartialOrd, Serialize, Deserialize)]
-#[serde(transparent)]
+#[serde(try_from = "f64", into = "f64")]
 pub struct Percent(f64);
+
+impl TryFrom<f64> for Percent {
+    type Error = Refusal;
+    fn try_from(value: f64) -> Result<Self, Refusal> {
+        Self::new("percent points", value)
+    }
+}
+
+impl From<Percent> for f64 {
+    fn from(value: Percent) -> Self {
+        value.0
+    }
+}
 
 impl Percent {
     /// No difference.
@@ -86,14 +112,18 @@ impl Percent {
 }
 
 /// Numbers that may not be finite, in a format that has no such numbers: `"NaN"`, `"Infinity"`, `"-Infinity"` (A2).
-pub(super) mod any_number {
+pub mod any_number {
     use serde::{Deserialize, Deserializer, Serializer};
 
     const NAMES: [(&str, f64); 3] =
         [("NaN", f64::NAN), ("Infinity", f64::INFINITY), ("-Infinity", f64::NEG_INFINITY)];
 
     #[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde calls")]
-    pub(crate) fn serialize<S: Serializer>(value: &f64, serializer: S) -> Result<S::Ok, S::Error> {
+    /// As `#[serde(with = "any_number")]` calls it.
+    ///
+    /// # Errors
+    /// The format's own.
+    pub fn serialize<S: Serializer>(value: &f64, serializer: S) -> Result<S::Ok, S::Error> {
         if value.is_finite() {
             return serializer.serialize_f64(*value);
         }
@@ -101,7 +131,11 @@ pub(super) mod any_number {
         serializer.serialize_str(NAMES.iter().find(|(_, n)| same(n)).map_or("NaN", |(name, _)| name))
     }
 
-    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    /// As `#[serde(with = "any_number")]` calls it.
+    ///
+    /// # Errors
+    /// If it is neither a number nor one of the three names.
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
         #[derive(Deserialize)]
         #[serde(untagged)]
         enum Any {

@@ -8,7 +8,7 @@ use kasmina_plugin_api::{Kind, Layout, Mode, PluginError, Result, SlotSpec, TapH
 use kasmina_registry::{Entry, Registry};
 use kasmina_torch_ext::autograd;
 use kasmina_torch_ext::rng::{RngFork, derive_seed};
-use kasmina_torch_ext::{Change, NamedParameter, ParameterSink};
+use kasmina_torch_ext::{Change, NamedParameter, ParameterSink, Role};
 use std::collections::BTreeSet;
 use tch::{Device, Tensor};
 
@@ -87,12 +87,9 @@ impl MorphogeneticModel {
     /// # Errors
     /// If it refuses them.
     pub fn register_host(&self, sink: &mut dyn ParameterSink) -> std::result::Result<(), ModelError> {
-        let parameters = self
-            .host_parameters
-            .iter()
-            .map(|p| NamedParameter { name: p.name.clone(), tensor: p.tensor.shallow_clone() })
-            .collect();
-        let ticket = sink.prepare(Change::Add { owner: HOST_OWNER.to_owned(), parameters })?;
+        let parameters = self.host_parameters.iter().map(NamedParameter::share).collect();
+        let ticket =
+            sink.prepare(Change::Add { owner: HOST_OWNER.to_owned(), role: Role::Host, parameters })?;
         sink.commit(ticket);
         Ok(())
     }
@@ -106,7 +103,7 @@ fn choose(
 ) -> std::result::Result<BTreeSet<usize>, ModelError> {
     let mut named: Vec<(usize, &String)> = Vec::new();
     for name in asked {
-        let position = specs.iter().position(|s| s.name == *name || s.aliases.contains(name));
+        let position = specs.iter().position(|s| s.answers_to(name));
         let Some(position) = position else {
             return Err(ModelError::UnknownSlot {
                 host: entry.full_name(),
@@ -157,6 +154,7 @@ fn observe(
 ) -> std::result::Result<Vec<Features>, ModelError> {
     let broken = |what: String| ModelError::Host { host: entry.full_name(), what };
     let failed = |error: PluginError| ModelError::Forward { host: entry.full_name(), error };
+    let _fork = RngFork::seeded(0)?;
     let mut observer = Observer::default();
     let whole = tch::no_grad(|| host.forward(sample, Mode::Eval, &mut observer)).map_err(failed)?;
 

@@ -9,13 +9,21 @@ use tch::{Kind, Tensor};
 /// Which slots are measured: the variants of a counterfactual pass, after the network as it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CounterfactualPlan {
-    pub(super) slots: Vec<(usize, String)>,
+    pub(super) slots: Vec<Planned>,
+}
+
+/// One measured slot, with the seed that lived there when the plan was made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Planned {
+    pub(super) index: usize,
+    pub(super) slot: String,
+    pub(super) seed_id: String,
 }
 
 impl CounterfactualPlan {
     /// The measured slots, by name, in the order of the variants.
     pub fn slots(&self) -> impl Iterator<Item = &str> {
-        self.slots.iter().map(|(_, name)| name.as_str())
+        self.slots.iter().map(|p| p.slot.as_str())
     }
     /// How many outputs a pass has: the network as it is, and one without each measured slot.
     pub fn variants(&self) -> usize {
@@ -29,7 +37,9 @@ impl MorphogeneticModel {
         let measured = self.slots.iter().enumerate().filter_map(|(index, slot)| {
             let lifecycle = &slot.lifecycle;
             let undecided = lifecycle.stage().is_active() && lifecycle.stage() != Stage::Fossilized;
-            (undecided && lifecycle.alpha() > 0.0).then(|| (index, lifecycle.slot_id().to_owned()))
+            let seed_id = lifecycle.seed()?.seed_id.clone();
+            let slot = lifecycle.slot_id().to_owned();
+            (undecided && lifecycle.alpha() > 0.0).then_some(Planned { index, slot, seed_id })
         });
         CounterfactualPlan { slots: measured.collect() }
     }
@@ -56,7 +66,7 @@ impl MorphogeneticModel {
             .slots
             .iter()
             .enumerate()
-            .map(|(variant, (slot, _))| self.without(*slot, variant as i64 + 1, variants, batch))
+            .map(|(variant, planned)| self.without(planned.index, variant as i64 + 1, variants, batch))
             .collect::<Result<Vec<_>, _>>()?;
         let stacked = Tensor::f_cat(&vec![x; variants as usize], 0)?;
         let pass = Pass { mode: Mode::Eval, step: self.step, watch: false, overrides: &overrides };

@@ -60,6 +60,9 @@ pub enum ModelError {
         /// Why.
         refusal: Refusal,
     },
+    /// A counterfactual plan does not belong to what was measured with it.
+    #[error("the counterfactual plan does not fit: {0}")]
+    Plan(String),
     /// The optimizer refuses a removal.
     #[error("the optimizer refuses: {0}")]
     Sink(#[from] SinkError),

@@ -7,13 +7,13 @@
 use super::command::{Command, Executed, Germinate};
 use super::error::CommandError;
 use super::{MorphogeneticModel, count};
-use crate::graft::{LiveSeed, SeedSlot, probe};
+use crate::graft::{LiveSeed, Promises, SeedSlot, probe};
 use crate::lifecycle::{BlendPlan, Curve, Event, EventKind, Germination, Initiator, Lifecycle};
 use kasmina_plugin_api::abi::{BlendInstance, Variable};
-use kasmina_plugin_api::{Capability, Kind, PluginError};
+use kasmina_plugin_api::{Capability, Kind};
 use kasmina_registry::{Entry, Registry};
 use kasmina_torch_ext::rng::{RngFork, RngStream, derive_seed};
-use kasmina_torch_ext::{Change, NamedParameter, ParameterSink, SinkError, Ticket};
+use kasmina_torch_ext::{Change, NamedParameter, ParameterSink, Role, SinkError, Ticket};
 use tch::Tensor;
 
 impl MorphogeneticModel {
@@ -31,7 +31,6 @@ impl MorphogeneticModel {
             Command::Germinate(wish) => self.germinate(wish, registry, sink),
             Command::Advance { slot, target } => self.slot_index(slot).and_then(|index| {
                 let stage = self.with_slot(index, |lifecycle| lifecycle.advance(*target))?;
-                self.sync_alpha(index)?;
                 Ok(Executed::Advanced { stage })
             }),
             Command::Prune { slot, reason } => self
@@ -51,6 +50,7 @@ impl MorphogeneticModel {
     /// What the germination would say.
     pub fn rehearse(&mut self, wish: &Germinate, registry: &Registry) -> Result<(), CommandError> {
         let index = self.slot_index(&wish.slot)?;
+        self.slots[index].lifecycle.clone().germinate(unbuilt(wish))?;
         self.build_and_probe(index, wish, registry).map(|_| ())
     }
 
@@ -63,7 +63,7 @@ impl MorphogeneticModel {
         let blueprint = registry.resolve(Kind::Blueprint, &wish.blueprint)?.clone();
         let blend = registry.resolve(Kind::Blend, &wish.blend)?.clone();
         let mut live = self.build_seed(index, wish, &blueprint, &blend)?;
-        self.probe_seed(index, &mut live, &wish.blueprint_config)?;
+        self.probe_seed(index, &mut live, wish)?;
         let curve = sample_curve(&live.blend, wish.tempo)?;
         Ok((live, curve))
     }
@@ -91,24 +91,20 @@ impl MorphogeneticModel {
         value
     }
 
-    pub(super) fn sync_alpha(&mut self, index: usize) -> Result<(), PluginError> {
-        self.slots[index].sync_alpha()
-    }
-
     fn germinate(
         &mut self,
         wish: &Germinate,
         registry: &Registry,
         sink: &mut dyn ParameterSink,
     ) -> Result<Executed, CommandError> {
-        let Germinate { seed_id, tempo, target, .. } = wish;
         let index = self.slot_index(&wish.slot)?;
         let slot = &self.slots[index];
-        let mut plan = BlendPlan { tempo: *tempo, target: *target, ..BlendPlan::new(wish.blend.clone()) };
         // Everything that needs no tensor is refused before anything is built.
-        let request = Germination::new(seed_id.clone(), wish.blueprint.clone(), plan.clone());
-        slot.lifecycle.clone().germinate(request)?;
+        let unbuilt = unbuilt(wish);
+        slot.lifecycle.clone().germinate(unbuilt.clone())?;
+        let mut plan = unbuilt.blend;
         let (live, curve) = self.build_and_probe(index, wish, registry)?;
+        plan.id = live.blend_entry.id().to_owned();
         plan.curve = Some(curve);
 
         let parameters = count(&live.seed_parameters) + count(&live.blend_parameters);
@@ -117,17 +113,19 @@ impl MorphogeneticModel {
         lifecycle.germinate(Germination {
             plugin: Some(live.blueprint.plugin().name.clone()),
             generation: live.blueprint.plugin().generation().map(str::to_owned),
-            seed_params: parameters,
+            seed_params: count(&live.seed_parameters),
+            gate_params: count(&live.blend_parameters),
             host_params: count(&self.host_parameters),
-            ..Germination::new(seed_id.clone(), live.blueprint.id(), plan)
+            ..Germination::new(wish.seed_id.clone(), live.blueprint.id(), plan)
         })?;
         let name = slot.name().to_owned();
         let tickets = prepare_all(
             sink,
-            [(seed_owner(&name), &live.seed_parameters), (blend_owner(&name), &live.blend_parameters)]
-                .into_iter()
-                .filter(|(_, parameters)| !parameters.is_empty())
-                .map(|(owner, parameters)| Change::Add { owner, parameters: handles(parameters) }),
+            owned(&name, &live).map(|(owner, role, parameters)| Change::Add {
+                owner,
+                role,
+                parameters: parameters.iter().map(NamedParameter::share).collect(),
+            }),
         )?;
 
         // From here on nothing can fail.
@@ -180,25 +178,30 @@ impl MorphogeneticModel {
         &mut self,
         index: usize,
         live: &mut LiveSeed,
-        config: &serde_json::Value,
+        wish: &Germinate,
     ) -> Result<(), CommandError> {
         let slot = &self.slots[index];
         let key = format!(
-            "{}@{:?} {} with {}@{:?} on {:?} {:?}",
+            "{}@{:?} {} with {}@{:?} {} on {:?} {:?}",
             live.blueprint.full_name(),
             live.blueprint.plugin().generation(),
-            config_text(config),
+            config_text(&wish.blueprint_config),
             live.blend_entry.full_name(),
             live.blend_entry.plugin().generation(),
+            config_text(&wish.blend_config),
             slot.spec.topology,
             slot.features,
         );
         if self.probed.contains(&key) {
             return Ok(());
         }
-        let stochastic = live.blueprint.declares(Capability::Stochastic);
-        let version = live.blueprint.record().state_version;
-        probe(&mut live.seed, &mut live.blend, &slot.features, stochastic, version).map_err(|error| {
+        let promises = Promises {
+            stochastic: live.blueprint.declares(Capability::Stochastic),
+            identity_at_birth: live.blueprint.declares(Capability::IdentityAtBirth),
+            seed_state: live.blueprint.record().state_version,
+            blend_state: live.blend_entry.record().state_version,
+        };
+        probe(&mut live.seed, &mut live.blend, &slot.features, promises).map_err(|error| {
             CommandError::Probe { blueprint: live.blueprint.full_name(), slot: slot.name().to_owned(), error }
         })?;
         self.probed.insert(key);
@@ -212,10 +215,10 @@ impl MorphogeneticModel {
         initiator: Initiator,
         sink: &mut dyn ParameterSink,
     ) -> Result<(), CommandError> {
-        let slot = &self.slots[index];
-        slot.lifecycle.prunable()?;
+        let mut next = self.slots[index].lifecycle.clone();
+        next.prune(reason, initiator)?;
         let tickets = self.prepare_removal(index, sink)?;
-        self.with_slot(index, |lifecycle| lifecycle.prune(reason, initiator))?;
+        self.with_slot(index, |lifecycle| *lifecycle = next);
         self.finish_removal(index, tickets, sink);
         Ok(())
     }
@@ -228,14 +231,7 @@ impl MorphogeneticModel {
     ) -> Result<Vec<Ticket>, SinkError> {
         let slot = &self.slots[index];
         let Some(live) = &slot.live else { return Ok(Vec::new()) };
-        let name = slot.name();
-        prepare_all(
-            sink,
-            [(seed_owner(name), &live.seed_parameters), (blend_owner(name), &live.blend_parameters)]
-                .into_iter()
-                .filter(|(_, parameters)| !parameters.is_empty())
-                .map(|(owner, _)| Change::Remove { owner }),
-        )
+        prepare_all(sink, owned(slot.name(), live).map(|(owner, ..)| Change::Remove { owner }))
     }
 
     /// Removes the seed from forward and its parameters from the optimizer; frees its memory. Cannot fail.
@@ -252,6 +248,12 @@ impl MorphogeneticModel {
             sink.commit(ticket);
         }
     }
+}
+
+/// A germination as far as it is known before anything is built.
+fn unbuilt(wish: &Germinate) -> Germination {
+    let plan = BlendPlan { tempo: wish.tempo, target: wish.target, ..BlendPlan::new(wish.blend.clone()) };
+    Germination::new(wish.seed_id.clone(), wish.blueprint.clone(), plan)
 }
 
 /// Prepares every change, or none.
@@ -274,6 +276,19 @@ fn prepare_all(
     Ok(tickets)
 }
 
+/// The groups that a seed has in an optimizer.
+fn owned<'a>(
+    slot: &str,
+    live: &'a LiveSeed,
+) -> impl Iterator<Item = (String, Role, &'a [NamedParameter])> + use<'a> {
+    [
+        (seed_owner(slot), Role::Seed, live.seed_parameters.as_slice()),
+        (blend_owner(slot), Role::Gate, live.blend_parameters.as_slice()),
+    ]
+    .into_iter()
+    .filter(|(.., parameters)| !parameters.is_empty())
+}
+
 fn seed_owner(slot: &str) -> String {
     format!("slot.{slot}.seed")
 }
@@ -287,13 +302,6 @@ fn trainable(owner: &str, variables: Vec<Variable>) -> Vec<NamedParameter> {
         .into_iter()
         .filter(|v| v.trainable)
         .map(|v| NamedParameter { name: format!("{owner}.{}", v.name), tensor: v.tensor })
-        .collect()
-}
-
-fn handles(parameters: &[NamedParameter]) -> Vec<NamedParameter> {
-    parameters
-        .iter()
-        .map(|p| NamedParameter { name: p.name.clone(), tensor: p.tensor.shallow_clone() })
         .collect()
 }
 

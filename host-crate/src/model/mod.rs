@@ -69,6 +69,10 @@ impl MorphogeneticModel {
     }
 
     fn pass(&mut self, x: &Tensor, pass: Pass<'_>) -> Result<Tensor, ModelError> {
+        // The lifecycles move alpha; the device learns of it here, between two steps.
+        for slot in &mut self.slots {
+            slot.sync_alpha()?;
+        }
         let mode = pass.mode;
         let mut grafting = Grafting::new(&mut self.slots, &self.taps, pass);
         let output = self.host.forward(x, mode, &mut grafting);

@@ -119,7 +119,7 @@ impl Plugin {
     /// # Errors
     /// If a schema cannot be made or a record cannot be read.
     pub fn list(&self) -> Result<Vec<Listed>> {
-        from_wire(self.0.list()())?
+        let mut listed = from_wire(self.0.list()())?
             .into_iter()
             .map(|entry| {
                 Ok(Listed {
@@ -127,7 +127,9 @@ impl Plugin {
                     schema: serde_json::from_str(&entry.schema)?,
                 })
             })
-            .collect()
+            .collect::<Result<Vec<Listed>>>()?;
+        listed.sort_by(|a, b| a.record.cmp(&b.record));
+        Ok(listed)
     }
 
     /// What a seed would cost at a site, if its blueprint knows.

@@ -79,11 +79,9 @@ extern "C" fn init(services: ServicesBox) -> Wire<()> {
 
 extern "C" fn list() -> Wire<RVec<WireEntry>> {
     let listed = guard(|| {
-        // The order of `inventory` differs from build to build.
-        let mut all: Vec<&Registered> = inventory::iter::<Registered>().collect();
-        all.sort_by_key(|r| (r.kind, r.info.id, r.package));
-        all.into_iter()
-            .map(|r| {
+        // In the order of `inventory`, which differs from build to build: the host sorts.
+        inventory::iter::<Registered>()
+            .map(|r: &Registered| {
                 let schema = serde_json::to_string(&(r.schema)())?;
                 let record = serde_json::to_string(&EntryRecord::of(r.kind, r.info, r.package))?;
                 Ok(WireEntry { record: record.into(), schema: schema.into() })

@@ -30,6 +30,7 @@ impl Group {
         parameters: Vec<NamedParameter>,
         algorithm: &Algorithm,
         learning_rate: f64,
+        scale: f64,
     ) -> Result<Self> {
         let device = parameters.first().map_or(Device::Cpu, |p| p.tensor.device());
         let (names, parameters): (Vec<_>, Vec<_>) =
@@ -55,8 +56,8 @@ impl Group {
             names,
             parameters,
             state,
-            rate: scalar(learning_rate)?,
-            scale: 1.0,
+            rate: scalar(learning_rate * scale)?,
+            scale,
             found_inf: scalar(0.0)?,
             one: scalar(1.0)?,
             skipped: scalar(0.0)?,
@@ -66,11 +67,6 @@ impl Group {
     pub(super) fn set_rate(&mut self, learning_rate: f64) -> Result<()> {
         let _ = self.rate.f_fill_(learning_rate * self.scale)?;
         Ok(())
-    }
-
-    pub(super) fn set_scale(&mut self, scale: f64, learning_rate: f64) -> Result<()> {
-        self.scale = scale;
-        self.set_rate(learning_rate)
     }
 
     /// The first parameter that the other group holds too.

@@ -10,7 +10,7 @@ mod group;
 pub use config::{AdamW, Algorithm, Sgd};
 
 use crate::error::Result;
-use crate::sink::{Change, ParameterSink, SinkError, Ticket};
+use crate::sink::{Change, ParameterSink, Role, SinkError, Ticket};
 use group::Group;
 use std::collections::BTreeMap;
 
@@ -19,7 +19,11 @@ use std::collections::BTreeMap;
 pub struct Optimizer {
     algorithm: Algorithm,
     learning_rate: f64,
+    /// Factors on the rate, by what an owner is; 1 where nothing is said.
+    scales: BTreeMap<Role, f64>,
     groups: BTreeMap<String, Group>,
+    /// Steps that groups had skipped when they left.
+    departed: BTreeMap<String, u64>,
     prepared: BTreeMap<Ticket, Prepared>,
     next_ticket: u64,
 }
@@ -36,7 +40,9 @@ impl Optimizer {
         Self {
             algorithm: algorithm.into(),
             learning_rate,
+            scales: BTreeMap::new(),
             groups: BTreeMap::new(),
+            departed: BTreeMap::new(),
             prepared: BTreeMap::new(),
             next_ticket: 0,
         }
@@ -66,16 +72,11 @@ impl Optimizer {
         self.learning_rate
     }
 
-    /// Sets one group's factor on the learning rate.
-    ///
-    /// # Errors
-    /// [`SinkError::UnknownOwner`] if there is no such group, [`SinkError::State`] if the device refuses.
-    pub fn set_scale(&mut self, owner: &str, scale: f64) -> std::result::Result<(), SinkError> {
-        let rate = self.learning_rate;
-        let group = self.groups.get_mut(owner).ok_or_else(|| SinkError::UnknownOwner(owner.to_owned()))?;
-        group
-            .set_scale(scale, rate)
-            .map_err(|e| SinkError::State { owner: owner.to_owned(), reason: e.to_string() })
+    /// Sets the factor on the learning rate of every group of a role that is added from now on.
+    #[must_use]
+    pub fn with_scale(mut self, role: Role, scale: f64) -> Self {
+        self.scales.insert(role, scale);
+        self
     }
 
     /// Updates every parameter that has a gradient, then drops the gradients. No host sync.
@@ -83,10 +84,12 @@ impl Optimizer {
     /// # Errors
     /// If libtorch refuses a fused call.
     pub fn step(&mut self) -> Result<()> {
+        // One group's failure must not leave the gradients of the others to pile up.
+        let mut first = Ok(());
         for group in self.groups.values_mut() {
-            group.step(&self.algorithm)?;
+            first = first.and(group.step(&self.algorithm));
         }
-        Ok(())
+        first
     }
 
     /// Drops every gradient without a step.
@@ -100,12 +103,17 @@ impl Optimizer {
         Ok(())
     }
 
-    /// How many steps each group skipped because of a gradient that was not finite. This waits for the device.
+    /// How many steps each owner skipped because of a gradient that was not finite, owners that have left included.
+    /// This waits for the device.
     ///
     /// # Errors
     /// If the device cannot be read.
     pub fn skipped_steps(&self) -> Result<BTreeMap<String, u64>> {
-        self.groups.iter().map(|(owner, group)| Ok((owner.clone(), group.skipped()?))).collect()
+        let mut all = self.departed.clone();
+        for (owner, group) in &self.groups {
+            *all.entry(owner.clone()).or_default() += group.skipped()?;
+        }
+        Ok(all)
     }
 
     fn ticket(&mut self, change: Prepared) -> Ticket {
@@ -136,11 +144,13 @@ impl Optimizer {
 impl ParameterSink for Optimizer {
     fn prepare(&mut self, change: Change) -> std::result::Result<Ticket, SinkError> {
         match change {
-            Change::Add { owner, parameters } => {
-                if self.groups.contains_key(&owner) {
+            Change::Add { owner, role, parameters } => {
+                let prepared = |p: &Prepared| matches!(p, Prepared::Add(other, _) if *other == owner);
+                if self.groups.contains_key(&owner) || self.prepared.values().any(prepared) {
                     return Err(SinkError::DuplicateOwner(owner));
                 }
-                let group = Group::new(parameters, &self.algorithm, self.learning_rate)
+                let scale = self.scales.get(&role).copied().unwrap_or(1.0);
+                let group = Group::new(parameters, &self.algorithm, self.learning_rate, scale)
                     .map_err(|e| SinkError::State { owner: owner.clone(), reason: e.to_string() })?;
                 self.refuse_shared(&owner, &group)?;
                 Ok(self.ticket(Prepared::Add(owner, group)))
@@ -160,7 +170,11 @@ impl ParameterSink for Optimizer {
                 self.groups.insert(owner, group);
             }
             Some(Prepared::Remove(owner)) => {
-                self.groups.remove(&owner);
+                if let Some(group) = self.groups.remove(&owner) {
+                    // Structure changes between steps: waiting for the device is no harm, and a device that
+                    // cannot be read has nothing to tell.
+                    *self.departed.entry(owner).or_default() += group.skipped().unwrap_or(0);
+                }
             }
             None => {}
         }

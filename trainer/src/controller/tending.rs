@@ -3,7 +3,6 @@
 use super::Observation;
 use crate::config::RunConfig;
 use kasmina::lifecycle::Stage;
-use kasmina::model::Germinate;
 use kasmina::{Command, SlotReport};
 
 /// The part of a configuration that tending needs.
@@ -16,9 +15,9 @@ pub(super) struct Tending {
 
 impl Tending {
     pub(super) fn new(config: &RunConfig) -> Self {
-        let training = config.lifecycle.min_training_epochs();
+        let training = config.effective_lifecycle().min_training_epochs();
         // One epoch GERMINATED, training, the ramp from its first epoch at alpha 0, one to measure in HOLDING.
-        let shortest_life = 1 + training + config.growth.tempo + 2;
+        let shortest_life = training.saturating_add(config.growth.tempo).saturating_add(3);
         Self { config: config.clone(), shortest_life }
     }
 
@@ -54,17 +53,7 @@ impl Tending {
             return None;
         }
         let slot = slots.iter().find(|s| s.stage == Stage::Dormant)?;
-        let config = &self.config;
-        let seed_id = format!("{}-{}-{}", slot.slot, config.blueprint, observation.germinated + 1);
-        let mut wish = Germinate::new(&slot.slot, seed_id, &config.blueprint, &config.blend);
-        wish.tempo = config.growth.tempo;
-        wish.target = config.growth.alpha_target;
-        if !config.blueprint_config.is_empty() {
-            wish.blueprint_config = config.blueprint_config.clone().into();
-        }
-        if !config.blend_config.is_empty() {
-            wish.blend_config = config.blend_config.clone().into();
-        }
-        Some(Command::Germinate(wish))
+        let seed_id = format!("{}-{}-{}", slot.slot, self.config.blueprint, observation.germinated + 1);
+        Some(Command::Germinate(self.config.germination(&slot.slot, seed_id)))
     }
 }

@@ -35,18 +35,23 @@ impl RunDir {
         let wrong = |reason: String| TrainError::RunDir { path: path.to_owned(), reason };
         let io = |e: std::io::Error| wrong(e.to_string());
         std::fs::create_dir_all(path).map_err(io)?;
-        if path.join("config.toml").exists() {
-            return Err(wrong("it holds a run already".to_owned()));
-        }
         let text = toml::to_string(config).map_err(|e| wrong(e.to_string()))?;
-        write_whole(&path.join("config.toml"), text.as_bytes()).map_err(io)?;
+        // Whoever makes this file owns the directory; two runs cannot both.
+        write_whole(&path.join("config.toml"), text.as_bytes(), false).map_err(|e| {
+            if e.kind() == std::io::ErrorKind::AlreadyExists {
+                wrong("it holds a run already".to_owned())
+            } else {
+                io(e)
+            }
+        })?;
         let open = |name: &str| File::create(path.join(name)).map(BufWriter::new).map_err(io);
-        Ok(Self {
-            path: path.to_owned(),
-            metrics: open("metrics.jsonl")?,
-            events: open("events.jsonl")?,
-            commands: open("commands.jsonl")?,
-        })
+        let logs = (open("metrics.jsonl"), open("events.jsonl"), open("commands.jsonl"));
+        if let (Ok(metrics), Ok(events), Ok(commands)) = logs {
+            return Ok(Self { path: path.to_owned(), metrics, events, commands });
+        }
+        // Not half a run: the next try must not find one.
+        let _ = std::fs::remove_file(path.join("config.toml"));
+        Err(wrong("its files cannot be written".to_owned()))
     }
 
     pub(super) fn append(
@@ -77,11 +82,17 @@ impl RunDir {
         self.commands.flush()
     }
 
-    pub(super) fn write_summary(&self, summary: &Summary) -> Result<(), TrainError> {
+    /// The last events and the summary.
+    pub(super) fn finish(&mut self, events: &[Event], summary: &Summary) -> Result<(), TrainError> {
+        let epoch = summary.epochs + 1;
+        let wrote = events.iter().try_for_each(|event| line(&mut self.events, &EventRow { epoch, event }));
         let wrong = |reason: String| TrainError::RunDir { path: self.path.clone(), reason };
         let mut text = serde_json::to_string_pretty(summary).map_err(|e| wrong(e.to_string()))?;
         text.push('\n');
-        write_whole(&self.path.join("summary.json"), text.as_bytes()).map_err(|e| wrong(e.to_string()))
+        wrote
+            .and_then(|()| self.events.flush())
+            .and_then(|()| write_whole(&self.path.join("summary.json"), text.as_bytes(), true))
+            .map_err(|e| wrong(e.to_string()))
     }
 }
 
@@ -91,11 +102,15 @@ fn line(out: &mut impl Write, value: &impl Serialize) -> std::io::Result<()> {
 }
 
 /// Written aside, then renamed: there is never half a file of that name.
-fn write_whole(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+fn write_whole(path: &Path, bytes: &[u8], replace: bool) -> std::io::Result<()> {
     let folder = path.parent().unwrap_or(Path::new("."));
     let mut aside = tempfile::NamedTempFile::new_in(folder)?;
     aside.write_all(bytes)?;
     aside.as_file().sync_all()?;
-    aside.persist(path)?;
+    if replace {
+        aside.persist(path)?
+    } else {
+        aside.persist_noclobber(path)?
+    };
     Ok(())
 }

@@ -5,7 +5,7 @@ use crate::error::TrainError;
 use crate::schedule::learning_rate;
 use kasmina::model::CounterfactualPlan;
 use kasmina_plugin_api::Mode;
-use kasmina_torch_ext::rng::{RngFork, derive_seed};
+use kasmina_torch_ext::rng::{RngFork, derive_seed, seed_all};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 use tch::{Device, Kind, Tensor};
@@ -31,8 +31,10 @@ impl Trainer<'_> {
         let batch = i64::from(self.config.optimizer.batch_size);
         let per_epoch = samples.unsigned_abs().div_ceil(batch.unsigned_abs());
         let total = per_epoch * u64::from(self.config.epochs);
+        let name = epoch.to_string();
+        // A host with dropout draws from torch's own generators: they follow the run's seed, epoch by epoch.
+        seed_all(derive_seed(self.config.seed, &["host", &name]))?;
         let order = {
-            let name = epoch.to_string();
             let _fork = RngFork::seeded(derive_seed(self.config.seed, &["order", &name]))?;
             Tensor::f_randperm(samples, (Kind::Int64, Device::Cpu))?.f_to(device)?
         };

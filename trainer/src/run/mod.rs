@@ -15,10 +15,11 @@ use crate::device;
 use crate::error::TrainError;
 use crate::task::{self, Task};
 use kasmina::lifecycle::{Event, EventKind};
-use kasmina::model::{EpochInputs, Germinate};
+use kasmina::model::EpochInputs;
 use kasmina::{Command, ModelConfig, MorphogeneticModel};
 use kasmina_plugin_api::Kind;
 use kasmina_registry::Registry;
+use kasmina_torch_ext::Role;
 use kasmina_torch_ext::optim::{AdamW, Optimizer};
 use report::CommandRow;
 use std::path::Path;
@@ -66,7 +67,6 @@ impl<'r> Trainer<'r> {
         tch::set_num_threads(config.threads.try_into().unwrap_or(i32::MAX));
         let device = device::resolve(&config.device)?;
         config.device = device::name(device);
-        config.lifecycle.max_epochs.get_or_insert(config.epochs);
         let task = task::load(&config.task, device)?;
         let mut host_config = task.host_config.clone();
         host_config.extend(config.host.config.clone());
@@ -83,7 +83,7 @@ impl<'r> Trainer<'r> {
             host: config.host.id.clone(),
             host_config: serde_json::Value::from(config.host.config.clone()).to_string(),
             slots: config.slots.clone(),
-            settings: config.lifecycle.clone(),
+            settings: config.effective_lifecycle(),
             device,
             seed: config.seed,
             telemetry_interval: config.telemetry_interval,
@@ -91,14 +91,15 @@ impl<'r> Trainer<'r> {
         let sample = task.train_inputs.f_narrow(0, 0, 4)?;
         let mut model = MorphogeneticModel::build(registry, &model_config, &sample)?;
         let adam = AdamW { weight_decay: config.optimizer.weight_decay, ..AdamW::default() };
-        let mut optimizer = Optimizer::new(adam, config.optimizer.learning_rate);
+        let scale = config.optimizer.seed_rate;
+        let mut optimizer = Optimizer::new(adam, config.optimizer.learning_rate)
+            .with_scale(Role::Seed, scale)
+            .with_scale(Role::Gate, scale);
         model.register_host(&mut optimizer)?;
 
         let slots: Vec<String> = model.slots().iter().map(|s| s.name().to_owned()).collect();
         for slot in &slots {
-            let mut wish = Germinate::new(slot, "rehearsal", &config.blueprint, &config.blend);
-            wish.blueprint_config = or_default(&config.blueprint_config);
-            wish.blend_config = or_default(&config.blend_config);
+            let wish = config.germination(slot, "rehearsal");
             model.rehearse(&wish, registry)?;
         }
         let tally = Tally::new(&model);
@@ -126,19 +127,19 @@ impl<'r> Trainer<'r> {
     ) -> Result<Summary, TrainError> {
         let mut dir = out.map(|path| RunDir::create(path, &self.config)).transpose()?;
         let started = Instant::now();
-        let result = self.epochs(dir.as_mut(), observer, stop);
-        let status = match &result {
-            Ok(status) => *status,
-            Err(_) => Status::Failed,
+        let result = self.epochs(dir.as_mut(), observer, stop).or_else(|error| {
+            // A plugin that looks at `cancelled()` answers a stop with an error: that is what was asked for.
+            if stop.load(Ordering::Relaxed) { Ok(Status::Interrupted) } else { Err(error) }
+        });
+        let (status, error) = match &result {
+            Ok(status) => (*status, None),
+            Err(error) => (Status::Failed, Some(error.to_string())),
         };
-        let error = result.as_ref().err().map(ToString::to_string);
-        let summary =
-            Summary::of(&self.config, &self.model, &self.optimizer, &self.tally, started.elapsed())?
-                .ended(status, error);
-        if let Some(dir) = &dir {
-            dir.write_summary(&summary)?;
-        }
-        result.map(|_| summary)
+        let summary = Summary::of(&self.config, &self.model, &self.optimizer, &self.tally, started.elapsed())
+            .ended(status, error);
+        let written = dir.as_mut().map_or(Ok(()), |dir| dir.finish(&self.model.drain_events(), &summary));
+        // What went wrong first is what the caller wants to know.
+        result.and_then(|_| written).map(|()| summary)
     }
 
     fn epochs(
@@ -161,7 +162,7 @@ impl<'r> Trainer<'r> {
             let measured = self.model.reports();
             self.tally.measured(&measured);
             self.model.step_epoch(&mut self.optimizer)?;
-            let commands = self.obey(epoch, validation.accuracy)?;
+            let commands = self.obey(epoch, validation.accuracy);
 
             let events = self.model.drain_events();
             self.tally.count(&events);
@@ -190,7 +191,7 @@ impl<'r> Trainer<'r> {
     }
 
     /// Asks the controller and executes what it wishes. A refused wish is written down and changes nothing.
-    fn obey(&mut self, epoch: u32, accuracy: f64) -> Result<Vec<CommandRow>, TrainError> {
+    fn obey(&mut self, epoch: u32, accuracy: f64) -> Vec<CommandRow> {
         let reports = self.model.reports();
         let observation = Observation {
             epoch,
@@ -202,31 +203,16 @@ impl<'r> Trainer<'r> {
         let mut rows = Vec::new();
         for command in self.controller.decide(&observation) {
             let result = self.model.execute(&command, self.registry, &mut self.optimizer);
-            if matches!(command, Command::Germinate(_)) && result.is_ok() {
-                self.set_seed_rate()?;
-            }
-            if let Err(error) = &result {
-                tracing::debug!(epoch, code = error.code(), "refused: {error}");
+            match (&result, &command) {
+                // A gate that says no is the daily business of a controller; a seed that cannot be built is not.
+                (Err(error), Command::Germinate(_)) => tracing::warn!(epoch, "germination refused: {error}"),
+                (Err(error), _) => tracing::debug!(epoch, code = error.code(), "refused: {error}"),
+                (Ok(_), _) => {}
             }
             rows.push(CommandRow::new(epoch, command, result));
         }
-        Ok(rows)
+        rows
     }
-
-    fn set_seed_rate(&mut self) -> Result<(), TrainError> {
-        let owners: Vec<String> =
-            self.optimizer.owners().filter(|o| o.starts_with("slot.")).map(str::to_owned).collect();
-        for owner in owners {
-            self.optimizer
-                .set_scale(&owner, self.config.optimizer.seed_rate)
-                .map_err(|e| TrainError::Torch(e.to_string()))?;
-        }
-        Ok(())
-    }
-}
-
-fn or_default(config: &serde_json::Map<String, serde_json::Value>) -> serde_json::Value {
-    if config.is_empty() { serde_json::Value::Null } else { config.clone().into() }
 }
 
 fn now() -> u64 {

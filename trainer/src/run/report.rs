@@ -1,6 +1,6 @@
 //! The lines of `metrics.jsonl` and `commands.jsonl`.
 
-use kasmina::lifecycle::Stage;
+use kasmina::lifecycle::{Stage, any_number};
 use kasmina::model::{Executed, SlotInputs};
 use kasmina::{Command, CommandError, SlotReport};
 use serde::{Deserialize, Serialize};
@@ -12,8 +12,10 @@ pub struct EpochReport {
     /// Counted from 1.
     pub epoch: u32,
     /// Mean over the epoch's samples.
+    #[serde(with = "any_number")]
     pub train_loss: f64,
     /// Mean over the validation samples.
+    #[serde(with = "any_number")]
     pub val_loss: f64,
     /// Percent.
     pub val_accuracy: f64,

@@ -2,7 +2,6 @@
 
 use super::fate;
 use crate::config::RunConfig;
-use crate::error::TrainError;
 use kasmina::lifecycle::{Event, EventKind};
 use kasmina::{MorphogeneticModel, SlotReport};
 use kasmina_registry::PluginInfo;
@@ -79,10 +78,10 @@ pub struct Summary {
     pub controller: String,
     /// Epochs trained whole.
     pub epochs: u32,
-    /// Percent, after the last epoch.
-    pub final_val_accuracy: f64,
+    /// Percent, after the last epoch; `null` if none was trained whole.
+    pub final_val_accuracy: Option<f64>,
     /// Percent, over all epochs.
-    pub best_val_accuracy: f64,
+    pub best_val_accuracy: Option<f64>,
     /// Seeds that germinated.
     pub germinated: u32,
     /// Seeds that became part of the network.
@@ -113,8 +112,8 @@ pub struct Summary {
 #[derive(Debug)]
 pub(super) struct Tally {
     epochs: u32,
-    accuracy: f64,
-    best: f64,
+    accuracy: Option<f64>,
+    best: Option<f64>,
     steps: u64,
     parameter_steps: u64,
     training: Duration,
@@ -126,8 +125,8 @@ impl Tally {
     pub(super) fn new(model: &MorphogeneticModel) -> Self {
         let mut tally = Self {
             epochs: 0,
-            accuracy: 0.0,
-            best: 0.0,
+            accuracy: None,
+            best: None,
             steps: 0,
             parameter_steps: 0,
             training: Duration::ZERO,
@@ -169,8 +168,8 @@ impl Tally {
 
     pub(super) fn validated(&mut self, accuracy: f64) {
         self.epochs += 1;
-        self.accuracy = accuracy;
-        self.best = self.best.max(accuracy);
+        self.accuracy = Some(accuracy);
+        self.best = Some(self.best.map_or(accuracy, |best| best.max(accuracy)));
     }
 
     pub(super) fn germinated(&self) -> u32 {
@@ -221,7 +220,7 @@ impl Summary {
         optimizer: &Optimizer,
         tally: &Tally,
         wall: Duration,
-    ) -> Result<Self, TrainError> {
+    ) -> Self {
         let mut seeds = tally.seeds.clone();
         for report in model.reports() {
             let living = seeds.iter_mut().find(|s| Some(&s.seed_id) == report.seed_id.as_ref());
@@ -231,8 +230,9 @@ impl Summary {
         }
         let ended = |fate: &str| seeds.iter().filter(|s| s.fate == fate).count() as u32;
         let seconds = tally.training.as_secs_f64();
-        let skipped = optimizer.skipped_steps()?.into_iter().filter(|(_, n)| *n > 0).collect();
-        Ok(Self {
+        let skipped =
+            optimizer.skipped_steps().unwrap_or_default().into_iter().filter(|(_, n)| *n > 0).collect();
+        Self {
             status: Status::Completed,
             error: None,
             task: config.task.clone(),
@@ -254,7 +254,7 @@ impl Summary {
             wall_seconds: wall.as_secs_f64(),
             seeds,
             plugins: tally.plugins.values().cloned().collect(),
-        })
+        }
     }
 
     pub(super) fn ended(mut self, status: Status, error: Option<String>) -> Self {
