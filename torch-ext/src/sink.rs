@@ -13,6 +13,7 @@ pub struct NamedParameter {
 
 impl NamedParameter {
     /// Another handle on the same parameter.
+    #[must_use]
     pub fn share(&self) -> Self {
         Self { name: self.name.clone(), tensor: self.tensor.shallow_clone() }
     }

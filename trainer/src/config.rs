@@ -89,7 +89,7 @@ pub struct OptimizerConfig {
 pub struct GrowthConfig {
     /// The first epoch at whose end a seed may germinate.
     pub first_epoch: u32,
-    /// `periodic`: epochs between germinations.
+    /// `periodic`: epochs between germinations, if a slot is free and no other seed is in training by then.
     #[schemars(range(min = 1))]
     pub every: u32,
     /// `heuristic`: epochs without progress that make a plateau.
@@ -155,8 +155,8 @@ impl Default for OptimizerConfig {
 impl Default for GrowthConfig {
     fn default() -> Self {
         Self {
-            first_epoch: 5,
-            every: 4,
+            first_epoch: 3,
+            every: 1,
             plateau_epochs: 3,
             plateau_threshold: 0.5,
             max_training_epochs: 12,

@@ -118,7 +118,6 @@ pub mod any_number {
     const NAMES: [(&str, f64); 3] =
         [("NaN", f64::NAN), ("Infinity", f64::INFINITY), ("-Infinity", f64::NEG_INFINITY)];
 
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde calls")]
     /// As `#[serde(with = "any_number")]` calls it.
     ///
     /// # Errors

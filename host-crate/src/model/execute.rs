@@ -104,7 +104,7 @@ impl MorphogeneticModel {
         slot.lifecycle.clone().germinate(unbuilt.clone())?;
         let mut plan = unbuilt.blend;
         let (live, curve) = self.build_and_probe(index, wish, registry)?;
-        plan.id = live.blend_entry.id().to_owned();
+        live.blend_entry.id().clone_into(&mut plan.id);
         plan.curve = Some(curve);
 
         let parameters = count(&live.seed_parameters) + count(&live.blend_parameters);

@@ -139,7 +139,7 @@ impl<'r> Trainer<'r> {
             .ended(status, error);
         let written = dir.as_mut().map_or(Ok(()), |dir| dir.finish(&self.model.drain_events(), &summary));
         // What went wrong first is what the caller wants to know.
-        result.and_then(|_| written).map(|()| summary)
+        result.and(written).map(|()| summary)
     }
 
     fn epochs(
