@@ -25,8 +25,9 @@ pub fn built() -> &'static Path {
         let profile = exe.parent().and_then(Path::parent).expect("target/<profile>/deps/test").to_owned();
         let release = profile.ends_with("release");
         let mut cargo = cargo("build");
-        cargo.args(["-p", "kasmina-cli", "-p", "kasmina-blends", "-p", "kasmina-blueprints-cnn"]);
-        cargo.args(["-p", "kasmina-hosts", "-p", "kasmina-tests", "--examples", "--bins", "--lib"]);
+        // The whole workspace, as `cargo test` has just resolved it: another choice of packages would mean other
+        // features somewhere, and torch-sys compiled again.
+        cargo.args(["--workspace", "--all-features", "--lib", "--bins", "--examples"]);
         if release {
             cargo.arg("--release");
         }

@@ -59,11 +59,12 @@ impl RngState {
     }
 }
 
-/// Seeds every default generator.
+/// Seeds every default generator, once no other thread is inside a fork.
 ///
 /// # Errors
 /// If libtorch refuses.
 pub fn seed_all(seed: u64) -> Result<()> {
+    let _alone = lock();
     // SAFETY: no pointers are passed.
     ffi::check(unsafe { ffi::kte_rng_seed(seed) })
 }
