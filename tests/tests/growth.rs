@@ -5,7 +5,7 @@ use kasmina_tests::{SHIPPED, built, fixture, kasmina, output, shipped};
 use serde_json::Value;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, ChildStderr, Command, Stdio};
 
 fn json(path: &Path) -> Value {
     serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
@@ -175,26 +175,32 @@ fn every_shipped_blueprint_blend_and_controller_runs() {
     );
 }
 
-/// Also through a seed that looks at `cancelled()` and answers with an error.
-#[test]
-fn ctrl_c_ends_a_run_cleanly() {
-    let dir = tempfile::tempdir().unwrap();
-    std::fs::write(dir.path().join("first.toml"), "[growth]\nfirst_epoch = 1\n").unwrap();
-    let ill = fixture("ill_seeds");
-    let mut child = kasmina(dir.path())
-        .args(["train", "--device", "cpu", "--epochs", "100000", "--out", "out", "--config", "first.toml"])
-        .args(["--blueprint", "honours_cancel", "--plugin-path"])
-        .arg(ill)
+/// A run without end that has finished this many epochs, with what is left of its stderr.
+fn running(dir: &Path, more: &[&str], epochs: u32) -> (Child, BufReader<ChildStderr>) {
+    let mut child = kasmina(dir)
+        .args(["train", "--device", "cpu", "--epochs", "100000", "--out", "out"])
+        .args(more)
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
     let mut stderr = BufReader::new(child.stderr.take().unwrap());
     let mut line = String::new();
-    while !line.contains("epoch   3/") {
+    while !line.contains(&format!("epoch {epochs:>3}/")) {
         line.clear();
         assert!(stderr.read_line(&mut line).unwrap() > 0, "the run ended by itself");
     }
+    (child, stderr)
+}
+
+/// Also through a seed that looks at `cancelled()` and answers with an error.
+#[test]
+fn ctrl_c_ends_a_run_cleanly() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("first.toml"), "[growth]\nfirst_epoch = 1\n").unwrap();
+    let ill = fixture("ill_seeds").to_string_lossy().into_owned();
+    let args = ["--config", "first.toml", "--blueprint", "honours_cancel", "--plugin-path", &ill];
+    let (child, mut stderr) = running(dir.path(), &args, 3);
     let killed = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
     assert!(killed.success());
     std::io::copy(&mut stderr, &mut std::io::sink()).unwrap();
@@ -210,18 +216,7 @@ fn ctrl_c_ends_a_run_cleanly() {
 #[test]
 fn a_kill_in_the_middle_leaves_whole_lines() {
     let dir = tempfile::tempdir().unwrap();
-    let mut child = kasmina(dir.path())
-        .args(["train", "--device", "cpu", "--epochs", "100000", "--out", "out"])
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut stderr = BufReader::new(child.stderr.take().unwrap());
-    let mut line = String::new();
-    while !line.contains("epoch   7/") {
-        line.clear();
-        assert!(stderr.read_line(&mut line).unwrap() > 0, "the run ended by itself");
-    }
+    let (mut child, _stderr) = running(dir.path(), &[], 7);
     child.kill().unwrap();
     child.wait().unwrap();
     assert!(lines(&dir.path().join("out/metrics.jsonl")).len() >= 7);

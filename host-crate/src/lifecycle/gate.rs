@@ -1,9 +1,9 @@
 //! The quality gates. A gate never changes state by itself.
 
 use super::alpha::AlphaMode;
-use super::machine::SeedState;
 use super::settings::Settings;
 use super::stage::Stage;
+use super::state::SeedState;
 use super::units::at_least;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -24,14 +24,16 @@ mod metrics;
 mod refusal;
 mod settings;
 mod stage;
+mod state;
 mod units;
 
 pub use alpha::{AlphaController, AlphaMode, Curve};
 pub use event::{Event, EventKind, Initiator};
 pub use gate::{Check, Gate, GateResult, QualityGates};
-pub use machine::{BlendPlan, Germination, Lifecycle, Outcome, SeedState};
+pub use machine::Lifecycle;
 pub use metrics::{GradientCapture, SeedMetrics};
 pub use refusal::{Refusal, RefusalCode};
 pub use settings::{Isolation, Settings, SettingsError};
 pub use stage::Stage;
+pub use state::{BlendPlan, Germination, Outcome, SeedState};
 pub use units::{Accuracy, Percent, any_number};

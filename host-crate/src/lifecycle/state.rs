@@ -1,0 +1,134 @@
+//! What goes into the machine, what it keeps of a seed, and what it answers.
+
+use super::alpha::{AlphaController, Curve};
+use super::gate::GateResult;
+use super::metrics::SeedMetrics;
+use super::stage::Stage;
+use serde::{Deserialize, Serialize};
+use std::collections::VecDeque;
+
+/// How a seed is to be blended in.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct BlendPlan {
+    /// The blend's id.
+    pub id: String,
+    /// Epochs of the ramp, at least 1.
+    pub tempo: u32,
+    /// Where alpha goes, in `(0, 1]`.
+    pub target: f64,
+    /// The curve; otherwise the one that goes by the id, otherwise linear (A13).
+    pub curve: Option<Curve>,
+    /// Of sigmoid and tanh.
+    pub steepness: f64,
+}
+
+impl BlendPlan {
+    /// The default ramp of a blend: five epochs to 1.
+    pub fn new(id: impl Into<String>) -> Self {
+        Self { id: id.into(), tempo: 5, target: 1.0, curve: None, steepness: 12.0 }
+    }
+}
+
+/// What a germination needs to know.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Germination {
+    /// The seed's name.
+    pub seed_id: String,
+    /// What it was built from.
+    pub blueprint_id: String,
+    /// The plugin that brought the blueprint.
+    pub plugin: Option<String>,
+    /// The build of that plugin.
+    pub generation: Option<String>,
+    /// How it is to be blended in.
+    pub blend: BlendPlan,
+    /// Trainable parameters of the seed.
+    pub seed_params: u64,
+    /// Trainable parameters of its blend's gate.
+    pub gate_params: u64,
+    /// Trainable parameters of the host.
+    pub host_params: u64,
+}
+
+impl Germination {
+    /// A germination without sizes.
+    pub fn new(seed_id: impl Into<String>, blueprint_id: impl Into<String>, blend: BlendPlan) -> Self {
+        Self {
+            seed_id: seed_id.into(),
+            blueprint_id: blueprint_id.into(),
+            plugin: None,
+            generation: None,
+            blend,
+            seed_params: 0,
+            gate_params: 0,
+            host_params: 0,
+        }
+    }
+}
+
+/// The complete state of a seed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SeedState {
+    /// The seed's name.
+    pub seed_id: String,
+    /// What it was built from.
+    pub blueprint_id: String,
+    /// The blend's id.
+    pub blend_id: String,
+    /// Where it stands.
+    pub stage: Stage,
+    /// Where it stood before.
+    pub previous_stage: Stage,
+    /// Validations spent there.
+    pub previous_epochs_in_stage: u32,
+    /// Alpha and its ramp.
+    pub alpha: AlphaController,
+    /// Validations in this visit of the stage (A7).
+    pub epochs_in_stage: u32,
+    /// Validations of the seed's life.
+    pub epochs_total: u32,
+    /// What was measured.
+    pub metrics: SeedMetrics,
+    /// Trainable parameters of the seed: what its gradient norm is over.
+    pub seed_params: u64,
+    /// Trainable parameters of its blend's gate.
+    pub gate_params: u64,
+    /// Trainable parameters of the host.
+    pub host_params: u64,
+    /// The last hundred transitions, with the caller's timestamps.
+    pub history: VecDeque<(Stage, u64)>,
+    pub(super) tempo: u32,
+}
+
+impl SeedState {
+    /// Trainable parameters that come and go with the seed.
+    pub fn parameters(&self) -> u64 {
+        self.seed_params + self.gate_params
+    }
+}
+
+/// One thing that a `step_epoch` did.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+#[serde(tag = "outcome", rename_all = "snake_case")]
+pub enum Outcome {
+    /// Alpha moved, or stayed on its target.
+    AlphaTicked {
+        /// Where it is now.
+        alpha: f64,
+    },
+    /// A gate was asked.
+    GateEvaluated(GateResult),
+    /// The seed went on.
+    Advanced {
+        /// From.
+        from: Stage,
+        /// To.
+        to: Stage,
+    },
+    /// The seed was removed.
+    Pruned {
+        /// Why.
+        reason: String,
+    },
+}
