@@ -119,7 +119,7 @@ fn two_threads_give_the_same_bits_twice() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("two.toml"), "threads = 2\n[growth]\nfirst_epoch = 1\n").unwrap();
     for out in ["a", "b"] {
-        train(dir.path(), out, &["--config", "two.toml", "--epochs", "16"], &[]);
+        train(dir.path(), out, &["--config", "two.toml", "--epochs", "6"], &[]);
     }
     assert_eq!(bits(&dir.path().join("a")), bits(&dir.path().join("b")));
 }
