@@ -1,6 +1,20 @@
-//! The `kasmina` command.
+//! The `kasmina` command: the one room that talks to people.
 
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "this is the one room that talks to people")]
+/// A line on standard output. Whoever closed it does not want to hear more; that is no reason to fail.
+macro_rules! outln {
+    ($($text:tt)*) => {{
+        use std::io::Write as _;
+        let _ = writeln!(std::io::stdout(), $($text)*);
+    }};
+}
+
+/// A line on standard error, likewise.
+macro_rules! errln {
+    ($($text:tt)*) => {{
+        use std::io::Write as _;
+        let _ = writeln!(std::io::stderr(), $($text)*);
+    }};
+}
 
 mod args;
 mod failure;
@@ -23,7 +37,7 @@ fn main() -> ExitCode {
         Verb::Plugins(args) => plugins::run(&args).map(|()| ExitCode::SUCCESS),
     };
     result.unwrap_or_else(|failure| {
-        eprintln!("{:?}", miette::Report::new(failure));
+        errln!("{:?}", miette::Report::new(failure));
         ExitCode::FAILURE
     })
 }

@@ -9,7 +9,7 @@ pub(crate) fn run(args: &PluginsArgs) -> Result<(), Failure> {
     let PluginsVerb::List { plugin_path, json } = &args.verb;
     let listing = Registry::load(&SearchPath::standard(plugin_path))?.listing();
     if *json {
-        println!("{}", serde_json::to_string_pretty(&listing).map_err(Failure::new)?);
+        outln!("{}", serde_json::to_string_pretty(&listing).map_err(Failure::new)?);
     } else {
         print(&listing);
     }
@@ -38,9 +38,9 @@ fn print(listing: &Listing) {
     }
     table::print(&rows);
     for refused in &listing.refused {
-        println!();
-        println!("not loaded: {} ({})", refused.path.display(), refused.rule);
-        println!("  {}", refused.found);
-        println!("  help: {}", refused.remedy);
+        outln!();
+        outln!("not loaded: {} ({})", refused.path.display(), refused.rule);
+        outln!("  {}", refused.found);
+        outln!("  help: {}", refused.remedy);
     }
 }

@@ -29,7 +29,7 @@ impl Progress {
     }
 
     fn say(&self, line: &str) {
-        self.screen.suspend(|| eprintln!("{line}"));
+        self.screen.suspend(|| errln!("{line}"));
     }
 }
 
@@ -45,12 +45,12 @@ impl Observer for Progress {
             })
             .collect();
         let message = format!("accuracy {:5.2}  {}", report.val_accuracy, slots.join("  "));
-        match &self.bar {
-            Some(bar) => {
-                bar.set_position(u64::from(report.epoch));
-                bar.set_message(message);
-            }
-            None => eprintln!("epoch {:>3}/{epochs}  loss {:.4}  {message}", report.epoch, report.train_loss),
+        if let Some(bar) = &self.bar {
+            bar.set_position(u64::from(report.epoch));
+            bar.set_message(message);
+        } else {
+            let message = message.trim_end();
+            errln!("epoch {:>3}/{epochs}  loss {:.4}  {message}", report.epoch, report.train_loss);
         }
     }
 

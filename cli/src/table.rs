@@ -21,6 +21,6 @@ pub(crate) fn table(header: &[&str], numbers: &[&str]) -> Table {
 /// Prints it without the blanks that pad its last column.
 pub(crate) fn print(table: &Table) {
     for line in table.lines() {
-        println!("{}", line.trim_end());
+        outln!("{}", line.trim_end());
     }
 }

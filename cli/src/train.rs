@@ -20,8 +20,8 @@ static STOP: AtomicBool = AtomicBool::new(false);
 
 pub(crate) fn run(args: TrainArgs, screen: &MultiProgress) -> Result<ExitCode, Failure> {
     let (json, out) = (args.json, args.out.clone());
-    let search = SearchPath::standard(&args.plugin_path);
     let config = configure(args)?;
+    let search = SearchPath::standard(&config.plugin_path);
     let registry = Registry::load(&search)?;
     let trainer = Trainer::prepare(config, &registry)?;
     let out = out.unwrap_or_else(|| default_out(trainer.config()));
@@ -32,7 +32,7 @@ pub(crate) fn run(args: TrainArgs, screen: &MultiProgress) -> Result<ExitCode, F
     progress.finish();
     let summary = result?;
     if json {
-        println!("{}", serde_json::to_string_pretty(&summary).map_err(Failure::new)?);
+        outln!("{}", serde_json::to_string_pretty(&summary).map_err(Failure::new)?);
     } else {
         print(&summary, &out);
     }
@@ -46,12 +46,13 @@ fn stop() {
         std::process::exit(INTERRUPTED.into());
     }
     services::set_cancelled(true);
-    eprintln!("stopping after this step; Ctrl-C again to stop at once");
+    errln!("stopping after this step; Ctrl-C again to stop at once");
 }
 
 fn default_out(config: &RunConfig) -> PathBuf {
     let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
-    PathBuf::from("runs").join(format!("{}-seed{}-{seconds}", config.task, config.seed))
+    let name = format!("{}-seed{}-{seconds}-{}", config.task, config.seed, std::process::id());
+    PathBuf::from("runs").join(name)
 }
 
 /// The file, then what was typed, then the environment's rollback switch.
@@ -62,6 +63,9 @@ fn configure(args: TrainArgs) -> Result<RunConfig, Failure> {
         }
     }
     let mut config = args.config.as_deref().map_or_else(|| Ok(RunConfig::default()), RunConfig::from_file)?;
+    // As given from anywhere: a run's own configuration must find them again.
+    let named = args.plugin_path.iter().map(|p| std::path::absolute(p).unwrap_or_else(|_| p.clone()));
+    config.plugin_path.splice(0..0, named);
     set(&mut config.task, args.task);
     set(&mut config.slots, args.slots);
     set(&mut config.max_seeds, args.max_seeds);
@@ -102,26 +106,32 @@ fn print(summary: &Summary, out: &Path) {
             ]);
         }
         table::print(&rows);
-        println!();
+        outln!();
     }
     let ended = match summary.status {
         Status::Interrupted => " (interrupted)",
         _ => "",
     };
     let percent = |a: Option<f64>| a.map_or_else(|| "not measured".to_owned(), |a| format!("{a:.2} %"));
-    println!(
+    outln!(
         "accuracy    {}, best {}",
         percent(summary.final_val_accuracy),
         percent(summary.best_val_accuracy)
     );
-    println!("parameters  {} in the host, {} with its seeds", summary.host_params, summary.total_params);
-    println!(
-        "seeds       {} germinated, {} fossilized, {} pruned",
-        summary.germinated, summary.fossilized, summary.pruned
+    outln!("parameters  {} in the host, {} with its seeds", summary.host_params, summary.total_params);
+    let switch = if summary.seeds_disabled { " (switched off)" } else { "" };
+    outln!(
+        "seeds       {} germinated, {} fossilized, {} pruned{switch}",
+        summary.germinated,
+        summary.fossilized,
+        summary.pruned
     );
-    println!(
+    outln!(
         "training    {} epochs{ended} on {}, {:.0} steps/s, {:.1} s",
-        summary.epochs, summary.device, summary.steps_per_second, summary.wall_seconds
+        summary.epochs,
+        summary.device,
+        summary.steps_per_second,
+        summary.wall_seconds
     );
-    println!("run         {}", out.display());
+    outln!("run         {}", out.display());
 }

@@ -3,7 +3,7 @@
 use crate::builtin;
 use crate::check;
 use crate::dl;
-use crate::error::{LookupError, Refusal, RegistryError};
+use crate::error::{LookupError, Refusal, RegistryError, Rule};
 use crate::manifest::{Found, Manifest, find};
 use crate::search::{SearchPath, libraries};
 use kasmina_plugin_api::abi::{BlendInstance, HostInstance, Listed, Plugin, SeedInstance};
@@ -225,6 +225,8 @@ impl Registry {
     fn load_folder(&mut self, files: &[PathBuf]) {
         for file in files {
             match find(file) {
+                // A library of another kind is none of our business; a file that is no whole library is.
+                Ok(Found::NoPlugin(refusal)) if refusal.rule == Rule::SharedLibrary => self.skip(refusal),
                 Ok(Found::NoPlugin(_)) => {}
                 Ok(Found::Plugin(manifest)) => {
                     if let Err(refusal) = self.admit(&manifest) {
@@ -237,7 +239,7 @@ impl Registry {
     }
 
     fn skip(&mut self, refusal: Refusal) {
-        tracing::warn!("{refusal}; {}", refusal.remedy);
+        tracing::info!("{refusal}; {}", refusal.remedy);
         self.skipped.push(Skipped::Refused(refusal));
     }
 
@@ -253,7 +255,7 @@ impl Registry {
         if let Some(earlier) = self.plugins.iter().find(|p| p.name == manifest.plugin.name) {
             if earlier.sha256.as_ref() != Some(&manifest.sha256) {
                 let path = manifest.path.display();
-                tracing::warn!("{path} is passed over: a plugin `{}` is loaded already", earlier.name);
+                tracing::info!("{path} is passed over: a plugin `{}` is loaded already", earlier.name);
                 self.skipped.push(Skipped::Shadowed {
                     path: manifest.path.clone(),
                     name: earlier.name.clone(),

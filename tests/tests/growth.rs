@@ -114,6 +114,45 @@ fn the_rollback_switch_gives_the_bits_of_a_run_without_slots() {
     assert!(flag.iter().all(|l| l["slots"] == serde_json::json!({})));
 }
 
+/// A long run asks a seed for a long TRAINING; it must not be given up before it could pass.
+#[test]
+fn seeds_of_a_long_run_have_the_time_that_g2_asks_for() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("long.toml"), "[lifecycle]\nmax_epochs = 200\n").unwrap();
+    let summary =
+        train(dir.path(), "long", &["--config", "long.toml", "--epochs", "45", "--slots", "early"], &[]);
+    let reasons: Vec<&Value> = summary["seeds"].as_array().unwrap().iter().map(|s| &s["reason"]).collect();
+    assert!(!reasons.contains(&&Value::from("max_training_epochs")), "{summary}");
+    let events = lines(&dir.path().join("long/events.jsonl"));
+    assert!(events.iter().any(|e| e["gate"] == "G2" && e["passed"] == true));
+}
+
+/// However a blueprint is asked for, it is the same seed with the same weights.
+#[test]
+fn a_full_name_gives_the_same_run() {
+    let dir = tempfile::tempdir().unwrap();
+    let losses = |out: &str, blueprint: &str| -> Vec<Value> {
+        train(dir.path(), out, &["--epochs", "16", "--blueprint", blueprint], &[]);
+        lines(&dir.path().join(out).join("metrics.jsonl"))
+            .into_iter()
+            .map(|l| l["train_loss"].clone())
+            .collect()
+    };
+    assert_eq!(losses("bare", "conv_light"), losses("full", "kasmina_blueprints_cnn::conv_light"));
+}
+
+#[test]
+fn a_reader_that_leaves_is_no_failure() {
+    let dir = tempfile::tempdir().unwrap();
+    for args in [&["plugins", "list"][..], &["train", "--device", "cpu", "--epochs", "2", "--out", "out"]] {
+        let mut child =
+            kasmina(dir.path()).args(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        drop((child.stdout.take(), child.stderr.take()));
+        assert!(child.wait().unwrap().success(), "{args:?}");
+    }
+    assert_eq!(json(&dir.path().join("out/summary.json"))["status"], "completed");
+}
+
 #[test]
 fn two_threads_give_the_same_bits_twice() {
     let dir = tempfile::tempdir().unwrap();

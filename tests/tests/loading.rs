@@ -117,7 +117,9 @@ fn in_a_folder_strangers_are_passed_over_and_misfits_are_reported() {
             other => panic!("{other:?}"),
         })
         .collect();
-    assert_eq!(skipped, [("folder.so", Rule::Readable), ("patched.so", Rule::Abi)]);
+    let expected =
+        [("folder.so", Rule::Readable), ("notes.so", Rule::SharedLibrary), ("patched.so", Rule::Abi)];
+    assert_eq!(skipped, expected);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use kasmina::lifecycle::Settings;
 use kasmina::model::Germinate;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// The configuration of a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -37,6 +37,8 @@ pub struct RunConfig {
     pub blend: String,
     /// Its configuration.
     pub blend_config: serde_json::Map<String, serde_json::Value>,
+    /// Folders of plugins and plugin files to search first.
+    pub plugin_path: Vec<PathBuf>,
     /// The controller's id.
     pub controller: String,
     /// Gradients are measured every so many steps.
@@ -97,7 +99,7 @@ pub struct GrowthConfig {
     pub plateau_epochs: u32,
     /// `heuristic`: percent points that count as progress.
     pub plateau_threshold: f64,
-    /// Epochs in TRAINING after which a seed is given up.
+    /// Epochs in TRAINING after which a seed is given up; at least twice what G2 asks for.
     #[schemars(range(min = 1))]
     pub max_training_epochs: u32,
     /// Epochs of the ramp.
@@ -123,6 +125,7 @@ impl Default for RunConfig {
             blueprint_config: serde_json::Map::new(),
             blend: "linear".to_owned(),
             blend_config: serde_json::Map::new(),
+            plugin_path: Vec::new(),
             controller: "periodic".to_owned(),
             telemetry_interval: 4,
             host: HostConfig::default(),

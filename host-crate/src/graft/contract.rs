@@ -7,7 +7,8 @@ use tch::Tensor;
 pub(super) fn like(features: &Tensor, output: &Tensor, who: &str) -> Result<()> {
     let (want, got) = (features.size(), output.size());
     if want != got {
-        return Err(PluginError::contract(format!("{who} made features of shape {got:?} out of {want:?}")));
+        let text = format!("{who} made features of shape {got:?}; they must have its input's, {want:?}");
+        return Err(PluginError::contract(text));
     }
     if features.kind() != output.kind() || features.device() != output.device() {
         return Err(PluginError::contract(format!(

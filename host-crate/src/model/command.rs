@@ -89,6 +89,7 @@ impl Command {
 
 /// What an accepted command did.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Executed {
     /// A seed germinated, with so many trainable parameters.

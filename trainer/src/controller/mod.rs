@@ -35,6 +35,11 @@ pub trait Controller {
     fn decide(&mut self, observation: &Observation<'_>) -> Vec<Command>;
 }
 
+/// The fewest epochs in which a run of this configuration can see a seed through.
+pub fn shortest_run(config: &RunConfig) -> u32 {
+    tending::Tending::new(config).shortest_run()
+}
+
 /// The controllers there are.
 pub const CONTROLLERS: [&str; 2] = ["heuristic", "periodic"];
 

@@ -11,6 +11,9 @@ pub(super) struct Tending {
     config: RunConfig,
     /// Epochs from germination to a decision in HOLDING, at the least.
     shortest_life: u32,
+    /// Epochs in TRAINING after which a seed is given up: as configured, but never before it has had twice the
+    /// time that G2 asks for, or a long run would give every seed up.
+    patience: u32,
 }
 
 impl Tending {
@@ -18,7 +21,13 @@ impl Tending {
         let training = config.effective_lifecycle().min_training_epochs();
         // One epoch GERMINATED, training, the ramp from its first epoch at alpha 0, one to measure in HOLDING.
         let shortest_life = training.saturating_add(config.growth.tempo).saturating_add(3);
-        Self { config: config.clone(), shortest_life }
+        let patience = config.growth.max_training_epochs.max(training.saturating_mul(2));
+        Self { config: config.clone(), shortest_life, patience }
+    }
+
+    /// The fewest epochs in which a run can see a seed through.
+    pub(super) fn shortest_run(&self) -> u32 {
+        self.shortest_life.saturating_add(self.config.growth.first_epoch)
     }
 
     /// Asks for FOSSILIZED where HOLDING has a useful measurement (G5 decides), and gives a seed up that does not
@@ -32,7 +41,7 @@ impl Tending {
             Stage::Holding if slot.contribution.is_some_and(|c| c > 0.0) => {
                 Some(Command::Advance { slot: slot.slot.clone(), target: Some(Stage::Fossilized) })
             }
-            Stage::Training if slot.epochs_in_stage >= self.config.growth.max_training_epochs => {
+            Stage::Training if slot.epochs_in_stage >= self.patience => {
                 let reason = "max_training_epochs".to_owned();
                 Some(Command::Prune { slot: slot.slot.clone(), reason })
             }
@@ -53,7 +62,9 @@ impl Tending {
             return None;
         }
         let slot = slots.iter().find(|s| s.stage == Stage::Dormant)?;
-        let seed_id = format!("{}-{}-{}", slot.slot, self.config.blueprint, observation.germinated + 1);
+        // The blueprint's own id, however it was asked for: initial weights follow from the seed's name.
+        let blueprint = self.config.blueprint.rsplit("::").next().unwrap_or_default();
+        let seed_id = format!("{}-{blueprint}-{}", slot.slot, observation.germinated + 1);
         Some(Command::Germinate(self.config.germination(&slot.slot, seed_id)))
     }
 }

@@ -6,8 +6,9 @@ use crate::config::RunConfig;
 use crate::error::TrainError;
 use kasmina::lifecycle::Event;
 use serde::Serialize;
-use std::fs::File;
+use std::fs::{File, Permissions};
 use std::io::{BufWriter, Write};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 /// The files of one run.
@@ -104,7 +105,9 @@ fn line(out: &mut impl Write, value: &impl Serialize) -> std::io::Result<()> {
 /// Written aside, then renamed: there is never half a file of that name.
 fn write_whole(path: &Path, bytes: &[u8], replace: bool) -> std::io::Result<()> {
     let folder = path.parent().unwrap_or(Path::new("."));
-    let mut aside = tempfile::NamedTempFile::new_in(folder)?;
+    // As readable as any other file of the run.
+    let open_to_all = Permissions::from_mode(0o666);
+    let mut aside = tempfile::Builder::new().permissions(open_to_all).tempfile_in(folder)?;
     aside.write_all(bytes)?;
     aside.as_file().sync_all()?;
     if replace {

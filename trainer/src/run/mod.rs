@@ -102,6 +102,10 @@ impl<'r> Trainer<'r> {
             let wish = config.germination(slot, "rehearsal");
             model.rehearse(&wish, registry)?;
         }
+        let shortest = controller::shortest_run(&config);
+        if !slots.is_empty() && config.max_seeds > 0 && config.epochs < shortest {
+            tracing::warn!("{} epochs are too few to see a seed through; it takes {shortest}", config.epochs);
+        }
         let tally = Tally::new(&model);
         Ok(Self { config, registry, task, model, optimizer, controller, tally })
     }

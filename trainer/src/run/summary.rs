@@ -68,12 +68,20 @@ pub struct Summary {
     /// Why it failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+    /// Kasmina's version.
+    pub version: String,
+    /// The torch that it runs on.
+    pub torch: String,
     /// The task's id.
     pub task: String,
     /// The run's seed.
     pub seed: u64,
     /// Where it ran.
     pub device: String,
+    /// Threads of the CPU.
+    pub threads: u32,
+    /// Whether the rollback switch was on.
+    pub seeds_disabled: bool,
     /// The controller's id.
     pub controller: String,
     /// Epochs trained whole.
@@ -235,9 +243,13 @@ impl Summary {
         Self {
             status: Status::Completed,
             error: None,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            torch: kasmina_plugin_api::TORCH_VERSION.to_owned(),
             task: config.task.clone(),
             seed: config.seed,
             device: config.device.clone(),
+            threads: config.threads,
+            seeds_disabled: config.disable_seeds,
             controller: config.controller.clone(),
             epochs: tally.epochs,
             final_val_accuracy: tally.accuracy,
