@@ -85,19 +85,16 @@ int kte_zero_grad(at::Tensor **params, size_t n) {
   KTE_GUARD({ for (size_t i = 0; i < n; ++i) params[i]->mutable_grad().reset(); })
 }
 
-// The joint L2 norm of the gradients as a 0-dim tensor on their device (undefined when there are none),
-// with the number of elements that have a gradient.
-int kte_grad_norm(at::Tensor **params, size_t n, at::Tensor **out, int64_t *elements) {
+// The joint L2 norm of the gradients as a 0-dim tensor on their device; null when there are none.
+int kte_grad_norm(at::Tensor **params, size_t n, at::Tensor **out) {
   KTE_GUARD({
     at::NoGradGuard no_grad;
     Tensors g;
     g.reserve(n);
-    *elements = 0;
     for (size_t i = 0; i < n; ++i) {
       auto &grad = params[i]->mutable_grad();
       if (!grad.defined()) continue;
       g.push_back(grad);
-      *elements += grad.numel();
     }
     *out = g.empty() ? nullptr : new at::Tensor(at::linalg_vector_norm(at::stack(at::_foreach_norm(g, 2.0)), 2.0));
   })

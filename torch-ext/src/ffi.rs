@@ -46,12 +46,7 @@ unsafe extern "C" {
         skipped: *const C_tensor,
     ) -> c_int;
     pub(crate) fn kte_zero_grad(params: *const *const C_tensor, n: usize) -> c_int;
-    pub(crate) fn kte_grad_norm(
-        params: *const *const C_tensor,
-        n: usize,
-        out: *mut *mut C_tensor,
-        elements: *mut i64,
-    ) -> c_int;
+    pub(crate) fn kte_grad_norm(params: *const *const C_tensor, n: usize, out: *mut *mut C_tensor) -> c_int;
 
     pub(crate) fn kte_rng_count(out: *mut usize) -> c_int;
     pub(crate) fn kte_rng_save(out: *mut *mut C_tensor, n: usize) -> c_int;

@@ -205,7 +205,7 @@ fn live(output: &Tensor, variables: &[Variable]) -> Result<(), ProbeError> {
     // A random direction: the plain sum is constant behind a normalisation.
     let direction = output.detach().f_randn_like()?;
     (output * direction).f_sum(Kind::Float)?.f_backward()?;
-    let Some(gradient) = norm::grad_norm(parameters.iter().copied())?.norm else { return Err(dead) };
+    let Some(gradient) = norm::grad_norm(parameters.iter().copied())? else { return Err(dead) };
     let value = read(&gradient)?;
     if !value.is_finite() {
         return Err(ProbeError::NonFinite);

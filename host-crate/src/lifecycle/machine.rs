@@ -297,7 +297,7 @@ impl Lifecycle {
     ///
     /// # Errors
     /// As [`prune`](Self::prune).
-    pub fn prunable(&self) -> Result<(), Refusal> {
+    fn prunable(&self) -> Result<(), Refusal> {
         let seed = self.seed.as_ref().ok_or_else(|| self.empty())?;
         if seed.stage.may_become(Stage::Pruned) {
             return Ok(());

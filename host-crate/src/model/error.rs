@@ -71,22 +71,6 @@ pub enum ModelError {
     Torch(String),
 }
 
-impl From<kasmina_torch_ext::Error> for ModelError {
-    fn from(error: kasmina_torch_ext::Error) -> Self {
-        Self::Torch(error.to_string())
-    }
-}
-impl From<PluginError> for ModelError {
-    fn from(error: PluginError) -> Self {
-        Self::Torch(error.to_string())
-    }
-}
-impl From<tch::TchError> for ModelError {
-    fn from(error: tch::TchError) -> Self {
-        PluginError::from(error).into()
-    }
-}
-
 /// Why a command changed nothing.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -138,18 +122,25 @@ impl CommandError {
     }
 }
 
-impl From<kasmina_torch_ext::Error> for CommandError {
-    fn from(error: kasmina_torch_ext::Error) -> Self {
-        Self::Torch(error.to_string())
-    }
+/// libtorch's failures reach us through three types and end as one text.
+macro_rules! from_torch {
+    ($error:ident) => {
+        impl From<kasmina_torch_ext::Error> for $error {
+            fn from(error: kasmina_torch_ext::Error) -> Self {
+                Self::Torch(error.to_string())
+            }
+        }
+        impl From<PluginError> for $error {
+            fn from(error: PluginError) -> Self {
+                Self::Torch(error.to_string())
+            }
+        }
+        impl From<tch::TchError> for $error {
+            fn from(error: tch::TchError) -> Self {
+                PluginError::from(error).into()
+            }
+        }
+    };
 }
-impl From<PluginError> for CommandError {
-    fn from(error: PluginError) -> Self {
-        Self::Torch(error.to_string())
-    }
-}
-impl From<tch::TchError> for CommandError {
-    fn from(error: tch::TchError) -> Self {
-        PluginError::from(error).into()
-    }
-}
+from_torch!(ModelError);
+from_torch!(CommandError);

@@ -105,7 +105,7 @@ impl MorphogeneticModel {
         for slot in self.slots.iter_mut().filter(|s| learning(s)) {
             let Some(live) = &slot.live else { continue };
             let seed = norm::grad_norm(live.seed_parameters.iter().map(|p| &p.tensor))?;
-            slot.telemetry.capture(seed.norm.as_ref(), host.norm.as_ref(), self.device)?;
+            slot.telemetry.capture(seed.as_ref(), host.as_ref(), self.device)?;
         }
         Ok(())
     }
