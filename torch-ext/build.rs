@@ -11,7 +11,7 @@ fn main() {
     let lib = lib.canonicalize().unwrap_or(lib);
     let include = lib.parent().map(|root| root.join("include")).unwrap_or_default();
 
-    let sources = ["shim/autograd.cpp", "shim/optim.cpp", "shim/runtime.cpp"];
+    let sources = ["shim/autograd.cpp", "shim/memory.cpp", "shim/optim.cpp", "shim/runtime.cpp"];
     cc::Build::new()
         .cpp(true)
         .pic(true)

@@ -45,6 +45,9 @@ unsafe extern "C" {
         one: *const C_tensor,
         skipped: *const C_tensor,
     ) -> c_int;
+    pub(crate) fn kte_memory_start(count: *mut *mut c_void) -> c_int;
+    pub(crate) fn kte_memory_read(count: *const c_void, live: *mut i64, allocations: *mut u64) -> c_int;
+    pub(crate) fn kte_memory_stop(count: *mut c_void) -> c_int;
     pub(crate) fn kte_zero_grad(params: *const *const C_tensor, n: usize) -> c_int;
     pub(crate) fn kte_grad_norm(params: *const *const C_tensor, n: usize, out: *mut *mut C_tensor) -> c_int;
 

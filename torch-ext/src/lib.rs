@@ -7,6 +7,7 @@
 //! * [`optim`]: fused SGD and AdamW over named, removable groups behind a two-phase [`ParameterSink`]
 //! * [`rng`]: saving, forking and restoring torch's generators
 //! * [`ops`]: counting dispatched operations
+//! * [`memory`]: counting the bytes that tensors hold
 //! * [`cuda`]: opening `libtorch_cuda.so` at run time
 
 #![allow(unsafe_code, reason = "this crate is the boundary to the C++ shim")]
@@ -15,6 +16,7 @@ pub mod autograd;
 pub mod cuda;
 mod error;
 mod ffi;
+pub mod memory;
 pub mod norm;
 pub mod ops;
 pub mod optim;

@@ -89,7 +89,11 @@ impl RngFork {
         Ok(fork)
     }
 
-    fn here() -> Result<Self> {
+    /// Saves all generators and goes on from where they are until the value is dropped.
+    ///
+    /// # Errors
+    /// If libtorch refuses; then nothing has changed.
+    pub fn here() -> Result<Self> {
         let lock = lock();
         Ok(Self { outside: RngState::save()?, _lock: lock })
     }
@@ -118,6 +122,12 @@ impl RngStream {
     pub fn new(seed: u64) -> Result<Self> {
         let _fork = RngFork::seeded(seed)?;
         Ok(Self { inside: RngState::save()? })
+    }
+
+    /// Where the stream stands: running it on from there gives the same numbers again.
+    #[must_use]
+    pub fn fork(&self) -> Self {
+        Self { inside: RngState(self.inside.0.iter().map(Tensor::copy).collect()) }
     }
 
     /// Runs `body` on this stream; the generators outside are untouched, also if `body` panics.

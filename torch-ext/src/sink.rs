@@ -17,6 +17,16 @@ impl NamedParameter {
     pub fn share(&self) -> Self {
         Self { name: self.name.clone(), tensor: self.tensor.shallow_clone() }
     }
+
+    /// What makes two handles the same parameter: where it lies. Empty tensors lie nowhere.
+    pub fn address(&self) -> Option<usize> {
+        address(&self.tensor)
+    }
+}
+
+pub(crate) fn address(tensor: &Tensor) -> Option<usize> {
+    let address = tensor.data_ptr() as usize;
+    (address != 0).then_some(address)
 }
 
 /// What an owner is; rates may differ by it.
@@ -40,6 +50,13 @@ pub enum Change {
         /// What it is.
         role: Role,
         /// What it brings.
+        parameters: Vec<NamedParameter>,
+    },
+    /// An owner's parameters stand elsewhere now, on another device; their optimizer state goes with them.
+    Replace {
+        /// Whose.
+        owner: String,
+        /// The same names, other tensors.
         parameters: Vec<NamedParameter>,
     },
     /// An owner leaves; its parameters and their optimizer state go with it.

@@ -205,3 +205,63 @@ fn an_empty_group_is_stepped_without_harm() {
     optimizer.zero_grad().unwrap();
     assert_eq!(optimizer.skipped_steps().unwrap()["nothing"], 0);
 }
+
+/// An owner's rate rises over its first steps, whatever the others do; and each may have a factor of its own.
+#[test]
+fn every_owner_has_its_own_rate_and_warm_up() {
+    let sgd = Sgd { momentum: 0.0, ..Sgd::default() };
+    let mut optimizer = Optimizer::new(sgd, 1.0).with_scale(Role::Seed, 0.5).with_warm_up(Role::Seed, 4);
+    let (host, seed) = (parameter(&[0.0]), parameter(&[0.0]));
+    add(&mut optimizer, "host", &[&host]).unwrap();
+    add(&mut optimizer, "slot.a.seed", &[&seed]).unwrap();
+    let moved = |optimizer: &mut Optimizer| {
+        let before = (values(&host)[0], values(&seed)[0]);
+        (&host + &seed).sum(Kind::Float).backward();
+        optimizer.step().unwrap();
+        (before.0 - values(&host)[0], before.1 - values(&seed)[0])
+    };
+    let close = |got: (f64, f64), want: (f64, f64)| {
+        assert!((got.0 - want.0).abs() < 1e-6 && (got.1 - want.1).abs() < 1e-6, "{got:?} {want:?}");
+    };
+    for share in [0.25, 0.5, 0.75, 1.0, 1.0] {
+        close(moved(&mut optimizer), (1.0, 0.5 * share));
+    }
+    optimizer.set_learning_rate(0.1).unwrap();
+    close(moved(&mut optimizer), (0.1, 0.05));
+    optimizer.set_scale("slot.a.seed", 2.0).unwrap();
+    close(moved(&mut optimizer), (0.1, 0.2));
+    assert!(matches!(optimizer.set_scale("nobody", 1.0), Err(SinkError::UnknownOwner(_))));
+}
+
+/// Parameters that stand elsewhere take their optimizer state with them: the steps after it are the same.
+#[test]
+fn a_replaced_owner_keeps_its_state_and_clocks() {
+    for algorithm in [Algorithm::from(AdamW::default()), Algorithm::from(Sgd::default())] {
+        let run = |replace_at: Option<usize>| {
+            let mut optimizer = Optimizer::new(algorithm, 0.1).with_warm_up(Role::Seed, 3);
+            let mut x = parameter(&[1.0, -2.0]);
+            add(&mut optimizer, "slot.a.seed", &[&x]).unwrap();
+            for step in 0..6 {
+                if replace_at == Some(step) {
+                    x = tch::no_grad(|| x.copy()).detach().set_requires_grad(true);
+                    let moved = |name: &str| Change::Replace {
+                        owner: "slot.a.seed".into(),
+                        parameters: vec![NamedParameter { name: name.into(), tensor: x.shallow_clone() }],
+                    };
+                    assert!(optimizer.prepare(moved("another name")).is_err());
+                    let ticket = optimizer.prepare(moved("slot.a.seed.0")).unwrap();
+                    optimizer.abort(ticket);
+                    let ticket = optimizer.prepare(moved("slot.a.seed.0")).unwrap();
+                    optimizer.commit(ticket);
+                }
+                backward(&x, step, 0);
+                optimizer.step().unwrap();
+            }
+            let state = optimizer.state("slot.a.seed").unwrap();
+            let state: Vec<_> = state.into_iter().map(|(name, t)| (name, values(&t))).collect();
+            (values(&x), state)
+        };
+        assert_eq!(run(None), run(Some(2)));
+        assert_eq!(run(None), run(Some(4)));
+    }
+}

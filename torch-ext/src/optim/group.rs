@@ -3,7 +3,7 @@
 use super::config::Algorithm;
 use crate::error::Result;
 use crate::ffi;
-use crate::sink::NamedParameter;
+use crate::sink::{NamedParameter, address};
 use tch::{Device, Kind, Tensor};
 
 #[derive(Debug)]
@@ -13,7 +13,12 @@ pub(super) struct Group {
     state: State,
     /// The rate lives on the device, so that a captured step would follow it.
     rate: Tensor,
+    /// Its factor on the optimizer's rate.
     scale: f64,
+    /// Steps over which its rate rises from nearly nothing.
+    warm_up: u32,
+    /// Steps that it was asked to make; stands still once the warm-up is over.
+    warmed: u32,
     found_inf: Tensor,
     one: Tensor,
     skipped: Tensor,
@@ -30,7 +35,7 @@ impl Group {
         parameters: Vec<NamedParameter>,
         algorithm: &Algorithm,
         learning_rate: f64,
-        scale: f64,
+        terms: Terms,
     ) -> Result<Self> {
         let device = parameters.first().map_or(Device::Cpu, |p| p.tensor.device());
         let (names, parameters): (Vec<_>, Vec<_>) =
@@ -56,8 +61,10 @@ impl Group {
             names,
             parameters,
             state,
-            rate: scalar(learning_rate * scale)?,
-            scale,
+            rate: scalar(learning_rate * terms.scale * share(0, terms.warm_up))?,
+            scale: terms.scale,
+            warm_up: terms.warm_up,
+            warmed: 0,
             found_inf: scalar(0.0)?,
             one: scalar(1.0)?,
             skipped: scalar(0.0)?,
@@ -65,8 +72,64 @@ impl Group {
     }
 
     pub(super) fn set_rate(&mut self, learning_rate: f64) -> Result<()> {
-        let _ = self.rate.f_fill_(learning_rate * self.scale)?;
+        let rate = learning_rate * self.scale * share(self.warmed, self.warm_up);
+        let _ = self.rate.f_fill_(rate)?;
         Ok(())
+    }
+
+    pub(super) fn set_scale(&mut self, scale: f64) {
+        self.scale = scale;
+    }
+
+    /// Counts a step of the warm-up and raises the rate; does nothing once it is over.
+    pub(super) fn warm(&mut self, learning_rate: f64) -> Result<()> {
+        if self.warmed >= self.warm_up {
+            return Ok(());
+        }
+        self.warmed += 1;
+        self.set_rate(learning_rate)
+    }
+
+    /// Whether these go by the names of this group's, in its order.
+    pub(super) fn is_named_like(&self, parameters: &[NamedParameter]) -> bool {
+        self.names.iter().eq(parameters.iter().map(|p| &p.name))
+    }
+
+    /// The same group over other tensors of the same names, its state and clocks copied to where they are.
+    pub(super) fn moved(
+        &self,
+        parameters: Vec<NamedParameter>,
+        algorithm: &Algorithm,
+        learning_rate: f64,
+    ) -> Result<Self> {
+        let terms = Terms { scale: self.scale, warm_up: self.warm_up };
+        let mut moved = Self::new(parameters, algorithm, learning_rate, terms)?;
+        moved.warmed = self.warmed;
+        moved.set_rate(learning_rate)?;
+        let (mut state, mut held) = (moved.tensors(), self.tensors());
+        state.extend([("skipped".to_owned(), moved.skipped.shallow_clone())]);
+        held.extend([("skipped".to_owned(), self.skipped.shallow_clone())]);
+        tch::no_grad(|| {
+            state.into_iter().zip(held).try_for_each(|((_, mut to), (_, from))| to.f_copy_(&from).map(drop))
+        })?;
+        Ok(moved)
+    }
+
+    /// The state as named tensors, by parameter, in a stable order; the tensors themselves, not copies.
+    pub(super) fn tensors(&self) -> Vec<(String, Tensor)> {
+        let named = |part: &'static str, tensors: &[Tensor]| -> Vec<(String, Tensor)> {
+            let pairs = self.names.iter().zip(tensors);
+            pairs.map(|(name, t)| (format!("{name}.{part}"), t.shallow_clone())).collect()
+        };
+        match &self.state {
+            State::Sgd { momenta } => named("momentum_buffer", momenta),
+            State::AdamW { first, second, steps, .. } => {
+                let mut all = named("exp_avg", first);
+                all.extend(named("exp_avg_sq", second));
+                all.extend(named("step", steps));
+                all
+            }
+        }
     }
 
     /// The first parameter that the other group holds too.
@@ -140,8 +203,14 @@ impl Group {
     }
 }
 
-/// What makes two handles the same parameter: their storage. Empty tensors have none.
-fn address(tensor: &Tensor) -> Option<usize> {
-    let address = tensor.data_ptr() as usize;
-    (address != 0).then_some(address)
+/// What a group's rate is beside the optimizer's.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Terms {
+    pub(super) scale: f64,
+    pub(super) warm_up: u32,
+}
+
+/// The share of the rate after so many steps of a warm-up: `(n + 1) / warm_up`, and 1 from its end on.
+fn share(warmed: u32, warm_up: u32) -> f64 {
+    if warmed >= warm_up { 1.0 } else { f64::from(warmed + 1) / f64::from(warm_up) }
 }

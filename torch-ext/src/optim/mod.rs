@@ -11,7 +11,7 @@ pub use config::{AdamW, Algorithm, Sgd};
 
 use crate::error::Result;
 use crate::sink::{Change, ParameterSink, Role, SinkError, Ticket};
-use group::Group;
+use group::{Group, Terms};
 use std::collections::BTreeMap;
 
 /// An optimizer with removable groups. Each group steps with `learning rate x its scale`.
@@ -21,6 +21,8 @@ pub struct Optimizer {
     learning_rate: f64,
     /// Factors on the rate, by what an owner is; 1 where nothing is said.
     scales: BTreeMap<Role, f64>,
+    /// Steps of warm-up, by what an owner is; none where nothing is said.
+    warm_ups: BTreeMap<Role, u32>,
     groups: BTreeMap<String, Group>,
     /// Steps that groups had skipped when they left.
     departed: BTreeMap<String, u64>,
@@ -31,6 +33,7 @@ pub struct Optimizer {
 #[derive(Debug)]
 enum Prepared {
     Add(String, Group),
+    Replace(String, Group),
     Remove(String),
 }
 
@@ -41,6 +44,7 @@ impl Optimizer {
             algorithm: algorithm.into(),
             learning_rate,
             scales: BTreeMap::new(),
+            warm_ups: BTreeMap::new(),
             groups: BTreeMap::new(),
             departed: BTreeMap::new(),
             prepared: BTreeMap::new(),
@@ -79,6 +83,31 @@ impl Optimizer {
         self
     }
 
+    /// Lets the rate of every group of a role that is added from now on rise over its first steps:
+    /// `(n + 1) / steps` of the rate in its step `n`.
+    #[must_use]
+    pub fn with_warm_up(mut self, role: Role, steps: u32) -> Self {
+        self.warm_ups.insert(role, steps);
+        self
+    }
+
+    /// Gives one owner a factor of its own on the learning rate.
+    ///
+    /// # Errors
+    /// If there is no such owner, or the device refuses the write.
+    pub fn set_scale(&mut self, owner: &str, scale: f64) -> std::result::Result<(), SinkError> {
+        let group = self.groups.get_mut(owner).ok_or_else(|| SinkError::UnknownOwner(owner.to_owned()))?;
+        group.set_scale(scale);
+        group
+            .set_rate(self.learning_rate)
+            .map_err(|e| SinkError::State { owner: owner.to_owned(), reason: e.to_string() })
+    }
+
+    /// An owner's state as named tensors in a stable order (`<parameter>.exp_avg`, ..); the tensors themselves.
+    pub fn state(&self, owner: &str) -> Option<Vec<(String, tch::Tensor)>> {
+        self.groups.get(owner).map(Group::tensors)
+    }
+
     /// Updates every parameter that has a gradient, then drops the gradients. No host sync.
     ///
     /// # Errors
@@ -87,7 +116,7 @@ impl Optimizer {
         // One group's failure must not leave the gradients of the others to pile up.
         let mut first = Ok(());
         for group in self.groups.values_mut() {
-            first = first.and(group.step(&self.algorithm));
+            first = first.and(group.step(&self.algorithm)).and_then(|()| group.warm(self.learning_rate));
         }
         first
     }
@@ -125,7 +154,7 @@ impl Optimizer {
 
     fn refuse_shared(&self, owner: &str, group: &Group) -> std::result::Result<(), SinkError> {
         let waiting = self.prepared.values().filter_map(|p| match p {
-            Prepared::Add(other, group) => Some((other, group)),
+            Prepared::Add(other, group) | Prepared::Replace(other, group) => Some((other, group)),
             Prepared::Remove(_) => None,
         });
         for (other, held) in self.groups.iter().chain(waiting) {
@@ -149,11 +178,26 @@ impl ParameterSink for Optimizer {
                 if self.groups.contains_key(&owner) || self.prepared.values().any(prepared) {
                     return Err(SinkError::DuplicateOwner(owner));
                 }
-                let scale = self.scales.get(&role).copied().unwrap_or(1.0);
-                let group = Group::new(parameters, &self.algorithm, self.learning_rate, scale)
+                let terms = Terms {
+                    scale: self.scales.get(&role).copied().unwrap_or(1.0),
+                    warm_up: self.warm_ups.get(&role).copied().unwrap_or(0),
+                };
+                let group = Group::new(parameters, &self.algorithm, self.learning_rate, terms)
                     .map_err(|e| SinkError::State { owner: owner.clone(), reason: e.to_string() })?;
                 self.refuse_shared(&owner, &group)?;
                 Ok(self.ticket(Prepared::Add(owner, group)))
+            }
+            Change::Replace { owner, parameters } => {
+                let Some(held) = self.groups.get(&owner) else { return Err(SinkError::UnknownOwner(owner)) };
+                if !held.is_named_like(&parameters) {
+                    let reason = "other parameters came than the ones that left".to_owned();
+                    return Err(SinkError::State { owner, reason });
+                }
+                let group = held
+                    .moved(parameters, &self.algorithm, self.learning_rate)
+                    .map_err(|e| SinkError::State { owner: owner.clone(), reason: e.to_string() })?;
+                self.refuse_shared(&owner, &group)?;
+                Ok(self.ticket(Prepared::Replace(owner, group)))
             }
             Change::Remove { owner } => {
                 if !self.groups.contains_key(&owner) {
@@ -166,7 +210,7 @@ impl ParameterSink for Optimizer {
 
     fn commit(&mut self, ticket: Ticket) {
         match self.prepared.remove(&ticket) {
-            Some(Prepared::Add(owner, group)) => {
+            Some(Prepared::Add(owner, group) | Prepared::Replace(owner, group)) => {
                 self.groups.insert(owner, group);
             }
             Some(Prepared::Remove(owner)) => {
