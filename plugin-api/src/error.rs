@@ -181,6 +181,8 @@ impl<T, E: Into<PluginError>> Context<T> for std::result::Result<T, E> {
 
 /// Cuts libtorch's C++ backtrace off.
 fn first_paragraph(text: &str) -> &str {
-    let end = text.find("\nException raised from").unwrap_or(text.len());
+    // The second form is that of failed checks, of which the allocator's is one.
+    let trace = ["\nException raised from", "\nframe #0:"];
+    let end = trace.iter().filter_map(|start| text.find(start)).min().unwrap_or(text.len());
     text[..end].trim_end()
 }

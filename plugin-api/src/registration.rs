@@ -16,6 +16,8 @@ pub struct Registered {
     #[expect(dead_code, reason = "the file's readers read it, this process does not")]
     record: &'static [u8],
     pub(crate) schema: fn() -> schemars::Schema,
+    /// Whether a configuration can be read; makes nothing.
+    pub(crate) check: fn(&str) -> Result<()>,
     pub(crate) make: Make,
 }
 
@@ -43,6 +45,7 @@ impl Registered {
             package,
             record,
             schema: schema::<T::Config>,
+            check: |config| parse::<T::Config>(config).map(drop),
             make: Make::Blueprint {
                 build: |vars, site, config| T::build(vars, site, parse(config)?),
                 cost: |site, config| Ok(T::cost(site, &parse(config)?)),
@@ -59,6 +62,7 @@ impl Registered {
             package,
             record,
             schema: schema::<T::Config>,
+            check: |config| parse::<T::Config>(config).map(drop),
             make: Make::Blend(|vars, site, config| T::build(vars, site, parse(config)?)),
         }
     }
@@ -72,6 +76,7 @@ impl Registered {
             package,
             record,
             schema: schema::<T::Config>,
+            check: |config| parse::<T::Config>(config).map(drop),
             make: Make::Host(|vars, config| T::build(vars, parse(config)?)),
         }
     }

@@ -132,6 +132,13 @@ impl Entry {
         self.check(Kind::Host, None)?;
         self.factory.make_host(self.id(), device, tch::Kind::Float, config).map_err(|e| self.failed(e))
     }
+    /// Reads a configuration as a build would, and makes nothing of it: no tensor, no random number, any thread.
+    ///
+    /// # Errors
+    /// If the configuration is not valid.
+    pub fn check_config(&self, config: &str) -> Result<(), RegistryError> {
+        self.factory.check_config(self.kind, self.id(), config).map_err(|e| self.failed(e))
+    }
     /// What a seed would cost, if its blueprint knows.
     ///
     /// # Errors

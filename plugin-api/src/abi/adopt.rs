@@ -132,6 +132,14 @@ impl Plugin {
         Ok(listed)
     }
 
+    /// Reads a configuration as a build would, and makes nothing of it: no tensor, no random number, any thread.
+    ///
+    /// # Errors
+    /// If the configuration is not valid.
+    pub fn check_config(&self, kind: crate::Kind, id: &str, config: &str) -> Result<()> {
+        from_wire(self.0.check_config()(kind.as_str().into(), id.into(), config.into()))
+    }
+
     /// What a seed would cost at a site, if its blueprint knows.
     ///
     /// # Errors

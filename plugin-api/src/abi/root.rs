@@ -25,6 +25,7 @@ use tch::Device;
 pub struct Root {
     pub init: extern "C" fn(ServicesBox) -> Wire<()>,
     pub list: extern "C" fn() -> Wire<RVec<WireEntry>>,
+    pub check_config: extern "C" fn(RStr<'_>, RStr<'_>, RStr<'_>) -> Wire<()>,
     pub cost: extern "C" fn(RStr<'_>, &WireSite<'_>, RStr<'_>) -> Wire<ROption<WireCost>>,
     pub make_seed: extern "C" fn(RStr<'_>, &WireSite<'_>, RStr<'_>) -> Wire<SeedBox>,
     pub make_blend: extern "C" fn(RStr<'_>, &WireSite<'_>, RStr<'_>) -> Wire<BlendBox>,
@@ -41,7 +42,7 @@ impl RootModule for RootRef {
 
 /// This library's own root: what a plugin exports, and how a process reaches the entries linked into it.
 pub(super) fn local() -> RootRef {
-    Root { init, list, cost, make_seed, make_blend, make_host }.leak_into_prefix()
+    Root { init, list, check_config, cost, make_seed, make_blend, make_host }.leak_into_prefix()
 }
 
 extern "C" fn construct() -> RootModuleResult {
@@ -91,11 +92,20 @@ extern "C" fn list() -> Wire<RVec<WireEntry>> {
     to_wire(listed.result, RVec::from)
 }
 
-fn find(kind: Kind, id: &str) -> Result<&'static Make> {
+fn registered(kind: &str, id: &str) -> Result<&'static Registered> {
     inventory::iter::<Registered>()
-        .find(|r| r.kind == kind && r.info.id == id)
-        .map(|r| &r.make)
+        .find(|r| r.kind.as_str() == kind && r.info.id == id)
         .ok_or_else(|| PluginError::config(format!("this library has no {kind} `{id}`")))
+}
+
+fn find(kind: Kind, id: &str) -> Result<&'static Make> {
+    registered(kind.as_str(), id).map(|r| &r.make)
+}
+
+/// Reads a configuration as a build would, and makes nothing of it: no tensor, no random number.
+extern "C" fn check_config(kind: RStr<'_>, id: RStr<'_>, config: RStr<'_>) -> Wire<()> {
+    let checked = guard(|| (registered(kind.as_str(), id.as_str())?.check)(config.as_str()));
+    to_wire(checked.result, |()| ())
 }
 
 extern "C" fn cost(id: RStr<'_>, site: &WireSite<'_>, config: RStr<'_>) -> Wire<ROption<WireCost>> {
