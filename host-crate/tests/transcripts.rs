@@ -2,7 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failed step is a failed test")]
 use kasmina::lifecycle::{
-    BlendPlan, Curve, EventKind, Germination, GradientCapture, Initiator, Lifecycle, Refusal, Settings, Stage,
+    AlphaSettings, BlendPlan, Curve, EventKind, Germination, GradientCapture, Initiator, Lifecycle, Refusal,
+    Settings, Stage, TempoUnit,
 };
 use kasmina_plugin_api::Topology;
 use std::fmt::Write as _;
@@ -61,7 +62,7 @@ impl Transcript {
                 if let Some(ratio) = ratio {
                     // Norms that give this ratio at 90 and 1009 parameters.
                     let seed_norm = ratio * (90.0_f64 / 1009.0).sqrt();
-                    slot.record_gradients(GradientCapture { seed_norm, host_norm: 1.0 })?;
+                    slot.record_gradients(GradientCapture::new(seed_norm, 1.0))?;
                 }
                 if let Some(c) = contribution {
                     slot.record_counterfactual(c)?;
@@ -103,6 +104,13 @@ fn brief(kind: &EventKind) -> String {
 
 fn plan(id: &str) -> BlendPlan {
     BlendPlan::new(id)
+}
+
+/// A linear ramp with one thing changed.
+fn ramp(change: impl FnOnce(&mut AlphaSettings)) -> BlendPlan {
+    let mut plan = plan("linear");
+    change(&mut plan.alpha);
+    plan
 }
 
 #[test]
@@ -197,14 +205,12 @@ fn a_prune_is_possible_from_germinated_to_holding_and_frees_the_slot_at_once() {
 fn jumps_and_nonsense_are_refused_and_change_nothing() {
     let mut t = Transcript::new(Settings::default());
     t.note("advance", |slot| slot.advance(None).map(|_| ()));
-    t.note("gradients", |slot| slot.record_gradients(GradientCapture { seed_norm: 1.0, host_norm: 1.0 }));
+    t.note("gradients", |slot| slot.record_gradients(GradientCapture::new(1.0, 1.0)));
     t.note("no seed id", |slot| slot.germinate(Germination::new("", "conv_light", plan("linear"))));
-    t.note("tempo 0", |slot| {
-        slot.germinate(Germination::new("s", "b", BlendPlan { tempo: 0, ..plan("linear") }))
-    });
+    t.note("tempo 0", |slot| slot.germinate(Germination::new("s", "b", ramp(|a| a.tempo = 0))));
     for target in [0.0, 1.01, f64::NAN] {
         t.note(&format!("target {target}"), |slot| {
-            slot.germinate(Germination::new("s", "b", BlendPlan { target, ..plan("linear") }))
+            slot.germinate(Germination::new("s", "b", ramp(|a| a.target = target)))
         });
     }
     t.note("germinate", |slot| slot.germinate(Germination::new("s", "b", plan("linear"))));
@@ -229,7 +235,7 @@ fn gradients_that_are_not_finite_are_counted_and_never_a_ratio() {
         [(f64::NAN, 1.0), (1.0, f64::INFINITY), (-1.0, 1.0), (1e300, 1e-7), (5.0, 0.0), (1.0, 1.0)]
     {
         t.note(&format!("gradients {seed_norm} {host_norm}"), |slot| {
-            slot.record_gradients(GradientCapture { seed_norm, host_norm })
+            slot.record_gradients(GradientCapture::new(seed_norm, host_norm))
         });
         let metrics = &t.slot.seed().expect("it lives").metrics;
         let _ = writeln!(
@@ -273,4 +279,184 @@ fn the_transition_table() {
             writeln!(text, "{from:<11} -> {}", if to.is_empty() { "nothing".into() } else { to.join(", ") });
     }
     insta::assert_snapshot!(text);
+}
+
+/// A slot in each stage that it can rest in.
+fn in_every_stage() -> Vec<(Stage, Lifecycle)> {
+    let settings = Settings { shadowing_epochs: 2, cooldown_epochs: 1, ..Settings::default() };
+    let mut t = Transcript::new(settings);
+    let mut seen = vec![(Stage::Dormant, t.slot.clone())];
+    t.note("germinate", |slot| slot.germinate(Germination::new("s", "b", plan("linear"))));
+    for e in 0..10 {
+        if seen.last().is_none_or(|(stage, _)| *stage != t.slot.stage()) {
+            seen.push((t.slot.stage(), t.slot.clone()));
+        }
+        t.epoch(50.0 + f64::from(e), Some(0.4), Some(5.0));
+    }
+    let mut pruned = t.slot.clone();
+    pruned.prune("asked to", Initiator::Policy).expect("it may be pruned");
+    seen.push((pruned.stage(), pruned.clone()));
+    pruned.step_epoch();
+    seen.push((pruned.stage(), pruned));
+    t.note("measured", |slot| slot.record_counterfactual(5.0));
+    t.note("advance", |slot| slot.advance(None).map(|_| ()));
+    seen.push((t.slot.stage(), t.slot));
+    seen
+}
+
+/// Each stage that a slot rests in, and each of the eleven that may be asked for: what an advance answers. What it
+/// refuses changes nothing. (UNKNOWN and PRUNED are never seen at rest; `the_transition_table` has all 121 pairs.)
+#[test]
+fn every_stage_asked_for_from_every_stage() {
+    let mut text = String::new();
+    let mut resting = Vec::new();
+    for (stage, slot) in in_every_stage() {
+        resting.push(stage);
+        let _ = writeln!(text, "{stage}");
+        for target in std::iter::once(None).chain(Stage::ALL.map(Some)) {
+            let mut tried = slot.clone();
+            let answer = tried.advance(target);
+            if answer.is_err() {
+                assert_eq!(format!("{:?}", slot.seed()), format!("{:?}", tried.seed()), "{stage} {target:?}");
+            }
+            let wish = target.map_or("(next)", Stage::as_str);
+            let told = answer.map_or_else(|e| e.code.to_string(), |stage| format!("-> {stage}"));
+            let _ = writeln!(text, "    {wish:<11} {told}");
+        }
+    }
+    assert_eq!(resting.len(), 9, "{resting:?}");
+    insta::assert_snapshot!(text);
+}
+
+/// Every legal transition happens somewhere, and none but the legal ones: 121 pairs, each seen or never seen.
+#[test]
+fn the_machine_walks_exactly_the_table() {
+    let mut seen = std::collections::BTreeSet::new();
+    for settings in
+        [Settings::default(), Settings { shadowing_epochs: 1, cooldown_epochs: 1, ..Settings::default() }]
+    {
+        for prune_after in 0..12 {
+            for retarget in [false, true] {
+                let mut t = Transcript::new(settings.clone());
+                let mut at = Stage::Dormant;
+                let mut follow = |slot: &mut Lifecycle| {
+                    for event in slot.drain_events() {
+                        match event.kind {
+                            EventKind::SeedGerminated { .. } => {
+                                seen.insert((at, Stage::Germinated));
+                                at = Stage::Germinated;
+                            }
+                            EventKind::SeedStageChanged { from, to, .. } => {
+                                assert_eq!(from, at);
+                                seen.insert((from, to));
+                                at = to;
+                            }
+                            _ => {}
+                        }
+                    }
+                };
+                let wish = Germination::new("s", "b", plan("linear"));
+                t.slot.germinate(wish).expect("the slot is empty");
+                for e in 0..14 {
+                    if e == prune_after {
+                        let _ = t.slot.prune("asked to", Initiator::Policy);
+                    }
+                    if retarget && t.slot.stage() == Stage::Holding {
+                        t.slot.set_alpha_target(0.5, 1, None).expect("HOLDING may be left for BLENDING");
+                    }
+                    t.slot.record_validation(50.0 + f64::from(e)).expect("in range");
+                    if t.slot.stage().is_active() {
+                        t.slot.record_gradients(GradientCapture::new(0.4, 1.0)).expect("finite");
+                        t.slot.record_counterfactual(5.0).expect("in range");
+                    }
+                    t.slot.step_epoch();
+                    if e == 9 {
+                        let _ = t.slot.advance(Some(Stage::Fossilized));
+                    }
+                    follow(&mut t.slot);
+                }
+            }
+        }
+    }
+    let legal: std::collections::BTreeSet<(Stage, Stage)> = Stage::ALL
+        .into_iter()
+        .flat_map(|from| Stage::ALL.into_iter().map(move |to| (from, to)))
+        .filter(|(from, to)| from.may_become(*to))
+        .collect();
+    assert_eq!(seen, legal);
+    assert_eq!(legal.len(), 17);
+}
+
+/// The last hundred transitions are kept, with the caller's times.
+#[test]
+fn the_history_is_bounded() {
+    let mut slot = Lifecycle::new("early", Topology::CNN, Settings::default());
+    slot.germinate(Germination::new("s", "b", plan("linear"))).expect("empty");
+    for e in 0..8 {
+        slot.record_validation(50.0 + f64::from(e)).expect("in range");
+        if slot.stage().is_active() {
+            slot.record_gradients(GradientCapture::new(0.4, 1.0)).expect("finite");
+        }
+        slot.step_epoch();
+    }
+    // Back and forth between BLENDING and HOLDING.
+    for round in 0..120_u32 {
+        slot.set_clock(u64::from(round));
+        slot.set_alpha_target(if round % 2 == 0 { 0.5 } else { 1.0 }, 0, None).expect("at rest");
+        for _ in 0..3 {
+            slot.record_validation(60.0).expect("in range");
+            slot.step_epoch();
+        }
+    }
+    let history = &slot.seed().expect("it lives").history;
+    assert_eq!(history.len(), 100);
+    assert_eq!(history.front().copied(), Some((Stage::Blending, 70)));
+    assert_eq!(history.back().copied(), Some((Stage::Holding, 119)));
+}
+
+/// A9: on the way down alpha is never high, and A11: an advance that cuts a ramp short lands on the target.
+#[test]
+fn a_ramp_cut_short_lands_on_its_target() {
+    let mut t = Transcript::germinated(Settings::default(), ramp(|a| a.tempo = 20));
+    for e in 1..=3 {
+        t.epoch(50.0 + f64::from(e), Some(0.4), None);
+    }
+    for e in 4..=21 {
+        t.epoch(50.0 + f64::from(e), Some(0.4), None);
+    }
+    t.text.clear();
+    t.note("alpha 0.95 of 1", |_| Ok(()));
+    t.note("advance", |slot| slot.advance(None).map(|_| ()));
+    t.note("down to 0.9", |slot| slot.set_alpha_target(0.9, 10, None));
+    for e in 0..4 {
+        t.epoch(70.0 + f64::from(e), None, None);
+    }
+    t.note("advance", |slot| slot.advance(None).map(|_| ()));
+    t.note("retarget", |slot| slot.set_alpha_target(0.8, 1, None));
+    insta::assert_snapshot!(t.text);
+}
+
+/// `tempo: {unit: step}`: ticks move alpha and nothing else; the epoch's edge moves the stage and not alpha.
+#[test]
+fn a_ramp_that_counts_steps() {
+    let mut t =
+        Transcript::germinated(Settings::default(), ramp(|a| (a.tempo, a.unit) = (4, TempoUnit::Step)));
+    for e in 1..=2 {
+        t.note("tick", |slot| {
+            slot.tick();
+            Ok(())
+        });
+        t.epoch(50.0 + f64::from(e), Some(0.4), None);
+    }
+    t.epoch(53.0, Some(0.4), None);
+    for e in 4..=6 {
+        for _ in 0..2 {
+            t.note("tick", |slot| {
+                slot.tick();
+                Ok(())
+            });
+        }
+        t.epoch(50.0 + f64::from(e), Some(0.4), None);
+    }
+    insta::assert_snapshot!(t.text);
 }

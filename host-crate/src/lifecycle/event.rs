@@ -2,10 +2,11 @@
 
 use super::gate::{Check, Gate};
 use super::stage::Stage;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Who decided on a prune.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Initiator {
     /// A command.
@@ -16,8 +17,15 @@ pub enum Initiator {
     Governor,
 }
 
+impl EventKind {
+    /// Whether it tells of a stage, a germination or an end: all that `fast_mode` leaves (lifecycle, "Also").
+    pub fn is_stage_level(&self) -> bool {
+        !matches!(self, Self::SeedGateEvaluated { .. } | Self::SeedHealth { .. } | Self::Command { .. })
+    }
+}
+
 /// One event of one slot.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Event {
     /// What, with its fields.
     #[serde(flatten)]
@@ -29,7 +37,7 @@ pub struct Event {
 }
 
 /// The kinds of event.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "event", rename_all = "SCREAMING_SNAKE_CASE")]
 #[non_exhaustive]
 #[expect(missing_docs, reason = "the fields are those of the published event schema, by name")]
@@ -84,6 +92,8 @@ pub enum EventKind {
     },
     /// A seed's health changed.
     SeedHealth { healthy: bool, cause: String },
+    /// A plugin's build was exchanged under a live run.
+    PluginSwapped { kind: String, id: String, from_generation: String, to_generation: String },
     /// A command was asked of the model.
     Command { command: serde_json::Value, accepted: bool, error: Option<String> },
 }

@@ -1,10 +1,6 @@
 //! The quality gates. A gate never changes state by itself.
 
-use super::alpha::AlphaMode;
-use super::settings::Settings;
-use super::stage::Stage;
-use super::state::SeedState;
-use super::units::at_least;
+use super::settings::{ABOVE_ZERO, SettingsError, bounded};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -20,6 +16,8 @@ pub enum Gate {
     G2,
     /// Guards HOLDING (and SHADOWING).
     G3,
+    /// Guards HOLDING from SHADOWING.
+    G4,
     /// Guards FOSSILIZED.
     G5,
 }
@@ -31,6 +29,7 @@ impl fmt::Display for Gate {
             Self::G1 => "G1",
             Self::G2 => "G2",
             Self::G3 => "G3",
+            Self::G4 => "G4",
             Self::G5 => "G5",
         })
     }
@@ -72,8 +71,24 @@ impl Default for QualityGates {
     }
 }
 
+impl QualityGates {
+    /// Checks all bounds.
+    ///
+    /// # Errors
+    /// The first threshold that is out of its bounds.
+    pub fn validate(&self) -> Result<(), SettingsError> {
+        let ranges = [
+            ("min_training_improvement", self.min_training_improvement, 0.0, 100.0),
+            ("min_contribution", self.min_contribution, 0.0, 100.0),
+            ("min_seed_gradient_ratio", self.min_seed_gradient_ratio, 0.0, 10.0),
+            ("min_holding_stability", self.min_holding_stability, ABOVE_ZERO, 1.0),
+        ];
+        ranges.into_iter().try_for_each(|(field, value, low, high)| bounded(field, value, low, high))
+    }
+}
+
 /// One thing a gate looked at; serialised as its label.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 #[expect(missing_docs, reason = "the names are the labels that people read")]
 pub enum Check {
@@ -89,6 +104,7 @@ pub enum Check {
     SeedNotReady,
     SeedGradientActive,
     SeedGradientLow,
+    GradientStatsMeasured,
     GradientStatsNeverMeasured,
     IsolationOk,
     IsolationViolations,
@@ -96,12 +112,16 @@ pub enum Check {
     BlendingIncomplete,
     AlphaHigh,
     AlphaLow,
+    ShadowingComplete,
+    ShadowingIncomplete,
     CounterfactualAvailable,
     CounterfactualNotAvailable,
     Healthy,
     Unhealthy,
     SufficientContribution,
     InsufficientContribution,
+    /// Another rank's verdict was no.
+    DdpVeto,
 }
 
 impl fmt::Display for Check {
@@ -129,111 +149,29 @@ pub struct GateResult {
 }
 
 impl GateResult {
-    fn of(gate: Gate, score: f64, checks: &[(bool, Check, Check)]) -> Self {
+    /// From checks in the order of the table, each as (in order, label if so, label if not).
+    pub(super) fn of(gate: Gate, score: f64, checks: &[(bool, Check, Check)]) -> Self {
         let (mut passed, mut failed) = (Vec::new(), Vec::new());
         for &(ok, yes, no) in checks {
             if ok { passed.push(yes) } else { failed.push(no) }
         }
-        let message = if failed.is_empty() {
+        Self::with(gate, score, passed, failed)
+    }
+
+    /// The same checks, but another rank said no.
+    pub(super) fn vetoed(mut self) -> Self {
+        self.checks_failed.push(Check::DdpVeto);
+        Self::with(self.gate, self.score, self.checks_passed, self.checks_failed)
+    }
+
+    fn with(gate: Gate, score: f64, checks_passed: Vec<Check>, checks_failed: Vec<Check>) -> Self {
+        let passed = checks_failed.is_empty();
+        let message = if passed {
             format!("{gate} passed")
         } else {
-            let labels: Vec<String> = failed.iter().map(ToString::to_string).collect();
+            let labels: Vec<String> = checks_failed.iter().map(ToString::to_string).collect();
             format!("{gate} failed: {}", labels.join(", "))
         };
-        Self { gate, passed: failed.is_empty(), score, checks_passed: passed, checks_failed: failed, message }
-    }
-}
-
-/// G0, before there is a state to look at.
-pub(super) fn identity(seed_id: &str, blueprint_id: &str) -> GateResult {
-    let (seed, blueprint) = (!seed_id.is_empty(), !blueprint_id.is_empty());
-    GateResult::of(
-        Gate::G0,
-        if seed && blueprint { 1.0 } else { 0.0 },
-        &[
-            (seed, Check::SeedIdPresent, Check::SeedIdMissing),
-            (blueprint, Check::BlueprintIdPresent, Check::BlueprintIdMissing),
-        ],
-    )
-}
-
-/// Any later gate, on the state as it is. Legality has been checked before (an illegal jump must not report a
-/// passed gate).
-pub(super) fn evaluate(gate: Gate, state: &SeedState, settings: &Settings) -> GateResult {
-    let (metrics, limits) = (&state.metrics, &settings.gates);
-    match gate {
-        Gate::G0 => identity(&state.seed_id, &state.blueprint_id),
-        Gate::G1 => {
-            let ok = state.stage == Stage::Germinated;
-            let score = if ok { 1.0 } else { 0.0 };
-            GateResult::of(gate, score, &[(ok, Check::Germinated, Check::NotGerminated)])
-        }
-        Gate::G2 => {
-            let improvement = metrics.improvement_since_stage_start().get();
-            let ratio = metrics.gradient_ratio();
-            let low =
-                if ratio.is_some() { Check::SeedGradientLow } else { Check::GradientStatsNeverMeasured };
-            let score = if improvement > 0.0 { (improvement / 5.0).min(1.0) } else { 0.0 };
-            GateResult::of(
-                gate,
-                score,
-                &[
-                    (
-                        at_least(improvement, limits.min_training_improvement),
-                        Check::GlobalImprovement,
-                        Check::GlobalImprovementInsufficient,
-                    ),
-                    (
-                        state.epochs_in_stage >= settings.min_training_epochs(),
-                        Check::SeedReady,
-                        Check::SeedNotReady,
-                    ),
-                    (
-                        ratio.is_some_and(|r| at_least(r, limits.min_seed_gradient_ratio)),
-                        Check::SeedGradientActive,
-                        low,
-                    ),
-                    (
-                        metrics.isolation_violations <= limits.max_isolation_violations,
-                        Check::IsolationOk,
-                        Check::IsolationViolations,
-                    ),
-                ],
-            )
-        }
-        Gate::G3 => {
-            let alpha = &state.alpha;
-            let reached = alpha.mode() != AlphaMode::Down
-                && at_least(alpha.alpha(), limits.min_holding_stability * alpha.target());
-            let complete = state.epochs_in_stage >= limits.min_blending_epochs;
-            GateResult::of(
-                gate,
-                alpha.alpha(),
-                &[
-                    (complete, Check::BlendingComplete, Check::BlendingIncomplete),
-                    (reached, Check::AlphaHigh, Check::AlphaLow),
-                ],
-            )
-        }
-        Gate::G5 => {
-            let Some(contribution) = metrics.counterfactual_contribution else {
-                let missing = (false, Check::CounterfactualAvailable, Check::CounterfactualNotAvailable);
-                return GateResult::of(gate, 0.0, &[missing]);
-            };
-            let c = contribution.get();
-            GateResult::of(
-                gate,
-                if c > 0.0 { (c / 10.0).min(1.0) } else { 0.0 },
-                &[
-                    (true, Check::CounterfactualAvailable, Check::CounterfactualNotAvailable),
-                    (metrics.healthy, Check::Healthy, Check::Unhealthy),
-                    (
-                        at_least(c, limits.min_contribution),
-                        Check::SufficientContribution,
-                        Check::InsufficientContribution,
-                    ),
-                ],
-            )
-        }
+        Self { gate, passed, score, checks_passed, checks_failed, message }
     }
 }

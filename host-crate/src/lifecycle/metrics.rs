@@ -1,7 +1,8 @@
 //! What is measured of a seed, and what the measurements mean.
 
-use super::refusal::Refusal;
-use super::units::{Accuracy, Percent, within};
+use super::refusal::{Refusal, RefusalCode};
+use super::units::{Accuracy, Percent};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 const EMA_DECAY: f64 = 0.9;
@@ -9,22 +10,34 @@ const RATIO_CAP: f64 = 10.0;
 const SILENT_HOST: f64 = 1e-8;
 
 /// One capture of gradients, after a backward and before its step.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct GradientCapture {
     /// Joint gradient norm of the seed's parameters.
     #[serde(with = "super::units::any_number")]
+    #[schemars(with = "f64")]
     pub seed_norm: f64,
     /// Joint gradient norm of the host's parameters.
     #[serde(with = "super::units::any_number")]
+    #[schemars(with = "f64")]
     pub host_norm: f64,
+    /// Whether a host parameter's gradient differed from what it would have been without the seed, while
+    /// isolation promises that it must not.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub violation: bool,
 }
 
 impl GradientCapture {
+    /// Two norms, and no violation.
+    pub const fn new(seed_norm: f64, host_norm: f64) -> Self {
+        Self { seed_norm, host_norm, violation: false }
+    }
+
     /// Refuses negative norms; norms that are not finite are accepted and judged (A16).
     pub(super) fn check(self) -> Result<Self, Refusal> {
         for (name, norm) in [("seed_norm", self.seed_norm), ("host_norm", self.host_norm)] {
-            if norm.is_finite() {
-                within(name, norm, 0.0, f64::MAX)?;
+            if norm.is_finite() && norm < 0.0 {
+                let text = format!("{name} is {norm}; a norm is not negative");
+                return Err(Refusal::new(RefusalCode::OutOfRange, text));
             }
         }
         Ok(self)

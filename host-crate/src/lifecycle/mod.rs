@@ -17,23 +17,34 @@
 //! ```
 
 mod alpha;
+mod curve;
 mod event;
 mod gate;
+mod judge;
 mod machine;
+mod measure;
 mod metrics;
+pub mod operation;
 mod refusal;
+mod request;
+pub mod script;
 mod settings;
 mod stage;
 mod state;
+mod step;
+mod task;
 mod units;
 
-pub use alpha::{AlphaController, AlphaMode, Curve};
+pub use alpha::{AlphaController, AlphaMode};
+pub use curve::Curve;
 pub use event::{Event, EventKind, Initiator};
 pub use gate::{Check, Gate, GateResult, QualityGates};
 pub use machine::Lifecycle;
 pub use metrics::{GradientCapture, SeedMetrics};
+pub use operation::Operation;
 pub use refusal::{Refusal, RefusalCode};
 pub use settings::{Isolation, Settings, SettingsError};
 pub use stage::Stage;
 pub use state::{BlendPlan, Germination, Outcome, SeedState};
+pub use task::{AlphaSettings, TaskConfig, TempoUnit};
 pub use units::{Accuracy, Percent, any_number};

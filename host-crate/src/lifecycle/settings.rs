@@ -45,6 +45,9 @@ pub struct Settings {
     pub gates: QualityGates,
     /// The gates that advance by themselves. FOSSILIZED always needs an explicit request.
     pub auto_advance: BTreeSet<Gate>,
+    /// Keeps only the safety checks, for a learned controller that should find its own thresholds: G2 asks for
+    /// epochs and finite gradients, G3 for alpha at its target, G5 for a finite counterfactual and health.
+    pub permissive: bool,
     /// The task's length, from which dwell times follow.
     #[schemars(range(min = 1))]
     pub max_epochs: Option<u32>,
@@ -54,6 +57,10 @@ pub struct Settings {
     /// Epochs in HOLDING after which an undecided seed is pruned; 5, or a tenth of `max_epochs` if that is more.
     #[schemars(range(min = 1))]
     pub holding_timeout: Option<u32>,
+    /// Epochs that a slot rests after a prune before another seed may germinate there; 0 frees it at once.
+    pub cooldown_epochs: u32,
+    /// Epochs that a blended seed is compared with its host before HOLDING; 0 leaves the stage out.
+    pub shadowing_epochs: u32,
     /// Whether the seed's input is cut off from the host's gradients.
     pub isolation: Isolation,
 }
@@ -62,10 +69,13 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             gates: QualityGates::default(),
-            auto_advance: [Gate::G1, Gate::G2, Gate::G3].into(),
+            auto_advance: [Gate::G1, Gate::G2, Gate::G3, Gate::G4].into(),
+            permissive: false,
             max_epochs: None,
             train_fraction: 0.1,
             holding_timeout: None,
+            cooldown_epochs: 0,
+            shadowing_epochs: 0,
             isolation: Isolation::default(),
         }
     }
@@ -76,9 +86,32 @@ impl Default for Settings {
 #[error("`{field}`: {reason}")]
 pub struct SettingsError {
     /// Which one, as a path.
-    pub field: &'static str,
+    pub field: String,
     /// What is wrong.
     pub reason: String,
+}
+
+impl SettingsError {
+    pub(super) fn new(field: impl Into<String>, reason: impl Into<String>) -> Self {
+        Self { field: field.into(), reason: reason.into() }
+    }
+
+    /// The same, seen from the settings that hold these.
+    pub(super) fn inside(self, part: &str) -> Self {
+        Self { field: format!("{part}.{}", self.field), ..self }
+    }
+}
+
+/// The lower bound of what must be above 0; any other is inclusive.
+pub(super) const ABOVE_ZERO: f64 = f64::MIN_POSITIVE;
+
+/// Refuses a setting outside its bounds, NaN included.
+pub(super) fn bounded(field: &str, value: f64, low: f64, high: f64) -> Result<(), SettingsError> {
+    if (low..=high).contains(&value) {
+        return Ok(());
+    }
+    let low = if low == ABOVE_ZERO { "above 0".to_owned() } else { format!("at least {low}") };
+    Err(SettingsError::new(field, format!("{value} is not {low} and at most {high}")))
 }
 
 impl Settings {
@@ -87,32 +120,25 @@ impl Settings {
     /// # Errors
     /// The first field that is out of its bounds.
     pub fn validate(&self) -> Result<(), SettingsError> {
-        let gates = &self.gates;
-        let ranges = [
-            ("gates.min_training_improvement", gates.min_training_improvement, 0.0, 100.0),
-            ("gates.min_contribution", gates.min_contribution, 0.0, 100.0),
-            ("gates.min_seed_gradient_ratio", gates.min_seed_gradient_ratio, 0.0, 10.0),
-            ("gates.min_holding_stability", gates.min_holding_stability, f64::MIN_POSITIVE, 1.0),
-            ("train_fraction", self.train_fraction, f64::MIN_POSITIVE, 1.0),
-        ];
-        for (field, value, low, high) in ranges {
-            if !(low..=high).contains(&value) {
-                let low =
-                    if low == f64::MIN_POSITIVE { "above 0".to_owned() } else { format!("at least {low}") };
-                let reason = format!("{value} is not {low} and at most {high}");
-                return Err(SettingsError { field, reason });
-            }
-        }
+        self.gates.validate().map_err(|e| e.inside("gates"))?;
+        bounded("train_fraction", self.train_fraction, ABOVE_ZERO, 1.0)?;
         for (field, value) in [("max_epochs", self.max_epochs), ("holding_timeout", self.holding_timeout)] {
             if value == Some(0) {
-                return Err(SettingsError { field, reason: "0 is not at least 1".to_owned() });
+                return Err(SettingsError::new(field, "0 is not at least 1"));
             }
         }
         if let Some(gate) = self.auto_advance.iter().find(|g| matches!(g, Gate::G0 | Gate::G5)) {
-            let reason = format!("{gate} never advances by itself; leave it out");
-            return Err(SettingsError { field: "auto_advance", reason });
+            return Err(SettingsError::new(
+                "auto_advance",
+                format!("{gate} never advances by itself; leave it out"),
+            ));
         }
         Ok(())
+    }
+
+    /// Where BLENDING leads: through SHADOWING if it is asked for.
+    pub(super) fn after_blending(&self) -> Stage {
+        if self.shadowing_epochs > 0 { Stage::Shadowing } else { Stage::Holding }
     }
 
     /// Epochs that a seed trains at least (A9).

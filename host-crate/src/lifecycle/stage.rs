@@ -1,10 +1,11 @@
 //! The stages and the legal steps between them.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// Where a seed stands. The integer codes are stable and serialised by whoever stores numbers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "UPPERCASE")]
 #[repr(u8)]
 pub enum Stage {
@@ -68,6 +69,11 @@ impl Stage {
             Self::Embargoed => "EMBARGOED",
             Self::Resetting => "RESETTING",
         }
+    }
+
+    /// The stage that goes by this name.
+    pub fn by_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|stage| stage.as_str() == name)
     }
 
     /// Whether the seed runs in forward. In every other stage forward is the identity.

@@ -1,9 +1,10 @@
 //! What goes into the machine, what it keeps of a seed, and what it answers.
 
-use super::alpha::{AlphaController, Curve};
+use super::alpha::AlphaController;
 use super::gate::GateResult;
 use super::metrics::SeedMetrics;
 use super::stage::Stage;
+use super::task::{AlphaSettings, TempoUnit};
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 
@@ -12,20 +13,15 @@ use std::collections::VecDeque;
 pub struct BlendPlan {
     /// The blend's id.
     pub id: String,
-    /// Epochs of the ramp, at least 1.
-    pub tempo: u32,
-    /// Where alpha goes, in `(0, 1]`.
-    pub target: f64,
-    /// The curve; otherwise the one that goes by the id, otherwise linear (A13).
-    pub curve: Option<Curve>,
-    /// Of sigmoid and tanh.
-    pub steepness: f64,
+    /// The ramp. Where it names no curve, the one that goes by the blend's id holds, otherwise a line (A13).
+    #[serde(flatten)]
+    pub alpha: AlphaSettings,
 }
 
 impl BlendPlan {
     /// The default ramp of a blend: five epochs to 1.
     pub fn new(id: impl Into<String>) -> Self {
-        Self { id: id.into(), tempo: 5, target: 1.0, curve: None, steepness: 12.0 }
+        Self { id: id.into(), alpha: AlphaSettings::default() }
     }
 }
 
@@ -97,6 +93,11 @@ pub struct SeedState {
     pub host_params: u64,
     /// The last hundred transitions, with the caller's timestamps.
     pub history: VecDeque<(Stage, u64)>,
+    /// Why it is on its way out, if a prune is scheduled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scheduled_prune: Option<String>,
+    /// What a tick of its ramps is.
+    pub tempo_unit: TempoUnit,
     pub(super) tempo: u32,
 }
 
@@ -104,6 +105,11 @@ impl SeedState {
     /// Trainable parameters that come and go with the seed.
     pub fn parameters(&self) -> u64 {
         self.seed_params + self.gate_params
+    }
+
+    /// Whether there is a seed: what rests in a cooldown is only the memory of one.
+    pub fn is_living(&self) -> bool {
+        !matches!(self.stage, Stage::Embargoed | Stage::Resetting)
     }
 }
 
@@ -124,6 +130,11 @@ pub enum Outcome {
         /// From.
         from: Stage,
         /// To.
+        to: Stage,
+    },
+    /// Other ranks did not agree to what this one would have done by its rules.
+    Vetoed {
+        /// What that was.
         to: Stage,
     },
     /// The seed was removed.

@@ -4,7 +4,7 @@ use super::refusal::{Refusal, RefusalCode};
 use serde::{Deserialize, Serialize};
 
 /// Below this, two numbers of a decision are the same: 16.4 - 15.9 must pass 0.5 (A1).
-const TOLERANCE: f64 = 1e-9;
+pub(super) const TOLERANCE: f64 = 1e-9;
 
 /// An inclusive threshold (A1). NaN never passes.
 pub(super) fn at_least(value: f64, threshold: f64) -> bool {

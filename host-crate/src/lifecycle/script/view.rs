@@ -1,0 +1,87 @@
+//! What a script's lines say.
+
+use crate::lifecycle::{Accuracy, AlphaMode, Event, Lifecycle, Percent, Refusal, Stage};
+use serde::Serialize;
+
+/// One line: what an operation did.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Line {
+    /// From 0.
+    pub index: usize,
+    /// The operation's name.
+    pub op: String,
+    /// Whether it was accepted.
+    pub ok: bool,
+    /// Why not.
+    pub error: Option<Refusal>,
+    /// What happened.
+    pub events: Vec<Event>,
+    /// The slot after it; `null` when it is empty.
+    pub state: Option<StateView>,
+}
+
+/// A slot that holds a seed, or rests after one.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[expect(missing_docs, reason = "the fields are those of the published form, by name")]
+pub struct StateView {
+    pub stage: Stage,
+    pub alpha: f64,
+    pub alpha_target: f64,
+    pub alpha_mode: AlphaMode,
+    pub epochs_total: u32,
+    pub epochs_in_stage: u32,
+    pub isolated: bool,
+    /// Why the seed is on its way out, if a prune is scheduled.
+    pub scheduled_prune: Option<String>,
+    pub metrics: MetricsView,
+}
+
+/// What was measured.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[expect(missing_docs, reason = "the fields are those of the published form, by name")]
+pub struct MetricsView {
+    pub initial_accuracy: Option<Accuracy>,
+    pub current_accuracy: Option<Accuracy>,
+    pub best_accuracy: Option<Accuracy>,
+    pub accuracy_at_stage_start: Option<Accuracy>,
+    pub total_improvement: Percent,
+    pub improvement_since_stage_start: Percent,
+    pub blending_delta: Percent,
+    pub counterfactual_contribution: Option<Percent>,
+    pub gradient_ratio: Option<f64>,
+    pub healthy: bool,
+    pub unhealthy_captures: u32,
+    pub isolation_violations: u32,
+}
+
+impl StateView {
+    /// The slot as it is; `None` when it is empty.
+    pub fn of(slot: &Lifecycle) -> Option<Self> {
+        let seed = slot.seed()?;
+        let metrics = &seed.metrics;
+        Some(Self {
+            stage: seed.stage,
+            alpha: seed.alpha.alpha(),
+            alpha_target: seed.alpha.target(),
+            alpha_mode: seed.alpha.mode(),
+            epochs_total: seed.epochs_total,
+            epochs_in_stage: seed.epochs_in_stage,
+            isolated: slot.isolated(),
+            scheduled_prune: seed.scheduled_prune.clone(),
+            metrics: MetricsView {
+                initial_accuracy: metrics.initial_accuracy,
+                current_accuracy: metrics.current_accuracy,
+                best_accuracy: metrics.best_accuracy,
+                accuracy_at_stage_start: metrics.accuracy_at_stage_start,
+                total_improvement: metrics.total_improvement(),
+                improvement_since_stage_start: metrics.improvement_since_stage_start(),
+                blending_delta: metrics.blending_delta(),
+                counterfactual_contribution: metrics.counterfactual_contribution,
+                gradient_ratio: metrics.gradient_ratio(),
+                healthy: metrics.healthy,
+                unhealthy_captures: metrics.unhealthy_captures,
+                isolation_violations: metrics.isolation_violations,
+            },
+        })
+    }
+}

@@ -1,0 +1,128 @@
+//! What time does by itself: one epoch, or one training step.
+
+use super::alpha::AlphaMode;
+use super::event::Initiator;
+use super::gate::Gate;
+use super::machine::Lifecycle;
+use super::stage::Stage;
+use super::state::Outcome;
+use super::task::TempoUnit;
+
+impl Lifecycle {
+    /// One epoch, after its validation. Handles the stage found on entry, once (A5).
+    pub fn step_epoch(&mut self) -> Vec<Outcome> {
+        self.step_with(true)
+    }
+
+    /// The same epoch where other ranks did not agree to what it decided: clocks go on, no stage changes.
+    pub fn step_epoch_vetoed(&mut self) -> Vec<Outcome> {
+        self.step_with(false)
+    }
+
+    /// One training step: moves alpha where the ramp counts steps. Never a stage: structure changes at the edge
+    /// of an epoch only.
+    pub fn tick(&mut self) {
+        if self.seed.as_ref().is_some_and(|s| s.tempo_unit == TempoUnit::Step)
+            && let Some(alpha) = self.blending()
+        {
+            alpha.step();
+        }
+    }
+
+    fn step_with(&mut self, consent: bool) -> Vec<Outcome> {
+        let mut outcomes = Vec::new();
+        match self.stage() {
+            Stage::Germinated | Stage::Training | Stage::Shadowing => self.try_gate(consent, &mut outcomes),
+            Stage::Blending => self.step_blending(consent, &mut outcomes),
+            Stage::Holding => self.holding_rules(consent, &mut outcomes),
+            Stage::Embargoed | Stage::Resetting => self.cool_down(consent, &mut outcomes),
+            _ => {}
+        }
+        outcomes
+    }
+
+    fn step_blending(&mut self, consent: bool, outcomes: &mut Vec<Outcome>) {
+        let Some(seed) = &mut self.seed else { return };
+        if seed.tempo_unit == TempoUnit::Epoch {
+            seed.alpha.step();
+        }
+        outcomes.push(Outcome::AlphaTicked { alpha: seed.alpha.alpha() });
+        // Reached means that the ramp is over; a steep curve is at its target long before (A5).
+        if seed.alpha.mode() != AlphaMode::Hold {
+            return;
+        }
+        match seed.scheduled_prune.clone() {
+            Some(reason) => self.prune_unless_vetoed(&reason, Initiator::Policy, consent, outcomes),
+            None => self.try_gate(consent, outcomes),
+        }
+    }
+
+    /// A harmful seed, or one that nobody decides on, does not stay.
+    fn holding_rules(&mut self, consent: bool, outcomes: &mut Vec<Outcome>) {
+        let Some(seed) = &self.seed else { return };
+        let harmful = seed.metrics.counterfactual_contribution.is_some_and(|c| c.get() < 0.0);
+        let reason = if harmful {
+            "negative_counterfactual"
+        } else if seed.epochs_in_stage >= self.settings.effective_holding_timeout() {
+            "holding_timeout"
+        } else {
+            return;
+        };
+        self.prune_unless_vetoed(reason, Initiator::Auto, consent, outcomes);
+    }
+
+    fn prune_unless_vetoed(
+        &mut self,
+        reason: &str,
+        initiator: Initiator,
+        consent: bool,
+        outcomes: &mut Vec<Outcome>,
+    ) {
+        if consent {
+            self.remove(reason, initiator);
+            outcomes.push(Outcome::Pruned { reason: reason.to_owned() });
+        } else {
+            outcomes.push(Outcome::Vetoed { to: Stage::Pruned });
+        }
+    }
+
+    /// Here `step_epoch` counts, not validation (A6): the N-th call after the prune enters RESETTING, the next one
+    /// frees the slot.
+    fn cool_down(&mut self, consent: bool, outcomes: &mut Vec<Outcome>) {
+        let cooldown = self.settings.cooldown_epochs;
+        let Some(seed) = &mut self.seed else { return };
+        seed.epochs_in_stage = seed.epochs_in_stage.saturating_add(1);
+        let (from, waited) = (seed.stage, seed.epochs_in_stage);
+        let to = match from {
+            Stage::Embargoed if waited < cooldown => return,
+            Stage::Embargoed => Stage::Resetting,
+            _ => Stage::Dormant,
+        };
+        if !consent {
+            outcomes.push(Outcome::Vetoed { to });
+            return;
+        }
+        if to == Stage::Dormant {
+            self.vacate();
+        } else {
+            self.transition(to);
+        }
+        outcomes.push(Outcome::Advanced { from, to });
+    }
+
+    /// Asks the gate before the next stage, if it is one of those that advance by themselves.
+    fn try_gate(&mut self, consent: bool, outcomes: &mut Vec<Outcome>) {
+        let from = self.stage();
+        let Some((gate, to)) = self.next_gate() else { return };
+        if gate == Gate::G5 || !self.settings.auto_advance.contains(&gate) {
+            return;
+        }
+        let Some(result) = self.ask(gate, to, consent) else { return };
+        let passed = result.passed;
+        outcomes.push(Outcome::GateEvaluated(result));
+        if passed {
+            self.transition(to);
+            outcomes.push(Outcome::Advanced { from, to });
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! What a task settles for every slot: the topology, the ramp, and the rules.
+
+use super::curve::Curve;
+use super::settings::{ABOVE_ZERO, Settings, SettingsError, bounded};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// What a ramp's clock counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum TempoUnit {
+    /// Alpha moves at the end of every epoch.
+    #[default]
+    Epoch,
+    /// Alpha moves after every training step.
+    Step,
+}
+
+/// How alpha moves where a germination does not say otherwise.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct AlphaSettings {
+    /// Ticks of the ramp.
+    #[schemars(range(min = 1))]
+    pub tempo: u32,
+    /// What a tick is.
+    pub unit: TempoUnit,
+    /// Where alpha goes, in `(0, 1]`.
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub target: f64,
+    /// The curve; otherwise the blend's own (A13).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub curve: Option<Curve>,
+    /// Of sigmoid and tanh; below 0.1 it counts as 0.1.
+    pub steepness: f64,
+}
+
+impl Default for AlphaSettings {
+    fn default() -> Self {
+        Self { tempo: 5, unit: TempoUnit::Epoch, target: 1.0, curve: None, steepness: 12.0 }
+    }
+}
+
+impl AlphaSettings {
+    /// Checks all bounds.
+    ///
+    /// # Errors
+    /// The first field that is out of its bounds.
+    pub fn validate(&self) -> Result<(), SettingsError> {
+        if self.tempo == 0 {
+            return Err(SettingsError::new("tempo", "0 is not at least 1"));
+        }
+        bounded("target", self.target, ABOVE_ZERO, 1.0)?;
+        if !self.steepness.is_finite() {
+            return Err(SettingsError::new(
+                "steepness",
+                format!("{} is not a finite number", self.steepness),
+            ));
+        }
+        let table = self.curve.as_ref().map_or(Ok(()), Curve::check);
+        table.map_err(|refusal| SettingsError::new("curve", refusal.message))
+    }
+}
+
+/// All that a task settles for the slots of a model.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct TaskConfig {
+    /// What must flow through the slots, `cnn` or `transformer` or a host's own word; taken as it is where
+    /// nothing is said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub topology: Option<String>,
+    /// How alpha moves.
+    pub alpha: AlphaSettings,
+    /// The rules of every slot.
+    pub lifecycle: Settings,
+}
+
+impl TaskConfig {
+    /// Checks all bounds.
+    ///
+    /// # Errors
+    /// The first field that is out of its bounds, by its path.
+    pub fn validate(&self) -> Result<(), SettingsError> {
+        if self.topology.as_ref().is_some_and(String::is_empty) {
+            return Err(SettingsError::new("topology", "it is empty; name one or leave it out"));
+        }
+        self.alpha.validate().map_err(|e| e.inside("alpha"))?;
+        self.lifecycle.validate().map_err(|e| e.inside("lifecycle"))
+    }
+}
