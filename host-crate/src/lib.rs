@@ -6,10 +6,12 @@
 //!
 //! * [`lifecycle`]: the pure state machine that decides
 //! * [`graft`]: the tensor work of one slot
+//! * [`consensus`]: how several ranks come to one decision
 //! * [`model`]: a host with its slots, and the one door through which structure changes
 //!
 //! The core does no IO, runs no training loop, and never decides when to grow.
 
+pub mod consensus;
 pub mod graft;
 pub mod lifecycle;
 pub mod model;

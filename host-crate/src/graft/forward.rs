@@ -1,9 +1,10 @@
 //! What happens to features at a slot.
 
-use super::contract;
 use super::slot::{LiveSeed, SeedSlot};
+use super::{contract, torch};
+use crate::lifecycle::Stage;
 use kasmina_plugin_api::guard::guard;
-use kasmina_plugin_api::{Context, Cx, ErrorKind, Mode, PluginError, Result, TapHandler};
+use kasmina_plugin_api::{Context, Cx, Mode, PluginError, Result, TapHandler};
 use kasmina_torch_ext::autograd;
 use tch::Tensor;
 
@@ -15,6 +16,8 @@ pub(crate) struct Pass<'a> {
     /// Whether seed outputs are looked at for non-finite values in this pass.
     pub(crate) watch: bool,
     pub(crate) overrides: &'a [AlphaOverride],
+    /// A slot whose seed gives its values but takes no gradient: the shadow of an isolation check.
+    pub(crate) severed: Option<usize>,
 }
 
 /// An alpha per sample for one slot, instead of its own. Mutates nothing.
@@ -94,7 +97,8 @@ impl SeedSlot {
         let Some(live) = self.live.as_mut().filter(|_| stage.is_active()) else { return Ok(host) };
         let override_alpha = pass.overrides.iter().find(|o| o.slot == index).map(|o| &o.alpha);
         let silent = override_alpha.is_none() && live.alpha_value == 0.0;
-        if silent && pass.mode == Mode::Eval {
+        // A seed on its way out learns nothing any more.
+        if silent && (pass.mode == Mode::Eval || live.frozen) {
             return Ok(host);
         }
 
@@ -111,13 +115,18 @@ impl SeedSlot {
         }
         contract::like(&host, &seed, "it").with_context(doing)?;
         if pass.watch {
-            self.telemetry.watch(&seed).with_context(doing)?;
+            self.monitor.watch(&seed).with_context(doing)?;
+            if stage == Stage::Shadowing {
+                self.monitor.compare(&seed, &host).with_context(doing)?;
+            }
         }
+        let severed = pass.severed == Some(index);
+        let seed = if severed { seed.detach() } else { seed };
 
         if silent {
             return autograd::straight_through(&host, &seed).map_err(torch).with_context(doing);
         }
-        let blended = blend(live, &host, &seed, &input, override_alpha, &cx).and_then(|out| {
+        let blended = blend(live, &host, &seed, &input, (override_alpha, severed), &cx).and_then(|out| {
             if autograd::version(&host).map_err(torch)? == written {
                 return Ok(out);
             }
@@ -145,7 +154,7 @@ fn blend(
     host: &Tensor,
     seed: &Tensor,
     input: &Tensor,
-    override_alpha: Option<&Tensor>,
+    (override_alpha, severed): (Option<&Tensor>, bool),
     cx: &Cx<'_>,
 ) -> Result<Tensor> {
     let amplitude = override_alpha.unwrap_or(&live.alpha);
@@ -154,6 +163,7 @@ fn blend(
         None => None,
         Some(gate) => {
             contract::per_sample(host, gate)?;
+            let gate = if severed { gate.detach() } else { gate.shallow_clone() };
             Some((gate.f_clamp(0.0, 1.0)? * amplitude).f_clamp(0.0, 1.0)?)
         }
     };
@@ -165,9 +175,4 @@ fn blend(
         Some(chosen) => Ok(host.f_where_self(&chosen.f_eq(0.0)?, &mixed)?),
         None => Ok(mixed),
     }
-}
-
-#[expect(clippy::needless_pass_by_value, reason = "for map_err")]
-fn torch(error: kasmina_torch_ext::Error) -> PluginError {
-    PluginError::new(ErrorKind::Torch, error.to_string())
 }

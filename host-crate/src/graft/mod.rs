@@ -2,12 +2,21 @@
 
 mod contract;
 mod forward;
+mod monitor;
 mod probe;
 mod slot;
-mod telemetry;
 
 pub(crate) use forward::{AlphaOverride, Grafting, Pass};
+pub use monitor::{GradientIsolationMonitor, Measured};
 pub use probe::ProbeError;
 pub(crate) use probe::{Promises, probe};
 pub(crate) use slot::LiveSeed;
 pub use slot::{Features, SeedSlot};
+
+use kasmina_plugin_api::{ErrorKind, PluginError};
+
+/// A failure of the shim, as author code's callers know it.
+#[expect(clippy::needless_pass_by_value, reason = "for map_err")]
+fn torch(error: kasmina_torch_ext::Error) -> PluginError {
+    PluginError::new(ErrorKind::Torch, error.to_string())
+}

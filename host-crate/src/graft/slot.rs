@@ -1,7 +1,7 @@
 //! One slot: its lifecycle, and the seed that lives in it.
 
-use super::telemetry::Telemetry;
-use crate::lifecycle::{Lifecycle, Settings};
+use super::monitor::GradientIsolationMonitor;
+use crate::lifecycle::{Lifecycle, Settings, Stage, TempoUnit};
 use kasmina_plugin_api::abi::{BlendInstance, SeedInstance};
 use kasmina_plugin_api::{Layout, PluginError, Site, SlotSpec};
 use kasmina_registry::Entry;
@@ -29,6 +29,9 @@ pub(crate) struct LiveSeed {
     pub(crate) blend: BlendInstance,
     pub(crate) blueprint: Entry,
     pub(crate) blend_entry: Entry,
+    /// Configurations as they were given, to build the same again on another device.
+    pub(crate) blueprint_config: String,
+    pub(crate) blend_config: String,
     /// 0-dim, written only between steps.
     pub(crate) alpha: Tensor,
     pub(crate) alpha_value: f64,
@@ -37,6 +40,23 @@ pub(crate) struct LiveSeed {
     pub(crate) blend_parameters: Vec<NamedParameter>,
     /// Stochastic seeds draw from here.
     pub(crate) stream: Option<RngStream>,
+    /// On its way out: it takes part, and learns nothing.
+    pub(crate) frozen: bool,
+}
+
+impl LiveSeed {
+    /// Trainable parameters of seed and blend.
+    pub(crate) fn parameters(&self) -> impl Iterator<Item = &NamedParameter> {
+        self.seed_parameters.iter().chain(&self.blend_parameters)
+    }
+
+    /// From now on nothing of it learns. What flows through it to the host still does.
+    pub(crate) fn freeze(&mut self) {
+        self.frozen = true;
+        for parameter in self.parameters() {
+            let _ = parameter.tensor.set_requires_grad(false);
+        }
+    }
 }
 
 /// A point of the host where one seed may live at a time. It may move between threads and is used by one.
@@ -46,13 +66,19 @@ pub struct SeedSlot {
     pub(crate) features: Features,
     pub(crate) lifecycle: Lifecycle,
     pub(crate) live: Option<LiveSeed>,
-    pub(crate) telemetry: Telemetry,
+    pub(crate) monitor: GradientIsolationMonitor,
+    /// An alpha that stands for the lifecycle's while a guard lives.
+    pub(crate) forced: Option<f64>,
+    /// Training steps since the last edge of an epoch, for ramps that count them.
+    pub(crate) ticks: u32,
 }
 
 impl SeedSlot {
-    pub(crate) fn new(spec: SlotSpec, features: Features, settings: Settings) -> Self {
-        let lifecycle = Lifecycle::new(spec.name.clone(), spec.topology, settings);
-        Self { spec, features, lifecycle, live: None, telemetry: Telemetry::default() }
+    pub(crate) fn new(spec: SlotSpec, features: Features, settings: Settings, fast: bool) -> Self {
+        let lifecycle =
+            Lifecycle::new(spec.name.clone(), spec.topology, settings).with_stage_events_only(fast);
+        let monitor = GradientIsolationMonitor::default();
+        Self { spec, features, lifecycle, live: None, monitor, forced: None, ticks: 0 }
     }
 
     /// The slot's own name.
@@ -88,12 +114,32 @@ impl SeedSlot {
     }
     /// Its trainable parameters, the seed's then the blend's, sorted by name.
     pub fn parameters(&self) -> impl Iterator<Item = &NamedParameter> {
-        self.live.iter().flat_map(|l| l.seed_parameters.iter().chain(&l.blend_parameters))
+        self.live.iter().flat_map(LiveSeed::parameters)
+    }
+
+    /// Whether its seed is active and can still learn.
+    pub(crate) fn is_learning(&self) -> bool {
+        let stage = self.lifecycle.stage();
+        // A fossil's activity decides nothing any more.
+        stage.is_active() && stage != Stage::Fossilized && self.live.as_ref().is_some_and(|l| !l.frozen)
+    }
+
+    /// Whether its seed is active and promises the host no gradient.
+    pub(crate) fn promises_isolation(&self) -> bool {
+        self.live.is_some() && self.lifecycle.isolated()
+    }
+
+    /// One training step of a ramp that counts them.
+    pub(crate) fn tick(&mut self) {
+        if self.lifecycle.living().is_some_and(|s| s.tempo_unit == TempoUnit::Step) {
+            self.lifecycle.tick();
+            self.ticks += 1;
+        }
     }
 
     /// Writes alpha to the device if the lifecycle has moved it. Between steps only.
     pub(crate) fn sync_alpha(&mut self) -> Result<(), PluginError> {
-        let alpha = self.lifecycle.alpha();
+        let alpha = self.forced.unwrap_or_else(|| self.lifecycle.alpha());
         if let Some(live) = self.live.as_mut().filter(|l| l.alpha_value != alpha) {
             let _ = live.alpha.f_fill_(alpha)?;
             live.alpha_value = alpha;

@@ -1,8 +1,10 @@
 //! Building a model: the host from its plugin, the slots that were asked for, and what flows through them.
 
-use super::{HOST_OWNER, ModelError, MorphogeneticModel};
+use super::germinate::trainable;
+use super::{HOST_OWNER, ModelError, MorphogeneticModel, ParameterRegistry};
+use crate::consensus::Solo;
 use crate::graft::{Features, SeedSlot};
-use crate::lifecycle::Settings;
+use crate::lifecycle::TaskConfig;
 use kasmina_plugin_api::abi::HostInstance;
 use kasmina_plugin_api::{Kind, Layout, Mode, PluginError, Result, SlotSpec, TapHandler};
 use kasmina_registry::{Entry, Registry};
@@ -21,14 +23,38 @@ pub struct ModelConfig {
     pub host_config: String,
     /// Slots by name or alias; empty for a host without slots.
     pub slots: Vec<String>,
-    /// The rules of every slot.
-    pub settings: Settings,
+    /// What the task settles for every slot.
+    pub task: TaskConfig,
     /// Where the model lives.
     pub device: Device,
     /// The run's seed; every initial weight follows from it and from names.
     pub seed: u64,
     /// Gradients are measured every so many steps.
     pub telemetry_interval: u64,
+    /// A shadow check proves isolation every so many measurements; 0 is never.
+    pub isolation_check_interval: u64,
+    /// A breach of isolation ends the run, as in tests; otherwise it is telemetry.
+    pub fail_on_breach: bool,
+    /// For rollouts: no gradients and no health are measured, and events below stage level are not emitted. A gate
+    /// that needs a missing number fails.
+    pub fast_mode: bool,
+}
+
+impl Default for ModelConfig {
+    fn default() -> Self {
+        Self {
+            host: String::new(),
+            host_config: String::new(),
+            slots: Vec::new(),
+            task: TaskConfig::default(),
+            device: Device::Cpu,
+            seed: 0,
+            telemetry_interval: 4,
+            isolation_check_interval: 0,
+            fail_on_breach: false,
+            fast_mode: false,
+        }
+    }
 }
 
 impl MorphogeneticModel {
@@ -45,7 +71,7 @@ impl MorphogeneticModel {
         config: &ModelConfig,
         sample: &Tensor,
     ) -> std::result::Result<Self, ModelError> {
-        config.settings.validate()?;
+        config.task.validate()?;
         let entry = registry.resolve(Kind::Host, &config.host)?.clone();
         let mut host = {
             let _fork = RngFork::seeded(derive_seed(config.seed, &[HOST_OWNER]))?;
@@ -58,28 +84,35 @@ impl MorphogeneticModel {
             let asked_for = wanted.contains(&tap);
             taps.push(asked_for.then_some(slots.len()));
             if asked_for {
-                slots.push(SeedSlot::new(spec.clone(), features, config.settings.clone()));
+                refuse_topology(&entry, spec, config.task.topology.as_deref())?;
+                let rules = config.task.lifecycle.clone();
+                slots.push(SeedSlot::new(spec.clone(), features, rules, config.fast_mode));
             }
         }
-        let host_parameters = host
-            .variables()?
-            .into_iter()
-            .filter(|v| v.trainable)
-            .map(|v| NamedParameter { name: format!("{HOST_OWNER}.{}", v.name), tensor: v.tensor })
-            .collect();
-        Ok(Self {
+        let host_parameters = trainable(HOST_OWNER, host.variables()?);
+        let mut model = Self {
             host,
             host_entry: entry,
+            host_config: config.host_config.clone(),
             host_parameters,
             slots,
             taps,
             device: config.device,
             seed: config.seed,
             step: 0,
+            alpha: config.task.alpha.clone(),
             telemetry_interval: config.telemetry_interval.max(1),
+            isolation_check_interval: config.isolation_check_interval,
+            fail_on_breach: config.fail_on_breach,
+            fast_mode: config.fast_mode,
             events: Vec::new(),
             probed: BTreeSet::new(),
-        })
+            prefetches: Vec::new(),
+            ownership: ParameterRegistry::default(),
+            consensus: Box::new(Solo),
+        };
+        model.register_ownership();
+        Ok(model)
     }
 
     /// Hands the host's parameters to an optimizer.
@@ -121,6 +154,24 @@ fn choose(
         named.push((position, name));
     }
     Ok(named.into_iter().map(|(position, _)| position).collect())
+}
+
+/// Refuses a slot through which something else flows than the task says.
+fn refuse_topology(
+    entry: &Entry,
+    spec: &SlotSpec,
+    wanted: Option<&str>,
+) -> std::result::Result<(), ModelError> {
+    let found = spec.topology.as_str();
+    match wanted {
+        Some(wanted) if wanted != found => Err(ModelError::Topology {
+            host: entry.full_name(),
+            slot: spec.name.clone(),
+            found: found.to_owned(),
+            wanted: wanted.to_owned(),
+        }),
+        _ => Ok(()),
+    }
 }
 
 fn describe(spec: &SlotSpec) -> String {

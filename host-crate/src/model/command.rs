@@ -1,6 +1,6 @@
 //! The commands: everything that can change structure, as data.
 
-use crate::lifecycle::Stage;
+use crate::lifecycle::{Curve, Germination, Stage, TempoUnit};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -17,8 +17,28 @@ pub enum Command {
         slot: String,
         /// Which stage; the next one if not named.
         #[serde(default)]
-        #[schemars(with = "Option<String>")]
         target: Option<Stage>,
+    },
+    /// Send alpha to another target; from HOLDING the seed goes back to BLENDING.
+    SetAlphaTarget {
+        /// Slot, by name or alias.
+        slot: String,
+        /// Where alpha goes, in `(0, 1]`.
+        target: f64,
+        /// Ticks of the seed's clock until it is there; 0 is at once.
+        steps: u32,
+        /// The curve of this ramp; the seed's own if not named.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        curve: Option<Curve>,
+    },
+    /// Ramp alpha down, then remove the seed.
+    SchedulePrune {
+        /// Slot, by name or alias.
+        slot: String,
+        /// Ticks of the seed's clock until it is gone; 0 is at once.
+        steps: u32,
+        /// Why, for the record.
+        reason: String,
     },
     /// Remove the seed.
     Prune {
@@ -31,7 +51,7 @@ pub enum Command {
     Wait,
 }
 
-/// Which seed, where, and how it is to be blended in.
+/// Which seed, where, and how it is to be blended in. What is not said about the ramp is the task's.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Germinate {
     /// Slot, by name or alias.
@@ -48,14 +68,23 @@ pub struct Germinate {
     /// Its configuration; `null` for the default.
     #[serde(default)]
     pub blend_config: serde_json::Value,
-    /// Epochs of the ramp.
-    pub tempo: u32,
+    /// Ticks of the ramp.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tempo: Option<u32>,
+    /// What a tick is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unit: Option<TempoUnit>,
     /// Where alpha goes.
-    pub target: f64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<f64>,
+    /// Do the work that needs no tensor now, on another thread; the seed is built when the model
+    /// [lands](super::MorphogeneticModel::land) it, at the edge of an epoch.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub prefetch: bool,
 }
 
 impl Germinate {
-    /// Default configurations and the default ramp: five epochs to 1.
+    /// Default configurations and the task's ramp.
     pub fn new(
         slot: impl Into<String>,
         seed_id: impl Into<String>,
@@ -69,8 +98,10 @@ impl Germinate {
             blueprint_config: serde_json::Value::Null,
             blend: blend.into(),
             blend_config: serde_json::Value::Null,
-            tempo: 5,
-            target: 1.0,
+            tempo: None,
+            unit: None,
+            target: None,
+            prefetch: false,
         }
     }
 }
@@ -81,6 +112,8 @@ impl Command {
         match self {
             Self::Germinate(Germinate { slot, .. })
             | Self::Advance { slot, .. }
+            | Self::SetAlphaTarget { slot, .. }
+            | Self::SchedulePrune { slot, .. }
             | Self::Prune { slot, .. } => Some(slot),
             Self::Wait => None,
         }
@@ -88,19 +121,28 @@ impl Command {
 }
 
 /// What an accepted command did.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Executed {
-    /// A seed germinated, with so many trainable parameters.
-    Germinated {
-        /// Seed and gate.
-        parameters: u64,
-    },
+    /// A seed germinated; this is what its lifecycle was told.
+    Germinated(Box<Germination>),
+    /// A germination is being made ready.
+    Prefetching,
     /// A seed went on.
     Advanced {
         /// To here.
         stage: Stage,
+    },
+    /// Alpha goes elsewhere, or is there already.
+    Retargeted {
+        /// The curve that the ramp follows, where the seed's blend brings it.
+        curve: Option<Curve>,
+    },
+    /// A seed is on its way out.
+    PruneScheduled {
+        /// The curve that the ramp follows, where the seed's blend brings it.
+        curve: Option<Curve>,
     },
     /// A seed was removed.
     Pruned,

@@ -1,8 +1,9 @@
 //! The edge of an epoch: what was measured goes into the lifecycles, and they decide.
 
 use super::{CounterfactualPlan, ModelError, MorphogeneticModel};
-use crate::lifecycle::{Accuracy, GradientCapture, Outcome};
-use kasmina_torch_ext::ParameterSink;
+use crate::consensus::{Act, Ballot};
+use crate::lifecycle::{Accuracy, GradientCapture, Lifecycle, Operation, Outcome, Stage};
+use kasmina_torch_ext::{ParameterSink, Ticket};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -26,10 +27,42 @@ pub struct SlotInputs {
     pub healthy: Option<bool>,
     /// Its contribution, if it was measured.
     pub contribution: Option<f64>,
+    /// Training steps that its ramp has counted.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub ticks: u32,
+    /// Shadow checks of its isolation.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub isolation_checks: u32,
+    /// In SHADOWING: how far its features are from its host's, relative to those (L2).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shadow_distance: Option<f64>,
     /// Trainable parameters of the seed.
     pub seed_params: u64,
     /// Trainable parameters of the host.
     pub host_params: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+fn is_zero(n: &u32) -> bool {
+    *n == 0
+}
+
+impl SlotInputs {
+    /// What the lifecycle of a slot is told at the edge of an epoch, in order: the one place that knows it, for the
+    /// run and for those who replay it.
+    pub fn operations(&self, accuracy: f64, active: bool) -> Vec<Operation> {
+        let mut told = vec![Operation::Validation { accuracy }];
+        if active {
+            told.extend(self.gradients.iter().map(|capture| Operation::Gradients(*capture)));
+            told.extend(self.healthy.map(|healthy| {
+                let cause = if healthy { "finite_again" } else { "non_finite_output" };
+                Operation::Health { healthy, cause: cause.to_owned() }
+            }));
+            let worth = self.contribution.map(|contribution| Operation::Counterfactual { contribution });
+            told.extend(worth);
+        }
+        told
+    }
 }
 
 /// What an epoch's end did to one slot.
@@ -54,40 +87,45 @@ impl MorphogeneticModel {
     ) -> Result<BTreeMap<String, SlotInputs>, ModelError> {
         self.check(inputs)?;
         let mut raw = BTreeMap::new();
+        let mut breached = None;
         for index in 0..self.slots.len() {
             let slot = &mut self.slots[index];
             let name = slot.name().to_owned();
-            let measured = slot.telemetry.materialise()?;
+            let measured = slot.monitor.materialise()?;
             let position = inputs.plan.slots.iter().position(|p| p.index == index);
             let without = position.and_then(|p| inputs.without.get(p));
             let sane = |c: &GradientCapture| c.seed_norm.is_finite() && c.host_norm.is_finite();
             let healthy = measured.finite.map(|finite| finite && measured.captures.iter().all(sane));
+            let living = slot.lifecycle.living();
+            let violations = measured.captures.iter().filter(|c| c.violation).count();
+            if let Some(seed) = living.filter(|_| violations > 0) {
+                let (slot, seed_id) = (name.clone(), seed.seed_id.clone());
+                tracing::warn!(slot, seed = seed_id, violations, "isolation is breached");
+                let violations = violations as u32;
+                breached.get_or_insert(ModelError::Isolation { slot, seed_id, violations });
+            }
             let given = SlotInputs {
                 contribution: without.map(|w| inputs.accuracy - w),
                 healthy,
-                seed_params: slot.lifecycle.seed().map_or(0, |s| s.seed_params),
-                host_params: slot.lifecycle.seed().map_or(0, |s| s.host_params),
+                seed_params: living.map_or(0, |s| s.seed_params),
+                host_params: living.map_or(0, |s| s.host_params),
+                ticks: std::mem::take(&mut slot.ticks),
+                isolation_checks: measured.isolation_checks,
+                shadow_distance: measured.distance,
                 gradients: measured.captures,
             };
+            let told = given.operations(inputs.accuracy, slot.lifecycle.stage().is_active());
             let recorded = self.with_slot(index, |lifecycle| {
                 lifecycle.set_clock(now);
-                lifecycle.record_validation(inputs.accuracy)?;
-                if !lifecycle.stage().is_active() {
-                    return Ok(());
-                }
-                for capture in &given.gradients {
-                    lifecycle.record_gradients(*capture)?;
-                }
-                if let Some(healthy) = given.healthy {
-                    let cause = if healthy { "finite_again" } else { "non_finite_output" };
-                    lifecycle.record_health(healthy, cause)?;
-                }
-                given.contribution.map_or(Ok(()), |c| lifecycle.record_counterfactual(c))
+                told.iter().try_for_each(|operation| operation.apply(lifecycle).map(drop))
             });
             recorded.map_err(|refusal| ModelError::Measurement { slot: name.clone(), refusal })?;
             raw.insert(name, given);
         }
-        Ok(raw)
+        match breached {
+            Some(error) if self.fail_on_breach => Err(error),
+            _ => Ok(raw),
+        }
     }
 
     /// Refuses inputs that cannot be true before any slot has seen them.
@@ -110,35 +148,81 @@ impl MorphogeneticModel {
         Ok(())
     }
 
-    /// Lets every slot decide, once. A seed that its rules remove leaves forward and optimizer here.
+    /// Lets every slot decide, once. A seed that its rules remove leaves forward and optimizer here. With several
+    /// ranks, one message carries the votes of all slots, empty ones too, and the least verdict counts.
     ///
     /// # Errors
-    /// If the optimizer does not let a removed seed's parameters go; then every slot is as before.
+    /// If the optimizer does not let a removed seed's parameters go, or the ranks do not come to a decision; then
+    /// every slot is as before.
     pub fn step_epoch(&mut self, sink: &mut dyn ParameterSink) -> Result<Vec<SlotOutcomes>, ModelError> {
         // Everything that can fail, for all slots, beside the living model.
         let mut decided = Vec::with_capacity(self.slots.len());
+        let mut refused = None;
         for index in 0..self.slots.len() {
             let mut next = self.slots[index].lifecycle.clone();
             let outcomes = next.step_epoch();
-            let leaves = self.slots[index].live.is_some() && next.seed().is_none();
-            match if leaves { self.prepare_removal(index, sink) } else { Ok(Vec::new()) } {
-                Ok(tickets) => decided.push((next, outcomes, leaves, tickets)),
-                Err(error) => {
-                    decided.into_iter().flat_map(|(.., tickets)| tickets).for_each(|t| sink.abort(t));
-                    return Err(error.into());
-                }
-            }
+            let tickets = self.prepare_removal(index, &next, sink).unwrap_or_else(|error| {
+                refused.get_or_insert(error);
+                Vec::new()
+            });
+            decided.push(Decision { next, outcomes, tickets });
         }
-        let mut all = Vec::new();
-        for (index, (next, outcomes, leaves, tickets)) in decided.into_iter().enumerate() {
-            self.with_slot(index, |lifecycle| *lifecycle = next);
-            if leaves {
-                self.finish_removal(index, tickets, sink);
+        // A rank that cannot follow must not let the others go on without it.
+        let able = refused.is_none();
+        let vote = |(index, decision)| self.vote(index, decision, able);
+        let ballots: Vec<Ballot> = decided.iter().enumerate().map(vote).collect();
+        let agreed = self.consensus.agree(&ballots);
+        let agreed = match (refused, agreed) {
+            (None, Ok(agreed)) => agreed,
+            (refused, agreed) => {
+                for ticket in decided.into_iter().flat_map(|d| d.tickets) {
+                    sink.abort(ticket);
+                }
+                return Err(refused
+                    .map(ModelError::from)
+                    .or(agreed.err().map(ModelError::from))
+                    .unwrap_or_else(|| ModelError::Plan("the ranks gave no verdict".to_owned())));
             }
+        };
+        let mut all = Vec::new();
+        for (index, (mut decision, ballot)) in decided.into_iter().zip(ballots).enumerate() {
+            if ballot.verdict && !agreed.get(index).copied().unwrap_or(false) {
+                for ticket in decision.tickets.drain(..) {
+                    sink.abort(ticket);
+                }
+                decision.next = self.slots[index].lifecycle.clone();
+                decision.outcomes = decision.next.step_epoch_vetoed();
+            }
+            let Decision { next, outcomes, tickets } = decision;
+            self.take_over(index, next, tickets, sink);
             if !outcomes.is_empty() {
                 all.push(SlotOutcomes { slot: self.slots[index].name().to_owned(), outcomes });
             }
         }
         Ok(all)
     }
+
+    /// What this rank says of what a slot has decided.
+    fn vote(&self, index: usize, decision: &Decision, able: bool) -> Ballot {
+        let slot = &self.slots[index];
+        let gate = decision.outcomes.iter().find_map(|outcome| match outcome {
+            Outcome::GateEvaluated(result) => Some(Act::Gate(result.gate)),
+            _ => None,
+        });
+        let leaving = slot.lifecycle.seed().is_some_and(|s| s.scheduled_prune.is_some());
+        let act = match slot.lifecycle.stage() {
+            Stage::Holding | Stage::Embargoed | Stage::Resetting => Act::Rules,
+            _ if leaving => Act::Rules,
+            _ => gate.unwrap_or(Act::Rest),
+        };
+        let moves = decision.next.stage() != slot.lifecycle.stage();
+        self.ballot(slot, None, act, moves && able)
+    }
+}
+
+/// What a slot would do, beside the living model.
+struct Decision {
+    next: Lifecycle,
+    outcomes: Vec<Outcome>,
+    tickets: Vec<Ticket>,
 }

@@ -1,5 +1,7 @@
 //! What can go wrong with a model, and why a command was refused.
 
+use super::OwnershipError;
+use crate::consensus::ConsensusError;
 use crate::graft::ProbeError;
 use crate::lifecycle::{Refusal, SettingsError};
 use kasmina_plugin_api::PluginError;
@@ -63,9 +65,36 @@ pub enum ModelError {
     /// A counterfactual plan does not belong to what was measured with it.
     #[error("the counterfactual plan does not fit: {0}")]
     Plan(String),
+    /// What must flow through the slots is not what flows there.
+    #[error("slot `{slot}` of host `{host}` is of topology `{found}`; the task asks for `{wanted}`")]
+    Topology {
+        /// The host.
+        host: String,
+        /// Which slot.
+        slot: String,
+        /// What flows there.
+        found: String,
+        /// What the task asks for.
+        wanted: String,
+    },
+    /// A seed leaked into host layers that isolation promises to keep from it.
+    #[error(
+        "seed `{seed_id}` in slot `{slot}` gives isolated host layers a gradient: {violations} shadow checks failed in this epoch"
+    )]
+    Isolation {
+        /// Where.
+        slot: String,
+        /// Which seed.
+        seed_id: String,
+        /// How many captures showed it.
+        violations: u32,
+    },
     /// The optimizer refuses a removal.
     #[error("the optimizer refuses: {0}")]
     Sink(#[from] SinkError),
+    /// The ranks did not come to a decision.
+    #[error(transparent)]
+    Consensus(#[from] ConsensusError),
     /// libtorch failed.
     #[error("{0}")]
     Torch(String),
@@ -99,9 +128,21 @@ pub enum CommandError {
         /// Why.
         error: ProbeError,
     },
+    /// A parameter of the seed is another's already.
+    #[error(transparent)]
+    Ownership(#[from] Box<OwnershipError>),
     /// The optimizer refuses the parameters.
     #[error("the optimizer refuses: {0}")]
     Sink(#[from] SinkError),
+    /// Another rank refused it.
+    #[error("another rank refused it; all ranks do it, or none")]
+    Vetoed,
+    /// The ranks did not come to a decision.
+    #[error(transparent)]
+    Consensus(#[from] ConsensusError),
+    /// The system gives no thread for the work that is to be done ahead.
+    #[error("no thread for the work ahead: {0}")]
+    Thread(String),
     /// libtorch failed.
     #[error("{0}")]
     Torch(String),
@@ -116,7 +157,11 @@ impl CommandError {
             Self::Registry(RegistryError::Build { .. }) => "build_failed",
             Self::Registry(_) => "plugin_unavailable",
             Self::Probe { .. } => "probe_failed",
+            Self::Ownership(_) => "parameter_owned",
             Self::Sink(_) => "optimizer_refused",
+            Self::Vetoed => "ddp_veto",
+            Self::Consensus(error) => error.code(),
+            Self::Thread(_) => "no_thread",
             Self::Torch(_) => "torch",
         }
     }

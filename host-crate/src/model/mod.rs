@@ -12,6 +12,12 @@ mod counterfactual;
 mod epoch;
 mod error;
 mod execute;
+mod force;
+mod germinate;
+mod isolation;
+mod ownership;
+mod prefetch;
+mod relocate;
 mod report;
 
 pub use build::ModelConfig;
@@ -19,14 +25,18 @@ pub use command::{Command, Executed, Germinate};
 pub use counterfactual::CounterfactualPlan;
 pub use epoch::{EpochInputs, SlotInputs, SlotOutcomes};
 pub use error::{CommandError, ModelError};
+pub use force::ForcedAlpha;
+pub use ownership::{Owner, OwnershipError, ParameterRegistry};
 pub use report::SlotReport;
 
+use crate::consensus::Consensus;
 use crate::graft::{Grafting, Pass, SeedSlot};
-use crate::lifecycle::{Event, Stage};
+use crate::lifecycle::{AlphaSettings, Event};
 use kasmina_plugin_api::Mode;
 use kasmina_plugin_api::abi::HostInstance;
 use kasmina_registry::Entry;
 use kasmina_torch_ext::{NamedParameter, norm};
+use prefetch::Prefetch;
 use std::collections::BTreeSet;
 use tch::{Device, Tensor};
 
@@ -38,6 +48,8 @@ pub const HOST_OWNER: &str = "host";
 pub struct MorphogeneticModel {
     host: HostInstance,
     host_entry: Entry,
+    /// As it was given, to build the same again on another device.
+    host_config: String,
     host_parameters: Vec<NamedParameter>,
     /// The slots that were asked for, in the order of forward.
     slots: Vec<SeedSlot>,
@@ -46,10 +58,18 @@ pub struct MorphogeneticModel {
     device: Device,
     seed: u64,
     step: u64,
+    /// How alpha moves where a germination does not say otherwise.
+    alpha: AlphaSettings,
     telemetry_interval: u64,
+    isolation_check_interval: u64,
+    fail_on_breach: bool,
+    fast_mode: bool,
     events: Vec<Event>,
     /// Probes that were passed, by everything that they depend on.
     probed: BTreeSet<String>,
+    prefetches: Vec<Prefetch>,
+    ownership: ParameterRegistry,
+    consensus: Box<dyn Consensus>,
 }
 
 impl MorphogeneticModel {
@@ -65,7 +85,7 @@ impl MorphogeneticModel {
     /// If the host or a seed fails, or breaks a promise.
     pub fn forward(&mut self, x: &Tensor, mode: Mode) -> Result<Tensor, ModelError> {
         let watch = mode == Mode::Train && self.captures_now();
-        self.pass(x, Pass { mode, step: self.step, watch, overrides: &[] })
+        self.pass(x, Pass { mode, step: self.step, watch, overrides: &[], severed: None })
     }
 
     fn pass(&mut self, x: &Tensor, pass: Pass<'_>) -> Result<Tensor, ModelError> {
@@ -82,32 +102,41 @@ impl MorphogeneticModel {
     }
 
     fn captures_now(&self) -> bool {
-        self.step.is_multiple_of(self.telemetry_interval)
+        !self.fast_mode && self.step.is_multiple_of(self.telemetry_interval)
     }
 
-    /// Ends the gradient side of a step: every few steps it queues the gradient norms of host and living seeds on
-    /// the device. Call it after backward and before the optimizer's step. No host sync.
+    /// Ends the gradient side of a step: every few steps it queues the gradient norms of host and learning seeds on
+    /// the device, and ramps that count steps move on. Call it after backward and before the optimizer's step. No
+    /// host sync.
     ///
     /// # Errors
     /// If libtorch refuses.
     pub fn capture_gradients(&mut self) -> Result<(), ModelError> {
         let due = self.captures_now();
         self.step += 1;
-        // A fossil's activity decides nothing any more.
-        let learning = |s: &SeedSlot| {
-            let stage = s.lifecycle.stage();
-            stage.is_active() && stage != Stage::Fossilized
-        };
-        if !due || !self.slots.iter().any(learning) {
-            return Ok(());
+        if due && self.slots.iter().any(SeedSlot::is_learning) {
+            let host = norm::grad_norm(self.host_parameters.iter().map(|p| &p.tensor))?;
+            for slot in self.slots.iter_mut().filter(|s| s.is_learning()) {
+                slot.monitor.capture(host.as_ref(), self.device)?;
+            }
         }
-        let host = norm::grad_norm(self.host_parameters.iter().map(|p| &p.tensor))?;
-        for slot in self.slots.iter_mut().filter(|s| learning(s)) {
-            let Some(live) = &slot.live else { continue };
-            let seed = norm::grad_norm(live.seed_parameters.iter().map(|p| &p.tensor))?;
-            slot.telemetry.capture(seed.as_ref(), host.as_ref(), self.device)?;
-        }
+        self.slots.iter_mut().for_each(SeedSlot::tick);
         Ok(())
+    }
+
+    /// Lets several ranks decide together; by default there is one.
+    pub fn set_consensus(&mut self, consensus: Box<dyn Consensus>) {
+        drop(self.replace_consensus(consensus));
+    }
+
+    /// The same, and the one before comes back.
+    pub fn replace_consensus(&mut self, consensus: Box<dyn Consensus>) -> Box<dyn Consensus> {
+        std::mem::replace(&mut self.consensus, consensus)
+    }
+
+    /// Who owns which trainable tensor.
+    pub fn ownership(&self) -> &ParameterRegistry {
+        &self.ownership
     }
 
     /// The slots that were asked for, in the order of forward.

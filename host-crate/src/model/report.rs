@@ -1,7 +1,7 @@
 //! What a person or a controller sees of a slot.
 
 use super::{MorphogeneticModel, count};
-use crate::lifecycle::{AlphaMode, Percent, Stage};
+use crate::lifecycle::{AlphaMode, Gate, GateResult, Percent, Stage};
 use serde::Serialize;
 
 /// One slot at one moment.
@@ -25,6 +25,12 @@ pub struct SlotReport {
     pub alpha_target: f64,
     /// Which way it moves.
     pub alpha_mode: AlphaMode,
+    /// Why the seed is on its way out, if a prune is scheduled.
+    pub scheduled_prune: Option<String>,
+    /// The seed that is being made ready for this slot.
+    pub reserved: Option<String>,
+    /// What the gate before the next stage would say now; its score is a feature for controllers.
+    pub next_gate: Option<GateResult>,
     /// Validations in this stage.
     pub epochs_in_stage: u32,
     /// Validations of its life.
@@ -37,10 +43,23 @@ pub struct SlotReport {
     pub gradient_ratio: Option<f64>,
     /// Whether its numbers are finite.
     pub healthy: bool,
+    /// Captures in which it leaked into isolated host layers.
+    pub isolation_violations: u32,
     /// Whether its input is detached.
     pub isolated: bool,
     /// Trainable parameters of seed and gate.
     pub parameters: u64,
+}
+
+impl SlotReport {
+    /// The score of a gate, if it is the one before the next stage.
+    pub fn gate_score(&self, gate: Gate) -> Option<f64> {
+        self.next_gate.as_ref().filter(|result| result.gate == gate).map(|result| result.score)
+    }
+    /// Whether a seed may germinate here now.
+    pub fn is_free(&self) -> bool {
+        self.stage == Stage::Dormant && self.reserved.is_none()
+    }
 }
 
 impl MorphogeneticModel {
@@ -48,25 +67,31 @@ impl MorphogeneticModel {
     pub fn reports(&self) -> Vec<SlotReport> {
         self.slots
             .iter()
-            .map(|slot| {
+            .enumerate()
+            .map(|(index, slot)| {
+                let reserved = self.prefetches.iter().find(|p| p.index == index);
                 let (lifecycle, entries) = (slot.lifecycle(), slot.entries());
                 let seed = lifecycle.seed();
                 SlotReport {
                     slot: slot.name().to_owned(),
                     aliases: slot.spec().aliases.clone(),
                     stage: lifecycle.stage(),
-                    seed_id: seed.map(|s| s.seed_id.clone()),
+                    seed_id: lifecycle.living().map(|s| s.seed_id.clone()),
                     blueprint: entries.map(|(blueprint, _)| blueprint.full_name()),
                     blend: entries.map(|(_, blend)| blend.full_name()),
                     alpha: lifecycle.alpha(),
                     alpha_target: seed.map_or(0.0, |s| s.alpha.target()),
                     alpha_mode: seed.map_or(AlphaMode::Hold, |s| s.alpha.mode()),
+                    scheduled_prune: seed.and_then(|s| s.scheduled_prune.clone()),
+                    reserved: reserved.map(|p| p.seed_id().to_owned()),
+                    next_gate: lifecycle.preview(),
                     epochs_in_stage: seed.map_or(0, |s| s.epochs_in_stage),
                     epochs_total: seed.map_or(0, |s| s.epochs_total),
                     improvement: seed.map_or(0.0, |s| s.metrics.improvement_since_stage_start().get()),
                     contribution: seed.and_then(|s| s.metrics.counterfactual_contribution).map(Percent::get),
                     gradient_ratio: seed.and_then(|s| s.metrics.gradient_ratio()),
                     healthy: seed.is_none_or(|s| s.metrics.healthy),
+                    isolation_violations: seed.map_or(0, |s| s.metrics.isolation_violations),
                     isolated: lifecycle.isolated(),
                     parameters: count(slot.parameters()),
                 }

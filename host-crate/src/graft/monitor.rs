@@ -1,0 +1,145 @@
+//! Measurements that queue on the device during an epoch and are read once, at its edge.
+
+use crate::lifecycle::GradientCapture;
+use kasmina_plugin_api::Result;
+use kasmina_torch_ext::norm;
+use tch::{Device, Kind, Tensor};
+
+/// Watches one slot's seed without ever waiting for the device: gradient norms, whether its outputs are finite,
+/// how far it is from its host, and whether isolation holds. (Earlier monitors flagged every healthy host: they
+/// took *any* host gradient for a leak.)
+///
+/// `register` when a seed comes, `capture`, `watch`, `compare` and `note_isolation` during steps, `materialise`
+/// at the edge of an epoch, `reset` when the seed leaves.
+#[derive(Debug, Default)]
+pub struct GradientIsolationMonitor {
+    /// The seed's trainable parameters, by handle.
+    seed: Vec<Tensor>,
+    /// `[2]`: seed norm, host norm.
+    captures: Vec<Tensor>,
+    /// For each shadow check, the position of the capture that it belongs to, and a 0-dim boolean.
+    breaches: Vec<(usize, Tensor)>,
+    /// 0-dim booleans: was every element of a seed's output finite?
+    watched: Vec<Tensor>,
+    /// 0-dim: relative distances from the host's features.
+    distances: Vec<Tensor>,
+}
+
+/// What an epoch's queue held.
+#[derive(Debug, Default, Clone, PartialEq)]
+pub struct Measured {
+    /// Gradient norms, oldest first, with the breaches that were found beside them.
+    pub captures: Vec<GradientCapture>,
+    /// How many shadow checks were made.
+    pub isolation_checks: u32,
+    /// Whether every watched output was finite; `None` if none was watched.
+    pub finite: Option<bool>,
+    /// The mean relative distance from the host's features; `None` if never compared.
+    pub distance: Option<f64>,
+}
+
+impl GradientIsolationMonitor {
+    /// Begins to watch a seed.
+    pub fn register<'a>(&mut self, seed: impl IntoIterator<Item = &'a Tensor>) {
+        self.reset();
+        self.seed = seed.into_iter().map(Tensor::shallow_clone).collect();
+    }
+
+    /// Queues the seed's gradient norm beside the host's; a missing gradient counts as 0. No host sync.
+    ///
+    /// # Errors
+    /// If libtorch refuses.
+    pub fn capture(&mut self, host: Option<&Tensor>, device: Device) -> Result<()> {
+        let seed = norm::grad_norm(&self.seed).map_err(super::torch)?;
+        let zero = || Tensor::f_zeros([], (Kind::Float, device));
+        let norm = |n: Option<&Tensor>| n.map_or_else(zero, |n| n.f_to_kind(Kind::Float));
+        self.captures.push(Tensor::f_stack(&[norm(seed.as_ref())?, norm(host)?], 0)?);
+        Ok(())
+    }
+
+    /// Queues the verdict of a shadow check for the capture that comes next: a 0-dim boolean, true for a breach.
+    pub fn note_isolation(&mut self, breach: Tensor) {
+        self.breaches.push((self.captures.len(), breach));
+    }
+
+    /// Queues whether a seed's output is finite.
+    ///
+    /// # Errors
+    /// If libtorch refuses.
+    pub fn watch(&mut self, output: &Tensor) -> Result<()> {
+        self.watched.push(output.detach().f_isfinite()?.f_all()?);
+        Ok(())
+    }
+
+    /// Queues how far a seed's output is from its host's features: `|seed - host| / |host|`.
+    ///
+    /// # Errors
+    /// If libtorch refuses.
+    pub fn compare(&mut self, seed: &Tensor, host: &Tensor) -> Result<()> {
+        let (seed, host) = (seed.detach().f_to_kind(Kind::Float)?, host.detach().f_to_kind(Kind::Float)?);
+        let length = host.f_norm()?.f_clamp_min(f64::from(f32::MIN_POSITIVE))?;
+        self.distances.push((seed - host).f_norm()?.f_div(&length)?);
+        Ok(())
+    }
+
+    /// Forgets the seed and all that is queued.
+    pub fn reset(&mut self) {
+        *self = Self::default();
+    }
+
+    /// Follows the seed to another device.
+    pub(crate) fn move_to<'a>(
+        &mut self,
+        device: Device,
+        seed: impl IntoIterator<Item = &'a Tensor>,
+    ) -> Result<()> {
+        let queued = [&mut self.captures, &mut self.watched, &mut self.distances];
+        let breaches = self.breaches.iter_mut().map(|(_, flag)| flag);
+        for tensor in queued.into_iter().flatten().chain(breaches) {
+            *tensor = tensor.f_to(device)?;
+        }
+        self.seed = seed.into_iter().map(Tensor::shallow_clone).collect();
+        Ok(())
+    }
+
+    /// Reads everything queued, in one transfer, and empties the queue. This waits for the device.
+    ///
+    /// # Errors
+    /// If the device cannot be read.
+    pub fn materialise(&mut self) -> Result<Measured> {
+        let captures = std::mem::take(&mut self.captures);
+        let (breaches, watched) = (std::mem::take(&mut self.breaches), std::mem::take(&mut self.watched));
+        let distances = std::mem::take(&mut self.distances);
+        let (at, flags): (Vec<usize>, Vec<Tensor>) = breaches.into_iter().unzip();
+        let mut queued: Vec<Tensor> = Vec::with_capacity(4);
+        for (tensors, many) in [(&captures, true), (&flags, false), (&watched, false), (&distances, false)] {
+            if !tensors.is_empty() {
+                let all = if many { Tensor::f_cat(tensors, 0)? } else { Tensor::f_stack(tensors, 0)? };
+                queued.push(all.f_to_kind(Kind::Float)?);
+            }
+        }
+        if queued.is_empty() {
+            return Ok(Measured::default());
+        }
+        let values = Vec::<f32>::try_from(Tensor::f_cat(&queued, 0)?)?;
+        let (norms, values) = values.split_at(2 * captures.len());
+        let (breached, values) = values.split_at(flags.len());
+        let (finite, distances) = values.split_at(watched.len());
+        let mut captures: Vec<GradientCapture> = norms
+            .chunks_exact(2)
+            .map(|pair| GradientCapture::new(f64::from(pair[0]), f64::from(pair[1])))
+            .collect();
+        for (position, _) in at.into_iter().zip(breached).filter(|(_, flag)| **flag != 0.0) {
+            if let Some(capture) = captures.get_mut(position) {
+                capture.violation = true;
+            }
+        }
+        let mean = distances.iter().map(|d| f64::from(*d)).sum::<f64>() / distances.len().max(1) as f64;
+        Ok(Measured {
+            captures,
+            isolation_checks: flags.len() as u32,
+            finite: (!finite.is_empty()).then(|| finite.iter().all(|f| *f != 0.0)),
+            distance: (!distances.is_empty()).then_some(mean),
+        })
+    }
+}

@@ -1,0 +1,166 @@
+//! The shadow check: proof, on demand, that an isolated seed gives the host no gradient.
+//!
+//! Isolation promises that a host parameter's gradient is what it would have been without the seed. Structurally
+//! it is: the seed's input is detached. A plugin can still break it, by keeping what it was not given. So the same
+//! step is taken twice, beside the real one: once as it is, and once with the seed's values but without its
+//! gradients. Any difference in a host gradient is a breach.
+
+use super::{ModelError, MorphogeneticModel};
+use crate::graft::{Pass, SeedSlot};
+use kasmina_plugin_api::Mode;
+use kasmina_plugin_api::abi::Variable;
+use kasmina_torch_ext::rng::{RngFork, RngState, RngStream};
+use tch::{Kind, Tensor};
+
+/// Relative to the largest host gradient: below it lies what kernels add up in another order.
+const TOLERANCE: f64 = 1e-5;
+
+/// What a forward may move, put back after it.
+struct Still {
+    generators: RngState,
+    buffers: Vec<(Tensor, Tensor)>,
+    streams: Vec<(usize, RngStream)>,
+    states: Vec<(usize, Vec<u8>, Vec<u8>)>,
+}
+
+impl MorphogeneticModel {
+    /// Whether the step to come is one whose isolation is to be checked: every `isolation_check_interval`-th
+    /// capture, while a seed is isolated.
+    pub fn isolation_check_due(&self) -> bool {
+        let interval = self.isolation_check_interval;
+        let every = self.telemetry_interval.saturating_mul(interval);
+        interval > 0
+            && self.captures_now()
+            && self.step.is_multiple_of(every)
+            && self.slots.iter().any(SeedSlot::promises_isolation)
+    }
+
+    /// Checks every isolated seed on this batch, beside the training step: parameters, gradients, running
+    /// statistics, generators and the plugins' own state are as before. The verdict is queued on the device and
+    /// read at the edge of the epoch, as a violation of the capture that comes next. No host sync.
+    ///
+    /// # Shapes
+    /// `x`: a training batch; `loss` makes a 0-dim tensor of the logits.
+    ///
+    /// # Errors
+    /// If a forward, the loss or a backward fails.
+    pub fn check_isolation(
+        &mut self,
+        x: &Tensor,
+        loss: &mut dyn FnMut(&Tensor) -> Result<Tensor, ModelError>,
+    ) -> Result<(), ModelError> {
+        let isolated: Vec<usize> =
+            (0..self.slots.len()).filter(|i| self.slots[*i].promises_isolation()).collect();
+        if isolated.is_empty() {
+            return Ok(());
+        }
+        let _fork = RngFork::here()?;
+        let still = self.hold_still()?;
+        let result = self.compare_shadows(x, loss, &isolated, &still);
+        self.put_back(still)?;
+        for (index, breach) in isolated.into_iter().zip(result?) {
+            self.slots[index].monitor.note_isolation(breach);
+        }
+        Ok(())
+    }
+
+    fn compare_shadows(
+        &mut self,
+        x: &Tensor,
+        loss: &mut dyn FnMut(&Tensor) -> Result<Tensor, ModelError>,
+        isolated: &[usize],
+        still: &Still,
+    ) -> Result<Vec<Tensor>, ModelError> {
+        let real = self.host_gradients(x, loss, None)?;
+        isolated
+            .iter()
+            .map(|index| {
+                self.restore_random(still)?;
+                let shadow = self.host_gradients(x, loss, Some(*index))?;
+                differ(&real, &shadow, self.device)
+            })
+            .collect()
+    }
+
+    /// The host's gradients of one training forward, without touching those that parameters hold.
+    fn host_gradients(
+        &mut self,
+        x: &Tensor,
+        loss: &mut dyn FnMut(&Tensor) -> Result<Tensor, ModelError>,
+        severed: Option<usize>,
+    ) -> Result<Vec<Tensor>, ModelError> {
+        let pass = Pass { mode: Mode::Train, step: self.step, watch: false, overrides: &[], severed };
+        let logits = self.pass(x, pass)?;
+        let loss = loss(&logits)?;
+        let parameters: Vec<&Tensor> = self.host_parameters.iter().map(|p| &p.tensor).collect();
+        Ok(Tensor::f_run_backward(&[loss], &parameters, false, false)?)
+    }
+
+    fn hold_still(&self) -> Result<Still, ModelError> {
+        let mut variables: Vec<Variable> = self.host.variables()?;
+        let (mut streams, mut states) = (Vec::new(), Vec::new());
+        for (index, slot) in self.slots.iter().enumerate() {
+            let Some(live) = &slot.live else { continue };
+            variables.extend(live.seed.variables()?);
+            variables.extend(live.blend.variables()?);
+            states.push((index, live.seed.state()?, live.blend.state()?));
+            streams.extend(live.stream.as_ref().map(|s| (index, s.fork())));
+        }
+        let buffers = variables.into_iter().filter(|v| !v.tensor.requires_grad()).map(|v| {
+            let copy = tch::no_grad(|| v.tensor.copy());
+            (v.tensor, copy)
+        });
+        Ok(Still { generators: RngState::save()?, buffers: buffers.collect(), streams, states })
+    }
+
+    fn restore_random(&mut self, still: &Still) -> Result<(), ModelError> {
+        still.generators.restore()?;
+        for (index, stream) in &still.streams {
+            if let Some(live) = &mut self.slots[*index].live {
+                live.stream = Some(stream.fork());
+            }
+        }
+        Ok(())
+    }
+
+    fn put_back(&mut self, still: Still) -> Result<(), ModelError> {
+        self.restore_random(&still)?;
+        tch::no_grad(|| {
+            still.buffers.into_iter().try_for_each(|(mut now, before)| now.f_copy_(&before).map(drop))
+        })?;
+        for (index, seed, blend) in still.states {
+            let Some(live) = &mut self.slots[index].live else { continue };
+            if !seed.is_empty() {
+                live.seed.restore(&seed, live.blueprint.record().state_version)?;
+            }
+            if !blend.is_empty() {
+                live.blend.restore(&blend, live.blend_entry.record().state_version)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether two lists of gradients differ by more than rounding: a 0-dim boolean on the device.
+fn differ(real: &[Tensor], shadow: &[Tensor], device: tch::Device) -> Result<Tensor, ModelError> {
+    let mut worst = Tensor::f_zeros([], (Kind::Float, device))?;
+    let mut scale = Tensor::f_zeros([], (Kind::Float, device))?;
+    let largest = |t: &Tensor| t.f_abs()?.f_max()?.f_to_kind(Kind::Float);
+    for (real, shadow) in real.iter().zip(shadow) {
+        // A parameter that the loss does not reach has no gradient, which is a gradient of 0.
+        let difference = match (real.defined(), shadow.defined()) {
+            (false, false) => continue,
+            (true, true) => real.f_sub(shadow)?,
+            (true, false) => real.shallow_clone(),
+            (false, true) => shadow.shallow_clone(),
+        };
+        if difference.numel() == 0 {
+            continue;
+        }
+        worst = worst.f_maximum(&largest(&difference)?)?;
+        if shadow.defined() {
+            scale = scale.f_maximum(&largest(shadow)?)?;
+        }
+    }
+    Ok(worst.f_gt_tensor(&scale.f_mul_scalar(TOLERANCE)?)?)
+}

@@ -1,0 +1,136 @@
+//! Who owns which trainable tensor. Nothing has two owners.
+
+use kasmina_torch_ext::NamedParameter;
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// The owner of a trainable tensor.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(tag = "owner", rename_all = "snake_case")]
+pub enum Owner {
+    /// The host network.
+    Host,
+    /// A seed.
+    Seed {
+        /// Where it lives.
+        slot: String,
+        /// Its name.
+        seed_id: String,
+    },
+    /// The gate of a seed's blend.
+    Gate {
+        /// Where it lives.
+        slot: String,
+        /// The seed's name.
+        seed_id: String,
+    },
+}
+
+impl fmt::Display for Owner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Host => f.write_str("the host"),
+            Self::Seed { slot, seed_id } => write!(f, "seed `{seed_id}` in slot `{slot}`"),
+            Self::Gate { slot, seed_id } => write!(f, "the gate of seed `{seed_id}` in slot `{slot}`"),
+        }
+    }
+}
+
+/// A tensor that two owners claim.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("parameter `{parameter}` of {owner} already belongs to {other} as `{name}`")]
+pub struct OwnershipError {
+    /// What is claimed.
+    pub parameter: String,
+    /// By whom.
+    pub owner: Owner,
+    /// Who has it.
+    pub other: Owner,
+    /// By this name.
+    pub name: String,
+}
+
+/// The register of a model: for every trainable tensor its owner and its name.
+#[derive(Debug, Default)]
+pub struct ParameterRegistry {
+    /// By where the tensor lies.
+    owned: BTreeMap<usize, (Owner, String)>,
+}
+
+impl ParameterRegistry {
+    /// Whether these could be claimed.
+    ///
+    /// # Errors
+    /// The first that belongs to somebody already.
+    pub fn check(&self, owner: &Owner, parameters: &[NamedParameter]) -> Result<(), Box<OwnershipError>> {
+        let mut brought = BTreeMap::new();
+        for parameter in parameters {
+            let Some(address) = parameter.address() else { continue };
+            let held = self.owned.get(&address).map(|(other, name)| (other.clone(), name.clone()));
+            let twice = brought.insert(address, parameter.name.clone()).map(|name| (owner.clone(), name));
+            if let Some((other, name)) = held.or(twice) {
+                let (parameter, owner) = (parameter.name.clone(), owner.clone());
+                return Err(Box::new(OwnershipError { parameter, owner, other, name }));
+            }
+        }
+        Ok(())
+    }
+
+    /// Enters what [`check`](Self::check) has let pass.
+    pub(super) fn enter(&mut self, owner: &Owner, parameters: &[NamedParameter]) {
+        let entries = parameters.iter().filter_map(|p| Some((p.address()?, (owner.clone(), p.name.clone()))));
+        self.owned.extend(entries);
+    }
+
+    /// Strikes out everything that belongs to seeds and gates of a slot.
+    pub(super) fn release(&mut self, slot: &str) {
+        self.owned.retain(|_, (owner, _)| match owner {
+            Owner::Host => true,
+            Owner::Seed { slot: of, .. } | Owner::Gate { slot: of, .. } => of != slot,
+        });
+    }
+
+    /// The owner of a parameter, and the name it goes by there.
+    pub fn owner_of(&self, parameter: &NamedParameter) -> Option<(&Owner, &str)> {
+        self.owned.get(&parameter.address()?).map(|(owner, name)| (owner, name.as_str()))
+    }
+
+    /// Every entry, by owner and name.
+    pub fn entries(&self) -> Vec<(&Owner, &str)> {
+        let mut all: Vec<_> = self.owned.values().map(|(owner, name)| (owner, name.as_str())).collect();
+        all.sort();
+        all
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tch::{Device, Kind, Tensor};
+
+    #[test]
+    fn nothing_has_two_owners() {
+        let parameter = |name: &str| NamedParameter {
+            name: name.to_owned(),
+            tensor: Tensor::zeros([3], (Kind::Float, Device::Cpu)),
+        };
+        let seed = |id: &str| Owner::Seed { slot: "early".to_owned(), seed_id: id.to_owned() };
+        let (host, one) = (parameter("host.w"), parameter("slot.early.seed.w"));
+        let mut registry = ParameterRegistry::default();
+        registry.enter(&Owner::Host, &[host.share()]);
+        registry.check(&seed("s1"), &[one.share()]).expect("it is nobody's");
+        let stolen = NamedParameter { name: "slot.early.seed.v".to_owned(), ..host.share() };
+        insta::assert_snapshot!(
+            registry.check(&seed("s1"), &[one.share(), stolen]).expect_err("it is the host's"),
+            @"parameter `slot.early.seed.v` of seed `s1` in slot `early` already belongs to the host as `host.w`"
+        );
+        registry.check(&seed("s1"), &[one.share(), one.share()]).expect_err("one tensor, two names");
+        registry.enter(&seed("s1"), &[one.share()]);
+        assert_eq!(registry.owner_of(&one), Some((&seed("s1"), "slot.early.seed.w")));
+        registry.check(&seed("s2"), &[one.share()]).expect_err("it is s1's");
+        registry.release("early");
+        registry.check(&seed("s2"), &[one.share()]).expect("s1 is gone");
+        assert_eq!(registry.entries(), [(&Owner::Host, "host.w")]);
+    }
+}
