@@ -1,11 +1,14 @@
 //! What a run is told; every field has a default, and the resolved whole is written into the run directory.
 
 use crate::error::TrainError;
-use kasmina::lifecycle::Settings;
+use crate::signals::RewardWeights;
+use kasmina::lifecycle::{AlphaSettings, Settings, TaskConfig};
 use kasmina::model::Germinate;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
+
+const MOST_THREADS: u32 = 1024;
 
 /// The configuration of a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -41,17 +44,33 @@ pub struct RunConfig {
     pub plugin_path: Vec<PathBuf>,
     /// The controller's id.
     pub controller: String,
+    /// `scripted`: the journal whose commands are given again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub script: Option<PathBuf>,
     /// Gradients are measured every so many steps.
     #[schemars(range(min = 1))]
     pub telemetry_interval: u64,
+    /// A shadow step proves isolation every so many measurements; 0 is never.
+    pub isolation_check_interval: u64,
+    /// A breach of isolation ends the run; otherwise it is counted, and G2 judges.
+    pub fail_on_breach: bool,
+    /// For rollouts: no gradients and no health are measured, only stages are told of.
+    pub fast_mode: bool,
+    /// What must flow through the slots; as it is, where nothing is said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub topology: Option<String>,
     /// The host network.
     pub host: HostConfig,
     /// The optimizer.
     pub optimizer: OptimizerConfig,
-    /// When and how seeds are put in.
+    /// When seeds are put in.
     pub growth: GrowthConfig,
+    /// How they are blended in.
+    pub alpha: AlphaSettings,
     /// The rules of every slot.
     pub lifecycle: Settings,
+    /// The weights of the reward signals.
+    pub reward: RewardWeights,
 }
 
 /// Which host, and how it is configured.
@@ -83,9 +102,11 @@ pub struct OptimizerConfig {
     pub final_fraction: f64,
     /// The seeds' rate as a factor on the host's.
     pub seed_rate: f64,
+    /// Steps over which a new seed's rate rises to it.
+    pub seed_warm_up: u32,
 }
 
-/// When and how seeds are put in.
+/// When seeds are put in.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct GrowthConfig {
@@ -102,11 +123,8 @@ pub struct GrowthConfig {
     /// Epochs in TRAINING after which a seed is given up; at least twice what G2 asks for.
     #[schemars(range(min = 1))]
     pub max_training_epochs: u32,
-    /// Epochs of the ramp.
-    #[schemars(range(min = 1))]
-    pub tempo: u32,
-    /// Where alpha goes.
-    pub alpha_target: f64,
+    /// Make germinations ready ahead, on another thread; they land an epoch later.
+    pub prefetch: bool,
 }
 
 impl Default for RunConfig {
@@ -127,11 +145,18 @@ impl Default for RunConfig {
             blend_config: serde_json::Map::new(),
             plugin_path: Vec::new(),
             controller: "periodic".to_owned(),
+            script: None,
             telemetry_interval: 4,
+            isolation_check_interval: 0,
+            fail_on_breach: false,
+            fast_mode: false,
+            topology: None,
             host: HostConfig::default(),
             optimizer: OptimizerConfig::default(),
             growth: GrowthConfig::default(),
+            alpha: AlphaSettings::default(),
             lifecycle: Settings::default(),
+            reward: RewardWeights::default(),
         }
     }
 }
@@ -151,6 +176,7 @@ impl Default for OptimizerConfig {
             hold_fraction: 0.6,
             final_fraction: 0.02,
             seed_rate: 1.0,
+            seed_warm_up: 0,
         }
     }
 }
@@ -163,8 +189,7 @@ impl Default for GrowthConfig {
             plateau_epochs: 3,
             plateau_threshold: 0.5,
             max_training_epochs: 12,
-            tempo: 5,
-            alpha_target: 1.0,
+            prefetch: false,
         }
     }
 }
@@ -177,6 +202,12 @@ impl RunConfig {
         settings
     }
 
+    /// What the slots of this run are told.
+    pub fn task_config(&self) -> TaskConfig {
+        let (topology, alpha) = (self.topology.clone(), self.alpha.clone());
+        TaskConfig { topology, alpha, lifecycle: self.effective_lifecycle() }
+    }
+
     /// The germination that this configuration asks for.
     pub fn germination(&self, slot: &str, seed_id: impl Into<String>) -> Germinate {
         let given = |config: &serde_json::Map<String, serde_json::Value>| {
@@ -185,8 +216,7 @@ impl RunConfig {
         Germinate {
             blueprint_config: given(&self.blueprint_config),
             blend_config: given(&self.blend_config),
-            tempo: self.growth.tempo,
-            target: self.growth.alpha_target,
+            prefetch: self.growth.prefetch,
             ..Germinate::new(slot, seed_id, &self.blueprint, &self.blend)
         }
     }
@@ -214,7 +244,6 @@ impl RunConfig {
             ("growth.every", u64::from(self.growth.every)),
             ("growth.plateau_epochs", u64::from(self.growth.plateau_epochs)),
             ("growth.max_training_epochs", u64::from(self.growth.max_training_epochs)),
-            ("growth.tempo", u64::from(self.growth.tempo)),
         ];
         for (field, value) in at_least_one {
             if value == 0 {
@@ -222,12 +251,9 @@ impl RunConfig {
                 return Err(TrainError::Setting { field: field.to_owned(), reason });
             }
         }
-        let at_most = [("threads", self.threads, 1024), ("growth.tempo", self.growth.tempo, 10_000)];
-        for (field, value, most) in at_most {
-            if value > most {
-                let reason = format!("{value} is not at most {most}");
-                return Err(TrainError::Setting { field: field.to_owned(), reason });
-            }
+        if self.threads > MOST_THREADS {
+            let reason = format!("{} is not at most {MOST_THREADS}", self.threads);
+            return Err(TrainError::Setting { field: "threads".to_owned(), reason });
         }
         let (optimizer, growth) = (&self.optimizer, &self.growth);
         let ranges = [
@@ -237,17 +263,29 @@ impl RunConfig {
             ("optimizer.final_fraction", optimizer.final_fraction, 0.0, 1.0),
             ("optimizer.seed_rate", optimizer.seed_rate, 0.0, 1e3),
             ("growth.plateau_threshold", growth.plateau_threshold, 0.0, 100.0),
-            ("growth.alpha_target", growth.alpha_target, f64::MIN_POSITIVE, 1.0),
+            ("reward.gate_passage", self.reward.gate_passage, 0.0, 1e3),
+            ("reward.fossilization", self.reward.fossilization, 0.0, 1e3),
+            ("reward.pruning", self.reward.pruning, 0.0, 1e3),
+            ("reward.compute_rent", self.reward.compute_rent, 0.0, 1e3),
         ];
         for (field, value, low, high) in ranges {
             if !(low..=high).contains(&value) {
-                let low = if low == f64::MIN_POSITIVE { 0.0 } else { low };
                 let reason = format!("{value} is not within {low} and {high}");
                 return Err(TrainError::Setting { field: field.to_owned(), reason });
             }
         }
-        self.lifecycle
+        self.task_config()
             .validate()
-            .map_err(|e| TrainError::Setting { field: format!("lifecycle.{}", e.field), reason: e.reason })
+            .map_err(|e| TrainError::Setting { field: e.field, reason: e.reason })?;
+        let scripted = self.controller == "scripted";
+        if scripted != self.script.is_some() {
+            let reason = if scripted {
+                "the controller `scripted` needs a journal"
+            } else {
+                "only the controller `scripted` reads one"
+            };
+            return Err(TrainError::Setting { field: "script".to_owned(), reason: reason.to_owned() });
+        }
+        Ok(())
     }
 }

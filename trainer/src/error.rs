@@ -50,6 +50,14 @@ pub enum TrainError {
         /// What is wrong.
         reason: String,
     },
+    /// A file of a run that cannot be read.
+    #[error("{}: {reason}", path.display())]
+    Journal {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong, with the line.
+        reason: String,
+    },
     /// The task's data is damaged.
     #[error("task `{task}`: {reason}")]
     Task {
@@ -99,6 +107,15 @@ impl TrainError {
                 Some("use --device cpu, or --device auto to take what is there; `cargo xtask setup --cuda` brings the GPU libraries".to_owned())
             }
             Self::RunDir { .. } => Some("choose another directory with --out".to_owned()),
+            Self::Journal { .. } => {
+                Some("name a run directory that `kasmina train` has written, or a file of one".to_owned())
+            }
+            Self::Model(ModelError::Isolation { .. }) => {
+                Some("this is a bug of the plugin that brings the blueprint: tell its author; docs/troubleshooting.md, `isolation_violations`".to_owned())
+            }
+            Self::Model(ModelError::Topology { .. }) => {
+                Some("leave `topology` out to take the host's, or choose another host".to_owned())
+            }
             Self::Config { .. } => {
                 Some("`config.toml` of any run directory is a complete example".to_owned())
             }

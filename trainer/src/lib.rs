@@ -7,8 +7,10 @@ pub mod config;
 pub mod controller;
 mod device;
 mod error;
+pub mod record;
 pub mod run;
 mod schedule;
+pub mod signals;
 pub mod task;
 
 pub use config::RunConfig;

@@ -4,6 +4,7 @@ use super::tending::Tending;
 use super::{Controller, Observation};
 use crate::config::{GrowthConfig, RunConfig};
 use kasmina::Command;
+use kasmina::model::Germinate;
 
 /// Germinates on a plateau of the validation accuracy.
 #[derive(Debug)]
@@ -24,6 +25,10 @@ impl Heuristic {
 impl Controller for Heuristic {
     fn id(&self) -> &'static str {
         "heuristic"
+    }
+
+    fn rehearsals(&self, slots: &[String]) -> Vec<Germinate> {
+        self.tending.rehearsals(slots)
     }
 
     fn decide(&mut self, observation: &Observation<'_>) -> Vec<Command> {

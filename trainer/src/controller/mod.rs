@@ -3,14 +3,19 @@
 
 mod heuristic;
 mod periodic;
+mod scripted;
 mod tending;
 
 use crate::config::RunConfig;
 use crate::error::TrainError;
+use crate::signals;
+use kasmina::model::Germinate;
 use kasmina::{Command, SlotReport};
+use std::path::Path;
 
 pub use heuristic::Heuristic;
 pub use periodic::Periodic;
+pub use scripted::Scripted;
 
 /// What a controller sees.
 #[derive(Debug, Clone, Copy)]
@@ -25,12 +30,25 @@ pub struct Observation<'a> {
     pub slots: &'a [SlotReport],
     /// Seeds that have germinated in this run.
     pub germinated: u32,
+    /// Trainable parameters of the host.
+    pub host_parameters: u64,
+}
+
+impl Observation<'_> {
+    /// Every slot as numbers, for a learned controller; the names are [`signals::FEATURES`].
+    pub fn features(&self) -> Vec<[f64; signals::FEATURES.len()]> {
+        let all = self.host_parameters + self.slots.iter().map(|s| s.parameters).sum::<u64>();
+        self.slots.iter().map(|slot| signals::features(slot, self.max_epochs, all)).collect()
+    }
 }
 
 /// Decides once per epoch.
 pub trait Controller {
     /// Its id.
     fn id(&self) -> &'static str;
+    /// The germinations that it may ask for in these slots: they are tried before the run begins, so that one that
+    /// cannot be made is an error at its start.
+    fn rehearsals(&self, slots: &[String]) -> Vec<Germinate>;
     /// What should happen now.
     fn decide(&mut self, observation: &Observation<'_>) -> Vec<Command>;
 }
@@ -41,16 +59,17 @@ pub fn shortest_run(config: &RunConfig) -> u32 {
 }
 
 /// The controllers there are.
-pub const CONTROLLERS: [&str; 2] = ["heuristic", "periodic"];
+pub const CONTROLLERS: [&str; 3] = ["heuristic", "periodic", "scripted"];
 
 /// Makes the controller that a configuration names.
 ///
 /// # Errors
-/// If there is no such controller.
+/// If there is no such controller, or its journal cannot be read.
 pub fn make(config: &RunConfig) -> Result<Box<dyn Controller>, TrainError> {
     match config.controller.as_str() {
         "periodic" => Ok(Box::new(Periodic::new(config))),
         "heuristic" => Ok(Box::new(Heuristic::new(config))),
+        "scripted" => Ok(Box::new(Scripted::read(config.script.as_deref().unwrap_or(Path::new("")))?)),
         other => Err(TrainError::Unknown {
             what: "controller",
             name: other.to_owned(),

@@ -5,6 +5,7 @@ use super::tending::Tending;
 use super::{Controller, Observation};
 use crate::config::{GrowthConfig, RunConfig};
 use kasmina::Command;
+use kasmina::model::Germinate;
 
 /// Germinates every few epochs, from a first one on.
 #[derive(Debug)]
@@ -23,6 +24,10 @@ impl Periodic {
 impl Controller for Periodic {
     fn id(&self) -> &'static str {
         "periodic"
+    }
+
+    fn rehearsals(&self, slots: &[String]) -> Vec<Germinate> {
+        self.tending.rehearsals(slots)
     }
 
     fn decide(&mut self, observation: &Observation<'_>) -> Vec<Command> {

@@ -2,7 +2,8 @@
 
 use super::Observation;
 use crate::config::RunConfig;
-use kasmina::lifecycle::Stage;
+use kasmina::lifecycle::{Stage, TempoUnit};
+use kasmina::model::Germinate;
 use kasmina::{Command, SlotReport};
 
 /// The part of a configuration that tending needs.
@@ -19,8 +20,12 @@ pub(super) struct Tending {
 impl Tending {
     pub(super) fn new(config: &RunConfig) -> Self {
         let training = config.effective_lifecycle().min_training_epochs();
+        let rules = &config.lifecycle;
+        // A ramp that counts steps may be over within an epoch.
+        let ramp = if config.alpha.unit == TempoUnit::Epoch { config.alpha.tempo } else { 1 };
+        let blending = ramp.max(rules.gates.min_blending_epochs).saturating_add(rules.shadowing_epochs);
         // One epoch GERMINATED, training, the ramp from its first epoch at alpha 0, one to measure in HOLDING.
-        let shortest_life = training.saturating_add(config.growth.tempo).saturating_add(3);
+        let shortest_life = training.saturating_add(blending).saturating_add(3);
         let patience = config.growth.max_training_epochs.max(training.saturating_mul(2));
         Self { config: config.clone(), shortest_life, patience }
     }
@@ -49,19 +54,26 @@ impl Tending {
         }
     }
 
+    /// The germination of this configuration, in every slot.
+    pub(super) fn rehearsals(&self, slots: &[String]) -> Vec<Germinate> {
+        slots.iter().map(|slot| self.config.germination(slot, "rehearsal")).collect()
+    }
+
     /// A germination in the next empty slot, if there is room for one and time to see it through. One seed
     /// trains at a time: two would share the same gain of the host in their gates.
     pub(super) fn germinate(&self, observation: &Observation<'_>) -> Option<Command> {
         let slots = observation.slots;
-        let occupied = slots.iter().filter(|s| s.stage != Stage::Dormant).count();
-        let incubating = slots.iter().any(|s| matches!(s.stage, Stage::Germinated | Stage::Training));
+        let coming = |s: &SlotReport| s.reserved.is_some();
+        let occupied = slots.iter().filter(|s| s.seed_id.is_some() || coming(s)).count();
+        let incubating =
+            slots.iter().any(|s| matches!(s.stage, Stage::Germinated | Stage::Training) || coming(s));
         let time_left = observation.max_epochs.saturating_sub(observation.epoch);
         let early = observation.epoch < self.config.growth.first_epoch;
         if early || incubating || occupied >= self.config.max_seeds as usize || time_left < self.shortest_life
         {
             return None;
         }
-        let slot = slots.iter().find(|s| s.stage == Stage::Dormant)?;
+        let slot = slots.iter().find(|s| s.is_free())?;
         // The blueprint's own id, however it was asked for: initial weights follow from the seed's name.
         let blueprint = self.config.blueprint.rsplit("::").next().unwrap_or_default();
         let seed_id = format!("{}-{blueprint}-{}", slot.slot, observation.germinated + 1);

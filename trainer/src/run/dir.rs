@@ -1,6 +1,6 @@
 //! The run directory: whole lines, flushed every epoch, and whole files, renamed into place.
 
-use super::report::{CommandRow, EpochReport};
+use super::report::{CommandRow, EpochReport, SlotInfo};
 use super::summary::Summary;
 use crate::config::RunConfig;
 use crate::error::TrainError;
@@ -28,11 +28,11 @@ struct EventRow<'a> {
 }
 
 impl RunDir {
-    /// Makes the directory and writes the configuration as resolved.
+    /// Makes the directory and writes the configuration as resolved, and the slots of the model.
     ///
     /// # Errors
     /// If it holds a run already, or cannot be written.
-    pub fn create(path: &Path, config: &RunConfig) -> Result<Self, TrainError> {
+    pub fn create(path: &Path, config: &RunConfig, slots: &[SlotInfo]) -> Result<Self, TrainError> {
         let wrong = |reason: String| TrainError::RunDir { path: path.to_owned(), reason };
         let io = |e: std::io::Error| wrong(e.to_string());
         std::fs::create_dir_all(path).map_err(io)?;
@@ -45,9 +45,12 @@ impl RunDir {
                 io(e)
             }
         })?;
+        let mut structure = serde_json::to_string_pretty(slots).map_err(|e| wrong(e.to_string()))?;
+        structure.push('\n');
+        let structure = write_whole(&path.join("slots.json"), structure.as_bytes(), true);
         let open = |name: &str| File::create(path.join(name)).map(BufWriter::new).map_err(io);
         let logs = (open("metrics.jsonl"), open("events.jsonl"), open("commands.jsonl"));
-        if let (Ok(metrics), Ok(events), Ok(commands)) = logs {
+        if let ((Ok(metrics), Ok(events), Ok(commands)), Ok(())) = (logs, structure) {
             return Ok(Self { path: path.to_owned(), metrics, events, commands });
         }
         // Not half a run: the next try must not find one.
@@ -71,16 +74,17 @@ impl RunDir {
         events: &[Event],
         commands: &[CommandRow],
     ) -> std::io::Result<()> {
-        line(&mut self.metrics, report)?;
         for event in events {
             line(&mut self.events, &EventRow { epoch: report.epoch, event })?;
         }
         for command in commands {
             line(&mut self.commands, command)?;
         }
-        self.metrics.flush()?;
         self.events.flush()?;
-        self.commands.flush()
+        self.commands.flush()?;
+        // Last: an epoch counts once this line is whole.
+        line(&mut self.metrics, report)?;
+        self.metrics.flush()
     }
 
     /// The last events and the summary.

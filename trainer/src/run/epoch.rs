@@ -48,6 +48,9 @@ impl Trainer<'_> {
             let rows = order.f_narrow(0, start, len)?;
             let x = self.task.train_inputs.f_index_select(0, &rows)?;
             let y = self.task.train_labels.f_index_select(0, &rows)?;
+            if self.model.isolation_check_due() {
+                self.model.check_isolation(&x, &mut |logits| Ok(cross_entropy(logits, &y)?))?;
+            }
             let logits = self.model.forward(&x, Mode::Train)?;
             let loss = cross_entropy(&logits, &y)?;
             loss.f_backward()?;

@@ -2,26 +2,27 @@
 
 mod dir;
 mod epoch;
+pub(crate) mod journal;
 mod report;
 mod summary;
 
 pub use dir::RunDir;
-pub use report::{EpochReport, SlotRow};
+pub use report::{CommandRow, EpochReport, ErrorRow, SlotInfo, SlotRow};
 pub use summary::{PluginSummary, SeedFate, Status, Summary};
 
 use crate::config::RunConfig;
 use crate::controller::{self, Controller, Observation};
 use crate::device;
 use crate::error::TrainError;
+use crate::signals;
 use crate::task::{self, Task};
 use kasmina::lifecycle::{Event, EventKind};
-use kasmina::model::EpochInputs;
-use kasmina::{Command, ModelConfig, MorphogeneticModel};
+use kasmina::model::{EpochInputs, Executed};
+use kasmina::{Command, CommandError, ModelConfig, MorphogeneticModel};
 use kasmina_plugin_api::Kind;
 use kasmina_registry::Registry;
 use kasmina_torch_ext::Role;
 use kasmina_torch_ext::optim::{AdamW, Optimizer};
-use report::CommandRow;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
@@ -83,10 +84,13 @@ impl<'r> Trainer<'r> {
             host: config.host.id.clone(),
             host_config: serde_json::Value::from(config.host.config.clone()).to_string(),
             slots: config.slots.clone(),
-            settings: config.effective_lifecycle(),
+            task: config.task_config(),
             device,
             seed: config.seed,
             telemetry_interval: config.telemetry_interval,
+            isolation_check_interval: config.isolation_check_interval,
+            fail_on_breach: config.fail_on_breach,
+            fast_mode: config.fast_mode,
         };
         let sample = task.train_inputs.f_narrow(0, 0, 4)?;
         let mut model = MorphogeneticModel::build(registry, &model_config, &sample)?;
@@ -94,13 +98,14 @@ impl<'r> Trainer<'r> {
         let scale = config.optimizer.seed_rate;
         let mut optimizer = Optimizer::new(adam, config.optimizer.learning_rate)
             .with_scale(Role::Seed, scale)
-            .with_scale(Role::Gate, scale);
+            .with_scale(Role::Gate, scale)
+            .with_warm_up(Role::Seed, config.optimizer.seed_warm_up)
+            .with_warm_up(Role::Gate, config.optimizer.seed_warm_up);
         model.register_host(&mut optimizer)?;
 
         let slots: Vec<String> = model.slots().iter().map(|s| s.name().to_owned()).collect();
-        for slot in &slots {
-            let wish = config.germination(slot, "rehearsal");
-            model.rehearse(&wish, registry)?;
+        for wish in controller.rehearsals(&slots) {
+            model.prewarm(&wish, registry)?;
         }
         let shortest = controller::shortest_run(&config);
         if !slots.is_empty() && config.max_seeds > 0 && config.epochs < shortest {
@@ -129,7 +134,8 @@ impl<'r> Trainer<'r> {
         observer: &mut dyn Observer,
         stop: &AtomicBool,
     ) -> Result<Summary, TrainError> {
-        let mut dir = out.map(|path| RunDir::create(path, &self.config)).transpose()?;
+        let slots: Vec<SlotInfo> = self.model.slots().iter().map(SlotInfo::of).collect();
+        let mut dir = out.map(|path| RunDir::create(path, &self.config, &slots)).transpose()?;
         let started = Instant::now();
         let result = self.epochs(dir.as_mut(), observer, stop).or_else(|error| {
             // A plugin that looks at `cancelled()` answers a stop with an error: that is what was asked for.
@@ -166,9 +172,12 @@ impl<'r> Trainer<'r> {
             let measured = self.model.reports();
             self.tally.measured(&measured);
             self.model.step_epoch(&mut self.optimizer)?;
-            let commands = self.obey(epoch, validation.accuracy);
+            let mut commands = self.land(epoch);
+            commands.extend(self.obey(epoch, validation.accuracy));
 
             let events = self.model.drain_events();
+            let after = self.model.reports();
+            let host_parameters = self.model.host_parameter_count();
             self.tally.count(&events);
             self.tally.living(&self.model);
             for event in &events {
@@ -180,7 +189,8 @@ impl<'r> Trainer<'r> {
                 val_loss: validation.loss,
                 val_accuracy: validation.accuracy,
                 seconds: clock.elapsed().as_secs_f64(),
-                slots: report::rows(&measured, &self.model.reports(), &raw),
+                slots: report::rows(&measured, &after, &raw),
+                reward: signals::reward(&events, &after, host_parameters, &self.config.reward),
                 plugin_metrics: kasmina_registry::services::take_metrics(),
             };
             if let Some(dir) = dir.as_deref_mut() {
@@ -194,6 +204,12 @@ impl<'r> Trainer<'r> {
         Ok(Status::Completed)
     }
 
+    /// Builds the seeds that were made ready during the epoch.
+    fn land(&mut self, epoch: u32) -> Vec<CommandRow> {
+        let landed = self.model.land(self.registry, &mut self.optimizer);
+        landed.into_iter().map(|(command, result)| self.noted(epoch, command, true, result)).collect()
+    }
+
     /// Asks the controller and executes what it wishes. A refused wish is written down and changes nothing.
     fn obey(&mut self, epoch: u32, accuracy: f64) -> Vec<CommandRow> {
         let reports = self.model.reports();
@@ -203,19 +219,32 @@ impl<'r> Trainer<'r> {
             accuracy,
             slots: &reports,
             germinated: self.tally.germinated(),
+            host_parameters: self.model.host_parameter_count(),
         };
         let mut rows = Vec::new();
         for command in self.controller.decide(&observation) {
             let result = self.model.execute(&command, self.registry, &mut self.optimizer);
-            match (&result, &command) {
-                // A gate that says no is the daily business of a controller; a seed that cannot be built is not.
-                (Err(error), Command::Germinate(_)) => tracing::warn!(epoch, "germination refused: {error}"),
-                (Err(error), _) => tracing::debug!(epoch, code = error.code(), "refused: {error}"),
-                (Ok(_), _) => {}
-            }
-            rows.push(CommandRow::new(epoch, command, result));
+            rows.push(self.noted(epoch, command, false, result));
         }
         rows
+    }
+
+    /// A line of the journal; a refusal is also told where a person may see it.
+    fn noted(
+        &self,
+        epoch: u32,
+        command: Command,
+        landed: bool,
+        result: Result<Executed, CommandError>,
+    ) -> CommandRow {
+        match (&result, &command) {
+            // A gate that says no is the daily business of a controller; a seed that cannot be built is not.
+            (Err(error), Command::Germinate(_)) => tracing::warn!(epoch, "germination refused: {error}"),
+            (Err(error), _) => tracing::debug!(epoch, code = error.code(), "refused: {error}"),
+            (Ok(_), _) => {}
+        }
+        let slot = command.slot().and_then(|name| self.model.slot(name)).map(|s| s.name().to_owned());
+        CommandRow::new(epoch, command, slot, landed, result)
     }
 }
 

@@ -1,5 +1,7 @@
 //! The lines of `metrics.jsonl` and `commands.jsonl`.
 
+use crate::signals::Reward;
+use kasmina::graft::SeedSlot;
 use kasmina::lifecycle::{Stage, any_number};
 use kasmina::model::{Executed, SlotInputs};
 use kasmina::{Command, CommandError, SlotReport};
@@ -23,9 +25,40 @@ pub struct EpochReport {
     pub seconds: f64,
     /// By slot.
     pub slots: BTreeMap<String, SlotRow>,
+    /// What the epoch was worth to a learned controller.
+    #[serde(default)]
+    pub reward: Reward,
     /// What plugins have recorded, by `plugin/name`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub plugin_metrics: BTreeMap<String, f64>,
+}
+
+/// A slot of the run's model, as written to `slots.json`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SlotInfo {
+    /// Its own name.
+    pub slot: String,
+    /// Its other names.
+    pub aliases: Vec<String>,
+    /// What flows there.
+    pub topology: String,
+    /// How wide it is there.
+    pub channels: i64,
+    /// The shape of one sample's features there.
+    pub shape: Vec<i64>,
+}
+
+impl SlotInfo {
+    pub(super) fn of(slot: &SeedSlot) -> Self {
+        let spec = slot.spec();
+        Self {
+            slot: spec.name.clone(),
+            aliases: spec.aliases.clone(),
+            topology: spec.topology.as_str().to_owned(),
+            channels: spec.channels,
+            shape: slot.features().shape.clone(),
+        }
+    }
 }
 
 /// One slot in one epoch.
@@ -64,34 +97,51 @@ pub(super) fn rows(
 }
 
 /// One command, as written to `commands.jsonl`.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub(super) struct CommandRow {
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CommandRow {
     /// At the end of this epoch.
-    epoch: u32,
+    pub epoch: u32,
+    /// What was asked.
     #[serde(flatten)]
-    command: Command,
-    accepted: bool,
+    pub command: Command,
+    /// The own name of the slot that it concerns, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slot_id: Option<String>,
+    /// Whether this is not the wish, but the landing of a germination that was made ready ahead.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub landed: bool,
+    /// Whether it was granted.
+    pub accepted: bool,
     /// What it did.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    did: Option<Executed>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub did: Option<Executed>,
     /// Why it was refused.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    error: Option<ErrorRow>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<ErrorRow>,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize)]
-struct ErrorRow {
-    code: &'static str,
-    message: String,
+/// Why a command was refused.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ErrorRow {
+    /// For programs.
+    pub code: String,
+    /// For people.
+    pub message: String,
 }
 
 impl CommandRow {
-    pub(super) fn new(epoch: u32, command: Command, result: Result<Executed, CommandError>) -> Self {
+    pub(super) fn new(
+        epoch: u32,
+        command: Command,
+        slot_id: Option<String>,
+        landed: bool,
+        result: Result<Executed, CommandError>,
+    ) -> Self {
         let accepted = result.is_ok();
         let (did, error) = match result {
             Ok(did) => (Some(did), None),
-            Err(e) => (None, Some(ErrorRow { code: e.code(), message: e.to_string() })),
+            Err(e) => (None, Some(ErrorRow { code: e.code().to_owned(), message: e.to_string() })),
         };
-        Self { epoch, command, accepted, did, error }
+        Self { epoch, command, slot_id, landed, accepted, did, error }
     }
 }

@@ -1,0 +1,18 @@
+//! Reading the line files of a run directory.
+
+use crate::error::TrainError;
+use serde::de::DeserializeOwned;
+use std::path::Path;
+
+/// The lines of a file. A last line without its end is what a kill has left of it, and is not read.
+pub(crate) fn lines<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>, TrainError> {
+    let wrong = |reason: String| TrainError::Journal { path: path.to_owned(), reason };
+    let text = std::fs::read_to_string(path).map_err(|e| wrong(e.to_string()))?;
+    text.split_inclusive('\n')
+        .enumerate()
+        .filter(|(_, line)| line.ends_with('\n') && !line.trim().is_empty())
+        .map(|(index, line)| {
+            serde_json::from_str(line).map_err(|e| wrong(format!("line {}: {e}", index + 1)))
+        })
+        .collect()
+}

@@ -1,0 +1,89 @@
+//! What an epoch was worth, term by term, as the seed report names them.
+
+use kasmina::SlotReport;
+use kasmina::lifecycle::{Event, EventKind, Stage};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// How much each term weighs; all are given as positive numbers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct RewardWeights {
+    /// For each stage climbed; given back where a seed goes down again.
+    #[schemars(range(min = 0.0))]
+    pub gate_passage: f64,
+    /// For a seed that became part of the network for good.
+    #[schemars(range(min = 0.0))]
+    pub fossilization: f64,
+    /// Against a seed that was pruned.
+    #[schemars(range(min = 0.0))]
+    pub pruning: f64,
+    /// Against every epoch of a running seed, by its size: parameters that run, relative to the host's.
+    #[schemars(range(min = 0.0))]
+    pub compute_rent: f64,
+}
+
+impl Default for RewardWeights {
+    fn default() -> Self {
+        Self { gate_passage: 0.2, fossilization: 2.0, pruning: 0.2, compute_rent: 0.05 }
+    }
+}
+
+/// The terms of one epoch's reward.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+pub struct Reward {
+    /// Gates passed.
+    pub gate_passage: f64,
+    /// Seeds fossilized.
+    pub fossilization: f64,
+    /// Seeds pruned; at most 0.
+    pub pruning: f64,
+    /// What the running seeds cost; at most 0.
+    pub compute_rent: f64,
+}
+
+impl Reward {
+    /// The sum of the terms.
+    pub fn total(&self) -> f64 {
+        self.gate_passage + self.fossilization + self.pruning + self.compute_rent
+    }
+}
+
+/// How high a stage stands. Differences of heights cannot be farmed: going down costs what going up again earns.
+/// FOSSILIZED stands with HOLDING, its reward is a term of its own.
+fn height(stage: Stage) -> f64 {
+    match stage {
+        Stage::Training => 1.0,
+        Stage::Blending => 2.0,
+        Stage::Shadowing => 2.5,
+        Stage::Holding | Stage::Fossilized => 3.0,
+        _ => 0.0,
+    }
+}
+
+/// The reward of an epoch, from its events and the slots as they stand after it.
+pub fn reward(
+    events: &[Event],
+    slots: &[SlotReport],
+    host_parameters: u64,
+    weights: &RewardWeights,
+) -> Reward {
+    let mut reward = Reward::default();
+    for event in events {
+        match &event.kind {
+            // What a prune gives up is the pruning term's matter.
+            EventKind::SeedStageChanged { from, to, .. } if from.is_active() == to.is_active() => {
+                reward.gate_passage += weights.gate_passage * (height(*to) - height(*from));
+            }
+            EventKind::SeedStageChanged { from: Stage::Germinated, to: Stage::Training, .. } => {
+                reward.gate_passage += weights.gate_passage * height(Stage::Training);
+            }
+            EventKind::SeedFossilized { .. } => reward.fossilization += weights.fossilization,
+            EventKind::SeedPruned { .. } => reward.pruning -= weights.pruning,
+            _ => {}
+        }
+    }
+    let running: u64 = slots.iter().filter(|s| s.stage.is_active()).map(|s| s.parameters).sum();
+    reward.compute_rent -= weights.compute_rent * running as f64 / host_parameters.max(1) as f64;
+    reward
+}
