@@ -17,6 +17,64 @@ pub(crate) enum Verb {
     Train(Box<TrainArgs>),
     /// Look at the plugins that are found.
     Plugins(PluginsArgs),
+    /// Drive the lifecycle of one slot by a script, without tensors.
+    Simulate(SimulateArgs),
+    /// Decide a recorded run again, perhaps under other thresholds.
+    Replay(ReplayArgs),
+    /// Say why the slots of a run are where they are.
+    Explain(ExplainArgs),
+    /// Print the JSON Schema of a file that Kasmina reads or writes.
+    Schema(SchemaArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SimulateArgs {
+    /// The script, as JSON; examples/scripts has some.
+    pub(crate) script: PathBuf,
+    /// Print one line of JSON per operation instead of a table.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ReplayArgs {
+    /// The run's directory.
+    #[arg(value_name = "RUN_DIR")]
+    pub(crate) run: PathBuf,
+    /// A TOML file with other thresholds; what it does not say has its default.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) gates: Option<PathBuf>,
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExplainArgs {
+    /// The run's directory.
+    #[arg(value_name = "RUN_DIR")]
+    pub(crate) run: PathBuf,
+    /// The slot, by name or alias; all if none is named.
+    pub(crate) slot: Option<String>,
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SchemaArgs {
+    /// Of what.
+    pub(crate) of: SchemaOf,
+}
+
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+pub(crate) enum SchemaOf {
+    /// The thresholds of the quality gates, as `replay --gates` takes them.
+    Gates,
+    /// The configuration of a run, as `train --config` takes it.
+    Run,
+    /// The lines of events.jsonl (without their epoch).
+    Events,
 }
 
 /// What is not said here comes from `--config`, and from the defaults after that.
@@ -41,9 +99,12 @@ pub(crate) struct TrainArgs {
     /// How seeds are blended in [default: linear].
     #[arg(long, value_name = "ID")]
     pub(crate) blend_algorithm: Option<String>,
-    /// Who decides when to grow: periodic or heuristic [default: periodic].
+    /// Who decides when to grow: periodic, heuristic or scripted [default: periodic].
     #[arg(long, value_name = "ID")]
     pub(crate) controller: Option<String>,
+    /// The journal that the scripted controller follows: commands.jsonl of a run.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) script: Option<PathBuf>,
     /// How long to train [default: 60].
     #[arg(long, value_name = "N")]
     pub(crate) epochs: Option<u32>,

@@ -24,6 +24,10 @@ impl Failure {
     pub(crate) fn new(message: impl Display) -> Self {
         Self { message: message.to_string(), help: None }
     }
+
+    pub(crate) fn with_help(self, help: impl Into<String>) -> Self {
+        Self { help: Some(help.into()), ..self }
+    }
 }
 
 impl From<TrainError> for Failure {

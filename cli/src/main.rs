@@ -21,6 +21,9 @@ mod failure;
 mod log;
 mod plugins;
 mod progress;
+mod record;
+mod schema;
+mod simulate;
 mod table;
 mod train;
 
@@ -35,6 +38,10 @@ fn main() -> ExitCode {
     let result = match cli.verb {
         Verb::Train(args) => train::run(*args, &screen),
         Verb::Plugins(args) => plugins::run(&args).map(|()| ExitCode::SUCCESS),
+        Verb::Simulate(args) => simulate::run(&args).map(|()| ExitCode::SUCCESS),
+        Verb::Replay(args) => record::run_replay(&args),
+        Verb::Explain(args) => record::run_explain(&args).map(|()| ExitCode::SUCCESS),
+        Verb::Schema(args) => schema::run(&args).map(|()| ExitCode::SUCCESS),
     };
     result.unwrap_or_else(|failure| {
         errln!("{:?}", miette::Report::new(failure));

@@ -1,0 +1,94 @@
+//! `kasmina replay` and `kasmina explain`.
+
+use crate::args::{ExplainArgs, ReplayArgs};
+use crate::failure::Failure;
+use kasmina_trainer::record::{Explanation, Finding, Record, Replay, explain, gates_from_file, replay};
+use std::process::ExitCode;
+
+/// Decides a recorded run again. A record that contradicts itself is a failure; other outcomes under other
+/// thresholds are the answer.
+pub(crate) fn run_replay(args: &ReplayArgs) -> Result<ExitCode, Failure> {
+    let record = Record::read(&args.run)?;
+    let gates = args.gates.as_deref().map(gates_from_file).transpose()?;
+    let replay = replay(&record, gates.as_ref());
+    if args.json {
+        outln!("{}", serde_json::to_string_pretty(&replay).map_err(Failure::new)?);
+    } else {
+        print_replay(&replay, gates.is_some());
+    }
+    let contradicted = gates.is_none() && replay.slots.iter().any(|s| s.divergence.is_some());
+    Ok(if contradicted { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+fn print_replay(replay: &Replay, other_gates: bool) {
+    let by = if other_gates { "by the thresholds given" } else { "by the run's own thresholds" };
+    outln!("{} epochs decided again {by}", replay.epochs);
+    if replay.slots.is_empty() {
+        outln!("the run had no slots: nothing was decided");
+    }
+    for slot in &replay.slots {
+        outln!();
+        let Some(parted) = &slot.divergence else {
+            outln!("{}: all {} decisions come out as recorded", slot.slot, slot.agreed);
+            continue;
+        };
+        outln!(
+            "{}: {} decisions come out as recorded, until epoch {}{}",
+            slot.slot,
+            slot.agreed,
+            parted.epoch,
+            parted.seed_id.as_ref().map_or_else(String::new, |seed| format!(" (seed {seed})"))
+        );
+        let or_nothing = |all: &[String]| if all.is_empty() { "nothing".to_owned() } else { all.join("; ") };
+        outln!("  recorded  {}", or_nothing(&parted.recorded));
+        outln!("  now       {}", or_nothing(&parted.replayed));
+        print_findings(&parted.findings);
+    }
+}
+
+pub(crate) fn run_explain(args: &ExplainArgs) -> Result<(), Failure> {
+    let record = Record::read(&args.run)?;
+    let slots = match &args.slot {
+        Some(name) => vec![record.slot(name)?],
+        None => record.slots.iter().collect(),
+    };
+    let explained: Vec<Explanation> = slots.into_iter().map(|slot| explain(&record, slot)).collect();
+    if args.json {
+        outln!("{}", serde_json::to_string_pretty(&explained).map_err(Failure::new)?);
+        return Ok(());
+    }
+    if explained.is_empty() {
+        outln!("The run had no slots (seeds were disabled, or none were asked for).");
+    }
+    for (index, slot) in explained.iter().enumerate() {
+        if index > 0 {
+            outln!();
+        }
+        print_explanation(slot);
+    }
+    Ok(())
+}
+
+fn print_explanation(slot: &Explanation) {
+    let aliases =
+        if slot.aliases.is_empty() { String::new() } else { format!(" ({})", slot.aliases.join(", ")) };
+    let since = slot.since_epoch.map_or_else(String::new, |epoch| format!(" since epoch {epoch}"));
+    outln!("{}{aliases}: {}{since}", slot.slot, slot.stage);
+    if let (Some(seed), Some(blueprint)) = (&slot.seed_id, &slot.blueprint) {
+        outln!("  seed       {seed} ({blueprint})");
+    }
+    for sentence in &slot.sentences {
+        outln!("  {sentence}");
+    }
+    if let Some(gate) = &slot.last_gate {
+        outln!("  last gate  {} for {} at epoch {}: {}", gate.gate, gate.target, gate.epoch, gate.message);
+    }
+    print_findings(&slot.findings);
+}
+
+fn print_findings(findings: &[Finding]) {
+    for finding in findings {
+        outln!("  {}: {}", finding.check, finding.found);
+        outln!("    help: {} (docs/troubleshooting.md#{})", finding.remedy, finding.check);
+    }
+}

@@ -1,0 +1,16 @@
+//! `kasmina schema`.
+
+use crate::args::{SchemaArgs, SchemaOf};
+use crate::failure::Failure;
+use kasmina::lifecycle::{Event, QualityGates};
+use kasmina_trainer::RunConfig;
+
+pub(crate) fn run(args: &SchemaArgs) -> Result<(), Failure> {
+    let schema = match args.of {
+        SchemaOf::Gates => schemars::schema_for!(QualityGates),
+        SchemaOf::Run => schemars::schema_for!(RunConfig),
+        SchemaOf::Events => schemars::schema_for!(Event),
+    };
+    outln!("{}", serde_json::to_string_pretty(&schema).map_err(Failure::new)?);
+    Ok(())
+}

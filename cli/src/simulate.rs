@@ -1,0 +1,60 @@
+//! `kasmina simulate`.
+
+use crate::args::SimulateArgs;
+use crate::failure::Failure;
+use crate::table;
+use kasmina::lifecycle::EventKind;
+use kasmina::lifecycle::script::{Line, Script};
+
+pub(crate) fn run(args: &SimulateArgs) -> Result<(), Failure> {
+    let path = args.script.display();
+    let text = std::fs::read_to_string(&args.script).map_err(|e| {
+        Failure::new(format!("{path}: {e}")).with_help("name a script; examples/scripts has some")
+    })?;
+    let script: Script = text.parse().map_err(|e| {
+        Failure::new(format!("{path}: {e}")).with_help("examples/scripts has scripts to compare it with")
+    })?;
+    if args.json {
+        for line in script.run() {
+            outln!("{}", serde_json::to_string(&line).map_err(Failure::new)?);
+        }
+    } else {
+        print(script.run());
+    }
+    Ok(())
+}
+
+fn print(lines: impl Iterator<Item = Line>) {
+    let header = ["", "OPERATION", "STAGE", "ALPHA", "EPOCHS", "WHAT HAPPENED"];
+    let mut rows = table::table(&header, &["", "ALPHA", "EPOCHS"]);
+    for line in lines {
+        let (stage, alpha, epochs) = match &line.state {
+            None => ("DORMANT".to_owned(), String::new(), String::new()),
+            Some(state) => (
+                state.stage.to_string(),
+                format!("{:.4}", state.alpha),
+                format!("{}/{}", state.epochs_in_stage, state.epochs_total),
+            ),
+        };
+        let mut happened: Vec<String> = line.events.iter().filter_map(|event| told(&event.kind)).collect();
+        happened.extend(line.error.map(|refusal| format!("REFUSED: {refusal}")));
+        rows.add_row([line.index.to_string(), line.op, stage, alpha, epochs, happened.join("; ")]);
+    }
+    table::print(&rows);
+}
+
+fn told(event: &EventKind) -> Option<String> {
+    match event {
+        EventKind::SeedGerminated { blueprint_id, blend, .. } => {
+            Some(format!("germinated {blueprint_id} with {blend}"))
+        }
+        EventKind::SeedGateEvaluated { message, .. } => Some(message.clone()),
+        EventKind::SeedStageChanged { from, to, .. } => Some(format!("{from} -> {to}")),
+        EventKind::SeedPruned { reason, .. } => Some(format!("pruned ({reason})")),
+        EventKind::SeedFossilized { .. } => Some("fossilized".to_owned()),
+        EventKind::SeedHealth { healthy, cause } => {
+            Some(format!("{} ({cause})", if *healthy { "healthy" } else { "unhealthy" }))
+        }
+        _ => None,
+    }
+}
