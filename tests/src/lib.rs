@@ -2,6 +2,9 @@
 
 #![allow(clippy::expect_used, reason = "a failed step is a failed test")]
 
+pub mod bench;
+pub mod laws;
+
 use kasmina_registry::{Origin, Registry, SearchPath};
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -3,10 +3,11 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failed step is a failed test")]
 #![allow(clippy::disallowed_methods, reason = "tests read numbers")]
 
-use kasmina::lifecycle::{Settings, Stage};
+use kasmina::lifecycle::Stage;
 use kasmina::model::{EpochInputs, Germinate};
 use kasmina::{Command, ModelConfig, MorphogeneticModel};
 use kasmina_plugin_api::Mode;
+use kasmina_tests::bench::Bench;
 use kasmina_tests::registry;
 use kasmina_torch_ext::autograd::straight_through;
 use kasmina_torch_ext::cuda;
@@ -103,12 +104,10 @@ fn through_every_stage(device: Device, seeds: [(&str, &str); 3]) {
     let registry = registry(&["gated", "dropout"]);
     let config = ModelConfig {
         host: "cnn".into(),
-        host_config: String::new(),
         slots: ["early", "mid", "late"].map(str::to_owned).to_vec(),
-        settings: Settings::default(),
         device,
         seed: 7,
-        telemetry_interval: 4,
+        ..ModelConfig::default()
     };
     let (x, y) = {
         let _fork = RngFork::seeded(1).unwrap();
@@ -164,4 +163,29 @@ fn through_every_stage(device: Device, seeds: [(&str, &str); 3]) {
     }
     assert_eq!(optimizer.owners().collect::<Vec<_>>(), ["host"]);
     step(&mut model, &mut optimizer);
+}
+
+/// Moved to the GPU and back in the middle of a ramp, a model goes on where it was: weights, running statistics,
+/// optimizer state, alpha, and the seeds' own state.
+#[test]
+fn a_model_moves_to_the_gpu_and_back() {
+    let Some(device) = gpu("a_model_moves_to_the_gpu_and_back") else { return };
+    let mut bench = Bench::new(&["early", "mid"]);
+    bench.germinate("early", "conv_light", "gated").unwrap();
+    bench.germinate("mid", "attention", "linear").unwrap();
+    bench.reach(Stage::Blending);
+    bench.epoch(60.0, 1.0);
+    let before = bench.model.reports();
+    let here = bench.weights();
+    bench.model.to_device(device, &mut bench.optimizer).unwrap();
+    assert_eq!(before, bench.model.reports());
+    assert!(bench.model.seed_parameters().all(|p| p.tensor.device() == device));
+    let (x, y) = (bench.x.to_device(device), bench.y.to_device(device));
+    bench.model.forward(&x, Mode::Train).unwrap().cross_entropy_for_logits(&y).backward();
+    bench.model.capture_gradients().unwrap();
+    bench.optimizer.zero_grad().unwrap();
+    bench.model.to_device(Device::Cpu, &mut bench.optimizer).unwrap();
+    assert_eq!(here, bench.weights());
+    bench.step();
+    bench.reach(Stage::Holding);
 }

@@ -3,121 +3,16 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failed step is a failed test")]
 #![allow(clippy::disallowed_methods, reason = "tests read numbers")]
 
-use kasmina::lifecycle::{Isolation, Settings, Stage};
-use kasmina::model::{EpochInputs, Germinate};
-use kasmina::{Command, ModelConfig, MorphogeneticModel};
+use kasmina::lifecycle::{Isolation, Settings, Stage, TaskConfig};
+use kasmina::model::EpochInputs;
+use kasmina::{Command, ModelConfig};
 use kasmina_plugin_api::Mode;
-use kasmina_registry::Registry;
-use kasmina_tests::registry;
-use kasmina_torch_ext::norm::clear_gradients;
+use kasmina_tests::bench::{Bench, bits, config};
 use kasmina_torch_ext::ops::OpCounter;
-use kasmina_torch_ext::optim::{AdamW, Optimizer};
-use kasmina_torch_ext::rng::{RngFork, RngState, lock};
+use kasmina_torch_ext::rng::{RngState, lock};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use tch::{Device, Kind, Tensor};
-
-const HOST: &str = r#"{"in_channels": 1, "base_channels": 4, "pool_layers": 0, "memory_format": "FORMAT"}"#;
-
-struct Bench {
-    registry: Registry,
-    model: MorphogeneticModel,
-    optimizer: Optimizer,
-    x: Tensor,
-    y: Tensor,
-    /// Of the newest training forward.
-    logits: Tensor,
-}
-
-fn config(slots: &[&str], format: &str) -> ModelConfig {
-    ModelConfig {
-        host: "cnn".into(),
-        host_config: HOST.replace("FORMAT", format),
-        slots: slots.iter().map(ToString::to_string).collect(),
-        settings: Settings::default(),
-        device: Device::Cpu,
-        seed: 7,
-        telemetry_interval: 2,
-    }
-}
-
-impl Bench {
-    fn new(slots: &[&str]) -> Self {
-        Self::with(config(slots, "contiguous"))
-    }
-
-    fn with(config: impl std::borrow::Borrow<ModelConfig>) -> Self {
-        tch::set_num_threads(1);
-        let registry = registry(&["gated", "dropout", "ill_seeds"]);
-        let _fork = RngFork::seeded(99).unwrap();
-        let x = Tensor::randn([16, 1, 8, 8], (Kind::Float, Device::Cpu));
-        let y = Tensor::randint(10, [16], (Kind::Int64, Device::Cpu));
-        let model = MorphogeneticModel::build(&registry, config.borrow(), &x).unwrap();
-        let mut optimizer = Optimizer::new(AdamW::default(), 5e-3);
-        model.register_host(&mut optimizer).unwrap();
-        let logits = Tensor::new();
-        Self { registry, model, optimizer, x, y, logits }
-    }
-
-    fn germinate(&mut self, slot: &str, blueprint: &str, blend: &str) -> Result<(), String> {
-        let wish = Germinate::new(slot, format!("{slot}-{blueprint}"), blueprint, blend);
-        self.execute(&Command::Germinate(wish))
-    }
-
-    fn execute(&mut self, command: &Command) -> Result<(), String> {
-        let done = self.model.execute(command, &self.registry, &mut self.optimizer);
-        done.map(|_| ()).map_err(|e| format!("{}: {e}", e.code()))
-    }
-
-    fn backward(&mut self) {
-        let logits = self.model.forward(&self.x, Mode::Train).unwrap();
-        logits.cross_entropy_for_logits(&self.y).backward();
-        self.logits = logits.detach();
-    }
-
-    fn step(&mut self) {
-        self.backward();
-        self.model.capture_gradients().unwrap();
-        self.optimizer.step().unwrap();
-    }
-
-    /// An epoch of a few steps, with this accuracy and the measured contributions.
-    fn epoch(&mut self, accuracy: f64, worth: f64) {
-        for _ in 0..3 {
-            self.step();
-        }
-        let plan = self.model.counterfactual_plan();
-        let without = plan.slots().map(|_| accuracy - worth).collect();
-        self.model.record_epoch(&EpochInputs { accuracy, plan: &plan, without }, 0).unwrap();
-        self.model.step_epoch(&mut self.optimizer).unwrap();
-    }
-
-    /// Runs epochs until every seed is at least in this stage.
-    fn reach(&mut self, stage: Stage) {
-        let mut accuracy = 20.0;
-        for _ in 0..20 {
-            if self.model.reports().iter().all(|r| r.stage == Stage::Dormant || r.stage >= stage) {
-                return;
-            }
-            accuracy += 0.7;
-            self.epoch(accuracy, 2.0);
-        }
-        panic!("not reached: {:?}", self.model.reports());
-    }
-
-    fn host_gradients(&self) -> BTreeMap<String, Tensor> {
-        self.model.host_parameters().map(|p| (p.name.clone(), p.tensor.grad().copy())).collect()
-    }
-
-    fn clear(&self) {
-        clear_gradients(self.model.host_parameters().chain(self.model.seed_parameters()).map(|p| &p.tensor))
-            .unwrap();
-    }
-}
-
-fn bits(t: &Tensor) -> Vec<u32> {
-    Vec::<f32>::try_from(t.detach().reshape([-1])).unwrap().into_iter().map(f32::to_bits).collect()
-}
+use tch::Tensor;
 
 fn ops(bench: &mut Bench, mode: Mode) -> BTreeMap<String, u64> {
     let counter = OpCounter::start().unwrap();
@@ -249,8 +144,9 @@ fn the_first_blending_epoch_still_teaches_the_seed() {
 #[test]
 fn isolation_is_released_at_holding_unless_the_bible_is_asked_for() {
     for (isolation, upstream_alive) in [(Isolation::ReleaseAtHolding, true), (Isolation::Bible, false)] {
-        let settings = Settings { isolation, ..Settings::default() };
-        let mut bench = Bench::with(ModelConfig { settings, ..config(&["late"], "contiguous") });
+        let lifecycle = Settings { isolation, ..Settings::default() };
+        let task = TaskConfig { lifecycle, ..TaskConfig::default() };
+        let mut bench = Bench::with(ModelConfig { task, ..config(&["late"], "contiguous") });
         bench.germinate("late", "attention", "linear").unwrap();
         bench.reach(Stage::Holding);
         assert_eq!(bench.model.reports()[0].alpha, 1.0);
@@ -493,9 +389,8 @@ fn a_norm_seed_survives_a_channels_last_host() {
     assert_eq!(bench.model.slots()[0].features().layout, kasmina_plugin_api::Layout::ChannelsLast);
 }
 
-#[test]
-fn models_and_slots_move_between_threads() {
-    fn send<T: Send>() {}
-    send::<MorphogeneticModel>();
-    send::<kasmina::graft::SeedSlot>();
-}
+// They move between threads, and are used by one at a time.
+static_assertions::assert_impl_all!(kasmina::MorphogeneticModel: Send);
+static_assertions::assert_not_impl_any!(kasmina::MorphogeneticModel: Sync);
+static_assertions::assert_impl_all!(kasmina::graft::SeedSlot: Send);
+static_assertions::assert_not_impl_any!(kasmina::graft::SeedSlot: Sync);

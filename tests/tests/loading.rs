@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failed step is a failed test")]
 use kasmina_plugin_api::record::{self, Record};
-use kasmina_plugin_api::{Kind, Mode, Site, TapHandler, Topology};
+use kasmina_plugin_api::{ABI_EPOCH, Kind, Mode, Site, TapHandler, Topology};
 use kasmina_registry::{Manifest, Origin, Registry, RegistryError, Rule, SearchPath, Skipped};
 use kasmina_tests::{built, cargo, fixture, registry, run, shipped};
 use std::fmt::Write as _;
@@ -75,7 +75,10 @@ fn what_does_not_fit_is_refused_by_rule() {
         (Rule::Torch, "it was built against torch 2.10.0, this host runs torch 2.11.0")
     );
     assert_eq!(refusal(&patched(dir.path(), "\"abi\":\"1.", "\"abi\":\"2.")).0, Rule::Abi);
-    assert_eq!(refusal(&patched(dir.path(), "\"abi_epoch\":1", "\"abi_epoch\":9")).0, Rule::Abi);
+    assert_eq!(
+        refusal(&patched(dir.path(), &format!("\"abi_epoch\":{ABI_EPOCH}"), "\"abi_epoch\":9")).0,
+        Rule::Abi
+    );
     assert_eq!(
         refusal(&patched(dir.path(), "x86_64-unknown-linux-gnu", "riscv64gc-unknown-linux-")).0,
         Rule::Target
@@ -104,7 +107,7 @@ fn in_a_folder_strangers_are_passed_over_and_misfits_are_reported() {
     std::fs::write(dir.path().join("notes.so"), "this is a text").unwrap();
     std::fs::write(dir.path().join("notes.txt"), "so is this").unwrap();
     std::fs::create_dir(dir.path().join("folder.so")).unwrap();
-    patched(dir.path(), "\"abi_epoch\":1", "\"abi_epoch\":9");
+    patched(dir.path(), &format!("\"abi_epoch\":{ABI_EPOCH}"), "\"abi_epoch\":9");
     std::fs::copy(fixture("gated"), dir.path().join("gated.so")).unwrap();
     std::fs::copy(fixture("gated"), dir.path().join("same_again.so")).unwrap();
     let registry = named(&[dir.path().to_owned()]).unwrap();
@@ -170,12 +173,8 @@ fn a_host_keeps_its_promises_or_is_named() {
     for host in ["plain", "skips_a_slot", "wrong_order", "mixes_samples", "swallows", "panics"] {
         let config = kasmina::ModelConfig {
             host: host.into(),
-            host_config: String::new(),
             slots: vec!["a".into(), "b".into()],
-            settings: kasmina::lifecycle::Settings::default(),
-            device: Device::Cpu,
-            seed: 1,
-            telemetry_interval: 1,
+            ..kasmina::ModelConfig::default()
         };
         let line = match kasmina::MorphogeneticModel::build(&registry, &config, &x) {
             Ok(mut model) => {

@@ -1,0 +1,75 @@
+//! The documents are complete: every label and every code that a person can meet has its place.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failed step is a failed test")]
+
+use kasmina::consensus::ConsensusError;
+use kasmina::lifecycle::{Check, RefusalCode};
+use std::collections::BTreeSet;
+use std::fs;
+use std::time::Duration;
+
+fn document(name: &str) -> String {
+    fs::read_to_string(format!("{}/../docs/{name}", env!("CARGO_MANIFEST_DIR"))).unwrap()
+}
+
+/// The names that a serialised enumeration has, out of its schema.
+fn names<T: schemars::JsonSchema>() -> BTreeSet<String> {
+    let schema = serde_json::to_value(schemars::schema_for!(T)).unwrap();
+    let one = |v: &serde_json::Value| -> Vec<String> {
+        let listed = v["enum"].as_array().into_iter().flatten().chain(v.get("const"));
+        listed.map(|n| n.as_str().unwrap().to_owned()).collect()
+    };
+    let parts = schema["oneOf"].as_array().into_iter().flatten().flat_map(one);
+    parts.chain(one(&schema)).collect()
+}
+
+#[test]
+fn every_label_and_every_code_is_explained() {
+    let text = document("troubleshooting.md");
+    let headings: BTreeSet<&str> = text.lines().filter_map(|l| l.strip_prefix("### ")).collect();
+    let labels = names::<Check>();
+    assert!(labels.len() > 25, "{labels:?}");
+    for label in &labels {
+        let good = text.contains(&format!("`{label}`"));
+        assert!(good || headings.contains(label.as_str()), "label `{label}` is not in troubleshooting.md");
+    }
+    let codes = names::<RefusalCode>();
+    assert_eq!(codes.len(), 9, "A19: {codes:?}");
+    let consensus = [
+        ConsensusError::OutOfStep(String::new()),
+        ConsensusError::Timeout { missing: vec![], waited: Duration::ZERO },
+        ConsensusError::Exchange(String::new()),
+    ];
+    let core = ["unknown_slot", "build_failed", "plugin_unavailable", "probe_failed", "parameter_owned"];
+    let core = core.into_iter().chain(["optimizer_refused", "ddp_veto", "no_thread", "torch"]);
+    let all = codes
+        .iter()
+        .cloned()
+        .chain(core.map(str::to_owned))
+        .chain(consensus.iter().map(|e| e.code().to_owned()));
+    for code in all {
+        assert!(headings.contains(code.as_str()), "code `{code}` has no heading in troubleshooting.md");
+    }
+}
+
+/// What `kasmina explain` points at is there.
+#[test]
+fn every_failing_label_that_explain_points_at_has_a_heading() {
+    let text = document("troubleshooting.md");
+    let headings: BTreeSet<&str> = text.lines().filter_map(|l| l.strip_prefix("### ")).collect();
+    for label in [
+        "global_improvement_insufficient",
+        "seed_not_ready",
+        "seed_gradient_low",
+        "gradient_stats_never_measured",
+        "isolation_violations",
+        "blending_incomplete",
+        "alpha_low",
+        "shadowing_incomplete",
+        "counterfactual_not_available",
+        "unhealthy",
+        "insufficient_contribution",
+    ] {
+        assert!(headings.contains(label), "{label}");
+    }
+}

@@ -1,0 +1,161 @@
+//! Runs read back: decided again, explained, and given again from their journals.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failed step is a failed test")]
+
+use kasmina_tests::{kasmina, output};
+use serde_json::Value;
+use std::fs;
+use std::path::Path;
+
+fn run(dir: &Path, args: &[&str]) -> (String, String, Option<i32>) {
+    let mut command = kasmina(dir);
+    command.args(args);
+    output(command)
+}
+
+fn train(dir: &Path, out: &str, args: &[&str]) {
+    let mut all = vec!["train", "--device", "cpu", "--out", out];
+    all.extend(args);
+    let (_, stderr, code) = run(dir, &all);
+    assert_eq!(code, Some(0), "{stderr}");
+}
+
+fn lines(path: &Path) -> Vec<Value> {
+    fs::read_to_string(path).unwrap().lines().map(|l| serde_json::from_str(l).unwrap()).collect()
+}
+
+/// Metrics, events and commands, without the times.
+fn bits(run: &Path) -> Vec<Value> {
+    let mut all = lines(&run.join("metrics.jsonl"));
+    for line in &mut all {
+        line.as_object_mut().unwrap().remove("seconds");
+    }
+    all.extend(lines(&run.join("events.jsonl")));
+    all.extend(lines(&run.join("commands.jsonl")));
+    all
+}
+
+/// The main job, replayed and explained, as a person reads it.
+#[test]
+fn a_run_is_decided_again_and_explained() {
+    let dir = tempfile::tempdir().unwrap();
+    train(dir.path(), "r", &["--seed", "1"]);
+    let (own, _, code) = run(dir.path(), &["replay", "r"]);
+    assert_eq!(code, Some(0));
+    assert_eq!(own.matches("decisions come out as recorded").count(), 3, "{own}");
+    assert!(!own.contains("until epoch"), "{own}");
+
+    fs::write(dir.path().join("gates.toml"), "min_training_improvement = 30.0\nmin_contribution = 40.0\n")
+        .unwrap();
+    let (other, stderr, code) = run(dir.path(), &["replay", "r", "--gates", "gates.toml"]);
+    assert_eq!(code, Some(0), "{stderr}");
+    assert!(other.contains("G2 failed: global_improvement_insufficient"), "{other}");
+    assert!(other.contains("30.00 are asked for") && other.contains("help:"), "{other}");
+    let (json, ..) = run(dir.path(), &["replay", "r", "--gates", "gates.toml", "--json"]);
+    let json: Value = serde_json::from_str(&json).unwrap();
+    let parted = json["slots"].as_array().unwrap().iter().find(|s| !s["divergence"].is_null()).unwrap();
+    assert_eq!(parted["divergence"]["findings"][0]["check"], "global_improvement_insufficient");
+
+    let (all, ..) = run(dir.path(), &["explain", "r"]);
+    for slot in ["block0 (early): ", "block1 (mid): ", "block2 (late): "] {
+        assert!(all.contains(slot), "{all}");
+    }
+    assert!(all.contains("part of the network for good"), "{all}");
+    let (by_name, ..) = run(dir.path(), &["explain", "r", "block1"]);
+    let (by_alias, ..) = run(dir.path(), &["explain", "r", "mid"]);
+    assert!(!by_name.is_empty() && by_name == by_alias && all.contains(by_name.trim()));
+    let (_, stderr, code) = run(dir.path(), &["explain", "r", "attic"]);
+    assert!(
+        code == Some(1) && stderr.contains("no slot `attic`; there are block0, block1, block2"),
+        "{stderr}"
+    );
+}
+
+/// Why a seed is stuck: the failing check, its numbers, the remedy.
+#[test]
+fn a_stuck_seed_is_explained() {
+    let dir = tempfile::tempdir().unwrap();
+    train(dir.path(), "noop", &["--blueprint", "noop", "--epochs", "16", "--slots", "mid"]);
+    let (text, ..) = run(dir.path(), &["explain", "noop", "mid"]);
+    insta::with_settings!({filters => vec![(r"\d+\.\d+ points", "N points"), (r"epoch \d+", "epoch N"), (r"\d+ epochs", "N epochs")]}, {
+        insta::assert_snapshot!(text);
+    });
+}
+
+/// A record that was tampered with contradicts itself, and that is said.
+#[test]
+fn a_record_that_contradicts_itself_is_found_out() {
+    let dir = tempfile::tempdir().unwrap();
+    train(dir.path(), "r", &["--epochs", "14", "--slots", "early"]);
+    let path = dir.path().join("r/events.jsonl");
+    let text = fs::read_to_string(&path).unwrap();
+    let altered = text.replacen("\"to\":\"BLENDING\"", "\"to\":\"HOLDING\"", 1);
+    assert_ne!(text, altered);
+    fs::write(&path, altered).unwrap();
+    let (stdout, _, code) = run(dir.path(), &["replay", "r"]);
+    assert_eq!(code, Some(1), "{stdout}");
+    assert!(
+        stdout.contains("recorded  TRAINING -> HOLDING") && stdout.contains("now       TRAINING -> BLENDING"),
+        "{stdout}"
+    );
+    let (stdout, ..) = run(dir.path(), &["explain", "r"]);
+    assert!(stdout.contains("The record contradicts itself"), "{stdout}");
+
+    // What a kill leaves of a last line is not read; what is damaged before it is named.
+    train(dir.path(), "k", &["--epochs", "6", "--slots", "early"]);
+    let path = dir.path().join("k/metrics.jsonl");
+    let text = fs::read_to_string(&path).unwrap();
+    fs::write(&path, &text[..text.len() - 40]).unwrap();
+    let (stdout, _, code) = run(dir.path(), &["replay", "k"]);
+    assert!(code == Some(0) && stdout.starts_with("5 epochs decided again"), "{stdout}");
+    fs::write(&path, text.replacen("\"epoch\":3", "\"epoch\":}", 1)).unwrap();
+    let (_, stderr, code) = run(dir.path(), &["explain", "k"]);
+    assert!(code == Some(1) && stderr.contains("metrics.jsonl: line 3:"), "{stderr}");
+    let (_, stderr, code) = run(dir.path(), &["replay", "nowhere"]);
+    assert!(code == Some(1) && stderr.contains("config.toml"), "{stderr}");
+}
+
+/// A journal gives its run again, bit for bit: refusals, retargets, prunes and prefetched germinations included.
+#[test]
+fn a_journal_gives_its_run_again() {
+    let dir = tempfile::tempdir().unwrap();
+    train(dir.path(), "a", &["--seed", "5", "--controller", "heuristic", "--epochs", "30"]);
+    train(dir.path(), "b", &["--config", "a/config.toml", "--script", "a/commands.jsonl"]);
+    assert_eq!(bits(&dir.path().join("a")), bits(&dir.path().join("b")));
+
+    // By hand: what no shipped controller asks for.
+    let script = [
+        r#"{"epoch":2,"command":"germinate","slot":"early","seed_id":"s1","blueprint":"conv_light","blend":"sigmoid","tempo":6,"unit":"step","prefetch":true}"#,
+        r#"{"epoch":3,"command":"germinate","slot":"late","seed_id":"s2","blueprint":"attention","blend":"linear","tempo":2}"#,
+        r#"{"epoch":4,"command":"advance","slot":"early"}"#,
+        r#"{"epoch":4,"command":"wait"}"#,
+        r#"{"epoch":5,"command":"germinate","slot":"mid","seed_id":"s3","blueprint":"unheard_of","blend":"linear"}"#,
+        r#"{"epoch":12,"command":"set_alpha_target","slot":"early","target":0.5,"steps":20}"#,
+        r#"{"epoch":13,"command":"schedule_prune","slot":"late","steps":3,"reason":"by hand"}"#,
+        r#"{"epoch":15,"command":"prune","slot":"attic","reason":"nobody"}"#,
+    ];
+    fs::write(dir.path().join("hand.jsonl"), script.join("\n") + "\n").unwrap();
+    let config = "epochs = 18\nisolation_check_interval = 3\nfail_on_breach = true\n[lifecycle]\ncooldown_epochs = 1\ntrain_fraction = 0.05\n";
+    fs::write(dir.path().join("hand.toml"), config).unwrap();
+    train(dir.path(), "c", &["--config", "hand.toml", "--script", "hand.jsonl"]);
+    train(dir.path(), "d", &["--config", "c/config.toml", "--script", "c/commands.jsonl"]);
+    assert_eq!(bits(&dir.path().join("c")), bits(&dir.path().join("d")));
+    let rows = lines(&dir.path().join("c/commands.jsonl"));
+    let landed: Vec<&Value> = rows.iter().filter(|r| r["landed"] == true).collect();
+    assert_eq!((landed.len(), &landed[0]["epoch"]), (1, &Value::from(3)));
+    let refused: Vec<&str> = rows.iter().filter_map(|r| r["error"]["code"].as_str()).collect();
+    assert!(refused.contains(&"plugin_unavailable") && refused.contains(&"unknown_slot"), "{refused:?}");
+    // And the record of such a run holds together.
+    let (stdout, _, code) = run(dir.path(), &["replay", "c"]);
+    assert_eq!(code, Some(0), "{stdout}");
+    let (explained, ..) = run(dir.path(), &["explain", "c", "mid"]);
+    assert!(explained.contains("A germination was refused at epoch 5: plugin_unavailable"), "{explained}");
+
+    fs::write(dir.path().join("bad.jsonl"), "{\"epoch\":1,\"command\":\"dance\"}\n").unwrap();
+    let (_, stderr, code) = run(dir.path(), &["train", "--script", "bad.jsonl", "--epochs", "2"]);
+    assert!(code == Some(1) && stderr.contains("bad.jsonl: line 1: unknown variant `dance`"), "{stderr}");
+    let (_, stderr, code) = run(dir.path(), &["train", "--controller", "scripted"]);
+    assert!(code == Some(1) && stderr.contains("needs a journal"), "{stderr}");
+    let (_, stderr, code) = run(dir.path(), &["train", "--script", "none.jsonl"]);
+    assert!(code == Some(1) && stderr.contains("none.jsonl"), "{stderr}");
+}
