@@ -6,12 +6,14 @@
 
 mod ci;
 mod demo;
+mod fuzz;
 mod growth;
 mod process;
 mod product;
 mod repo;
 mod setup;
 mod snapshots;
+mod soak;
 mod tests;
 mod tidy;
 
@@ -60,6 +62,11 @@ enum Task {
     },
     /// Set up, build in release mode and print the default run beside its controls, over several seeds.
     Growth(growth::Args),
+    /// Set up and run a hundred epochs of the main job and a hundred rounds of germinate and prune, and print what
+    /// they measured.
+    Soak,
+    /// Set up and fuzz the laws of the lifecycle, guided by coverage.
+    Fuzz(fuzz::Args),
     /// Run every check that a change must pass, all of them even when one fails.
     Ci(ci::Args),
     /// Check the repository's own rules: where `unsafe` may be, what the core may not name, dead links.
@@ -88,6 +95,8 @@ fn run(task: Task) -> Result<ExitCode> {
         Task::Demo { args } => demo::run(&repo, &args),
         Task::Test { args } => tests::run(&repo, &args),
         Task::Growth(args) => growth::run(&repo, &args),
+        Task::Soak => soak::run(&repo),
+        Task::Fuzz(args) => fuzz::run(&repo, &args),
         Task::Ci(args) => Ok(ci::run(&repo, &args)),
         Task::Tidy => tidy::run(&repo),
     }

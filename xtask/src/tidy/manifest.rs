@@ -16,6 +16,10 @@ pub(super) fn findings(path: &str, source: &str) -> Vec<Finding> {
             return vec![finding(before.lines().count().max(1), what, "a manifest is TOML")];
         }
     };
+    // What is built apart, with flags of its own, has nobody to inherit from.
+    if manifest.contains_key("package") && manifest.contains_key("workspace") {
+        return Vec::new();
+    }
     let inherits = |table: Option<&toml::Value>| {
         table.and_then(|table| table.get("workspace")).and_then(toml::Value::as_bool) == Some(true)
     };
@@ -40,6 +44,7 @@ mod spec {
         assert!(findings("a/Cargo.toml", GOOD).is_empty());
         assert_eq!(findings("a/Cargo.toml", &GOOD.replace("workspace = true", "workspace = false")).len(), 2);
         assert_eq!(findings("a/Cargo.toml", "[package]\nlicense = \"MIT\"\n").len(), 2);
+        assert!(findings("a/Cargo.toml", "[package]\nlicense = \"MIT\"\n[workspace]\n").is_empty());
         assert!(findings("tests/fixtures/a/Cargo.toml", "[package]\n").is_empty());
     }
 

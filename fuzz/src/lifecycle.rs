@@ -1,0 +1,11 @@
+//! Settings and operations out of bytes; every law after every operation.
+
+#![no_main]
+
+use kasmina_tests::laws;
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|bytes: &[u8]| {
+    let (settings, topology, operations) = laws::operations(bytes);
+    laws::lifecycle(&settings, topology, &operations);
+});
