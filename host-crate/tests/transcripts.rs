@@ -460,3 +460,29 @@ fn a_ramp_that_counts_steps() {
     }
     insta::assert_snapshot!(t.text);
 }
+
+/// The reader of scripts lists its settings by hand, so that it can name paths; this ties it to the types.
+#[test]
+fn scripts_know_every_setting() {
+    use kasmina::lifecycle::QualityGates;
+    use kasmina::lifecycle::script::Script;
+    let properties = |schema: schemars::Schema| -> Vec<String> {
+        let schema = serde_json::to_value(schema).expect("a schema is JSON");
+        schema["properties"].as_object().expect("an object").keys().cloned().collect()
+    };
+    let written = serde_json::to_value(Settings::default()).expect("settings can be written");
+    for name in properties(schemars::schema_for!(Settings)) {
+        let script = serde_json::json!({
+            "schema": 1, "slot": {"id": "early", "topology": "cnn"}, "ops": [],
+            "settings": {name.clone(): written[&name]}
+        });
+        script.to_string().parse::<Script>().unwrap_or_else(|e| panic!("{name}: {e}"));
+    }
+    for name in properties(schemars::schema_for!(QualityGates)) {
+        let gates = serde_json::json!({name.clone(): written["gates"][&name]});
+        let script = serde_json::json!({
+            "schema": 1, "slot": {"id": "early", "topology": "cnn"}, "ops": [], "settings": {"gates": gates}
+        });
+        script.to_string().parse::<Script>().unwrap_or_else(|e| panic!("{name}: {e}"));
+    }
+}

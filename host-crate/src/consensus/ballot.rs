@@ -5,7 +5,7 @@ use kasmina_torch_ext::rng::derive_seed;
 use std::fmt;
 
 /// Words of a packed ballot.
-pub(super) const WORDS: usize = 4;
+pub(super) const WORDS: usize = 5;
 
 /// What is to be decided.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -64,37 +64,56 @@ pub struct Ballot {
     pub from: Stage,
     /// What is asked.
     pub act: Act,
+    /// The same in full: the command, or where alpha stands. Ranks whose questions differ here are out of step.
+    pub subject: String,
     /// Whether this rank is for it.
     pub verdict: bool,
+    /// Whether this rank can do what the ranks decide, whatever that is.
+    pub able: bool,
 }
 
 impl Ballot {
     pub(super) fn pack(&self) -> Packed {
         let name = |name: &str| derive_seed(0, &[name]);
         let seed = self.seed_id.as_deref().map_or(0, name);
-        let flags = u64::from(self.from.code()) | self.act.code() << 8 | u64::from(self.verdict) << 16;
-        Packed([self.step, name(&self.slot), seed, flags])
+        let asked = u64::from(self.from.code()) | self.act.code() << 8;
+        let flags = asked | u64::from(self.verdict) << 16 | u64::from(self.able) << 17;
+        Packed([self.step, name(&self.slot), seed, name(&self.subject), flags])
     }
 }
 
-/// A ballot as it travels: step, slot, seed, and (stage, act, verdict).
+/// A ballot as it travels: step, slot, seed, subject, and (stage, act, verdict, able).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Packed(pub(super) [u64; WORDS]);
 
 impl Packed {
+    /// The ballots of a message; `None` if it is not made of whole ones.
+    pub(super) fn read(message: &[u64]) -> Option<Vec<Self>> {
+        let (ballots, rest) = message.as_chunks::<WORDS>();
+        rest.is_empty().then(|| ballots.iter().map(|words| Self(*words)).collect())
+    }
+
+    pub(super) fn slot(self) -> u64 {
+        self.0[1]
+    }
+
     pub(super) fn verdict(self) -> bool {
-        self.0[3] >> 16 & 1 == 1
+        self.0[4] >> 16 & 1 == 1
+    }
+
+    pub(super) fn able(self) -> bool {
+        self.0[4] >> 17 & 1 == 1
     }
 
     /// Whether both are about the same question.
     pub(super) fn is_about(self, other: Self) -> bool {
-        self.0[..3] == other.0[..3] && self.0[3] & 0xffff == other.0[3] & 0xffff
+        self.0[..4] == other.0[..4] && self.0[4] & 0xffff == other.0[4] & 0xffff
     }
 }
 
 impl fmt::Display for Packed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [step, _, seed, flags] = self.0;
+        let [step, _, seed, subject, flags] = self.0;
         let stage = Stage::ALL.into_iter().find(|s| u64::from(s.code()) == flags & 0xff);
         let stage = stage.map_or("an unknown stage", Stage::as_str);
         match seed {
@@ -107,6 +126,6 @@ impl fmt::Display for Packed {
             Some(Act::Gate(gate)) => write!(f, " asking {gate}")?,
             Some(act) => write!(f, " asking {act:?}")?,
         }
-        write!(f, " at step {step}")
+        write!(f, " (#{:06x}) at step {step}", subject & 0xff_ffff)
     }
 }

@@ -22,10 +22,17 @@ struct Table {
 struct Round {
     /// What each rank has brought to this round.
     brought: Vec<Option<Vec<u64>>>,
-    /// What the newest full round amounted to, and how many have yet to take it.
-    full: Option<(Arc<Vec<Vec<u64>>>, usize)>,
+    /// The newest full round, until every rank has taken it.
+    full: Option<Full>,
     /// Once a rank was given up, there is no common ground to go on from.
     broken: Option<ConsensusError>,
+}
+
+#[derive(Debug)]
+struct Full {
+    messages: Arc<Vec<Vec<u64>>>,
+    /// Which ranks have them.
+    taken: Vec<bool>,
 }
 
 impl InProcess {
@@ -37,13 +44,27 @@ impl InProcess {
     }
 }
 
+impl Round {
+    /// The ranks that everybody waits for: those that have not taken the last round's result, or else those that
+    /// have brought nothing to this one.
+    fn missing(&self) -> Vec<usize> {
+        let absent =
+            |all: Vec<bool>| all.into_iter().enumerate().filter(|(_, here)| !here).map(|(r, _)| r).collect();
+        match &self.full {
+            Some(full) => absent(full.taken.clone()),
+            None => absent(self.brought.iter().map(Option::is_some).collect()),
+        }
+    }
+}
+
 impl Table {
     fn round(&self) -> MutexGuard<'_, Round> {
         // A rank that panicked while it held the lock left whole values behind.
         self.round.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits until `ready` gives something, the round breaks, or the time is over.
+    /// Waits until `ready` gives something, the round is broken, or the time is over. A round that became full is
+    /// decided for whoever has yet to take it, also if it is broken since.
     fn wait<T>(
         &self,
         deadline: Instant,
@@ -52,17 +73,15 @@ impl Table {
     ) -> Result<T, ConsensusError> {
         let mut round = self.round();
         loop {
-            if let Some(error) = &round.broken {
-                return Err(error.clone());
-            }
             if let Some(value) = ready(&mut round) {
                 self.changed.notify_all();
                 return Ok(value);
             }
+            if let Some(error) = &round.broken {
+                return Err(error.clone());
+            }
             let Some(left) = deadline.checked_duration_since(Instant::now()).filter(|d| !d.is_zero()) else {
-                let absent = |(rank, b): (usize, &Option<Vec<u64>>)| b.is_none().then_some(rank);
-                let missing = round.brought.iter().enumerate().filter_map(absent).collect();
-                let error = ConsensusError::Timeout { missing, waited };
+                let error = ConsensusError::Timeout { missing: round.missing(), waited };
                 round.broken = Some(error.clone());
                 self.changed.notify_all();
                 return Err(error);
@@ -86,23 +105,23 @@ impl Consensus for InProcess {
         let mut message = Some(message);
         // A fast rank may be here again before a slow one has taken the last round's result.
         self.table.wait(deadline, self.timeout, |round| {
-            if round.full.is_some() {
+            if round.full.is_some() || round.broken.is_some() {
                 return None;
             }
             let place = round.brought.get_mut(self.rank)?;
             *place = message.take();
             if round.brought.iter().all(Option::is_some) {
                 let all: Vec<Vec<u64>> = round.brought.iter_mut().filter_map(Option::take).collect();
-                let readers = all.len();
-                round.full = Some((Arc::new(all), readers));
+                let taken = vec![false; all.len()];
+                round.full = Some(Full { messages: Arc::new(all), taken });
             }
             Some(())
         })?;
         self.table.wait(deadline, self.timeout, |round| {
-            let (all, readers) = round.full.as_mut()?;
-            let all = Arc::clone(all);
-            *readers -= 1;
-            if *readers == 0 {
+            let full = round.full.as_mut()?;
+            let all = Arc::clone(&full.messages);
+            *full.taken.get_mut(self.rank)? = true;
+            if full.taken.iter().all(|t| *t) {
                 round.full = None;
             }
             Some(Vec::clone(&all))

@@ -11,7 +11,7 @@ mod in_process;
 pub use ballot::{Act, Ballot};
 pub use in_process::InProcess;
 
-use ballot::{Packed, WORDS};
+use ballot::Packed;
 use std::fmt::{Debug, Write as _};
 use std::time::Duration;
 
@@ -30,6 +30,9 @@ pub enum ConsensusError {
         /// How long was waited.
         waited: Duration,
     },
+    /// A rank cannot do what it has decided; so none does.
+    #[error("rank {} cannot do what was decided; nothing is done on any", list(.0))]
+    Unable(Vec<usize>),
     /// The exchange itself failed.
     #[error("the ranks cannot talk: {0}")]
     Exchange(String),
@@ -41,6 +44,7 @@ impl ConsensusError {
         match self {
             Self::OutOfStep(_) => "ranks_out_of_step",
             Self::Timeout { .. } => "rank_timeout",
+            Self::Unable(_) => "rank_unable",
             Self::Exchange(_) => "rank_exchange",
         }
     }
@@ -77,38 +81,48 @@ pub trait Consensus: Send + Debug {
         }
         let message = ballots.iter().flat_map(|b| b.pack().0).collect();
         let all = self.exchange(message)?;
+        if all.len() != self.ranks() {
+            let text = format!("{} messages came from {} ranks", all.len(), self.ranks());
+            return Err(ConsensusError::Exchange(text));
+        }
         judge(ballots, &all)
     }
 }
 
-/// The least verdict, if all ranks voted on the same things.
+/// The least verdict, if all ranks voted on the same things and can do them. All ranks judge the same messages, so
+/// all come to the same answer.
 fn judge(ballots: &[Ballot], all: &[Vec<u64>]) -> Result<Vec<bool>, ConsensusError> {
-    let read = |message: &Vec<u64>| -> Vec<Packed> {
-        message.as_chunks::<WORDS>().0.iter().map(|w| Packed(*w)).collect()
-    };
-    let all: Vec<Vec<Packed>> = all.iter().map(read).collect();
-    let Some(first) = all.first() else { return Ok(ballots.iter().map(|b| b.verdict).collect()) };
-    for (rank, votes) in all.iter().enumerate() {
-        if votes.len() != first.len() {
-            let text = format!("rank 0 votes on {} slots, rank {rank} on {}", first.len(), votes.len());
-            return Err(ConsensusError::OutOfStep(text));
-        }
+    let all: Vec<Vec<Packed>> = all
+        .iter()
+        .map(|message| Packed::read(message))
+        .collect::<Option<_>>()
+        .ok_or_else(|| ConsensusError::Exchange("a message is not made of whole ballots".to_owned()))?;
+    let first = all.first().map_or(&[] as &[Packed], Vec::as_slice);
+    if let Some((rank, votes)) = all.iter().enumerate().find(|(_, votes)| votes.len() != first.len()) {
+        let text = format!("rank 0 votes on {} slots, rank {rank} on {}", first.len(), votes.len());
+        return Err(ConsensusError::OutOfStep(text));
     }
-    for (index, ballot) in ballots.iter().enumerate() {
-        if all.iter().any(|votes| !votes[index].is_about(votes_of(first, index))) {
-            let mut text = format!("slot `{}`", ballot.slot);
-            for (rank, votes) in all.iter().enumerate() {
-                let _ =
-                    write!(text, "{} rank {rank} has {}", if rank == 0 { ":" } else { "," }, votes[index]);
+    for (index, question) in first.iter().enumerate() {
+        let answers: Vec<Packed> = all.iter().filter_map(|votes| votes.get(index).copied()).collect();
+        if answers.iter().any(|answer| !answer.is_about(*question)) {
+            // Every rank tells it in the same words: a name only if it is the same everywhere.
+            let one_slot = answers.iter().all(|answer| answer.slot() == question.slot());
+            let slot = ballots.get(index).filter(|_| one_slot).map(|b| format!("slot `{}`", b.slot));
+            let mut text = slot.unwrap_or_else(|| "they ask of different slots".to_owned());
+            for (rank, answer) in answers.iter().enumerate() {
+                let _ = write!(text, "{} rank {rank} has {answer}", if rank == 0 { ":" } else { "," });
             }
             return Err(ConsensusError::OutOfStep(text));
         }
     }
-    Ok((0..ballots.len()).map(|index| all.iter().all(|votes| votes[index].verdict())).collect())
-}
-
-fn votes_of(votes: &[Packed], index: usize) -> Packed {
-    votes.get(index).copied().unwrap_or(Packed([0; WORDS]))
+    let unable = |votes: &Vec<Packed>| votes.iter().any(|vote| !vote.able());
+    let unable: Vec<usize> =
+        all.iter().enumerate().filter(|(_, v)| unable(v)).map(|(rank, _)| rank).collect();
+    if !unable.is_empty() {
+        return Err(ConsensusError::Unable(unable));
+    }
+    let agreed = |index: usize| all.iter().all(|votes| votes.get(index).is_some_and(|vote| vote.verdict()));
+    Ok((0..first.len()).map(agreed).collect())
 }
 
 /// One rank: what it decides is decided.

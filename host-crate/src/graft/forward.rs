@@ -103,11 +103,11 @@ impl SeedSlot {
         }
 
         let name = self.spec.name.as_str();
-        let _span = tracing::info_span!("seed", slot = name, entry = live.blueprint.id()).entered();
+        let _span = tracing::info_span!("seed", slot = name, entry = live.origin.blueprint.id()).entered();
         let cx = Cx::new(pass.mode, pass.step, name);
         let input = if isolated { host.detach() } else { host.shallow_clone() };
         let written = autograd::version(&host).map_err(torch)?;
-        let blueprint = &live.blueprint;
+        let blueprint = &live.origin.blueprint;
         let doing = || format!("slot `{name}`, seed of `{}` in {stage}", blueprint.full_name());
         let seed = run(&mut live.seed, &mut live.stream, &input, &cx).with_context(doing)?;
         if autograd::version(&host).map_err(torch)? != written {
@@ -132,7 +132,8 @@ impl SeedSlot {
             }
             Err(PluginError::contract("it wrote to the host's features in place"))
         });
-        blended.with_context(|| format!("slot `{name}`, blend `{}` in {stage}", live.blend_entry.full_name()))
+        blended
+            .with_context(|| format!("slot `{name}`, blend `{}` in {stage}", live.origin.blend.full_name()))
     }
 }
 

@@ -10,8 +10,8 @@ pub(crate) use forward::{AlphaOverride, Grafting, Pass};
 pub use monitor::{GradientIsolationMonitor, Measured};
 pub use probe::ProbeError;
 pub(crate) use probe::{Promises, probe};
-pub(crate) use slot::LiveSeed;
 pub use slot::{Features, SeedSlot};
+pub(crate) use slot::{LiveSeed, Origin, blend_group, seed_group, trainable};
 
 use kasmina_plugin_api::{ErrorKind, PluginError};
 

@@ -87,19 +87,21 @@ impl GradientIsolationMonitor {
         *self = Self::default();
     }
 
-    /// Follows the seed to another device.
-    pub(crate) fn move_to<'a>(
-        &mut self,
+    /// The same monitor where its seed has gone, to another device.
+    pub(crate) fn moved_to<'a>(
+        &self,
         device: Device,
         seed: impl IntoIterator<Item = &'a Tensor>,
-    ) -> Result<()> {
-        let queued = [&mut self.captures, &mut self.watched, &mut self.distances];
-        let breaches = self.breaches.iter_mut().map(|(_, flag)| flag);
-        for tensor in queued.into_iter().flatten().chain(breaches) {
-            *tensor = tensor.f_to(device)?;
-        }
-        self.seed = seed.into_iter().map(Tensor::shallow_clone).collect();
-        Ok(())
+    ) -> Result<Self> {
+        let there = |all: &[Tensor]| all.iter().map(|t| Ok(t.f_to(device)?)).collect::<Result<Vec<_>>>();
+        let breaches = self.breaches.iter().map(|(at, flag)| Ok((*at, flag.f_to(device)?)));
+        Ok(Self {
+            seed: seed.into_iter().map(Tensor::shallow_clone).collect(),
+            captures: there(&self.captures)?,
+            breaches: breaches.collect::<Result<Vec<_>>>()?,
+            watched: there(&self.watched)?,
+            distances: there(&self.distances)?,
+        })
     }
 
     /// Reads everything queued, in one transfer, and empties the queue. This waits for the device.

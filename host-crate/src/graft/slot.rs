@@ -2,7 +2,7 @@
 
 use super::monitor::GradientIsolationMonitor;
 use crate::lifecycle::{Lifecycle, Settings, Stage, TempoUnit};
-use kasmina_plugin_api::abi::{BlendInstance, SeedInstance};
+use kasmina_plugin_api::abi::{BlendInstance, SeedInstance, Variable};
 use kasmina_plugin_api::{Layout, PluginError, Site, SlotSpec};
 use kasmina_registry::Entry;
 use kasmina_torch_ext::NamedParameter;
@@ -22,16 +22,22 @@ pub struct Features {
     pub device: Device,
 }
 
-/// A seed that lives: instances, handles on their parameters, and alpha on the device.
-#[derive(Debug)]
-pub(crate) struct LiveSeed {
-    pub(crate) seed: SeedInstance,
-    pub(crate) blend: BlendInstance,
+/// What a living seed is built from, as it was asked for.
+#[derive(Debug, Clone)]
+pub(crate) struct Origin {
     pub(crate) blueprint: Entry,
-    pub(crate) blend_entry: Entry,
+    pub(crate) blend: Entry,
     /// Configurations as they were given, to build the same again on another device.
     pub(crate) blueprint_config: String,
     pub(crate) blend_config: String,
+}
+
+/// A seed that lives: instances, handles on their parameters, and alpha on the device.
+#[derive(Debug)]
+pub(crate) struct LiveSeed {
+    pub(crate) origin: Origin,
+    pub(crate) seed: SeedInstance,
+    pub(crate) blend: BlendInstance,
     /// 0-dim, written only between steps.
     pub(crate) alpha: Tensor,
     pub(crate) alpha_value: f64,
@@ -45,6 +51,27 @@ pub(crate) struct LiveSeed {
 }
 
 impl LiveSeed {
+    /// Brings two fresh instances to life in a slot of this name and site, with alpha at this value.
+    pub(crate) fn new(
+        slot: &str,
+        site: &Site,
+        origin: Origin,
+        (seed, blend): (SeedInstance, BlendInstance),
+        alpha_value: f64,
+    ) -> Result<Self, PluginError> {
+        Ok(Self {
+            seed_parameters: trainable(&seed_group(slot), seed.variables()?),
+            blend_parameters: trainable(&blend_group(slot), blend.variables()?),
+            alpha: Tensor::f_full([], alpha_value, (site.dtype(), site.device()))?,
+            alpha_value,
+            stream: None,
+            frozen: false,
+            origin,
+            seed,
+            blend,
+        })
+    }
+
     /// Trainable parameters of seed and blend.
     pub(crate) fn parameters(&self) -> impl Iterator<Item = &NamedParameter> {
         self.seed_parameters.iter().chain(&self.blend_parameters)
@@ -110,7 +137,7 @@ impl SeedSlot {
     }
     /// The blueprint, blend and builds of the seed that lives here.
     pub fn entries(&self) -> Option<(&Entry, &Entry)> {
-        self.live.as_ref().map(|l| (&l.blueprint, &l.blend_entry))
+        self.live.as_ref().map(|l| (&l.origin.blueprint, &l.origin.blend))
     }
     /// Its trainable parameters, the seed's then the blend's, sorted by name.
     pub fn parameters(&self) -> impl Iterator<Item = &NamedParameter> {
@@ -124,9 +151,9 @@ impl SeedSlot {
         stage.is_active() && stage != Stage::Fossilized && self.live.as_ref().is_some_and(|l| !l.frozen)
     }
 
-    /// Whether its seed is active and promises the host no gradient.
+    /// Whether its seed is learning and promises the host no gradient: what a shadow check is for.
     pub(crate) fn promises_isolation(&self) -> bool {
-        self.live.is_some() && self.lifecycle.isolated()
+        self.is_learning() && self.lifecycle.isolated()
     }
 
     /// One training step of a ramp that counts them.
@@ -146,4 +173,23 @@ impl SeedSlot {
         }
         Ok(())
     }
+}
+
+/// The owner of a seed's parameters in an optimizer, and the beginning of their names.
+pub(crate) fn seed_group(slot: &str) -> String {
+    format!("slot.{slot}.seed")
+}
+
+/// The same of a blend's parameters.
+pub(crate) fn blend_group(slot: &str) -> String {
+    format!("slot.{slot}.blend")
+}
+
+/// The trainable ones of an instance's variables, by their full names.
+pub(crate) fn trainable(group: &str, variables: Vec<Variable>) -> Vec<NamedParameter> {
+    variables
+        .into_iter()
+        .filter(|v| v.trainable)
+        .map(|v| NamedParameter { name: format!("{group}.{}", v.name), tensor: v.tensor })
+        .collect()
 }

@@ -13,7 +13,7 @@ pub enum Initiator {
     Policy,
     /// The rules of HOLDING.
     Auto,
-    /// The training loop's safety net.
+    /// The training loop's safety net; none prunes yet.
     Governor,
 }
 

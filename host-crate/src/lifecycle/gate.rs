@@ -48,7 +48,7 @@ pub struct QualityGates {
     pub max_isolation_violations: u32,
     /// G3: the fraction of the alpha target that counts as reached. (Earlier implementations had the field and
     /// read it nowhere.)
-    #[schemars(range(min = 0.0, max = 1.0))]
+    #[schemars(range(max = 1.0), extend("exclusiveMinimum" = 0.0))]
     pub min_holding_stability: f64,
     /// G2: gradient activity of the seed beside the host's.
     #[schemars(range(min = 0.0, max = 10.0))]

@@ -44,6 +44,7 @@ pub struct Settings {
     /// The thresholds.
     pub gates: QualityGates,
     /// The gates that advance by themselves. FOSSILIZED always needs an explicit request.
+    #[schemars(extend("items" = { "enum": ["G1", "G2", "G3", "G4"] }))]
     pub auto_advance: BTreeSet<Gate>,
     /// Keeps only the safety checks, for a learned controller that should find its own thresholds: G2 asks for
     /// epochs and finite gradients, G3 for alpha at its target, G5 for a finite counterfactual and health.
@@ -52,7 +53,7 @@ pub struct Settings {
     #[schemars(range(min = 1))]
     pub max_epochs: Option<u32>,
     /// The part of `max_epochs` that a seed trains at least.
-    #[schemars(range(min = 0.0, max = 1.0))]
+    #[schemars(range(max = 1.0), extend("exclusiveMinimum" = 0.0))]
     pub train_fraction: f64,
     /// Epochs in HOLDING after which an undecided seed is pruned; 5, or a tenth of `max_epochs` if that is more.
     #[schemars(range(min = 1))]

@@ -26,12 +26,13 @@ pub struct AlphaSettings {
     /// What a tick is.
     pub unit: TempoUnit,
     /// Where alpha goes, in `(0, 1]`.
-    #[schemars(range(min = 0.0, max = 1.0))]
+    #[schemars(range(max = 1.0), extend("exclusiveMinimum" = 0.0))]
     pub target: f64,
     /// The curve; otherwise the blend's own (A13).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub curve: Option<Curve>,
-    /// Of sigmoid and tanh; below 0.1 it counts as 0.1.
+    /// Of the curves sigmoid and tanh; below 0.1 it counts as 0.1. A blend's own curve is as steep as the blend's
+    /// configuration makes it.
     pub steepness: f64,
 }
 
@@ -77,11 +78,17 @@ pub struct TaskConfig {
 }
 
 impl TaskConfig {
-    /// Checks all bounds.
+    /// Checks all bounds, and that nothing is said in vain.
     ///
     /// # Errors
     /// The first field that is out of its bounds, by its path.
     pub fn validate(&self) -> Result<(), SettingsError> {
+        let steep = matches!(self.alpha.curve, Some(Curve::Sigmoid | Curve::Tanh));
+        let standard = AlphaSettings::default().steepness;
+        if !steep && self.alpha.steepness.is_finite() && self.alpha.steepness != standard {
+            let reason = "only the curves sigmoid and tanh have one: name one of them as `alpha.curve`, or configure the blend";
+            return Err(SettingsError::new("alpha.steepness", reason));
+        }
         if self.topology.as_ref().is_some_and(String::is_empty) {
             return Err(SettingsError::new("topology", "it is empty; name one or leave it out"));
         }

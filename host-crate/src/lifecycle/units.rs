@@ -33,7 +33,7 @@ pub(super) fn within(name: &str, value: f64, low: f64, high: f64) -> Result<f64,
 
 /// Refuses what is not finite or outside `0 < value <= high`, by name.
 pub(super) fn positive_up_to(name: &str, value: f64, high: f64) -> Result<f64, Refusal> {
-    if value.is_finite() && value <= 0.0 {
+    if value.is_finite() && !(value > 0.0 && value <= high) {
         let text = format!("{name} is {value}; it must be above 0 and at most {high}");
         return Err(Refusal::new(RefusalCode::OutOfRange, text));
     }

@@ -1,9 +1,8 @@
 //! Building a model: the host from its plugin, the slots that were asked for, and what flows through them.
 
-use super::germinate::trainable;
 use super::{HOST_OWNER, ModelError, MorphogeneticModel, ParameterRegistry};
 use crate::consensus::Solo;
-use crate::graft::{Features, SeedSlot};
+use crate::graft::{Features, SeedSlot, trainable};
 use crate::lifecycle::TaskConfig;
 use kasmina_plugin_api::abi::HostInstance;
 use kasmina_plugin_api::{Kind, Layout, Mode, PluginError, Result, SlotSpec, TapHandler};

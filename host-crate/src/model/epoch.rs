@@ -1,7 +1,8 @@
 //! The edge of an epoch: what was measured goes into the lifecycles, and they decide.
 
+use super::execute::{Question, written};
 use super::{CounterfactualPlan, ModelError, MorphogeneticModel};
-use crate::consensus::{Act, Ballot};
+use crate::consensus::{Act, Ballot, ConsensusError};
 use crate::lifecycle::{Accuracy, GradientCapture, Lifecycle, Operation, Outcome, Stage};
 use kasmina_torch_ext::{ParameterSink, Ticket};
 use serde::{Deserialize, Serialize};
@@ -169,19 +170,16 @@ impl MorphogeneticModel {
         }
         // A rank that cannot follow must not let the others go on without it.
         let able = refused.is_none();
-        let vote = |(index, decision)| self.vote(index, decision, able);
+        let vote = |(index, decision)| Ballot { able, ..self.vote(index, decision) };
         let ballots: Vec<Ballot> = decided.iter().enumerate().map(vote).collect();
-        let agreed = self.consensus.agree(&ballots);
-        let agreed = match (refused, agreed) {
-            (None, Ok(agreed)) => agreed,
-            (refused, agreed) => {
+        let agreed = match self.consensus.agree(&ballots) {
+            Ok(agreed) if able => agreed,
+            not => {
                 for ticket in decided.into_iter().flat_map(|d| d.tickets) {
                     sink.abort(ticket);
                 }
-                return Err(refused
-                    .map(ModelError::from)
-                    .or(agreed.err().map(ModelError::from))
-                    .unwrap_or_else(|| ModelError::Plan("the ranks gave no verdict".to_owned())));
+                let other = || not.err().unwrap_or(ConsensusError::Unable(vec![self.consensus.rank()]));
+                return Err(refused.map_or_else(|| other().into(), ModelError::from));
             }
         };
         let mut all = Vec::new();
@@ -203,20 +201,22 @@ impl MorphogeneticModel {
     }
 
     /// What this rank says of what a slot has decided.
-    fn vote(&self, index: usize, decision: &Decision, able: bool) -> Ballot {
-        let slot = &self.slots[index];
+    fn vote(&self, index: usize, decision: &Decision) -> Ballot {
+        let lifecycle = &self.slots[index].lifecycle;
         let gate = decision.outcomes.iter().find_map(|outcome| match outcome {
             Outcome::GateEvaluated(result) => Some(Act::Gate(result.gate)),
             _ => None,
         });
-        let leaving = slot.lifecycle.seed().is_some_and(|s| s.scheduled_prune.is_some());
-        let act = match slot.lifecycle.stage() {
+        let leaving = lifecycle.seed().is_some_and(|s| s.scheduled_prune.is_some());
+        let act = match lifecycle.stage() {
             Stage::Holding | Stage::Embargoed | Stage::Resetting => Act::Rules,
             _ if leaving => Act::Rules,
             _ => gate.unwrap_or(Act::Rest),
         };
-        let moves = decision.next.stage() != slot.lifecycle.stage();
-        self.ballot(slot, None, act, moves && able)
+        // Ranks with other alphas train other networks, whatever stage they are in.
+        let subject = lifecycle.seed().map_or_else(String::new, |seed| written(&("edge", &seed.alpha)));
+        let moves = decision.next.stage() != lifecycle.stage();
+        self.ballot(index, &Question { act, subject, coming: None }, moves)
     }
 }
 

@@ -105,7 +105,7 @@ pub enum ModelError {
 #[non_exhaustive]
 pub enum CommandError {
     /// The lifecycle refuses.
-    #[error(transparent)]
+    #[error("{}", .0.message)]
     Refused(#[from] Refusal),
     /// There is no such slot.
     #[error("there is no slot `{slot}`; the model has {}", known.join(", "))]

@@ -7,12 +7,14 @@
 use super::MorphogeneticModel;
 use super::command::{Command, Executed};
 use super::error::CommandError;
-use super::germinate::{groups, prepare_all, sample_curve};
+use super::germinate::{groups, prepare_all};
+use super::nursery::sample_curve;
 use crate::consensus::{Act, Ballot};
 use crate::graft::SeedSlot;
-use crate::lifecycle::{Curve, Event, EventKind, Gate, Initiator, Lifecycle, Refusal, Stage};
+use crate::lifecycle::{Curve, Event, EventKind, Initiator, Lifecycle, Stage};
 use kasmina_registry::Registry;
 use kasmina_torch_ext::{Change, ParameterSink, SinkError, Ticket};
+use serde::Serialize;
 
 impl MorphogeneticModel {
     /// Executes a command, or changes nothing. Either way a COMMAND event says so (not in `fast_mode`).
@@ -36,29 +38,32 @@ impl MorphogeneticModel {
         registry: &Registry,
         sink: &mut dyn ParameterSink,
     ) -> Result<Executed, CommandError> {
-        let index = match command.slot() {
-            Some(slot) => self.slot_index(slot)?,
-            None => return Ok(Executed::Waited),
+        let Some(slot) = command.slot() else { return Ok(Executed::Waited) };
+        let index = match self.slot_index(slot) {
+            Ok(index) => index,
+            Err(error) => return Err(self.decline(slot, command, error)),
         };
+        let question = Question::of(command, &self.slots[index]);
         match command {
-            Command::Germinate(wish) if wish.prefetch => self.prefetch(index, wish, registry),
-            Command::Germinate(wish) => self.germinate(wish, registry, sink),
-            Command::Advance { target, .. } => self.advance(index, *target, sink),
-            Command::Prune { reason, .. } => self.decide(index, Act::Prune, sink, |slot| {
+            Command::Germinate(wish) if wish.prefetch => self.prefetch(index, wish, &question, registry),
+            Command::Germinate(wish) => self.germinate(index, wish, &question, registry, sink),
+            Command::Advance { target, .. } => self.advance(index, *target, &question, sink),
+            Command::Prune { reason, .. } => self.decide(index, &question, sink, |slot| {
                 slot.prune(reason, Initiator::Policy)?;
                 Ok(Executed::Pruned)
             }),
             Command::SetAlphaTarget { target, steps, curve, .. } => {
-                let own = if curve.is_none() { self.own_curve(index, *steps)? } else { None };
-                let chosen = curve.clone().or_else(|| own.clone());
-                self.decide(index, Act::SetAlphaTarget, sink, move |slot| {
-                    slot.set_alpha_target(*target, *steps, chosen)?;
+                let own = if curve.is_none() { self.own_curve(index, *steps) } else { Ok(None) };
+                self.decide(index, &question, sink, |slot| {
+                    let own = own?;
+                    slot.set_alpha_target(*target, *steps, curve.clone().or_else(|| own.clone()))?;
                     Ok(Executed::Retargeted { curve: own })
                 })
             }
             Command::SchedulePrune { steps, reason, .. } => {
-                let own = self.own_curve(index, *steps)?;
-                self.decide(index, Act::SchedulePrune, sink, move |slot| {
+                let own = self.own_curve(index, *steps);
+                self.decide(index, &question, sink, |slot| {
+                    let own = own?;
                     slot.schedule_prune(*steps, reason, own.clone())?;
                     let leaving = slot.living().is_some();
                     Ok(if leaving { Executed::PruneScheduled { curve: own } } else { Executed::Pruned })
@@ -79,27 +84,15 @@ impl MorphogeneticModel {
     fn decide(
         &mut self,
         index: usize,
-        act: Act,
+        question: &Question,
         sink: &mut dyn ParameterSink,
-        wish: impl FnOnce(&mut Lifecycle) -> Result<Executed, Refusal>,
+        wish: impl FnOnce(&mut Lifecycle) -> Result<Executed, CommandError>,
     ) -> Result<Executed, CommandError> {
         let mut next = self.slots[index].lifecycle.clone();
-        let result = wish(&mut next).map_err(CommandError::from);
-        let tickets = result.and_then(|done| Ok((done, self.prepare_removal(index, &next, sink)?)));
-        let agreed = self.agree_on(self.ballot(&self.slots[index], None, act, tickets.is_ok()));
-        let (done, tickets) = tickets?;
-        match agreed {
-            Ok(true) => {
-                self.take_over(index, next, tickets, sink);
-                Ok(done)
-            }
-            not => {
-                for ticket in tickets {
-                    sink.abort(ticket);
-                }
-                Err(not.err().unwrap_or(CommandError::Vetoed))
-            }
-        }
+        let ready = wish(&mut next).and_then(|done| Ok((done, self.prepare_removal(index, &next, sink)?)));
+        let (done, tickets) = self.settle(index, question, ready, sink, |(_, tickets)| tickets)?;
+        self.take_over(index, next, tickets, sink);
+        Ok(done)
     }
 
     /// As [`decide`](Self::decide), but a gate that says no has said so: that event stays.
@@ -107,19 +100,62 @@ impl MorphogeneticModel {
         &mut self,
         index: usize,
         target: Option<Stage>,
+        question: &Question,
         sink: &mut dyn ParameterSink,
     ) -> Result<Executed, CommandError> {
-        let lifecycle = &self.slots[index].lifecycle;
-        let act = lifecycle.next_gate().map_or(Act::Gate(Gate::G0), |(gate, _)| Act::Gate(gate));
-        let mut next = lifecycle.clone();
+        let mut next = self.slots[index].lifecycle.clone();
         let mut result = next.advance(target);
-        let agreed = self.agree_on(self.ballot(&self.slots[index], None, act, result.is_ok()))?;
+        let agreed = self.agree_on(self.ballot(index, question, result.is_ok()))?;
         if result.is_ok() && !agreed {
             next = self.slots[index].lifecycle.clone();
             result = next.advance_vetoed(target);
         }
         self.take_over(index, next, Vec::new(), sink);
         Ok(Executed::Advanced { stage: result? })
+    }
+
+    /// The vote on what this rank has made ready, or could not: all ranks do it, or none. What was prepared in the
+    /// optimizer is let go of where it is not done.
+    pub(super) fn settle<T>(
+        &mut self,
+        index: usize,
+        question: &Question,
+        ready: Result<T, CommandError>,
+        sink: &mut dyn ParameterSink,
+        tickets: impl FnOnce(T) -> Vec<Ticket>,
+    ) -> Result<T, CommandError> {
+        let ballot = self.ballot(index, question, ready.is_ok());
+        // Ranks that are out of step say so on every rank, also on one that would have refused by itself.
+        let (ready, refused) = match (ready, self.agree_on(ballot)) {
+            (Ok(ready), Ok(true)) => return Ok(ready),
+            (Ok(ready), Ok(false)) => (Some(ready), CommandError::Vetoed),
+            (Ok(ready), Err(error)) => (Some(ready), error),
+            (Err(_), Err(error)) | (Err(error), Ok(_)) => (None, error),
+        };
+        for ticket in ready.map(tickets).unwrap_or_default() {
+            sink.abort(ticket);
+        }
+        Err(refused)
+    }
+
+    /// Refuses what concerns no slot of this model, with a vote all the same: on another rank it might.
+    pub(super) fn decline(
+        &mut self,
+        slot: &str,
+        subject: &impl Serialize,
+        error: CommandError,
+    ) -> CommandError {
+        let ballot = Ballot {
+            step: self.step,
+            slot: slot.to_owned(),
+            seed_id: None,
+            from: Stage::Unknown,
+            act: Act::Rest,
+            subject: written(subject),
+            verdict: false,
+            able: true,
+        };
+        self.agree_on(ballot).err().unwrap_or(error)
     }
 
     pub(super) fn journal(&mut self, command: &Command, error: Option<&CommandError>) {
@@ -148,16 +184,19 @@ impl MorphogeneticModel {
         value
     }
 
-    /// What this rank says of a slot; of a seed to come, if it is named.
-    pub(super) fn ballot(&self, slot: &SeedSlot, coming: Option<&str>, act: Act, verdict: bool) -> Ballot {
+    /// What this rank says to a question about a slot.
+    pub(super) fn ballot(&self, index: usize, question: &Question, verdict: bool) -> Ballot {
+        let slot = &self.slots[index];
         let living = slot.lifecycle.seed().map(|s| s.seed_id.clone());
         Ballot {
             step: self.step,
             slot: slot.name().to_owned(),
-            seed_id: coming.map(str::to_owned).or(living),
+            seed_id: question.coming.clone().or(living),
             from: slot.lifecycle.stage(),
-            act,
+            act: question.act,
+            subject: question.subject.clone(),
             verdict,
+            able: true,
         }
     }
 
@@ -209,4 +248,39 @@ impl MorphogeneticModel {
             sink.commit(ticket);
         }
     }
+}
+
+/// What the ranks are asked about a slot.
+pub(super) struct Question {
+    pub(super) act: Act,
+    /// The same in full.
+    pub(super) subject: String,
+    /// The seed that is to come.
+    pub(super) coming: Option<String>,
+}
+
+impl Question {
+    pub(super) fn of(command: &Command, slot: &SeedSlot) -> Self {
+        let act = match command {
+            Command::Germinate(_) => Act::Germinate,
+            Command::Advance { .. } => {
+                slot.lifecycle.next_gate().map_or(Act::Rest, |(gate, _)| Act::Gate(gate))
+            }
+            Command::SetAlphaTarget { .. } => Act::SetAlphaTarget,
+            Command::SchedulePrune { .. } => Act::SchedulePrune,
+            Command::Prune { .. } => Act::Prune,
+            Command::Wait => Act::Rest,
+        };
+        let coming = match command {
+            Command::Germinate(wish) => Some(wish.seed_id.clone()),
+            _ => None,
+        };
+        Self { act, subject: written(command), coming }
+    }
+}
+
+/// A subject in full, the same text for the same thing.
+pub(super) fn written(subject: &impl Serialize) -> String {
+    // What cannot be written (a NaN among the numbers) is refused on every rank anyway.
+    serde_json::to_string(subject).unwrap_or_default()
 }

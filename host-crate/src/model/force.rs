@@ -3,6 +3,7 @@
 //! Where the question is what a seed is worth, [`forward_counterfactual`](MorphogeneticModel::forward_counterfactual)
 //! answers it without touching anything; a guard is for people and experiments.
 
+use super::execute::{Question, written};
 use super::{CommandError, MorphogeneticModel};
 use crate::consensus::Act;
 use crate::lifecycle::{Refusal, RefusalCode};
@@ -28,14 +29,18 @@ impl MorphogeneticModel {
     /// # Errors
     /// `non_finite` or `out_of_range` outside `0..=1`; an unknown slot; ranks that do not all take part.
     pub fn force_alpha(&mut self, slot: &str, alpha: f64) -> Result<ForcedAlpha<'_>, CommandError> {
-        let index = self.slot_index(slot)?;
-        if !(0.0..=1.0).contains(&alpha) {
+        let index = match self.slot_index(slot) {
+            Ok(index) => index,
+            Err(error) => return Err(self.decline(slot, &alpha, error)),
+        };
+        let in_range = if (0.0..=1.0).contains(&alpha) {
+            Ok(())
+        } else {
             let code = if alpha.is_finite() { RefusalCode::OutOfRange } else { RefusalCode::NonFinite };
-            return Err(Refusal::new(code, format!("alpha is {alpha}; it must lie in 0..=1")).into());
-        }
-        if !self.agree_on(self.ballot(&self.slots[index], None, Act::ForceAlpha, true))? {
-            return Err(CommandError::Vetoed);
-        }
+            Err(Refusal::new(code, format!("alpha is {alpha}; it must lie in 0..=1")).into())
+        };
+        let question = Question { act: Act::ForceAlpha, subject: written(&alpha), coming: None };
+        self.settle(index, &question, in_range, &mut (), |()| Vec::new())?;
         let before = self.slots[index].forced.replace(alpha);
         Ok(ForcedAlpha { model: self, index, before })
     }

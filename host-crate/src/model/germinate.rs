@@ -2,19 +2,13 @@
 
 use super::command::{Executed, Germinate};
 use super::error::CommandError;
+use super::execute::Question;
 use super::{MorphogeneticModel, Owner, count};
-use crate::consensus::Act;
-use crate::graft::{LiveSeed, Promises, probe};
-use crate::lifecycle::{AlphaSettings, BlendPlan, Curve, Germination, Lifecycle};
-use kasmina_plugin_api::abi::{BlendInstance, Variable};
-use kasmina_plugin_api::{Capability, Kind};
+use crate::graft::{LiveSeed, blend_group, seed_group};
+use crate::lifecycle::{AlphaSettings, BlendPlan, Germination, Lifecycle};
+use kasmina_plugin_api::Kind;
 use kasmina_registry::{Entry, Registry};
-use kasmina_torch_ext::rng::{RngFork, RngStream, derive_seed};
 use kasmina_torch_ext::{Change, NamedParameter, ParameterSink, Role, SinkError, Ticket};
-use tch::Tensor;
-
-/// Points of a blend's curve that are kept; a longer ramp goes straight between them.
-const CURVE_POINTS: u32 = 1024;
 
 /// A germination that nothing stands in the way of any more.
 struct Ready {
@@ -40,24 +34,14 @@ impl MorphogeneticModel {
 
     pub(super) fn germinate(
         &mut self,
+        index: usize,
         wish: &Germinate,
+        question: &Question,
         registry: &Registry,
         sink: &mut dyn ParameterSink,
     ) -> Result<Executed, CommandError> {
-        let index = self.slot_index(&wish.slot)?;
-        let ready = self.make_ready(index, wish, registry, sink);
-        let slot = &self.slots[index];
-        let ballot = self.ballot(slot, Some(&wish.seed_id), Act::Germinate, ready.is_ok());
-        let agreed = self.agree_on(ballot);
-        let ready = ready.and_then(|ready| match agreed {
-            Ok(true) => Ok(ready),
-            not => {
-                for ticket in ready.tickets {
-                    sink.abort(ticket);
-                }
-                Err(not.err().unwrap_or(CommandError::Vetoed))
-            }
-        })?;
+        let ready = self.unreserved(index).and_then(|()| self.make_ready(index, wish, registry, sink));
+        let ready = self.settle(index, question, ready, sink, |ready| ready.tickets)?;
 
         // From here on nothing can fail.
         let Ready { live, lifecycle, germination, tickets } = ready;
@@ -89,7 +73,7 @@ impl MorphogeneticModel {
         let (blueprint, blend) = resolve(wish, registry)?;
         let mut plan = unbuilt.blend;
         let (live, curve) = self.build_and_probe(index, wish, &blueprint, &blend)?;
-        live.blend_entry.id().clone_into(&mut plan.id);
+        blend.id().clone_into(&mut plan.id);
         plan.alpha.curve = Some(plan.alpha.curve.unwrap_or(curve));
 
         let germination = Germination {
@@ -103,9 +87,8 @@ impl MorphogeneticModel {
         let mut lifecycle = self.slots[index].lifecycle.clone();
         lifecycle.germinate(germination.clone())?;
         let name = self.slots[index].name();
-        for (owner, _, parameters) in owned(name, &wish.seed_id, &live) {
-            self.ownership.check(&owner, parameters)?;
-        }
+        let brought = owned(name, &wish.seed_id, &live);
+        self.ownership.check(brought.iter().map(|(owner, _, parameters)| (owner, *parameters)))?;
         let changes = groups(name, &live).map(|(owner, role, parameters)| Change::Add {
             owner,
             role,
@@ -126,89 +109,6 @@ impl MorphogeneticModel {
         };
         let plan = BlendPlan { id: wish.blend.clone(), alpha };
         Germination::new(wish.seed_id.clone(), wish.blueprint.clone(), plan)
-    }
-
-    fn build_and_probe(
-        &mut self,
-        index: usize,
-        wish: &Germinate,
-        blueprint: &Entry,
-        blend: &Entry,
-    ) -> Result<(LiveSeed, Curve), CommandError> {
-        let mut live = self.build_seed(index, wish, blueprint, blend)?;
-        self.probe_seed(index, &mut live)?;
-        let tempo = wish.tempo.unwrap_or(self.alpha.tempo);
-        let curve = sample_curve(&live.blend, tempo)?;
-        Ok((live, curve))
-    }
-
-    fn build_seed(
-        &self,
-        index: usize,
-        wish: &Germinate,
-        blueprint: &Entry,
-        blend_entry: &Entry,
-    ) -> Result<LiveSeed, CommandError> {
-        let slot = &self.slots[index];
-        let (name, site) = (slot.name(), slot.site());
-        let seed_for = |part: &str| derive_seed(self.seed, &[name, &wish.seed_id, part]);
-        let blueprint_config = config_text(&wish.blueprint_config);
-        let blend_config = config_text(&wish.blend_config);
-        let seed = {
-            let _fork = RngFork::seeded(seed_for("seed"))?;
-            blueprint.make_seed(&site, &blueprint_config)?
-        };
-        let blend = {
-            let _fork = RngFork::seeded(seed_for("blend"))?;
-            blend_entry.make_blend(&site, &blend_config)?
-        };
-        let stream = blueprint
-            .declares(Capability::Stochastic)
-            .then(|| RngStream::new(seed_for("stream")))
-            .transpose()?;
-        Ok(LiveSeed {
-            seed_parameters: trainable(&seed_group(name), seed.variables()?),
-            blend_parameters: trainable(&blend_group(name), blend.variables()?),
-            alpha: Tensor::f_zeros([], (site.dtype(), site.device()))?,
-            alpha_value: 0.0,
-            blueprint: blueprint.clone(),
-            blend_entry: blend_entry.clone(),
-            blueprint_config,
-            blend_config,
-            seed,
-            blend,
-            stream,
-            frozen: false,
-        })
-    }
-
-    fn probe_seed(&mut self, index: usize, live: &mut LiveSeed) -> Result<(), CommandError> {
-        let slot = &self.slots[index];
-        let key = format!(
-            "{}@{:?} {} with {}@{:?} {} on {:?} {:?}",
-            live.blueprint.full_name(),
-            live.blueprint.plugin().generation(),
-            live.blueprint_config,
-            live.blend_entry.full_name(),
-            live.blend_entry.plugin().generation(),
-            live.blend_config,
-            slot.spec.topology,
-            slot.features,
-        );
-        if self.probed.contains(&key) {
-            return Ok(());
-        }
-        let promises = Promises {
-            stochastic: live.blueprint.declares(Capability::Stochastic),
-            identity_at_birth: live.blueprint.declares(Capability::IdentityAtBirth),
-            seed_state: live.blueprint.record().state_version,
-            blend_state: live.blend_entry.record().state_version,
-        };
-        probe(&mut live.seed, &mut live.blend, &slot.features, promises).map_err(|error| {
-            CommandError::Probe { blueprint: live.blueprint.full_name(), slot: slot.name().to_owned(), error }
-        })?;
-        self.probed.insert(key);
-        Ok(())
     }
 }
 
@@ -266,31 +166,7 @@ pub(super) fn groups<'a>(
     .filter(|(.., parameters)| !parameters.is_empty())
 }
 
-pub(super) fn seed_group(slot: &str) -> String {
-    format!("slot.{slot}.seed")
-}
-
-pub(super) fn blend_group(slot: &str) -> String {
-    format!("slot.{slot}.blend")
-}
-
-/// The trainable ones of an instance's variables, by their full names.
-pub(super) fn trainable(group: &str, variables: Vec<Variable>) -> Vec<NamedParameter> {
-    variables
-        .into_iter()
-        .filter(|v| v.trainable)
-        .map(|v| NamedParameter { name: format!("{group}.{}", v.name), tensor: v.tensor })
-        .collect()
-}
-
 /// `null` is the default configuration, which the seam knows as empty text.
 pub(super) fn config_text(config: &serde_json::Value) -> String {
     if config.is_null() { String::new() } else { config.to_string() }
-}
-
-/// A blend's own curve, as the lifecycle can keep it: one sample per tick of the ramp, if they are not too many.
-pub(super) fn sample_curve(blend: &BlendInstance, ticks: u32) -> Result<Curve, CommandError> {
-    let points = ticks.clamp(1, CURVE_POINTS);
-    let samples = (0..=points).map(|i| blend.curve(f64::from(i) / f64::from(points)));
-    Ok(Curve::sampled(&samples.collect::<Result<Vec<_>, _>>()?)?)
 }

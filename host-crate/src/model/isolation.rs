@@ -57,7 +57,7 @@ impl MorphogeneticModel {
         let _fork = RngFork::here()?;
         let still = self.hold_still()?;
         let result = self.compare_shadows(x, loss, &isolated, &still);
-        self.put_back(still)?;
+        self.put_back(&still)?;
         for (index, breach) in isolated.into_iter().zip(result?) {
             self.slots[index].monitor.note_isolation(breach);
         }
@@ -75,7 +75,7 @@ impl MorphogeneticModel {
         isolated
             .iter()
             .map(|index| {
-                self.restore_random(still)?;
+                self.put_back(still)?;
                 let shadow = self.host_gradients(x, loss, Some(*index))?;
                 differ(&real, &shadow, self.device)
             })
@@ -113,35 +113,33 @@ impl MorphogeneticModel {
         Ok(Still { generators: RngState::save()?, buffers: buffers.collect(), streams, states })
     }
 
-    fn restore_random(&mut self, still: &Still) -> Result<(), ModelError> {
+    /// Everything that a forward may move is where it was, so that the next one sees the same.
+    fn put_back(&mut self, still: &Still) -> Result<(), ModelError> {
         still.generators.restore()?;
         for (index, stream) in &still.streams {
             if let Some(live) = &mut self.slots[*index].live {
                 live.stream = Some(stream.fork());
             }
         }
-        Ok(())
-    }
-
-    fn put_back(&mut self, still: Still) -> Result<(), ModelError> {
-        self.restore_random(&still)?;
         tch::no_grad(|| {
-            still.buffers.into_iter().try_for_each(|(mut now, before)| now.f_copy_(&before).map(drop))
+            let mut buffers = still.buffers.iter();
+            buffers.try_for_each(|(now, before)| now.shallow_clone().f_copy_(before).map(drop))
         })?;
-        for (index, seed, blend) in still.states {
-            let Some(live) = &mut self.slots[index].live else { continue };
-            if !seed.is_empty() {
-                live.seed.restore(&seed, live.blueprint.record().state_version)?;
+        for (index, seed, blend) in &still.states {
+            let Some(live) = &mut self.slots[*index].live else { continue };
+            if live.seed.state()? != *seed {
+                live.seed.restore(seed, live.origin.blueprint.record().state_version)?;
             }
-            if !blend.is_empty() {
-                live.blend.restore(&blend, live.blend_entry.record().state_version)?;
+            if live.blend.state()? != *blend {
+                live.blend.restore(blend, live.origin.blend.record().state_version)?;
             }
         }
         Ok(())
     }
 }
 
-/// Whether two lists of gradients differ by more than rounding: a 0-dim boolean on the device.
+/// Whether two lists of gradients differ by more than rounding: a 0-dim boolean on the device. Gradients that are
+/// not finite only with the seed are a difference; where they are not finite without it either, nothing can be told.
 fn differ(real: &[Tensor], shadow: &[Tensor], device: tch::Device) -> Result<Tensor, ModelError> {
     let mut worst = Tensor::f_zeros([], (Kind::Float, device))?;
     let mut scale = Tensor::f_zeros([], (Kind::Float, device))?;
@@ -162,5 +160,7 @@ fn differ(real: &[Tensor], shadow: &[Tensor], device: tch::Device) -> Result<Ten
             scale = scale.f_maximum(&largest(shadow)?)?;
         }
     }
-    Ok(worst.f_gt_tensor(&scale.f_mul_scalar(TOLERANCE)?)?)
+    // NaN is greater than nothing, and both maxima carry it: "not within" instead of "beyond".
+    let within = worst.f_le_tensor(&scale.f_mul_scalar(TOLERANCE)?)?;
+    Ok(within.f_logical_not()?.f_logical_and(&scale.f_isfinite()?)?)
 }

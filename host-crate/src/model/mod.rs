@@ -15,6 +15,7 @@ mod execute;
 mod force;
 mod germinate;
 mod isolation;
+mod nursery;
 mod ownership;
 mod prefetch;
 mod relocate;
@@ -124,13 +125,8 @@ impl MorphogeneticModel {
         Ok(())
     }
 
-    /// Lets several ranks decide together; by default there is one.
-    pub fn set_consensus(&mut self, consensus: Box<dyn Consensus>) {
-        drop(self.replace_consensus(consensus));
-    }
-
-    /// The same, and the one before comes back.
-    pub fn replace_consensus(&mut self, consensus: Box<dyn Consensus>) -> Box<dyn Consensus> {
+    /// Lets several ranks decide together, and gives back what decided until now; at first that is one rank.
+    pub fn set_consensus(&mut self, consensus: Box<dyn Consensus>) -> Box<dyn Consensus> {
         std::mem::replace(&mut self.consensus, consensus)
     }
 

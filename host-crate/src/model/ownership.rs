@@ -59,17 +59,22 @@ pub struct ParameterRegistry {
 }
 
 impl ParameterRegistry {
-    /// Whether these could be claimed.
+    /// Whether these could be claimed, together.
     ///
     /// # Errors
-    /// The first that belongs to somebody already.
-    pub fn check(&self, owner: &Owner, parameters: &[NamedParameter]) -> Result<(), Box<OwnershipError>> {
-        let mut brought = BTreeMap::new();
-        for parameter in parameters {
+    /// The first that belongs to somebody already, or is claimed twice.
+    pub fn check<'a>(
+        &self,
+        brought: impl IntoIterator<Item = (&'a Owner, &'a [NamedParameter])>,
+    ) -> Result<(), Box<OwnershipError>> {
+        let mut claimed: BTreeMap<usize, (Owner, String)> = BTreeMap::new();
+        let all =
+            brought.into_iter().flat_map(|(owner, parameters)| parameters.iter().map(move |p| (owner, p)));
+        for (owner, parameter) in all {
             let Some(address) = parameter.address() else { continue };
-            let held = self.owned.get(&address).map(|(other, name)| (other.clone(), name.clone()));
-            let twice = brought.insert(address, parameter.name.clone()).map(|name| (owner.clone(), name));
-            if let Some((other, name)) = held.or(twice) {
+            let claim = (owner.clone(), parameter.name.clone());
+            let twice = claimed.insert(address, claim);
+            if let Some((other, name)) = self.owned.get(&address).cloned().or(twice) {
                 let (parameter, owner) = (parameter.name.clone(), owner.clone());
                 return Err(Box::new(OwnershipError { parameter, owner, other, name }));
             }
@@ -119,18 +124,28 @@ mod tests {
         let (host, one) = (parameter("host.w"), parameter("slot.early.seed.w"));
         let mut registry = ParameterRegistry::default();
         registry.enter(&Owner::Host, &[host.share()]);
-        registry.check(&seed("s1"), &[one.share()]).expect("it is nobody's");
+        let check = |registry: &ParameterRegistry, owner: &Owner, parameters: &[NamedParameter]| {
+            registry.check([(owner, parameters)])
+        };
+        check(&registry, &seed("s1"), &[one.share()]).expect("it is nobody's");
         let stolen = NamedParameter { name: "slot.early.seed.v".to_owned(), ..host.share() };
         insta::assert_snapshot!(
-            registry.check(&seed("s1"), &[one.share(), stolen]).expect_err("it is the host's"),
+            check(&registry, &seed("s1"), &[one.share(), stolen]).expect_err("it is the host's"),
             @"parameter `slot.early.seed.v` of seed `s1` in slot `early` already belongs to the host as `host.w`"
         );
-        registry.check(&seed("s1"), &[one.share(), one.share()]).expect_err("one tensor, two names");
+        check(&registry, &seed("s1"), &[one.share(), one.share()]).expect_err("one tensor, two names");
+        let gate = Owner::Gate { slot: "early".to_owned(), seed_id: "s1".to_owned() };
+        let (mine, shared) = ([one.share()], [one.share()]);
+        let both = registry.check([(&seed("s1"), mine.as_slice()), (&gate, shared.as_slice())]);
+        insta::assert_snapshot!(
+            both.expect_err("a seed and its gate are two owners"),
+            @"parameter `slot.early.seed.w` of the gate of seed `s1` in slot `early` already belongs to seed `s1` in slot `early` as `slot.early.seed.w`"
+        );
         registry.enter(&seed("s1"), &[one.share()]);
         assert_eq!(registry.owner_of(&one), Some((&seed("s1"), "slot.early.seed.w")));
-        registry.check(&seed("s2"), &[one.share()]).expect_err("it is s1's");
+        check(&registry, &seed("s2"), &[one.share()]).expect_err("it is s1's");
         registry.release("early");
-        registry.check(&seed("s2"), &[one.share()]).expect("s1 is gone");
+        check(&registry, &seed("s2"), &[one.share()]).expect("s1 is gone");
         assert_eq!(registry.entries(), [(&Owner::Host, "host.w")]);
     }
 }

@@ -6,8 +6,8 @@
 use super::MorphogeneticModel;
 use super::command::{Command, Executed, Germinate};
 use super::error::CommandError;
+use super::execute::Question;
 use super::germinate::{config_text, resolve};
-use crate::consensus::Act;
 use crate::lifecycle::{Refusal, RefusalCode};
 use kasmina_registry::{Registry, RegistryError};
 use kasmina_torch_ext::ParameterSink;
@@ -36,17 +36,21 @@ impl MorphogeneticModel {
         &mut self,
         index: usize,
         wish: &Germinate,
+        question: &Question,
         registry: &Registry,
     ) -> Result<Executed, CommandError> {
         let begun = self.begin(index, wish, registry);
-        let ballot = self.ballot(&self.slots[index], Some(&wish.seed_id), Act::Germinate, begun.is_ok());
-        let agreed = self.agree_on(ballot);
-        let worker = begun?;
-        if !agreed? {
-            return Err(CommandError::Vetoed);
-        }
+        // There is nothing in the optimizer yet.
+        let worker = self.settle(index, question, begun, &mut (), |_| Vec::new())?;
         self.prefetches.push(Prefetch { wish: wish.clone(), index, worker });
         Ok(Executed::Prefetching)
+    }
+
+    /// Refuses a slot for which a germination is being made ready.
+    pub(super) fn unreserved(&self, index: usize) -> Result<(), CommandError> {
+        let Some(first) = self.prefetches.iter().find(|p| p.index == index) else { return Ok(()) };
+        let text = format!("slot `{}` is reserved for seed `{}`", self.slots[index].name(), first.seed_id());
+        Err(Refusal::new(RefusalCode::SlotOccupied, text).into())
     }
 
     fn begin(
@@ -55,12 +59,8 @@ impl MorphogeneticModel {
         wish: &Germinate,
         registry: &Registry,
     ) -> Result<JoinHandle<Result<(), RegistryError>>, CommandError> {
+        self.unreserved(index)?;
         self.slots[index].lifecycle.clone().germinate(self.unbuilt(wish))?;
-        if let Some(first) = self.prefetches.iter().find(|p| p.index == index) {
-            let text =
-                format!("slot `{}` is reserved for seed `{}`", self.slots[index].name(), first.seed_id());
-            return Err(Refusal::new(RefusalCode::SlotOccupied, text).into());
-        }
         let (blueprint, blend) = resolve(wish, registry)?;
         let (seed_config, blend_config) =
             (config_text(&wish.blueprint_config), config_text(&wish.blend_config));
@@ -83,25 +83,21 @@ impl MorphogeneticModel {
     ) -> Vec<(Command, Result<Executed, CommandError>)> {
         let waiting = std::mem::take(&mut self.prefetches);
         let mut landed = Vec::with_capacity(waiting.len());
-        for Prefetch { wish, worker, .. } in waiting {
+        for Prefetch { wish, index, worker } in waiting {
+            // A thread that panicked found nothing: the germination itself will.
             let ready = worker.join().unwrap_or(Ok(()));
-            // The ranks vote on it whatever this one's thread found: a germination would find the same.
+            let command = Command::Germinate(wish.clone());
+            let question = Question::of(&command, &self.slots[index]);
             let result = match ready {
-                Ok(()) => self.germinate(&wish, registry, sink),
-                Err(error) => self.refuse_landing(&wish, error),
+                Ok(()) => self.germinate(index, &wish, &question, registry, sink),
+                Err(error) => self.settle(index, &question, Err(error.into()), sink, |done: Executed| {
+                    drop(done);
+                    Vec::new()
+                }),
             };
-            let command = Command::Germinate(wish);
             self.journal(&command, result.as_ref().err());
             landed.push((command, result));
         }
         landed
-    }
-
-    /// Takes part in the vote with a no.
-    fn refuse_landing(&mut self, wish: &Germinate, error: RegistryError) -> Result<Executed, CommandError> {
-        let index = self.slot_index(&wish.slot)?;
-        let ballot = self.ballot(&self.slots[index], Some(&wish.seed_id), Act::Germinate, false);
-        self.agree_on(ballot)?;
-        Err(error.into())
     }
 }

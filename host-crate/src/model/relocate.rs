@@ -1,14 +1,14 @@
 //! Moving a model to another device. Instances never move: they are built again there, and their variables and
 //! state are brought over.
 
-use super::germinate::{blend_group, groups, prepare_all, seed_group, trainable};
+use super::germinate::{groups, owned, prepare_all};
 use super::{HOST_OWNER, ModelError, MorphogeneticModel, Owner};
-use crate::graft::LiveSeed;
+use crate::graft::{LiveSeed, trainable};
 use kasmina_plugin_api::abi::{HostInstance, Variable};
 use kasmina_plugin_api::{PluginError, Site};
-use kasmina_torch_ext::rng::RngFork;
+use kasmina_torch_ext::rng::{RngFork, RngStream};
 use kasmina_torch_ext::{Change, NamedParameter, ParameterSink};
-use tch::{Device, Tensor};
+use tch::Device;
 
 impl MorphogeneticModel {
     /// Moves host, seeds and blends with their weights, buffers and state, and asks the optimizer to follow; at
@@ -26,6 +26,15 @@ impl MorphogeneticModel {
             let site = slot.site().with_device(device);
             lives.push(slot.live.as_ref().map(|live| rebuild(live, slot.name(), &site)).transpose()?);
         }
+        let monitors = self
+            .slots
+            .iter()
+            .zip(&lives)
+            .map(|(slot, live)| {
+                let seed = live.iter().flat_map(|l| l.seed_parameters.iter().map(|p| &p.tensor));
+                slot.monitor.moved_to(device, seed)
+            })
+            .collect::<Result<Vec<_>, _>>()?;
         let replace = |owner: String, parameters: &[NamedParameter]| Change::Replace {
             owner,
             parameters: parameters.iter().map(NamedParameter::share).collect(),
@@ -37,25 +46,14 @@ impl MorphogeneticModel {
                 .extend(groups(slot.name(), live).map(|(owner, _, parameters)| replace(owner, parameters)));
         }
         let tickets = prepare_all(sink, changes.into_iter())?;
-        let queued = self.slots.iter_mut().zip(&lives).try_for_each(|(slot, live)| {
-            let seed = live.iter().flat_map(|l| l.seed_parameters.iter().map(|p| &p.tensor));
-            slot.monitor.move_to(device, seed)
-        });
-        if let Err(error) = queued {
-            for ticket in tickets {
-                sink.abort(ticket);
-            }
-            return Err(error.into());
-        }
-
         // From here on nothing can fail.
         for ticket in tickets {
             sink.commit(ticket);
         }
         (self.host, self.host_parameters, self.device) = (host, host_parameters, device);
-        for (slot, live) in self.slots.iter_mut().zip(lives) {
+        for ((slot, live), monitor) in self.slots.iter_mut().zip(lives).zip(monitors) {
             slot.features.device = device;
-            slot.live = live;
+            (slot.live, slot.monitor) = (live, monitor);
         }
         self.register_ownership();
         Ok(())
@@ -73,7 +71,7 @@ impl MorphogeneticModel {
         self.ownership.enter(&Owner::Host, &self.host_parameters);
         for slot in &self.slots {
             let (Some(live), Some(seed)) = (&slot.live, slot.lifecycle.seed()) else { continue };
-            for (owner, _, parameters) in super::germinate::owned(slot.name(), &seed.seed_id, live) {
+            for (owner, _, parameters) in owned(slot.name(), &seed.seed_id, live) {
                 self.ownership.enter(&owner, parameters);
             }
         }
@@ -82,31 +80,20 @@ impl MorphogeneticModel {
 
 /// The same seed and blend at another site.
 fn rebuild(live: &LiveSeed, slot: &str, site: &Site) -> Result<LiveSeed, ModelError> {
-    let mut seed = live.blueprint.make_seed(site, &live.blueprint_config)?;
-    let mut blend = live.blend_entry.make_blend(site, &live.blend_config)?;
+    let origin = &live.origin;
+    let mut seed = origin.blueprint.make_seed(site, &origin.blueprint_config)?;
+    let mut blend = origin.blend.make_blend(site, &origin.blend_config)?;
     bring_over(live.seed.variables()?, &seed.variables()?)?;
     bring_over(live.blend.variables()?, &blend.variables()?)?;
     let (seed_state, blend_state) = (live.seed.state()?, live.blend.state()?);
     if !seed_state.is_empty() {
-        seed.restore(&seed_state, live.blueprint.record().state_version)?;
+        seed.restore(&seed_state, origin.blueprint.record().state_version)?;
     }
     if !blend_state.is_empty() {
-        blend.restore(&blend_state, live.blend_entry.record().state_version)?;
+        blend.restore(&blend_state, origin.blend.record().state_version)?;
     }
-    let mut moved = LiveSeed {
-        seed_parameters: trainable(&seed_group(slot), seed.variables()?),
-        blend_parameters: trainable(&blend_group(slot), blend.variables()?),
-        alpha: Tensor::f_full([], live.alpha_value, (site.dtype(), site.device()))?,
-        alpha_value: live.alpha_value,
-        blueprint: live.blueprint.clone(),
-        blend_entry: live.blend_entry.clone(),
-        blueprint_config: live.blueprint_config.clone(),
-        blend_config: live.blend_config.clone(),
-        stream: live.stream.as_ref().map(kasmina_torch_ext::rng::RngStream::fork),
-        frozen: false,
-        seed,
-        blend,
-    };
+    let mut moved = LiveSeed::new(slot, site, origin.clone(), (seed, blend), live.alpha_value)?;
+    moved.stream = live.stream.as_ref().map(RngStream::fork);
     if live.frozen {
         moved.freeze();
     }
@@ -115,7 +102,8 @@ fn rebuild(live: &LiveSeed, slot: &str, site: &Site) -> Result<LiveSeed, ModelEr
 
 /// Copies variables by name. Both lists are sorted.
 fn bring_over(from: Vec<Variable>, to: &[Variable]) -> Result<(), ModelError> {
-    if !from.iter().map(|v| &v.name).eq(to.iter().map(|v| &v.name)) {
+    let shape = |v: &Variable| (v.name.clone(), v.tensor.size());
+    if !from.iter().map(shape).eq(to.iter().map(shape)) {
         let text = "built twice with one configuration, it has other variables the second time";
         return Err(PluginError::contract(text).into());
     }
