@@ -113,7 +113,11 @@ fn the_terms_of_the_reward() {
         params_removed: 9,
     });
     let left = [changed(Holding, Pruned), pruned, changed(Pruned, Dormant)];
-    assert_eq!(of(&left), Reward { pruning: -w.pruning, compute_rent: -0.0, ..Reward::default() });
+    assert!((of(&left).gate_passage + 3.0 * w.gate_passage).abs() < 1e-12, "the climb is given back");
+    assert_eq!(of(&left).pruning, -w.pruning);
+    // So a seed that climbs and is pruned has earned nothing but its loss.
+    let life: Vec<Event> = climb.iter().chain(&left).cloned().collect();
+    assert!((of(&life).total() + w.pruning).abs() < 1e-12);
 
     let fossil = event(EventKind::SeedFossilized {
         blueprint_id: "b".into(),

@@ -3,7 +3,8 @@
 use super::replay::Walk;
 use super::words::{Finding, findings};
 use super::{EventLine, Record};
-use crate::run::SlotInfo;
+use crate::run::{CommandRow, SlotInfo};
+use kasmina::Command;
 use kasmina::lifecycle::{Check, EventKind, Gate, Lifecycle, SeedState, Stage};
 use serde::Serialize;
 
@@ -82,7 +83,7 @@ pub fn explain(record: &Record, slot: &SlotInfo) -> Explanation {
     });
     let mut sentences = match lifecycle.seed() {
         Some(seed) => living(lifecycle, seed, record),
-        None => gone(&events),
+        None => gone(&events, refused_since(record, slot, born.as_ref().map(|(line, _)| line.epoch))),
     };
     if let Some(parted) = parted {
         sentences.push(format!(
@@ -154,7 +155,7 @@ fn living(slot: &Lifecycle, seed: &SeedState, record: &Record) -> Vec<String> {
 }
 
 /// An empty slot: never used, or why its last seed left.
-fn gone(events: &[&EventLine]) -> Vec<String> {
+fn gone(events: &[&EventLine], refused: Option<String>) -> Vec<String> {
     let last = events.iter().rev().find_map(|line| match &line.event.kind {
         EventKind::SeedPruned { reason, initiator, counterfactual, epochs_total, .. } => {
             let who = match initiator {
@@ -171,16 +172,19 @@ fn gone(events: &[&EventLine]) -> Vec<String> {
         }
         _ => None,
     });
-    let refused = events.iter().rev().find_map(|line| match &line.event.kind {
-        EventKind::Command { error: Some(error), command, .. }
-            if command.get("command").is_some_and(|c| c == "germinate") =>
-        {
-            Some(format!("A germination was refused at epoch {}: {error}.", line.epoch))
-        }
-        _ => None,
-    });
     let nothing = || "The slot is empty; no seed was ever put into it.".to_owned();
     let mut said = vec![last.unwrap_or_else(nothing)];
     said.extend(refused);
     said
+}
+
+/// The newest refusal of a germination, if no seed has germinated since.
+fn refused_since(record: &Record, slot: &SlotInfo, born: Option<u32>) -> Option<String> {
+    let here = |row: &&CommandRow| {
+        matches!(row.command, Command::Germinate(_)) && row.slot_id.as_ref().is_some_and(|s| *s == slot.slot)
+    };
+    let row =
+        record.commands.iter().rev().find(here).filter(|row| born.is_none_or(|born| row.epoch > born))?;
+    let error = row.error.as_ref()?;
+    Some(format!("A germination was refused at epoch {}: {}: {}.", row.epoch, error.code, error.message))
 }

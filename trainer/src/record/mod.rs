@@ -73,15 +73,18 @@ impl Record {
     }
 }
 
-/// Reads thresholds from a TOML file; what it does not say keeps its default.
+/// Thresholds of a TOML file over others: what the file does not say stays as it is.
 ///
 /// # Errors
 /// If it cannot be read, says something unknown, or is out of bounds.
-pub fn gates_from_file(path: &Path) -> Result<QualityGates, TrainError> {
+pub fn gates_from_file(path: &Path, over: &QualityGates) -> Result<QualityGates, TrainError> {
     let wrong = |reason: String| TrainError::Config { path: path.to_owned(), reason };
     let text = std::fs::read_to_string(path).map_err(|e| wrong(e.to_string()))?;
-    let gates: QualityGates =
-        toml::from_str(&text).map_err(|e| wrong(e.to_string().trim_end().to_owned()))?;
+    // Read once by itself, so that a mistake is told with its line.
+    let _: QualityGates = toml::from_str(&text).map_err(|e| wrong(e.to_string().trim_end().to_owned()))?;
+    let mut gates = toml::Table::try_from(over).map_err(|e| wrong(e.to_string()))?;
+    gates.extend(text.parse::<toml::Table>().map_err(|e| wrong(e.to_string()))?);
+    let gates: QualityGates = gates.try_into().map_err(|e: toml::de::Error| wrong(e.to_string()))?;
     gates.validate().map_err(|e| wrong(e.to_string()))?;
     Ok(gates)
 }

@@ -4,7 +4,7 @@ use super::words::{Finding, finding};
 use super::{EventLine, Record};
 use crate::run::{CommandRow, EpochReport, SlotInfo};
 use kasmina::Command;
-use kasmina::lifecycle::{Event, EventKind, Lifecycle, Operation, QualityGates, Stage};
+use kasmina::lifecycle::{Event, EventKind, Lifecycle, Operation, QualityGates, RefusalCode, Stage};
 use kasmina::model::Executed;
 use kasmina_plugin_api::Topology;
 use serde::Serialize;
@@ -133,15 +133,23 @@ impl<'r> Walk<'r> {
     }
 }
 
-/// What a journaled command asks of its slot's lifecycle.
+/// What a journaled command asks of its slot's lifecycle. A refused one was refused before the lifecycle, or would be
+/// refused by it again: it changed nothing. But an advance that a gate refused has an event to show, and may pass now.
 fn operation(row: &CommandRow) -> Option<Operation> {
+    if let Command::Advance { target, .. } = &row.command {
+        let refused_elsewhere =
+            row.error.as_ref().is_some_and(|e| e.code != RefusalCode::GateFailed.as_str());
+        return (!refused_elsewhere).then_some(Operation::Advance { target: *target });
+    }
+    if !row.accepted {
+        return None;
+    }
     let curve = match &row.did {
         Some(Executed::Retargeted { curve } | Executed::PruneScheduled { curve }) => curve.clone(),
         _ => None,
     };
     match (&row.command, &row.did) {
         (Command::Germinate(_), Some(Executed::Germinated(told))) => Some(Operation::Germinate(told.clone())),
-        (Command::Advance { target, .. }, _) => Some(Operation::Advance { target: *target }),
         (Command::Prune { reason, .. }, _) => Some(Operation::Prune { reason: reason.clone() }),
         (Command::SchedulePrune { steps, reason, .. }, _) => {
             Some(Operation::SchedulePrune { steps: *steps, reason: reason.clone(), curve })

@@ -7,10 +7,13 @@ use std::path::Path;
 /// The lines of a file. A last line without its end is what a kill has left of it, and is not read.
 pub(crate) fn lines<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>, TrainError> {
     let wrong = |reason: String| TrainError::Journal { path: path.to_owned(), reason };
-    let text = std::fs::read_to_string(path).map_err(|e| wrong(e.to_string()))?;
-    text.split_inclusive('\n')
+    let bytes = std::fs::read(path).map_err(|e| wrong(e.to_string()))?;
+    let whole = bytes.iter().rposition(|b| *b == b'\n').map_or(0, |last| last + 1);
+    let text =
+        std::str::from_utf8(bytes.get(..whole).unwrap_or_default()).map_err(|e| wrong(e.to_string()))?;
+    text.lines()
         .enumerate()
-        .filter(|(_, line)| line.ends_with('\n') && !line.trim().is_empty())
+        .filter(|(_, line)| !line.trim().is_empty())
         .map(|(index, line)| {
             serde_json::from_str(line).map_err(|e| wrong(format!("line {}: {e}", index + 1)))
         })

@@ -62,9 +62,26 @@ impl<'r> Trainer<'r> {
     ///
     /// # Errors
     /// The first thing that would make the run fail.
-    pub fn prepare(mut config: RunConfig, registry: &'r Registry) -> Result<Self, TrainError> {
+    pub fn prepare(config: RunConfig, registry: &'r Registry) -> Result<Self, TrainError> {
         config.validate()?;
         let controller = controller::make(&config)?;
+        Self::prepare_with(config, registry, controller)
+    }
+
+    /// The same with a controller of the caller's own, a learned one for instance; the configuration's is not made.
+    ///
+    /// # Errors
+    /// The first thing that would make the run fail.
+    pub fn prepare_with(
+        mut config: RunConfig,
+        registry: &'r Registry,
+        controller: Box<dyn Controller>,
+    ) -> Result<Self, TrainError> {
+        controller.id().clone_into(&mut config.controller);
+        if controller.id() != "scripted" {
+            config.script = None;
+        }
+        config.validate()?;
         tch::set_num_threads(config.threads.try_into().unwrap_or(i32::MAX));
         let device = device::resolve(&config.device)?;
         config.device = device::name(device);

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct RewardWeights {
-    /// For each stage climbed; given back where a seed goes down again.
+    /// For each stage climbed; given back where a seed goes down again or is pruned.
     #[schemars(range(min = 0.0))]
     pub gate_passage: f64,
     /// For a seed that became part of the network for good.
@@ -49,7 +49,8 @@ impl Reward {
     }
 }
 
-/// How high a stage stands. Differences of heights cannot be farmed: going down costs what going up again earns.
+/// How high a stage stands. Differences of heights cannot be farmed: going down, and being pruned, costs what going
+/// up again earns.
 /// FOSSILIZED stands with HOLDING, its reward is a term of its own.
 fn height(stage: Stage) -> f64 {
     match stage {
@@ -71,12 +72,8 @@ pub fn reward(
     let mut reward = Reward::default();
     for event in events {
         match &event.kind {
-            // What a prune gives up is the pruning term's matter.
-            EventKind::SeedStageChanged { from, to, .. } if from.is_active() == to.is_active() => {
+            EventKind::SeedStageChanged { from, to, .. } => {
                 reward.gate_passage += weights.gate_passage * (height(*to) - height(*from));
-            }
-            EventKind::SeedStageChanged { from: Stage::Germinated, to: Stage::Training, .. } => {
-                reward.gate_passage += weights.gate_passage * height(Stage::Training);
             }
             EventKind::SeedFossilized { .. } => reward.fossilization += weights.fossilization,
             EventKind::SeedPruned { .. } => reward.pruning -= weights.pruning,
