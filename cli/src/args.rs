@@ -41,7 +41,7 @@ pub(crate) struct ReplayArgs {
     /// The run's directory.
     #[arg(value_name = "RUN_DIR")]
     pub(crate) run: PathBuf,
-    /// A TOML file with other thresholds; what it does not say has its default.
+    /// A TOML file with other thresholds; what it does not say is the run's own.
     #[arg(long, value_name = "FILE")]
     pub(crate) gates: Option<PathBuf>,
     /// Print JSON.

@@ -9,7 +9,11 @@ use std::process::ExitCode;
 /// thresholds are the answer.
 pub(crate) fn run_replay(args: &ReplayArgs) -> Result<ExitCode, Failure> {
     let record = Record::read(&args.run)?;
-    let gates = args.gates.as_deref().map(gates_from_file).transpose()?;
+    let gates = args
+        .gates
+        .as_deref()
+        .map(|file| gates_from_file(file, &record.config.lifecycle.gates))
+        .transpose()?;
     let replay = replay(&record, gates.as_ref());
     if args.json {
         outln!("{}", serde_json::to_string_pretty(&replay).map_err(Failure::new)?);
@@ -17,6 +21,9 @@ pub(crate) fn run_replay(args: &ReplayArgs) -> Result<ExitCode, Failure> {
         print_replay(&replay, gates.is_some());
     }
     let contradicted = gates.is_none() && replay.slots.iter().any(|s| s.divergence.is_some());
+    if contradicted {
+        errln!("the record contradicts itself: its inputs do not give its decisions");
+    }
     Ok(if contradicted { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 

@@ -3,8 +3,8 @@
 use crate::args::SimulateArgs;
 use crate::failure::Failure;
 use crate::table;
-use kasmina::lifecycle::EventKind;
 use kasmina::lifecycle::script::{Line, Script};
+use kasmina::lifecycle::{AlphaMode, EventKind};
 
 pub(crate) fn run(args: &SimulateArgs) -> Result<(), Failure> {
     let path = args.script.display();
@@ -25,18 +25,26 @@ pub(crate) fn run(args: &SimulateArgs) -> Result<(), Failure> {
 }
 
 fn print(lines: impl Iterator<Item = Line>) {
-    let header = ["", "OPERATION", "STAGE", "ALPHA", "EPOCHS", "WHAT HAPPENED"];
-    let mut rows = table::table(&header, &["", "ALPHA", "EPOCHS"]);
+    let header = ["", "OPERATION", "STAGE", "ALPHA", "EPOCHS (OF ALL)", "WHAT HAPPENED"];
+    let mut rows = table::table(&header, &[""]);
     for line in lines {
         let (stage, alpha, epochs) = match &line.state {
             None => ("DORMANT".to_owned(), String::new(), String::new()),
             Some(state) => (
                 state.stage.to_string(),
-                format!("{:.4}", state.alpha),
-                format!("{}/{}", state.epochs_in_stage, state.epochs_total),
+                match state.alpha_mode {
+                    AlphaMode::Hold => format!("{:.4}", state.alpha),
+                    // On its way.
+                    _ => format!("{:.4} > {}", state.alpha, state.alpha_target),
+                },
+                format!("{} ({})", state.epochs_in_stage, state.epochs_total),
             ),
         };
         let mut happened: Vec<String> = line.events.iter().filter_map(|event| told(&event.kind)).collect();
+        if let Some(state) = line.state.as_ref().filter(|_| line.ok && line.op == "schedule_prune") {
+            happened
+                .extend(state.scheduled_prune.as_ref().map(|reason| format!("on its way out ({reason})")));
+        }
         happened.extend(line.error.map(|refusal| format!("REFUSED: {refusal}")));
         rows.add_row([line.index.to_string(), line.op, stage, alpha, epochs, happened.join("; ")]);
     }

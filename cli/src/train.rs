@@ -71,16 +71,18 @@ fn configure(args: TrainArgs) -> Result<RunConfig, Failure> {
     set(&mut config.max_seeds, args.max_seeds);
     set(&mut config.blueprint, args.blueprint);
     set(&mut config.blend, args.blend_algorithm);
-    if let Some(script) = args.script {
-        config.script = Some(std::path::absolute(&script).unwrap_or(script));
-        "scripted".clone_into(&mut config.controller);
-    }
-    if let Some(controller) = args.controller {
+    if let Some(controller) = &args.controller {
         // Another controller than the one of the file has no use for the file's journal.
         if controller != "scripted" {
             config.script = None;
         }
-        config.controller = controller;
+        config.controller.clone_from(controller);
+    }
+    if let Some(script) = args.script {
+        config.script = Some(std::path::absolute(&script).unwrap_or(script));
+        if args.controller.is_none() {
+            "scripted".clone_into(&mut config.controller);
+        }
     }
     set(&mut config.epochs, args.epochs);
     set(&mut config.seed, args.seed);
