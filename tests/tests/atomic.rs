@@ -58,7 +58,8 @@ impl Consensus for Other {
             Self::IsDead => Err(ConsensusError::Timeout { missing: vec![1], waited: Duration::from_secs(5) }),
             // The verdict is a bit of every ballot's last word.
             Self::SaysNo => {
-                let no = message.iter().enumerate().map(|(i, w)| if i % 4 == 3 { w & 0xffff } else { *w });
+                let no =
+                    message.iter().enumerate().map(|(i, w)| if i % 5 == 4 { w & !(1 << 16) } else { *w });
                 Ok(vec![message.clone(), no.collect()])
             }
         }
@@ -109,10 +110,13 @@ enum Fault {
 }
 
 fn refuse(bench: &mut Bench, command: &Command, fault: Fault) -> String {
-    match fault {
-        Fault::SaysNo => bench.model.set_consensus(Box::new(Other::SaysNo)),
-        Fault::IsDead => bench.model.set_consensus(Box::new(Other::IsDead)),
-        Fault::None | Fault::Sink(_) => {}
+    let other = match fault {
+        Fault::SaysNo => Some(Other::SaysNo),
+        Fault::IsDead => Some(Other::IsDead),
+        Fault::None | Fault::Sink(_) => None,
+    };
+    if let Some(other) = other {
+        bench.model.set_consensus(Box::new(other));
     }
     let _alone = lock();
     bench.model.drain_events();

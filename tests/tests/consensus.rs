@@ -7,6 +7,7 @@ use kasmina::consensus::InProcess;
 use kasmina::lifecycle::{EventKind, Stage};
 use kasmina::model::{EpochInputs, Germinate};
 use kasmina_tests::bench::Bench;
+use kasmina_torch_ext::{Change, ParameterSink, SinkError, Ticket};
 use std::sync::{Arc, Barrier};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -114,17 +115,17 @@ fn the_rules_of_holding_are_a_vote_too() {
 #[test]
 fn a_germination_is_a_vote() {
     let all = ranks(2, LONG, |rank, bench| {
-        let mut wish = Germinate::new("mid", "s1", "conv_light", "linear");
-        if rank == 1 {
-            wish.blueprint_config = serde_json::json!({"no such field": 1});
-        }
-        let refused = bench.execute(&Command::Germinate(wish)).unwrap_err();
-        (stages(bench), bench.optimizer.owners().count(), refused)
+        let wish = Command::Germinate(Germinate::new("mid", "s1", "conv_light", "gated"));
+        let refused = if rank == 0 {
+            bench.model.execute(&wish, &bench.registry, &mut bench.optimizer)
+        } else {
+            bench.model.execute(&wish, &bench.registry, &mut Stubborn)
+        };
+        (stages(bench), bench.optimizer.owners().count(), refused.unwrap_err().code())
     });
     for (rank, (stages, owners, refused)) in all.iter().enumerate() {
         assert_eq!((stages.as_slice(), *owners), ([Stage::Dormant; 3].as_slice(), 1));
-        let code = if rank == 0 { "ddp_veto" } else { "build_failed" };
-        assert!(refused.starts_with(code), "{refused}");
+        assert_eq!(*refused, if rank == 0 { "ddp_veto" } else { "optimizer_refused" });
     }
 }
 
@@ -141,7 +142,7 @@ fn ranks_out_of_step_are_found_out_by_all_of_them() {
             std::mem::swap(&mut other.model, &mut bench.model);
             std::mem::swap(&mut other.optimizer, &mut bench.optimizer);
             let solo = Box::new(kasmina::consensus::Solo);
-            let consensus = other.model.replace_consensus(solo);
+            let consensus = other.model.set_consensus(solo);
             bench.model.set_consensus(consensus);
         }
         let before = stages(bench);
@@ -189,4 +190,107 @@ fn a_forced_alpha_is_a_vote() {
     });
     assert!(all.iter().all(|(together, _)| *together));
     assert!(all[0].1.as_ref().unwrap().contains("no word from rank 1"), "{all:?}");
+}
+
+/// The same question with other numbers is another question.
+#[test]
+fn commands_that_differ_in_their_numbers_are_out_of_step() {
+    let all = ranks(2, LONG, |rank, bench| {
+        let rank = rank as f64;
+        let forced = bench.model.force_alpha("mid", 0.25 * rank).map(drop).unwrap_err().to_string();
+        bench.germinate("early", "conv_light", "linear").unwrap();
+        for i in 0..8 {
+            epoch(bench, 20.0 + f64::from(i), 3.0).unwrap();
+        }
+        let wish =
+            Command::SetAlphaTarget { slot: "early".into(), target: 0.5 + 0.1 * rank, steps: 2, curve: None };
+        let target = bench.execute(&wish).unwrap_err();
+        assert_eq!(stages(bench)[0], Stage::Holding);
+        let unknown = Command::Prune { slot: format!("attic{rank}"), reason: String::new() };
+        let unknown = bench.execute(&unknown).unwrap_err();
+        [forced, target, unknown]
+    });
+    assert!(all[0] == all[1] && all[0].iter().all(|e| e.contains("out of step")), "{all:?}");
+}
+
+/// What a rank refuses by itself, before any lifecycle is asked, is a no like any other: nobody waits for it.
+#[test]
+fn refusals_before_the_lifecycle_are_votes_too() {
+    let all = ranks(2, LONG, |_, bench| {
+        bench.germinate("mid", "conv_light", "fickle_curve").unwrap();
+        let wrong = bench.model.force_alpha("mid", f64::NAN).map(drop).unwrap_err().code();
+        let unknown = bench.execute(&Command::Prune { slot: "attic".into(), reason: String::new() });
+        let later = Command::SchedulePrune { slot: "mid".into(), steps: 7, reason: String::new() };
+        let curve = bench.execute(&later).unwrap_err();
+        epoch(bench, 20.0, 0.0).unwrap();
+        (wrong, unknown.unwrap_err(), curve)
+    });
+    for (wrong, unknown, curve) in all {
+        assert_eq!(wrong, "non_finite");
+        assert!(unknown.starts_with("unknown_slot") && curve.starts_with("non_finite"), "{unknown} {curve}");
+    }
+}
+
+/// A rank whose optimizer does not let a seed go stops the edge of the epoch on every rank; alphas and clocks stand
+/// still everywhere, and the next try goes through.
+#[test]
+fn a_rank_that_cannot_follow_stops_the_edge_for_all() {
+    let all = ranks(2, LONG, |rank, bench| {
+        bench.germinate("early", "conv_light", "linear").unwrap();
+        for i in 0..8 {
+            epoch(bench, 20.0 + f64::from(i), 3.0).unwrap();
+        }
+        bench.germinate("mid", "conv_light", "linear").unwrap();
+        bench.step();
+        let plan = bench.model.counterfactual_plan();
+        let inputs = EpochInputs { accuracy: 30.0, plan: &plan, without: vec![40.0] };
+        bench.model.record_epoch(&inputs, 0).unwrap();
+        let before = bench.model.reports();
+        let stuck = if rank == 0 {
+            bench.model.step_epoch(&mut bench.optimizer)
+        } else {
+            bench.model.step_epoch(&mut Stubborn)
+        };
+        let told = stuck.unwrap_err().to_string();
+        assert_eq!(before, bench.model.reports());
+        bench.model.step_epoch(&mut bench.optimizer).unwrap();
+        (told, stages(bench))
+    });
+    assert_eq!(all[0].0, "rank 1 cannot do what was decided; nothing is done on any");
+    assert!(all[1].0.contains("told to refuse"), "{all:?}");
+    assert!(all.iter().all(|(_, s)| *s == [Stage::Dormant, Stage::Training, Stage::Dormant]), "{all:?}");
+}
+
+struct Stubborn;
+
+impl ParameterSink for Stubborn {
+    fn prepare(&mut self, _: Change) -> Result<Ticket, SinkError> {
+        Err(SinkError::State { owner: "it".into(), reason: "it was told to refuse".into() })
+    }
+    fn commit(&mut self, _: Ticket) {}
+    fn abort(&mut self, _: Ticket) {}
+}
+
+/// A germination that was made ready on all ranks lands on all of them, or on none.
+#[test]
+fn a_prefetched_germination_lands_on_all_ranks_or_on_none() {
+    let all = ranks(2, LONG, |rank, bench| {
+        let wish = |slot: &str, bad: bool| {
+            let config = if bad { serde_json::json!({"no such field": 1}) } else { serde_json::Value::Null };
+            Command::Germinate(Germinate {
+                prefetch: true,
+                blueprint_config: config,
+                ..Germinate::new(slot, format!("{slot}-1"), "conv_light", "linear")
+            })
+        };
+        bench.execute(&wish("early", false)).unwrap();
+        let differs = bench.execute(&wish("mid", rank == 1)).is_err();
+        let landed = bench.model.land(&bench.registry, &mut bench.optimizer);
+        (stages(bench), landed.len(), differs)
+    });
+    // A configuration is part of the question.
+    assert!(
+        all.iter().all(|rank| *rank == (vec![Stage::Germinated, Stage::Dormant, Stage::Dormant], 1, true)),
+        "{all:?}"
+    );
 }

@@ -38,6 +38,7 @@ fn every_label_and_every_code_is_explained() {
     let consensus = [
         ConsensusError::OutOfStep(String::new()),
         ConsensusError::Timeout { missing: vec![], waited: Duration::ZERO },
+        ConsensusError::Unable(vec![]),
         ConsensusError::Exchange(String::new()),
     ];
     let core = ["unknown_slot", "build_failed", "plugin_unavailable", "probe_failed", "parameter_owned"];

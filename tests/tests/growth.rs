@@ -263,3 +263,42 @@ fn a_kill_in_the_middle_leaves_whole_lines() {
     lines(&dir.path().join("out/commands.jsonl"));
     assert!(!dir.path().join("out/summary.json").exists());
 }
+
+/// A controller of the caller's own sees every slot as numbers, and its wishes are executed.
+#[test]
+fn a_controller_of_one_s_own() {
+    use kasmina::Command;
+    use kasmina::model::Germinate;
+    use kasmina_trainer::controller::{Controller, Observation};
+    use kasmina_trainer::signals::FEATURES;
+    use kasmina_trainer::{RunConfig, Trainer};
+    use std::sync::atomic::AtomicBool;
+    use std::sync::{Arc, Mutex};
+
+    struct Mine(Arc<Mutex<Vec<[f64; FEATURES.len()]>>>);
+    impl Controller for Mine {
+        fn id(&self) -> &'static str {
+            "mine"
+        }
+        fn rehearsals(&self, slots: &[String]) -> Vec<Germinate> {
+            slots.iter().map(|slot| Germinate::new(slot, "rehearsal", "norm", "linear")).collect()
+        }
+        fn decide(&mut self, observation: &Observation<'_>) -> Vec<Command> {
+            self.0.lock().unwrap().extend(observation.features());
+            let first = observation.epoch == 1;
+            let wish = || Command::Germinate(Germinate::new("mid", "s1", "norm", "linear"));
+            if first { vec![wish()] } else { Vec::new() }
+        }
+    }
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let config =
+        RunConfig { epochs: 3, slots: vec!["mid".into()], device: "cpu".into(), ..RunConfig::default() };
+    let registry = kasmina_tests::registry(&[]);
+    let mine = Box::new(Mine(Arc::clone(&seen)));
+    let trainer = Trainer::prepare_with(config, &registry, mine).unwrap();
+    let summary = trainer.run(None, &mut (), &AtomicBool::new(false)).unwrap();
+    assert_eq!((summary.controller.as_str(), summary.germinated), ("mine", 1));
+    let seen = seen.lock().unwrap();
+    let stage = |row: &[f64; FEATURES.len()]| FEATURES[row.iter().position(|v| *v == 1.0).unwrap()];
+    assert_eq!(seen.iter().map(stage).collect::<Vec<_>>(), ["DORMANT", "TRAINING", "BLENDING"]);
+}

@@ -170,17 +170,17 @@ fn isolation_is_what_the_policy_says_in_every_stage() {
     }
 }
 
-/// The shadow check passes where isolation holds: every blueprint and blend that ships, and the stochastic one. It
-/// leaves nothing behind: the run is the same with it and without it.
+/// The shadow check passes where isolation holds: every blueprint and blend that ships, a stochastic one and one with
+/// a state of its own. It leaves nothing behind: the run is the same with it and without it.
 #[test]
 fn the_shadow_check_finds_nothing_in_honest_seeds_and_leaves_no_trace() {
-    let run = |interval: u64| {
+    let run = |interval: u64, seeds: [(&str, &str); 3]| {
         let mut config = config(&["early", "mid", "late"], "channels_last");
         config.isolation_check_interval = interval;
         let mut bench = Bench::with(config);
-        bench.germinate("early", "conv_light", "gated").unwrap();
-        bench.germinate("mid", "dropout", "linear").unwrap();
-        bench.germinate("late", "norm", "sigmoid").unwrap();
+        for (slot, (blueprint, blend)) in ["early", "mid", "late"].into_iter().zip(seeds) {
+            bench.germinate(slot, blueprint, blend).unwrap();
+        }
         let mut checks = 0;
         for epoch in 0..6 {
             for _ in 0..4 {
@@ -194,7 +194,12 @@ fn the_shadow_check_finds_nothing_in_honest_seeds_and_leaves_no_trace() {
         (bench.weights(), bench.model.reports())
     };
     let _alone = lock();
-    assert_eq!(run(0), run(1));
+    for seeds in [
+        [("conv_light", "gated"), ("dropout", "linear"), ("norm", "sigmoid")],
+        [("attention", "core::linear"), ("noop", "linear"), ("conv_light", "linear")],
+    ] {
+        assert_eq!(run(0, seeds), run(1, seeds));
+    }
 }
 
 /// A host and a seed of one library that talk behind the core's back: found out, counted, kept from BLENDING by

@@ -108,6 +108,12 @@ fn a_record_that_contradicts_itself_is_found_out() {
     fs::write(&path, &text[..text.len() - 40]).unwrap();
     let (stdout, _, code) = run(dir.path(), &["replay", "k"]);
     assert!(code == Some(0) && stdout.starts_with("5 epochs decided again"), "{stdout}");
+    // Also inside a character.
+    let mut bytes = text.clone().into_bytes();
+    bytes.extend("{\"reason\":\"zu gro\u{df}".bytes().collect::<Vec<_>>().split_last().unwrap().1);
+    fs::write(&path, bytes).unwrap();
+    let (stdout, _, code) = run(dir.path(), &["replay", "k"]);
+    assert!(code == Some(0) && stdout.starts_with("6 epochs decided again"), "{stdout}");
     fs::write(&path, text.replacen("\"epoch\":3", "\"epoch\":}", 1)).unwrap();
     let (_, stderr, code) = run(dir.path(), &["explain", "k"]);
     assert!(code == Some(1) && stderr.contains("metrics.jsonl: line 3:"), "{stderr}");
@@ -133,6 +139,7 @@ fn a_journal_gives_its_run_again() {
         r#"{"epoch":12,"command":"set_alpha_target","slot":"early","target":0.5,"steps":20}"#,
         r#"{"epoch":13,"command":"schedule_prune","slot":"late","steps":3,"reason":"by hand"}"#,
         r#"{"epoch":15,"command":"prune","slot":"attic","reason":"nobody"}"#,
+        r#"{"epoch":15,"command":"prune","slot":"mid","reason":"nobody lives there"}"#,
     ];
     fs::write(dir.path().join("hand.jsonl"), script.join("\n") + "\n").unwrap();
     let config = "epochs = 18\nisolation_check_interval = 3\nfail_on_breach = true\n[lifecycle]\ncooldown_epochs = 1\ntrain_fraction = 0.05\n";
@@ -151,6 +158,10 @@ fn a_journal_gives_its_run_again() {
     let (explained, ..) = run(dir.path(), &["explain", "c", "mid"]);
     assert!(explained.contains("A germination was refused at epoch 5: plugin_unavailable"), "{explained}");
 
+    // Two wishes that contradict each other are an error, not one of them.
+    let both = ["train", "--script", "hand.jsonl", "--controller", "periodic"];
+    let (_, stderr, code) = run(dir.path(), &both);
+    assert!(code == Some(1) && stderr.contains("only the controller `scripted` reads one"), "{stderr}");
     fs::write(dir.path().join("bad.jsonl"), "{\"epoch\":1,\"command\":\"dance\"}\n").unwrap();
     let (_, stderr, code) = run(dir.path(), &["train", "--script", "bad.jsonl", "--epochs", "2"]);
     assert!(code == Some(1) && stderr.contains("bad.jsonl: line 1: unknown variant `dance`"), "{stderr}");

@@ -9,13 +9,15 @@ pub use script::script;
 use kasmina::lifecycle::{Event, EventKind, Lifecycle, Operation, RefusalCode, Settings, Stage};
 use kasmina_plugin_api::Topology;
 
-/// Drives a fresh slot through operations and checks every law after each. Answers with how many it did.
+/// Drives a fresh slot through operations and checks every law after each. Answers with the stages that it saw, one
+/// for each operation.
 ///
 /// # Panics
 /// If a law is broken; the message says which, and by what.
-pub fn lifecycle(settings: &Settings, topology: Topology, operations: &[Operation]) -> usize {
+pub fn lifecycle(settings: &Settings, topology: Topology, operations: &[Operation]) -> Vec<Stage> {
     assert!(settings.validate().is_ok(), "a machine takes settings as validated");
     let mut slot = Lifecycle::new("early", topology, settings.clone());
+    let mut seen = Vec::with_capacity(operations.len());
     for operation in operations {
         let before = slot.clone();
         let result = operation.apply(&mut slot);
@@ -36,8 +38,9 @@ pub fn lifecycle(settings: &Settings, topology: Topology, operations: &[Operatio
         if before.stage() == Stage::Fossilized {
             assert_eq!(slot.stage(), Stage::Fossilized, "after {operation:?}");
         }
+        seen.push(slot.stage());
     }
-    operations.len()
+    seen
 }
 
 fn written(slot: &Lifecycle) -> String {
