@@ -13,6 +13,7 @@ use kasmina_registry::Registry;
 use kasmina_torch_ext::norm::clear_gradients;
 use kasmina_torch_ext::optim::{AdamW, Optimizer};
 use kasmina_torch_ext::rng::RngFork;
+use kasmina_torch_ext::{Change, ParameterSink, SinkError, Ticket};
 use std::collections::BTreeMap;
 use tch::{Device, Kind, Tensor};
 
@@ -154,4 +155,27 @@ impl Bench {
 /// The bits of a float32 tensor.
 pub fn bits(t: &Tensor) -> Vec<u32> {
     Vec::<f32>::try_from(t.detach().reshape([-1])).unwrap().into_iter().map(f32::to_bits).collect()
+}
+
+/// The real optimizer, which refuses from one call on.
+pub struct Refusing<'o> {
+    pub optimizer: &'o mut Optimizer,
+    /// Calls of `prepare` until it refuses.
+    pub left: u32,
+}
+
+impl ParameterSink for Refusing<'_> {
+    fn prepare(&mut self, change: Change) -> Result<Ticket, SinkError> {
+        let Some(left) = self.left.checked_sub(1) else {
+            return Err(SinkError::State { owner: "it".into(), reason: "it was told to refuse".into() });
+        };
+        self.left = left;
+        self.optimizer.prepare(change)
+    }
+    fn commit(&mut self, ticket: Ticket) {
+        self.optimizer.commit(ticket);
+    }
+    fn abort(&mut self, ticket: Ticket) {
+        self.optimizer.abort(ticket);
+    }
 }

@@ -4,6 +4,7 @@
 
 pub mod bench;
 pub mod laws;
+pub mod runs;
 
 use kasmina_registry::{Origin, Registry, SearchPath};
 use std::path::{Path, PathBuf};

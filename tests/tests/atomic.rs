@@ -8,36 +8,11 @@ use kasmina::lifecycle::{Curve, EventKind, Stage};
 use kasmina::model::Germinate;
 use kasmina::{Command, MorphogeneticModel, SlotReport};
 use kasmina_plugin_api::Mode;
-use kasmina_tests::bench::{Bench, bits};
-use kasmina_torch_ext::optim::Optimizer;
+use kasmina_tests::bench::{Bench, Refusing, bits};
 use kasmina_torch_ext::rng::{RngState, lock};
-use kasmina_torch_ext::{Change, ParameterSink, SinkError, Ticket};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::Duration;
-
-/// The real optimizer, which refuses one call.
-struct Refusing<'o> {
-    optimizer: &'o mut Optimizer,
-    /// Calls of `prepare` until it refuses.
-    left: u32,
-}
-
-impl ParameterSink for Refusing<'_> {
-    fn prepare(&mut self, change: Change) -> Result<Ticket, SinkError> {
-        let Some(left) = self.left.checked_sub(1) else {
-            return Err(SinkError::State { owner: "it".into(), reason: "it was told to refuse".into() });
-        };
-        self.left = left;
-        self.optimizer.prepare(change)
-    }
-    fn commit(&mut self, ticket: Ticket) {
-        self.optimizer.commit(ticket);
-    }
-    fn abort(&mut self, ticket: Ticket) {
-        self.optimizer.abort(ticket);
-    }
-}
 
 /// A second rank that votes no, or that is dead.
 #[derive(Debug)]

@@ -6,8 +6,7 @@ use kasmina::Command;
 use kasmina::consensus::InProcess;
 use kasmina::lifecycle::{EventKind, Stage};
 use kasmina::model::{EpochInputs, Germinate};
-use kasmina_tests::bench::Bench;
-use kasmina_torch_ext::{Change, ParameterSink, SinkError, Ticket};
+use kasmina_tests::bench::{Bench, Refusing};
 use std::sync::{Arc, Barrier};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -116,11 +115,9 @@ fn the_rules_of_holding_are_a_vote_too() {
 fn a_germination_is_a_vote() {
     let all = ranks(2, LONG, |rank, bench| {
         let wish = Command::Germinate(Germinate::new("mid", "s1", "conv_light", "gated"));
-        let refused = if rank == 0 {
-            bench.model.execute(&wish, &bench.registry, &mut bench.optimizer)
-        } else {
-            bench.model.execute(&wish, &bench.registry, &mut Stubborn)
-        };
+        let left = if rank == 0 { u32::MAX } else { 1 };
+        let mut sink = Refusing { optimizer: &mut bench.optimizer, left };
+        let refused = bench.model.execute(&wish, &bench.registry, &mut sink);
         (stages(bench), bench.optimizer.owners().count(), refused.unwrap_err().code())
     });
     for (rank, (stages, owners, refused)) in all.iter().enumerate() {
@@ -249,7 +246,7 @@ fn a_rank_that_cannot_follow_stops_the_edge_for_all() {
         let stuck = if rank == 0 {
             bench.model.step_epoch(&mut bench.optimizer)
         } else {
-            bench.model.step_epoch(&mut Stubborn)
+            bench.model.step_epoch(&mut Refusing { optimizer: &mut bench.optimizer, left: 0 })
         };
         let told = stuck.unwrap_err().to_string();
         assert_eq!(before, bench.model.reports());
@@ -259,16 +256,6 @@ fn a_rank_that_cannot_follow_stops_the_edge_for_all() {
     assert_eq!(all[0].0, "rank 1 cannot do what was decided; nothing is done on any");
     assert!(all[1].0.contains("told to refuse"), "{all:?}");
     assert!(all.iter().all(|(_, s)| *s == [Stage::Dormant, Stage::Training, Stage::Dormant]), "{all:?}");
-}
-
-struct Stubborn;
-
-impl ParameterSink for Stubborn {
-    fn prepare(&mut self, _: Change) -> Result<Ticket, SinkError> {
-        Err(SinkError::State { owner: "it".into(), reason: "it was told to refuse".into() })
-    }
-    fn commit(&mut self, _: Ticket) {}
-    fn abort(&mut self, _: Ticket) {}
 }
 
 /// A germination that was made ready on all ranks lands on all of them, or on none.

@@ -1,6 +1,7 @@
 //! The main job, through the real binary: it grows, it is reproducible, it can be switched off and stopped.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failed step is a failed test")]
+use kasmina_tests::runs::{bits, lines};
 use kasmina_tests::{SHIPPED, built, fixture, kasmina, output, shipped};
 use serde_json::Value;
 use std::io::{BufRead, BufReader};
@@ -9,21 +10,6 @@ use std::process::{Child, ChildStderr, Command, Stdio};
 
 fn json(path: &Path) -> Value {
     serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
-}
-
-fn lines(path: &Path) -> Vec<Value> {
-    std::fs::read_to_string(path).unwrap().lines().map(|l| serde_json::from_str(l).unwrap()).collect()
-}
-
-/// Everything that must be the same bits: all but times and paths.
-fn bits(run: &Path) -> Vec<Value> {
-    let mut all = lines(&run.join("metrics.jsonl"));
-    for line in &mut all {
-        line.as_object_mut().unwrap().remove("seconds");
-    }
-    all.extend(lines(&run.join("events.jsonl")));
-    all.extend(lines(&run.join("commands.jsonl")));
-    all
 }
 
 fn train(dir: &Path, out: &str, args: &[&str], env: &[(&str, &str)]) -> Value {

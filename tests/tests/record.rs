@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failed step is a failed test")]
 
+use kasmina_tests::runs::{bits, lines};
 use kasmina_tests::{kasmina, output};
 use serde_json::Value;
 use std::fs;
@@ -18,21 +19,6 @@ fn train(dir: &Path, out: &str, args: &[&str]) {
     all.extend(args);
     let (_, stderr, code) = run(dir, &all);
     assert_eq!(code, Some(0), "{stderr}");
-}
-
-fn lines(path: &Path) -> Vec<Value> {
-    fs::read_to_string(path).unwrap().lines().map(|l| serde_json::from_str(l).unwrap()).collect()
-}
-
-/// Metrics, events and commands, without the times.
-fn bits(run: &Path) -> Vec<Value> {
-    let mut all = lines(&run.join("metrics.jsonl"));
-    for line in &mut all {
-        line.as_object_mut().unwrap().remove("seconds");
-    }
-    all.extend(lines(&run.join("events.jsonl")));
-    all.extend(lines(&run.join("commands.jsonl")));
-    all
 }
 
 /// The main job, replayed and explained, as a person reads it.

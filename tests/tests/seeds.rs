@@ -7,7 +7,7 @@ use kasmina::lifecycle::{AlphaSettings, Curve, EventKind, Settings, Stage, TaskC
 use kasmina::model::{Executed, Germinate};
 use kasmina::{Command, ModelConfig};
 use kasmina_plugin_api::Mode;
-use kasmina_tests::bench::{Bench, bits, config};
+use kasmina_tests::bench::{Bench, Refusing, bits, config};
 use kasmina_torch_ext::memory::MemoryCounter;
 use kasmina_torch_ext::ops::OpCounter;
 use std::fmt::Write as _;
@@ -392,32 +392,14 @@ fn a_model_that_was_moved_goes_on_as_before() {
 /// An optimizer that does not follow keeps the model where it is, whole.
 #[test]
 fn a_move_that_fails_moves_nothing() {
-    struct Stays;
-    impl kasmina_torch_ext::ParameterSink for Stays {
-        fn prepare(
-            &mut self,
-            change: kasmina_torch_ext::Change,
-        ) -> Result<kasmina_torch_ext::Ticket, kasmina_torch_ext::SinkError> {
-            let kasmina_torch_ext::Change::Replace { owner, .. } = change else { panic!("{change:?}") };
-            match owner.as_str() {
-                "host" => Ok(kasmina_torch_ext::Ticket(1)),
-                _ => Err(kasmina_torch_ext::SinkError::UnknownOwner(owner)),
-            }
-        }
-        fn commit(&mut self, _: kasmina_torch_ext::Ticket) {
-            panic!("nothing is committed")
-        }
-        fn abort(&mut self, ticket: kasmina_torch_ext::Ticket) {
-            assert_eq!(ticket, kasmina_torch_ext::Ticket(1));
-        }
-    }
     let run = |fail: bool| {
         let mut bench = Bench::new(&["early", "mid"]);
         bench.germinate("early", "conv_light", "gated").unwrap();
         bench.reach(Stage::Training);
         bench.step();
         if fail {
-            assert!(bench.model.to_device(Device::Cpu, &mut Stays).is_err());
+            let mut sink = Refusing { optimizer: &mut bench.optimizer, left: 2 };
+            assert!(bench.model.to_device(Device::Cpu, &mut sink).is_err());
         }
         // The monitor still watches the living tensors: the ratio is measured.
         bench.epoch(21.0, 0.0);

@@ -39,7 +39,7 @@ fn words(check: Check, slot: &Lifecycle) -> (String, &'static str) {
                 metrics.improvement_since_stage_start().get(),
                 limits.min_training_improvement
             ),
-            "let it train on, germinate earlier, while the host still improves, or lower gates.min_training_improvement",
+            "let it train on, germinate earlier, while the host still improves, or lower lifecycle.gates.min_training_improvement",
         ),
         Check::SeedNotReady => (
             format!("it has trained for {epochs} of {} epochs", settings.min_training_epochs()),
@@ -51,7 +51,7 @@ fn words(check: Check, slot: &Lifecycle) -> (String, &'static str) {
                 metrics.gradient_ratio().unwrap_or(0.0),
                 limits.min_seed_gradient_ratio
             ),
-            "choose a blueprint that learns here, raise optimizer.seed_rate, or lower gates.min_seed_gradient_ratio",
+            "choose a blueprint that learns here, raise optimizer.seed_rate, or lower lifecycle.gates.min_seed_gradient_ratio",
         ),
         Check::GradientStatsNeverMeasured => (
             "its gradients were never measured in this stage".to_owned(),
@@ -66,7 +66,7 @@ fn words(check: Check, slot: &Lifecycle) -> (String, &'static str) {
         ),
         Check::BlendingIncomplete => (
             format!("it has been blended for {epochs} of {} epochs", limits.min_blending_epochs),
-            "wait, or lower gates.min_blending_epochs",
+            "wait, or lower lifecycle.gates.min_blending_epochs",
         ),
         Check::AlphaLow => (
             format!("alpha is {:.3} on its way to {:.3}", seed.alpha.alpha(), seed.alpha.target()),
@@ -90,7 +90,7 @@ fn words(check: Check, slot: &Lifecycle) -> (String, &'static str) {
                 metrics.counterfactual_contribution.map_or(0.0, kasmina::lifecycle::Percent::get),
                 limits.min_contribution
             ),
-            "let it be pruned, give it time to grow into use with a longer lifecycle.holding_timeout, or lower gates.min_contribution",
+            "let it be pruned, give it time to grow into use with a longer lifecycle.holding_timeout, or lower lifecycle.gates.min_contribution",
         ),
         Check::DdpVeto => {
             ("another rank said no".to_owned(), "look at the same slot in the other ranks' records")

@@ -1,0 +1,27 @@
+//! Reading what runs have written.
+
+#![allow(
+    missing_docs,
+    clippy::missing_panics_doc,
+    clippy::unwrap_used,
+    reason = "a failed step is a failed test"
+)]
+
+use serde_json::Value;
+use std::path::Path;
+
+/// The lines of a file, each a value.
+pub fn lines(path: &Path) -> Vec<Value> {
+    std::fs::read_to_string(path).unwrap().lines().map(|l| serde_json::from_str(l).unwrap()).collect()
+}
+
+/// Everything of a run that must be the same bits: metrics, events and commands, without the times.
+pub fn bits(run: &Path) -> Vec<Value> {
+    let mut all = lines(&run.join("metrics.jsonl"));
+    for line in &mut all {
+        line.as_object_mut().unwrap().remove("seconds");
+    }
+    all.extend(lines(&run.join("events.jsonl")));
+    all.extend(lines(&run.join("commands.jsonl")));
+    all
+}
