@@ -137,7 +137,7 @@ fn script() -> Value {
 #[test]
 fn what_is_no_script_is_told_with_its_place() {
     type Change = fn(&mut Value);
-    let changes: [(&str, Change); 32] = [
+    let changes: [(&str, Change); 35] = [
         ("schema", |s| s["schema"] = json!(2)),
         ("schema", |s| _ = s.as_object_mut().unwrap().remove("schema")),
         ("slot.topology", |s| s["slot"]["topology"] = json!("graph")),
@@ -170,6 +170,9 @@ fn what_is_no_script_is_told_with_its_place() {
         ("ops[1].op", |s| s["ops"][1]["op"] = json!("dance")),
         ("ops[1].op", |s| s["ops"][1] = json!({"accuracy": 1})),
         ("ops[2]", |s| s["ops"][2] = json!("step_epoch")),
+        ("ops[2].target", |s| s["ops"][2] = json!({"op": "advance", "target": null})),
+        ("ops[4].curve", |s| s["ops"][4]["curve"] = Value::Null),
+        ("ops[1].two\\nlines", |s| s["ops"][1]["two\nlines"] = json!(1)),
         ("ops[3].steps", |s| s["ops"][3]["steps"] = json!(-2)),
         ("ops", |s| s["ops"] = json!({})),
     ];

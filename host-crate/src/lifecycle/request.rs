@@ -164,10 +164,13 @@ impl Lifecycle {
     /// given, the seed goes at once. A curve given stands for the seed's own, sampled for this ramp.
     ///
     /// # Errors
-    /// As [`prune`](Self::prune); `wrong_stage` in SHADOWING, from which no legal way leads down; `prune_scheduled`.
+    /// As [`prune`](Self::prune); `wrong_stage` in SHADOWING, from which no legal way leads down (at once is no way
+    /// down, and legal); `prune_scheduled`.
     pub fn schedule_prune(&mut self, steps: u32, reason: &str, curve: Option<Curve>) -> Result<(), Refusal> {
         curve.as_ref().map_or(Ok(()), Curve::check)?;
-        if self.occupied()?.stage == Stage::Shadowing {
+        let seed = self.occupied()?;
+        let at_once = steps == 0 || seed.alpha.alpha() <= TOLERANCE;
+        if seed.stage == Stage::Shadowing && !at_once {
             let text = format!(
                 "slot `{}` is in SHADOWING; alpha cannot go down from there, prune it at once or wait for HOLDING",
                 self.slot_id()
@@ -176,11 +179,11 @@ impl Lifecycle {
         }
         self.prunable()?;
         self.not_leaving()?;
-        let seed = self.occupied()?;
-        if steps == 0 || seed.alpha.alpha() <= TOLERANCE {
+        if at_once {
             self.remove(reason, Initiator::Policy);
             return Ok(());
         }
+        let seed = self.occupied()?;
         if seed.stage == Stage::Holding {
             self.transition(Stage::Blending);
         }

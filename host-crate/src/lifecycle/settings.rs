@@ -104,7 +104,7 @@ impl SettingsError {
 }
 
 /// The lower bound of what must be above 0; any other is inclusive.
-pub(super) const ABOVE_ZERO: f64 = f64::MIN_POSITIVE;
+pub(super) const ABOVE_ZERO: f64 = f64::from_bits(1);
 
 /// Refuses a setting outside its bounds, NaN included.
 pub(super) fn bounded(field: &str, value: f64, low: f64, high: f64) -> Result<(), SettingsError> {

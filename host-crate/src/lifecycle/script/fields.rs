@@ -129,7 +129,9 @@ impl Field {
 
 impl Fields {
     fn path_of(&self, name: &str) -> String {
-        if self.path.is_empty() { name.to_owned() } else { format!("{}.{name}", self.path) }
+        // A name may hold anything; a path is one line.
+        let name = name.escape_debug();
+        if self.path.is_empty() { name.to_string() } else { format!("{}.{name}", self.path) }
     }
 
     pub(super) fn optional(&mut self, name: &'static str) -> Option<Field> {

@@ -158,17 +158,11 @@ fn gradients(fields: &mut Fields) -> Result<Operation> {
 }
 
 fn stage(field: Field) -> Result<Option<Stage>> {
-    if field.is_null() {
-        return Ok(None);
-    }
     field.one_of("stage", &Stage::ALL.map(Stage::as_str), Stage::by_name).map(Some)
 }
 
 /// One of four names, or a table.
 fn curve(field: Field) -> Result<Option<Curve>> {
-    if field.is_null() {
-        return Ok(None);
-    }
     if field.is_object() {
         let mut fields = field.object()?;
         let table = fields.required("table")?.array()?;
