@@ -254,6 +254,15 @@ fn a_prewarmed_germination_runs_no_probe() {
     assert!(cold.contains_key("aten::convolution"), "{cold:?}");
     assert!(!warm.contains_key("aten::convolution"), "{warm:?}");
     assert_eq!(made_cold, made_warm, "and the seed is the same");
+    // Ahead of the next one, while the slot is taken.
+    let mut bench = Bench::new(&["mid"]);
+    bench.germinate("mid", "norm", "linear").unwrap();
+    let before = (bench.weights(), bench.model.reports());
+    let wish = Germinate::new("mid", "s2", "conv_light", "gated");
+    bench.model.prewarm(&wish, &bench.registry).unwrap();
+    let bad = Germinate::new("mid", "s2", "dead", "gated");
+    assert_eq!(bench.model.prewarm(&bad, &bench.registry).unwrap_err().code(), "probe_failed");
+    assert_eq!(before, (bench.weights(), bench.model.reports()));
 }
 
 /// Bytes before a germination are bytes after its prune, a hundred times, with optimizer state made in between.

@@ -21,13 +21,15 @@ struct Ready {
 impl MorphogeneticModel {
     /// Builds and probes the seed of a germination and drops it again: what a germination would be refused for
     /// later is known now, and a passed probe is remembered, so that the germination itself runs none. Changes
-    /// nothing else.
+    /// nothing else, and may be done while another seed lives in the slot.
     ///
     /// # Errors
-    /// What the germination would say.
+    /// What the germination would say, if the slot were empty.
     pub fn prewarm(&mut self, wish: &Germinate, registry: &Registry) -> Result<(), CommandError> {
         let index = self.slot_index(&wish.slot)?;
-        self.slots[index].lifecycle.clone().germinate(self.unbuilt(wish))?;
+        let slot = &self.slots[index].lifecycle;
+        let mut vacant = Lifecycle::new(slot.slot_id(), slot.topology(), slot.settings().clone());
+        vacant.germinate(self.unbuilt(wish))?;
         let (blueprint, blend) = resolve(wish, registry)?;
         self.build_and_probe(index, wish, &blueprint, &blend).map(drop)
     }
