@@ -75,6 +75,8 @@ pub(crate) enum SchemaOf {
     Run,
     /// The lines of events.jsonl (without their epoch).
     Events,
+    /// The commands of commands.jsonl and of scripts (without their epoch).
+    Commands,
 }
 
 /// What is not said here comes from `--config`, and from the defaults after that.

@@ -19,6 +19,12 @@ pub(crate) fn run_replay(args: &ReplayArgs) -> Result<ExitCode, Failure> {
         outln!("{}", serde_json::to_string_pretty(&replay).map_err(Failure::new)?);
     } else {
         print_replay(&replay, gates.is_some());
+        if let Some(unfinished) = &record.unfinished {
+            outln!("\n{unfinished}");
+        }
+        if record.config.lifecycle.permissive {
+            outln!("\nThe run is permissive: its gates ask for no threshold.");
+        }
     }
     let contradicted = gates.is_none() && replay.slots.iter().any(|s| s.divergence.is_some());
     if contradicted {

@@ -2,6 +2,7 @@
 
 use crate::args::{SchemaArgs, SchemaOf};
 use crate::failure::Failure;
+use kasmina::Command;
 use kasmina::lifecycle::{Event, QualityGates};
 use kasmina_trainer::RunConfig;
 
@@ -10,6 +11,7 @@ pub(crate) fn run(args: &SchemaArgs) -> Result<(), Failure> {
         SchemaOf::Gates => schemars::schema_for!(QualityGates),
         SchemaOf::Run => schemars::schema_for!(RunConfig),
         SchemaOf::Events => schemars::schema_for!(Event),
+        SchemaOf::Commands => schemars::schema_for!(Command),
     };
     outln!("{}", serde_json::to_string_pretty(&schema).map_err(Failure::new)?);
     Ok(())

@@ -107,6 +107,84 @@ fn a_record_that_contradicts_itself_is_found_out() {
     assert!(code == Some(1) && stderr.contains("config.toml"), "{stderr}");
 }
 
+/// What is missing from a record is missed: lines cut off, lines doubled, a run that never ended.
+#[test]
+fn a_record_that_is_not_whole_is_not_explained() {
+    let dir = tempfile::tempdir().unwrap();
+    train(dir.path(), "r", &["--epochs", "14", "--slots", "early"]);
+    let path = dir.path().join("r/metrics.jsonl");
+    let text = fs::read_to_string(&path).unwrap();
+    let lines: Vec<&str> = text.lines().collect();
+    let refused = |lines: &[&str], reason: &str| {
+        fs::write(&path, lines.join("\n") + "\n").unwrap();
+        for verb in ["explain", "replay"] {
+            let (stdout, stderr, code) = run(dir.path(), &[verb, "r"]);
+            assert_eq!((stdout.as_str(), code), ("", Some(1)));
+            assert!(stderr.contains(reason), "{stderr}");
+        }
+    };
+    refused(&lines[..5], "it ends at epoch 5, but events and commands reach epoch 1");
+    let doubled: Vec<&str> = lines[..3].iter().chain(&lines[2..]).copied().collect();
+    refused(&doubled, "line 4 is epoch 3; epoch 4 is due");
+    fs::write(&path, &text).unwrap();
+    fs::remove_file(dir.path().join("r/summary.json")).unwrap();
+    for verb in ["explain", "replay"] {
+        let (stdout, ..) = run(dir.path(), &[verb, "r"]);
+        assert!(
+            stdout.contains("The run has written no summary: it is still going, or was killed"),
+            "{stdout}"
+        );
+    }
+    let (_, stderr, code) = run(dir.path(), &["explain", "."]);
+    assert!(code == Some(1) && stderr.contains("this is no run directory"), "{stderr}");
+    // Thresholds may stand as a configuration has them, and what they do not say is the run's own.
+    let (stdout, stderr, code) = run(dir.path(), &["replay", "r", "--gates", "r/config.toml"]);
+    assert!(code == Some(0) && stdout.contains("come out as recorded"), "{stdout}{stderr}");
+    fs::write(dir.path().join("g.toml"), "[lifecycle.gates]\nmin_luck = 1\n").unwrap();
+    let (_, stderr, code) = run(dir.path(), &["replay", "r", "--gates", "g.toml"]);
+    assert!(code == Some(1) && stderr.contains("min_luck") && stderr.contains("schema gates"), "{stderr}");
+}
+
+/// The same seed id in two slots is two seeds, in the summary too; and the rollback switch wins over a script.
+#[test]
+fn seeds_are_told_apart_by_their_slots() {
+    let dir = tempfile::tempdir().unwrap();
+    let script = [
+        r#"{"epoch":1,"command":"germinate","slot":"early","seed_id":"a","blueprint":"norm","blend":"linear"}"#,
+        r#"{"epoch":1,"command":"germinate","slot":"mid","seed_id":"a","blueprint":"norm","blend":"linear"}"#,
+        r#"{"epoch":3,"command":"prune","slot":"early","reason":"x"}"#,
+    ];
+    fs::write(dir.path().join("s.jsonl"), script.join("\n") + "\n").unwrap();
+    train(dir.path(), "r", &["--script", "s.jsonl", "--epochs", "4"]);
+    let summary: Value =
+        serde_json::from_slice(&fs::read(dir.path().join("r/summary.json")).unwrap()).unwrap();
+    let fates: Vec<(&str, &str)> = summary["seeds"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|s| (s["slot"].as_str().unwrap(), s["fate"].as_str().unwrap()))
+        .collect();
+    assert_eq!(fates[0], ("block0", "pruned"));
+    assert!(fates[1].0 == "block1" && fates[1].1 != "pruned", "{fates:?}");
+    train(dir.path(), "n", &["--script", "s.jsonl", "--epochs", "4", "--no-seeds"]);
+    assert_eq!(fs::read_to_string(dir.path().join("n/commands.jsonl")).unwrap(), "");
+    assert_eq!(fs::read_to_string(dir.path().join("n/events.jsonl")).unwrap(), "");
+    // The directory of a run is as good as its journal.
+    train(dir.path(), "d", &["--script", "r", "--epochs", "4"]);
+    assert_eq!(bits(&dir.path().join("r")), bits(&dir.path().join("d")));
+
+    let bad = |line: &str, reason: &str| {
+        fs::write(dir.path().join("bad.jsonl"), format!("{}\n{line}\n", script[0])).unwrap();
+        let (_, stderr, code) = run(dir.path(), &["train", "--script", "bad.jsonl", "--epochs", "2"]);
+        assert!(code == Some(1) && stderr.contains("bad.jsonl: ") && stderr.contains(reason), "{stderr}");
+        assert!(stderr.contains("schema commands"), "{stderr}");
+    };
+    bad(&script[1].replace("\"blend\"", "\"prefech\":true,\"blend\""), "line 2: unknown field `prefech`");
+    bad(&script[2].replace("reason", "raison"), "line 2: unknown field `raison`");
+    bad(&script[2].replace("\"epoch\":3", "\"epoch\":0"), "epoch 0");
+    bad(&script[2].replace(",\"reason\":\"x\"", ""), "line 2: missing field `reason`");
+}
+
 /// A journal gives its run again, bit for bit: refusals, retargets, prunes and prefetched germinations included.
 #[test]
 fn a_journal_gives_its_run_again() {

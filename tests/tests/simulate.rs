@@ -224,6 +224,10 @@ fn the_schemas_are_published() {
     for field in ["lifecycle", "alpha", "optimizer", "growth", "host", "topology", "script"] {
         assert!(run["properties"].get(field).is_some(), "{field}");
     }
+    let (_, commands) = schema("commands");
+    for name in ["germinate", "advance", "set_alpha_target", "schedule_prune", "prune", "wait", "prefetch"] {
+        assert!(commands.contains(&format!("\"{name}\"")), "{name}");
+    }
     let (_, events) = schema("events");
     for name in [
         "SEED_GERMINATED",

@@ -277,6 +277,14 @@ impl RunConfig {
         self.task_config()
             .validate()
             .map_err(|e| TrainError::Setting { field: e.field, reason: e.reason })?;
+        if self.fail_on_breach && self.isolation_check_interval == 0 {
+            let reason =
+                "nothing is checked while `isolation_check_interval` is 0; set it, to 20 for instance";
+            return Err(TrainError::Setting {
+                field: "fail_on_breach".to_owned(),
+                reason: reason.to_owned(),
+            });
+        }
         let scripted = self.controller == "scripted";
         if scripted != self.script.is_some() {
             let reason = if scripted {

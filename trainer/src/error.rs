@@ -50,6 +50,22 @@ pub enum TrainError {
         /// What is wrong.
         reason: String,
     },
+    /// A file of thresholds that cannot be used.
+    #[error("thresholds {}: {reason}", path.display())]
+    Gates {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong, with line and column.
+        reason: String,
+    },
+    /// A journal of commands that cannot be used.
+    #[error("script {}: {reason}", path.display())]
+    Script {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong, with the line.
+        reason: String,
+    },
     /// A file of a run that cannot be read.
     #[error("{}: {reason}", path.display())]
     Journal {
@@ -108,7 +124,13 @@ impl TrainError {
             }
             Self::RunDir { .. } => Some("choose another directory with --out".to_owned()),
             Self::Journal { .. } => {
-                Some("name a run directory that `kasmina train` has written, or a file of one".to_owned())
+                Some("name a run directory that `kasmina train` has written, whole".to_owned())
+            }
+            Self::Gates { .. } => {
+                Some("it holds the keys of [lifecycle.gates]; `kasmina schema gates` lists them".to_owned())
+            }
+            Self::Script { .. } => {
+                Some("commands.jsonl of a run is one; `kasmina schema commands` and docs/runbook.md say what may stand there".to_owned())
             }
             Self::Model(ModelError::Isolation { .. }) => {
                 Some("this is a bug of the plugin that brings the blueprint: tell its author; docs/troubleshooting.md, `isolation_violations`".to_owned())

@@ -124,6 +124,16 @@ pub enum Check {
     DdpVeto,
 }
 
+impl Check {
+    /// Whether waiting is all that it asks for.
+    pub const fn is_a_matter_of_time(self) -> bool {
+        matches!(
+            self,
+            Self::SeedNotReady | Self::BlendingIncomplete | Self::AlphaLow | Self::ShadowingIncomplete
+        )
+    }
+}
+
 impl fmt::Display for Check {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // The label is the serialised name; there is no second list to keep true.

@@ -58,7 +58,8 @@ pub struct Settings {
     /// Epochs in HOLDING after which an undecided seed is pruned; 5, or a tenth of `max_epochs` if that is more.
     #[schemars(range(min = 1))]
     pub holding_timeout: Option<u32>,
-    /// Epochs that a slot rests after a prune before another seed may germinate there; 0 frees it at once.
+    /// Epochs that a slot is EMBARGOED after a prune; then it is RESETTING for one more before it is free. 0 frees it at
+    /// once.
     pub cooldown_epochs: u32,
     /// Epochs that a blended seed is compared with its host before HOLDING; 0 leaves the stage out.
     pub shadowing_epochs: u32,

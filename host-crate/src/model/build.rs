@@ -173,7 +173,8 @@ fn refuse_topology(
     }
 }
 
-fn describe(spec: &SlotSpec) -> String {
+/// A slot by its name and its aliases.
+pub(super) fn describe(spec: &SlotSpec) -> String {
     if spec.aliases.is_empty() {
         spec.name.clone()
     } else {

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 /// A wish of a controller or a person.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(tag = "command", rename_all = "snake_case")]
+#[serde(tag = "command", rename_all = "snake_case", deny_unknown_fields)]
 #[non_exhaustive]
 pub enum Command {
     /// Put a seed into an empty slot.
@@ -53,6 +53,7 @@ pub enum Command {
 
 /// Which seed, where, and how it is to be blended in. What is not said about the ramp is the task's.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
 pub struct Germinate {
     /// Slot, by name or alias.
     pub slot: String,

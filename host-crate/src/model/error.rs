@@ -108,7 +108,7 @@ pub enum CommandError {
     #[error("{}", .0.message)]
     Refused(#[from] Refusal),
     /// There is no such slot.
-    #[error("there is no slot `{slot}`; the model has {}", known.join(", "))]
+    #[error("there is no slot `{slot}`; the model has {}", if known.is_empty() { "none".to_owned() } else { known.join(", ") })]
     UnknownSlot {
         /// What was asked for.
         slot: String,

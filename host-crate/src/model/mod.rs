@@ -148,7 +148,7 @@ impl MorphogeneticModel {
     fn slot_index(&self, name: &str) -> Result<usize, CommandError> {
         self.slots.iter().position(|s| s.answers_to(name)).ok_or_else(|| CommandError::UnknownSlot {
             slot: name.to_owned(),
-            known: self.slots.iter().map(|s| s.name().to_owned()).collect(),
+            known: self.slots.iter().map(|s| build::describe(s.spec())).collect(),
         })
     }
 

@@ -31,6 +31,10 @@ impl Controller for Heuristic {
         self.tending.rehearsals(slots)
     }
 
+    fn shortest_run(&self) -> Option<u32> {
+        Some(self.tending.shortest_run())
+    }
+
     fn decide(&mut self, observation: &Observation<'_>) -> Vec<Command> {
         let progress =
             self.previous.is_none_or(|p| observation.accuracy - p >= self.growth.plateau_threshold);

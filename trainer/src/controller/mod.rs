@@ -49,13 +49,12 @@ pub trait Controller {
     /// The germinations that it may ask for in these slots: they are tried before the run begins, so that one that
     /// cannot be made is an error at its start.
     fn rehearsals(&self, slots: &[String]) -> Vec<Germinate>;
+    /// The fewest epochs in which a run with it can see a seed through, if it holds back in a shorter one.
+    fn shortest_run(&self) -> Option<u32> {
+        None
+    }
     /// What should happen now.
     fn decide(&mut self, observation: &Observation<'_>) -> Vec<Command>;
-}
-
-/// The fewest epochs in which a run of this configuration can see a seed through.
-pub fn shortest_run(config: &RunConfig) -> u32 {
-    tending::Tending::new(config).shortest_run()
 }
 
 /// The controllers there are.
@@ -69,7 +68,9 @@ pub fn make(config: &RunConfig) -> Result<Box<dyn Controller>, TrainError> {
     match config.controller.as_str() {
         "periodic" => Ok(Box::new(Periodic::new(config))),
         "heuristic" => Ok(Box::new(Heuristic::new(config))),
-        "scripted" => Ok(Box::new(Scripted::read(config.script.as_deref().unwrap_or(Path::new("")))?)),
+        "scripted" => {
+            Ok(Box::new(Scripted::read(config.script.as_deref().unwrap_or(Path::new("")), config.epochs)?))
+        }
         other => Err(TrainError::Unknown {
             what: "controller",
             name: other.to_owned(),

@@ -30,6 +30,10 @@ impl Controller for Periodic {
         self.tending.rehearsals(slots)
     }
 
+    fn shortest_run(&self) -> Option<u32> {
+        Some(self.tending.shortest_run())
+    }
+
     fn decide(&mut self, observation: &Observation<'_>) -> Vec<Command> {
         let mut commands = self.tending.tend(observation);
         let since_first = observation.epoch.checked_sub(self.growth.first_epoch);

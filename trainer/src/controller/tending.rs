@@ -24,10 +24,10 @@ impl Tending {
         // A ramp that counts steps may be over within an epoch.
         let ramp = if config.alpha.unit == TempoUnit::Epoch { config.alpha.tempo } else { 1 };
         let blending = ramp.max(rules.gates.min_blending_epochs).saturating_add(rules.shadowing_epochs);
-        // One epoch GERMINATED, training, the ramp from its first epoch at alpha 0, one to measure in HOLDING;
+        // One epoch GERMINATED, training, the ramp (its epoch at alpha 0 ends in the first tick), one to measure in HOLDING;
         // and the one in which it is made ready ahead.
         let shortest_life =
-            training.saturating_add(blending).saturating_add(3 + u32::from(config.growth.prefetch));
+            training.saturating_add(blending).saturating_add(2 + u32::from(config.growth.prefetch));
         let patience = config.growth.max_training_epochs.max(training.saturating_mul(2));
         Self { config: config.clone(), shortest_life, patience }
     }

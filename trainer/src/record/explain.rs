@@ -56,7 +56,10 @@ pub fn explain(record: &Record, slot: &SlotInfo) -> Explanation {
     let lifecycle = &walk.lifecycle;
     let mine = |e: &&EventLine| e.event.slot_id == slot.slot;
     let events: Vec<&EventLine> = record.events.iter().filter(mine).collect();
-    let last_gate = events.iter().rev().find_map(|line| match &line.event.kind {
+    let birth = |line: &&EventLine| matches!(line.event.kind, EventKind::SeedGerminated { .. });
+    let own =
+        events.iter().rposition(birth).map_or(&[] as &[_], |born| events.get(born..).unwrap_or_default());
+    let last_gate = own.iter().rev().find_map(|line| match &line.event.kind {
         EventKind::SeedGateEvaluated { gate, target, passed, checks_failed, message, .. } => Some(LastGate {
             epoch: line.epoch,
             gate: *gate,
@@ -75,16 +78,17 @@ pub fn explain(record: &Record, slot: &SlotInfo) -> Explanation {
         EventKind::SeedGerminated { blueprint_id, .. } => Some((line, blueprint_id.clone())),
         _ => None,
     });
-    // Of a seed that left, what kept it from going on.
-    let findings = findings(if lifecycle.seed().is_some() {
-        lifecycle
-    } else {
-        walk.left.as_ref().unwrap_or(lifecycle)
-    });
+    let findings = match (lifecycle.living(), &walk.left) {
+        (Some(_), _) => findings(lifecycle),
+        // Of a seed that left, what kept it from going on; not what it only had yet to wait for.
+        (None, Some(left)) => findings(left).into_iter().filter(|f| !f.check.is_a_matter_of_time()).collect(),
+        (None, None) => Vec::new(),
+    };
     let mut sentences = match lifecycle.seed() {
         Some(seed) => living(lifecycle, seed, record),
         None => gone(&events, refused_since(record, slot, born.as_ref().map(|(line, _)| line.epoch))),
     };
+    sentences.extend(record.unfinished.clone());
     if let Some(parted) = parted {
         sentences.push(format!(
             "The record contradicts itself from epoch {} on: its inputs do not give its decisions.",
@@ -115,8 +119,8 @@ fn living(slot: &Lifecycle, seed: &SeedState, record: &Record) -> Vec<String> {
     said.push(match seed.stage {
         Stage::Germinated => "It was built and probed, and waits for its first epoch.".to_owned(),
         Stage::Training => format!(
-            "It learns behind the straight-through estimator; the host's output is its own. {} epochs so far.",
-            seed.epochs_in_stage
+            "It learns behind the straight-through estimator; the host's output is its own. {} so far.",
+            epochs(seed.epochs_in_stage)
         ),
         Stage::Blending => format!(
             "It is being blended in: alpha {:.3} on its way to {:.3}.",
@@ -131,9 +135,14 @@ fn living(slot: &Lifecycle, seed: &SeedState, record: &Record) -> Vec<String> {
                 Some(worth) => format!("switching it off costs {:+.2} points", worth.get()),
                 None => "what it is worth was not measured in this stage yet".to_owned(),
             };
-            format!("It waits for a decision: {worth}. Undecided, it is pruned in {left} epochs (holding_timeout).")
+            format!(
+                "It waits for a decision: {worth}. Undecided, it is pruned in {} (holding_timeout).",
+                epochs(left)
+            )
         }
-        Stage::Fossilized => "It is part of the network for good. Nothing leads out of FOSSILIZED.".to_owned(),
+        Stage::Fossilized => {
+            "It is part of the network for good. Nothing leads out of FOSSILIZED.".to_owned()
+        }
         Stage::Embargoed => format!(
             "The slot rests after a prune: {} of {} epochs.",
             seed.epochs_in_stage, settings.cooldown_epochs
@@ -152,6 +161,11 @@ fn living(slot: &Lifecycle, seed: &SeedState, record: &Record) -> Vec<String> {
         said.push("The run was in fast_mode: no gradients and no health were measured.".to_owned());
     }
     said
+}
+
+/// A number of epochs in words.
+fn epochs(n: u32) -> String {
+    if n == 1 { "1 epoch".to_owned() } else { format!("{n} epochs") }
 }
 
 /// An empty slot: never used, or why its last seed left.

@@ -10,9 +10,10 @@ pub use words::Finding;
 
 use crate::config::RunConfig;
 use crate::error::TrainError;
-use crate::run::{CommandRow, EpochReport, SlotInfo, journal};
+use crate::run::{CommandRow, EpochReport, SlotInfo, Status, Summary, journal};
 use kasmina::lifecycle::{Event, QualityGates};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use std::path::Path;
 
 /// Everything that a run directory tells of the decisions of a run, killed ones included.
@@ -28,6 +29,8 @@ pub struct Record {
     pub events: Vec<EventLine>,
     /// Commands of those epochs.
     pub commands: Vec<CommandRow>,
+    /// How the run ended, if not by doing all its epochs.
+    pub unfinished: Option<String>,
 }
 
 /// A line of `events.jsonl`.
@@ -46,19 +49,38 @@ impl Record {
     /// # Errors
     /// If it is none, or a line of it cannot be read.
     pub fn read(dir: &Path) -> Result<Self, TrainError> {
+        if !dir.join("config.toml").is_file() {
+            let reason = "this is no run directory: it holds no config.toml".to_owned();
+            return Err(TrainError::Journal { path: dir.to_owned(), reason });
+        }
         let config = RunConfig::from_file(&dir.join("config.toml"))?;
         let path = dir.join("slots.json");
         let wrong = |reason: String| TrainError::Journal { path: path.clone(), reason };
         let text = std::fs::read_to_string(&path).map_err(|e| wrong(e.to_string()))?;
         let slots = serde_json::from_str(&text).map_err(|e| wrong(e.to_string()))?;
-        let epochs: Vec<EpochReport> = journal::lines(&dir.join("metrics.jsonl"))?;
+        let epochs: Vec<EpochReport> = lines(dir, "metrics.jsonl")?;
         let last = epochs.last().map_or(0, |e| e.epoch);
-        let mut events: Vec<EventLine> = journal::lines(&dir.join("events.jsonl"))?;
-        let mut commands: Vec<CommandRow> = journal::lines(&dir.join("commands.jsonl"))?;
-        // A kill may have caught an epoch half written; the epoch's own line comes last.
+        let damaged = |reason: String| TrainError::Journal { path: dir.join("metrics.jsonl"), reason };
+        if let Some((line, report)) = epochs.iter().enumerate().find(|(i, e)| e.epoch as usize != i + 1) {
+            return Err(damaged(format!(
+                "line {} is epoch {}; epoch {} is due",
+                line + 1,
+                report.epoch,
+                line + 1
+            )));
+        }
+        let mut events: Vec<EventLine> = lines(dir, "events.jsonl")?;
+        let mut commands: Vec<CommandRow> = lines(dir, "commands.jsonl")?;
+        // A kill may have caught one epoch half written, whose own line comes last; more than one is damage.
+        let reach = events.iter().map(|e| e.epoch).chain(commands.iter().map(|c| c.epoch)).max().unwrap_or(0);
+        if reach > last + 1 {
+            let text = format!("it ends at epoch {last}, but events and commands reach epoch {reach}");
+            return Err(damaged(text));
+        }
         events.retain(|e| e.epoch <= last);
         commands.retain(|c| c.epoch <= last);
-        Ok(Self { config, slots, epochs, events, commands })
+        let unfinished = unfinished(dir, &config, last);
+        Ok(Self { config, slots, epochs, events, commands, unfinished })
     }
 
     /// A slot by its name or one of its aliases.
@@ -73,17 +95,46 @@ impl Record {
     }
 }
 
-/// Thresholds of a TOML file over others: what the file does not say stays as it is.
+fn lines<T: DeserializeOwned>(dir: &Path, name: &str) -> Result<Vec<T>, TrainError> {
+    let path = dir.join(name);
+    journal::lines(&path).map_err(|reason| TrainError::Journal { path, reason })
+}
+
+/// How a run ended, if not by doing all its epochs.
+fn unfinished(dir: &Path, config: &RunConfig, epochs: u32) -> Option<String> {
+    let of = format!("after {epochs} of {} epochs", config.epochs);
+    let summary = std::fs::read(dir.join("summary.json")).ok();
+    let summary: Option<Summary> = summary.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+    match summary.map(|s| (s.status, s.error)) {
+        Some((Status::Completed, _)) => None,
+        Some((Status::Interrupted, _)) => Some(format!("The run was interrupted {of}.")),
+        Some((Status::Failed, error)) => {
+            Some(format!("The run failed {of}: {}", error.unwrap_or_else(|| "no reason given".to_owned())))
+        }
+        None => Some(format!("The run has written no summary: it is still going, or was killed, {of}.")),
+    }
+}
+
+/// Thresholds of a TOML file over others: what the file does not say stays as it is. The file holds them bare, or
+/// under `[lifecycle.gates]` as a run's configuration does.
 ///
 /// # Errors
 /// If it cannot be read, says something unknown, or is out of bounds.
 pub fn gates_from_file(path: &Path, over: &QualityGates) -> Result<QualityGates, TrainError> {
-    let wrong = |reason: String| TrainError::Config { path: path.to_owned(), reason };
+    let wrong = |reason: String| TrainError::Gates { path: path.to_owned(), reason };
     let text = std::fs::read_to_string(path).map_err(|e| wrong(e.to_string()))?;
-    // Read once by itself, so that a mistake is told with its line.
-    let _: QualityGates = toml::from_str(&text).map_err(|e| wrong(e.to_string().trim_end().to_owned()))?;
+    let told = |e: toml::de::Error| wrong(e.to_string().trim_end().to_owned());
+    let whole: toml::Table = text.parse().map_err(told)?;
+    let inner = whole.get("lifecycle").and_then(|l| l.get("gates")).or_else(|| whole.get("gates"));
+    let given = if let Some(toml::Value::Table(gates)) = inner {
+        gates.clone()
+    } else {
+        // Read once by itself, so that a mistake is told with its line.
+        let _: QualityGates = toml::from_str(&text).map_err(told)?;
+        whole
+    };
     let mut gates = toml::Table::try_from(over).map_err(|e| wrong(e.to_string()))?;
-    gates.extend(text.parse::<toml::Table>().map_err(|e| wrong(e.to_string()))?);
+    gates.extend(given);
     let gates: QualityGates = gates.try_into().map_err(|e: toml::de::Error| wrong(e.to_string()))?;
     gates.validate().map_err(|e| wrong(e.to_string()))?;
     Ok(gates)

@@ -53,9 +53,16 @@ fn words(check: Check, slot: &Lifecycle) -> (String, &'static str) {
             ),
             "choose a blueprint that learns here, raise optimizer.seed_rate, or lower lifecycle.gates.min_seed_gradient_ratio",
         ),
+        Check::GradientStatsNeverMeasured if metrics.unhealthy_captures > 0 => (
+            format!(
+                "none of its captures was finite in this stage ({} in its life were not)",
+                metrics.unhealthy_captures
+            ),
+            "lower optimizer.learning_rate or optimizer.seed_rate, or prune it",
+        ),
         Check::GradientStatsNeverMeasured => (
             "its gradients were never measured in this stage".to_owned(),
-            "call capture_gradients after every backward, lower telemetry_interval below the steps of an epoch, and leave fast_mode off",
+            "leave fast_mode off and keep telemetry_interval below the steps of an epoch; a loop of your own calls capture_gradients after every backward",
         ),
         Check::IsolationViolations => (
             format!(

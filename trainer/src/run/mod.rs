@@ -16,7 +16,7 @@ use crate::device;
 use crate::error::TrainError;
 use crate::signals;
 use crate::task::{self, Task};
-use kasmina::lifecycle::{Event, EventKind};
+use kasmina::lifecycle::{Event, EventKind, Isolation, RefusalCode};
 use kasmina::model::{EpochInputs, Executed};
 use kasmina::{Command, CommandError, ModelConfig, MorphogeneticModel};
 use kasmina_plugin_api::Kind;
@@ -124,9 +124,8 @@ impl<'r> Trainer<'r> {
         for wish in controller.rehearsals(&slots) {
             model.prewarm(&wish, registry)?;
         }
-        let shortest = controller::shortest_run(&config);
-        if !slots.is_empty() && config.max_seeds > 0 && config.epochs < shortest {
-            tracing::warn!("{} epochs are too few to see a seed through; it takes {shortest}", config.epochs);
+        if !slots.is_empty() {
+            warn_of_what_is_in_vain(&config, &task, controller.as_ref());
         }
         let tally = Tally::new(&model);
         Ok(Self { config, registry, task, model, optimizer, controller, tally })
@@ -229,6 +228,10 @@ impl<'r> Trainer<'r> {
 
     /// Asks the controller and executes what it wishes. A refused wish is written down and changes nothing.
     fn obey(&mut self, epoch: u32, accuracy: f64) -> Vec<CommandRow> {
+        // The rollback switch: the run is the host's own, whatever a script says.
+        if self.config.disable_seeds {
+            return Vec::new();
+        }
         let reports = self.model.reports();
         let observation = Observation {
             epoch,
@@ -254,14 +257,41 @@ impl<'r> Trainer<'r> {
         landed: bool,
         result: Result<Executed, CommandError>,
     ) -> CommandRow {
-        match (&result, &command) {
-            // A gate that says no is the daily business of a controller; a seed that cannot be built is not.
-            (Err(error), Command::Germinate(_)) => tracing::warn!(epoch, "germination refused: {error}"),
-            (Err(error), _) => tracing::debug!(epoch, code = error.code(), "refused: {error}"),
-            (Ok(_), _) => {}
+        if let Err(error) = &result {
+            // A gate that says no is the daily business of a controller; anything else is worth a look.
+            if error.code() == RefusalCode::GateFailed.as_str() {
+                tracing::debug!(epoch, "refused: {error}");
+            } else if matches!(command, Command::Germinate(_)) {
+                tracing::warn!(epoch, "germination refused: {error}");
+            } else {
+                tracing::warn!(epoch, code = error.code(), "command refused: {error}");
+            }
         }
         let slot = command.slot().and_then(|name| self.model.slot(name)).map(|s| s.name().to_owned());
         CommandRow::new(epoch, command, slot, landed, result)
+    }
+}
+
+/// Tells of settings that are legal and keep every seed from becoming something.
+fn warn_of_what_is_in_vain(config: &RunConfig, task: &Task, controller: &dyn Controller) {
+    let (epochs, samples) = (config.epochs, task.train_labels.size().first().copied().unwrap_or(0));
+    if let Some(shortest) = controller.shortest_run().filter(|shortest| epochs < *shortest) {
+        tracing::warn!(
+            "{epochs} epochs are too few to see a seed through; it takes {shortest}, and none will germinate"
+        );
+    }
+    if config.fast_mode {
+        tracing::warn!("fast_mode measures no gradients: G2 cannot pass, and no seed leaves TRAINING");
+    }
+    let steps = samples.unsigned_abs().div_ceil(u64::from(config.optimizer.batch_size.max(1)));
+    if config.telemetry_interval > steps {
+        tracing::warn!(
+            "telemetry_interval is {} steps and an epoch has {steps}: in many epochs nothing is measured for G2",
+            config.telemetry_interval
+        );
+    }
+    if config.isolation_check_interval > 0 && config.lifecycle.isolation == Isolation::Never {
+        tracing::warn!("isolation is `never`: there is nothing for isolation_check_interval to check");
     }
 }
 

@@ -45,6 +45,13 @@ pub struct SeedFate {
     pub parameters: u64,
 }
 
+impl SeedFate {
+    /// Whether this may be the seed of a slot's report; of several, the newest is.
+    fn is_in(&self, report: &SlotReport) -> bool {
+        self.slot == report.slot && Some(&self.seed_id) == report.seed_id.as_ref()
+    }
+}
+
 /// A plugin that the run used.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PluginSummary {
@@ -186,7 +193,7 @@ impl Tally {
 
     pub(super) fn measured(&mut self, reports: &[SlotReport]) {
         for report in reports {
-            let seed = self.seeds.iter_mut().find(|s| Some(&s.seed_id) == report.seed_id.as_ref());
+            let seed = self.seeds.iter_mut().rfind(|s| s.is_in(report));
             if let (Some(seed), Some(contribution)) = (seed, report.contribution) {
                 seed.contribution = Some(contribution);
             }
@@ -208,7 +215,11 @@ impl Tally {
                     parameters: *params,
                 }),
                 kind => {
-                    let Some(seed) = self.seeds.iter_mut().rfind(|s| s.seed_id == *seed_id) else { continue };
+                    let Some(seed) =
+                        self.seeds.iter_mut().rfind(|s| s.seed_id == *seed_id && s.slot == event.slot_id)
+                    else {
+                        continue;
+                    };
                     if let Some(fate) = fate(kind) {
                         fate.clone_into(&mut seed.fate);
                     }
@@ -231,7 +242,7 @@ impl Summary {
     ) -> Self {
         let mut seeds = tally.seeds.clone();
         for report in model.reports() {
-            let living = seeds.iter_mut().find(|s| Some(&s.seed_id) == report.seed_id.as_ref());
+            let living = seeds.iter_mut().rfind(|s| s.is_in(&report));
             if let Some(seed) = living.filter(|s| s.fate == "germinated") {
                 seed.fate = report.stage.as_str().to_ascii_lowercase();
             }
