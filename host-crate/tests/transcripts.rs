@@ -387,6 +387,20 @@ fn the_machine_walks_exactly_the_table() {
     assert_eq!(legal.len(), 17);
 }
 
+/// Found by the fuzzer: the mean of ratios that are all at the cap was above it by a rounding.
+#[test]
+fn the_mean_of_capped_ratios_is_not_above_the_cap() {
+    let mut slot = Lifecycle::new("early", Topology::CNN, Settings::default());
+    slot.germinate(Germination::new("s", "b", plan("linear"))).expect("empty");
+    slot.record_validation(50.0).expect("in range");
+    slot.step_epoch();
+    for _ in 0..500 {
+        slot.record_gradients(GradientCapture::new(1e6, 1e-3)).expect("finite");
+        let ratio = slot.seed().and_then(|s| s.metrics.gradient_ratio()).expect("measured");
+        assert!((9.999..=10.0).contains(&ratio), "{ratio:?}");
+    }
+}
+
 /// The last hundred transitions are kept, with the caller's times.
 #[test]
 fn the_history_is_bounded() {

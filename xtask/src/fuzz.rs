@@ -42,6 +42,7 @@ pub(crate) fn run(repo: &Repo, args: &Args) -> Result<ExitCode> {
         .args(["--bin", &args.target, "--"])
         .arg(format!("-runs={}", args.runs))
         .args(["-print_final_stats=1", "-max_len=1024"])
+        .arg(format!("-artifact_prefix={}-", corpus.display()))
         .arg(&corpus)
         .env("RUSTFLAGS", FLAGS)
         .current_dir(repo.root());

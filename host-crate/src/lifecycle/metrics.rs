@@ -74,7 +74,8 @@ impl Ema {
         self.weight = self.weight * EMA_DECAY + 1.0;
     }
     fn value(self) -> Option<f64> {
-        (self.weight > 0.0).then(|| self.sum / self.weight)
+        // The mean of capped ratios is no more than the cap, also where rounding says 10.000000000000002.
+        (self.weight > 0.0).then(|| (self.sum / self.weight).min(RATIO_CAP))
     }
 }
 
