@@ -74,3 +74,25 @@ fn every_failing_label_that_explain_points_at_has_a_heading() {
         assert!(headings.contains(label), "{label}");
     }
 }
+
+/// The script that the runbook shows is one, and what it asks for is granted where its gates agree.
+#[test]
+fn the_runbook_s_script_runs() {
+    let text = document("runbook.md");
+    let script = text.split("```json\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("script.jsonl"), script).unwrap();
+    let mut command = kasmina_tests::kasmina(dir.path());
+    command.args(["train", "--device", "cpu", "--epochs", "32", "--script", "script.jsonl", "--out", "r"]);
+    let (_, stderr, code) = kasmina_tests::output(command);
+    assert_eq!(code, Some(0), "{stderr}");
+    let rows = kasmina_tests::runs::lines(&dir.path().join("r/commands.jsonl"));
+    assert_eq!(rows.iter().filter(|r| r["landed"] != true).count(), script.lines().count());
+    let told: Vec<String> = rows
+        .iter()
+        .map(|r| {
+            format!("{} {} {}", r["epoch"], r["command"], r["error"]["code"].as_str().unwrap_or("granted"))
+        })
+        .collect();
+    insta::assert_snapshot!(told.join("\n"));
+}

@@ -285,14 +285,9 @@ impl RunConfig {
                 reason: reason.to_owned(),
             });
         }
-        let scripted = self.controller == "scripted";
-        if scripted != self.script.is_some() {
-            let reason = if scripted {
-                "the controller `scripted` needs a journal"
-            } else {
-                "only the controller `scripted` reads one"
-            };
-            return Err(TrainError::Setting { field: "script".to_owned(), reason: reason.to_owned() });
+        if self.script.is_some() && self.controller != "scripted" {
+            let reason = "only the controller `scripted` reads one".to_owned();
+            return Err(TrainError::Setting { field: "script".to_owned(), reason });
         }
         Ok(())
     }

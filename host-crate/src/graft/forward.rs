@@ -93,12 +93,12 @@ impl SeedSlot {
     /// epoch of BLENDING included). When nothing is being learned, a seed at alpha 0 is not even run.
     fn forward(&mut self, index: usize, host: Tensor, pass: &Pass<'_>) -> Result<Tensor> {
         let stage = self.lifecycle.stage();
-        let isolated = self.lifecycle.isolated();
+        let (isolated, leaving) = (self.lifecycle.isolated(), self.lifecycle.is_leaving());
         let Some(live) = self.live.as_mut().filter(|_| stage.is_active()) else { return Ok(host) };
         let override_alpha = pass.overrides.iter().find(|o| o.slot == index).map(|o| &o.alpha);
         let silent = override_alpha.is_none() && live.alpha_value == 0.0;
         // A seed on its way out learns nothing any more.
-        if silent && (pass.mode == Mode::Eval || live.frozen) {
+        if silent && (pass.mode == Mode::Eval || leaving) {
             return Ok(host);
         }
 

@@ -1,7 +1,7 @@
 //! One slot: its lifecycle, and the seed that lives in it.
 
 use super::monitor::GradientIsolationMonitor;
-use crate::lifecycle::{Lifecycle, Settings, Stage, TempoUnit};
+use crate::lifecycle::{Lifecycle, Settings, Stage};
 use kasmina_plugin_api::abi::{BlendInstance, SeedInstance, Variable};
 use kasmina_plugin_api::{Layout, PluginError, Site, SlotSpec};
 use kasmina_registry::Entry;
@@ -46,8 +46,6 @@ pub(crate) struct LiveSeed {
     pub(crate) blend_parameters: Vec<NamedParameter>,
     /// Stochastic seeds draw from here.
     pub(crate) stream: Option<RngStream>,
-    /// On its way out: it takes part, and learns nothing.
-    pub(crate) frozen: bool,
 }
 
 impl LiveSeed {
@@ -65,7 +63,6 @@ impl LiveSeed {
             alpha: Tensor::f_full([], alpha_value, (site.dtype(), site.device()))?,
             alpha_value,
             stream: None,
-            frozen: false,
             origin,
             seed,
             blend,
@@ -78,8 +75,7 @@ impl LiveSeed {
     }
 
     /// From now on nothing of it learns. What flows through it to the host still does.
-    pub(crate) fn freeze(&mut self) {
-        self.frozen = true;
+    pub(crate) fn freeze(&self) {
         for parameter in self.parameters() {
             let _ = parameter.tensor.set_requires_grad(false);
         }
@@ -148,7 +144,7 @@ impl SeedSlot {
     pub(crate) fn is_learning(&self) -> bool {
         let stage = self.lifecycle.stage();
         // A fossil's activity decides nothing any more.
-        stage.is_active() && stage != Stage::Fossilized && self.live.as_ref().is_some_and(|l| !l.frozen)
+        stage.is_active() && stage != Stage::Fossilized && !self.lifecycle.is_leaving()
     }
 
     /// Whether its seed is learning and promises the host no gradient: what a shadow check is for.
@@ -158,10 +154,7 @@ impl SeedSlot {
 
     /// One training step of a ramp that counts them.
     pub(crate) fn tick(&mut self) {
-        if self.lifecycle.living().is_some_and(|s| s.tempo_unit == TempoUnit::Step) {
-            self.lifecycle.tick();
-            self.ticks += 1;
-        }
+        self.ticks += u32::from(self.lifecycle.tick());
     }
 
     /// Writes alpha to the device if the lifecycle has moved it. Between steps only.

@@ -3,7 +3,6 @@
 //! What goes in is apart from it: measurements in [`measure`](super::measure), the epoch's own step in
 //! [`step`](super::step), wishes in [`request`](super::request).
 
-use super::alpha::AlphaController;
 use super::event::{Event, EventKind, Initiator};
 use super::gate::{Gate, GateResult};
 use super::judge;
@@ -67,6 +66,10 @@ impl Lifecycle {
     /// The seed, if one lives here.
     pub fn living(&self) -> Option<&SeedState> {
         self.seed.as_ref().filter(|s| s.is_living())
+    }
+    /// Whether a seed lives here that is on its way out.
+    pub fn is_leaving(&self) -> bool {
+        self.seed.as_ref().is_some_and(SeedState::is_leaving)
     }
     /// Where the slot stands; DORMANT when it is empty.
     pub fn stage(&self) -> Stage {
@@ -231,18 +234,11 @@ impl Lifecycle {
         let seed_id = self.seed.as_ref().map(|s| s.seed_id.clone());
         self.events.push(Event { kind, slot_id: self.slot_id.clone(), seed_id });
     }
-}
 
-/// Germination's place among the transitions: what makes the state is not a step from one to another.
-impl Lifecycle {
+    /// Germination's place among the transitions: what makes the state is no step from one to another.
     pub(super) fn settle_in(&mut self, seed: SeedState, germinated: EventKind) {
         debug_assert!(self.seed.is_none() && seed.stage == Stage::Germinated);
         self.seed = Some(seed);
         self.emit(germinated);
-    }
-
-    /// The controller of a seed in BLENDING, for the steps that move alpha.
-    pub(super) fn blending(&mut self) -> Option<&mut AlphaController> {
-        self.seed.as_mut().filter(|s| s.stage == Stage::Blending).map(|s| &mut s.alpha)
     }
 }

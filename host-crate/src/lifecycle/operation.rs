@@ -79,7 +79,7 @@ impl Operation {
             Self::Counterfactual { contribution } => slot.record_counterfactual(*contribution),
             Self::Health { healthy, cause } => slot.record_health(*healthy, cause),
             Self::Tick => {
-                slot.tick();
+                let _ = slot.tick();
                 Ok(())
             }
             Self::StepEpoch => return Ok(slot.step_epoch()),

@@ -107,6 +107,11 @@ impl SeedState {
         self.seed_params + self.gate_params
     }
 
+    /// Whether it is on its way out: it takes part by its alpha, and learns nothing any more.
+    pub fn is_leaving(&self) -> bool {
+        self.scheduled_prune.is_some()
+    }
+
     /// Whether there is a seed: what rests in a cooldown is only the memory of one.
     pub fn is_living(&self) -> bool {
         !matches!(self.stage, Stage::Embargoed | Stage::Resetting)

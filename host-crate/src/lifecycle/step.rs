@@ -5,7 +5,7 @@ use super::event::Initiator;
 use super::gate::Gate;
 use super::machine::Lifecycle;
 use super::stage::Stage;
-use super::state::Outcome;
+use super::state::{Outcome, SeedState};
 use super::task::TempoUnit;
 
 impl Lifecycle {
@@ -19,14 +19,11 @@ impl Lifecycle {
         self.step_with(false)
     }
 
-    /// One training step: moves alpha where the ramp counts steps. Never a stage: structure changes at the edge
-    /// of an epoch only.
-    pub fn tick(&mut self) {
-        if self.seed.as_ref().is_some_and(|s| s.tempo_unit == TempoUnit::Step)
-            && let Some(alpha) = self.blending()
-        {
-            alpha.step();
-        }
+    /// One training step: moves alpha where the ramp counts steps, and says whether it does. Never a stage: structure
+    /// changes at the edge of an epoch only.
+    pub fn tick(&mut self) -> bool {
+        let counts = |s: &&mut SeedState| s.stage == Stage::Blending && s.tempo_unit == TempoUnit::Step;
+        self.seed.as_mut().filter(counts).map(|seed| seed.alpha.step()).is_some()
     }
 
     fn step_with(&mut self, consent: bool) -> Vec<Outcome> {

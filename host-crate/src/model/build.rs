@@ -1,6 +1,6 @@
 //! Building a model: the host from its plugin, the slots that were asked for, and what flows through them.
 
-use super::{HOST_OWNER, ModelError, MorphogeneticModel, ParameterRegistry};
+use super::{HOST_OWNER, ModelError, MorphogeneticModel};
 use crate::consensus::Solo;
 use crate::graft::{Features, SeedSlot, trainable};
 use crate::lifecycle::TaskConfig;
@@ -89,7 +89,7 @@ impl MorphogeneticModel {
             }
         }
         let host_parameters = trainable(HOST_OWNER, host.variables()?);
-        let mut model = Self {
+        Ok(Self {
             host,
             host_entry: entry,
             host_config: config.host_config.clone(),
@@ -107,11 +107,8 @@ impl MorphogeneticModel {
             events: Vec::new(),
             probed: BTreeSet::new(),
             prefetches: Vec::new(),
-            ownership: ParameterRegistry::default(),
             consensus: Box::new(Solo),
-        };
-        model.register_ownership();
-        Ok(model)
+        })
     }
 
     /// Hands the host's parameters to an optimizer.

@@ -207,10 +207,9 @@ impl MorphogeneticModel {
             Outcome::GateEvaluated(result) => Some(Act::Gate(result.gate)),
             _ => None,
         });
-        let leaving = lifecycle.seed().is_some_and(|s| s.scheduled_prune.is_some());
         let act = match lifecycle.stage() {
             Stage::Holding | Stage::Embargoed | Stage::Resetting => Act::Rules,
-            _ if leaving => Act::Rules,
+            _ if lifecycle.is_leaving() => Act::Rules,
             _ => gate.unwrap_or(Act::Rest),
         };
         // Ranks with other alphas train other networks, whatever stage they are in.

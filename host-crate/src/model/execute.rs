@@ -10,7 +10,7 @@ use super::error::CommandError;
 use super::germinate::{groups, prepare_all};
 use super::nursery::sample_curve;
 use crate::consensus::{Act, Ballot};
-use crate::graft::SeedSlot;
+use crate::graft::{LiveSeed, SeedSlot};
 use crate::lifecycle::{Curve, Event, EventKind, Initiator, Lifecycle, Stage};
 use kasmina_registry::Registry;
 use kasmina_torch_ext::{Change, ParameterSink, SinkError, Ticket};
@@ -234,12 +234,9 @@ impl MorphogeneticModel {
             None if slot.live.is_some() => {
                 slot.live = None;
                 slot.monitor.reset();
-                self.ownership.release(&slot.spec.name);
             }
-            Some(seed) if seed.scheduled_prune.is_some() => {
-                if let Some(live) = slot.live.as_mut().filter(|l| !l.frozen) {
-                    live.freeze();
-                }
+            Some(seed) if seed.is_leaving() && !slot.lifecycle.is_leaving() => {
+                slot.live.iter().for_each(LiveSeed::freeze);
             }
             _ => {}
         }

@@ -50,10 +50,6 @@ impl MorphogeneticModel {
         for ticket in tickets {
             sink.commit(ticket);
         }
-        let name = self.slots[index].name().to_owned();
-        for (owner, _, parameters) in owned(&name, &wish.seed_id, &live) {
-            self.ownership.enter(&owner, parameters);
-        }
         let slot = &mut self.slots[index];
         slot.monitor.register(live.seed_parameters.iter().map(|p| &p.tensor));
         slot.live = Some(live);
@@ -89,8 +85,8 @@ impl MorphogeneticModel {
         let mut lifecycle = self.slots[index].lifecycle.clone();
         lifecycle.germinate(germination.clone())?;
         let name = self.slots[index].name();
-        let brought = owned(name, &wish.seed_id, &live);
-        self.ownership.check(brought.iter().map(|(owner, _, parameters)| (owner, *parameters)))?;
+        let brought = Owner::of(name, &wish.seed_id, &live);
+        self.ownership().check(brought.iter().map(|(owner, parameters)| (owner, *parameters)))?;
         let changes = groups(name, &live).map(|(owner, role, parameters)| Change::Add {
             owner,
             role,
@@ -139,20 +135,6 @@ pub(super) fn prepare_all(
         }
     }
     Ok(tickets)
-}
-
-/// What a seed brings, by owner.
-pub(super) fn owned<'a>(
-    slot: &str,
-    seed_id: &str,
-    live: &'a LiveSeed,
-) -> [(Owner, Role, &'a [NamedParameter]); 2] {
-    let (slot, seed_id) = (slot.to_owned(), seed_id.to_owned());
-    let gate = Owner::Gate { slot: slot.clone(), seed_id: seed_id.clone() };
-    [
-        (Owner::Seed { slot, seed_id }, Role::Seed, live.seed_parameters.as_slice()),
-        (gate, Role::Gate, live.blend_parameters.as_slice()),
-    ]
 }
 
 /// The groups that a seed has in an optimizer.

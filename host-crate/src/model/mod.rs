@@ -69,7 +69,6 @@ pub struct MorphogeneticModel {
     /// Probes that were passed, by everything that they depend on.
     probed: BTreeSet<String>,
     prefetches: Vec<Prefetch>,
-    ownership: ParameterRegistry,
     consensus: Box<dyn Consensus>,
 }
 
@@ -128,11 +127,6 @@ impl MorphogeneticModel {
     /// Lets several ranks decide together, and gives back what decided until now; at first that is one rank.
     pub fn set_consensus(&mut self, consensus: Box<dyn Consensus>) -> Box<dyn Consensus> {
         std::mem::replace(&mut self.consensus, consensus)
-    }
-
-    /// Who owns which trainable tensor.
-    pub fn ownership(&self) -> &ParameterRegistry {
-        &self.ownership
     }
 
     /// The slots that were asked for, in the order of forward.

@@ -1,8 +1,8 @@
 //! Moving a model to another device. Instances never move: they are built again there, and their variables and
 //! state are brought over.
 
-use super::germinate::{groups, owned, prepare_all};
-use super::{HOST_OWNER, ModelError, MorphogeneticModel, Owner};
+use super::germinate::{groups, prepare_all};
+use super::{HOST_OWNER, ModelError, MorphogeneticModel};
 use crate::graft::{LiveSeed, trainable};
 use kasmina_plugin_api::abi::{HostInstance, Variable};
 use kasmina_plugin_api::{PluginError, Site};
@@ -24,7 +24,11 @@ impl MorphogeneticModel {
         let mut lives = Vec::with_capacity(self.slots.len());
         for slot in &self.slots {
             let site = slot.site().with_device(device);
-            lives.push(slot.live.as_ref().map(|live| rebuild(live, slot.name(), &site)).transpose()?);
+            let live = slot.live.as_ref().map(|live| rebuild(live, slot.name(), &site)).transpose()?;
+            if slot.lifecycle.is_leaving() {
+                live.iter().for_each(LiveSeed::freeze);
+            }
+            lives.push(live);
         }
         let monitors = self
             .slots
@@ -55,7 +59,6 @@ impl MorphogeneticModel {
             slot.features.device = device;
             (slot.live, slot.monitor) = (live, monitor);
         }
-        self.register_ownership();
         Ok(())
     }
 
@@ -63,18 +66,6 @@ impl MorphogeneticModel {
         let host = self.host_entry.make_host(device, &self.host_config)?;
         bring_over(self.host.variables()?, &host.variables()?)?;
         Ok(host)
-    }
-
-    /// Writes the register anew from what lives.
-    pub(super) fn register_ownership(&mut self) {
-        self.ownership = super::ParameterRegistry::default();
-        self.ownership.enter(&Owner::Host, &self.host_parameters);
-        for slot in &self.slots {
-            let (Some(live), Some(seed)) = (&slot.live, slot.lifecycle.seed()) else { continue };
-            for (owner, _, parameters) in owned(slot.name(), &seed.seed_id, live) {
-                self.ownership.enter(&owner, parameters);
-            }
-        }
     }
 }
 
@@ -94,9 +85,6 @@ fn rebuild(live: &LiveSeed, slot: &str, site: &Site) -> Result<LiveSeed, ModelEr
     }
     let mut moved = LiveSeed::new(slot, site, origin.clone(), (seed, blend), live.alpha_value)?;
     moved.stream = live.stream.as_ref().map(RngStream::fork);
-    if live.frozen {
-        moved.freeze();
-    }
     Ok(moved)
 }
 

@@ -116,7 +116,7 @@ impl Optimizer {
         // One group's failure must not leave the gradients of the others to pile up.
         let mut first = Ok(());
         for group in self.groups.values_mut() {
-            first = first.and(group.step(&self.algorithm)).and_then(|()| group.warm(self.learning_rate));
+            first = first.and(group.step(&self.algorithm)).and(group.warm(self.learning_rate));
         }
         first
     }

@@ -11,7 +11,6 @@ use crate::error::TrainError;
 use crate::signals;
 use kasmina::model::Germinate;
 use kasmina::{Command, SlotReport};
-use std::path::Path;
 
 pub use heuristic::Heuristic;
 pub use periodic::Periodic;
@@ -68,9 +67,13 @@ pub fn make(config: &RunConfig) -> Result<Box<dyn Controller>, TrainError> {
     match config.controller.as_str() {
         "periodic" => Ok(Box::new(Periodic::new(config))),
         "heuristic" => Ok(Box::new(Heuristic::new(config))),
-        "scripted" => {
-            Ok(Box::new(Scripted::read(config.script.as_deref().unwrap_or(Path::new("")), config.epochs)?))
-        }
+        "scripted" => match &config.script {
+            Some(script) => Ok(Box::new(Scripted::read(script, config.epochs)?)),
+            None => Err(TrainError::Setting {
+                field: "script".to_owned(),
+                reason: "the controller `scripted` needs a journal".to_owned(),
+            }),
+        },
         other => Err(TrainError::Unknown {
             what: "controller",
             name: other.to_owned(),

@@ -56,9 +56,9 @@ pub fn explain(record: &Record, slot: &SlotInfo) -> Explanation {
     let lifecycle = &walk.lifecycle;
     let mine = |e: &&EventLine| e.event.slot_id == slot.slot;
     let events: Vec<&EventLine> = record.events.iter().filter(mine).collect();
+    // The events of its newest seed, from its germination on.
     let birth = |line: &&EventLine| matches!(line.event.kind, EventKind::SeedGerminated { .. });
-    let own =
-        events.iter().rposition(birth).map_or(&[] as &[_], |born| events.get(born..).unwrap_or_default());
+    let own = events.iter().rposition(birth).and_then(|born| events.get(born..)).unwrap_or_default();
     let last_gate = own.iter().rev().find_map(|line| match &line.event.kind {
         EventKind::SeedGateEvaluated { gate, target, passed, checks_failed, message, .. } => Some(LastGate {
             epoch: line.epoch,
@@ -74,7 +74,7 @@ pub fn explain(record: &Record, slot: &SlotInfo) -> Explanation {
         EventKind::SeedStageChanged { .. } | EventKind::SeedGerminated { .. } => Some(line.epoch),
         _ => None,
     });
-    let born = events.iter().rev().find_map(|line| match &line.event.kind {
+    let born = own.first().and_then(|line| match &line.event.kind {
         EventKind::SeedGerminated { blueprint_id, .. } => Some((line, blueprint_id.clone())),
         _ => None,
     });

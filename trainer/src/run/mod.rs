@@ -19,7 +19,6 @@ use crate::task::{self, Task};
 use kasmina::lifecycle::{Event, EventKind, Isolation, RefusalCode};
 use kasmina::model::{EpochInputs, Executed};
 use kasmina::{Command, CommandError, ModelConfig, MorphogeneticModel};
-use kasmina_plugin_api::Kind;
 use kasmina_registry::Registry;
 use kasmina_torch_ext::Role;
 use kasmina_torch_ext::optim::{AdamW, Optimizer};
@@ -63,7 +62,6 @@ impl<'r> Trainer<'r> {
     /// # Errors
     /// The first thing that would make the run fail.
     pub fn prepare(config: RunConfig, registry: &'r Registry) -> Result<Self, TrainError> {
-        config.validate()?;
         let controller = controller::make(&config)?;
         Self::prepare_with(config, registry, controller)
     }
@@ -78,9 +76,6 @@ impl<'r> Trainer<'r> {
         controller: Box<dyn Controller>,
     ) -> Result<Self, TrainError> {
         controller.id().clone_into(&mut config.controller);
-        if controller.id() != "scripted" {
-            config.script = None;
-        }
         config.validate()?;
         tch::set_num_threads(config.threads.try_into().unwrap_or(i32::MAX));
         let device = device::resolve(&config.device)?;
@@ -91,10 +86,6 @@ impl<'r> Trainer<'r> {
         config.host.config = host_config;
         if config.disable_seeds {
             config.slots.clear();
-        }
-        if !config.slots.is_empty() {
-            registry.resolve(Kind::Blueprint, &config.blueprint)?;
-            registry.resolve(Kind::Blend, &config.blend)?;
         }
 
         let model_config = ModelConfig {
@@ -262,9 +253,13 @@ impl<'r> Trainer<'r> {
             if error.code() == RefusalCode::GateFailed.as_str() {
                 tracing::debug!(epoch, "refused: {error}");
             } else if matches!(command, Command::Germinate(_)) {
-                tracing::warn!(epoch, "germination refused: {error}");
+                tracing::warn!(
+                    epoch,
+                    "germination refused: {error} (docs/troubleshooting.md#{})",
+                    error.code()
+                );
             } else {
-                tracing::warn!(epoch, code = error.code(), "command refused: {error}");
+                tracing::warn!(epoch, "command refused: {error} (docs/troubleshooting.md#{})", error.code());
             }
         }
         let slot = command.slot().and_then(|name| self.model.slot(name)).map(|s| s.name().to_owned());
