@@ -1,7 +1,8 @@
 //! Compiles the shim against the same libtorch that torch-sys found, and tells dependents where it lies.
 
 use std::env;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
 fn main() {
     // torch-sys has `links = "tch"`: its metadata is visible to direct dependents only.
@@ -11,8 +12,20 @@ fn main() {
     let lib = lib.canonicalize().unwrap_or(lib);
     let include = lib.parent().map(|root| root.join("include")).unwrap_or_default();
 
-    let sources = ["shim/autograd.cpp", "shim/memory.cpp", "shim/optim.cpp", "shim/runtime.cpp"];
-    cc::Build::new()
+    let sources = ["autocast", "autograd", "memory", "optim", "runtime", "trace"]
+        .map(|name| format!("shim/{name}.cpp"));
+    compiler(&include).files(&sources).compile("kasmina_torch_shim");
+    gpu_half(&include);
+    println!("cargo::rerun-if-changed=shim");
+
+    // Dependents read it as DEP_KASMINA_TORCH_LIBDIR and make their rpath of it.
+    println!("cargo::metadata=LIBDIR={}", lib.display());
+    println!("cargo::rustc-link-arg=-Wl,-rpath,{}", lib.display());
+}
+
+fn compiler(include: &Path) -> cc::Build {
+    let mut build = cc::Build::new();
+    build
         .cpp(true)
         .pic(true)
         .std("c++17")
@@ -20,16 +33,38 @@ fn main() {
         // The shim forwards; what costs time is behind it.
         .opt_level(1)
         .debug(false)
-        .include(&include)
-        .include(include.join("torch/csrc/api/include"))
-        .files(sources)
-        .compile("kasmina_torch_shim");
-    for source in sources {
-        println!("cargo::rerun-if-changed={source}");
-    }
-    println!("cargo::rerun-if-changed=shim/shim.h");
+        .include(include)
+        .include(include.join("torch/csrc/api/include"));
+    build
+}
 
-    // Dependents read it as DEP_KASMINA_TORCH_LIBDIR and make their rpath of it.
-    println!("cargo::metadata=LIBDIR={}", lib.display());
-    println!("cargo::rustc-link-arg=-Wl,-rpath,{}", lib.display());
+/// Links the GPU half as a library of its own, whose symbols are found when it is opened beside `libtorch_cuda.so`;
+/// an empty file where CUDA's headers are not there.
+fn gpu_half(include: &Path) {
+    let Some(out) = env::var_os("OUT_DIR").map(|dir| PathBuf::from(dir).join("kasmina_cuda.so")) else {
+        return;
+    };
+    let headers = ["cuda", "."].map(|dir| include.join(dir));
+    let Some(cuda) = headers.iter().find(|dir| dir.join("cuda_runtime_api.h").exists()) else {
+        println!(
+            "cargo::warning=no CUDA headers beside libtorch: built without captured steps and fused layers"
+        );
+        if let Err(error) = std::fs::write(&out, []) {
+            panic!("{}: {error}", out.display());
+        }
+        return;
+    };
+    // Objects first, by the same compiler and in parallel; then one link of our own, for which `cc` has no words.
+    let objects = compiler(include)
+        .include(cuda)
+        .files(["fused", "graph", "optim", "program"].map(|name| format!("shim/cuda/{name}.cpp")))
+        .cargo_metadata(false)
+        .compile_intermediates();
+    let tool = cc::Build::new().cpp(true).get_compiler();
+    let mut link = Command::new(tool.path());
+    link.args(["-shared", "-s", "-o"]).arg(&out).args(objects);
+    match link.status() {
+        Ok(status) if status.success() => {}
+        other => panic!("the GPU half does not link: {other:?}"),
+    }
 }

@@ -1,6 +1,6 @@
 //! Blend algorithms.
 
-use crate::{Cx, EntryInfo, Result, Site};
+use crate::{Cx, EntryInfo, Result, Site, ops};
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use tch::{Tensor, nn};
@@ -52,12 +52,13 @@ pub trait Blender: Send {
     ///
     /// # Shapes
     /// `host` and `seed` alike; `alpha` is 0-dim, or `[N, 1, ..]` where it differs per sample. The output is
-    /// shaped like `host`.
+    /// shaped like `host`. Where features are bfloat16, alpha is float32 all the same; an output in float32 is
+    /// taken, and cast.
     ///
     /// # Errors
     /// As [`Seed::forward`](crate::Seed::forward).
     fn mix(&mut self, host: &Tensor, seed: &Tensor, alpha: &Tensor, _cx: &Cx<'_>) -> Result<Tensor> {
-        Ok(host.f_lerp_tensor(seed, alpha)?)
+        ops::lerp(host, seed, alpha)
     }
 
     /// What a checkpoint needs besides the variables.

@@ -44,8 +44,12 @@ pub enum Capability {
     Stochastic,
     /// Promises that a fresh seed's output equals its input.
     IdentityAtBirth,
-    /// Cannot run inside a captured CUDA graph.
+    /// Cannot run inside a captured CUDA graph: it looks at [`Cx::step`](crate::Cx::step), waits for the device, or
+    /// does on the host what every step needs.
     NotCapturable,
+    /// For blends: promises that at alpha 1 the mixture is the seed's features and nothing else. It is then not asked
+    /// for: a fossil costs what its seed costs.
+    SeedAtOne,
 }
 
 impl Capability {
@@ -55,6 +59,7 @@ impl Capability {
             Self::Stochastic => "stochastic",
             Self::IdentityAtBirth => "identity_at_birth",
             Self::NotCapturable => "not_capturable",
+            Self::SeedAtOne => "seed_at_one",
         }
     }
 }

@@ -1,7 +1,10 @@
-//! Layers that authors need and that must be called with care.
+//! Layers that authors need and that must be called with care, or that the host process can run faster than their
+//! parts: on a GPU, what lies between two convolutions is a question of how often the features are read and written,
+//! and one kernel reads them once. Where there is no such kernel (on the CPU, in an author's own tests), the layer is
+//! composed out of torch's operations; the results differ by rounding.
 
-use crate::{PluginError, Result};
-use tch::{Device, Tensor};
+use crate::{PluginError, Result, services};
+use tch::{Device, Kind, Tensor};
 
 /// Group normalisation that survives an isolated input.
 ///
@@ -15,10 +18,121 @@ use tch::{Device, Tensor};
 /// # Errors
 /// If shapes do not fit.
 pub fn group_norm(x: &Tensor, groups: i64, weight: &Tensor, bias: &Tensor) -> Result<Tensor> {
-    let eps = 1e-5;
     let crashes = x.device() == Device::Cpu && !x.requires_grad() && !x.is_contiguous();
     let packed = if crashes { &x.f_contiguous()? } else { x };
-    Ok(packed.f_group_norm(groups, Some(weight), Some(bias), eps, false)?)
+    Ok(packed.f_group_norm(groups, Some(weight), Some(bias), NORM_EPS, false)?)
+}
+
+const NORM_EPS: f64 = 1e-5;
+
+/// `x + gain * relu(group_norm(branch))`: the end of a residual branch that is the identity while `gain` is 0.
+///
+/// # Shapes
+/// `x` and `branch` are `[N, C, H, W]` with `C` divisible by `groups`; `weight` and `bias` are `[C]`, `gain` is
+/// `[1, C, 1, 1]`; the output is like `x`.
+///
+/// # Errors
+/// If shapes do not fit.
+pub fn norm_residual(
+    x: &Tensor,
+    branch: &Tensor,
+    groups: i64,
+    (weight, bias): (&Tensor, &Tensor),
+    gain: &Tensor,
+) -> Result<Tensor> {
+    let tensors = [x, branch, weight, bias, gain];
+    if let Some(out) = fused("norm_residual", &tensors, &[groups as f64, NORM_EPS]) {
+        return out;
+    }
+    let branch = group_norm(branch, groups, weight, bias)?.f_relu()?;
+    Ok(x.f_addcmul(&branch, gain)?)
+}
+
+/// The parameters, statistics and constants of a batch normalisation.
+#[derive(Debug, Clone, Copy)]
+pub struct BatchNorm<'a> {
+    /// `[C]`.
+    pub weight: &'a Tensor,
+    /// `[C]`.
+    pub bias: &'a Tensor,
+    /// `[C]`, moved by `momentum` in training.
+    pub running_mean: &'a Tensor,
+    /// `[C]`, moved by `momentum` in training.
+    pub running_var: &'a Tensor,
+    /// Added to the variance; torch's default is 1e-5.
+    pub eps: f64,
+    /// Weight of new statistics; torch's default is 0.1.
+    pub momentum: f64,
+}
+
+/// `relu(batch_norm(x))`, and with `pool` a 2x2 max pool of it.
+///
+/// # Shapes
+/// `x` is `[N, C, H, W]`; the output is like `x`, with `pool` half as high and wide, rounded down.
+///
+/// # Errors
+/// If shapes do not fit.
+pub fn batch_norm_relu(x: &Tensor, norm: &BatchNorm<'_>, train: bool, pool: bool) -> Result<Tensor> {
+    let tensors = [x, norm.weight, norm.bias, norm.running_mean, norm.running_var];
+    if train
+        && let Some(out) =
+            fused("batch_norm_relu", &tensors, &[norm.eps, norm.momentum, f64::from(u8::from(pool))])
+    {
+        return out;
+    }
+    let (weight, bias) = (Some(norm.weight), Some(norm.bias));
+    let (mean, var) = (Some(norm.running_mean), Some(norm.running_var));
+    let x = x.f_batch_norm(weight, bias, mean, var, train, norm.momentum, norm.eps, true)?;
+    // Pooling first leaves a quarter to rectify; the two commute, in their gradients too.
+    let x = if pool { x.f_max_pool2d([2, 2], [2, 2], [0, 0], [1, 1], false)? } else { x };
+    Ok(x.f_relu()?)
+}
+
+/// `linear(mean(x, [2, 3]), weight, bias)`: global average pooling and a linear layer, the head of a convolutional
+/// network.
+///
+/// # Shapes
+/// `x` is `[N, C, H, W]`, `weight` `[K, C]`, `bias` `[K]`; the output is `[N, K]`.
+///
+/// # Errors
+/// If shapes do not fit.
+pub fn mean_linear(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor> {
+    if let Some(out) = fused("mean_linear", &[x, weight, bias], &[]) {
+        return out;
+    }
+    let pooled = x.f_mean_dim([2, 3].as_slice(), false, None)?;
+    Ok(pooled.f_linear(weight, Some(bias))?)
+}
+
+/// `host + alpha (seed - host)`, computed as precisely as `alpha` is given: half-precision features are mixed in
+/// float32 and come back in their own dtype.
+///
+/// # Shapes
+/// `host` and `seed` alike; `alpha` is 0-dim or broadcasts; the output is like `host`.
+///
+/// # Errors
+/// If shapes do not fit.
+pub fn lerp(host: &Tensor, seed: &Tensor, alpha: &Tensor) -> Result<Tensor> {
+    if alpha.dim() == 0
+        && let Some(out) = fused("lerp", &[host, seed, alpha], &[])
+    {
+        return out;
+    }
+    let (kind, precise) = (host.kind(), alpha.kind());
+    if kind == precise {
+        return Ok(host.f_lerp_tensor(seed, alpha)?);
+    }
+    if precise == Kind::Double {
+        return Ok(host.f_lerp_tensor(seed, &alpha.f_to_kind(kind)?)?);
+    }
+    let mixed = host.f_to_kind(precise)?.f_lerp_tensor(&seed.f_to_kind(precise)?, alpha)?;
+    Ok(mixed.f_to_kind(kind)?)
+}
+
+/// Asks the host process for a layer in one pass. On the CPU there is none, and nothing is asked.
+fn fused(layer: &str, tensors: &[&Tensor], numbers: &[f64]) -> Option<Result<Tensor>> {
+    let on_gpu = tensors.first().is_some_and(|x| x.device().is_cuda());
+    if on_gpu { services::fused(layer, tensors, numbers) } else { None }
 }
 
 /// How many groups suit `channels`: at least 16 channels a group where the channels allow it, never one

@@ -1,11 +1,14 @@
-//! What the host process lends a plugin: its log, its spans, its metrics, and its wish to stop.
+//! What the host process lends a plugin: its log, its spans, its metrics, its fast layers, and its wish to
+//! stop.
 //!
 //! Every cdylib has its own copy of `tracing` and of the standard library, so a plugin's events would go
 //! nowhere and its panics to the wrong place. On load, before anything else is constructed, the host passes its
 //! services in; they become the plugin's subscriber and its panic hook.
 
+use crate::Result;
 use std::fmt::Write as _;
 use std::sync::OnceLock;
+use tch::Tensor;
 use tracing_core::field::{Field, Visit};
 use tracing_core::span::{Attributes, Id, Record};
 use tracing_core::{Event, Level, Metadata, Subscriber};
@@ -30,6 +33,9 @@ pub trait Services: Send + Sync {
     fn metric(&self, name: &str, value: f64);
     /// Whether the run was asked to stop.
     fn cancelled(&self) -> bool;
+    /// Runs a layer of [`ops`](crate::ops) in one pass, where the process can for these tensors; `None` where the
+    /// layer must be composed, a name that it does not know included.
+    fn fused(&self, layer: &str, tensors: &[&Tensor], numbers: &[f64]) -> Option<Result<Tensor>>;
 }
 
 static SERVICES: OnceLock<Box<dyn Services>> = OnceLock::new();
@@ -44,6 +50,11 @@ pub fn metric(name: &str, value: f64) {
     if let Some(services) = SERVICES.get() {
         services.metric(name, value);
     }
+}
+
+/// A layer in one pass, if there is a host process that has it.
+pub(crate) fn fused(layer: &str, tensors: &[&Tensor], numbers: &[f64]) -> Option<Result<Tensor>> {
+    SERVICES.get()?.fused(layer, tensors, numbers)
 }
 
 /// Installs the host's services in this library. Only the first call counts.

@@ -1,10 +1,14 @@
-//! What this process lends its plugins: its log, its spans, a place for metrics, and its wish to stop.
+//! What this process lends its plugins: its log, its spans, a place for metrics, its fast layers, and its
+//! wish to stop.
 
 use crate::manifest::Manifest;
 use kasmina_plugin_api::services::Services;
+use kasmina_plugin_api::{ErrorKind, PluginError, Result};
+use kasmina_torch_ext::cuda::fused;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use tch::Tensor;
 use tracing::{Level, Span};
 
 static CANCELLED: AtomicBool = AtomicBool::new(false);
@@ -116,5 +120,21 @@ impl Services for Forwarder {
     }
     fn cancelled(&self) -> bool {
         CANCELLED.load(Ordering::Relaxed)
+    }
+    fn fused(&self, layer: &str, tensors: &[&Tensor], numbers: &[f64]) -> Option<Result<Tensor>> {
+        let out = match (layer, tensors, numbers) {
+            ("batch_norm_relu", &[x, weight, bias, running_mean, running_var], &[eps, momentum, pool]) => {
+                let norm = fused::BatchNorm { weight, bias, running_mean, running_var, eps, momentum };
+                fused::batch_norm_relu(x, &norm, pool != 0.0)
+            }
+            ("norm_residual", &[x, branch, weight, bias, gain], &[groups, eps]) => {
+                let norm = fused::GroupNorm { groups: groups as i64, weight, bias, eps };
+                fused::norm_residual(x, branch, &norm, gain)
+            }
+            ("mean_linear", &[x, weight, bias], &[]) => fused::mean_linear(x, weight, bias),
+            ("lerp", &[host, seed, alpha], &[]) => fused::lerp(host, seed, alpha),
+            _ => None,
+        }?;
+        Some(out.map_err(|e| PluginError::new(ErrorKind::Torch, e.to_string())))
     }
 }

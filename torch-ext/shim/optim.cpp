@@ -1,83 +1,140 @@
 // Fused optimizer steps and gradient norms over parameters that have gradients.
+#include "optim.h"
 #include "shim.h"
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/_amp_foreach_non_finite_check_and_unscale.h>
+#include <ATen/ops/_foreach_add.h>
 #include <ATen/ops/_foreach_norm.h>
+#include <ATen/ops/_foreach_zero.h>
 #include <ATen/ops/_fused_adamw.h>
 #include <ATen/ops/_fused_sgd.h>
 #include <optional>
 #include <vector>
 
 namespace {
-using Tensors = std::vector<at::Tensor>;
+using kte::Group;
+using kte::Tensors;
 
-// Raises found_inf to 1 if any gradient is not finite; one multi-tensor kernel, nothing read on the host.
-void flag_non_finite(Tensors &grads, at::Tensor &found_inf, const at::Tensor &one) {
-  at::_amp_foreach_non_finite_check_and_unscale_(grads, found_inf, one);
+Tensors list(at::Tensor *const *handles, size_t n) {
+  Tensors all;
+  all.reserve(n);
+  for (size_t i = 0; i < n; ++i) all.push_back(*handles[i]);
+  return all;
 }
 
-// The step counters of one group are views of one tensor; the ones that move get one operation when all move.
-void advance_steps(at::Tensor &all, Tensors &moving, size_t total, const at::Tensor &found_inf) {
-  auto by = at::rsub(found_inf, 1.0);
-  if (moving.size() == total) {
-    all.add_(by);
-  } else {
-    for (auto &step : moving) step.add_(by);
+// Collects the gradients; says whether every parameter has one.
+bool collect(Group &group) {
+  group.grads.clear();
+  for (auto &p : group.params)
+    if (auto &g = p.mutable_grad(); g.defined()) group.grads.push_back(g);
+  return group.grads.size() == group.params.size();
+}
+
+// The entries of `all` whose parameters have a gradient.
+Tensors chosen(const Group &group, const Tensors &all) {
+  Tensors some;
+  if (all.empty()) return some;
+  for (size_t i = 0; i < group.params.size(); ++i)
+    if (group.params[i].grad().defined()) some.push_back(all[i]);
+  return some;
+}
+
+// Runs the algorithm on the parameters that have a gradient, and drops the gradients.
+template <typename Algorithm> void step(Group &group, Algorithm body) {
+  bool all = collect(group);
+  if (!group.grads.empty()) {
+    // Raises found_inf to 1 if any gradient is not finite; one multi-tensor kernel, nothing read on the host.
+    at::_amp_foreach_non_finite_check_and_unscale_(group.grads, group.found_inf, group.one);
+    if (all) {
+      body(group.params, group.first, group.second, group.steps, true);
+    } else {
+      auto p = chosen(group, group.params), m = chosen(group, group.first);
+      auto v = chosen(group, group.second), t = chosen(group, group.steps);
+      body(p, m, v, t, false);
+    }
   }
+  group.done();
 }
 } // namespace
 
 extern "C" {
-// One SGD step over the n parameters that have a gradient; clears the gradients.
-// Momentum buffers start at zero, so the first step needs no special case (dampening is 0).
-int kte_sgd_step(at::Tensor **params, at::Tensor **momenta, size_t n, const at::Tensor *lr, double momentum,
-                 double weight_decay, bool nesterov, at::Tensor *found_inf, const at::Tensor *one,
-                 at::Tensor *skipped) {
+// A group of n parameters. `first` and `second` are the state's buffers and may be null, as may the step counters,
+// which are views of `all_steps`.
+int kte_group_new(at::Tensor *const *params, at::Tensor *const *first, at::Tensor *const *second,
+                  at::Tensor *const *steps, const at::Tensor *all_steps, size_t n, const at::Tensor *found_inf,
+                  const at::Tensor *one, void **out) {
   KTE_GUARD({
-    at::NoGradGuard no_grad;
-    Tensors p, g, m;
-    p.reserve(n), g.reserve(n), m.reserve(n);
-    for (size_t i = 0; i < n; ++i) {
-      auto &grad = params[i]->mutable_grad();
-      if (!grad.defined()) continue;
-      p.push_back(*params[i]), g.push_back(grad);
-      if (momentum != 0) m.push_back(*momenta[i]);
-    }
-    if (!p.empty()) {
-      found_inf->zero_();
-      flag_non_finite(g, *found_inf, *one);
-      at::_fused_sgd_(p, g, m, weight_decay, momentum, *lr, 0.0, nesterov, false, false, std::nullopt, *found_inf);
-      skipped->add_(*found_inf);
-    }
-    for (size_t i = 0; i < n; ++i) params[i]->mutable_grad().reset();
+    auto group = std::make_unique<Group>();
+    group->params = list(params, n);
+    if (first) group->first = list(first, n);
+    if (second) group->second = list(second, n);
+    if (steps) group->steps = list(steps, n);
+    if (all_steps) group->all_steps = *all_steps;
+    group->found_inf = *found_inf, group->one = *one;
+    group->grads.reserve(n);
+    *out = group.release();
   })
 }
 
-// One AdamW step over the n parameters that have a gradient; clears the gradients.
-int kte_adamw_step(at::Tensor **params, at::Tensor **first, at::Tensor **second, at::Tensor **steps,
-                   at::Tensor *all_steps, size_t n, const at::Tensor *lr, double beta1, double beta2,
-                   double weight_decay, double eps, at::Tensor *found_inf, const at::Tensor *one,
-                   at::Tensor *skipped) {
+void kte_group_free(void *group) { delete static_cast<Group *>(group); }
+
+// One SGD step over the parameters that have a gradient; clears the gradients.
+// Momentum buffers start at zero, so the first step needs no special case (dampening is 0).
+int kte_sgd_step(void *group, const at::Tensor *lr, double momentum, double weight_decay, bool nesterov) {
   KTE_GUARD({
     at::NoGradGuard no_grad;
-    Tensors p, g, m, v, t;
-    p.reserve(n), g.reserve(n), m.reserve(n), v.reserve(n), t.reserve(n);
-    for (size_t i = 0; i < n; ++i) {
-      auto &grad = params[i]->mutable_grad();
-      if (!grad.defined()) continue;
-      p.push_back(*params[i]), g.push_back(grad), m.push_back(*first[i]), v.push_back(*second[i]);
-      t.push_back(*steps[i]);
-    }
-    if (!p.empty()) {
-      found_inf->zero_();
-      flag_non_finite(g, *found_inf, *one);
-      advance_steps(*all_steps, t, n, *found_inf);
-      at::_fused_adamw_(p, g, m, v, {}, t, *lr, beta1, beta2, weight_decay, eps, false, false, std::nullopt,
-                        *found_inf);
-      skipped->add_(*found_inf);
-    }
-    for (size_t i = 0; i < n; ++i) params[i]->mutable_grad().reset();
+    auto &mine = *static_cast<Group *>(group);
+    step(mine, [&](Tensors &p, Tensors &m, Tensors &, Tensors &, bool) {
+      at::_fused_sgd_(p, mine.grads, m, weight_decay, momentum, *lr, 0.0, nesterov, false, false, std::nullopt,
+                      mine.found_inf);
+    });
+  })
+}
+
+// One AdamW step over the parameters that have a gradient; clears the gradients.
+int kte_adamw_step(void *group, const at::Tensor *lr, double beta1, double beta2, double weight_decay, double eps) {
+  KTE_GUARD({
+    at::NoGradGuard no_grad;
+    auto &mine = *static_cast<Group *>(group);
+    step(mine, [&](Tensors &p, Tensors &m, Tensors &v, Tensors &t, bool all) {
+      // A skipped step is not counted. The counters that move get one operation when all of them move.
+      auto by = at::rsub(mine.found_inf, 1.0);
+      if (all) {
+        mine.all_steps.add_(by);
+      } else {
+        for (auto &step : t) step.add_(by);
+      }
+      at::_fused_adamw_(p, mine.grads, m, v, {}, t, *lr, beta1, beta2, weight_decay, eps, false, false, std::nullopt,
+                        mine.found_inf);
+    });
+  })
+}
+
+// The flags of all groups, lowered together before a step and added to their counts after it.
+struct Flags {
+  Tensors found, skipped;
+};
+
+int kte_flags_new(at::Tensor *const *found, at::Tensor *const *skipped, size_t n, void **out) {
+  KTE_GUARD({ *out = new Flags{list(found, n), list(skipped, n)}; })
+}
+
+void kte_flags_free(void *flags) { delete static_cast<Flags *>(flags); }
+
+int kte_flags_lower(void *flags) {
+  KTE_GUARD({
+    at::NoGradGuard no_grad;
+    auto &mine = *static_cast<Flags *>(flags);
+    if (!mine.found.empty()) at::_foreach_zero_(mine.found);
+  })
+}
+
+int kte_flags_count(void *flags) {
+  KTE_GUARD({
+    at::NoGradGuard no_grad;
+    auto &mine = *static_cast<Flags *>(flags);
+    if (!mine.found.empty()) at::_foreach_add_(mine.skipped, mine.found);
   })
 }
 

@@ -50,6 +50,14 @@ void end_op(const at::RecordFunction &, at::ObserverContext *context) {
 extern "C" {
 const char *kte_last_error() { return kte::last_error().c_str(); }
 
+// How cuDNN chooses: by trying out, and among those that add up in the same order each time.
+int kte_convolutions(bool benchmark, bool deterministic) {
+  KTE_GUARD({
+    at::globalContext().setBenchmarkCuDNN(benchmark);
+    at::globalContext().setDeterministicCuDNN(deterministic);
+  })
+}
+
 int kte_rng_count(size_t *out) { KTE_GUARD({ *out = generators().size(); }) }
 
 // Writes one new byte tensor per generator; `out` has room for kte_rng_count of them.

@@ -2,6 +2,7 @@
 #pragma once
 #include <ATen/core/Tensor.h>
 #include <exception>
+#include <memory>
 #include <string>
 
 namespace kte {

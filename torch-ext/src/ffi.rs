@@ -17,34 +17,55 @@ unsafe extern "C" {
     pub(crate) fn kte_is_channels_last(tensor: *const C_tensor, out: *mut bool) -> c_int;
     pub(crate) fn kte_to_channels_last(tensor: *const C_tensor, out: *mut *mut C_tensor) -> c_int;
 
-    pub(crate) fn kte_sgd_step(
-        params: *const *const C_tensor,
-        momenta: *const *const C_tensor,
-        n: usize,
-        lr: *const C_tensor,
-        momentum: f64,
-        weight_decay: f64,
-        nesterov: bool,
-        found_inf: *const C_tensor,
-        one: *const C_tensor,
-        skipped: *const C_tensor,
-    ) -> c_int;
-    pub(crate) fn kte_adamw_step(
+    pub(crate) fn kte_autocast_enter(cuda: bool, before: *mut bool) -> c_int;
+    pub(crate) fn kte_autocast_leave(cuda: bool, before: bool) -> c_int;
+
+    pub(crate) fn kte_group_new(
         params: *const *const C_tensor,
         first: *const *const C_tensor,
         second: *const *const C_tensor,
         steps: *const *const C_tensor,
         all_steps: *const C_tensor,
         n: usize,
+        found_inf: *const C_tensor,
+        one: *const C_tensor,
+        out: *mut *mut c_void,
+    ) -> c_int;
+    pub(crate) fn kte_group_free(group: *mut c_void);
+    pub(crate) fn kte_sgd_step(
+        group: *mut c_void,
+        lr: *const C_tensor,
+        momentum: f64,
+        weight_decay: f64,
+        nesterov: bool,
+    ) -> c_int;
+    pub(crate) fn kte_adamw_step(
+        group: *mut c_void,
         lr: *const C_tensor,
         beta1: f64,
         beta2: f64,
         weight_decay: f64,
         eps: f64,
-        found_inf: *const C_tensor,
-        one: *const C_tensor,
-        skipped: *const C_tensor,
     ) -> c_int;
+    pub(crate) fn kte_flags_new(
+        found: *const *const C_tensor,
+        skipped: *const *const C_tensor,
+        n: usize,
+        out: *mut *mut c_void,
+    ) -> c_int;
+    pub(crate) fn kte_flags_free(flags: *mut c_void);
+    pub(crate) fn kte_flags_lower(flags: *mut c_void) -> c_int;
+    pub(crate) fn kte_flags_count(flags: *mut c_void) -> c_int;
+
+    pub(crate) fn kte_trace_start(cuda: bool) -> c_int;
+    pub(crate) fn kte_trace_stop(
+        path: *const c_char,
+        each: extern "C" fn(*mut c_void, *const c_char, u64),
+        context: *mut c_void,
+    ) -> c_int;
+
+    pub(crate) fn kte_convolutions(benchmark: bool, deterministic: bool) -> c_int;
+
     pub(crate) fn kte_memory_start(count: *mut *mut c_void) -> c_int;
     pub(crate) fn kte_memory_read(count: *const c_void, live: *mut i64, allocations: *mut u64) -> c_int;
     pub(crate) fn kte_memory_stop(count: *mut c_void) -> c_int;

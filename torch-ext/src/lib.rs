@@ -2,16 +2,19 @@
 //!
 //! No policy lives here: what a seed may do, when a group is added or a generator forked is decided above.
 //!
+//! * [`autocast`]: mixed precision
 //! * [`autograd`]: zero-copy straight-through, version counters, memory formats
 //! * [`norm`]: gradient norms that stay on the device
 //! * [`optim`]: fused SGD and AdamW over named, removable groups behind a two-phase [`ParameterSink`]
 //! * [`rng`]: saving, forking and restoring torch's generators
 //! * [`ops`]: counting dispatched operations
 //! * [`memory`]: counting the bytes that tensors hold
-//! * [`cuda`]: opening `libtorch_cuda.so` at run time
+//! * [`trace`]: libtorch's profiler
+//! * [`cuda`]: opening `libtorch_cuda.so` at run time; streams, graphs and fused layers
 
 #![allow(unsafe_code, reason = "this crate is the boundary to the C++ shim")]
 
+pub mod autocast;
 pub mod autograd;
 pub mod cuda;
 mod error;
@@ -22,6 +25,7 @@ pub mod ops;
 pub mod optim;
 pub mod rng;
 mod sink;
+pub mod trace;
 
 pub use error::{Error, Result};
 pub use sink::{Change, NamedParameter, ParameterSink, Role, SinkError, Ticket};

@@ -1,9 +1,12 @@
 //! Host services on their way across: offered on one side, used as [`Services`] on the other.
 
 use super::objects::{ServicesBox, ServicesObject, ServicesObject_TO};
+use super::wire::{RawTensor, TensorRef, Wire, from_wire, to_wire};
+use crate::Result;
 use crate::services::Services;
 use abi_stable::sabi_trait::TD_Opaque;
-use abi_stable::std_types::RStr;
+use abi_stable::std_types::{ROption, RSlice, RStr};
+use tch::Tensor;
 use tracing_core::Level;
 
 fn level_to_wire(level: Level) -> u8 {
@@ -65,6 +68,17 @@ impl ServicesObject for Offered {
     fn cancelled(&self) -> bool {
         self.call(false, |s| s.cancelled())
     }
+    fn fused(
+        &self,
+        layer: RStr<'_>,
+        tensors: RSlice<'_, TensorRef<'_>>,
+        numbers: RSlice<'_, f64>,
+    ) -> ROption<Wire<RawTensor>> {
+        let views: Vec<_> = tensors.iter().map(TensorRef::view).collect();
+        let tensors: Vec<&Tensor> = views.iter().map(|view| &**view).collect();
+        let out = self.call(None, |s| s.fused(layer.as_str(), &tensors, numbers.as_slice()));
+        out.map(|out| to_wire(out, RawTensor::new)).into()
+    }
 }
 
 pub(super) fn offer(services: Box<dyn Services>) -> ServicesBox {
@@ -101,5 +115,10 @@ impl Services for Received {
     }
     fn cancelled(&self) -> bool {
         self.0.cancelled()
+    }
+    fn fused(&self, layer: &str, tensors: &[&Tensor], numbers: &[f64]) -> Option<Result<Tensor>> {
+        let tensors: Vec<TensorRef<'_>> = tensors.iter().map(|t| TensorRef::new(t)).collect();
+        let out = self.0.fused(layer.into(), tensors.as_slice().into(), numbers.into());
+        out.into_option().map(|out| from_wire(out).map(RawTensor::take))
     }
 }

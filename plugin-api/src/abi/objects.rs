@@ -66,7 +66,13 @@ pub trait ServicesObject: Send + Sync {
     fn clone_span(&self, span: u64);
     fn close_span(&self, span: u64) -> bool;
     fn metric(&self, name: RStr<'_>, value: f64);
-    #[sabi(last_prefix_field)]
     fn cancelled(&self) -> bool;
+    #[sabi(last_prefix_field)]
+    fn fused(
+        &self,
+        layer: RStr<'_>,
+        tensors: RSlice<'_, TensorRef<'_>>,
+        numbers: RSlice<'_, f64>,
+    ) -> ROption<Wire<RawTensor>>;
 }
 pub type ServicesBox = ServicesObject_TO<'static, RBox<()>>;

@@ -12,7 +12,8 @@ pub struct LinearConfig {}
 pub struct Linear;
 
 impl Blend for Linear {
-    const INFO: EntryInfo = EntryInfo::new("linear", "straight ramp, lerp");
+    const INFO: EntryInfo =
+        EntryInfo::new("linear", "straight ramp, lerp").capabilities(&[Capability::SeedAtOne]);
     type Config = LinearConfig;
 
     fn build(_: &nn::Path<'_>, _: &Site, _: LinearConfig) -> Result<Box<dyn Blender>> {

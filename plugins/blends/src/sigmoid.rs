@@ -24,7 +24,8 @@ pub struct Sigmoid {
 }
 
 impl Blend for Sigmoid {
-    const INFO: EntryInfo = EntryInfo::new("sigmoid", "S-shaped ramp, lerp");
+    const INFO: EntryInfo =
+        EntryInfo::new("sigmoid", "S-shaped ramp, lerp").capabilities(&[Capability::SeedAtOne]);
     type Config = SigmoidConfig;
 
     fn build(_: &nn::Path<'_>, _: &Site, config: SigmoidConfig) -> Result<Box<dyn Blender>> {

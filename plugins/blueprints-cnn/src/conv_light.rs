@@ -1,6 +1,6 @@
 //! `x + g relu(GN(conv3x3(x)))`: the workhorse.
 
-use kasmina_plugin_api::ops::group_norm;
+use kasmina_plugin_api::ops::norm_residual;
 use kasmina_plugin_api::prelude::*;
 use tch::nn::Module;
 
@@ -66,8 +66,7 @@ impl Blueprint for ConvLight {
 
 impl Seed for ConvLight {
     fn forward(&mut self, x: &Tensor, _: &Cx<'_>) -> Result<Tensor> {
-        let branch = group_norm(&self.conv.forward(x), self.groups, &self.weight, &self.bias)?.f_relu()?;
-        Ok(x.f_addcmul(&branch, &self.gain)?)
+        norm_residual(x, &self.conv.forward(x), self.groups, (&self.weight, &self.bias), &self.gain)
     }
 }
 

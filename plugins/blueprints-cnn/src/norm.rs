@@ -1,6 +1,6 @@
 //! `x + tanh(g) (GN(x) - x)`: may the features be normalised here?
 
-use kasmina_plugin_api::ops::{group_norm, norm_groups};
+use kasmina_plugin_api::ops::{group_norm, lerp, norm_groups};
 use kasmina_plugin_api::prelude::*;
 
 /// `norm` has no settings.
@@ -42,7 +42,7 @@ impl Blueprint for Norm {
 impl Seed for Norm {
     fn forward(&mut self, x: &Tensor, _: &Cx<'_>) -> Result<Tensor> {
         let normalised = group_norm(x, self.groups, &self.weight, &self.bias)?;
-        Ok(x.f_lerp_tensor(&normalised, &self.gain.f_tanh()?)?)
+        lerp(x, &normalised, &self.gain.f_tanh()?)
     }
 }
 

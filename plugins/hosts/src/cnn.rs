@@ -1,8 +1,8 @@
 //! A plain convolutional network: blocks of conv, batch norm, ReLU and an optional pool, then a linear head.
 
-use kasmina_plugin_api::ops::{channels_last, group_norm};
+use kasmina_plugin_api::ops::{BatchNorm, batch_norm_relu, channels_last, mean_linear, norm_residual};
 use kasmina_plugin_api::prelude::*;
-use tch::nn::{Module, ModuleT};
+use tch::nn::Module;
 
 /// How features lie in memory inside the host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
@@ -58,6 +58,16 @@ impl Default for CnnConfig {
     }
 }
 
+/// tch draws the weights from 0..1; every other framework starts at 1, and so do we.
+const NORM: nn::BatchNormConfig = nn::BatchNormConfig {
+    cudnn_enabled: true,
+    eps: 1e-5,
+    momentum: 0.1,
+    affine: true,
+    ws_init: nn::Init::Const(1.0),
+    bs_init: nn::Init::Const(0.0),
+};
+
 #[derive(Debug)]
 struct Block {
     conv: nn::Conv2D,
@@ -65,6 +75,16 @@ struct Block {
     pool: bool,
     residual: Option<Residual>,
     channels: i64,
+}
+
+impl Block {
+    fn norm(&self) -> Result<BatchNorm<'_>> {
+        let (Some(weight), Some(bias)) = (&self.norm.ws, &self.norm.bs) else {
+            return Err(PluginError::other("a batch norm without weights"));
+        };
+        let (running_mean, running_var) = (&self.norm.running_mean, &self.norm.running_var);
+        Ok(BatchNorm { weight, bias, running_mean, running_var, eps: NORM.eps, momentum: NORM.momentum })
+    }
 }
 
 #[derive(Debug)]
@@ -87,8 +107,7 @@ impl Residual {
     }
 
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let branch = group_norm(&self.conv.forward(x), 1, &self.weight, &self.bias)?.f_relu()?;
-        Ok(x.f_addcmul(&branch, &self.gain)?)
+        norm_residual(x, &self.conv.forward(x), 1, (&self.weight, &self.bias), &self.gain)
     }
 }
 
@@ -113,11 +132,9 @@ impl Host for Cnn {
             let vars = vars / format!("block{i}");
             let channels = config.base_channels << i;
             let conv = nn::ConvConfig { padding: config.kernel_size / 2, bias: false, ..Default::default() };
-            // tch draws these weights from 0..1; every other framework starts at 1, and so do we.
-            let norm = nn::BatchNormConfig { ws_init: nn::Init::Const(1.0), ..Default::default() };
             blocks.push(Block {
                 conv: nn::conv2d(&vars / "conv", width, channels, config.kernel_size, conv),
-                norm: nn::batch_norm2d(&vars / "norm", channels, norm),
+                norm: nn::batch_norm2d(&vars / "norm", channels, NORM),
                 pool: config.pool_layers.is_none_or(|n| i < n),
                 residual: config
                     .residual_after
@@ -176,16 +193,14 @@ impl HostModule for Cnn {
             MemoryFormat::Contiguous => x.shallow_clone(),
         };
         for (i, block) in self.blocks.iter().enumerate() {
-            x = block.norm.forward_t(&block.conv.forward(&x), train).f_relu()?;
-            if block.pool {
-                x = x.f_max_pool2d([2, 2], [2, 2], [0, 0], [1, 1], false)?;
-            }
+            x = batch_norm_relu(&block.conv.forward(&x), &block.norm()?, train, block.pool)?;
             if let Some(residual) = &block.residual {
                 x = residual.forward(&x)?;
             }
             x = taps.at(i, x)?;
         }
-        Ok(self.head.forward(&x.f_mean_dim([2, 3].as_slice(), false, None)?))
+        let Some(bias) = &self.head.bs else { return Err(PluginError::other("a head without a bias")) };
+        mean_linear(&x, &self.head.ws, bias)
     }
 }
 

@@ -1,8 +1,8 @@
 //! One owner's parameters with their state, laid out for one fused call.
 
 use super::config::Algorithm;
+use super::native::{Member, NativeGroup};
 use crate::error::Result;
-use crate::ffi;
 use crate::sink::{NamedParameter, address};
 use tch::{Device, Kind, Tensor};
 
@@ -20,8 +20,9 @@ pub(super) struct Group {
     /// Steps that it was asked to make; stands still once the warm-up is over.
     warmed: u32,
     found_inf: Tensor,
-    one: Tensor,
     skipped: Tensor,
+    /// The same tensors as the fused calls take them.
+    native: NativeGroup,
 }
 
 #[derive(Debug)]
@@ -57,6 +58,16 @@ impl Group {
                 State::AdamW { first: like(&parameters)?, second: like(&parameters)?, steps, all_steps }
             }
         };
+        let (found_inf, one) = (scalar(0.0)?, scalar(1.0)?);
+        let (first, second, steps): (&[Tensor], &[Tensor], &[Tensor]) = match &state {
+            State::Sgd { momenta } => (momenta, &[], &[]),
+            State::AdamW { first, second, steps, .. } => (first, second, steps),
+        };
+        let all_steps = match &state {
+            State::Sgd { .. } => None,
+            State::AdamW { all_steps, .. } => Some(all_steps),
+        };
+        let native = NativeGroup::new([&parameters, first, second, steps], all_steps, &found_inf, &one)?;
         Ok(Self {
             names,
             parameters,
@@ -65,9 +76,9 @@ impl Group {
             scale: terms.scale,
             warm_up: terms.warm_up,
             warmed: 0,
-            found_inf: scalar(0.0)?,
-            one: scalar(1.0)?,
+            found_inf,
             skipped: scalar(0.0)?,
+            native,
         })
     }
 
@@ -150,56 +161,15 @@ impl Group {
         Ok(self.skipped.f_double_value(&[])? as u64)
     }
 
+    /// What takes part in what all groups do at once.
+    pub(super) fn member(&self) -> Member<'_> {
+        let (found, skipped) = (&self.found_inf, &self.skipped);
+        Member { native: &self.native, rate: &self.rate, found, skipped }
+    }
+
+    /// The fused call. Its flag must have been lowered.
     pub(super) fn step(&mut self, algorithm: &Algorithm) -> Result<()> {
-        let parameters = ffi::handles(&self.parameters);
-        let n = parameters.len();
-        let (rate, found) = (self.rate.as_ptr(), self.found_inf.as_ptr());
-        let (one, skipped) = (self.one.as_ptr(), self.skipped.as_ptr());
-        let code = match (algorithm, &self.state) {
-            (Algorithm::Sgd(sgd), State::Sgd { momenta }) => {
-                let momenta = ffi::handles(momenta);
-                // SAFETY: all handles are live for the call; `momenta` has `n` entries or is not read.
-                unsafe {
-                    ffi::kte_sgd_step(
-                        parameters.as_ptr(),
-                        momenta.as_ptr(),
-                        n,
-                        rate,
-                        sgd.momentum,
-                        sgd.weight_decay,
-                        sgd.nesterov,
-                        found,
-                        one,
-                        skipped,
-                    )
-                }
-            }
-            (Algorithm::AdamW(adam), State::AdamW { first, second, steps, all_steps }) => {
-                let (first, second, steps) = (ffi::handles(first), ffi::handles(second), ffi::handles(steps));
-                // SAFETY: all handles are live for the call and every list has `n` entries.
-                unsafe {
-                    ffi::kte_adamw_step(
-                        parameters.as_ptr(),
-                        first.as_ptr(),
-                        second.as_ptr(),
-                        steps.as_ptr(),
-                        all_steps.as_ptr(),
-                        n,
-                        rate,
-                        adam.beta1,
-                        adam.beta2,
-                        adam.weight_decay,
-                        adam.eps,
-                        found,
-                        one,
-                        skipped,
-                    )
-                }
-            }
-            // A group is made by the optimizer for its own algorithm, which never changes.
-            _ => 0,
-        };
-        ffi::check(code)
+        self.native.step(algorithm, &self.rate)
     }
 }
 

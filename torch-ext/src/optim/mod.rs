@@ -6,13 +6,16 @@
 
 mod config;
 mod group;
+mod native;
 
 pub use config::{AdamW, Algorithm, Sgd};
 
 use crate::error::Result;
 use crate::sink::{Change, ParameterSink, Role, SinkError, Ticket};
 use group::{Group, Terms};
+use native::Together;
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// An optimizer with removable groups. Each group steps with `learning rate x its scale`.
 #[derive(Debug)]
@@ -26,8 +29,11 @@ pub struct Optimizer {
     groups: BTreeMap<String, Group>,
     /// Steps that groups had skipped when they left.
     departed: BTreeMap<String, u64>,
+    /// Of the groups there are; none after a change, until the next step.
+    together: Option<Together>,
     prepared: BTreeMap<Ticket, Prepared>,
     next_ticket: u64,
+    layout: u64,
 }
 
 #[derive(Debug)]
@@ -47,8 +53,10 @@ impl Optimizer {
             warm_ups: BTreeMap::new(),
             groups: BTreeMap::new(),
             departed: BTreeMap::new(),
+            together: None,
             prepared: BTreeMap::new(),
             next_ticket: 0,
+            layout: next_layout(),
         }
     }
 
@@ -113,12 +121,43 @@ impl Optimizer {
     /// # Errors
     /// If libtorch refuses a fused call.
     pub fn step(&mut self) -> Result<()> {
-        // One group's failure must not leave the gradients of the others to pile up.
-        let mut first = Ok(());
-        for group in self.groups.values_mut() {
-            first = first.and(group.step(&self.algorithm)).and(group.warm(self.learning_rate));
+        self.update().and(self.advance())
+    }
+
+    /// The device's half of a step: what a captured step repeats.
+    ///
+    /// # Errors
+    /// If libtorch refuses a fused call.
+    pub fn update(&mut self) -> Result<()> {
+        let together = match &mut self.together {
+            Some(together) => together,
+            none => none.insert(Together::new(self.groups.values().map(Group::member))?),
+        };
+        let mut first = together.lower();
+        // SAFETY: `together` was made of the groups there are: it goes with every change of them.
+        if let Some(done) = unsafe { together.step(&self.algorithm) } {
+            first = first.and(done);
+        } else {
+            // One group's failure must not leave the gradients of the others to pile up.
+            for group in self.groups.values_mut() {
+                first = first.and(group.step(&self.algorithm));
+            }
         }
-        first
+        first.and(together.count())
+    }
+
+    /// The host's half of a step: warm-ups move on. Rates are written to the device, so it belongs between steps.
+    ///
+    /// # Errors
+    /// If the device refuses the write.
+    pub fn advance(&mut self) -> Result<()> {
+        self.groups.values_mut().try_for_each(|group| group.warm(self.learning_rate))
+    }
+
+    /// Another number after every change of the groups; no two optimizers have the same. A recorded step belongs to
+    /// one layout.
+    pub fn layout(&self) -> u64 {
+        self.layout
     }
 
     /// Drops every gradient without a step.
@@ -170,6 +209,11 @@ impl Optimizer {
     }
 }
 
+fn next_layout() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
 impl ParameterSink for Optimizer {
     fn prepare(&mut self, change: Change) -> std::result::Result<Ticket, SinkError> {
         match change {
@@ -209,6 +253,8 @@ impl ParameterSink for Optimizer {
     }
 
     fn commit(&mut self, ticket: Ticket) {
+        self.together = None;
+        self.layout = next_layout();
         match self.prepared.remove(&ticket) {
             Some(Prepared::Add(owner, group) | Prepared::Replace(owner, group)) => {
                 self.groups.insert(owner, group);

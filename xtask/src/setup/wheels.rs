@@ -75,8 +75,13 @@ const fn cuda(from: &'static str, names: &'static [&'static str]) -> Take {
     Take { part: Part::Cuda, from, names, into: "cuda" }
 }
 
+/// CUDA's headers: what talks to the GPU is compiled on every machine, also on one without.
+const fn headers(from: &'static str, into: &'static str) -> Take {
+    Take { part: Part::Cpu, from, names: &[], into }
+}
+
 /// All of them, the largest first: a machine without room or network learns it soonest.
-pub(super) const WHEELS: [Wheel; 16] = [
+pub(super) const WHEELS: [Wheel; 17] = [
     Wheel {
         project: "torch",
         version: TORCH_VERSION,
@@ -113,7 +118,20 @@ pub(super) const WHEELS: [Wheel; 16] = [
         sha256: "7f82250d7782aa23b6cfe765ecc7db554bd3c2870c43f3d1821f1d18aebf0548",
         platform: "manylinux_2_17_x86_64",
         abi: None,
-        takes: &[Take { part: Part::Cpu, from: "nvidia/cu13/lib", names: &["libcudart.so.13"], into: "lib" }],
+        takes: &[
+            Take { part: Part::Cpu, from: "nvidia/cu13/lib", names: &["libcudart.so.13"], into: "lib" },
+            headers("nvidia/cu13/include", "include/cuda"),
+        ],
+    },
+    Wheel {
+        project: "nvidia-cuda-crt",
+        version: "13.0.88",
+        file: "nvidia_cuda_crt-13.0.88-py3-none-manylinux2014_x86_64.manylinux_2_17_x86_64.whl",
+        bytes: 134_086,
+        sha256: "2c8043c7c9e02492716426e9919fc78d2c5b3b2a7a768a88e952676b08aa55a4",
+        platform: "manylinux_2_17_x86_64",
+        abi: None,
+        takes: &[headers("nvidia/cu13/include/crt", "include/cuda/crt")],
     },
     Wheel {
         project: "nvidia-cuda-cupti",

@@ -1,0 +1,142 @@
+// Streams of one's own, and training steps recorded as CUDA graphs.
+#include "shim.h"
+#include <ATen/cuda/CUDAGeneratorImpl.h>
+#include <ATen/cuda/CUDAGraph.h>
+#include <c10/cuda/CUDACachingAllocator.h>
+#include <mutex>
+
+std::string &kte::cuda_error() {
+  static thread_local std::string text;
+  return text;
+}
+
+namespace {
+using c10::cuda::CUDAStream;
+namespace allocator = c10::cuda::CUDACachingAllocator;
+
+struct Side {
+  CUDAStream stream;
+  // One event for whoever enters and leaves; between recording it and waiting for it nobody else may record it.
+  cudaEvent_t event = nullptr;
+  std::mutex mutex;
+  explicit Side(c10::DeviceIndex device) : stream(c10::cuda::getStreamFromPool(false, device)) {
+    c10::cuda::CUDAGuard guard(device);
+    C10_CUDA_CHECK(cudaEventCreateWithFlags(&event, cudaEventDisableTiming));
+  }
+  ~Side() { (void)cudaEventDestroy(event); }
+
+  // `later` does nothing before what is queued on `earlier` now is done.
+  void follow(const CUDAStream &later, const CUDAStream &earlier) {
+    std::lock_guard<std::mutex> lock(mutex);
+    C10_CUDA_CHECK(cudaEventRecord(event, earlier.stream()));
+    C10_CUDA_CHECK(cudaStreamWaitEvent(later.stream(), event, 0));
+  }
+};
+
+struct Graph {
+  at::cuda::CUDAGraph graph;
+  c10::DeviceIndex device = 0;
+};
+
+struct Pool {
+  at::MempoolId_t id = at::cuda::graph_pool_handle();
+};
+
+// What a capture that failed leaves behind: the allocator still on the graph's pool, the generator still counting
+// for the graph. A generator's state cannot be told to leave a capture, so it gets a new one at the same place.
+void clean_up(c10::DeviceIndex device, at::MempoolId_t pool) {
+  (void)cudaGetLastError();
+  try { allocator::endAllocateToPool(device, pool); } catch (...) {}
+  try { allocator::releasePool(device, pool); } catch (...) {}
+  try {
+    auto generator = at::cuda::detail::getDefaultCUDAGenerator(device);
+    auto *held = at::check_generator<at::CUDAGeneratorImpl>(generator);
+    auto fresh = at::cuda::detail::createCUDAGenerator(device);
+    std::lock_guard<std::mutex> lock(generator.mutex());
+    fresh.set_current_seed(held->current_seed());
+    fresh.set_offset(held->get_offset());
+    held->graphsafe_set_state(fresh.graphsafe_get_state().getIntrusivePtr());
+  } catch (...) {}
+}
+} // namespace
+
+extern "C" {
+const char *kte_cuda_last_error() { return kte::cuda_error().c_str(); }
+
+int kte_stream_new(int device, void **out) { KTE_CUDA_GUARD({ *out = new Side(device); }) }
+void kte_stream_free(void *side) { delete static_cast<Side *>(side); }
+
+// Makes it this thread's current stream, after everything queued on the one that was; that one comes back packed.
+int kte_stream_enter(void *side, int64_t *before) {
+  KTE_CUDA_GUARD({
+    auto &mine = *static_cast<Side *>(side);
+    auto current = c10::cuda::getCurrentCUDAStream(mine.stream.device_index());
+    auto packed = current.pack3();
+    before[0] = packed.stream_id, before[1] = packed.device_index, before[2] = int64_t(packed.device_type);
+    if (current != mine.stream) {
+      mine.follow(mine.stream, current);
+      c10::cuda::setCurrentCUDAStream(mine.stream);
+    }
+  })
+}
+
+int kte_stream_leave(void *side, const int64_t *before) {
+  KTE_CUDA_GUARD({
+    auto &mine = *static_cast<Side *>(side);
+    auto back = CUDAStream::unpack3(before[0], c10::DeviceIndex(before[1]), c10::DeviceType(before[2]));
+    if (back != mine.stream) {
+      c10::cuda::setCurrentCUDAStream(back);
+      mine.follow(back, mine.stream);
+    }
+  })
+}
+
+int kte_device_synchronize(int device) {
+  KTE_CUDA_GUARD({
+    c10::cuda::CUDAGuard guard(device);
+    C10_CUDA_CHECK(cudaDeviceSynchronize());
+  })
+}
+
+int kte_pool_new(void **out) { KTE_CUDA_GUARD({ *out = new Pool(); }) }
+void kte_pool_free(void *pool) { delete static_cast<Pool *>(pool); }
+
+// Begins to record what this thread's current stream is asked to do; nothing of it runs.
+int kte_graph_begin(int device, void *pool, void **out) {
+  KTE_CUDA_GUARD({
+    auto graph = std::make_unique<Graph>();
+    graph->device = device;
+    auto id = static_cast<Pool *>(pool)->id;
+    try {
+      // Only this thread is forbidden what must not be captured: other models go on.
+      graph->graph.capture_begin(id, cudaStreamCaptureModeThreadLocal);
+    } catch (...) {
+      clean_up(device, id);
+      throw;
+    }
+    *out = graph.release();
+  })
+}
+
+int kte_graph_end(void *graph, void *pool) {
+  KTE_CUDA_GUARD({
+    auto &mine = *static_cast<Graph *>(graph);
+    try {
+      mine.graph.capture_end();
+    } catch (...) {
+      clean_up(mine.device, static_cast<Pool *>(pool)->id);
+      throw;
+    }
+  })
+}
+
+int kte_graph_replay(void *graph) { KTE_CUDA_GUARD({ static_cast<Graph *>(graph)->graph.replay(); }) }
+
+int kte_graph_free(void *graph) {
+  KTE_CUDA_GUARD({
+    auto *mine = static_cast<Graph *>(graph);
+    c10::cuda::CUDAGuard guard(mine->device);
+    delete mine;
+  })
+}
+}

@@ -1,0 +1,20 @@
+// One owner's parameters, laid out once for one fused call a step. Both halves of the shim see it.
+#pragma once
+#include <ATen/ATen.h>
+#include <vector>
+
+namespace kte {
+using Tensors = std::vector<at::Tensor>;
+
+struct Group {
+  Tensors params, first, second, steps;
+  at::Tensor all_steps, found_inf, one;
+  // Those of this step; the vector is kept for its memory.
+  Tensors grads;
+
+  void done() {
+    grads.clear();
+    for (auto &p : params) p.mutable_grad().reset();
+  }
+};
+} // namespace kte

@@ -1,0 +1,28 @@
+// libtorch's own profiler: what ran on the device, and a trace that Perfetto and chrome://tracing open.
+#include "shim.h"
+#include <torch/csrc/autograd/profiler_kineto.h>
+
+namespace prof = torch::autograd::profiler;
+using torch::profiler::impl::ActivityType;
+
+extern "C" {
+int kte_trace_start(bool cuda) {
+  KTE_GUARD({
+    std::set<ActivityType> activities{ActivityType::CPU};
+    if (cuda) activities.insert(ActivityType::CUDA);
+    torch::profiler::impl::ProfilerConfig config(torch::profiler::impl::ProfilerState::KINETO);
+    prof::prepareProfiler(config, activities);
+    prof::enableProfiler(config, activities);
+  })
+}
+
+// `each` is told of everything that ran on the device: its name and nanoseconds. The trace goes to `path`, if given.
+int kte_trace_stop(const char *path, void (*each)(void *, const char *, uint64_t), void *context) {
+  KTE_GUARD({
+    auto result = prof::disableProfiler();
+    for (const auto &event : result->events())
+      if (event.deviceType() == at::kCUDA) each(context, event.name().c_str(), event.durationNs());
+    if (path) result->save(path);
+  })
+}
+}

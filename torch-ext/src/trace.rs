@@ -1,0 +1,74 @@
+//! Where the time goes: libtorch's own profiler.
+
+use crate::error::{Error, Result};
+use crate::ffi;
+use std::ffi::{CStr, CString, c_char, c_void};
+use std::marker::PhantomData;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
+use std::time::Duration;
+use tch::Device;
+
+/// Notes what this thread asks of torch and what runs on the device, until it is finished. One at a time in a process.
+#[derive(Debug)]
+pub struct Trace {
+    running: bool,
+    /// It belongs to the thread that started it.
+    _thread: PhantomData<*const ()>,
+}
+
+/// Something that ran on the device.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ran {
+    /// The kernel's name, or what was copied.
+    pub name: String,
+    /// How long it took.
+    pub took: Duration,
+}
+
+impl Trace {
+    /// Starts to note, device activity included if `device` is a GPU.
+    ///
+    /// # Errors
+    /// If libtorch's profiler cannot start, another one running for instance.
+    pub fn start(device: Device) -> Result<Self> {
+        // SAFETY: no pointers are passed.
+        ffi::check(unsafe { ffi::kte_trace_start(device.is_cuda()) })?;
+        Ok(Self { running: true, _thread: PhantomData })
+    }
+
+    /// Stops, and answers with everything that ran on the device, in the profiler's order. The whole trace goes to
+    /// `path`, if one is given: JSON, as Perfetto and chrome://tracing open it. Wait for the device first.
+    ///
+    /// # Errors
+    /// If the profiler fails or the file cannot be written.
+    pub fn finish(mut self, path: Option<&Path>) -> Result<Vec<Ran>> {
+        self.running = false;
+        let path = path.map(|path| CString::new(path.as_os_str().as_bytes())).transpose();
+        let path = path.map_err(|e| Error::Torch(format!("the trace's path: {e}")))?;
+        let mut ran = Vec::new();
+        stop(path.as_deref(), &mut ran)?;
+        Ok(ran)
+    }
+}
+
+impl Drop for Trace {
+    fn drop(&mut self) {
+        if self.running {
+            let _ = stop(None, &mut Vec::new());
+        }
+    }
+}
+
+fn stop(path: Option<&CStr>, ran: &mut Vec<Ran>) -> Result<()> {
+    extern "C" fn each(context: *mut c_void, name: *const c_char, nanoseconds: u64) {
+        // SAFETY: `context` is the list passed below, borrowed for the call; `name` is NUL-terminated.
+        let (ran, name) = unsafe { (&mut *context.cast::<Vec<Ran>>(), CStr::from_ptr(name)) };
+        let took = Duration::from_nanos(nanoseconds);
+        ran.push(Ran { name: name.to_string_lossy().into_owned(), took });
+    }
+    let context: *mut Vec<Ran> = ran;
+    let path = path.map_or(std::ptr::null(), CStr::as_ptr);
+    // SAFETY: the path is NUL-terminated or null, the callback matches the declaration, `context` outlives the call.
+    ffi::check(unsafe { ffi::kte_trace_stop(path, each, context.cast()) })
+}
