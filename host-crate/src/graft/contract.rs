@@ -1,7 +1,28 @@
 //! The promises that author code makes with every tensor it returns.
 
 use kasmina_plugin_api::{PluginError, Result};
-use tch::Tensor;
+use tch::{Kind, Tensor};
+
+/// In what alphas and gates are kept beside features of a dtype: float32 at least.
+pub(crate) fn alpha_kind(features: Kind) -> Kind {
+    if features == Kind::Double { Kind::Double } else { Kind::Float }
+}
+
+/// How far two computations of the same thing may differ, relatively and absolutely. On a GPU convolutions round
+/// float32 to TF32, each algorithm in its own order.
+pub(crate) fn tolerance(features: &Tensor) -> (f64, f64) {
+    match features.kind() {
+        Kind::BFloat16 | Kind::Half => (4e-2, 2e-2),
+        Kind::Float if features.device().is_cuda() => (2e-2, 5e-3),
+        _ => (1e-3, 1e-4),
+    }
+}
+
+/// Where features are half as wide, what sums is computed in float32, and an author need not cast it back.
+pub(super) fn narrowed(features: &Tensor, output: Tensor) -> Result<Tensor> {
+    let half = matches!(features.kind(), Kind::BFloat16 | Kind::Half);
+    Ok(if half && output.kind() == Kind::Float { output.f_to_kind(features.kind())? } else { output })
+}
 
 /// Refuses an output that is not shaped like the features it stands for.
 pub(super) fn like(features: &Tensor, output: &Tensor, who: &str) -> Result<()> {

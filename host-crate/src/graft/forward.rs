@@ -113,6 +113,7 @@ impl SeedSlot {
         if autograd::version(&host).map_err(torch)? != written {
             return Err(PluginError::contract("it wrote to its input in place")).with_context(doing);
         }
+        let seed = contract::narrowed(&host, seed)?;
         contract::like(&host, &seed, "it").with_context(doing)?;
         if pass.watch {
             self.monitor.watch(&seed).with_context(doing)?;
@@ -125,6 +126,10 @@ impl SeedSlot {
 
         if silent {
             return autograd::straight_through(&host, &seed).map_err(torch).with_context(doing);
+        }
+        // Behind an isolated seed the blend is the host's only way to a gradient, be it 0.
+        if override_alpha.is_none() && live.is_whole() && !isolated {
+            return Ok(seed);
         }
         let blended = blend(live, &host, &seed, &input, (override_alpha, severed), &cx).and_then(|out| {
             if autograd::version(&host).map_err(torch)? == written {
@@ -169,7 +174,7 @@ fn blend(
         }
     };
     let alpha = gated.as_ref().unwrap_or(amplitude);
-    let mixed = live.blend.mix(host, seed, alpha, cx)?;
+    let mixed = contract::narrowed(host, live.blend.mix(host, seed, alpha, cx)?)?;
     contract::like(host, &mixed, "it")?;
     match override_alpha {
         // Alpha times NaN is NaN also at alpha 0: samples that are switched off take the host's own features.

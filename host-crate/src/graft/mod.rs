@@ -1,17 +1,19 @@
 //! The tensor work of one slot: what a seed does to the features that pass it, and whether it may.
 
-mod contract;
+pub(crate) mod contract;
 mod forward;
+pub(crate) mod layout;
 mod monitor;
 mod probe;
 mod slot;
 
 pub(crate) use forward::{AlphaOverride, Grafting, Pass};
 pub use monitor::{GradientIsolationMonitor, Measured};
+pub(crate) use monitor::{Mark, Queued};
 pub use probe::ProbeError;
 pub(crate) use probe::{Promises, probe};
+pub(crate) use slot::{Course, LiveSeed, Origin, blend_group, seed_group, trainable};
 pub use slot::{Features, SeedSlot};
-pub(crate) use slot::{LiveSeed, Origin, blend_group, seed_group, trainable};
 
 use kasmina_plugin_api::{ErrorKind, PluginError};
 

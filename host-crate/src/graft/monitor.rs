@@ -25,6 +25,22 @@ pub struct GradientIsolationMonitor {
     distances: Vec<Tensor>,
 }
 
+/// How much was queued at one moment.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Mark {
+    captures: usize,
+    watched: usize,
+    distances: usize,
+}
+
+/// A part of the queue: what one step put in it.
+#[derive(Debug)]
+pub(crate) struct Queued {
+    captures: Vec<Tensor>,
+    watched: Vec<Tensor>,
+    distances: Vec<Tensor>,
+}
+
 /// What an epoch's queue held.
 #[derive(Debug, Default, Clone, PartialEq)]
 pub struct Measured {
@@ -67,7 +83,11 @@ impl GradientIsolationMonitor {
     /// # Errors
     /// If libtorch refuses.
     pub fn watch(&mut self, output: &Tensor) -> Result<()> {
-        self.watched.push(output.detach().f_isfinite()?.f_all()?);
+        // The largest magnitude, in one pass: NaN and infinity stay in it.
+        if output.numel() > 0 {
+            let largest = output.detach().f_norm_scalaropt_dtype(f64::INFINITY, Kind::Float)?;
+            self.watched.push(largest.f_isfinite()?);
+        }
         Ok(())
     }
 
@@ -79,6 +99,34 @@ impl GradientIsolationMonitor {
         let (seed, host) = (seed.detach().f_to_kind(Kind::Float)?, host.detach().f_to_kind(Kind::Float)?);
         let length = host.f_norm()?.f_clamp_min(f64::from(f32::MIN_POSITIVE))?;
         self.distances.push((seed - host).f_norm()?.f_div(&length)?);
+        Ok(())
+    }
+
+    /// How much is queued now.
+    pub(crate) fn mark(&self) -> Mark {
+        Mark { captures: self.captures.len(), watched: self.watched.len(), distances: self.distances.len() }
+    }
+
+    /// Takes out what was queued since.
+    pub(crate) fn split_off(&mut self, mark: Mark) -> Queued {
+        Queued {
+            captures: self.captures.split_off(mark.captures),
+            watched: self.watched.split_off(mark.watched),
+            distances: self.distances.split_off(mark.distances),
+        }
+    }
+
+    /// Queues copies, on the device: the originals are written again by the next replay.
+    pub(crate) fn queue_copies(&mut self, queued: &Queued) -> Result<()> {
+        for (to, from) in [
+            (&mut self.captures, &queued.captures),
+            (&mut self.watched, &queued.watched),
+            (&mut self.distances, &queued.distances),
+        ] {
+            for tensor in from {
+                to.push(tensor.f_detach_copy()?);
+            }
+        }
         Ok(())
     }
 

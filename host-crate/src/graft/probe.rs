@@ -57,6 +57,8 @@ pub(crate) struct Promises {
     pub(crate) stochastic: bool,
     /// A fresh seed's output is its input.
     pub(crate) identity_at_birth: bool,
+    /// The blend's mixture at alpha 1 is the seed's features.
+    pub(crate) seed_at_one: bool,
     /// The version of the seed's state bytes.
     pub(crate) seed_state: u32,
     /// The version of the blend's state bytes.
@@ -109,6 +111,7 @@ fn examine(
 ) -> Result<(), ProbeError> {
     let x = sample(features)?;
     let output = untouched(&x, promises.stochastic, || seed.forward(&x, &TRAIN))?;
+    let output = contract::narrowed(&x, output)?;
     contract::like(&x, &output, "it")?;
     finite(&output)?;
     live(&output, variables)?;
@@ -116,6 +119,7 @@ fn examine(
 
     tch::no_grad(|| {
         let output = untouched(&x, promises.stochastic, || seed.forward(&x, &EVAL))?;
+        let output = contract::narrowed(&x, output)?;
         contract::like(&x, &output, "in eval mode it")?;
         finite(&output)?;
         if promises.identity_at_birth && !output.f_allclose(&x, 1e-4, 1e-5, false)? {
@@ -123,11 +127,23 @@ fn examine(
             return Err(PluginError::contract(text).into());
         }
         let mixed = untouched(&x, false, || blended(blend, &x, &output, &EVAL))?;
+        if promises.seed_at_one {
+            // Other features than the host's, which a seed that is the identity at birth has not.
+            let other = output.f_add_scalar(1.0)?;
+            let one = Tensor::f_ones([], (contract::alpha_kind(x.kind()), x.device()))?;
+            let whole = contract::narrowed(&x, blend.mix(&x, &other, &one, &EVAL)?)?;
+            if blend.gate(&x, &EVAL)?.is_some() || !whole.f_allclose(&other, 1e-4, 1e-5, false)? {
+                let text =
+                    "its blend declares `seed_at_one`, but at alpha 1 it does not give the seed's features";
+                return Err(PluginError::contract(text).into());
+            }
+        }
         // The batched counterfactual stacks samples; a seed or a gate that mixes them would falsify it.
         let one = x.f_narrow(0, 0, 1)?;
-        let alone = seed.forward(&one, &EVAL)?;
+        let alone = contract::narrowed(&one, seed.forward(&one, &EVAL)?)?;
         let alone = blended(blend, &one, &alone, &EVAL)?;
-        if !mixed.f_narrow(0, 0, 1)?.f_allclose(&alone, 1e-3, 1e-4, false)? {
+        let (relative, absolute) = contract::tolerance(&mixed);
+        if !mixed.f_narrow(0, 0, 1)?.f_allclose(&alone, relative, absolute, false)? {
             let text = "in eval mode it gives a sample another output when it is alone in its batch";
             return Err(PluginError::contract(text).into());
         }
@@ -162,7 +178,7 @@ fn blended(
     seed: &Tensor,
     cx: &Cx<'_>,
 ) -> kasmina_plugin_api::Result<Tensor> {
-    let alpha = Tensor::f_full([], 0.5, (host.kind(), host.device()))?;
+    let alpha = Tensor::f_full([], 0.5, (contract::alpha_kind(host.kind()), host.device()))?;
     let alpha = match blend.gate(host, cx)? {
         None => alpha,
         Some(gate) => {
@@ -170,7 +186,7 @@ fn blended(
             gate.f_mul(&alpha)?
         }
     };
-    let mixed = blend.mix(host, seed, &alpha, cx)?;
+    let mixed = contract::narrowed(host, blend.mix(host, seed, &alpha, cx)?)?;
     contract::like(host, &mixed, "the blend")?;
     if read(&mixed.detach().f_isfinite()?.f_all()?)? == 0.0 {
         return Err(PluginError::contract("the blend makes values that are not finite"));

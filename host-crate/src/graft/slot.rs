@@ -1,9 +1,11 @@
 //! One slot: its lifecycle, and the seed that lives in it.
 
+use super::contract;
+use super::layout;
 use super::monitor::GradientIsolationMonitor;
 use crate::lifecycle::{Lifecycle, Settings, Stage};
 use kasmina_plugin_api::abi::{BlendInstance, SeedInstance, Variable};
-use kasmina_plugin_api::{Layout, PluginError, Site, SlotSpec};
+use kasmina_plugin_api::{Capability, Layout, PluginError, Site, SlotSpec};
 use kasmina_registry::Entry;
 use kasmina_torch_ext::NamedParameter;
 use kasmina_torch_ext::rng::RngStream;
@@ -41,6 +43,8 @@ pub(crate) struct LiveSeed {
     /// 0-dim, written only between steps.
     pub(crate) alpha: Tensor,
     pub(crate) alpha_value: f64,
+    /// Its blend promises that at alpha 1 only the seed is left.
+    seed_at_one: bool,
     /// Trainable, named `slot.<slot>.seed.<n>` and `slot.<slot>.blend.<n>`, sorted.
     pub(crate) seed_parameters: Vec<NamedParameter>,
     pub(crate) blend_parameters: Vec<NamedParameter>,
@@ -57,11 +61,16 @@ impl LiveSeed {
         (seed, blend): (SeedInstance, BlendInstance),
         alpha_value: f64,
     ) -> Result<Self, PluginError> {
+        let seed_parameters = trainable(&seed_group(slot), seed.variables()?);
+        let blend_parameters = trainable(&blend_group(slot), blend.variables()?);
+        layout::settle(&seed_parameters, site.layout())?;
+        layout::settle(&blend_parameters, site.layout())?;
         Ok(Self {
-            seed_parameters: trainable(&seed_group(slot), seed.variables()?),
-            blend_parameters: trainable(&blend_group(slot), blend.variables()?),
-            alpha: Tensor::f_full([], alpha_value, (site.dtype(), site.device()))?,
+            seed_parameters,
+            blend_parameters,
+            alpha: Tensor::f_full([], alpha_value, (contract::alpha_kind(site.dtype()), site.device()))?,
             alpha_value,
+            seed_at_one: origin.blend.declares(Capability::SeedAtOne),
             stream: None,
             origin,
             seed,
@@ -74,12 +83,30 @@ impl LiveSeed {
         self.seed_parameters.iter().chain(&self.blend_parameters)
     }
 
+    /// Whether the features that flow on are the seed's own: its blend has nothing to do any more.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.alpha_value == 1.0 && self.seed_at_one
+    }
+
     /// From now on nothing of it learns. What flows through it to the host still does.
     pub(crate) fn freeze(&self) {
         for parameter in self.parameters() {
             let _ = parameter.tensor.set_requires_grad(false);
         }
     }
+}
+
+/// Everything about a slot that decides which kernels a training step runs there; structure apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, compared as a whole")]
+pub(crate) struct Course {
+    runs: bool,
+    silent: bool,
+    whole: bool,
+    isolated: bool,
+    leaving: bool,
+    learning: bool,
+    shadowing: bool,
 }
 
 /// A point of the host where one seed may live at a time. It may move between threads and is used by one.
@@ -150,6 +177,20 @@ impl SeedSlot {
     /// Whether its seed is learning and promises the host no gradient: what a shadow check is for.
     pub(crate) fn promises_isolation(&self) -> bool {
         self.is_learning() && self.lifecycle.isolated()
+    }
+
+    /// What it does to the features of a training step.
+    pub(crate) fn course(&self) -> Course {
+        let stage = self.lifecycle.stage();
+        Course {
+            runs: self.live.is_some() && stage.is_active(),
+            silent: self.live.as_ref().is_some_and(|live| live.alpha_value == 0.0),
+            whole: self.live.as_ref().is_some_and(LiveSeed::is_whole),
+            isolated: self.lifecycle.isolated(),
+            leaving: self.lifecycle.is_leaving(),
+            learning: self.is_learning(),
+            shadowing: stage == Stage::Shadowing,
+        }
     }
 
     /// One training step of a ramp that counts them.

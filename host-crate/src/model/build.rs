@@ -1,8 +1,8 @@
 //! Building a model: the host from its plugin, the slots that were asked for, and what flows through them.
 
-use super::{HOST_OWNER, ModelError, MorphogeneticModel};
+use super::{HOST_OWNER, ModelError, MorphogeneticModel, Precision, next_structure};
 use crate::consensus::Solo;
-use crate::graft::{Features, SeedSlot, trainable};
+use crate::graft::{Features, SeedSlot, contract, layout, trainable};
 use crate::lifecycle::TaskConfig;
 use kasmina_plugin_api::abi::HostInstance;
 use kasmina_plugin_api::{Kind, Layout, Mode, PluginError, Result, SlotSpec, TapHandler};
@@ -37,6 +37,8 @@ pub struct ModelConfig {
     /// For rollouts: no gradients and no health are measured, and events below stage level are not emitted. A gate
     /// that needs a missing number fails.
     pub fast_mode: bool,
+    /// What convolutions and matrix products compute in.
+    pub precision: Precision,
 }
 
 impl Default for ModelConfig {
@@ -52,6 +54,7 @@ impl Default for ModelConfig {
             isolation_check_interval: 0,
             fail_on_breach: false,
             fast_mode: false,
+            precision: Precision::default(),
         }
     }
 }
@@ -77,9 +80,12 @@ impl MorphogeneticModel {
             entry.make_host(config.device, &config.host_config)?
         };
         let wanted = choose(&entry, host.slots(), &config.slots)?;
-        let features = observe(&entry, &mut host, sample)?;
+        let features = {
+            let _precision = config.precision.scope(config.device)?;
+            observe(&entry, &mut host, sample)?
+        };
         let (mut slots, mut taps) = (Vec::new(), Vec::new());
-        for (tap, (spec, features)) in host.slots().iter().zip(features).enumerate() {
+        for (tap, (spec, features)) in host.slots().iter().zip(features.iter().cloned()).enumerate() {
             let asked_for = wanted.contains(&tap);
             taps.push(asked_for.then_some(slots.len()));
             if asked_for {
@@ -89,11 +95,13 @@ impl MorphogeneticModel {
             }
         }
         let host_parameters = trainable(HOST_OWNER, host.variables()?);
+        layout::settle(&host_parameters, layout_of(&features))?;
         Ok(Self {
             host,
             host_entry: entry,
             host_config: config.host_config.clone(),
             host_parameters,
+            layout: layout_of(&features),
             slots,
             taps,
             device: config.device,
@@ -104,6 +112,8 @@ impl MorphogeneticModel {
             isolation_check_interval: config.isolation_check_interval,
             fail_on_breach: config.fail_on_breach,
             fast_mode: config.fast_mode,
+            precision: config.precision,
+            structure: next_structure(),
             events: Vec::new(),
             probed: BTreeSet::new(),
             prefetches: Vec::new(),
@@ -122,6 +132,11 @@ impl MorphogeneticModel {
         sink.commit(ticket);
         Ok(())
     }
+}
+
+/// How a host's features lie: as they do where they can be seen.
+pub(super) fn layout_of<'f>(features: impl IntoIterator<Item = &'f Features>) -> Layout {
+    features.into_iter().next().map_or(Layout::Contiguous, |first| first.layout)
 }
 
 /// The positions of the slots asked for.
@@ -218,7 +233,8 @@ fn observe(
     let first =
         tch::no_grad(|| host.forward(&sample.f_narrow(0, 0, 1)?, Mode::Eval, &mut Observer::default()))
             .map_err(failed)?;
-    if !whole.f_narrow(0, 0, 1)?.f_allclose(&first, 1e-3, 1e-4, false)? {
+    let (relative, absolute) = contract::tolerance(&whole);
+    if !whole.f_narrow(0, 0, 1)?.f_allclose(&first, relative, absolute, false)? {
         return Err(broken("gives a sample another output when it is alone in its batch".to_owned()));
     }
     Ok(observer.seen.into_iter().map(|(_, features)| features).collect())

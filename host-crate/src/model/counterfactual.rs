@@ -1,7 +1,7 @@
 //! What each seed is worth: the same batch with one slot's alpha forced to 0, for all slots in one pass.
 
 use super::{ModelError, MorphogeneticModel};
-use crate::graft::{AlphaOverride, Pass};
+use crate::graft::{AlphaOverride, Pass, contract};
 use crate::lifecycle::Stage;
 use kasmina_plugin_api::Mode;
 use tch::{Kind, Tensor};
@@ -91,6 +91,6 @@ impl MorphogeneticModel {
         shape[0] = variants * batch;
         let values = Tensor::f_full(shape, alpha, (Kind::Float, self.device))?;
         let _ = values.f_narrow(0, variant * batch, batch)?.f_zero_()?;
-        Ok(AlphaOverride { slot, alpha: values.f_to_kind(features.dtype)? })
+        Ok(AlphaOverride { slot, alpha: values.f_to_kind(contract::alpha_kind(features.dtype))? })
     }
 }

@@ -4,11 +4,11 @@
 //! instances are built and probed, the optimizer prepares, the ranks agree. Only then it is made visible, by
 //! steps that cannot fail.
 
-use super::MorphogeneticModel;
 use super::command::{Command, Executed};
 use super::error::CommandError;
 use super::germinate::{groups, prepare_all};
 use super::nursery::sample_curve;
+use super::{MorphogeneticModel, next_structure};
 use crate::consensus::{Act, Ballot};
 use crate::graft::{LiveSeed, SeedSlot};
 use crate::lifecycle::{Curve, Event, EventKind, Initiator, Lifecycle, Stage};
@@ -230,8 +230,10 @@ impl MorphogeneticModel {
         sink: &mut dyn ParameterSink,
     ) {
         let slot = &mut self.slots[index];
+        let mut gone = false;
         match next.living() {
             None if slot.live.is_some() => {
+                gone = true;
                 slot.live = None;
                 slot.monitor.reset();
             }
@@ -243,6 +245,9 @@ impl MorphogeneticModel {
         self.with_slot(index, |lifecycle| *lifecycle = next);
         for ticket in tickets {
             sink.commit(ticket);
+        }
+        if gone {
+            self.structure = next_structure();
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The morphogenetic model: a host network, its slots, and the one door through which structure changes.
 //!
 //! A training step is `forward` → loss → backward → [`capture_gradients`](MorphogeneticModel::capture_gradients)
-//! → optimizer step. At the edge of an epoch:
+//! → optimizer step; a [`Stepper`] takes it whole, and on a GPU as one launch. At the edge of an epoch:
 //! [`forward_counterfactual`](MorphogeneticModel::forward_counterfactual) over the validation data,
 //! [`record_epoch`](MorphogeneticModel::record_epoch), [`step_epoch`](MorphogeneticModel::step_epoch), then
 //! [`Command`]s through [`execute`](MorphogeneticModel::execute).
@@ -17,9 +17,11 @@ mod germinate;
 mod isolation;
 mod nursery;
 mod ownership;
+mod precision;
 mod prefetch;
 mod relocate;
 mod report;
+mod step;
 
 pub use build::ModelConfig;
 pub use command::{Command, Executed, Germinate};
@@ -28,17 +30,20 @@ pub use epoch::{EpochInputs, SlotInputs, SlotOutcomes};
 pub use error::{CommandError, ModelError};
 pub use force::ForcedAlpha;
 pub use ownership::{Owner, OwnershipError, ParameterRegistry};
+pub use precision::Precision;
 pub use report::SlotReport;
+pub use step::{Loss, StepCounts, Stepper};
 
 use crate::consensus::Consensus;
-use crate::graft::{Grafting, Pass, SeedSlot};
+use crate::graft::{Grafting, Mark, Pass, Queued, SeedSlot};
 use crate::lifecycle::{AlphaSettings, Event};
-use kasmina_plugin_api::Mode;
 use kasmina_plugin_api::abi::HostInstance;
+use kasmina_plugin_api::{Capability, Layout, Mode};
 use kasmina_registry::Entry;
 use kasmina_torch_ext::{NamedParameter, norm};
 use prefetch::Prefetch;
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicU64, Ordering};
 use tch::{Device, Tensor};
 
 /// The owner name of the host's parameters in an optimizer.
@@ -52,6 +57,8 @@ pub struct MorphogeneticModel {
     /// As it was given, to build the same again on another device.
     host_config: String,
     host_parameters: Vec<NamedParameter>,
+    /// How its features lie in memory.
+    layout: Layout,
     /// The slots that were asked for, in the order of forward.
     slots: Vec<SeedSlot>,
     /// For each of the host's taps, which slot was asked for there.
@@ -65,6 +72,9 @@ pub struct MorphogeneticModel {
     isolation_check_interval: u64,
     fail_on_breach: bool,
     fast_mode: bool,
+    precision: Precision,
+    /// Another number after every change of what forward consists of; no two models have the same.
+    structure: u64,
     events: Vec<Event>,
     /// Probes that were passed, by everything that they depend on.
     probed: BTreeSet<String>,
@@ -89,16 +99,20 @@ impl MorphogeneticModel {
     }
 
     fn pass(&mut self, x: &Tensor, pass: Pass<'_>) -> Result<Tensor, ModelError> {
-        // The lifecycles move alpha; the device learns of it here, between two steps.
-        for slot in &mut self.slots {
-            slot.sync_alpha()?;
-        }
+        self.sync_alphas()?;
         let mode = pass.mode;
+        let _precision = self.precision.scope(self.device)?;
         let mut grafting = Grafting::new(&mut self.slots, &self.taps, pass);
         let output = self.host.forward(x, mode, &mut grafting);
-        grafting
+        let output = grafting
             .finish(output)
-            .map_err(|error| ModelError::Forward { host: self.host_entry.full_name(), error })
+            .map_err(|error| ModelError::Forward { host: self.host_entry.full_name(), error })?;
+        self.precision.settled(output)
+    }
+
+    /// The lifecycles move alpha; the device learns of it here, between two steps.
+    fn sync_alphas(&mut self) -> Result<(), ModelError> {
+        self.slots.iter_mut().try_for_each(SeedSlot::sync_alpha).map_err(Into::into)
     }
 
     fn captures_now(&self) -> bool {
@@ -112,16 +126,76 @@ impl MorphogeneticModel {
     /// # Errors
     /// If libtorch refuses.
     pub fn capture_gradients(&mut self) -> Result<(), ModelError> {
-        let due = self.captures_now();
-        self.step += 1;
-        if due && self.slots.iter().any(SeedSlot::is_learning) {
+        let measured = self.measure_gradients();
+        self.end_step();
+        measured
+    }
+
+    /// The device's half of it.
+    fn measure_gradients(&mut self) -> Result<(), ModelError> {
+        if self.captures_now() && self.slots.iter().any(SeedSlot::is_learning) {
             let host = norm::grad_norm(self.host_parameters.iter().map(|p| &p.tensor))?;
             for slot in self.slots.iter_mut().filter(|s| s.is_learning()) {
                 slot.monitor.capture(host.as_ref(), self.device)?;
             }
         }
-        self.slots.iter_mut().for_each(SeedSlot::tick);
         Ok(())
+    }
+
+    /// The host's half.
+    fn end_step(&mut self) {
+        self.step += 1;
+        self.slots.iter_mut().for_each(SeedSlot::tick);
+    }
+
+    /// How much each slot has queued.
+    fn marks(&self) -> Vec<Mark> {
+        self.slots.iter().map(|slot| slot.monitor.mark()).collect()
+    }
+
+    /// Takes out what each slot has queued since.
+    fn split_off(&mut self, marks: &[Mark]) -> Vec<Queued> {
+        self.slots.iter_mut().zip(marks).map(|(slot, mark)| slot.monitor.split_off(*mark)).collect()
+    }
+
+    /// Queues copies of what a recorded step has measured.
+    fn queue_copies(&mut self, queued: &[Queued]) -> Result<(), ModelError> {
+        let mut slots = self.slots.iter_mut().zip(queued);
+        slots.try_for_each(|(slot, queued)| slot.monitor.queue_copies(queued)).map_err(Into::into)
+    }
+
+    /// Drops all gradients.
+    fn clear_gradients(&self) -> Result<(), ModelError> {
+        let all = self.host_parameters.iter().chain(self.seed_parameters());
+        Ok(norm::clear_gradients(all.map(|p| &p.tensor))?)
+    }
+
+    /// Why a training step cannot be recorded, if an entry that runs says so.
+    fn not_capturable(&self) -> Option<String> {
+        let declares = |entry: &Entry| entry.declares(Capability::NotCapturable);
+        if declares(&self.host_entry) {
+            return Some(format!("host `{}` declares `not_capturable`", self.host_entry.full_name()));
+        }
+        self.slots.iter().find_map(|slot| {
+            let live = slot.live.as_ref().filter(|_| slot.lifecycle.stage().is_active())?;
+            if live.stream.is_some() {
+                return Some(format!(
+                    "{} draws random numbers from a stream of its own",
+                    live.origin.blueprint.full_name()
+                ));
+            }
+            let entry = [&live.origin.blueprint, &live.origin.blend].into_iter().find(|e| declares(e))?;
+            Some(format!("{} `{}` declares `not_capturable`", entry.kind(), entry.full_name()))
+        })
+    }
+
+    /// What the living plugins would write into a checkpoint.
+    fn plugin_states(&self) -> Result<Vec<Vec<u8>>, ModelError> {
+        let mut states = Vec::new();
+        for live in self.slots.iter().filter_map(|slot| slot.live.as_ref()) {
+            states.extend([live.seed.state()?, live.blend.state()?]);
+        }
+        Ok(states)
     }
 
     /// Lets several ranks decide together, and gives back what decided until now; at first that is one rank.
@@ -173,6 +247,12 @@ impl MorphogeneticModel {
     pub fn drain_events(&mut self) -> Vec<Event> {
         std::mem::take(&mut self.events)
     }
+}
+
+/// A number that no structure has had.
+fn next_structure() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
 /// Elements of some parameters.

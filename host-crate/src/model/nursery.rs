@@ -79,10 +79,12 @@ impl MorphogeneticModel {
         let promises = Promises {
             stochastic: blueprint.declares(Capability::Stochastic),
             identity_at_birth: blueprint.declares(Capability::IdentityAtBirth),
+            seed_at_one: blend.declares(Capability::SeedAtOne),
             seed_state: blueprint.record().state_version,
             blend_state: blend.record().state_version,
         };
         let name = blueprint.full_name();
+        let _precision = self.precision.scope(self.device)?;
         probe(&mut live.seed, &mut live.blend, &slot.features, promises)
             .map_err(|error| CommandError::Probe { blueprint: name, slot: slot.name().to_owned(), error })?;
         self.probed.insert(key);

@@ -2,8 +2,8 @@
 //! state are brought over.
 
 use super::germinate::{groups, prepare_all};
-use super::{HOST_OWNER, ModelError, MorphogeneticModel};
-use crate::graft::{LiveSeed, trainable};
+use super::{HOST_OWNER, ModelError, MorphogeneticModel, next_structure};
+use crate::graft::{LiveSeed, layout, trainable};
 use kasmina_plugin_api::abi::{HostInstance, Variable};
 use kasmina_plugin_api::{PluginError, Site};
 use kasmina_torch_ext::rng::{RngFork, RngStream};
@@ -21,6 +21,7 @@ impl MorphogeneticModel {
         let _fork = RngFork::here()?;
         let host = self.host_on(device)?;
         let host_parameters = trainable(HOST_OWNER, host.variables()?);
+        layout::settle(&host_parameters, self.layout)?;
         let mut lives = Vec::with_capacity(self.slots.len());
         for slot in &self.slots {
             let site = slot.site().with_device(device);
@@ -55,6 +56,7 @@ impl MorphogeneticModel {
             sink.commit(ticket);
         }
         (self.host, self.host_parameters, self.device) = (host, host_parameters, device);
+        self.structure = next_structure();
         for ((slot, live), monitor) in self.slots.iter_mut().zip(lives).zip(monitors) {
             slot.features.device = device;
             (slot.live, slot.monitor) = (live, monitor);

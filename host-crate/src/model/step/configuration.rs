@@ -1,0 +1,51 @@
+//! What decides which kernels a training step runs.
+
+use crate::graft::{Course, SeedSlot};
+use crate::model::MorphogeneticModel;
+use kasmina_torch_ext::optim::Optimizer;
+use tch::{Kind, Tensor};
+
+/// The structure of model and optimizer, and what each slot does to its features.
+#[derive(Debug, PartialEq)]
+pub(super) struct Configuration {
+    structure: u64,
+    layout: u64,
+    slots: Vec<Course>,
+}
+
+impl Configuration {
+    pub(super) fn of(model: &MorphogeneticModel, optimizer: &Optimizer) -> Self {
+        Self { structure: model.structure, layout: optimizer.layout(), slots: courses(model).collect() }
+    }
+
+    /// Whether it is the present one; asked in every step.
+    pub(super) fn is(&self, model: &MorphogeneticModel, optimizer: &Optimizer) -> bool {
+        self.structure == model.structure
+            && self.layout == optimizer.layout()
+            && self.slots.iter().copied().eq(courses(model))
+    }
+}
+
+fn courses(model: &MorphogeneticModel) -> impl Iterator<Item = Course> {
+    model.slots().iter().map(SeedSlot::course)
+}
+
+/// Within a configuration: the batch's shape, and whether the step measures.
+#[derive(Debug)]
+pub(super) struct Variant {
+    inputs: (Vec<i64>, Kind),
+    targets: (Vec<i64>, Kind),
+    watches: bool,
+}
+
+impl Variant {
+    pub(super) fn of((inputs, targets): (&Tensor, &Tensor), watches: bool) -> Self {
+        let of = |t: &Tensor| (t.size(), t.kind());
+        Self { inputs: of(inputs), targets: of(targets), watches }
+    }
+
+    pub(super) fn is(&self, (inputs, targets): (&Tensor, &Tensor), watches: bool) -> bool {
+        let same = |mine: &(Vec<i64>, Kind), t: &Tensor| mine.1 == t.kind() && mine.0 == t.size();
+        self.watches == watches && same(&self.inputs, inputs) && same(&self.targets, targets)
+    }
+}

@@ -1,0 +1,299 @@
+//! One training step after the other: forward, loss, backward, measurements, optimizer.
+//!
+//! On a GPU a small network's step is a few hundred kernels, each shorter than it takes to ask for it. So a step is
+//! recorded as a CUDA graph and launched as one. A graph repeats what it saw: it belongs to one *configuration* (which
+//! seeds run, and how) and one shape of batch. The first steps of a configuration run as ever, and are its warm-up;
+//! then the step is recorded, and replayed until structure changes. What changes between steps (alphas, learning
+//! rates, the batch) lies in tensors that stay where they are.
+
+mod captured;
+mod configuration;
+
+use super::{ModelError, MorphogeneticModel};
+use captured::Captured;
+use configuration::{Configuration, Variant};
+use kasmina_torch_ext::cuda::graph::{Graph, NotCaptured, Pool};
+use kasmina_torch_ext::cuda::{Entered, Stream};
+use kasmina_torch_ext::ops::OpCounter;
+use kasmina_torch_ext::optim::Optimizer;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use tch::Tensor;
+
+/// Steps of a configuration and shape that run as ever before it is recorded: what libraries set up at first use
+/// cannot be.
+const WARM_UP: u32 = 2;
+
+/// Operators that make the host wait for the device, which a graph cannot.
+const WAITING: [&str; 5] = [
+    "aten::_local_scalar_dense",
+    "aten::nonzero",
+    "aten::masked_select",
+    "aten::_unique2",
+    "aten::unique_dim",
+];
+
+/// The loss of a batch: of logits and targets, a 0-dim tensor.
+///
+/// What it does on the host is not repeated by a recorded step; what it writes must lie in tensors that stay.
+pub type Loss<'l> = dyn FnMut(&Tensor, &Tensor) -> Result<Tensor, ModelError> + 'l;
+
+/// Takes a model's training steps, recorded where that is possible.
+#[derive(Debug)]
+pub struct Stepper {
+    /// Of its own: a capture needs one, and models on several threads do not wait for each other. None where
+    /// nothing is recorded.
+    stream: Option<Arc<Stream>>,
+    pool: Option<Pool>,
+    configuration: Option<Configuration>,
+    /// Why the present configuration is not recorded.
+    eager: Option<String>,
+    variants: Vec<(Variant, Progress)>,
+    told: BTreeSet<String>,
+    counts: StepCounts,
+}
+
+/// How far a variant has come.
+#[derive(Debug)]
+enum Progress {
+    Warming(u32),
+    Recorded(Box<Captured>),
+}
+
+/// What a stepper has done.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct StepCounts {
+    /// Steps whose operations were asked for one by one.
+    pub eager: u64,
+    /// Steps that were a replay.
+    pub replayed: u64,
+    /// Recordings made.
+    pub captures: u64,
+}
+
+impl Stepper {
+    /// Steps of a model on its device, recorded if it is a GPU.
+    ///
+    /// # Errors
+    /// If the GPU half of the shim cannot be opened; [`eager`](Self::eager) does without.
+    pub fn new(model: &MorphogeneticModel) -> Result<Self, ModelError> {
+        let mut stepper = Self::eager();
+        if model.device().is_cuda() {
+            stepper.stream = Some(Arc::new(Stream::new(model.device())?));
+        }
+        Ok(stepper)
+    }
+
+    /// Steps whose operations are asked for one by one, on the current stream.
+    pub fn eager() -> Self {
+        Self {
+            stream: None,
+            pool: None,
+            configuration: None,
+            eager: None,
+            variants: Vec::new(),
+            told: BTreeSet::new(),
+            counts: StepCounts::default(),
+        }
+    }
+
+    /// The stream that steps run on, where they are recorded. Without it each step waits for what the current stream
+    /// holds, and that for the step; a thread that trains one model of many enters it for good.
+    pub fn stream(&self) -> Option<Arc<Stream>> {
+        self.stream.clone()
+    }
+
+    /// What was done so far.
+    pub fn counts(&self) -> StepCounts {
+        self.counts
+    }
+
+    /// Why the present configuration is not recorded, if that was found.
+    pub fn why_eager(&self) -> Option<&str> {
+        self.eager.as_deref()
+    }
+
+    /// One training step on a batch: forward, loss, backward, measurements, optimizer. Answers with the loss, which
+    /// holds until the next step. No host sync.
+    ///
+    /// # Shapes
+    /// `inputs` as the host takes them, `targets` as `loss` does; the loss is 0-dim.
+    ///
+    /// # Errors
+    /// If the forward, the loss or libtorch fails.
+    pub fn step(
+        &mut self,
+        model: &mut MorphogeneticModel,
+        optimizer: &mut Optimizer,
+        (inputs, targets): (&Tensor, &Tensor),
+        loss: &mut Loss<'_>,
+    ) -> Result<Tensor, ModelError> {
+        model.sync_alphas()?;
+        let value = match self.stream.clone() {
+            None => {
+                self.counts.eager += 1;
+                work(model, optimizer, (inputs, targets), loss)?
+            }
+            Some(stream) => {
+                let _on: Entered<'_> = stream.enter()?;
+                self.recorded(model, optimizer, (inputs, targets), loss)?
+            }
+        };
+        model.end_step();
+        optimizer.advance()?;
+        Ok(value)
+    }
+
+    /// A step on the stepper's own stream.
+    fn recorded(
+        &mut self,
+        model: &mut MorphogeneticModel,
+        optimizer: &mut Optimizer,
+        batch: (&Tensor, &Tensor),
+        loss: &mut Loss<'_>,
+    ) -> Result<Tensor, ModelError> {
+        if !self.configuration.as_ref().is_some_and(|known| known.is(model, optimizer)) {
+            self.begin(Configuration::of(model, optimizer), model);
+        }
+        if self.eager.is_some() {
+            self.counts.eager += 1;
+            return work(model, optimizer, batch, loss);
+        }
+        let watches = model.captures_now();
+        let place = self.variants.iter().position(|(variant, _)| variant.is(batch, watches));
+        let place = place.unwrap_or_else(|| {
+            self.variants.push((Variant::of(batch, watches), Progress::Warming(0)));
+            self.variants.len() - 1
+        });
+        match &mut self.variants[place].1 {
+            Progress::Recorded(captured) => {
+                self.counts.replayed += 1;
+                captured.replay(model, batch)
+            }
+            Progress::Warming(steps) if *steps < WARM_UP => {
+                *steps += 1;
+                let last = *steps == WARM_UP;
+                self.counts.eager += 1;
+                if last {
+                    self.look(model, optimizer, batch, loss)
+                } else {
+                    work(model, optimizer, batch, loss)
+                }
+            }
+            Progress::Warming(_) => self.record(place, model, optimizer, batch, loss),
+        }
+    }
+
+    /// A configuration that was not there before. The old one's graphs go, and their memory with them.
+    fn begin(&mut self, configuration: Configuration, model: &MorphogeneticModel) {
+        self.variants.clear();
+        self.pool = None;
+        self.configuration = Some(configuration);
+        self.eager = model.not_capturable();
+        self.tell();
+    }
+
+    /// Runs a step and looks whether it does what a replay would not repeat.
+    fn look(
+        &mut self,
+        model: &mut MorphogeneticModel,
+        optimizer: &mut Optimizer,
+        batch: (&Tensor, &Tensor),
+        loss: &mut Loss<'_>,
+    ) -> Result<Tensor, ModelError> {
+        let before = model.plugin_states()?;
+        // Another count may be running on this thread; then the capture itself finds out.
+        let counter = OpCounter::start();
+        let value = work(model, optimizer, batch, loss)?;
+        let ops = counter.and_then(OpCounter::finish).unwrap_or_default();
+        if let Some(op) = WAITING.iter().find(|op| ops.contains_key(**op)) {
+            self.give_up(format!("it waits for the device (`{op}`)"));
+        } else if model.plugin_states()? != before {
+            self.give_up(
+                "the state of a seed or blend moves in forward, which a replay would not repeat".to_owned(),
+            );
+        }
+        Ok(value)
+    }
+
+    fn record(
+        &mut self,
+        place: usize,
+        model: &mut MorphogeneticModel,
+        optimizer: &mut Optimizer,
+        batch: (&Tensor, &Tensor),
+        loss: &mut Loss<'_>,
+    ) -> Result<Tensor, ModelError> {
+        let pool = match self.pool.take() {
+            Some(pool) => pool,
+            None => Pool::new()?,
+        };
+        let marks = model.marks();
+        let inputs = captured::Inputs::like(batch, model.layout)?;
+        let body = || work(model, optimizer, inputs.batch(), loss);
+        let made = Graph::capture(inputs.device(), &pool, body);
+        let queued = model.split_off(&marks);
+        match made {
+            Ok((graph, value)) => {
+                self.pool = Some(pool);
+                self.counts.captures += 1;
+                self.counts.replayed += 1;
+                let captured = Captured { graph, inputs, value, queued };
+                let captured = self.variants[place].1.insert(captured);
+                captured.replay(model, batch)
+            }
+            Err(error) => {
+                // A recording that broke off may have left gradients that were never computed.
+                optimizer.zero_grad()?;
+                model.clear_gradients()?;
+                self.give_up(match error {
+                    NotCaptured::Body(error) => error.to_string(),
+                    NotCaptured::Capture(error) => error.to_string(),
+                });
+                self.counts.eager += 1;
+                work(model, optimizer, batch, loss)
+            }
+        }
+    }
+
+    fn give_up(&mut self, why: String) {
+        self.variants.clear();
+        self.pool = None;
+        self.eager = Some(why);
+        self.tell();
+    }
+
+    /// Once for each reason.
+    fn tell(&mut self) {
+        if let Some(why) = &self.eager
+            && self.told.insert(why.clone())
+        {
+            tracing::warn!("steps are not recorded as a CUDA graph: {why}");
+        }
+    }
+}
+
+impl Progress {
+    fn insert(&mut self, captured: Captured) -> &mut Captured {
+        *self = Self::Recorded(Box::new(captured));
+        match self {
+            Self::Recorded(captured) => captured,
+            Self::Warming(_) => unreachable!("set above"),
+        }
+    }
+}
+
+/// What a step asks of the device.
+fn work(
+    model: &mut MorphogeneticModel,
+    optimizer: &mut Optimizer,
+    (inputs, targets): (&Tensor, &Tensor),
+    loss: &mut Loss<'_>,
+) -> Result<Tensor, ModelError> {
+    let logits = model.forward(inputs, kasmina_plugin_api::Mode::Train)?;
+    let value = loss(&logits, targets)?;
+    value.f_backward()?;
+    model.measure_gradients()?;
+    optimizer.update()?;
+    Ok(value.f_detach()?)
+}
