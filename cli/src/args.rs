@@ -79,6 +79,23 @@ pub(crate) enum SchemaOf {
     Commands,
 }
 
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+pub(crate) enum PrecisionArg {
+    /// float32 throughout.
+    Fp32,
+    /// bfloat16 where products are summed by the hardware, float32 elsewhere.
+    Bf16,
+}
+
+impl From<PrecisionArg> for kasmina::model::Precision {
+    fn from(arg: PrecisionArg) -> Self {
+        match arg {
+            PrecisionArg::Fp32 => Self::Fp32,
+            PrecisionArg::Bf16 => Self::Bf16,
+        }
+    }
+}
+
 /// What is not said here comes from `--config`, and from the defaults after that.
 #[derive(Debug, Args)]
 #[command(args_override_self = true)]
@@ -116,6 +133,12 @@ pub(crate) struct TrainArgs {
     /// auto, cpu or cuda:N [default: auto].
     #[arg(long)]
     pub(crate) device: Option<String>,
+    /// What convolutions and matrix products compute in: fp32 or bf16 [default: fp32].
+    #[arg(long, value_name = "KIND", value_enum)]
+    pub(crate) precision: Option<PrecisionArg>,
+    /// On a GPU, ask for every operation by itself instead of replaying recorded steps.
+    #[arg(long)]
+    pub(crate) no_capture: bool,
     /// A folder of plugins or one plugin file; may be given several times.
     #[arg(long, value_name = "PATH")]
     pub(crate) plugin_path: Vec<PathBuf>,

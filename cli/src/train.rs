@@ -87,6 +87,10 @@ fn configure(args: TrainArgs) -> Result<RunConfig, Failure> {
     set(&mut config.epochs, args.epochs);
     set(&mut config.seed, args.seed);
     set(&mut config.device, args.device);
+    set(&mut config.compute.precision, args.precision.map(Into::into));
+    if args.no_capture {
+        config.compute.capture = false;
+    }
     let switch = std::env::var("KASMINA_DISABLE_SEEDS").unwrap_or_default();
     match switch.as_str() {
         "" | "0" | "false" => {}

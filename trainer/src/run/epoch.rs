@@ -4,7 +4,6 @@ use super::Trainer;
 use crate::error::TrainError;
 use crate::schedule::learning_rate;
 use kasmina::model::CounterfactualPlan;
-use kasmina_plugin_api::Mode;
 use kasmina_torch_ext::rng::{RngFork, derive_seed, seed_all};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
@@ -39,7 +38,8 @@ impl Trainer<'_> {
             Tensor::f_randperm(samples, (Kind::Int64, Device::Cpu))?.f_to(device)?
         };
         let active = self.model.active_parameter_count();
-        let mut sum = Tensor::f_zeros([], (Kind::Float, device))?;
+        let mut sum = self.loss_sum.shallow_clone();
+        let _ = sum.f_zero_()?;
         for start in (0..samples).step_by(batch as usize) {
             if stop.load(Ordering::Relaxed) {
                 return Ok(None);
@@ -51,14 +51,14 @@ impl Trainer<'_> {
             if self.model.isolation_check_due() {
                 self.model.check_isolation(&x, &mut |logits| Ok(cross_entropy(logits, &y)?))?;
             }
-            let logits = self.model.forward(&x, Mode::Train)?;
-            let loss = cross_entropy(&logits, &y)?;
-            loss.f_backward()?;
             let rate = learning_rate(&self.config.optimizer, self.model.step(), total);
-            self.model.capture_gradients()?;
             self.optimizer.set_learning_rate(rate)?;
-            self.optimizer.step()?;
-            sum = sum.f_add(&loss.f_detach()?.f_mul_scalar(len)?)?;
+            let mut loss = |logits: &Tensor, labels: &Tensor| {
+                let loss = cross_entropy(logits, labels)?;
+                let _ = sum.f_add_(&loss.f_detach()?.f_mul_scalar(len)?)?;
+                Ok(loss)
+            };
+            let _ = self.stepper.step(&mut self.model, &mut self.optimizer, (&x, &y), &mut loss)?;
         }
         let mean = read(&sum)? / samples as f64;
         self.tally.trained(per_epoch, active, clock.elapsed());

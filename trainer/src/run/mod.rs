@@ -17,15 +17,16 @@ use crate::error::TrainError;
 use crate::signals;
 use crate::task::{self, Task};
 use kasmina::lifecycle::{Event, EventKind, Isolation, RefusalCode};
-use kasmina::model::{EpochInputs, Executed};
+use kasmina::model::{EpochInputs, Executed, Stepper};
 use kasmina::{Command, CommandError, ModelConfig, MorphogeneticModel};
 use kasmina_registry::Registry;
-use kasmina_torch_ext::Role;
 use kasmina_torch_ext::optim::{AdamW, Optimizer};
+use kasmina_torch_ext::{Role, cuda};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use summary::Tally;
+use tch::{Kind, Tensor};
 
 /// Sees a run as it goes.
 pub trait Observer {
@@ -46,6 +47,9 @@ pub struct Trainer<'r> {
     task: Task,
     model: MorphogeneticModel,
     optimizer: Optimizer,
+    stepper: Stepper,
+    /// Of the epoch so far; it stays where it is, because recorded steps add to it.
+    loss_sum: Tensor,
     controller: Box<dyn Controller>,
     tally: Tally,
 }
@@ -79,6 +83,7 @@ impl<'r> Trainer<'r> {
         config.validate()?;
         tch::set_num_threads(config.threads.try_into().unwrap_or(i32::MAX));
         let device = device::resolve(&config.device)?;
+        cuda::choose(config.compute.convolutions.into())?;
         config.device = device::name(device);
         let task = task::load(&config.task, device)?;
         let mut host_config = task.host_config.clone();
@@ -99,6 +104,7 @@ impl<'r> Trainer<'r> {
             isolation_check_interval: config.isolation_check_interval,
             fail_on_breach: config.fail_on_breach,
             fast_mode: config.fast_mode,
+            precision: config.compute.precision,
         };
         let sample = task.train_inputs.f_narrow(0, 0, 4)?;
         let mut model = MorphogeneticModel::build(registry, &model_config, &sample)?;
@@ -119,7 +125,9 @@ impl<'r> Trainer<'r> {
             warn_of_what_is_in_vain(&config, &task, controller.as_ref());
         }
         let tally = Tally::new(&model);
-        Ok(Self { config, registry, task, model, optimizer, controller, tally })
+        let stepper = if config.compute.capture { recording(&model) } else { Stepper::eager() };
+        let loss_sum = Tensor::f_zeros([], (Kind::Float, device))?;
+        Ok(Self { config, registry, task, model, optimizer, stepper, loss_sum, controller, tally })
     }
 
     /// The configuration as resolved.
@@ -165,6 +173,9 @@ impl<'r> Trainer<'r> {
         observer: &mut dyn Observer,
         stop: &AtomicBool,
     ) -> Result<Status, TrainError> {
+        // For good: on a stream of its own a run waits for no other run of the process.
+        let stream = self.stepper.stream();
+        let _on = stream.as_ref().map(|stream| stream.enter()).transpose()?;
         for epoch in 1..=self.config.epochs {
             let clock = Instant::now();
             let Some(train_loss) = self.train_epoch(epoch, stop)? else {
@@ -265,6 +276,14 @@ impl<'r> Trainer<'r> {
         let slot = command.slot().and_then(|name| self.model.slot(name)).map(|s| s.name().to_owned());
         CommandRow::new(epoch, command, slot, landed, result)
     }
+}
+
+/// A stepper that records where it can; where it cannot, the run goes on all the same.
+fn recording(model: &MorphogeneticModel) -> Stepper {
+    Stepper::new(model).unwrap_or_else(|error| {
+        tracing::warn!("steps are not recorded as CUDA graphs: {error}");
+        Stepper::eager()
+    })
 }
 
 /// Tells of settings that are legal and keep every seed from becoming something.
