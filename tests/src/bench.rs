@@ -30,6 +30,13 @@ pub struct Bench {
     pub logits: Tensor,
 }
 
+/// Rules under which every seed that learns at all moves on, however little: where the stage is what matters.
+pub fn easy() -> kasmina::lifecycle::TaskConfig {
+    let mut task = kasmina::lifecycle::TaskConfig::default();
+    task.lifecycle.gates.min_seed_gradient_ratio = 0.0;
+    task
+}
+
 /// The model of a bench: these slots, host features that lie so in memory.
 pub fn config(slots: &[&str], format: &str) -> ModelConfig {
     ModelConfig {
@@ -56,11 +63,16 @@ impl Bench {
     pub fn over(config: &ModelConfig, shape: &[i64]) -> Self {
         tch::set_num_threads(1);
         let registry = registry(&["gated", "dropout", "ill_seeds", "leaky", "sequence"]);
+        let optimizer = Optimizer::new(AdamW::default(), 5e-3);
+        Self::on(registry, config, shape, optimizer)
+    }
+
+    /// With these plugins and this optimizer, where the model lives.
+    pub fn on(registry: Registry, config: &ModelConfig, shape: &[i64], mut optimizer: Optimizer) -> Self {
         let _fork = RngFork::seeded(99).unwrap();
-        let x = Tensor::randn(shape, (Kind::Float, Device::Cpu));
-        let y = Tensor::randint(10, [shape[0]], (Kind::Int64, Device::Cpu));
+        let x = Tensor::randn(shape, (Kind::Float, Device::Cpu)).to(config.device);
+        let y = Tensor::randint(10, [shape[0]], (Kind::Int64, Device::Cpu)).to(config.device);
         let model = MorphogeneticModel::build(&registry, config, &x).unwrap();
-        let mut optimizer = Optimizer::new(AdamW::default(), 5e-3);
         model.register_host(&mut optimizer).unwrap();
         let logits = Tensor::new();
         Self { registry, model, optimizer, x, y, logits }

@@ -7,6 +7,7 @@ pub mod laws;
 pub mod runs;
 
 use kasmina_registry::{Origin, Registry, SearchPath};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
@@ -100,6 +101,21 @@ pub fn kasmina(directory: &Path) -> Command {
     let paths = std::env::join_paths(SHIPPED.iter().map(|name| shipped(name))).expect("no colon in paths");
     command.env("KASMINA_PLUGIN_PATH", paths).env("HOME", directory);
     command
+}
+
+/// Past the test harness, which hides what a passing test prints.
+pub fn say(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{line}");
+}
+
+/// The GPU, if there is one; a test that asks in vain says loudly that it was skipped.
+pub fn gpu(test: &str) -> Option<tch::Device> {
+    match kasmina_torch_ext::cuda::open() {
+        Ok(()) if tch::Cuda::is_available() => return Some(tch::Device::Cuda(0)),
+        Ok(()) => say(&format!("SKIPPED {test}: torch sees no GPU")),
+        Err(error) => say(&format!("SKIPPED {test}: {error}")),
+    }
+    None
 }
 
 /// Standard output and error of a command, and its exit code.

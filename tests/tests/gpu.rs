@@ -8,35 +8,14 @@ use kasmina::model::{EpochInputs, Germinate};
 use kasmina::{Command, ModelConfig, MorphogeneticModel};
 use kasmina_plugin_api::Mode;
 use kasmina_tests::bench::Bench;
-use kasmina_tests::registry;
+use kasmina_tests::{gpu, registry, say};
 use kasmina_torch_ext::autograd::straight_through;
-use kasmina_torch_ext::cuda;
 use kasmina_torch_ext::norm::grad_norm;
 use kasmina_torch_ext::optim::{AdamW, Optimizer};
 use kasmina_torch_ext::rng::RngFork;
 use kasmina_torch_ext::{Change, NamedParameter, ParameterSink, Role};
-use std::io::Write;
 use std::time::Instant;
 use tch::{Cuda, Device, Kind, Tensor};
-
-/// Past the test harness, which hides what a passing test prints.
-fn say(line: &str) {
-    let _ = writeln!(std::io::stderr(), "{line}");
-}
-
-fn gpu(test: &str) -> Option<Device> {
-    match cuda::open() {
-        Ok(()) if Cuda::is_available() => Some(Device::Cuda(0)),
-        Ok(()) => {
-            say(&format!("SKIPPED {test}: torch sees no GPU"));
-            None
-        }
-        Err(error) => {
-            say(&format!("SKIPPED {test}: {error}"));
-            None
-        }
-    }
-}
 
 #[test]
 fn forks_and_straight_through_and_norms() {

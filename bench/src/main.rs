@@ -1,0 +1,144 @@
+//! `kasmina-bench`: whole training steps, the framework's beside a bare loop's and beside PyTorch's, in one run.
+//!
+//! Machines differ and are noisy, so what is looked at are ratios: everything that is compared runs in turns, round by
+//! round, and medians are divided. `cargo xtask bench` builds this, runs the micro-benchmarks, and calls it.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command-line tool talks to its terminal")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "what is measured must run")]
+
+mod bare;
+mod grown;
+mod limit;
+mod many;
+mod micro;
+mod peer;
+mod report;
+mod stopwatch;
+mod whole;
+
+use anyhow::{Context as _, Result, bail};
+use clap::Parser;
+use kasmina::model::Precision;
+use kasmina_torch_ext::cuda::{self, Convolutions};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use tch::{Cuda, Device};
+
+/// Measures whole training steps, and prints a table of ratios.
+#[derive(Debug, Parser)]
+#[command(name = "kasmina-bench", version)]
+struct Args {
+    /// cpu, cuda, or auto for both where there is a GPU.
+    #[arg(long, default_value = "auto")]
+    device: String,
+    /// Only rows whose name contains this.
+    #[arg(long, default_value = "")]
+    filter: String,
+    /// Compare the ratios with those of an earlier run; fails if one is worse by more than the run's noise.
+    #[arg(long, value_name = "FILE")]
+    against: Option<PathBuf>,
+    /// Write every number here, as JSON.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// What criterion has left of the micro-benchmarks.
+    #[arg(long, value_name = "DIR")]
+    micro: Option<PathBuf>,
+    /// The Python whose torch is compared with; without torch there is no comparison.
+    #[arg(long, default_value = "python3")]
+    python: String,
+    /// Let cuDNN try its algorithms out and keep the fastest, on both sides.
+    #[arg(long)]
+    fastest: bool,
+    /// Leave torch.compile out: it takes a minute a network.
+    #[arg(long)]
+    no_compile: bool,
+    /// Rounds; every round measures everything once.
+    #[arg(long, default_value_t = 7)]
+    rounds: usize,
+    /// Instead of measuring, write traces of training steps here, and print where their time goes.
+    #[arg(long, value_name = "DIR")]
+    trace: Option<PathBuf>,
+    /// One round of few steps: to see that it runs.
+    #[arg(long)]
+    quick: bool,
+}
+
+/// One setting in which steps are compared.
+#[derive(Debug, Clone, Copy)]
+struct Setting {
+    device: Device,
+    batch: i64,
+    precision: Precision,
+}
+
+impl Setting {
+    fn name(&self) -> String {
+        let device = if self.device.is_cuda() { "cuda" } else { "cpu" };
+        format!("{device} b{} {}", self.batch, self.precision.as_str())
+    }
+}
+
+fn settings(device: &str) -> Result<Vec<Setting>> {
+    let gpu = cuda::open().is_ok() && Cuda::is_available();
+    let setting = |device, batch, precision| Setting { device, batch, precision };
+    let cpu = [setting(Device::Cpu, 32, Precision::Fp32)];
+    let cuda =
+        [(128, Precision::Fp32), (512, Precision::Fp32), (128, Precision::Bf16), (512, Precision::Bf16)]
+            .map(|(batch, precision)| setting(Device::Cuda(0), batch, precision));
+    Ok(match device {
+        "cuda" if gpu => cuda.to_vec(),
+        "cuda" => bail!("torch sees no GPU"),
+        "auto" if gpu => cpu.into_iter().chain(cuda).collect(),
+        "cpu" | "auto" => cpu.to_vec(),
+        other => bail!("there is no device `{other}`: cpu, cuda or auto"),
+    })
+}
+
+fn main() -> Result<ExitCode> {
+    let args = Args::parse();
+    if args.fastest {
+        cuda::choose(Convolutions::Fastest)?;
+    }
+    if let Some(dir) = &args.trace {
+        std::fs::create_dir_all(dir).with_context(|| format!("creating {}", dir.display()))?;
+        for setting in settings(&args.device)?.into_iter().filter(|s| s.name().contains(&args.filter)) {
+            println!("{}", whole::trace(setting, grown::Net::Training, dir)?);
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    let rounds = if args.quick { 1 } else { args.rounds.max(1) };
+    let mut rows = Vec::new();
+    if let Some(dir) = &args.micro {
+        rows.extend(micro::read(dir).with_context(|| format!("reading {}", dir.display()))?);
+    }
+    let python = peer::Python::find(&args.python, !args.no_compile, args.fastest, rounds, args.quick);
+    for setting in settings(&args.device)? {
+        if !setting.name().contains(&args.filter) {
+            continue;
+        }
+        eprintln!("{} ..", setting.name());
+        let plain = setting.device.is_cuda() && setting.batch == 128 && setting.precision == Precision::Fp32;
+        if plain {
+            // Before anything else has made libraries choose and compile what a new seed needs.
+            rows.extend(whole::structure(setting));
+        }
+        rows.extend(whole::measure(setting, rounds, args.quick));
+        rows.extend(python.steps(setting)?);
+        if plain {
+            rows.extend(many::measure(setting.device, rounds, args.quick));
+            rows.extend(python.many(setting)?);
+        }
+    }
+    let report = report::Report::new(rows);
+    println!("{report}");
+    if let Some(path) = &args.json {
+        std::fs::write(path, serde_json::to_string_pretty(&report)?)
+            .with_context(|| format!("writing {}", path.display()))?;
+    }
+    let Some(path) = &args.against else { return Ok(ExitCode::SUCCESS) };
+    let text = std::fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
+    let before: report::Report = serde_json::from_str(&text)
+        .with_context(|| format!("{} is no report of this tool", path.display()))?;
+    let comparison = report.against(&before);
+    println!("{comparison}");
+    Ok(if comparison.is_worse() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}

@@ -1,0 +1,315 @@
+//! Numbers beside numbers: ratios, their limits, and how they compare with an earlier run's.
+
+use crate::stopwatch::{Row, median};
+use comfy_table::{CellAlignment, Table, presets};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// Everything of one run.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Report {
+    /// The kind of machine; runs on other kinds are not comparable.
+    machine: String,
+    rows: Vec<Row>,
+    figures: Vec<Figure>,
+}
+
+/// One number that is looked at.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Figure {
+    name: String,
+    value: f64,
+    unit: String,
+    /// Half the distance of the quartiles over rounds, relative to the value; 0 where it is not known.
+    noise: f64,
+    /// What it may be at most.
+    limit: Option<f64>,
+}
+
+/// A ratio that is looked at: `side` over `of`, in every row whose name ends so, with the limit it must keep.
+struct Wanted {
+    ends: &'static str,
+    side: &'static str,
+    of: &'static str,
+    limit: Option<f64>,
+}
+
+const fn wanted(ends: &'static str, side: &'static str, of: &'static str, limit: Option<f64>) -> Wanted {
+    Wanted { ends, side, of, limit }
+}
+
+const RATIOS: [Wanted; 18] = [
+    wanted("", "captured", "limit", None),
+    wanted("", "eager", "bare", Some(1.03)),
+    wanted("", "captured", "bare", None),
+    wanted("", "captured", "pytorch eager", None),
+    wanted("", "captured", "pytorch compile", None),
+    wanted("cuda b128 fp32 3 training", "captured", "pytorch eager", Some(0.33)),
+    wanted("cuda b512 fp32 3 training", "captured", "pytorch eager", Some(0.75)),
+    wanted("cuda b512 bf16 3 training", "captured", "pytorch eager", Some(0.7)),
+    wanted("small models", "eager, at once", "eager, in turn", None),
+    wanted("small models", "captured, at once", "captured, in turn", None),
+    wanted("small models", "captured, at once", "pytorch eager, in turn", None),
+    wanted("small models", "captured, at once", "pytorch eager, at once", None),
+    wanted("straight-through", "zero-copy", "naive", Some(0.25)),
+    wanted("adamw, 18 tensors", "fused", "nn", Some(0.1)),
+    wanted("sgd, 18 tensors", "fused", "nn", None),
+    wanted("lerp", "blend", "bare", None),
+    wanted("counterfactual, 3 seeds", "batched", "validation", None),
+    wanted("gradient telemetry", "measured", "norms one by one", None),
+];
+
+/// What is looked at as it is, in microseconds.
+const TIMES: [(&str, &str, Option<f64>); 9] = [
+    ("structure", "germinate, first", Some(30_000.0)),
+    ("structure", "germinate", Some(30_000.0)),
+    ("structure", "prune", Some(30_000.0)),
+    ("plugins", "load one", Some(3_000.0)),
+    ("plugins", "list 200", Some(100_000.0)),
+    ("tap", "dormant", None),
+    ("forward, 3 dormant", "model", None),
+    ("change of structure", "germinate", None),
+    ("change of structure", "prune", None),
+];
+
+impl Report {
+    pub(crate) fn new(rows: Vec<Row>) -> Self {
+        let figures = figures(&rows);
+        Self { machine: machine(), rows, figures }
+    }
+
+    /// The figures of this run beside those of an earlier one.
+    pub(crate) fn against(&self, before: &Self) -> Comparison {
+        let old: BTreeMap<&str, &Figure> = before.figures.iter().map(|f| (f.name.as_str(), f)).collect();
+        let pairs =
+            self.figures.iter().filter_map(|now| Some((now.clone(), (*old.get(now.name.as_str())?).clone())));
+        let machines =
+            (self.machine != before.machine).then(|| (self.machine.clone(), before.machine.clone()));
+        Comparison { pairs: pairs.collect(), machines }
+    }
+}
+
+fn figures(rows: &[Row]) -> Vec<Figure> {
+    let find = |name: &str, side: &str| rows.iter().find(|row| row.name == name && row.side == side);
+    let mut names: Vec<&str> = rows.iter().map(|row| row.name.as_str()).collect();
+    names.dedup();
+    names.sort_unstable();
+    names.dedup();
+    let mut all = Vec::new();
+    for name in names {
+        for ratio in RATIOS.iter().filter(|r| name.ends_with(r.ends)) {
+            let (Some(side), Some(of)) = (find(name, ratio.side), find(name, ratio.of)) else { continue };
+            all.push(over(format!("{name}: {} / {}", ratio.side, ratio.of), side, of, ratio.limit));
+        }
+        if let Some(alone) = name.strip_suffix("3 dormant").map(|start| format!("{start}alone"))
+            && let (Some(side), Some(of)) = (find(name, "eager"), find(&alone, "eager"))
+        {
+            all.push(over(format!("{name} / alone"), side, of, Some(1.03)));
+        }
+        for (_, side, limit) in TIMES.iter().filter(|(ends, ..)| name.ends_with(ends)) {
+            let Some(row) = find(name, side) else { continue };
+            let (value, unit) = (row.median(), "us".to_owned());
+            all.push(Figure {
+                name: format!("{name}: {side}"),
+                value,
+                unit,
+                noise: noise(&row.us),
+                limit: *limit,
+            });
+        }
+        if let (Some(seam), Some(direct)) = (find(name, "through the seam"), find(name, "direct")) {
+            let (value, unit) = ((seam.median() - direct.median()) * 1e3, "ns".to_owned());
+            all.push(Figure {
+                name: format!("{name}: above a direct call"),
+                value,
+                unit,
+                noise: 0.0,
+                limit: Some(5.0),
+            });
+        }
+    }
+    // The general rule and a stricter one may speak of the same ratio: the one with a limit stays.
+    all.sort_by(|a, b| a.name.cmp(&b.name).then(b.limit.is_some().cmp(&a.limit.is_some())));
+    all.dedup_by(|b, a| a.name == b.name);
+    all
+}
+
+/// Round by round where both took part in the same rounds, so that a slow moment counts on both sides.
+fn over(name: String, side: &Row, of: &Row, limit: Option<f64>) -> Figure {
+    let turns =
+        !side.side.contains("pytorch") && !of.side.contains("pytorch") && side.us.len() == of.us.len();
+    let (value, noise) = if turns {
+        let ratios: Vec<f64> = side.us.iter().zip(&of.us).map(|(a, b)| a / b).collect();
+        (median(&ratios), noise(&ratios))
+    } else {
+        (side.median() / of.median(), noise(&side.us).max(noise(&of.us)))
+    };
+    Figure { name, value, unit: "x".to_owned(), noise, limit }
+}
+
+fn noise(values: &[f64]) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let at = |share: f64| sorted.get((share * (sorted.len().saturating_sub(1)) as f64).round() as usize);
+    match (at(0.25), at(0.75)) {
+        (Some(low), Some(high)) => (high - low) / 2.0 / median(values),
+        _ => 0.0,
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut by_name: BTreeMap<&str, Vec<&Row>> = BTreeMap::new();
+        for row in &self.rows {
+            by_name.entry(&row.name).or_default().push(row);
+        }
+        writeln!(f, "{}", self.machine)?;
+        let mut times = plain(&["WHAT", "WHO", "MICROSECONDS", "+-"]);
+        for (name, rows) in by_name {
+            for row in rows {
+                let (us, noise) = (row.median(), noise(&row.us));
+                let spread = if noise > 0.0 { format!("{:.0} %", noise * 100.0) } else { String::new() };
+                times.add_row([name.to_owned(), row.side.clone(), number(us), spread]);
+            }
+        }
+        writeln!(f, "{times}\n")?;
+        let mut table = plain(&["FIGURE", "", "+-", "AT MOST", ""]);
+        for figure in &self.figures {
+            let verdict = figure.limit.map_or("", |limit| if figure.value <= limit { "ok" } else { "ABOVE" });
+            table.add_row([
+                figure.name.clone(),
+                figure.text(),
+                if figure.noise > 0.0 { format!("{:.0} %", figure.noise * 100.0) } else { String::new() },
+                figure.limit.map_or_else(String::new, number),
+                verdict.to_owned(),
+            ]);
+        }
+        write!(f, "{table}")
+    }
+}
+
+impl Figure {
+    fn text(&self) -> String {
+        if self.unit == "x" {
+            format!("{:.3}", self.value)
+        } else {
+            format!("{} {}", number(self.value), self.unit)
+        }
+    }
+}
+
+fn number(value: f64) -> String {
+    match value.abs() {
+        v if v >= 100.0 => format!("{value:.0}"),
+        v if v >= 1.0 => format!("{value:.2}"),
+        _ => format!("{value:.4}"),
+    }
+}
+
+fn plain(header: &[&str]) -> Table {
+    let mut table = Table::new();
+    table.load_preset(presets::NOTHING).set_header(header);
+    for column in table.column_iter_mut().skip(1) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    for (name, column) in header.iter().zip(table.column_iter_mut()) {
+        if *name == "WHO" {
+            column.set_cell_alignment(CellAlignment::Left);
+        }
+    }
+    table
+}
+
+/// Two runs.
+pub(crate) struct Comparison {
+    pairs: Vec<(Figure, Figure)>,
+    /// If they ran on different kinds.
+    machines: Option<(String, String)>,
+}
+
+impl Comparison {
+    /// By more than a tenth, and by more than both runs' noise.
+    fn worse(now: &Figure, before: &Figure) -> bool {
+        now.value > before.value * (1.0 + (2.0 * (now.noise + before.noise)).max(0.1))
+    }
+
+    pub(crate) fn is_worse(&self) -> bool {
+        self.machines.is_none() && self.pairs.iter().any(|(now, before)| Self::worse(now, before))
+    }
+}
+
+impl fmt::Display for Comparison {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some((now, before)) = &self.machines {
+            writeln!(f, "another kind of machine: {now}, then {before}; nothing is judged")?;
+        }
+        let mut table = plain(&["FIGURE", "NOW", "THEN", "CHANGE", ""]);
+        for (now, before) in &self.pairs {
+            let verdict = if self.machines.is_none() && Self::worse(now, before) { "WORSE" } else { "" };
+            let change = format!("{:+.0} %", (now.value / before.value - 1.0) * 100.0);
+            table.add_row([now.name.clone(), now.text(), before.text(), change, verdict.to_owned()]);
+        }
+        write!(f, "{table}")
+    }
+}
+
+/// The GPU's model if there is one, and the processor's.
+fn machine() -> String {
+    let field = |text: &str, name: &str| -> Option<String> {
+        let line = text.lines().find(|line| line.trim_start().starts_with(name))?;
+        Some(line.split_once(':')?.1.trim().to_owned())
+    };
+    let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let cpu = field(&read("/proc/cpuinfo"), "model name").unwrap_or_else(|| "unknown processor".to_owned());
+    let gpus = std::fs::read_dir("/proc/driver/nvidia/gpus").into_iter().flatten().flatten();
+    let gpu = gpus
+        .map(|gpu| gpu.path().join("information"))
+        .find_map(|path| field(&std::fs::read_to_string(path).ok()?, "Model"));
+    let gpu = gpu.map_or_else(String::new, |gpu| format!("{gpu}, "));
+    format!("{gpu}{cpu}, {cores} cores")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Figure, Report};
+    use crate::stopwatch::Row;
+
+    fn row(name: &str, side: &str, us: &[f64]) -> Row {
+        Row { name: name.into(), side: side.into(), us: us.into() }
+    }
+
+    fn figure<'r>(report: &'r Report, name: &str) -> &'r Figure {
+        report.figures.iter().find(|f| f.name == name).unwrap()
+    }
+
+    #[test]
+    fn ratios_are_taken_round_by_round() {
+        // The second round was slow for both.
+        let report =
+            Report::new(vec![row("a", "eager", &[2.0, 20.0, 2.2]), row("a", "bare", &[2.0, 20.0, 2.0])]);
+        assert_eq!(figure(&report, "a: eager / bare").value, 1.0);
+    }
+
+    #[test]
+    fn the_stricter_limit_is_the_one_that_counts() {
+        let name = "cuda b512 bf16 3 training";
+        let report = Report::new(vec![row(name, "captured", &[6.0]), row(name, "pytorch eager", &[10.0])]);
+        assert_eq!(report.figures.len(), 1);
+        assert_eq!(figure(&report, &format!("{name}: captured / pytorch eager")).limit, Some(0.7));
+    }
+
+    #[test]
+    fn a_run_is_worse_beyond_noise_and_on_the_same_machine_only() {
+        let run =
+            |us: &[f64]| Report::new(vec![row("a", "eager", us), row("a", "bare", &[1.0, 1.0, 1.0, 1.0])]);
+        let before = run(&[1.0, 1.0, 1.0, 1.0]);
+        assert!(!run(&[1.05, 1.05, 1.05, 1.05]).against(&before).is_worse());
+        assert!(run(&[1.2, 1.2, 1.2, 1.2]).against(&before).is_worse());
+        assert!(!run(&[0.8, 0.9, 1.2, 1.3]).against(&before).is_worse());
+        let mut elsewhere = run(&[1.2, 1.2, 1.2, 1.2]);
+        elsewhere.machine = "another".into();
+        assert!(!elsewhere.against(&before).is_worse());
+    }
+}
