@@ -30,8 +30,8 @@ fn compiler(include: &Path) -> cc::Build {
         .pic(true)
         .std("c++17")
         .warnings(false)
-        // The shim forwards; what costs time is behind it.
-        .opt_level(1)
+        // The shim forwards; what costs time is behind it, but for the look at gradients on the CPU.
+        .opt_level(2)
         .debug(false)
         .include(include)
         .include(include.join("torch/csrc/api/include"));

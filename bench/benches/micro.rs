@@ -8,7 +8,7 @@ use kasmina::ModelConfig;
 use kasmina::lifecycle::Stage;
 use kasmina_plugin_api::{Cx, Mode, Site, Topology};
 use kasmina_registry::{Manifest, Registry, SearchPath};
-use kasmina_tests::bench::Bench;
+use kasmina_tests::bench::{Bench, easy};
 use kasmina_tests::fixture;
 use kasmina_torch_ext::autograd::straight_through;
 use kasmina_torch_ext::norm::grad_norm;
@@ -54,13 +54,17 @@ impl kasmina_plugin_api::Seed for Direct {
     }
 }
 
-/// Forward and backward; what leads the gradient to it, one sum, is on both sides.
+/// Forward and backward. What leads the gradient to it, one sum, is on both sides, and measured by itself.
 fn estimator(c: &mut Criterion) {
     let shape = [32, 64, 16, 16];
     let (host, seed) = (features(&shape).set_requires_grad(true), features(&shape).set_requires_grad(true));
-    let backward = |out: Tensor| Tensor::run_backward(&[out.sum(Kind::Float)], &[&host, &seed], false, false);
+    let to = [&host, &seed];
+    let backward = |out: Tensor| Tensor::run_backward(&[out.sum(Kind::Float)], &to, false, false);
     let mut group = group(c, "straight-through");
     group.bench_function("zero-copy", |b| b.iter(|| backward(straight_through(&host, &seed).unwrap())));
+    group.bench_function("carrier", |b| {
+        b.iter(|| Tensor::run_backward(&[host.view_as(&host).sum(Kind::Float)], &[&host], false, false));
+    });
     group.bench_function("naive", |b| b.iter(|| backward(&host + (&seed - seed.detach()))));
 }
 
@@ -137,6 +141,7 @@ fn model(slots: &[&str]) -> Bench {
         host: "cnn".into(),
         host_config: r#"{"in_channels": 1, "base_channels": 8}"#.into(),
         slots: slots.iter().map(ToString::to_string).collect(),
+        task: easy(),
         ..ModelConfig::default()
     };
     let optimizer = Optimizer::new(AdamW::default(), 1e-3);

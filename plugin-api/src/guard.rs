@@ -18,9 +18,21 @@ pub struct Guarded<T> {
 ///
 /// tch reports a failed call inside `conv.forward(x)` by panicking; such a panic is told apart from the
 /// author's own, becomes [`ErrorKind::Torch`] or [`ErrorKind::OutOfMemory`] and poisons nothing.
+#[inline]
 pub fn guard<T>(body: impl FnOnce() -> Result<T>) -> Guarded<T> {
     let caught = catch_unwind(AssertUnwindSafe(body));
     let pending = take_torch_error();
+    if pending.is_none()
+        && let Ok(Ok(value)) = caught
+    {
+        return Guarded { result: Ok(value), poisons: false };
+    }
+    explain(caught, pending)
+}
+
+/// What became of a call that did not just succeed.
+#[cold]
+fn explain<T>(caught: std::thread::Result<Result<T>>, pending: Option<String>) -> Guarded<T> {
     match caught {
         Ok(Ok(value)) => match pending {
             None => Guarded { result: Ok(value), poisons: false },

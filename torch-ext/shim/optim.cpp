@@ -9,6 +9,7 @@
 #include <ATen/ops/_foreach_zero.h>
 #include <ATen/ops/_fused_adamw.h>
 #include <ATen/ops/_fused_sgd.h>
+#include <algorithm>
 #include <optional>
 #include <vector>
 
@@ -40,13 +41,44 @@ Tensors chosen(const Group &group, const Tensors &all) {
   return some;
 }
 
+// Infinities and NaNs have all bits of the exponent set. Whole numbers, no branch: compilers vectorise it.
+template <typename Bits> __attribute__((optimize("O3"))) bool finite(const at::Tensor &t, Bits exponent) {
+  auto at = static_cast<const Bits *>(t.const_data_ptr());
+  Bits bad = 0;
+  for (int64_t i = 0, n = t.numel(); i < n; ++i) bad |= Bits((at[i] & exponent) == exponent);
+  return bad == 0;
+}
+
+bool finite(const at::Tensor &t) {
+  return t.scalar_type() == at::kFloat ? finite<uint32_t>(t, 0x7f800000u) : finite<uint64_t>(t, 0x7ff0000000000000u);
+}
+
+// Whether all gradients are finite, looked at by the host; nothing where the host cannot.
+std::optional<bool> finite_here(const Group &group) {
+  for (auto &g : group.grads) {
+    bool known = g.scalar_type() == at::kFloat || g.scalar_type() == at::kDouble;
+    if (!g.is_cpu() || !known || !g.is_non_overlapping_and_dense()) return std::nullopt;
+  }
+  for (auto &g : group.grads)
+    if (!finite(g)) return false;
+  return true;
+}
+
 // Runs the algorithm on the parameters that have a gradient, and drops the gradients.
 template <typename Algorithm> void step(Group &group, Algorithm body) {
   bool all = collect(group);
   if (!group.grads.empty()) {
-    // Raises found_inf to 1 if any gradient is not finite; one multi-tensor kernel, nothing read on the host.
-    at::_amp_foreach_non_finite_check_and_unscale_(group.grads, group.found_inf, group.one);
-    if (all) {
+    auto here = finite_here(group);
+    if (here) {
+      if (!*here) group.found_inf.fill_(1.0);
+    } else {
+      // Raises found_inf to 1 if any gradient is not finite; one multi-tensor kernel, nothing read on the host.
+      at::_amp_foreach_non_finite_check_and_unscale_(group.grads, group.found_inf, group.one);
+    }
+    group.skips = here ? std::optional<bool>(!*here) : std::nullopt;
+    if (here && !*here) {
+      // Nothing to do: the step is skipped as the fused call would skip it.
+    } else if (all) {
       body(group.params, group.first, group.second, group.steps, true);
     } else {
       auto p = chosen(group, group.params), m = chosen(group, group.first);
@@ -55,6 +87,18 @@ template <typename Algorithm> void step(Group &group, Algorithm body) {
     }
   }
   group.done();
+}
+} // namespace
+
+namespace {
+// What the fused call looks at before it moves anything; nothing where the host has looked already.
+std::optional<at::Tensor> flag(const Group &group) {
+  return group.skips ? std::nullopt : std::optional<at::Tensor>(group.found_inf);
+}
+
+// One number each, on the CPU: written without an operator.
+float *number(const at::Tensor &t) {
+  return t.is_cpu() && t.scalar_type() == at::kFloat && t.numel() == 1 ? t.data_ptr<float>() : nullptr;
 }
 } // namespace
 
@@ -87,7 +131,7 @@ int kte_sgd_step(void *group, const at::Tensor *lr, double momentum, double weig
     auto &mine = *static_cast<Group *>(group);
     step(mine, [&](Tensors &p, Tensors &m, Tensors &, Tensors &, bool) {
       at::_fused_sgd_(p, mine.grads, m, weight_decay, momentum, *lr, 0.0, nesterov, false, false, std::nullopt,
-                      mine.found_inf);
+                      flag(mine));
     });
   })
 }
@@ -99,14 +143,15 @@ int kte_adamw_step(void *group, const at::Tensor *lr, double beta1, double beta2
     auto &mine = *static_cast<Group *>(group);
     step(mine, [&](Tensors &p, Tensors &m, Tensors &v, Tensors &t, bool all) {
       // A skipped step is not counted. The counters that move get one operation when all of them move.
-      auto by = at::rsub(mine.found_inf, 1.0);
-      if (all) {
-        mine.all_steps.add_(by);
+      if (mine.skips && all) {
+        mine.all_steps.add_(1.0);
       } else {
-        for (auto &step : t) step.add_(by);
+        auto by = at::rsub(mine.found_inf, 1.0);
+        if (all) mine.all_steps.add_(by);
+        else for (auto &step : t) step.add_(by);
       }
       at::_fused_adamw_(p, mine.grads, m, v, {}, t, *lr, beta1, beta2, weight_decay, eps, false, false, std::nullopt,
-                        mine.found_inf);
+                        flag(mine));
     });
   })
 }
@@ -114,6 +159,11 @@ int kte_adamw_step(void *group, const at::Tensor *lr, double beta1, double beta2
 // The flags of all groups, lowered together before a step and added to their counts after it.
 struct Flags {
   Tensors found, skipped;
+
+  bool here() const {
+    auto on_cpu = [](const at::Tensor &t) { return number(t) != nullptr; };
+    return std::all_of(found.begin(), found.end(), on_cpu) && std::all_of(skipped.begin(), skipped.end(), on_cpu);
+  }
 };
 
 int kte_flags_new(at::Tensor *const *found, at::Tensor *const *skipped, size_t n, void **out) {
@@ -126,7 +176,11 @@ int kte_flags_lower(void *flags) {
   KTE_GUARD({
     at::NoGradGuard no_grad;
     auto &mine = *static_cast<Flags *>(flags);
-    if (!mine.found.empty()) at::_foreach_zero_(mine.found);
+    if (mine.here()) {
+      for (auto &found : mine.found) *number(found) = 0;
+    } else if (!mine.found.empty()) {
+      at::_foreach_zero_(mine.found);
+    }
   })
 }
 
@@ -134,7 +188,11 @@ int kte_flags_count(void *flags) {
   KTE_GUARD({
     at::NoGradGuard no_grad;
     auto &mine = *static_cast<Flags *>(flags);
-    if (!mine.found.empty()) at::_foreach_add_(mine.skipped, mine.found);
+    if (mine.here()) {
+      for (size_t i = 0; i < mine.found.size(); ++i) *number(mine.skipped[i]) += *number(mine.found[i]);
+    } else if (!mine.found.empty()) {
+      at::_foreach_add_(mine.skipped, mine.found);
+    }
   })
 }
 

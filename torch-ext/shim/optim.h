@@ -1,6 +1,7 @@
 // One owner's parameters, laid out once for one fused call a step. Both halves of the shim see it.
 #pragma once
 #include <ATen/ATen.h>
+#include <optional>
 #include <vector>
 
 namespace kte {
@@ -11,6 +12,8 @@ struct Group {
   at::Tensor all_steps, found_inf, one;
   // Those of this step; the vector is kept for its memory.
   Tensors grads;
+  // Whether this step is skipped, where the host knows.
+  std::optional<bool> skips;
 
   void done() {
     grads.clear();

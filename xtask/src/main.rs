@@ -4,6 +4,7 @@
 //! the set-up. `demo`, `build`, `test` and `ci` each bring what they need by themselves.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command-line tool talks to its terminal")]
 
+mod bench;
 mod ci;
 mod demo;
 mod fuzz;
@@ -62,6 +63,9 @@ enum Task {
     },
     /// Set up, build in release mode and print the default run beside its controls, over several seeds.
     Growth(growth::Args),
+    /// Set up and measure: parts beside what they replace, whole training steps beside a bare loop and, where Python
+    /// has torch, beside PyTorch. Prints ratios.
+    Bench(bench::Args),
     /// Set up and run a hundred epochs of the main job and a hundred rounds of germinate and prune, and print what
     /// they measured.
     Soak,
@@ -95,6 +99,7 @@ fn run(task: Task) -> Result<ExitCode> {
         Task::Demo { args } => demo::run(&repo, &args),
         Task::Test { args } => tests::run(&repo, &args),
         Task::Growth(args) => growth::run(&repo, &args),
+        Task::Bench(args) => bench::run(&repo, &args),
         Task::Soak => soak::run(&repo),
         Task::Fuzz(args) => fuzz::run(&repo, &args),
         Task::Ci(args) => Ok(ci::run(&repo, &args)),

@@ -5,6 +5,7 @@ use super::slot::Features;
 use kasmina_plugin_api::abi::{BlendInstance, SeedInstance, Variable};
 use kasmina_plugin_api::guard::guard;
 use kasmina_plugin_api::{Cx, Layout, Mode, PluginError};
+use kasmina_torch_ext::cuda::graph;
 use kasmina_torch_ext::rng::{RngFork, RngState};
 use kasmina_torch_ext::{autograd, norm};
 use tch::{Kind, Tensor};
@@ -73,6 +74,8 @@ pub(crate) fn probe(
     features: &Features,
     promises: Promises,
 ) -> Result<(), ProbeError> {
+    // Before the generators: whoever captures takes both in this order.
+    let _no_capture = features.device.is_cuda().then(graph::backward);
     let _fork = RngFork::seeded(PROBE_SEED)?;
     let variables = seed.variables()?;
     let all: Vec<Variable> = seed.variables()?.into_iter().chain(blend.variables()?).collect();

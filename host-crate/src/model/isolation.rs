@@ -9,6 +9,7 @@ use super::{ModelError, MorphogeneticModel};
 use crate::graft::{Pass, SeedSlot};
 use kasmina_plugin_api::Mode;
 use kasmina_plugin_api::abi::Variable;
+use kasmina_torch_ext::cuda::graph;
 use kasmina_torch_ext::rng::{RngFork, RngState, RngStream};
 use tch::{Kind, Tensor};
 
@@ -54,6 +55,7 @@ impl MorphogeneticModel {
         if isolated.is_empty() {
             return Ok(());
         }
+        let _no_capture = self.device.is_cuda().then(graph::backward);
         let _fork = RngFork::here()?;
         let still = self.hold_still()?;
         let result = self.compare_shadows(x, loss, &isolated, &still);

@@ -41,8 +41,11 @@ impl<M> Instance<M> {
         }
     }
 
+    #[inline]
     fn call<T>(&mut self, body: impl FnOnce(&mut M) -> Result<T>) -> Result<T> {
-        self.usable()?;
+        if self.poisoned.is_some() {
+            self.usable()?;
+        }
         let module = &mut *self.module;
         let guarded = guard(|| body(module));
         if guarded.poisons {

@@ -2,7 +2,7 @@
 
 use crate::{Cost, Cx, ErrorKind, Layout, Mode, PluginError, Result, Site, SlotSpec, Topology};
 use abi_stable::StableAbi;
-use abi_stable::std_types::{ROption, RResult, RStr, RString, RVec};
+use abi_stable::std_types::{RBox, ROption, RResult, RStr, RString, RVec};
 use std::ffi::c_void;
 use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
@@ -18,11 +18,13 @@ pub struct RawTensor(NonNull<c_void>);
 unsafe impl Send for RawTensor {}
 
 impl RawTensor {
+    #[inline]
     pub fn new(tensor: Tensor) -> Self {
         let mut tensor = ManuallyDrop::new(tensor);
         // SAFETY: a live `tch::Tensor` never holds a null handle.
         Self(unsafe { NonNull::new_unchecked(tensor.as_mut_ptr().cast()) })
     }
+    #[inline]
     pub fn take(self) -> Tensor {
         let this = ManuallyDrop::new(self);
         // SAFETY: the handle was owned by `self`, which is not dropped.
@@ -43,11 +45,13 @@ impl Drop for RawTensor {
 pub struct TensorRef<'a>(NonNull<c_void>, PhantomData<&'a ()>);
 
 impl<'a> TensorRef<'a> {
+    #[inline]
     pub fn new(tensor: &'a Tensor) -> Self {
         // SAFETY: a live `tch::Tensor` never holds a null handle.
         Self(unsafe { NonNull::new_unchecked(tensor.as_ptr().cast_mut().cast()) }, PhantomData)
     }
     /// A tensor over the same handle that does not free it.
+    #[inline]
     pub fn view(&self) -> ManuallyDrop<Tensor> {
         // SAFETY: the handle is live for `'a`, and `ManuallyDrop` keeps it from being freed.
         ManuallyDrop::new(unsafe { Tensor::from_ptr(self.0.as_ptr().cast()) })
@@ -64,7 +68,8 @@ pub struct WireError {
     retryable: bool,
 }
 
-pub type Wire<T> = RResult<T, WireError>;
+/// The error lies apart: what crosses in every step stays small.
+pub type Wire<T> = RResult<T, RBox<WireError>>;
 
 impl From<PluginError> for WireError {
     fn from(e: PluginError) -> Self {
@@ -88,15 +93,28 @@ impl From<WireError> for PluginError {
     }
 }
 
+#[inline]
 pub fn to_wire<T, U>(result: Result<T>, map: impl FnOnce(T) -> U) -> Wire<U> {
+    #[cold]
+    fn failed<U>(error: PluginError) -> Wire<U> {
+        RResult::RErr(RBox::new(error.into()))
+    }
     match result {
         Ok(value) => RResult::ROk(map(value)),
-        Err(error) => RResult::RErr(error.into()),
+        Err(error) => failed(error),
     }
 }
 
+#[inline]
 pub fn from_wire<T>(result: Wire<T>) -> Result<T> {
-    result.into_result().map_err(PluginError::from)
+    #[cold]
+    fn failed<T>(error: RBox<WireError>) -> Result<T> {
+        Err(RBox::into_inner(error).into())
+    }
+    match result {
+        RResult::ROk(value) => Ok(value),
+        RResult::RErr(error) => failed(error),
+    }
 }
 
 #[repr(C)]

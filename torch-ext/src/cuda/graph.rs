@@ -8,13 +8,29 @@ use super::index;
 use super::library::{Symbols, library};
 use crate::error::{Error, Result};
 use crate::rng;
-use parking_lot::ReentrantMutex;
+use parking_lot::{ReentrantMutex, RwLock, RwLockReadGuard};
 use std::ffi::c_void;
 use tch::Device;
 
 /// One capture at a time in a process: torch's allocator and generators serve one, and generators keep a list of the
 /// graphs there are, so graphs also end under it. Replays need no lock.
 static CAPTURES: ReentrantMutex<()> = ReentrantMutex::new(());
+
+/// All models of a process share torch's one backward thread a device, and that thread one cuDNN handle. When it turns
+/// from one model's stream to another's, cuDNN marks its place on the stream it leaves; were that one being captured, the
+/// mark would become part of the capture, or meet its end half-way. So nobody runs backward while another captures.
+static BACKWARD: RwLock<()> = RwLock::new(());
+
+/// While it lives, no capture begins; see [`backward`].
+#[derive(Debug)]
+#[must_use = "captures may begin when this value is dropped"]
+pub struct Backward(#[expect(dead_code, reason = "held, not read")] RwLockReadGuard<'static, ()>);
+
+/// To be held by whoever runs a backward on a GPU that is not itself captured, if another thread may be capturing.
+/// Any number of threads hold it at once; it waits for a capture that is under way, some milliseconds.
+pub fn backward() -> Backward {
+    Backward(BACKWARD.read_recursive())
+}
 
 /// Memory for the temporaries of some graphs. Graphs that share a pool must not run at the same time, and the
 /// results of one must be read before another runs.
@@ -82,6 +98,7 @@ impl Graph {
         let library = library().map_err(refused)?;
         let device = index(device).map_err(refused)?;
         let _alone = CAPTURES.lock();
+        let _backward = BACKWARD.write();
         // While a capture counts what it draws, nobody may fork the generators.
         let _generators = rng::lock();
         let mut graph = std::ptr::null_mut();

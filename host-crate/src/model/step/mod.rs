@@ -12,7 +12,7 @@ mod configuration;
 use super::{ModelError, MorphogeneticModel};
 use captured::Captured;
 use configuration::{Configuration, Variant};
-use kasmina_torch_ext::cuda::graph::{Graph, NotCaptured, Pool};
+use kasmina_torch_ext::cuda::graph::{self, Graph, NotCaptured, Pool};
 use kasmina_torch_ext::cuda::{Entered, Stream};
 use kasmina_torch_ext::ops::OpCounter;
 use kasmina_torch_ext::optim::Optimizer;
@@ -132,7 +132,7 @@ impl Stepper {
         let value = match self.stream.clone() {
             None => {
                 self.counts.eager += 1;
-                work(model, optimizer, (inputs, targets), loss)?
+                eager(model, optimizer, (inputs, targets), loss)?
             }
             Some(stream) => {
                 let _on: Entered<'_> = stream.enter()?;
@@ -157,7 +157,7 @@ impl Stepper {
         }
         if self.eager.is_some() {
             self.counts.eager += 1;
-            return work(model, optimizer, batch, loss);
+            return eager(model, optimizer, batch, loss);
         }
         let watches = model.captures_now();
         let place = self.variants.iter().position(|(variant, _)| variant.is(batch, watches));
@@ -177,7 +177,7 @@ impl Stepper {
                 if last {
                     self.look(model, optimizer, batch, loss)
                 } else {
-                    work(model, optimizer, batch, loss)
+                    eager(model, optimizer, batch, loss)
                 }
             }
             Progress::Warming(_) => self.record(place, model, optimizer, batch, loss),
@@ -204,7 +204,7 @@ impl Stepper {
         let before = model.plugin_states()?;
         // Another count may be running on this thread; then the capture itself finds out.
         let counter = OpCounter::start();
-        let value = work(model, optimizer, batch, loss)?;
+        let value = eager(model, optimizer, batch, loss)?;
         let ops = counter.and_then(OpCounter::finish).unwrap_or_default();
         if let Some(op) = WAITING.iter().find(|op| ops.contains_key(**op)) {
             self.give_up(format!("it waits for the device (`{op}`)"));
@@ -238,9 +238,10 @@ impl Stepper {
                 self.pool = Some(pool);
                 self.counts.captures += 1;
                 self.counts.replayed += 1;
-                let captured = Captured { graph, inputs, value, queued };
-                let captured = self.variants[place].1.insert(captured);
-                captured.replay(model, batch)
+                let mut captured = Box::new(Captured { graph, inputs, value, queued });
+                let value = captured.replay(model, batch);
+                self.variants[place].1 = Progress::Recorded(captured);
+                value
             }
             Err(error) => {
                 // A recording that broke off may have left gradients that were never computed.
@@ -251,7 +252,7 @@ impl Stepper {
                     NotCaptured::Capture(error) => error.to_string(),
                 });
                 self.counts.eager += 1;
-                work(model, optimizer, batch, loss)
+                eager(model, optimizer, batch, loss)
             }
         }
     }
@@ -273,14 +274,15 @@ impl Stepper {
     }
 }
 
-impl Progress {
-    fn insert(&mut self, captured: Captured) -> &mut Captured {
-        *self = Self::Recorded(Box::new(captured));
-        match self {
-            Self::Recorded(captured) => captured,
-            Self::Warming(_) => unreachable!("set above"),
-        }
-    }
+/// A step that is not recorded.
+fn eager(
+    model: &mut MorphogeneticModel,
+    optimizer: &mut Optimizer,
+    batch: (&Tensor, &Tensor),
+    loss: &mut Loss<'_>,
+) -> Result<Tensor, ModelError> {
+    let _no_capture = model.device().is_cuda().then(graph::backward);
+    work(model, optimizer, batch, loss)
 }
 
 /// What a step asks of the device.
