@@ -7,6 +7,7 @@
 
 mod bare;
 mod grown;
+mod layouts;
 mod limit;
 mod many;
 mod micro;
@@ -127,6 +128,10 @@ fn main() -> Result<ExitCode> {
             rows.extend(many::measure(setting.device, rounds, args.quick));
             rows.extend(python.many(setting)?);
         }
+    }
+    if args.device != "cuda" && "cpu layout".contains(&args.filter) {
+        eprintln!("cpu layout ..");
+        rows.extend(layouts::measure(rounds, args.quick));
     }
     let report = report::Report::new(rows);
     println!("{report}");

@@ -49,7 +49,8 @@ impl Python {
         let mut args = vec!["--batch", &batch, "--precision", setting.precision.as_str()];
         // Compiling for a CPU asks for a C++ compiler of Python's liking; it is not what is compared here.
         if self.compile && setting.device.is_cuda() {
-            args.extend(["--modes", "eager,compile"]);
+            // With CUDA graphs of its own: PyTorch at its best.
+            args.extend(["--modes", "eager,compile", "--compile-mode", "reduce-overhead"]);
         }
         let name = |line: &Line| format!("{} {}", setting.name(), net(&line.net));
         let lines = self.run(setting, &args)?;

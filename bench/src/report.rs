@@ -39,7 +39,7 @@ const fn wanted(ends: &'static str, side: &'static str, of: &'static str, limit:
     Wanted { ends, side, of, limit }
 }
 
-const RATIOS: [Wanted; 17] = [
+const RATIOS: [Wanted; 19] = [
     wanted("", "captured", "limit", None),
     wanted("", "eager", "bare", Some(1.03)),
     wanted("", "captured", "bare", None),
@@ -52,6 +52,8 @@ const RATIOS: [Wanted; 17] = [
     wanted("small models", "captured, at once", "captured, in turn", None),
     wanted("small models", "captured, at once", "pytorch eager, in turn", None),
     wanted("small models", "captured, at once", "pytorch eager, at once", None),
+    wanted("", "channels-last, 1 thread", "contiguous, 1 thread", None),
+    wanted("", "channels-last, all cores", "channels-last, 1 thread", None),
     wanted("adamw, 18 tensors", "fused", "nn", Some(0.1)),
     wanted("sgd, 18 tensors", "fused", "nn", None),
     wanted("lerp", "blend", "bare", None),
