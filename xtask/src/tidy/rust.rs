@@ -75,6 +75,7 @@ const RULES: [Rule; 6] = [
             let (dir, file) = path.rsplit_once('/').unwrap_or(("", path));
             file == "build.rs"
                 || path.starts_with("cli/")
+                || path.starts_with("bench/")
                 || path.starts_with("xtask/")
                 || dir.split('/').any(|part| part == "tests")
         },
@@ -192,9 +193,14 @@ mod spec {
     fn only_programs_print() {
         let source = "fn f() { eprintln!(\"x\") }";
         assert_eq!(found("trainer/src/a.rs", source), ["1 `eprintln!`"]);
-        for place in
-            ["cli/src/a.rs", "xtask/src/a.rs", "tests/a.rs", "trainer/tests/a.rs", "torch-ext/build.rs"]
-        {
+        for place in [
+            "cli/src/a.rs",
+            "bench/src/a.rs",
+            "xtask/src/a.rs",
+            "tests/a.rs",
+            "trainer/tests/a.rs",
+            "torch-ext/build.rs",
+        ] {
             assert!(found(place, source).is_empty(), "{place}");
         }
     }
