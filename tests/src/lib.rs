@@ -108,10 +108,13 @@ pub fn say(line: &str) {
     let _ = writeln!(std::io::stderr(), "{line}");
 }
 
-/// The GPU, if there is one; a test that asks in vain says loudly that it was skipped.
+/// The GPU, if there is one (number `KASMINA_TEST_GPU`, or 0); a test that asks in vain says loudly that it was skipped.
 pub fn gpu(test: &str) -> Option<tch::Device> {
     match kasmina_torch_ext::cuda::open() {
-        Ok(()) if tch::Cuda::is_available() => return Some(tch::Device::Cuda(0)),
+        Ok(()) if tch::Cuda::is_available() => {
+            let index = std::env::var("KASMINA_TEST_GPU").ok().and_then(|index| index.parse().ok());
+            return Some(tch::Device::Cuda(index.unwrap_or(0)));
+        }
         Ok(()) => say(&format!("SKIPPED {test}: torch sees no GPU")),
         Err(error) => say(&format!("SKIPPED {test}: {error}")),
     }

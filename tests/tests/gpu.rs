@@ -10,12 +10,13 @@ use kasmina_plugin_api::Mode;
 use kasmina_tests::bench::Bench;
 use kasmina_tests::{gpu, registry, say};
 use kasmina_torch_ext::autograd::straight_through;
+use kasmina_torch_ext::cuda::synchronize;
 use kasmina_torch_ext::norm::grad_norm;
 use kasmina_torch_ext::optim::{AdamW, Optimizer};
 use kasmina_torch_ext::rng::RngFork;
 use kasmina_torch_ext::{Change, NamedParameter, ParameterSink, Role};
 use std::time::Instant;
-use tch::{Cuda, Device, Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
 #[test]
 fn forks_and_straight_through_and_norms() {
@@ -107,12 +108,12 @@ fn through_every_stage(device: Device, seeds: [(&str, &str); 3]) {
         for _ in 0..20 {
             step(model, optimizer);
         }
-        Cuda::synchronize(0);
+        synchronize(device).unwrap();
         let clock = Instant::now();
         for _ in 0..200 {
             step(model, optimizer);
         }
-        Cuda::synchronize(0);
+        synchronize(device).unwrap();
         say(&format!("{what:<12} {:>8.3} ms a step", clock.elapsed().as_secs_f64() * 5.0));
     };
     time("host alone", &mut model, &mut optimizer);

@@ -389,6 +389,70 @@ fn alpha_rate_and_batch_are_not_baked_in() {
 }
 
 #[test]
+fn what_is_frozen_stays_where_it_is_in_a_replay_too() {
+    let Some(device) = gpu("what_is_frozen_stays_where_it_is_in_a_replay_too") else { return };
+    let mut run = Run::new(device, Sgd::default(), true, Precision::Fp32);
+    run.steps(16);
+    let freeze = |run: &Run, frozen: bool| {
+        for parameter in run.bench.model.host_parameters().filter(|p| p.name.contains("block0")) {
+            let _ = parameter.tensor.set_requires_grad(!frozen);
+        }
+    };
+    let weights = |run: &Run, part: &str| -> Vec<Tensor> {
+        let all = run.bench.model.host_parameters().filter(|p| p.name.contains(part));
+        all.map(|p| p.tensor.detach().copy()).collect()
+    };
+    let same = |a: &[Tensor], b: &[Tensor]| a.iter().zip(b).all(|(a, b)| a.equal(b));
+    freeze(&run, true);
+    let (first, second) = (weights(&run, "block0"), weights(&run, "block1"));
+    let replayed = run.stepper.counts().replayed;
+    run.steps(16);
+    assert!(run.stepper.counts().replayed > replayed);
+    assert!(same(&first, &weights(&run, "block0")) && !same(&second, &weights(&run, "block1")));
+    freeze(&run, false);
+    run.steps(16);
+    assert!(!same(&first, &weights(&run, "block0")));
+}
+
+#[test]
+fn shapes_that_keep_changing_and_losses_that_draw_run_as_ever() {
+    let Some(device) = gpu("shapes_that_keep_changing_and_losses_that_draw_run_as_ever") else { return };
+    let mut run = Run::new(device, Sgd::default(), true, Precision::Fp32);
+    let (x, y) = (run.bench.x.shallow_clone(), run.bench.y.shallow_clone());
+    for size in 2..=32 {
+        (run.bench.x, run.bench.y) = (x.narrow(0, 0, size), y.narrow(0, 0, size));
+        run.steps(3);
+    }
+    assert!((1..=16).contains(&run.stepper.counts().captures), "{:?}", run.stepper.counts());
+    assert!(run.losses.iter().all(|l| l.is_finite()));
+
+    let mut run = Run::new(device, Sgd::default(), true, Precision::Fp32);
+    for _ in 0..8 {
+        let Bench { model, optimizer, x, y, .. } = &mut run.bench;
+        let mut drawing = |logits: &Tensor, targets: &Tensor| loss(&logits.f_dropout(0.1, true)?, targets);
+        let _ = run.stepper.step(model, optimizer, (x, y), &mut drawing).unwrap();
+    }
+    assert!(run.stepper.why_eager().unwrap().contains("generators"), "{:?}", run.stepper.why_eager());
+    // Another loss, and it is recorded.
+    run.stepper.forget();
+    run.steps(12);
+    assert!(run.stepper.why_eager().is_none() && run.stepper.counts().captures > 0);
+}
+
+#[test]
+fn many_steppers_have_a_stream_each() {
+    let Some(device) = gpu("many_steppers_have_a_stream_each") else { return };
+    let streams: Vec<Stream> = (0..40).map(|_| Stream::new(device).unwrap()).collect();
+    let all: BTreeSet<usize> = streams.iter().map(Stream::handle).collect();
+    assert_eq!(all.len(), 40);
+    drop(streams);
+    assert!(
+        all.contains(&Stream::new(device).unwrap().handle()),
+        "a stream that was given back is used again"
+    );
+}
+
+#[test]
 fn gradients_that_are_not_finite_are_skipped_in_a_replay_too() {
     let Some(device) = gpu("gradients_that_are_not_finite_are_skipped_in_a_replay_too") else { return };
     let mut run = Run::new(device, AdamW::default(), true, Precision::Fp32);

@@ -121,6 +121,16 @@ int kte_group_new(at::Tensor *const *params, at::Tensor *const *first, at::Tenso
   })
 }
 
+// Where the parameters lie and which of them learn, as one number: what a recorded step has taken for granted.
+uint64_t kte_group_fingerprint(const void *group) {
+  uint64_t all = 1469598103934665603u;
+  for (auto &p : static_cast<const Group *>(group)->params) {
+    uint64_t one = reinterpret_cast<uintptr_t>(p.unsafeGetTensorImpl()->storage().data()) + p.storage_offset();
+    all = (all ^ (one << 1 | uint64_t(p.requires_grad()))) * 1099511628211u;
+  }
+  return all;
+}
+
 void kte_group_free(void *group) { delete static_cast<Group *>(group); }
 
 // One SGD step over the parameters that have a gradient; clears the gradients.

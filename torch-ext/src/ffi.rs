@@ -31,6 +31,7 @@ unsafe extern "C" {
         one: *const C_tensor,
         out: *mut *mut c_void,
     ) -> c_int;
+    pub(crate) fn kte_group_fingerprint(group: *const c_void) -> u64;
     pub(crate) fn kte_group_free(group: *mut c_void);
     pub(crate) fn kte_sgd_step(
         group: *mut c_void,

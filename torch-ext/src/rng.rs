@@ -7,6 +7,7 @@
 use crate::error::Result;
 use crate::ffi;
 use parking_lot::{ReentrantMutex, ReentrantMutexGuard};
+use std::time::Duration;
 use tch::Tensor;
 
 /// The generators belong to the whole process: whoever forks them holds this lock until they are restored, so
@@ -21,6 +22,11 @@ pub struct RngLock(#[expect(dead_code, reason = "held, not read")] ReentrantMute
 /// Waits until no other thread is inside a fork or a stream.
 pub fn lock() -> RngLock {
     RngLock(GENERATORS.lock())
+}
+
+/// The same, for so long at most.
+pub(crate) fn try_lock_for(patience: Duration) -> Option<RngLock> {
+    GENERATORS.try_lock_for(patience).map(RngLock)
 }
 
 /// The states of all default generators at one moment.

@@ -1,5 +1,6 @@
 //! Measurements that queue on the device during an epoch and are read once, at its edge.
 
+use super::contract;
 use crate::lifecycle::GradientCapture;
 use kasmina_plugin_api::Result;
 use kasmina_torch_ext::norm;
@@ -85,7 +86,8 @@ impl GradientIsolationMonitor {
     pub fn watch(&mut self, output: &Tensor) -> Result<()> {
         // The largest magnitude, in one pass: NaN and infinity stay in it.
         if output.numel() > 0 {
-            let largest = output.detach().f_norm_scalaropt_dtype(f64::INFINITY, Kind::Float)?;
+            let largest =
+                output.detach().f_norm_scalaropt_dtype(f64::INFINITY, contract::alpha_kind(output.kind()))?;
             self.watched.push(largest.f_isfinite()?);
         }
         Ok(())

@@ -135,7 +135,8 @@ fn examine(
             let other = output.f_add_scalar(1.0)?;
             let one = Tensor::f_ones([], (contract::alpha_kind(x.kind()), x.device()))?;
             let whole = contract::narrowed(&x, blend.mix(&x, &other, &one, &EVAL)?)?;
-            if blend.gate(&x, &EVAL)?.is_some() || !whole.f_allclose(&other, 1e-4, 1e-5, false)? {
+            let (relative, absolute) = contract::tolerance(&x);
+            if blend.gate(&x, &EVAL)?.is_some() || !whole.f_allclose(&other, relative, absolute, false)? {
                 let text =
                     "its blend declares `seed_at_one`, but at alpha 1 it does not give the seed's features";
                 return Err(PluginError::contract(text).into());

@@ -31,8 +31,11 @@ struct Blocks {
 // A few blocks a multiprocessor: enough to hide latency, few enough to sum over.
 constexpr int64_t kSumming = 132 * 6, kMoving = 132 * 32;
 
+// Four numbers are loaded at a time.
+Tensor aligned(const Tensor &t) { return reinterpret_cast<uintptr_t>(t.data_ptr()) % 16 == 0 ? t : t.clone(); }
+
 Tensor packed(const Tensor &t, const Tensor &like) {
-  return t.to(like.scalar_type()).contiguous(at::MemoryFormat::ChannelsLast);
+  return aligned(t.to(like.scalar_type()).contiguous(at::MemoryFormat::ChannelsLast));
 }
 
 void no_second_derivative() {
@@ -167,7 +170,7 @@ struct Lerp : torch::autograd::Function<Lerp> {
     no_second_derivative();
     auto alpha = context->get_saved_variables()[0];
     // Any dense gradient will do, as long as both answers lie as it does.
-    auto gradient = gradients[0].is_non_overlapping_and_dense() ? gradients[0] : gradients[0].contiguous();
+    auto gradient = aligned(gradients[0].is_non_overlapping_and_dense() ? gradients[0] : gradients[0].contiguous());
     c10::cuda::CUDAGuard guard(gradient.device());
     auto host = at::empty_like(gradient), seed = at::empty_like(gradient);
     auto packs = gradient.numel() / 4;
@@ -181,7 +184,8 @@ struct Lerp : torch::autograd::Function<Lerp> {
 
 bool io(const Tensor &t) {
   return t.is_cuda() && (t.scalar_type() == at::kFloat || t.scalar_type() == at::kBFloat16) && t.numel() > 0 &&
-         reinterpret_cast<uintptr_t>(t.data_ptr()) % 16 == 0;
+         reinterpret_cast<uintptr_t>(t.data_ptr()) % 16 == 0 &&
+         kte::has_kernels(t.get_device(), t.scalar_type() == at::kBFloat16);
 }
 bool features(const Tensor &t) {
   return t.dim() == 4 && io(t) && t.is_contiguous(at::MemoryFormat::ChannelsLast) && t.size(1) % 4 == 0 &&

@@ -3,7 +3,9 @@
 #include <ATen/cuda/CUDAGeneratorImpl.h>
 #include <ATen/cuda/CUDAGraph.h>
 #include <c10/cuda/CUDACachingAllocator.h>
+#include <map>
 #include <mutex>
+#include <vector>
 
 std::string &kte::cuda_error() {
   static thread_local std::string text;
@@ -14,20 +16,56 @@ namespace {
 using c10::cuda::CUDAStream;
 namespace allocator = c10::cuda::CUDACachingAllocator;
 
+// Streams that nobody uses. torch's own pool hands the same stream to two users once it has been round; and a stream
+// can never be destroyed, because cuDNN's handles mark their place on the one they used last.
+class Streams {
+  std::mutex mutex;
+  std::map<c10::DeviceIndex, std::vector<cudaStream_t>> idle;
+
+public:
+  static Streams &all() {
+    static auto *streams = new Streams();
+    return *streams;
+  }
+  cudaStream_t take(c10::DeviceIndex device) {
+    std::lock_guard<std::mutex> lock(mutex);
+    auto &here = idle[device];
+    if (!here.empty()) {
+      auto stream = here.back();
+      here.pop_back();
+      return stream;
+    }
+    c10::cuda::CUDAGuard guard(device);
+    cudaStream_t stream = nullptr;
+    C10_CUDA_CHECK(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking));
+    return stream;
+  }
+  void give_back(c10::DeviceIndex device, cudaStream_t stream) {
+    std::lock_guard<std::mutex> lock(mutex);
+    idle[device].push_back(stream);
+  }
+};
+
 struct Side {
   CUDAStream stream;
   // One event for whoever enters and leaves; between recording it and waiting for it nobody else may record it.
   cudaEvent_t event = nullptr;
   std::mutex mutex;
-  explicit Side(c10::DeviceIndex device) : stream(c10::cuda::getStreamFromPool(false, device)) {
+  explicit Side(c10::DeviceIndex device)
+      : stream(c10::cuda::getStreamFromExternal(Streams::all().take(device), device)) {
     c10::cuda::CUDAGuard guard(device);
     C10_CUDA_CHECK(cudaEventCreateWithFlags(&event, cudaEventDisableTiming));
   }
-  ~Side() { (void)cudaEventDestroy(event); }
+  ~Side() {
+    (void)cudaEventDestroy(event);
+    Streams::all().give_back(stream.device_index(), stream.stream());
+  }
 
   // `later` does nothing before what is queued on `earlier` now is done.
   void follow(const CUDAStream &later, const CUDAStream &earlier) {
     std::lock_guard<std::mutex> lock(mutex);
+    // A default stream is that of the current device.
+    c10::cuda::CUDAGuard guard(stream.device_index());
     C10_CUDA_CHECK(cudaEventRecord(event, earlier.stream()));
     C10_CUDA_CHECK(cudaStreamWaitEvent(later.stream(), event, 0));
   }
@@ -64,6 +102,9 @@ extern "C" {
 const char *kte_cuda_last_error() { return kte::cuda_error().c_str(); }
 
 int kte_stream_new(int device, void **out) { KTE_CUDA_GUARD({ *out = new Side(device); }) }
+size_t kte_stream_handle(const void *side) {
+  return reinterpret_cast<size_t>(static_cast<const Side *>(side)->stream.stream());
+}
 void kte_stream_free(void *side) { delete static_cast<Side *>(side); }
 
 // Makes it this thread's current stream, after everything queued on the one that was; that one comes back packed.
@@ -104,6 +145,7 @@ void kte_pool_free(void *pool) { delete static_cast<Pool *>(pool); }
 // Begins to record what this thread's current stream is asked to do; nothing of it runs.
 int kte_graph_begin(int device, void *pool, void **out) {
   KTE_CUDA_GUARD({
+    c10::cuda::CUDAGuard guard(c10::DeviceIndex(device));
     auto graph = std::make_unique<Graph>();
     graph->device = device;
     auto id = static_cast<Pool *>(pool)->id;
@@ -121,6 +163,7 @@ int kte_graph_begin(int device, void *pool, void **out) {
 int kte_graph_end(void *graph, void *pool) {
   KTE_CUDA_GUARD({
     auto &mine = *static_cast<Graph *>(graph);
+    c10::cuda::CUDAGuard guard(mine.device);
     try {
       mine.graph.capture_end();
     } catch (...) {

@@ -88,11 +88,12 @@ int kte_optimizer_step(void *const *handles, const Tensor *const *rates, size_t 
   KTE_CUDA_GUARD({
     auto groups = reinterpret_cast<kte::Group *const *>(handles);
     std::vector<Part> parts;
-    *served = deal(groups, rates, n, adamw, parts);
-    if (!*served) return 0;
     const Tensor *any = nullptr;
     for (size_t g = 0; g < n && !any; ++g)
       if (!groups[g]->params.empty()) any = &groups[g]->params[0];
+    *served = any && any->is_cuda() && kte::has_kernels(any->get_device(), false) &&
+              deal(groups, rates, n, adamw, parts);
+    if (!*served) return 0;
     c10::cuda::CUDAGuard guard(any->device());
     kte::Launch run(*any);
     for (auto &part : parts) run("optimizer_check", dim3(part.blocks), kte::kThreads, 0, part.table);

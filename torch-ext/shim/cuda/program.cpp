@@ -73,6 +73,8 @@ std::vector<char> compile(const Nvrtc &nvrtc, const std::string &source, int dev
 struct Program {
   std::vector<char> image;
   cudaLibrary_t library = nullptr;
+  // Why there are none.
+  std::string problem;
   std::mutex mutex;
   std::map<std::string, cudaKernel_t> kernels;
 
@@ -95,11 +97,17 @@ Program &program(int device, bool bf16) {
   std::lock_guard<std::mutex> lock(mutex);
   auto &found = all[{device, bf16}];
   if (!found) {
-    static Nvrtc nvrtc = open_nvrtc();
-    auto made = std::make_unique<Program>();
-    made->image = compile(nvrtc, source(), device, bf16);
-    C10_CUDA_CHECK(cudaLibraryLoadData(&made->library, made->image.data(), nullptr, nullptr, 0, nullptr, nullptr, 0));
-    found = std::move(made);
+    // Whatever comes of it, it is tried once.
+    found = std::make_unique<Program>();
+    try {
+      static Nvrtc nvrtc = open_nvrtc();
+      found->image = compile(nvrtc, source(), device, bf16);
+      C10_CUDA_CHECK(
+          cudaLibraryLoadData(&found->library, found->image.data(), nullptr, nullptr, 0, nullptr, nullptr, 0));
+    } catch (const std::exception &e) {
+      (void)cudaGetLastError();
+      found->problem = e.what();
+    }
   }
   return *found;
 }
@@ -107,6 +115,16 @@ Program &program(int device, bool bf16) {
 
 const void *kte::kernel(int device, bool bf16, const char *name) { return program(device, bf16).kernel(name); }
 
+bool kte::has_kernels(int device, bool bf16) { return program(device, bf16).problem.empty(); }
+
 extern "C" {
+// Compiles the kernels for a device, and says what is wrong if they cannot be.
+int kte_fused_prepare(int device, bool bf16) {
+  KTE_CUDA_GUARD({
+    auto &made = program(device, bf16);
+    TORCH_CHECK(made.problem.empty(), made.problem);
+  })
+}
+
 void kte_fused_source(const char *text) { source() = text; }
 }

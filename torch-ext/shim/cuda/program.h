@@ -8,6 +8,9 @@ namespace kte {
 // The kernel of that name for one kind of device and one type of features; compiled when it is first asked for.
 const void *kernel(int device, bool bf16, const char *name);
 
+// Whether there are any: where NVRTC is missing, or does not know the device, layers are composed.
+bool has_kernels(int device, bool bf16);
+
 constexpr int kThreads = 256;
 
 struct Launch {

@@ -7,10 +7,11 @@
 //! Gradients are exact and sums have a fixed order, so the same input gives the same bits. There are no second
 //! derivatives.
 
+use super::index;
 use super::library::{Symbols, library};
 use crate::error::Result;
 use std::ffi::c_int;
-use tch::Tensor;
+use tch::{Device, Tensor};
 use torch_sys::C_tensor;
 
 /// Batch normalisation with batch statistics.
@@ -28,6 +29,16 @@ pub struct BatchNorm<'a> {
     pub eps: f64,
     /// Weight of the new statistics.
     pub momentum: f64,
+}
+
+/// Compiles the kernels for a device ahead of their first use.
+///
+/// # Errors
+/// Why there are none: then every layer answers with `None`, and everything runs composed.
+pub fn prepare(device: Device, bf16: bool) -> Result<()> {
+    let library = library()?;
+    // SAFETY: no pointers are passed.
+    library.check(unsafe { (library.fused_prepare)(index(device)?, bf16) })
 }
 
 /// Calls one of the library's layers on features that lie on a GPU.

@@ -10,11 +10,15 @@ use crate::error::{Error, Result};
 use crate::rng;
 use parking_lot::{ReentrantMutex, RwLock, RwLockReadGuard};
 use std::ffi::c_void;
+use std::time::Duration;
 use tch::Device;
 
 /// One capture at a time in a process: torch's allocator and generators serve one, and generators keep a list of the
 /// graphs there are, so graphs also end under it. Replays need no lock.
 static CAPTURES: ReentrantMutex<()> = ReentrantMutex::new(());
+
+/// How long a capture waits for others to finish a backward, or to give the generators back.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// All models of a process share torch's one backward thread a device, and that thread one cuDNN handle. When it turns
 /// from one model's stream to another's, cuDNN marks its place on the stream it leaves; were that one being captured, the
@@ -27,7 +31,8 @@ static BACKWARD: RwLock<()> = RwLock::new(());
 pub struct Backward(#[expect(dead_code, reason = "held, not read")] RwLockReadGuard<'static, ()>);
 
 /// To be held by whoever runs a backward on a GPU that is not itself captured, if another thread may be capturing.
-/// Any number of threads hold it at once; it waits for a capture that is under way, some milliseconds.
+/// Any number of threads hold it at once; it waits for a capture that is under way, some milliseconds. Take it before a
+/// fork of the generators, never inside one.
 pub fn backward() -> Backward {
     Backward(BACKWARD.read_recursive())
 }
@@ -98,9 +103,12 @@ impl Graph {
         let library = library().map_err(refused)?;
         let device = index(device).map_err(refused)?;
         let _alone = CAPTURES.lock();
-        let _backward = BACKWARD.write();
+        // Someone who waits for a capture while holding either of these would wait for ever: it gives way.
+        let busy =
+            || NotCaptured::Capture(Error::Torch("another thread is at work and does not end".to_owned()));
+        let _backward = BACKWARD.try_write_for(PATIENCE).ok_or_else(busy)?;
         // While a capture counts what it draws, nobody may fork the generators.
-        let _generators = rng::lock();
+        let _generators = rng::try_lock_for(PATIENCE).ok_or_else(busy)?;
         let mut graph = std::ptr::null_mut();
         // SAFETY: pool and place are live.
         let begun = unsafe { (library.graph_begin)(device, pool.pool, &raw mut graph) };

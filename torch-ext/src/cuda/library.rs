@@ -37,6 +37,7 @@ macro_rules! symbols {
 symbols! {
     last_error = b"kte_cuda_last_error\0": fn() -> *const c_char;
     stream_new = b"kte_stream_new\0": fn(c_int, *mut *mut c_void) -> c_int;
+    stream_handle = b"kte_stream_handle\0": fn(*const c_void) -> usize;
     stream_free = b"kte_stream_free\0": fn(*mut c_void);
     stream_enter = b"kte_stream_enter\0": fn(*mut c_void, *mut i64) -> c_int;
     stream_leave = b"kte_stream_leave\0": fn(*mut c_void, *const i64) -> c_int;
@@ -47,6 +48,7 @@ symbols! {
     graph_end = b"kte_graph_end\0": fn(*mut c_void, *mut c_void) -> c_int;
     graph_replay = b"kte_graph_replay\0": fn(*mut c_void) -> c_int;
     graph_free = b"kte_graph_free\0": fn(*mut c_void) -> c_int;
+    fused_prepare = b"kte_fused_prepare\0": fn(c_int, bool) -> c_int;
     fused_source = b"kte_fused_source\0": fn(*const c_char);
     fused_batch_norm_relu = b"kte_fused_batch_norm_relu\0": fn(
         *const C_tensor, *const C_tensor, *const C_tensor, *const C_tensor, *const C_tensor, f64, f64, bool,

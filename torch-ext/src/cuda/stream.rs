@@ -7,7 +7,7 @@ use std::ffi::c_void;
 use std::marker::PhantomData;
 use tch::Device;
 
-/// A stream out of torch's pool.
+/// A stream that nobody else has while it lives.
 #[derive(Debug)]
 pub struct Stream {
     library: &'static Symbols,
@@ -30,6 +30,12 @@ impl Stream {
         // SAFETY: the place is valid.
         library.check(unsafe { (library.stream_new)(index(device)?, &raw mut stream) })?;
         Ok(Self { library, stream })
+    }
+
+    /// CUDA's own handle, as a number: for telling streams apart.
+    pub fn handle(&self) -> usize {
+        // SAFETY: the stream is live.
+        unsafe { (self.library.stream_handle)(self.stream) }
     }
 
     /// Queues on it what this thread asks of the device, until the answer is dropped; after everything that was

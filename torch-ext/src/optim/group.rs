@@ -161,6 +161,10 @@ impl Group {
         Ok(self.skipped.f_double_value(&[])? as u64)
     }
 
+    pub(super) fn fingerprint(&self) -> u64 {
+        self.native.fingerprint()
+    }
+
     /// What takes part in what all groups do at once.
     pub(super) fn member(&self) -> Member<'_> {
         let (found, skipped) = (&self.found_inf, &self.skipped);

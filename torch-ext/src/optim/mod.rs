@@ -160,6 +160,12 @@ impl Optimizer {
         self.layout
     }
 
+    /// Where the parameters lie and which of them learn, as one number: it changes when somebody freezes one, or puts
+    /// other data under it. A recorded step belongs to one fingerprint.
+    pub fn fingerprint(&self) -> u64 {
+        self.groups.values().fold(0, |all, group| all.rotate_left(7) ^ group.fingerprint())
+    }
+
     /// Drops every gradient without a step.
     ///
     /// # Errors

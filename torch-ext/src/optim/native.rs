@@ -44,6 +44,12 @@ impl NativeGroup {
         Ok(Self(out))
     }
 
+    /// Where the parameters lie and which of them learn.
+    pub(super) fn fingerprint(&self) -> u64 {
+        // SAFETY: live until `self` drops.
+        unsafe { ffi::kte_group_fingerprint(self.0) }
+    }
+
     fn as_ptr(&self) -> *mut c_void {
         self.0
     }

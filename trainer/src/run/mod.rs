@@ -17,7 +17,7 @@ use crate::error::TrainError;
 use crate::signals;
 use crate::task::{self, Task};
 use kasmina::lifecycle::{Event, EventKind, Isolation, RefusalCode};
-use kasmina::model::{EpochInputs, Executed, Stepper};
+use kasmina::model::{EpochInputs, Executed, Precision, Stepper};
 use kasmina::{Command, CommandError, ModelConfig, MorphogeneticModel};
 use kasmina_registry::Registry;
 use kasmina_torch_ext::optim::{AdamW, Optimizer};
@@ -84,6 +84,11 @@ impl<'r> Trainer<'r> {
         tch::set_num_threads(config.threads.try_into().unwrap_or(i32::MAX));
         let device = device::resolve(&config.device)?;
         cuda::choose(config.compute.convolutions.into())?;
+        if device.is_cuda()
+            && let Err(error) = cuda::fused::prepare(device, config.compute.precision == Precision::Bf16)
+        {
+            tracing::warn!("layers run as their parts, which is slower: {error}");
+        }
         config.device = device::name(device);
         let task = task::load(&config.task, device)?;
         let mut host_config = task.host_config.clone();

@@ -5,23 +5,30 @@ use crate::model::MorphogeneticModel;
 use kasmina_torch_ext::optim::Optimizer;
 use tch::{Kind, Tensor};
 
-/// The structure of model and optimizer, and what each slot does to its features.
+/// The structure of model and optimizer, where parameters lie and which of them learn, and what each slot does to its features.
 #[derive(Debug, PartialEq)]
 pub(super) struct Configuration {
     structure: u64,
     layout: u64,
+    parameters: u64,
     slots: Vec<Course>,
 }
 
 impl Configuration {
     pub(super) fn of(model: &MorphogeneticModel, optimizer: &Optimizer) -> Self {
-        Self { structure: model.structure, layout: optimizer.layout(), slots: courses(model).collect() }
+        Self {
+            structure: model.structure,
+            layout: optimizer.layout(),
+            parameters: optimizer.fingerprint(),
+            slots: courses(model).collect(),
+        }
     }
 
     /// Whether it is the present one; asked in every step.
     pub(super) fn is(&self, model: &MorphogeneticModel, optimizer: &Optimizer) -> bool {
         self.structure == model.structure
             && self.layout == optimizer.layout()
+            && self.parameters == optimizer.fingerprint()
             && self.slots.iter().copied().eq(courses(model))
     }
 }

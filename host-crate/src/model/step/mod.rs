@@ -16,6 +16,7 @@ use kasmina_torch_ext::cuda::graph::{self, Graph, NotCaptured, Pool};
 use kasmina_torch_ext::cuda::{Entered, Stream};
 use kasmina_torch_ext::ops::OpCounter;
 use kasmina_torch_ext::optim::Optimizer;
+use kasmina_torch_ext::rng::RngState;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use tch::Tensor;
@@ -23,6 +24,9 @@ use tch::Tensor;
 /// Steps of a configuration and shape that run as ever before it is recorded: what libraries set up at first use
 /// cannot be.
 const WARM_UP: u32 = 2;
+
+/// Graphs of one configuration that are kept. Batches whose shapes keep changing run as ever beyond that.
+const MOST_VARIANTS: usize = 16;
 
 /// Operators that make the host wait for the device, which a graph cannot.
 const WAITING: [&str; 5] = [
@@ -35,7 +39,8 @@ const WAITING: [&str; 5] = [
 
 /// The loss of a batch: of logits and targets, a 0-dim tensor.
 ///
-/// What it does on the host is not repeated by a recorded step; what it writes must lie in tensors that stay.
+/// It is recorded with the step: what it does on the host is not repeated, what it writes must lie in tensors that stay,
+/// and another one is not heard until structure changes or [`Stepper::forget`] is called.
 pub type Loss<'l> = dyn FnMut(&Tensor, &Tensor) -> Result<Tensor, ModelError> + 'l;
 
 /// Takes a model's training steps, recorded where that is possible.
@@ -57,6 +62,8 @@ pub struct Stepper {
 #[derive(Debug)]
 enum Progress {
     Warming(u32),
+    /// It could not be recorded although others could: it does not fit into memory, for instance.
+    Never,
     Recorded(Box<Captured>),
 }
 
@@ -101,6 +108,14 @@ impl Stepper {
     /// holds, and that for the step; a thread that trains one model of many enters it for good.
     pub fn stream(&self) -> Option<Arc<Stream>> {
         self.stream.clone()
+    }
+
+    /// Drops everything recorded: the next steps are recorded anew. For whoever changes the loss.
+    pub fn forget(&mut self) {
+        self.configuration = None;
+        self.variants.clear();
+        self.pool = None;
+        self.eager = None;
     }
 
     /// What was done so far.
@@ -161,10 +176,17 @@ impl Stepper {
         }
         let watches = model.captures_now();
         let place = self.variants.iter().position(|(variant, _)| variant.is(batch, watches));
-        let place = place.unwrap_or_else(|| {
-            self.variants.push((Variant::of(batch, watches), Progress::Warming(0)));
-            self.variants.len() - 1
-        });
+        let place = match place {
+            Some(place) => place,
+            None if self.variants.len() < MOST_VARIANTS => {
+                self.variants.push((Variant::of(batch, watches), Progress::Warming(0)));
+                self.variants.len() - 1
+            }
+            None => {
+                self.counts.eager += 1;
+                return eager(model, optimizer, batch, loss);
+            }
+        };
         match &mut self.variants[place].1 {
             Progress::Recorded(captured) => {
                 self.counts.replayed += 1;
@@ -179,6 +201,10 @@ impl Stepper {
                 } else {
                     eager(model, optimizer, batch, loss)
                 }
+            }
+            Progress::Never => {
+                self.counts.eager += 1;
+                eager(model, optimizer, batch, loss)
             }
             Progress::Warming(_) => self.record(place, model, optimizer, batch, loss),
         }
@@ -201,13 +227,16 @@ impl Stepper {
         batch: (&Tensor, &Tensor),
         loss: &mut Loss<'_>,
     ) -> Result<Tensor, ModelError> {
-        let before = model.plugin_states()?;
+        let (before, generators) = (model.plugin_states()?, RngState::save()?);
         // Another count may be running on this thread; then the capture itself finds out.
         let counter = OpCounter::start();
         let value = eager(model, optimizer, batch, loss)?;
         let ops = counter.and_then(OpCounter::finish).unwrap_or_default();
         if let Some(op) = WAITING.iter().find(|op| ops.contains_key(**op)) {
             self.give_up(format!("it waits for the device (`{op}`)"));
+        } else if !RngState::save()?.same_as(&generators) {
+            // One generator serves all models of a device: a replay of one would meet the recording of another.
+            self.give_up("it draws from torch's own generators".to_owned());
         } else if model.plugin_states()? != before {
             self.give_up(
                 "the state of a seed or blend moves in forward, which a replay would not repeat".to_owned(),
@@ -247,10 +276,17 @@ impl Stepper {
                 // A recording that broke off may have left gradients that were never computed.
                 optimizer.zero_grad()?;
                 model.clear_gradients()?;
-                self.give_up(match error {
+                let why = match error {
                     NotCaptured::Body(error) => error.to_string(),
                     NotCaptured::Capture(error) => error.to_string(),
-                });
+                };
+                if self.variants.iter().any(|(_, progress)| matches!(progress, Progress::Recorded(_))) {
+                    tracing::warn!("a batch of this shape is not recorded as a CUDA graph: {why}");
+                    self.pool = Some(pool);
+                    self.variants[place].1 = Progress::Never;
+                } else {
+                    self.give_up(why);
+                }
                 self.counts.eager += 1;
                 eager(model, optimizer, batch, loss)
             }
@@ -282,7 +318,11 @@ fn eager(
     loss: &mut Loss<'_>,
 ) -> Result<Tensor, ModelError> {
     let _no_capture = model.device().is_cuda().then(graph::backward);
-    work(model, optimizer, batch, loss)
+    work(model, optimizer, batch, loss).inspect_err(|_| {
+        // What a backward has left half-way must not be added to by the next; the first error is the one to tell.
+        let _ = optimizer.zero_grad();
+        let _ = model.clear_gradients();
+    })
 }
 
 /// What a step asks of the device.
