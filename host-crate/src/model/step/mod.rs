@@ -16,7 +16,7 @@ use kasmina_torch_ext::cuda::graph::{self, Graph, NotCaptured, Pool};
 use kasmina_torch_ext::cuda::{Entered, Stream};
 use kasmina_torch_ext::ops::OpCounter;
 use kasmina_torch_ext::optim::Optimizer;
-use kasmina_torch_ext::rng::RngState;
+use kasmina_torch_ext::rng::{self, RngState};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use tch::Tensor;
@@ -227,6 +227,10 @@ impl Stepper {
         batch: (&Tensor, &Tensor),
         loss: &mut Loss<'_>,
     ) -> Result<Tensor, ModelError> {
+        // The generators are everybody's: while one looks whether its step moves them, nobody forks them. In the order in
+        // which a capture takes both.
+        let _no_capture = graph::backward();
+        let _alone = rng::lock();
         let (before, generators) = (model.plugin_states()?, RngState::save()?);
         // Another count may be running on this thread; then the capture itself finds out.
         let counter = OpCounter::start();
