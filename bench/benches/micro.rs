@@ -54,6 +54,18 @@ impl kasmina_plugin_api::Seed for Direct {
     }
 }
 
+/// A forward through 64 dormant slots, and nothing else.
+fn tap(c: &mut Criterion) {
+    let slots = (0..64).map(|i| format!("door{i}")).collect();
+    let config = ModelConfig { host: "corridor".into(), slots, ..ModelConfig::default() };
+    let registry = kasmina_tests::registry(&["graphs"]);
+    let mut bench = Bench::on(registry, &config, &[2, 1, 2, 2], Optimizer::new(AdamW::default(), 1e-3));
+    let Bench { model, x, .. } = &mut bench;
+    let _no_grad = tch::no_grad_guard();
+    let mut group = group(c, "tap");
+    group.bench_function("64 dormant", |b| b.iter(|| model.forward(x, Mode::Train).unwrap()));
+}
+
 /// Forward and backward. What leads the gradient to it, one sum, is on both sides, and measured by itself.
 fn estimator(c: &mut Criterion) {
     let shape = [32, 64, 16, 16];
@@ -233,6 +245,7 @@ fn plugins(c: &mut Criterion) {
 criterion_group!(
     benches,
     plugin_call,
+    tap,
     estimator,
     blend,
     optimizers,

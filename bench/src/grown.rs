@@ -3,10 +3,9 @@
 use crate::Setting;
 use kasmina::lifecycle::Stage;
 use kasmina::model::{StepCounts, Stepper};
-use kasmina::{Command, ModelConfig, ModelError};
-use kasmina_tests::bench::{Bench, easy};
+use kasmina::{Command, ModelConfig};
+use kasmina_tests::bench::{Bench, easy, loss};
 use kasmina_torch_ext::optim::{Optimizer, Sgd};
-use tch::Tensor;
 
 /// What is in the slots.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -124,8 +123,4 @@ impl Grown {
     pub(crate) fn stepper(&self) -> &Stepper {
         &self.stepper
     }
-}
-
-fn loss(logits: &Tensor, targets: &Tensor) -> Result<Tensor, ModelError> {
-    Ok(logits.f_cross_entropy_loss::<Tensor>(targets, None, tch::Reduction::Mean, -100, 0.0)?)
 }

@@ -68,7 +68,7 @@ const TIMES: [(&str, &str, Option<f64>); 9] = [
     ("structure", "prune", Some(30_000.0)),
     ("plugins", "load one", Some(3_000.0)),
     ("plugins", "list 200", Some(100_000.0)),
-    ("tap", "dormant", None),
+    ("tap", "64 dormant", None),
     ("forward, 3 dormant", "model", None),
     ("change of structure", "germinate", None),
     ("change of structure", "prune", None),
@@ -94,7 +94,6 @@ impl Report {
 fn figures(rows: &[Row]) -> Vec<Figure> {
     let find = |name: &str, side: &str| rows.iter().find(|row| row.name == name && row.side == side);
     let mut names: Vec<&str> = rows.iter().map(|row| row.name.as_str()).collect();
-    names.dedup();
     names.sort_unstable();
     names.dedup();
     let mut all = Vec::new();

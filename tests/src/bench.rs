@@ -6,7 +6,7 @@
 
 use crate::registry;
 use kasmina::lifecycle::Stage;
-use kasmina::model::{EpochInputs, Germinate};
+use kasmina::model::{EpochInputs, Germinate, SlotInputs};
 use kasmina::{Command, ModelConfig, MorphogeneticModel};
 use kasmina_plugin_api::Mode;
 use kasmina_registry::Registry;
@@ -35,6 +35,11 @@ pub fn easy() -> kasmina::lifecycle::TaskConfig {
     let mut task = kasmina::lifecycle::TaskConfig::default();
     task.lifecycle.gates.min_seed_gradient_ratio = 0.0;
     task
+}
+
+/// The mean cross entropy, as a [`Stepper`](kasmina::model::Stepper) takes a loss.
+pub fn loss(logits: &Tensor, targets: &Tensor) -> Result<Tensor, kasmina::ModelError> {
+    Ok(logits.f_cross_entropy_loss::<Tensor>(targets, None, tch::Reduction::Mean, -100, 0.0)?)
 }
 
 /// The model of a bench: these slots, host features that lie so in memory.
@@ -135,10 +140,17 @@ impl Bench {
         for _ in 0..3 {
             self.step();
         }
+        self.edge(accuracy, worth);
+    }
+
+    /// The edge of an epoch, with this accuracy and every measured seed worth so much; answers with what was measured.
+    pub fn edge(&mut self, accuracy: f64, worth: f64) -> BTreeMap<String, SlotInputs> {
         let plan = self.model.counterfactual_plan();
         let without = plan.slots().map(|_| accuracy - worth).collect();
-        self.model.record_epoch(&EpochInputs { accuracy, plan: &plan, without }, 0).unwrap();
+        let inputs = EpochInputs { accuracy, plan: &plan, without };
+        let measured = self.model.record_epoch(&inputs, 0).unwrap();
         self.model.step_epoch(&mut self.optimizer).unwrap();
+        measured
     }
 
     /// Runs epochs until every seed is at least in this stage.
@@ -190,4 +202,10 @@ impl ParameterSink for Refusing<'_> {
     fn abort(&mut self, ticket: Ticket) {
         self.optimizer.abort(ticket);
     }
+}
+
+/// `|a - b| / |b|`.
+pub fn distance(a: &Tensor, b: &Tensor) -> f64 {
+    let (a, b) = (a.detach().to_kind(Kind::Double), b.detach().to_kind(Kind::Double));
+    ((a - &b).norm().double_value(&[])) / b.norm().double_value(&[]).max(1e-30)
 }

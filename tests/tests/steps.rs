@@ -3,21 +3,17 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failed step is a failed test")]
 #![allow(clippy::disallowed_methods, reason = "tests read numbers")]
 
+use kasmina::ModelConfig;
 use kasmina::lifecycle::Stage;
 use kasmina::model::{Precision, Stepper};
-use kasmina::{ModelConfig, ModelError};
 use kasmina_plugin_api::ops::{BatchNorm, batch_norm_relu, lerp, mean_linear, norm_residual};
 use kasmina_plugin_api::{Layout, Mode};
-use kasmina_tests::bench::{Bench, bits, config, easy};
+use kasmina_tests::bench::{Bench, bits, config, easy, loss};
 use kasmina_torch_ext::autograd::is_channels_last;
 use kasmina_torch_ext::ops::OpCounter;
 use kasmina_torch_ext::rng::RngFork;
 use kasmina_torch_ext::trace::Trace;
 use tch::{Device, Kind, Tensor};
-
-fn loss(logits: &Tensor, targets: &Tensor) -> Result<Tensor, ModelError> {
-    Ok(logits.f_cross_entropy_loss::<Tensor>(targets, None, tch::Reduction::Mean, -100, 0.0)?)
-}
 
 fn step(bench: &mut Bench, stepper: &mut Stepper) -> f64 {
     let Bench { model, optimizer, x, y, .. } = bench;
@@ -41,12 +37,7 @@ fn a_stepper_takes_the_steps_that_a_loop_of_ones_own_takes() {
             other.step();
         }
         for bench in [&mut one, &mut other] {
-            let accuracy = 20.0 + f64::from(epoch);
-            let plan = bench.model.counterfactual_plan();
-            let without = plan.slots().map(|_| accuracy - 2.0).collect();
-            let inputs = kasmina::model::EpochInputs { accuracy, plan: &plan, without };
-            bench.model.record_epoch(&inputs, 0).unwrap();
-            bench.model.step_epoch(&mut bench.optimizer).unwrap();
+            bench.edge(20.0 + f64::from(epoch), 2.0);
         }
     }
     assert_eq!(one.weights(), other.weights());

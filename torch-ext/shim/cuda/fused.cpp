@@ -205,7 +205,7 @@ extern "C" {
 
 int kte_fused_batch_norm_relu(const Tensor *x, const Tensor *weight, const Tensor *bias, const Tensor *mean,
                               const Tensor *var, double eps, double momentum, bool pool, Tensor **out) {
-  KTE_CUDA_GUARD({
+  KTE_GUARD({
     *out = nullptr;
     bool even = !pool || (x->dim() == 4 && x->size(2) % 2 == 0 && x->size(3) % 2 == 0);
     if (!features(*x) || !even) return 0;
@@ -218,7 +218,7 @@ int kte_fused_batch_norm_relu(const Tensor *x, const Tensor *weight, const Tenso
 
 int kte_fused_norm_residual(const Tensor *x, const Tensor *branch, const Tensor *weight, const Tensor *bias,
                             const Tensor *gain, int64_t groups, double eps, Tensor **out) {
-  KTE_CUDA_GUARD({
+  KTE_GUARD({
     *out = nullptr;
     if (!features(*x) || !features(*branch) || !alike(*x, *branch) || groups < 1 || groups > 65535) return 0;
     if (x->size(1) % (4 * groups) != 0) return 0;
@@ -230,7 +230,7 @@ int kte_fused_norm_residual(const Tensor *x, const Tensor *branch, const Tensor 
 }
 
 int kte_fused_mean_linear(const Tensor *x, const Tensor *weight, const Tensor *bias, Tensor **out) {
-  KTE_CUDA_GUARD({
+  KTE_GUARD({
     *out = nullptr;
     if (!features(*x) || x->size(0) > 2147483647 || weight->dim() != 2 || weight->size(1) != x->size(1)) return 0;
     if (weight->size(0) > 65535 || bias->dim() != 1 || bias->size(0) != weight->size(0)) return 0;
@@ -243,7 +243,7 @@ int kte_fused_mean_linear(const Tensor *x, const Tensor *weight, const Tensor *b
 }
 
 int kte_fused_lerp(const Tensor *host, const Tensor *seed, const Tensor *alpha, Tensor **out) {
-  KTE_CUDA_GUARD({
+  KTE_GUARD({
     *out = nullptr;
     if (!io(*host) || !io(*seed) || !alike(*host, *seed) || host->strides() != seed->strides()) return 0;
     if (!host->is_non_overlapping_and_dense() || host->numel() % 4 != 0) return 0;

@@ -7,7 +7,8 @@
 #include <mutex>
 #include <vector>
 
-std::string &kte::cuda_error() {
+// This library's own, beside the one of the CPU half.
+std::string &kte::last_error() {
   static thread_local std::string text;
   return text;
 }
@@ -71,8 +72,13 @@ struct Side {
   }
 };
 
+struct Recording : at::cuda::CUDAGraph {
+  // Then it gives its pool back by itself.
+  bool ended() const { return capture_ended_; }
+};
+
 struct Graph {
-  at::cuda::CUDAGraph graph;
+  Recording graph;
   c10::DeviceIndex device = 0;
 };
 
@@ -82,10 +88,12 @@ struct Pool {
 
 // What a capture that failed leaves behind: the allocator still on the graph's pool, the generator still counting
 // for the graph. A generator's state cannot be told to leave a capture, so it gets a new one at the same place.
-void clean_up(c10::DeviceIndex device, at::MempoolId_t pool) {
+void clean_up(c10::DeviceIndex device, at::MempoolId_t pool, bool release) {
   (void)cudaGetLastError();
   try { allocator::endAllocateToPool(device, pool); } catch (...) {}
-  try { allocator::releasePool(device, pool); } catch (...) {}
+  if (release) {
+    try { allocator::releasePool(device, pool); } catch (...) {}
+  }
   try {
     auto generator = at::cuda::detail::getDefaultCUDAGenerator(device);
     auto *held = at::check_generator<at::CUDAGeneratorImpl>(generator);
@@ -99,9 +107,9 @@ void clean_up(c10::DeviceIndex device, at::MempoolId_t pool) {
 } // namespace
 
 extern "C" {
-const char *kte_cuda_last_error() { return kte::cuda_error().c_str(); }
+const char *kte_cuda_last_error() { return kte::last_error().c_str(); }
 
-int kte_stream_new(int device, void **out) { KTE_CUDA_GUARD({ *out = new Side(device); }) }
+int kte_stream_new(int device, void **out) { KTE_GUARD({ *out = new Side(device); }) }
 size_t kte_stream_handle(const void *side) {
   return reinterpret_cast<size_t>(static_cast<const Side *>(side)->stream.stream());
 }
@@ -109,7 +117,7 @@ void kte_stream_free(void *side) { delete static_cast<Side *>(side); }
 
 // Makes it this thread's current stream, after everything queued on the one that was; that one comes back packed.
 int kte_stream_enter(void *side, int64_t *before) {
-  KTE_CUDA_GUARD({
+  KTE_GUARD({
     auto &mine = *static_cast<Side *>(side);
     auto current = c10::cuda::getCurrentCUDAStream(mine.stream.device_index());
     auto packed = current.pack3();
@@ -122,7 +130,7 @@ int kte_stream_enter(void *side, int64_t *before) {
 }
 
 int kte_stream_leave(void *side, const int64_t *before) {
-  KTE_CUDA_GUARD({
+  KTE_GUARD({
     auto &mine = *static_cast<Side *>(side);
     auto back = CUDAStream::unpack3(before[0], c10::DeviceIndex(before[1]), c10::DeviceType(before[2]));
     if (back != mine.stream) {
@@ -133,18 +141,18 @@ int kte_stream_leave(void *side, const int64_t *before) {
 }
 
 int kte_device_synchronize(int device) {
-  KTE_CUDA_GUARD({
+  KTE_GUARD({
     c10::cuda::CUDAGuard guard(device);
     C10_CUDA_CHECK(cudaDeviceSynchronize());
   })
 }
 
-int kte_pool_new(void **out) { KTE_CUDA_GUARD({ *out = new Pool(); }) }
+int kte_pool_new(void **out) { KTE_GUARD({ *out = new Pool(); }) }
 void kte_pool_free(void *pool) { delete static_cast<Pool *>(pool); }
 
 // Begins to record what this thread's current stream is asked to do; nothing of it runs.
 int kte_graph_begin(int device, void *pool, void **out) {
-  KTE_CUDA_GUARD({
+  KTE_GUARD({
     c10::cuda::CUDAGuard guard(c10::DeviceIndex(device));
     auto graph = std::make_unique<Graph>();
     graph->device = device;
@@ -153,7 +161,8 @@ int kte_graph_begin(int device, void *pool, void **out) {
       // Only this thread is forbidden what must not be captured: other models go on.
       graph->graph.capture_begin(id, cudaStreamCaptureModeThreadLocal);
     } catch (...) {
-      clean_up(device, id);
+      // Other graphs may live in the pool: better to hold it once too often than to let it go once too often.
+      clean_up(device, id, false);
       throw;
     }
     *out = graph.release();
@@ -161,22 +170,22 @@ int kte_graph_begin(int device, void *pool, void **out) {
 }
 
 int kte_graph_end(void *graph, void *pool) {
-  KTE_CUDA_GUARD({
+  KTE_GUARD({
     auto &mine = *static_cast<Graph *>(graph);
     c10::cuda::CUDAGuard guard(mine.device);
     try {
       mine.graph.capture_end();
     } catch (...) {
-      clean_up(mine.device, static_cast<Pool *>(pool)->id);
+      clean_up(mine.device, static_cast<Pool *>(pool)->id, !mine.graph.ended());
       throw;
     }
   })
 }
 
-int kte_graph_replay(void *graph) { KTE_CUDA_GUARD({ static_cast<Graph *>(graph)->graph.replay(); }) }
+int kte_graph_replay(void *graph) { KTE_GUARD({ static_cast<Graph *>(graph)->graph.replay(); }) }
 
 int kte_graph_free(void *graph) {
-  KTE_CUDA_GUARD({
+  KTE_GUARD({
     auto *mine = static_cast<Graph *>(graph);
     c10::cuda::CUDAGuard guard(mine->device);
     delete mine;

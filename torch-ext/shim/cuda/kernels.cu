@@ -1,4 +1,5 @@
-// Fused layers over channels-last features, compiled by NVRTC for the GPU that is there. No header is included.
+// Fused layers over channels-last features, compiled by NVRTC for the GPU that is there. No header is
+// included: table.h stands before this text.
 //
 // What they save is bytes: on a GPU with many times more arithmetic than bandwidth, everything between two
 // convolutions is a question of how often the features are read and written. Arithmetic is float32; features are
@@ -93,18 +94,23 @@ extern "C" __global__ void bn_sums(const Pack *x, float4 *partial, int pixels, i
   }
 }
 
+// One block a channel: its two sums over the blocks that made partial ones.
+__device__ float2 over_blocks(const float *partial, int blocks, int channels) {
+  __shared__ float2 shared[32];
+  float first = 0.f, second = 0.f;
+  for (int block = threadIdx.x; block < blocks; block += blockDim.x) {
+    first += partial[(2 * block) * channels + blockIdx.x];
+    second += partial[(2 * block + 1) * channels + blockIdx.x];
+  }
+  return over_block(first, second, shared);
+}
+
 // One block a channel: mean, 1/deviation, and the running statistics.
 extern "C" __global__ void bn_statistics(const Pack *x, const float *partial, int blocks, int channels, int pixels,
                                          float eps, float momentum, float *mean, float *invstd, float *running_mean,
                                          float *running_var) {
-  __shared__ float2 shared[32];
   int channel = blockIdx.x;
-  float sum = 0.f, square = 0.f;
-  for (int block = threadIdx.x; block < blocks; block += blockDim.x) {
-    sum += partial[(2 * block) * channels + channel];
-    square += partial[(2 * block + 1) * channels + channel];
-  }
-  float2 all = over_block(sum, square, shared);
+  float2 all = over_blocks(partial, blocks, channels);
   if (threadIdx.x) return;
   float shift = all.x / pixels;
   float variance = all.y / pixels - shift * shift;
@@ -214,15 +220,8 @@ extern "C" __global__ void bn_backward_sums(const Pack *x, const Pack *gradient,
 
 extern "C" __global__ void bn_backward_finish(const float *partial, int blocks, int channels, float *weight_gradient,
                                               float *bias_gradient) {
-  __shared__ float2 shared[32];
-  int channel = blockIdx.x;
-  float sum = 0.f, dot = 0.f;
-  for (int block = threadIdx.x; block < blocks; block += blockDim.x) {
-    sum += partial[(2 * block) * channels + channel];
-    dot += partial[(2 * block + 1) * channels + channel];
-  }
-  float2 all = over_block(sum, dot, shared);
-  if (threadIdx.x == 0) bias_gradient[channel] = all.x, weight_gradient[channel] = all.y;
+  float2 all = over_blocks(partial, blocks, channels);
+  if (threadIdx.x == 0) bias_gradient[blockIdx.x] = all.x, weight_gradient[blockIdx.x] = all.y;
 }
 
 template <int N>
@@ -458,22 +457,6 @@ extern "C" __global__ void head_weights(const float *gradient, const float *mean
 }
 
 // ---- optimizers: all parameters of all groups at once ----
-
-struct Entry {
-  float *parameter;
-  const float *gradient;
-  float *first, *second, *step;
-  // Its elements, the first of its blocks, and its group.
-  unsigned elements, block;
-  int group;
-};
-struct Table {
-  Entry entries[40];
-  const float *rate[16];
-  float *found[16];
-  int count;
-};
-constexpr unsigned kChunk = 2048;
 
 // The entry of a block, and where the block begins in it.
 __device__ __forceinline__ const Entry &entry_of(const Table &table, unsigned &start) {

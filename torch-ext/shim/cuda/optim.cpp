@@ -6,23 +6,8 @@
 namespace {
 using at::Tensor;
 
-// As in kernels.cu.
-struct Entry {
-  float *parameter;
-  const float *gradient;
-  float *first, *second, *step;
-  unsigned elements, block;
-  int group;
-};
-constexpr int kEntries = 40, kGroups = 16;
-struct Table {
-  Entry entries[kEntries];
-  const float *rate[kGroups];
-  float *found[kGroups];
-  int count;
-};
+#include "table.h"
 static_assert(sizeof(Table) <= 4000, "kernel parameters have 4 KiB");
-constexpr unsigned kChunk = 2048;
 
 bool plain(const Tensor &t, const Tensor &like) {
   return t.is_cuda() && t.scalar_type() == at::kFloat && t.device() == like.device() && t.sizes() == like.sizes() &&
@@ -85,7 +70,7 @@ extern "C" {
 // Steps every group and drops the gradients, or does nothing and says so in `served`. The flags must be lowered.
 int kte_optimizer_step(void *const *handles, const Tensor *const *rates, size_t n, bool adamw, double a, double b,
                        double weight_decay, double eps, bool nesterov, bool *served) {
-  KTE_CUDA_GUARD({
+  KTE_GUARD({
     auto groups = reinterpret_cast<kte::Group *const *>(handles);
     std::vector<Part> parts;
     const Tensor *any = nullptr;

@@ -120,7 +120,7 @@ bool kte::has_kernels(int device, bool bf16) { return program(device, bf16).prob
 extern "C" {
 // Compiles the kernels for a device, and says what is wrong if they cannot be.
 int kte_fused_prepare(int device, bool bf16) {
-  KTE_CUDA_GUARD({
+  KTE_GUARD({
     auto &made = program(device, bf16);
     TORCH_CHECK(made.problem.empty(), made.problem);
   })

@@ -14,7 +14,8 @@ use torch_sys::C_tensor;
 const BYTES: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/kasmina_cuda.so"));
 const NAME: &str = "Kasmina's own GPU library";
 /// Compiled by NVRTC when one of them is first needed.
-const KERNELS: &str = include_str!("../../shim/cuda/kernels.cu");
+const KERNELS: &str =
+    concat!(include_str!("../../shim/cuda/table.h"), include_str!("../../shim/cuda/kernels.cu"));
 
 /// Declares the functions of `shim/cuda/*.cpp`, and finds each by its name.
 macro_rules! symbols {

@@ -12,6 +12,7 @@ mod configuration;
 use super::{ModelError, MorphogeneticModel};
 use captured::Captured;
 use configuration::{Configuration, Variant};
+use kasmina_plugin_api::Mode;
 use kasmina_torch_ext::cuda::graph::{self, Graph, NotCaptured, Pool};
 use kasmina_torch_ext::cuda::{Entered, Stream};
 use kasmina_torch_ext::ops::OpCounter;
@@ -132,7 +133,7 @@ impl Stepper {
     /// holds until the next step. No host sync.
     ///
     /// # Shapes
-    /// `inputs` as the host takes them, `targets` as `loss` does; the loss is 0-dim.
+    /// `batch`: inputs as the host takes them, targets as `loss` does; the loss is 0-dim.
     ///
     /// # Errors
     /// If the forward, the loss or libtorch fails.
@@ -140,206 +141,175 @@ impl Stepper {
         &mut self,
         model: &mut MorphogeneticModel,
         optimizer: &mut Optimizer,
-        (inputs, targets): (&Tensor, &Tensor),
-        loss: &mut Loss<'_>,
-    ) -> Result<Tensor, ModelError> {
-        model.sync_alphas()?;
-        let value = match self.stream.clone() {
-            None => {
-                self.counts.eager += 1;
-                eager(model, optimizer, (inputs, targets), loss)?
-            }
-            Some(stream) => {
-                let _on: Entered<'_> = stream.enter()?;
-                self.recorded(model, optimizer, (inputs, targets), loss)?
-            }
-        };
-        model.end_step();
-        optimizer.advance()?;
-        Ok(value)
-    }
-
-    /// A step on the stepper's own stream.
-    fn recorded(
-        &mut self,
-        model: &mut MorphogeneticModel,
-        optimizer: &mut Optimizer,
         batch: (&Tensor, &Tensor),
         loss: &mut Loss<'_>,
     ) -> Result<Tensor, ModelError> {
-        if !self.configuration.as_ref().is_some_and(|known| known.is(model, optimizer)) {
-            self.begin(Configuration::of(model, optimizer), model);
+        model.sync_alphas()?;
+        let mut work = Work { model, optimizer, batch, loss };
+        let value = match self.stream.clone() {
+            None => self.ask(&mut work)?,
+            Some(stream) => {
+                let _on: Entered<'_> = stream.enter()?;
+                self.recorded(&mut work)?
+            }
+        };
+        work.model.end_step();
+        work.optimizer.advance()?;
+        Ok(value)
+    }
+
+    /// A step whose operations are asked for one by one.
+    fn ask(&mut self, work: &mut Work<'_, '_>) -> Result<Tensor, ModelError> {
+        self.counts.eager += 1;
+        work.eager()
+    }
+
+    /// A step on the stepper's own stream.
+    fn recorded(&mut self, work: &mut Work<'_, '_>) -> Result<Tensor, ModelError> {
+        if !self.configuration.as_ref().is_some_and(|known| known.is(work.model, work.optimizer)) {
+            self.begin(Configuration::of(work.model, work.optimizer), work.model);
         }
         if self.eager.is_some() {
-            self.counts.eager += 1;
-            return eager(model, optimizer, batch, loss);
+            return self.ask(work);
         }
-        let watches = model.captures_now();
-        let place = self.variants.iter().position(|(variant, _)| variant.is(batch, watches));
+        let watches = work.model.captures_now();
+        let place = self.variants.iter().position(|(variant, _)| variant.is(work.batch, watches));
         let place = match place {
             Some(place) => place,
             None if self.variants.len() < MOST_VARIANTS => {
-                self.variants.push((Variant::of(batch, watches), Progress::Warming(0)));
+                self.variants.push((Variant::of(work.batch, watches), Progress::Warming(0)));
                 self.variants.len() - 1
             }
-            None => {
-                self.counts.eager += 1;
-                return eager(model, optimizer, batch, loss);
-            }
+            None => return self.ask(work),
         };
         match &mut self.variants[place].1 {
             Progress::Recorded(captured) => {
                 self.counts.replayed += 1;
-                captured.replay(model, batch)
+                captured.replay(work.model, work.batch)
             }
-            Progress::Warming(steps) if *steps < WARM_UP => {
+            Progress::Warming(WARM_UP) => self.record(place, work),
+            Progress::Warming(steps) => {
                 *steps += 1;
-                let last = *steps == WARM_UP;
-                self.counts.eager += 1;
-                if last {
-                    self.look(model, optimizer, batch, loss)
-                } else {
-                    eager(model, optimizer, batch, loss)
-                }
+                if *steps == WARM_UP { self.look(work) } else { self.ask(work) }
             }
-            Progress::Never => {
-                self.counts.eager += 1;
-                eager(model, optimizer, batch, loss)
-            }
-            Progress::Warming(_) => self.record(place, model, optimizer, batch, loss),
+            Progress::Never => self.ask(work),
         }
     }
 
     /// A configuration that was not there before. The old one's graphs go, and their memory with them.
     fn begin(&mut self, configuration: Configuration, model: &MorphogeneticModel) {
-        self.variants.clear();
-        self.pool = None;
+        self.forget();
         self.configuration = Some(configuration);
-        self.eager = model.not_capturable();
-        self.tell();
+        if let Some(why) = model.not_capturable() {
+            self.give_up(why);
+        }
     }
 
     /// Runs a step and looks whether it does what a replay would not repeat.
-    fn look(
-        &mut self,
-        model: &mut MorphogeneticModel,
-        optimizer: &mut Optimizer,
-        batch: (&Tensor, &Tensor),
-        loss: &mut Loss<'_>,
-    ) -> Result<Tensor, ModelError> {
+    fn look(&mut self, work: &mut Work<'_, '_>) -> Result<Tensor, ModelError> {
         // The generators are everybody's: while one looks whether its step moves them, nobody forks them. In the order in
         // which a capture takes both.
         let _no_capture = graph::backward();
         let _alone = rng::lock();
-        let (before, generators) = (model.plugin_states()?, RngState::save()?);
+        let (before, generators) = (work.model.plugin_states()?, RngState::save()?);
         // Another count may be running on this thread; then the capture itself finds out.
         let counter = OpCounter::start();
-        let value = eager(model, optimizer, batch, loss)?;
+        let value = self.ask(work)?;
         let ops = counter.and_then(OpCounter::finish).unwrap_or_default();
         if let Some(op) = WAITING.iter().find(|op| ops.contains_key(**op)) {
             self.give_up(format!("it waits for the device (`{op}`)"));
         } else if !RngState::save()?.same_as(&generators) {
             // One generator serves all models of a device: a replay of one would meet the recording of another.
             self.give_up("it draws from torch's own generators".to_owned());
-        } else if model.plugin_states()? != before {
-            self.give_up(
-                "the state of a seed or blend moves in forward, which a replay would not repeat".to_owned(),
-            );
+        } else if work.model.plugin_states()? != before {
+            let why = "the state of a seed or blend moves in forward, which a replay would not repeat";
+            self.give_up(why.to_owned());
         }
         Ok(value)
     }
 
-    fn record(
-        &mut self,
-        place: usize,
-        model: &mut MorphogeneticModel,
-        optimizer: &mut Optimizer,
-        batch: (&Tensor, &Tensor),
-        loss: &mut Loss<'_>,
-    ) -> Result<Tensor, ModelError> {
-        let pool = match self.pool.take() {
+    fn record(&mut self, place: usize, work: &mut Work<'_, '_>) -> Result<Tensor, ModelError> {
+        let inputs = captured::Inputs::like(work.batch, work.model.layout)?;
+        let pool = match &self.pool {
             Some(pool) => pool,
-            None => Pool::new()?,
+            None => self.pool.insert(Pool::new()?),
         };
-        let marks = model.marks();
-        let inputs = captured::Inputs::like(batch, model.layout)?;
-        let body = || work(model, optimizer, inputs.batch(), loss);
-        let made = Graph::capture(inputs.device(), &pool, body);
-        let queued = model.split_off(&marks);
-        match made {
+        let marks = work.model.marks();
+        let made = Graph::capture(inputs.device(), pool, || work.on(inputs.batch()).run());
+        let queued = work.model.split_off(&marks);
+        let error = match made {
             Ok((graph, value)) => {
-                self.pool = Some(pool);
                 self.counts.captures += 1;
                 self.counts.replayed += 1;
                 let mut captured = Box::new(Captured { graph, inputs, value, queued });
-                let value = captured.replay(model, batch);
+                let value = captured.replay(work.model, work.batch);
                 self.variants[place].1 = Progress::Recorded(captured);
-                value
+                return value;
             }
-            Err(error) => {
-                // A recording that broke off may have left gradients that were never computed.
-                optimizer.zero_grad()?;
-                model.clear_gradients()?;
-                let why = match error {
-                    NotCaptured::Body(error) => error.to_string(),
-                    NotCaptured::Capture(error) => error.to_string(),
-                };
-                if self.variants.iter().any(|(_, progress)| matches!(progress, Progress::Recorded(_))) {
-                    tracing::warn!("a batch of this shape is not recorded as a CUDA graph: {why}");
-                    self.pool = Some(pool);
-                    self.variants[place].1 = Progress::Never;
-                } else {
-                    self.give_up(why);
-                }
-                self.counts.eager += 1;
-                eager(model, optimizer, batch, loss)
-            }
+            Err(error) => error,
+        };
+        // A recording that broke off may have left gradients that were never computed.
+        work.clear_gradients()?;
+        let why = match error {
+            NotCaptured::Body(error) => error.to_string(),
+            NotCaptured::Capture(error) => error.to_string(),
+        };
+        if self.variants.iter().any(|(_, progress)| matches!(progress, Progress::Recorded(_))) {
+            tracing::warn!("a batch of this shape is not recorded as a CUDA graph: {why}");
+            self.variants[place].1 = Progress::Never;
+        } else {
+            self.give_up(why);
         }
+        self.ask(work)
     }
 
+    /// The present configuration is not recorded; said once for each reason.
     fn give_up(&mut self, why: String) {
         self.variants.clear();
         self.pool = None;
-        self.eager = Some(why);
-        self.tell();
-    }
-
-    /// Once for each reason.
-    fn tell(&mut self) {
-        if let Some(why) = &self.eager
-            && self.told.insert(why.clone())
-        {
+        if self.told.insert(why.clone()) {
             tracing::warn!("steps are not recorded as a CUDA graph: {why}");
         }
+        self.eager = Some(why);
     }
 }
 
-/// A step that is not recorded.
-fn eager(
-    model: &mut MorphogeneticModel,
-    optimizer: &mut Optimizer,
-    batch: (&Tensor, &Tensor),
-    loss: &mut Loss<'_>,
-) -> Result<Tensor, ModelError> {
-    let _no_capture = model.device().is_cuda().then(graph::backward);
-    work(model, optimizer, batch, loss).inspect_err(|_| {
-        // What a backward has left half-way must not be added to by the next; the first error is the one to tell.
-        let _ = optimizer.zero_grad();
-        let _ = model.clear_gradients();
-    })
+/// What a step is made of.
+struct Work<'w, 'l> {
+    model: &'w mut MorphogeneticModel,
+    optimizer: &'w mut Optimizer,
+    batch: (&'w Tensor, &'w Tensor),
+    loss: &'w mut Loss<'l>,
 }
 
-/// What a step asks of the device.
-fn work(
-    model: &mut MorphogeneticModel,
-    optimizer: &mut Optimizer,
-    (inputs, targets): (&Tensor, &Tensor),
-    loss: &mut Loss<'_>,
-) -> Result<Tensor, ModelError> {
-    let logits = model.forward(inputs, kasmina_plugin_api::Mode::Train)?;
-    let value = loss(&logits, targets)?;
-    value.f_backward()?;
-    model.measure_gradients()?;
-    optimizer.update()?;
-    Ok(value.f_detach()?)
+impl<'l> Work<'_, 'l> {
+    /// The same on another batch.
+    fn on<'b>(&'b mut self, batch: (&'b Tensor, &'b Tensor)) -> Work<'b, 'l> {
+        Work { model: self.model, optimizer: self.optimizer, batch, loss: self.loss }
+    }
+
+    /// What a step asks of the device.
+    fn run(&mut self) -> Result<Tensor, ModelError> {
+        let (inputs, targets) = self.batch;
+        let logits = self.model.forward(inputs, Mode::Train)?;
+        let value = (self.loss)(&logits, targets)?;
+        value.f_backward()?;
+        self.model.measure_gradients()?;
+        self.optimizer.update()?;
+        Ok(value.f_detach()?)
+    }
+
+    /// The same, not recorded.
+    fn eager(&mut self) -> Result<Tensor, ModelError> {
+        let _no_capture = self.model.device().is_cuda().then(graph::backward);
+        self.run().inspect_err(|_| {
+            // What a backward has left half-way must not be added to by the next; the first error is the one to tell.
+            let _ = self.clear_gradients();
+        })
+    }
+
+    fn clear_gradients(&mut self) -> Result<(), ModelError> {
+        self.optimizer.zero_grad()?;
+        self.model.clear_gradients()
+    }
 }
