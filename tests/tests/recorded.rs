@@ -100,7 +100,7 @@ fn a_recorded_life_is_the_life_it_repeats() {
             apart(&recorded, &eager),
             apart(&again, &eager)
         ));
-        assert!(counts.captures >= 4 && counts.replayed > counts.eager, "{counts:?}");
+        assert!(counts.captures >= 4 && counts.replayed > counts.eager, "{:?}", recorded.stepper);
         let stages =
             |run: &Run| run.bench.model.reports().iter().map(|r| (r.stage, r.alpha)).collect::<Vec<_>>();
         assert_eq!(stages(&eager), stages(&recorded));
@@ -150,7 +150,7 @@ fn alpha_rate_and_batch_are_not_baked_in() {
     run.bench.x = run.bench.x.narrow(0, 0, 20);
     run.bench.y = run.bench.y.narrow(0, 0, 20);
     run.steps(12);
-    assert!(run.stepper.counts().captures > captures);
+    assert!(run.stepper.counts().captures > captures, "{:?}", run.stepper);
 }
 
 #[test]
@@ -186,9 +186,10 @@ fn shapes_that_keep_changing_and_losses_that_draw_run_as_ever() {
     let (x, y) = (run.bench.x.shallow_clone(), run.bench.y.shallow_clone());
     for size in 2..=32 {
         (run.bench.x, run.bench.y) = (x.narrow(0, 0, size), y.narrow(0, 0, size));
-        run.steps(3);
+        // Every second step measures, which is a variant of its own.
+        run.steps(8);
     }
-    assert!((1..=16).contains(&run.stepper.counts().captures), "{:?}", run.stepper.counts());
+    assert!((1..=16).contains(&run.stepper.counts().captures), "{:?}", run.stepper);
     assert!(run.losses.iter().all(|l| l.is_finite()));
 
     let mut run = Run::new(device, Sgd::default(), true, Precision::Fp32);

@@ -153,7 +153,7 @@ void kte_pool_free(void *pool) { delete static_cast<Pool *>(pool); }
 // Begins to record what this thread's current stream is asked to do; nothing of it runs.
 int kte_graph_begin(int device, void *pool, void **out) {
   KTE_GUARD({
-    c10::cuda::CUDAGuard guard(c10::DeviceIndex(device));
+    c10::cuda::CUDAGuard guard{c10::DeviceIndex(device)};
     auto graph = std::make_unique<Graph>();
     graph->device = device;
     auto id = static_cast<Pool *>(pool)->id;

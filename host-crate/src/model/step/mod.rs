@@ -29,6 +29,10 @@ const WARM_UP: u32 = 2;
 /// Graphs of one configuration that are kept. Batches whose shapes keep changing run as ever beyond that.
 const MOST_VARIANTS: usize = 16;
 
+/// Looks at whether a step draws. The generators belong to the process: what another thread drew meanwhile is not this
+/// step's doing, and not there the next time.
+const LOOKS: u32 = 4;
+
 /// Operators that make the host wait for the device, which a graph cannot.
 const WAITING: [&str; 5] = [
     "aten::_local_scalar_dense",
@@ -54,6 +58,8 @@ pub struct Stepper {
     configuration: Option<Configuration>,
     /// Why the present configuration is not recorded.
     eager: Option<String>,
+    /// How often the generators had moved in the steps that were looked at.
+    drew: u32,
     variants: Vec<(Variant, Progress)>,
     told: BTreeSet<String>,
     counts: StepCounts,
@@ -99,6 +105,7 @@ impl Stepper {
             pool: None,
             configuration: None,
             eager: None,
+            drew: 0,
             variants: Vec::new(),
             told: BTreeSet::new(),
             counts: StepCounts::default(),
@@ -117,6 +124,7 @@ impl Stepper {
         self.variants.clear();
         self.pool = None;
         self.eager = None;
+        self.drew = 0;
     }
 
     /// What was done so far.
@@ -190,7 +198,7 @@ impl Stepper {
             Progress::Warming(WARM_UP) => self.record(place, work),
             Progress::Warming(steps) => {
                 *steps += 1;
-                if *steps == WARM_UP { self.look(work) } else { self.ask(work) }
+                if *steps == WARM_UP { self.look(place, work) } else { self.ask(work) }
             }
             Progress::Never => self.ask(work),
         }
@@ -206,7 +214,7 @@ impl Stepper {
     }
 
     /// Runs a step and looks whether it does what a replay would not repeat.
-    fn look(&mut self, work: &mut Work<'_, '_>) -> Result<Tensor, ModelError> {
+    fn look(&mut self, place: usize, work: &mut Work<'_, '_>) -> Result<Tensor, ModelError> {
         // The generators are everybody's: while one looks whether its step moves them, nobody forks them. In the order in
         // which a capture takes both.
         let _no_capture = graph::backward();
@@ -220,7 +228,12 @@ impl Stepper {
             self.give_up(format!("it waits for the device (`{op}`)"));
         } else if !RngState::save()?.same_as(&generators) {
             // One generator serves all models of a device: a replay of one would meet the recording of another.
-            self.give_up("it draws from torch's own generators".to_owned());
+            self.drew += 1;
+            if self.drew == LOOKS {
+                self.give_up("it draws from torch's own generators".to_owned());
+            } else {
+                self.variants[place].1 = Progress::Warming(WARM_UP - 1);
+            }
         } else if work.model.plugin_states()? != before {
             let why = "the state of a seed or blend moves in forward, which a replay would not repeat";
             self.give_up(why.to_owned());
