@@ -1,0 +1,1 @@
+//! What every plugin must hold to, as checks that anyone can run.
