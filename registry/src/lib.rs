@@ -10,6 +10,7 @@
 mod builtin;
 mod catalogue;
 mod check;
+pub mod child;
 mod dl;
 mod error;
 mod listing;
