@@ -1,5 +1,6 @@
 //! What can be typed.
 
+use crate::plugins::args::{Access, PluginsArgs};
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 
@@ -15,7 +16,7 @@ pub(crate) struct Cli {
 pub(crate) enum Verb {
     /// Train a host network and grow it as it trains.
     Train(Box<TrainArgs>),
-    /// Look at the plugins that are found.
+    /// Look at plugins, check them, decide on them, and write new ones.
     Plugins(PluginsArgs),
     /// Drive the lifecycle of one slot by a script, without tensors.
     Simulate(SimulateArgs),
@@ -139,9 +140,12 @@ pub(crate) struct TrainArgs {
     /// On a GPU, ask for every operation by itself instead of replaying recorded steps.
     #[arg(long)]
     pub(crate) no_capture: bool,
-    /// A folder of plugins or one plugin file; may be given several times.
-    #[arg(long, value_name = "PATH")]
-    pub(crate) plugin_path: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) access: Access,
+    /// Take new builds of the plugins while the run is live, as soon as their files change: of these files, or of all
+    /// that are loaded. What lies there is trusted for this run.
+    #[arg(long, value_name = "FILE", num_args = 0.., value_delimiter = ',')]
+    pub(crate) watch: Option<Vec<PathBuf>>,
     /// The run directory [default: a new one under runs/].
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
@@ -151,23 +155,4 @@ pub(crate) struct TrainArgs {
     /// Print the summary as JSON instead of tables.
     #[arg(long)]
     pub(crate) json: bool,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct PluginsArgs {
-    #[command(subcommand)]
-    pub(crate) verb: PluginsVerb,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum PluginsVerb {
-    /// List every blueprint, blend and host that is found.
-    List {
-        /// A folder of plugins or one plugin file; may be given several times.
-        #[arg(long, value_name = "PATH")]
-        plugin_path: Vec<PathBuf>,
-        /// Print everything, configuration schemas included, as JSON.
-        #[arg(long)]
-        json: bool,
-    },
 }

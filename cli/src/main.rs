@@ -17,6 +17,7 @@ macro_rules! errln {
 }
 
 mod args;
+mod child;
 mod failure;
 mod log;
 mod plugins;
@@ -32,12 +33,16 @@ use clap::Parser;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    // Before anything is set up: what it tries may break anything.
+    if std::env::args_os().nth(1).is_some_and(|verb| verb == child::VERB) {
+        return child::run();
+    }
     let cli = Cli::parse();
     failure::install_handler();
     let screen = log::install();
     let result = match cli.verb {
         Verb::Train(args) => train::run(*args, &screen),
-        Verb::Plugins(args) => plugins::run(&args).map(|()| ExitCode::SUCCESS),
+        Verb::Plugins(args) => plugins::run(&args),
         Verb::Simulate(args) => simulate::run(&args).map(|()| ExitCode::SUCCESS),
         Verb::Replay(args) => record::run_replay(&args),
         Verb::Explain(args) => record::run_explain(&args).map(|()| ExitCode::SUCCESS),

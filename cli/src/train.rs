@@ -20,9 +20,10 @@ static STOP: AtomicBool = AtomicBool::new(false);
 
 pub(crate) fn run(args: TrainArgs, screen: &MultiProgress) -> Result<ExitCode, Failure> {
     let (json, out) = (args.json, args.out.clone());
+    let policy = args.access.policy();
     let config = configure(args)?;
     let search = SearchPath::standard(&config.plugin_path);
-    let registry = Registry::load(&search)?;
+    let registry = Registry::load(&search, &policy)?;
     let trainer = Trainer::prepare(config, &registry)?;
     let out = out.unwrap_or_else(|| default_out(trainer.config()));
     ctrlc::set_handler(stop).map_err(Failure::new)?;
@@ -64,7 +65,7 @@ fn configure(args: TrainArgs) -> Result<RunConfig, Failure> {
     }
     let mut config = args.config.as_deref().map_or_else(|| Ok(RunConfig::default()), RunConfig::from_file)?;
     // As given from anywhere: a run's own configuration must find them again.
-    let named = args.plugin_path.iter().map(|p| std::path::absolute(p).unwrap_or_else(|_| p.clone()));
+    let named = args.access.plugin_path.iter().map(|p| std::path::absolute(p).unwrap_or_else(|_| p.clone()));
     config.plugin_path.splice(0..0, named);
     set(&mut config.task, args.task);
     set(&mut config.slots, args.slots);

@@ -94,8 +94,6 @@ pub mod prelude {
 
 /// The version of the seam: this crate's own.
 pub const ABI_VERSION: &str = env!("CARGO_PKG_VERSION");
-/// Until the seam is frozen, plugin and host must agree on this number exactly.
-pub const ABI_EPOCH: u32 = 3;
 /// The torch that this copy was built against.
 pub const TORCH_VERSION: &str = env!("KASMINA_TORCH");
 /// The target triple that this copy was built for.

@@ -26,8 +26,6 @@ pub struct PluginRecord {
     pub authors: String,
     /// Version of the seam.
     pub abi: String,
-    /// The seam's epoch while it is not frozen.
-    pub abi_epoch: u32,
     /// Target triple.
     pub target: String,
     /// `unwind` or `abort`.
@@ -40,6 +38,13 @@ pub struct PluginRecord {
     pub torch: String,
     /// The exported symbol to load it by.
     pub entry_symbol: String,
+    /// The versions of Kasmina that it wants to run in, as a semver requirement.
+    #[serde(default = "any_host")]
+    pub host: String,
+}
+
+fn any_host() -> String {
+    "*".to_owned()
 }
 
 /// The record of one entry, as read back.
@@ -84,6 +89,9 @@ pub enum Record {
     Plugin(PluginRecord),
     /// One of its entries.
     Entry(EntryRecord),
+    /// Of a kind that a later minor version has added.
+    #[serde(other)]
+    Unknown,
 }
 
 /// Why a section cannot be read.
@@ -292,6 +300,7 @@ pub struct PackageFacts {
     pub authors: &'static str,
     pub panic: &'static str,
     pub entry_symbol: &'static str,
+    pub host: &'static str,
 }
 
 /// The fields of a plugin's record.
@@ -304,13 +313,13 @@ pub const fn plugin_fields(package: &PackageFacts) -> [(&'static str, Value); 13
         ("license", Value::Str(package.license)),
         ("authors", Value::Str(package.authors)),
         ("abi", Value::Str(crate::ABI_VERSION)),
-        ("abi_epoch", Value::Number(crate::ABI_EPOCH)),
         ("target", Value::Str(crate::TARGET)),
         ("panic", Value::Str(package.panic)),
         ("profile", Value::Str(env!("KASMINA_PROFILE"))),
         ("rustc", Value::Str(env!("KASMINA_RUSTC"))),
         ("torch", Value::Str(crate::TORCH_VERSION)),
         ("entry_symbol", Value::Str(package.entry_symbol)),
+        ("host", Value::Str(package.host)),
     ]
 }
 

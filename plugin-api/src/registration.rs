@@ -136,9 +136,14 @@ macro_rules! __register {
 
 /// Makes the crate a plugin: once, anywhere in it. An rlib of the same crate registers its parts as well, so an
 /// embedder may link it directly.
+///
+/// `export_plugin!(host = ">=0.2, <0.4")` says which versions of Kasmina it wants to run in; others refuse it.
 #[macro_export]
 macro_rules! export_plugin {
     () => {
+        $crate::export_plugin!(host = "*");
+    };
+    (host = $host:literal) => {
         const _: () = {
             const FIELDS: [(&str, $crate::record::Value); 13] =
                 $crate::record::plugin_fields(&$crate::record::PackageFacts {
@@ -148,6 +153,7 @@ macro_rules! export_plugin {
                     authors: ::core::env!("CARGO_PKG_AUTHORS"),
                     panic: if ::core::cfg!(panic = "abort") { "abort" } else { "unwind" },
                     entry_symbol: ::core::concat!("kasmina_plugin_", ::core::env!("CARGO_CRATE_NAME")),
+                    host: $host,
                 });
             #[unsafe(link_section = "kasmina_manifest")]
             static RECORD: [u8; $crate::record::frame_len(&FIELDS)] = $crate::record::frame(&FIELDS);

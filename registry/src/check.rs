@@ -3,7 +3,7 @@
 use crate::builtin;
 use crate::error::{Refusal, Rule};
 use crate::manifest::Manifest;
-use kasmina_plugin_api::{ABI_EPOCH, ABI_VERSION, Kind, TARGET, TORCH_VERSION};
+use kasmina_plugin_api::{ABI_VERSION, Kind, TARGET, TORCH_VERSION};
 
 /// All rules that need no opened library, in order; the first broken one refuses.
 pub(crate) fn compatible(manifest: &Manifest) -> Result<(), Refusal> {
@@ -11,16 +11,19 @@ pub(crate) fn compatible(manifest: &Manifest) -> Result<(), Refusal> {
     let refuse =
         |rule, found: String, remedy: String| Refusal { path: manifest.path.clone(), rule, found, remedy };
     let major = |version: &str| version.split('.').next().map(str::to_owned);
-    if major(&plugin.abi) != major(ABI_VERSION) || plugin.abi_epoch != ABI_EPOCH {
+    if major(&plugin.abi) != major(ABI_VERSION) {
         return Err(refuse(
             Rule::Abi,
             format!(
-                "it speaks plugin API {} (epoch {}), this host {ABI_VERSION} (epoch {ABI_EPOCH})",
-                plugin.abi, plugin.abi_epoch
+                "it speaks plugin API {}, this host {ABI_VERSION}; the first number must be the same",
+                plugin.abi
             ),
             "build the plugin against the kasmina-plugin-api of this release".to_owned(),
         ));
     }
+    hosts(&plugin.host).map_err(|found| {
+        refuse(Rule::Host, found, "look for a version of the plugin that is made for this one".to_owned())
+    })?;
     if plugin.target != TARGET {
         let found = format!("it was built for {}, this host is {TARGET}", plugin.target);
         return Err(refuse(Rule::Target, found, format!("build the plugin with `--target {TARGET}`")));
@@ -42,6 +45,16 @@ pub(crate) fn compatible(manifest: &Manifest) -> Result<(), Refusal> {
     names(manifest).map_err(|found| {
         refuse(Rule::Names, found, "choose names of your own and build the plugin again".to_owned())
     })
+}
+
+/// Whether the plugin wants to run in this version.
+fn hosts(wanted: &str) -> Result<(), String> {
+    let own = env!("CARGO_PKG_VERSION");
+    let requirement = semver::VersionReq::parse(wanted).map_err(|e| {
+        format!("it says that it runs in Kasmina `{wanted}`, which is no version requirement ({e})")
+    })?;
+    let fits = semver::Version::parse(own).is_ok_and(|own| requirement.matches(&own));
+    if fits { Ok(()) } else { Err(format!("it runs in Kasmina {wanted}, this is {own}")) }
 }
 
 fn names(manifest: &Manifest) -> Result<(), String> {

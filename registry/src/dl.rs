@@ -4,8 +4,10 @@
 
 use crate::error::{Refusal, Rule};
 use crate::manifest::Manifest;
+use crate::places;
+use crate::policy::Policy;
 use crate::services::Forwarder;
-use kasmina_plugin_api::abi::{AdoptError, Listed, Plugin};
+use kasmina_plugin_api::abi::{AdoptError, Plugin};
 use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
 use std::collections::BTreeMap;
@@ -13,7 +15,10 @@ use std::ffi::c_void;
 use std::fs::File;
 use std::io::Write;
 use std::os::fd::AsRawFd;
-use std::sync::{Mutex, PoisonError};
+use std::path::PathBuf;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+pub(crate) use kasmina_plugin_api::abi::Listed;
 
 /// An opened library with what it lists.
 #[derive(Clone)]
@@ -22,21 +27,58 @@ pub(crate) struct Opened {
     pub(crate) listed: Vec<Listed>,
 }
 
+/// A library that is mapped into this process, whether it was let in then or not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mapping {
+    /// The plugin's name.
+    pub name: String,
+    /// The hash of its bytes.
+    pub sha256: String,
+    /// Where its entry point lies.
+    pub address: usize,
+}
+
+#[derive(Default)]
+struct Mapped {
+    opened: BTreeMap<String, Opened>,
+    /// In the order of opening.
+    all: Vec<Mapping>,
+}
+
 /// Everything mapped into this process, by sha256.
-static MAPPED: Mutex<BTreeMap<String, Opened>> = Mutex::new(BTreeMap::new());
+static MAPPED: Mutex<Mapped> = Mutex::new(Mapped { opened: BTreeMap::new(), all: Vec::new() });
+
+fn mapped() -> MutexGuard<'static, Mapped> {
+    MAPPED.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// Opens the bytes of a checked manifest.
-pub(crate) fn open(manifest: &Manifest) -> Result<Opened, Refusal> {
-    let mut mapped = MAPPED.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(known) = mapped.get(&manifest.sha256) {
+pub(crate) fn open(manifest: &Manifest, policy: &Policy) -> Result<Opened, Refusal> {
+    let mut mapped = mapped();
+    if let Some(known) = mapped.opened.get(&manifest.sha256) {
         return Ok(known.clone());
     }
-    let opened = open_new(manifest)?;
-    mapped.insert(manifest.sha256.clone(), opened.clone());
+    let opened = open_new(manifest, policy, &mut mapped.all)?;
+    mapped.opened.insert(manifest.sha256.clone(), opened.clone());
     Ok(opened)
 }
 
-fn open_new(manifest: &Manifest) -> Result<Opened, Refusal> {
+/// Whether these bytes are in this process already.
+pub(crate) fn is_mapped(manifest: &Manifest) -> bool {
+    mapped().opened.contains_key(&manifest.sha256)
+}
+
+/// How many builds of a plugin are in this process.
+pub(crate) fn generations(name: &str) -> usize {
+    mapped().all.iter().filter(|m| m.name == name).count()
+}
+
+/// Every library that was opened here, in that order. None is ever closed.
+pub fn mappings() -> Vec<Mapping> {
+    mapped().all.clone()
+}
+
+fn open_new(manifest: &Manifest, policy: &Policy, all: &mut Vec<Mapping>) -> Result<Opened, Refusal> {
     let refuse = |rule, found: String, remedy: &str| Refusal {
         path: manifest.path.clone(),
         rule,
@@ -67,17 +109,24 @@ fn open_new(manifest: &Manifest) -> Result<Opened, Refusal> {
         })?;
     std::mem::forget(library);
     std::mem::forget(copy);
+    let address = entry as usize;
+    if all.iter().any(|m| m.address == address) {
+        let found = "the loader gave the image of another build for it".to_owned();
+        return Err(refuse(Rule::Open, found, "tell the developers of Kasmina"));
+    }
+    let (name, sha256) = (manifest.plugin.name.clone(), manifest.sha256.clone());
+    all.push(Mapping { name, sha256, address });
 
     // SAFETY: the symbol is the one that the plugin's own record names, in a library that stays mapped.
     let plugin = unsafe { Plugin::adopt(entry) }.map_err(|error| {
-        if let AdoptError::Layout { full, .. } = &error {
-            tracing::debug!(path = %manifest.path.display(), "the whole layout report:\n{full}");
+        let mut found = error.to_string();
+        if let AdoptError::Layout { full, .. } = &error
+            && let Some(report) = keep_report(manifest, policy, full)
+        {
+            found.push_str("; the whole report is in ");
+            found.push_str(&report.display().to_string());
         }
-        refuse(
-            Rule::Layout,
-            error.to_string(),
-            "build the plugin against the kasmina-plugin-api of this release",
-        )
+        refuse(Rule::Layout, found, "build the plugin against the kasmina-plugin-api of this release")
     })?;
     plugin
         .init(Box::new(Forwarder::new(manifest)))
@@ -98,8 +147,15 @@ fn open_new(manifest: &Manifest) -> Result<Opened, Refusal> {
     Ok(Opened { plugin, listed })
 }
 
+/// A layout report has thousands of lines: they go where whoever wants them finds them.
+fn keep_report(manifest: &Manifest, policy: &Policy, full: &str) -> Option<PathBuf> {
+    let folder = policy.cache.clone().unwrap_or_else(std::env::temp_dir);
+    let path = folder.join("reports").join(format!("{}-{}.txt", manifest.plugin.name, manifest.generation()));
+    places::write(&path, full).is_ok().then_some(path)
+}
+
 /// The checked bytes in anonymous memory that nobody, not even this process, can change any more.
-fn sealed_copy(manifest: &Manifest) -> std::io::Result<File> {
+pub(crate) fn sealed_copy(manifest: &Manifest) -> std::io::Result<File> {
     let name = format!("kasmina-{}-{}", manifest.plugin.name, manifest.generation());
     let fd = memfd_create(name, MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
     let mut file = File::from(fd);

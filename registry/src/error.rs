@@ -1,11 +1,11 @@
 //! Why a plugin was refused, and why a name leads nowhere.
 
 use kasmina_plugin_api::{Kind, PluginError};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
 /// The rule that a file broke; stable slugs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Rule {
@@ -33,6 +33,28 @@ pub enum Rule {
     Init,
     /// It lists what its records say.
     Listing,
+    /// Nobody but its owner can write it.
+    Permissions,
+    /// Its signature is its own.
+    Signature,
+    /// Its bytes are those of the lock file.
+    Lock,
+    /// Somebody vouches for it.
+    Trust,
+    /// It wants to run in this version of Kasmina.
+    Host,
+    /// It has not ended a process before.
+    Quarantine,
+    /// It can be tried in a process of its own.
+    Probe,
+    /// What it brings works on small tensors.
+    Smoke,
+    /// The plugin that interprets it is there.
+    Interpreter,
+    /// What it declares can be built.
+    Declaration,
+    /// This process has room for another build.
+    Generations,
 }
 
 impl Rule {
@@ -51,12 +73,23 @@ impl Rule {
             Self::Layout => "layout",
             Self::Init => "init",
             Self::Listing => "listing",
+            Self::Permissions => "permissions",
+            Self::Signature => "signature",
+            Self::Lock => "lock",
+            Self::Trust => "trust",
+            Self::Host => "host",
+            Self::Quarantine => "quarantine",
+            Self::Probe => "probe",
+            Self::Smoke => "smoke",
+            Self::Interpreter => "interpreter",
+            Self::Declaration => "declaration",
+            Self::Generations => "generations",
         }
     }
 }
 
 /// A file that was not let in.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 #[error("plugin {} refused by rule `{}`: {found}", path.display(), rule.as_str())]
 pub struct Refusal {
     /// Which file.
@@ -123,6 +156,22 @@ pub enum RegistryError {
         /// The system's words.
         reason: String,
     },
+    /// The lock file cannot be read or written.
+    #[error("lock file {}: {reason}", path.display())]
+    Lock {
+        /// Which.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A trusted key cannot be read, added or removed.
+    #[error("trusted key {}: {reason}", path.display())]
+    Keys {
+        /// Which.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// An entry could not be built.
     #[error("{kind} `{id}` cannot be built: {error}")]
     Build {
@@ -152,6 +201,10 @@ impl RegistryError {
             }
             Self::Place { .. } => {
                 Some("name a folder of plugins or one plugin file that you may read".to_owned())
+            }
+            Self::Lock { .. } => Some("correct it, or write it anew with `kasmina plugins lock`".to_owned()),
+            Self::Keys { .. } => {
+                Some("`kasmina plugins trust list` shows the keys that are trusted".to_owned())
             }
             Self::Build { error, .. } => match error.kind {
                 kasmina_plugin_api::ErrorKind::Config => {

@@ -1,9 +1,12 @@
 //! Reading what a file says of itself, without running a line of it.
 
+use crate::declared;
+use crate::elf;
 use crate::error::{Refusal, Rule};
-use kasmina_plugin_api::record::{self, EntryRecord, PluginRecord, Record};
-use object::{Object, ObjectSection, ObjectSegment};
+use kasmina_plugin_api::record::{EntryRecord, PluginRecord};
 use sha2::{Digest, Sha256};
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 /// A plugin file, read once: its bytes, their hash, its records.
@@ -17,8 +20,21 @@ pub struct Manifest {
     pub plugin: PluginRecord,
     /// The records of its entries, sorted by kind and id.
     pub entries: Vec<EntryRecord>,
+    /// What kind of file it is.
+    pub(crate) form: Form,
     /// The whole file: what is checked is what is opened.
     pub(crate) bytes: Vec<u8>,
+}
+
+/// The kinds of file that bring entries.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Form {
+    /// A shared library.
+    Library,
+    /// A declared blueprint; its bytes are its text.
+    Declared(declared::Head),
+    /// A TorchScript module with a sidecar.
+    Module { head: declared::Head, sidecar: String },
 }
 
 /// What a file turned out to be.
@@ -26,6 +42,13 @@ pub(crate) enum Found {
     Plugin(Box<Manifest>),
     /// A file that is not a plugin: passed over in a folder, an error when named.
     NoPlugin(Refusal),
+}
+
+/// What a file says of itself, and nothing else of it: for looking, not for opening.
+pub(crate) struct Glance {
+    pub(crate) plugin: PluginRecord,
+    pub(crate) entries: Vec<EntryRecord>,
+    pub(crate) form: Form,
 }
 
 impl Manifest {
@@ -44,83 +67,96 @@ impl Manifest {
     pub fn generation(&self) -> &str {
         &self.sha256[..12]
     }
+
+    /// What a signature is over.
+    pub fn signed_bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Whether it is interpreted by a plugin, rather than one itself.
+    pub fn is_interpreted(&self) -> bool {
+        self.form != Form::Library
+    }
 }
 
 pub(crate) fn find(path: &Path) -> Result<Found, Refusal> {
-    let refuse = |rule, found: String, remedy: &str| Refusal {
-        path: path.to_owned(),
-        rule,
-        found,
-        remedy: remedy.to_owned(),
+    let bytes = read(path)?;
+    let sha256 = hash(path, &bytes)?;
+    let glance = match glance_at(path, &bytes)? {
+        Ok(glance) => glance,
+        Err(refusal) => return Ok(Found::NoPlugin(refusal)),
     };
-    let regular = std::fs::metadata(path).map(|m| m.is_file());
-    let bytes = match regular {
-        Ok(true) => std::fs::read(path),
-        Ok(false) => {
-            let found = "it is not a regular file".to_owned();
-            return Err(refuse(Rule::Readable, found, "name a plugin library, or the folder that holds it"));
-        }
-        Err(error) => Err(error),
-    };
-    let bytes = bytes.map_err(|e| {
-        refuse(Rule::Readable, e.to_string(), "check the path and that you may read the file")
-    })?;
+    let Glance { plugin, entries, form } = glance;
+    Ok(Found::Plugin(Box::new(Manifest { path: path.to_owned(), sha256, plugin, entries, form, bytes })))
+}
 
-    let rebuild = "build the plugin again and copy the whole file (write it aside, then rename it)";
-    let file = match object::File::parse(&*bytes) {
-        Ok(file) if file.format() == object::BinaryFormat::Elf => file,
-        Ok(other) => {
-            let found = format!("it is a {:?} file, not an ELF shared library", other.format());
-            return Ok(Found::NoPlugin(refuse(Rule::SharedLibrary, found, rebuild)));
-        }
-        Err(error) => {
-            let found = format!("it is not an ELF shared library ({error})");
-            return Ok(Found::NoPlugin(refuse(Rule::SharedLibrary, found, rebuild)));
-        }
-    };
-    // Mapping a file that is shorter than its segments ends the process with SIGBUS.
-    for segment in file.segments() {
-        let (offset, size) = segment.file_range();
-        if offset.saturating_add(size) > bytes.len() as u64 {
-            let found = format!("it is cut off: {} bytes, its segments need {}", bytes.len(), offset + size);
-            return Err(refuse(Rule::SharedLibrary, found, rebuild));
-        }
+/// What a file says of itself, reading no more of it than that.
+pub(crate) fn glance(path: &Path) -> Result<Result<Glance, Refusal>, Refusal> {
+    if declared::is_declared(path) || declared::is_module(path) {
+        return glance_at(path, &read(path)?);
     }
-    let Some(section) = file.section_by_name(record::SECTION) else {
-        let found = "it carries no plugin records".to_owned();
-        let remedy = "a plugin says `kasmina_plugin_api::export_plugin!();` once and is built as a cdylib";
-        return Ok(Found::NoPlugin(refuse(Rule::Records, found, remedy)));
-    };
-    let records = section
-        .data()
-        .map_err(|e| e.to_string())
-        .and_then(|data| record::read(data).map_err(|e| e.to_string()))
-        .map_err(|e| refuse(Rule::Records, e, "build the plugin again with the plugin API of this host"))?;
+    let file = open(path)?;
+    let cached = object::read::ReadCache::new(file);
+    Ok(elf::records(path, &cached).and_then(|found| found.map_or_else(|e| Ok(Err(e)), |g| Ok(Ok(g))))?)
+}
 
-    let (mut plugins, mut entries) = (Vec::new(), Vec::new());
-    for record in records {
-        match record {
-            Record::Plugin(plugin) => plugins.push(plugin),
-            Record::Entry(entry) => entries.push(entry),
-        }
+fn glance_at(path: &Path, bytes: &[u8]) -> Result<Result<Glance, Refusal>, Refusal> {
+    if declared::is_declared(path) {
+        return declared::read(path, bytes).map(Ok);
     }
-    let plugin = match plugins.len() {
-        1 => plugins.remove(0),
-        0 => {
-            let found = "it has records of entries but none of a plugin".to_owned();
-            return Err(refuse(Rule::Records, found, "say `kasmina_plugin_api::export_plugin!();` once"));
-        }
-        n => {
-            let found = format!("it carries the records of {n} plugins");
-            let remedy = "link other plugin crates only where they do not export a plugin themselves";
-            return Err(refuse(Rule::Records, found, remedy));
-        }
-    };
-    entries.sort();
-    let sha256 = Sha256::digest(&bytes).iter().fold(String::with_capacity(64), |mut hex, byte| {
+    if declared::is_module(path) {
+        return declared::read_module(path);
+    }
+    elf::records(path, bytes)
+}
+
+/// The hash that a file is known by. A module's is that of both its files.
+fn hash(path: &Path, bytes: &[u8]) -> Result<String, Refusal> {
+    if !declared::is_module(path) {
+        return Ok(hex(Sha256::new_with_prefix(bytes)));
+    }
+    let sidecar = declared::sidecar(path);
+    let text = std::fs::read(&sidecar).unwrap_or_default();
+    Ok(hex(Sha256::new_with_prefix(bytes).chain_update(text)))
+}
+
+/// The same by itself, for files that are only looked at.
+pub(crate) fn hash_of(path: &Path) -> Result<String, Refusal> {
+    hash(path, &read(path)?)
+}
+
+fn hex(digest: Sha256) -> String {
+    digest.finalize().iter().fold(String::with_capacity(64), |mut hex, byte| {
         use std::fmt::Write as _;
         let _ = write!(hex, "{byte:02x}");
         hex
-    });
-    Ok(Found::Plugin(Box::new(Manifest { path: path.to_owned(), sha256, plugin, entries, bytes })))
+    })
+}
+
+fn open(path: &Path) -> Result<File, Refusal> {
+    let refuse = |found: String, remedy: &str| Refusal {
+        path: path.to_owned(),
+        rule: Rule::Readable,
+        found,
+        remedy: remedy.to_owned(),
+    };
+    let unreadable =
+        |e: std::io::Error| refuse(e.to_string(), "check the path and that you may read the file");
+    // Opening a pipe waits for whoever writes into it.
+    if !std::fs::metadata(path).map_err(unreadable)?.is_file() {
+        let remedy = "name a plugin library, or the folder that holds it";
+        return Err(refuse("it is not a regular file".to_owned(), remedy));
+    }
+    File::open(path).map_err(unreadable)
+}
+
+pub(crate) fn read(path: &Path) -> Result<Vec<u8>, Refusal> {
+    let mut bytes = Vec::new();
+    open(path)?.read_to_end(&mut bytes).map_err(|e| Refusal {
+        path: path.to_owned(),
+        rule: Rule::Readable,
+        found: e.to_string(),
+        remedy: "check the disk that it lies on".to_owned(),
+    })?;
+    Ok(bytes)
 }

@@ -1,6 +1,8 @@
 //! Where plugins are looked for.
 
-use etcetera::BaseStrategy as _;
+use crate::declared;
+use crate::error::{Refusal, RegistryError};
+use crate::{permissions, places};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 
@@ -58,9 +60,7 @@ impl SearchPath {
             );
         }
         path.extend([PathBuf::from("plugins")], Origin::Project);
-        if let Ok(base) = etcetera::choose_base_strategy() {
-            path.extend([base.data_dir().join("kasmina/plugins")], Origin::User);
-        }
+        path.extend(places::plugins(), Origin::User);
         let beside = std::env::current_exe().ok().and_then(|exe| exe.parent().map(|d| d.join("plugins")));
         path.extend(beside, Origin::Executable);
         path
@@ -77,12 +77,50 @@ impl SearchPath {
     }
 }
 
-/// The libraries of a folder, sorted by name.
-pub(crate) fn libraries(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
+/// A file that may be a plugin, or a place that cannot be searched.
+pub(crate) struct Candidate {
+    pub(crate) path: Result<PathBuf, Refusal>,
+    pub(crate) origin: Origin,
+    /// It was named by itself: a refusal is an error.
+    pub(crate) named: bool,
+}
+
+/// The files to look at, in the order of the search.
+pub(crate) fn candidates(path: &SearchPath) -> Result<Vec<Candidate>, RegistryError> {
+    let mut all = Vec::new();
+    for place in path.places() {
+        let origin = place.origin;
+        let unreadable = |error: std::io::Error| RegistryError::Place {
+            path: place.path.clone(),
+            reason: error.to_string(),
+        };
+        if place.path.is_dir() {
+            if let Err(refusal) = permissions::folder(&place.path) {
+                all.push(Candidate { path: Err(refusal), origin, named: place.must_exist() });
+                continue;
+            }
+            match files(&place.path) {
+                Ok(files) => {
+                    all.extend(files.into_iter().map(|f| Candidate { path: Ok(f), origin, named: false }));
+                }
+                Err(error) if place.must_exist() => return Err(unreadable(error)),
+                Err(_) => {}
+            }
+        } else if place.must_exist() {
+            std::fs::symlink_metadata(&place.path).map_err(unreadable)?;
+            all.push(Candidate { path: Ok(place.path.clone()), origin, named: true });
+        }
+    }
+    Ok(all)
+}
+
+/// The files of a folder that may be plugins, sorted by name.
+fn files(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder)? {
         let path = entry?.path();
-        if path.extension().is_some_and(|e| e == "so") {
+        let library = path.extension().is_some_and(|e| e == "so");
+        if library || declared::is_declared(&path) || declared::is_module(&path) {
             found.push(path);
         }
     }

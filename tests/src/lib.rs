@@ -6,7 +6,7 @@ pub mod bench;
 pub mod laws;
 pub mod runs;
 
-use kasmina_registry::{Origin, Registry, SearchPath};
+use kasmina_registry::{Origin, Policy, Registry, SearchPath};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -88,7 +88,7 @@ pub fn registry(fixtures: &[&str]) -> Registry {
     let mut path = SearchPath::empty();
     path.extend(SHIPPED.iter().map(|name| shipped(name)), Origin::Named);
     path.extend(fixtures.iter().map(|name| fixture(name)), Origin::Named);
-    Registry::load(&path).expect("the plugins load")
+    Registry::load(&path, &Policy::embedded()).expect("the plugins load")
 }
 
 /// The binary, under an empty environment, in an empty directory, with the shipped plugins and nothing else.

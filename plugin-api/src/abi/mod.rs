@@ -7,8 +7,9 @@
 //! * Compatibility is checked on the type layouts themselves, in the direction that the versions ask for
 //!   ([`Plugin::adopt`]).
 //!
-//! **Versions.** The seam is this crate: its version is the ABI's. It is *unstable* while
-//! [`ABI_EPOCH`](crate::ABI_EPOCH) is part of the record.
+//! **Versions.** The seam is this crate: its version is the ABI's, frozen at 1.0. Within a major version, minor ones only
+//! add: methods at the end with default bodies, fields of the root at the end that may be missing, record fields and kinds
+//! that older hosts pass over. So a plugin runs in hosts older and newer than itself; `tests/tests/minors.rs` builds both.
 
 #![allow(unsafe_code, reason = "raw tensor handles and foreign entry points are turned into safe types here")]
 #![allow(

@@ -1,0 +1,157 @@
+//! `kasmina plugins list` and `inspect`: records, nothing opened.
+
+use super::args::Access;
+use super::{print_json, topologies};
+use crate::failure::Failure;
+use crate::table;
+use kasmina_registry::survey::{Surveyed, inspect as look, survey};
+use kasmina_registry::{Listing, Trust};
+use serde_json::Value;
+use std::path::Path;
+
+pub(crate) fn list(access: &Access, json: bool) -> Result<(), Failure> {
+    let listing = survey(&access.search(), &access.policy())?.listing()?;
+    if json { print_json(&listing) } else { print(&listing) }
+}
+
+fn print(listing: &Listing) -> Result<(), Failure> {
+    let header = ["KIND", "ID", "PLUGIN", "VERSION", "STATE", "TRUST", "TOPOLOGIES", "SUMMARY"];
+    let mut rows = table::table(&header, &[]);
+    for entry in &listing.entries {
+        rows.add_row([
+            entry.kind.as_str(),
+            &entry.id,
+            &entry.plugin,
+            &entry.version,
+            entry.state.as_str(),
+            entry.trust.map_or("-", Trust::as_str),
+            &topologies(&entry.topologies),
+            &entry.summary,
+        ]);
+    }
+    table::print(&rows);
+    for refused in &listing.refused {
+        outln!();
+        outln!("{}: {} ({})", refused.state.as_str(), refused.path.display(), refused.rule);
+        outln!("  {}", refused.found);
+        outln!("  help: {}", refused.remedy);
+    }
+    Ok(())
+}
+
+pub(crate) fn inspect(file: &Path, access: &Access, json: bool) -> Result<(), Failure> {
+    let found = look(file, &access.policy())?;
+    if json {
+        let rows: Vec<_> = found.rows().collect();
+        let refusal = found
+            .refusal
+            .as_ref()
+            .map(|r| serde_json::json!({ "rule": r.rule, "found": r.found, "remedy": r.remedy }));
+        return print_json(&serde_json::json!({
+            "path": file,
+            "sha256": found.manifest.sha256,
+            "state": found.state,
+            "trust": found.refusal.is_none().then_some(found.plugin.trust),
+            "signer": found.plugin.signer,
+            "plugin": found.manifest.plugin,
+            "entries": rows,
+            "refusal": refusal,
+        }));
+    }
+    about(&found);
+    for row in found.rows() {
+        outln!();
+        outln!("{} {}", row.kind, row.id);
+        outln!("  {}", row.summary);
+        outln!("  topologies    {}", topologies(&row.topologies));
+        if !row.capabilities.is_empty() {
+            outln!("  capabilities  {}", row.capabilities.join(", "));
+        }
+        match &row.config_schema {
+            None => outln!(
+                "  settings      not known without opening it: `kasmina plugins schema {}::{}`",
+                row.plugin,
+                row.id
+            ),
+            Some(schema) => settings(schema),
+        }
+    }
+    if let Some(refusal) = &found.refusal {
+        outln!();
+        outln!("{}: {}", found.state.as_str(), refusal.found);
+        outln!("  help: {}", refusal.remedy);
+    }
+    Ok(())
+}
+
+fn about(found: &Surveyed) {
+    let plugin = &found.manifest.plugin;
+    let signer = found.plugin.signer.as_ref().map_or_else(String::new, |signer| format!(" by {signer}"));
+    let trust = match &found.refusal {
+        None => format!(", {}{signer}", found.plugin.trust.as_str()),
+        Some(_) => String::new(),
+    };
+    let or_none = |text: &str| if text.is_empty() { "-".to_owned() } else { text.replace(':', ", ") };
+    let rows = [
+        ("plugin", format!("{} {}", plugin.name, plugin.version)),
+        ("state", format!("{}{trust}", found.state.as_str())),
+        ("sha256", found.manifest.sha256.clone()),
+        ("plugin API", plugin.abi.clone()),
+        ("torch", plugin.torch.clone()),
+        ("target", plugin.target.clone()),
+        ("Kasmina", plugin.host.clone()),
+        ("build", format!("{}, panic = {}, {}", plugin.profile, plugin.panic, or_none(&plugin.rustc))),
+        ("license", or_none(&plugin.license)),
+        ("authors", or_none(&plugin.authors)),
+    ];
+    for (name, value) in rows {
+        outln!("{name:<12}{value}");
+    }
+}
+
+/// A schema as a table: what a person needs of it.
+fn settings(schema: &Value) {
+    let Some(properties) = schema.get("properties").and_then(Value::as_object).filter(|p| !p.is_empty())
+    else {
+        outln!("  settings      none");
+        return;
+    };
+    let mut rows = table::table(&["  SETTING", "TYPE", "DEFAULT", "MEANING"], &[]);
+    for (name, property) in properties {
+        let default = property.get("default").map_or_else(|| "-".to_owned(), ToString::to_string);
+        let meaning = property.get("description").and_then(Value::as_str).unwrap_or("-");
+        rows.add_row([format!("  {name}"), type_of(property, schema), default, meaning.replace('\n', " ")]);
+    }
+    table::print(&rows);
+}
+
+/// The type of a property in a few words, with its bounds.
+fn type_of(property: &Value, schema: &Value) -> String {
+    if let Some(name) = property.get("$ref").and_then(Value::as_str) {
+        let pointer = name.trim_start_matches('#');
+        return schema.pointer(pointer).map_or_else(|| name.to_owned(), |meant| type_of(meant, schema));
+    }
+    if let Some(options) = property.get("enum").and_then(Value::as_array) {
+        let names: Vec<String> = options.iter().map(ToString::to_string).collect();
+        return names.join(" | ");
+    }
+    if let Some(options) = property.get("oneOf").or_else(|| property.get("anyOf")).and_then(Value::as_array) {
+        let names: Vec<String> = options
+            .iter()
+            .map(|o| o.get("const").map_or_else(|| type_of(o, schema), ToString::to_string))
+            .collect();
+        return names.join(" | ");
+    }
+    let name = match property.get("type") {
+        Some(Value::String(name)) => name.clone(),
+        Some(Value::Array(names)) => names.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(" | "),
+        _ => "any".to_owned(),
+    };
+    let bound = |key: &str| property.get(key).filter(|v| v.is_number()).map(ToString::to_string);
+    match (bound("minimum"), bound("maximum")) {
+        (None, None) => name,
+        (Some(low), None) => format!("{name}, {low} or more"),
+        (None, Some(high)) => format!("{name}, {high} at most"),
+        (Some(low), Some(high)) => format!("{name}, {low} to {high}"),
+    }
+}

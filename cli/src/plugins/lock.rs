@@ -1,0 +1,54 @@
+//! `kasmina plugins lock`.
+
+use super::args::Access;
+use crate::failure::Failure;
+use crate::table;
+use kasmina_registry::locking::{Change, decide};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+pub(crate) fn run(files: &[PathBuf], access: &Access, check: bool) -> Result<ExitCode, Failure> {
+    let decisions = decide(files, &access.search(), &access.policy())?;
+    let mut rows = table::table(&["PLUGIN", "VERSION", "BUILD", "SIGNED BY", ""], &[]);
+    for decision in &decisions.plugins {
+        let change = match &decision.change {
+            Change::Added => "new".to_owned(),
+            Change::Same => "as it was".to_owned(),
+            Change::Changed { from: Some(from) } => format!("was {from}"),
+            Change::Changed { from: None } => "was not locked for this target".to_owned(),
+            Change::Missing => "not found any more".to_owned(),
+        };
+        let none = || "-".to_owned();
+        rows.add_row([
+            decision.name.clone(),
+            decision.version.clone(),
+            decision.generation.clone().unwrap_or_else(none),
+            decision.signer.clone().unwrap_or_else(none),
+            change,
+        ]);
+    }
+    if !decisions.plugins.is_empty() {
+        table::print(&rows);
+    }
+    for refused in &decisions.refused {
+        errln!("left out: {refused}");
+    }
+    let path = decisions.path().display();
+    if check {
+        if decisions.stand() {
+            outln!("{path} says all this");
+            return Ok(ExitCode::SUCCESS);
+        }
+        let text = format!("{path} does not say what is found");
+        return Err(
+            Failure::new(text).with_help("`kasmina plugins lock` writes it, if this is what you want")
+        );
+    }
+    if decisions.stand() && !decisions.plugins.is_empty() {
+        outln!("{path} says all this already");
+    } else {
+        decisions.write()?;
+        outln!("written: {path}");
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,41 @@
+//! `kasmina plugins`.
+
+pub(crate) mod args;
+mod doctor;
+mod list;
+mod lock;
+mod quarantine;
+mod schema;
+mod sign;
+mod trust;
+
+use crate::failure::Failure;
+use args::{PluginsArgs, PluginsVerb};
+use serde::Serialize;
+use std::process::ExitCode;
+
+pub(crate) fn run(args: &PluginsArgs) -> Result<ExitCode, Failure> {
+    let done = ExitCode::SUCCESS;
+    match &args.verb {
+        PluginsVerb::List { access, json } => list::list(access, *json).map(|()| done),
+        PluginsVerb::Inspect { file, access, json } => list::inspect(file, access, *json).map(|()| done),
+        PluginsVerb::Schema { id, access } => schema::run(id, access).map(|()| done),
+        PluginsVerb::Lock { files, access, check } => lock::run(files, access, *check),
+        PluginsVerb::Trust(args) => trust::run(args).map(|()| done),
+        PluginsVerb::Keygen { name, no_password } => sign::keygen(name, *no_password).map(|()| done),
+        PluginsVerb::Sign { file, key } => sign::sign(file, key).map(|()| done),
+        PluginsVerb::Quarantine(args) => quarantine::run(args).map(|()| done),
+        PluginsVerb::Doctor { access, json } => doctor::run(access, *json),
+        PluginsVerb::Check { .. } | PluginsVerb::New(_) | PluginsVerb::Swap { .. } => Ok(done),
+    }
+}
+
+pub(crate) fn print_json(value: &impl Serialize) -> Result<(), Failure> {
+    outln!("{}", serde_json::to_string_pretty(value).map_err(Failure::new)?);
+    Ok(())
+}
+
+/// `all` where nothing is named.
+fn topologies(named: &[String]) -> String {
+    if named.is_empty() { "all".to_owned() } else { named.join(",") }
+}

@@ -1,0 +1,42 @@
+//! `kasmina plugins quarantine`.
+
+use super::args::{QuarantineArgs, QuarantineVerb};
+use super::print_json;
+use crate::failure::Failure;
+use kasmina_registry::quarantine::{Quarantine, Quarantined};
+
+pub(crate) fn run(args: &QuarantineArgs) -> Result<(), Failure> {
+    let quarantine = Quarantine::of_user().ok_or_else(|| {
+        Failure::new("there is no place for a quarantine").with_help("set HOME, or XDG_STATE_HOME")
+    })?;
+    match &args.verb {
+        QuarantineVerb::List { json: true } => print_json(&quarantine.list()),
+        QuarantineVerb::List { json: false } => {
+            let all = quarantine.list();
+            all.iter().for_each(print);
+            if all.is_empty() {
+                outln!("nothing is in quarantine");
+            }
+            Ok(())
+        }
+        QuarantineVerb::Clear { meant } => {
+            let out = quarantine.clear(meant.as_deref()).map_err(Failure::new)?;
+            if out.is_empty() {
+                let what = meant
+                    .as_deref()
+                    .map_or_else(|| "nothing".to_owned(), |m| format!("nothing called `{m}`"));
+                outln!("{what} is in quarantine");
+            }
+            for quarantined in out {
+                outln!("let out: {} {}", quarantined.name, quarantined.path.display());
+            }
+            Ok(())
+        }
+    }
+}
+
+fn print(quarantined: &Quarantined) {
+    let Quarantined { sha256, name, path, reason, .. } = quarantined;
+    outln!("{name} {} {}", sha256.get(..12).unwrap_or_default(), path.display());
+    outln!("  {reason}");
+}

@@ -1,0 +1,161 @@
+//! Keys that are trusted to sign plugins, and what their signatures are worth.
+//!
+//! A signature is minisign's: `FILE.minisig` beside the file. Its trusted comment, which the key has signed too, names
+//! plugin, version and target, so that one plugin's signature is no other's. A signature says who vouches for a file; it
+//! does not make native code safe.
+
+use crate::error::{Refusal, RegistryError, Rule};
+use crate::manifest::Manifest;
+use crate::places;
+use minisign_verify::{Error as Minisign, PublicKey, Signature};
+use serde::Serialize;
+use std::path::{Path, PathBuf};
+
+/// A trusted key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct TrustedKey {
+    /// The name it was given when it was added.
+    pub name: String,
+    /// The key itself, as minisign writes it in one line.
+    pub key: String,
+}
+
+/// The folder of trusted keys, a file each.
+#[derive(Debug, Clone)]
+pub struct Keys(PathBuf);
+
+/// What a file's signature amounts to.
+pub(crate) enum Signed {
+    /// There is none.
+    No,
+    /// By a key that is not trusted.
+    Unknown,
+    /// By this trusted key.
+    By(String),
+}
+
+impl Keys {
+    /// The keys of a folder, which need not be there.
+    pub fn in_folder(folder: impl Into<PathBuf>) -> Self {
+        Self(folder.into())
+    }
+
+    /// The user's own.
+    pub fn of_user() -> Option<Self> {
+        places::keys().map(Self)
+    }
+
+    /// All of them, sorted by name.
+    ///
+    /// # Errors
+    /// If one cannot be read: a key that is silently ignored is a signature that silently counts for nothing.
+    pub fn list(&self) -> Result<Vec<TrustedKey>, RegistryError> {
+        let Ok(folder) = std::fs::read_dir(&self.0) else { return Ok(Vec::new()) };
+        let mut keys = Vec::new();
+        for path in folder.filter_map(Result::ok).map(|e| e.path()) {
+            let (Some(name), Some("pub")) =
+                (path.file_stem().and_then(|s| s.to_str()), path.extension().and_then(|e| e.to_str()))
+            else {
+                continue;
+            };
+            let text = std::fs::read_to_string(&path).map_err(|e| error(&path, &e))?;
+            let key = decode(&text).map_err(|e| error(&path, e))?.1;
+            keys.push(TrustedKey { name: name.to_owned(), key });
+        }
+        keys.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(keys)
+    }
+
+    /// Trusts a key from now on: the text of a `.pub` file, or the key in one line.
+    ///
+    /// # Errors
+    /// If it is no key, the name is not plain or taken by another key, or the folder cannot be written.
+    pub fn add(&self, name: &str, text: &str) -> Result<TrustedKey, RegistryError> {
+        let plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-' || c == '.';
+        if name.is_empty() || name.starts_with('.') || !name.chars().all(plain) {
+            return Err(error(
+                &self.0,
+                format!("`{name}` is no name for a key; take letters, digits, _ and -"),
+            ));
+        }
+        let path = self.0.join(format!("{name}.pub"));
+        let key = decode(text).map_err(|e| error(Path::new("the key"), e))?.1;
+        if let Some(other) = self.list()?.into_iter().find(|k| k.name == name && k.key != key) {
+            let text = format!("another key is trusted by that name, {}; remove it first", other.key);
+            return Err(error(&path, text));
+        }
+        let text = format!("untrusted comment: trusted as {name}\n{key}\n");
+        places::write(&path, &text).map_err(|e| error(&path, e))?;
+        Ok(TrustedKey { name: name.to_owned(), key })
+    }
+
+    /// Trusts a key no more.
+    ///
+    /// # Errors
+    /// If there is none of that name, or it cannot be removed.
+    pub fn remove(&self, name: &str) -> Result<TrustedKey, RegistryError> {
+        let path = self.0.join(format!("{name}.pub"));
+        let known = self.list()?.into_iter().find(|key| key.name == name);
+        let key = known.ok_or_else(|| error(&path, "no key is trusted by that name"))?;
+        std::fs::remove_file(&path).map_err(|e| error(&path, e))?;
+        Ok(key)
+    }
+
+    /// Who signed a file, if a trusted key did.
+    pub(crate) fn signed(&self, manifest: &Manifest) -> Result<Signed, Refusal> {
+        let path = signature_path(&manifest.path);
+        let Ok(text) = std::fs::read_to_string(&path) else { return Ok(Signed::No) };
+        let refuse = |found: String| Refusal {
+            path: manifest.path.clone(),
+            rule: Rule::Signature,
+            found,
+            remedy: "get file and signature again from whoever ships them, or sign the file you mean"
+                .to_owned(),
+        };
+        let signature = Signature::decode(&text)
+            .map_err(|e| refuse(format!("{} is no minisign signature ({e})", path.display())))?;
+        let keys = self.list().map_err(|e| refuse(e.to_string()))?;
+        for TrustedKey { name, key } in keys {
+            let Ok(key) = PublicKey::from_base64(&key) else { continue };
+            match key.verify(manifest.signed_bytes(), &signature, false) {
+                Ok(()) => {
+                    let (says, is) = (signature.trusted_comment(), comment(manifest));
+                    if says != is {
+                        return Err(refuse(format!(
+                            "its signature by `{name}` is for `{says}`, the file is `{is}`"
+                        )));
+                    }
+                    return Ok(Signed::By(name));
+                }
+                Err(Minisign::UnexpectedKeyId) => {}
+                Err(error) => {
+                    return Err(refuse(format!("its signature by `{name}` does not belong to it ({error})")));
+                }
+            }
+        }
+        Ok(Signed::Unknown)
+    }
+}
+
+/// What the trusted comment of a plugin's signature must say.
+pub fn comment(manifest: &Manifest) -> String {
+    format!("kasmina {} {} {}", manifest.plugin.name, manifest.plugin.version, manifest.plugin.target)
+}
+
+/// Where a file's signature lies.
+pub fn signature_path(file: &Path) -> PathBuf {
+    let mut path = file.as_os_str().to_owned();
+    path.push(".minisig");
+    path.into()
+}
+
+/// A key from the text of its file, or from its one line.
+fn decode(text: &str) -> Result<(PublicKey, String), String> {
+    let line = text.lines().map(str::trim).rfind(|l| !l.is_empty()).unwrap_or_default();
+    let key = PublicKey::from_base64(line).map_err(|e| format!("it is no minisign public key ({e})"))?;
+    Ok((key, line.to_owned()))
+}
+
+fn error(path: &Path, reason: impl std::fmt::Display) -> RegistryError {
+    RegistryError::Keys { path: path.to_owned(), reason: reason.to_string() }
+}

@@ -1,0 +1,78 @@
+//! What a process asks of a plugin before it runs it.
+
+use crate::child::{Limits, Program};
+use crate::keys::Keys;
+use crate::lock::LOCK_FILE;
+use crate::places;
+use std::path::{Path, PathBuf};
+
+/// How files are judged. Decided once, when a process starts; while it runs nothing of it is relaxed.
+#[derive(Debug, Clone, Default)]
+pub struct Policy {
+    pub(crate) lock: Option<PathBuf>,
+    pub(crate) keys: Option<Keys>,
+    pub(crate) allow_unsigned: bool,
+    pub(crate) watched: Vec<PathBuf>,
+    pub(crate) probe: Option<(Program, Limits)>,
+    pub(crate) cache: Option<PathBuf>,
+    pub(crate) quarantine: Option<PathBuf>,
+}
+
+impl Policy {
+    /// For programs that name their plugins themselves: what they name is trusted, and nothing is probed or written.
+    pub fn embedded() -> Self {
+        Self { allow_unsigned: true, ..Self::default() }
+    }
+
+    /// For users: `plugins.lock` of the working directory, the user's trusted keys, caches and quarantine. Nothing is
+    /// probed until a [program](Self::probing) for it is named.
+    pub fn standard() -> Self {
+        Self {
+            lock: Some(PathBuf::from(LOCK_FILE)),
+            keys: Keys::of_user(),
+            cache: places::cache(),
+            quarantine: places::quarantine(),
+            ..Self::default()
+        }
+    }
+
+    /// Another lock file.
+    #[must_use]
+    pub fn with_lock(mut self, path: impl Into<PathBuf>) -> Self {
+        self.lock = Some(path.into());
+        self
+    }
+
+    /// Lets files in that nobody vouches for. Where there is a lock file they are pinned in it, and only those bytes
+    /// are let in from then on, with or without this.
+    #[must_use]
+    pub fn allowing_unsigned(mut self, allow: bool) -> Self {
+        self.allow_unsigned = allow;
+        self
+    }
+
+    /// These files are being worked on: whatever lies there is let in, as often as it changes.
+    #[must_use]
+    pub fn watching(mut self, files: impl IntoIterator<Item = PathBuf>) -> Self {
+        self.watched.extend(files.into_iter().map(|f| f.canonicalize().unwrap_or(f)));
+        self
+    }
+
+    /// Opens and tries every build for the first time in a process of its own: this program calls
+    /// [`probe::answer`](crate::probe::answer) in [`child::serve`](crate::child::serve).
+    #[must_use]
+    pub fn probing(mut self, program: Program, limits: Limits) -> Self {
+        self.probe = Some((program, limits));
+        self
+    }
+
+    pub(crate) fn is_watched(&self, path: &Path) -> bool {
+        let real = path.canonicalize();
+        self.watched.iter().any(|watched| watched == path || real.as_ref().is_ok_and(|real| watched == real))
+    }
+
+    /// The lock file that counts.
+    pub fn lock(&self) -> Option<&Path> {
+        self.lock.as_deref()
+    }
+}

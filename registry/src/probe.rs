@@ -1,0 +1,280 @@
+//! A build is opened and tried for the first time in a process of its own.
+//!
+//! What came of it is kept by the hash of the file and the build of this program, so that it is done once. What ends the
+//! process is quarantined, and the rest go on.
+
+use crate::child::{self, Limits, Outcome, Program};
+use crate::dl;
+use crate::entry::Entry;
+use crate::error::{Refusal, Rule};
+use crate::manifest::Manifest;
+use crate::places;
+use crate::policy::Policy;
+use crate::quarantine::Quarantine;
+use crate::registry::Registry;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+/// What a probe has found of a build.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(crate) struct Probed {
+    /// The build of this program that has found it.
+    by: String,
+    /// The rule that it broke in being opened.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) refused: Option<Refusal>,
+    /// Entries that cannot be used, by kind and id, with the reason.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) unfit: BTreeMap<String, String>,
+    /// The schema of each entry's configuration.
+    #[serde(default)]
+    pub(crate) schemas: BTreeMap<String, Value>,
+}
+
+/// A build and, where it is interpreted, the one that interprets it.
+#[derive(Serialize, Deserialize)]
+struct Job {
+    probe: Which,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    interpreter: Option<PathBuf>,
+    /// The entry to be tried; none means that the build is to be opened.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    entry: Option<(String, String)>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Which {
+    path: PathBuf,
+    sha256: String,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Answer {
+    Opened(BTreeMap<String, Value>),
+    Refused(Refusal),
+    Fit,
+    Unfit(String),
+}
+
+/// How an entry is named among its plugin's.
+pub(crate) fn key(kind: &str, id: &str) -> String {
+    format!("{kind} {id}")
+}
+
+/// The child's side: answers a job of this module's, with a try of each entry that the program brings.
+pub fn answer(job: &Value, smoke: &dyn Fn(&Entry) -> Result<(), String>) -> Option<Value> {
+    let job: Job = serde_json::from_value(job.clone()).ok()?;
+    let answer = perform(&job, smoke).unwrap_or_else(Answer::Refused);
+    Some(serde_json::to_value(answer).unwrap_or_default())
+}
+
+fn perform(job: &Job, smoke: &dyn Fn(&Entry) -> Result<(), String>) -> Result<Answer, Refusal> {
+    let refused = |found: String| Refusal {
+        path: job.probe.path.clone(),
+        rule: Rule::Probe,
+        found,
+        remedy: "try again".to_owned(),
+    };
+    let registry = Registry::built_in().map_err(|e| refused(e.to_string()))?;
+    for path in job.interpreter.iter().chain([&job.probe.path]) {
+        let manifest = Manifest::read(path)?;
+        if *path == job.probe.path && manifest.sha256 != job.probe.sha256 {
+            return Err(refused("it changed while it was looked at".to_owned()));
+        }
+        registry.admit_probed(&manifest)?;
+    }
+    let entries = registry.entries();
+    let of_it = |e: &&Entry| e.plugin().sha256.as_ref() == Some(&job.probe.sha256);
+    let Some((kind, id)) = &job.entry else {
+        let schemas = entries.iter().filter(of_it);
+        return Ok(Answer::Opened(
+            schemas.map(|e| (key(e.kind().as_str(), e.id()), e.schema().clone())).collect(),
+        ));
+    };
+    let entry = entries.iter().filter(of_it).find(|e| e.kind().as_str() == kind && e.id() == id);
+    Ok(match entry.map_or_else(|| Err("it is not there".to_owned()), smoke) {
+        Ok(()) => Answer::Fit,
+        Err(reason) => Answer::Unfit(reason),
+    })
+}
+
+/// Whether a build may be opened here, for each of several.
+pub(crate) fn probe(
+    manifests: &[&Manifest],
+    interpreter: Option<&Path>,
+    policy: &Policy,
+) -> Vec<Result<Probed, Refusal>> {
+    let quarantine = policy.quarantine.as_ref().map(Quarantine::in_file);
+    let mut results: Vec<Option<Result<Probed, Refusal>>> = manifests
+        .iter()
+        .map(|manifest| {
+            if let Some(known) = quarantine.as_ref().and_then(|q| q.find(&manifest.sha256)) {
+                return Some(Err(quarantined(manifest, &known.reason)));
+            }
+            match &policy.probe {
+                None => Some(Ok(Probed::default())),
+                // It is in this process already.
+                Some(_) if dl::is_mapped(manifest) => Some(Ok(cached(policy, manifest).unwrap_or_default())),
+                Some(_) => cached(policy, manifest).map(|probed| match &probed.refused {
+                    Some(refused) => Err(Refusal { path: manifest.path.clone(), ..refused.clone() }),
+                    None => Ok(probed),
+                }),
+            }
+        })
+        .collect();
+    if let Some((program, limits)) = &policy.probe {
+        let open: Vec<usize> = (0..manifests.len()).filter(|i| results[*i].is_none()).collect();
+        let fresh: Vec<&Manifest> = open.iter().map(|i| manifests[*i]).collect();
+        let found = in_children(&fresh, interpreter, (program, *limits));
+        for ((index, manifest), found) in open.into_iter().zip(fresh).zip(found) {
+            results[index] = Some(match found {
+                Found::Probed(probed) => {
+                    keep(policy, manifest, &probed);
+                    match probed.refused {
+                        Some(refused) => Err(refused),
+                        None => Ok(probed),
+                    }
+                }
+                Found::Ended(reason) => {
+                    if let Some(quarantine) = &quarantine {
+                        quarantine.put(&manifest.sha256, &manifest.plugin.name, &manifest.path, &reason);
+                    }
+                    Err(quarantined(manifest, &reason))
+                }
+                Found::NoChild(reason) => Err(Refusal {
+                    path: manifest.path.clone(),
+                    rule: Rule::Probe,
+                    found: format!("there is no process to try it in: {reason}"),
+                    remedy: "check that this program can start itself again, and the memory that is left"
+                        .to_owned(),
+                }),
+            });
+        }
+    }
+    results.into_iter().map(|r| r.unwrap_or_else(|| Ok(Probed::default()))).collect()
+}
+
+enum Found {
+    Probed(Probed),
+    /// It ended its process.
+    Ended(String),
+    NoChild(String),
+}
+
+fn in_children(
+    manifests: &[&Manifest],
+    interpreter: Option<&Path>,
+    (program, limits): (&Program, Limits),
+) -> Vec<Found> {
+    let mut found: Vec<Found> =
+        manifests.iter().map(|_| Found::Probed(Probed { by: this_build(), ..Probed::default() })).collect();
+    let which = |m: &Manifest| Which { path: m.path.clone(), sha256: m.sha256.clone() };
+    let of = |m: &Manifest, entry| {
+        let interpreter = interpreter.filter(|_| m.is_interpreted()).map(Path::to_owned);
+        json!(Job { probe: which(m), interpreter, entry })
+    };
+    // First all are opened; then the entries of those that could be are tried.
+    let opening: Vec<(usize, Option<(String, String)>)> = (0..manifests.len()).map(|i| (i, None)).collect();
+    let mut rounds = vec![opening];
+    while let Some(round) = rounds.pop() {
+        let jobs: Vec<Value> = round.iter().map(|(i, entry)| of(manifests[*i], entry.clone())).collect();
+        let mut next = Vec::new();
+        let done = child::run(program, &jobs, limits, &mut |at, outcome| {
+            let Some(outcome) = outcome else { return };
+            let (index, entry) = &round[at];
+            let Found::Probed(probed) = &mut found[*index] else { return };
+            match verdict(outcome) {
+                Err(how) => {
+                    let doing = entry.as_ref().map_or_else(
+                        || "in being opened".to_owned(),
+                        |(kind, id)| format!("when {kind} `{id}` was tried"),
+                    );
+                    found[*index] = Found::Ended(format!("{doing}, {how}"));
+                }
+                Ok(Answer::Refused(refusal)) => probed.refused = Some(refusal),
+                Ok(Answer::Opened(schemas)) => {
+                    probed.schemas = schemas;
+                    let entries = manifests[*index].entries.iter();
+                    next.extend(entries.map(|e| (*index, Some((e.kind.clone(), e.id.clone())))));
+                }
+                Ok(Answer::Fit) => {}
+                Ok(Answer::Unfit(reason)) => {
+                    if let Some((kind, id)) = entry {
+                        probed.unfit.insert(key(kind, id), reason);
+                    }
+                }
+            }
+        });
+        if let Err(error) = done {
+            found.iter_mut().for_each(|f| *f = Found::NoChild(error.to_string()));
+            return found;
+        }
+        if !next.is_empty() {
+            rounds.push(next);
+        }
+    }
+    found
+}
+
+fn verdict(outcome: Outcome) -> Result<Answer, String> {
+    match outcome {
+        Outcome::Answered { answer, .. } => {
+            serde_json::from_value(answer).map_err(|e| format!("it gave an answer that cannot be read ({e})"))
+        }
+        Outcome::Crashed { how, said } => {
+            let last = said.lines().rfind(|l| !l.trim().is_empty());
+            Err(last.map_or_else(|| how.clone(), |last| format!("{how}; its last words: {}", last.trim())))
+        }
+        Outcome::TimedOut { after } => Err(format!("it did not end within {} seconds", after.as_secs())),
+    }
+}
+
+pub(crate) fn quarantined(manifest: &Manifest, reason: &str) -> Refusal {
+    Refusal {
+        path: manifest.path.clone(),
+        rule: Rule::Quarantine,
+        found: format!("it is in quarantine: {reason}"),
+        remedy: format!(
+            "tell its author; `kasmina plugins quarantine clear {}` to try these bytes again",
+            manifest.plugin.name
+        ),
+    }
+}
+
+fn file_of(policy: &Policy, sha256: &str) -> Option<PathBuf> {
+    policy.cache.as_ref().map(|cache| cache.join("probes").join(format!("{sha256}.json")))
+}
+
+fn cached(policy: &Policy, manifest: &Manifest) -> Option<Probed> {
+    let probed: Probed = places::read_json(&file_of(policy, &manifest.sha256)?);
+    (probed.by == this_build()).then_some(probed)
+}
+
+/// The schemas that a probe has found, if one has.
+pub(crate) fn schemas(policy: &Policy, sha256: &str) -> BTreeMap<String, Value> {
+    file_of(policy, sha256).map(|file| places::read_json::<Probed>(&file).schemas).unwrap_or_default()
+}
+
+fn keep(policy: &Policy, manifest: &Manifest, probed: &Probed) {
+    if let Some(file) = file_of(policy, &manifest.sha256) {
+        places::write_json(&file, probed);
+    }
+}
+
+/// A name for this very executable: what one build finds need not hold in another.
+fn this_build() -> String {
+    static BUILD: std::sync::OnceLock<String> = std::sync::OnceLock::new();
+    BUILD
+        .get_or_init(|| {
+            let file = std::fs::metadata("/proc/self/exe");
+            file.map_or_else(
+                |_| env!("CARGO_PKG_VERSION").to_owned(),
+                |m| format!("{} {} {}.{}", env!("CARGO_PKG_VERSION"), m.size(), m.mtime(), m.mtime_nsec()),
+            )
+        })
+        .clone()
+}
