@@ -18,9 +18,26 @@ use tch::{Device, Kind, Tensor};
 /// # Errors
 /// If shapes do not fit.
 pub fn group_norm(x: &Tensor, groups: i64, weight: &Tensor, bias: &Tensor) -> Result<Tensor> {
-    let crashes = x.device() == Device::Cpu && !x.requires_grad() && !x.is_contiguous();
-    let packed = if crashes { &x.f_contiguous()? } else { x };
+    let exposed = x.device() == Device::Cpu && !x.requires_grad();
+    let packed = if exposed { &row_major(x)? } else { x };
     Ok(packed.f_group_norm(groups, Some(weight), Some(bias), NORM_EPS, false)?)
+}
+
+/// The same features with row-major strides. Being contiguous is not enough: with one channel, or a 1x1 map, the same
+/// memory is both row-major and channels-last, and it is the strides that libtorch goes by.
+fn row_major(x: &Tensor) -> Result<Tensor> {
+    let size = x.size();
+    let mut strides = vec![1; size.len()];
+    for i in (1..size.len()).rev() {
+        strides[i - 1] = strides[i] * size[i].max(1);
+    }
+    if x.stride() == strides {
+        return Ok(x.shallow_clone());
+    }
+    if x.is_contiguous() {
+        return Ok(x.f_as_strided(&size, &strides, None)?);
+    }
+    Ok(x.f_contiguous()?)
 }
 
 const NORM_EPS: f64 = 1e-5;

@@ -6,7 +6,7 @@
 use crate::error::{Refusal, Rule};
 use crate::manifest::{self, Form, Glance};
 use kasmina_plugin_api::record::{EntryRecord, PluginRecord};
-use kasmina_plugin_api::{ABI_VERSION, Kind, TARGET, TORCH_VERSION};
+use kasmina_plugin_api::{ABI_VERSION, Capability, Kind, TARGET, TORCH_VERSION};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use std::path::{Path, PathBuf};
@@ -41,7 +41,7 @@ struct About {
     #[serde(default)]
     license: String,
     #[serde(default)]
-    authors: String,
+    authors: Vec<String>,
 }
 
 fn unversioned() -> String {
@@ -124,12 +124,18 @@ pub(crate) fn refusal(path: &Path, found: &str) -> Refusal {
 fn glance(path: &Path, end: &str, head: Head, form: Form) -> Glance {
     let file = path.file_name().and_then(|n| n.to_str()).unwrap_or_default();
     let about = head.blueprint;
+    let mut capabilities = about.capabilities;
+    // Its interpreter's own say.
+    let waits = Capability::NotCapturable.as_str();
+    if matches!(form, Form::Module { .. }) && !capabilities.iter().any(|c| c == waits) {
+        capabilities.push(waits.to_owned());
+    }
     let entry = EntryRecord {
         kind: Kind::Blueprint.as_str().to_owned(),
         id: about.id,
         summary: about.summary,
         topologies: about.topologies,
-        capabilities: about.capabilities,
+        capabilities,
         state_version: 1,
         package: INTERPRETER.to_owned(),
     };
@@ -137,7 +143,7 @@ fn glance(path: &Path, end: &str, head: Head, form: Form) -> Glance {
         name: file.strip_suffix(end).unwrap_or(file).replace(['-', '.', ' '], "_"),
         version: about.version,
         license: about.license,
-        authors: about.authors,
+        authors: about.authors.join(":"),
         // It is text: what interprets it is what has to fit.
         abi: ABI_VERSION.to_owned(),
         target: TARGET.to_owned(),

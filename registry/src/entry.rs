@@ -148,7 +148,7 @@ impl Entry {
             Factory::Library(plugin) => plugin.make_seed(self.id(), site, config),
             Factory::Interpreted(file) => file.wrap(config).and_then(|config| {
                 // Its errors name this file; the interpreter's own name would only be in the way.
-                file.interpreter.make_seed(site, &config).map_err(inner)
+                file.interpreter.make_seed(site, &config).map_err(|e| inner(e, &config))
             }),
         };
         made.map_err(|e| self.failed(e))
@@ -180,9 +180,9 @@ impl Entry {
     pub fn check_config(&self, config: &str) -> Result<(), RegistryError> {
         let checked = match &self.0.factory {
             Factory::Library(plugin) => plugin.check_config(self.kind(), self.id(), config),
-            Factory::Interpreted(file) => {
-                file.wrap(config).and_then(|config| file.interpreter.check_config(&config).map_err(inner))
-            }
+            Factory::Interpreted(file) => file
+                .wrap(config)
+                .and_then(|config| file.interpreter.check_config(&config).map_err(|e| inner(e, &config))),
         };
         checked.map_err(|e| self.failed(e))
     }
@@ -194,9 +194,9 @@ impl Entry {
         self.check(Kind::Blueprint, Some(site))?;
         let cost = match &self.0.factory {
             Factory::Library(plugin) => plugin.cost(self.id(), site, config),
-            Factory::Interpreted(file) => {
-                file.wrap(config).and_then(|config| file.interpreter.cost(site, &config).map_err(inner))
-            }
+            Factory::Interpreted(file) => file
+                .wrap(config)
+                .and_then(|config| file.interpreter.cost(site, &config).map_err(|e| inner(e, &config))),
         };
         cost.map_err(|e| self.failed(e))
     }
@@ -233,10 +233,15 @@ impl Entry {
     }
 }
 
-/// What an interpreter said.
-fn inner(error: RegistryError) -> PluginError {
+/// What an interpreter said, without the configuration that it was told, which nobody has written.
+fn inner(error: RegistryError, config: &str) -> PluginError {
     match error {
-        RegistryError::Build { error, .. } => error,
+        RegistryError::Build { mut error, .. } => {
+            if let Some(said) = error.message.strip_prefix(&format!("configuration {config}: ")) {
+                error.message = said.to_owned();
+            }
+            error
+        }
         other => PluginError::other(other.to_string()),
     }
 }

@@ -17,6 +17,7 @@ pub mod doctor;
 mod elf;
 mod entry;
 mod error;
+pub mod files;
 pub mod keys;
 mod listing;
 pub mod lock;

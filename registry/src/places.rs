@@ -1,9 +1,10 @@
 //! Where the user's own files lie, and how they are written: whole, or not at all.
 
+use crate::files::write_whole;
 use etcetera::BaseStrategy as _;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use std::io::{Error, ErrorKind, Write};
+use std::io::Error;
 use std::path::{Path, PathBuf};
 
 fn base() -> Option<etcetera::base_strategy::Xdg> {
@@ -27,19 +28,12 @@ pub(crate) fn quarantine() -> Option<PathBuf> {
     base().and_then(|b| b.state_dir()).map(|dir| dir.join("kasmina/quarantine.json"))
 }
 
-/// Writes a file beside its place, then puts it there. Nobody ever reads half of it.
+/// Writes a file whole, in a folder that is made where it is missing.
 pub(crate) fn write(path: &Path, text: &str) -> std::io::Result<()> {
-    let folder = path.parent().filter(|f| !f.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let name = path.file_name().ok_or_else(|| Error::new(ErrorKind::InvalidInput, "it names no file"))?;
-    std::fs::create_dir_all(folder)?;
-    let aside = folder.join(format!(".{}.{}", name.to_string_lossy(), std::process::id()));
-    let written = std::fs::File::create(&aside)
-        .and_then(|mut file| file.write_all(text.as_bytes()).and_then(|()| file.sync_all()))
-        .and_then(|()| std::fs::rename(&aside, path));
-    if written.is_err() {
-        let _ = std::fs::remove_file(&aside);
+    if let Some(folder) = path.parent().filter(|f| !f.as_os_str().is_empty()) {
+        std::fs::create_dir_all(folder)?;
     }
-    written
+    write_whole(path, text.as_bytes(), true)
 }
 
 /// Writes what can be made again. A cache that cannot be kept costs time and nothing else.

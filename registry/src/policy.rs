@@ -13,6 +13,7 @@ pub struct Policy {
     pub(crate) keys: Option<Keys>,
     pub(crate) allow_unsigned: bool,
     pub(crate) watched: Vec<PathBuf>,
+    pub(crate) watching_loaded: bool,
     pub(crate) probe: Option<(Program, Limits)>,
     pub(crate) cache: Option<PathBuf>,
     pub(crate) quarantine: Option<PathBuf>,
@@ -55,6 +56,13 @@ impl Policy {
     #[must_use]
     pub fn watching(mut self, files: impl IntoIterator<Item = PathBuf>) -> Self {
         self.watched.extend(files.into_iter().map(|f| f.canonicalize().unwrap_or(f)));
+        self
+    }
+
+    /// The files of everything that is loaded are being worked on: what comes to lie there later is let in.
+    #[must_use]
+    pub fn watching_loaded(mut self, watching: bool) -> Self {
+        self.watching_loaded = watching;
         self
     }
 

@@ -59,6 +59,26 @@ pub enum Change {
         /// The same names, other tensors.
         parameters: Vec<NamedParameter>,
     },
+    /// An owner's parameters are exchanged for others, which may have other names: state follows names and shapes, and
+    /// begins anew where there is none. What was there before is kept as it is, until the change is restored or settled.
+    Exchange {
+        /// Whose.
+        owner: String,
+        /// What it is.
+        role: Role,
+        /// What it brings now; nothing is possible, before and after.
+        parameters: Vec<NamedParameter>,
+    },
+    /// What was there before an exchange is there again, with its state of then.
+    Restore {
+        /// Whose.
+        owner: String,
+    },
+    /// What was there before an exchange is let go of.
+    Settle {
+        /// Whose.
+        owner: String,
+    },
     /// An owner leaves; its parameters and their optimizer state go with it.
     Remove {
         /// Who leaves.
@@ -77,6 +97,9 @@ pub enum SinkError {
     /// The owner already has a group.
     #[error("the optimizer already holds a group `{0}`")]
     DuplicateOwner(String),
+    /// Nothing was exchanged that could be restored or settled.
+    #[error("the optimizer has exchanged nothing of `{0}`")]
+    NothingExchanged(String),
     /// There is no such group.
     #[error("the optimizer holds no group `{0}`")]
     UnknownOwner(String),

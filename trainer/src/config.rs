@@ -3,7 +3,7 @@
 use crate::error::TrainError;
 use crate::signals::RewardWeights;
 use kasmina::lifecycle::{AlphaSettings, Settings, TaskConfig};
-use kasmina::model::{Germinate, Precision};
+use kasmina::model::{Germinate, PanicPolicies, Precision, TrialSettings};
 use kasmina_torch_ext::cuda;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -66,6 +66,8 @@ pub struct RunConfig {
     pub host: HostConfig,
     /// The optimizer.
     pub optimizer: OptimizerConfig,
+    /// What a plugin may do while the run is live.
+    pub plugins: PluginsConfig,
     /// When seeds are put in.
     pub growth: GrowthConfig,
     /// How they are blended in.
@@ -107,6 +109,16 @@ pub struct OptimizerConfig {
     pub seed_rate: f64,
     /// Steps over which a new seed's rate rises to it.
     pub seed_warm_up: u32,
+}
+
+/// What a plugin may do while the run is live.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct PluginsConfig {
+    /// How a new build proves itself once it has been swapped in.
+    pub trial: TrialSettings,
+    /// What is done about a panic in a live call.
+    pub on_panic: PanicPolicies,
 }
 
 /// How a run is computed; none of it changes what is computed, but for rounding.
@@ -198,6 +210,7 @@ impl Default for RunConfig {
             compute: ComputeConfig::default(),
             host: HostConfig::default(),
             optimizer: OptimizerConfig::default(),
+            plugins: PluginsConfig::default(),
             growth: GrowthConfig::default(),
             alpha: AlphaSettings::default(),
             lifecycle: Settings::default(),

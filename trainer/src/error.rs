@@ -82,6 +82,14 @@ pub enum TrainError {
         /// What is wrong.
         reason: String,
     },
+    /// A plugin's file cannot be watched.
+    #[error("cannot watch {}: {reason}", path.display())]
+    Watch {
+        /// Which folder or file.
+        path: PathBuf,
+        /// The system's words.
+        reason: String,
+    },
     /// The model cannot be built, or failed.
     #[error(transparent)]
     Model(#[from] ModelError),

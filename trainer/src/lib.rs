@@ -4,6 +4,7 @@
 //! of each epoch, and writes down what happened.
 
 pub mod config;
+pub mod control;
 pub mod controller;
 mod device;
 mod error;

@@ -27,10 +27,12 @@ pub enum Act {
     SetAlphaTarget,
     /// Alpha forced for a while.
     ForceAlpha,
+    /// Another build of a plugin.
+    Swap,
 }
 
 impl Act {
-    const ALL: [Self; 13] = [
+    const ALL: [Self; 14] = [
         Self::Rest,
         Self::Gate(Gate::G0),
         Self::Gate(Gate::G1),
@@ -44,6 +46,7 @@ impl Act {
         Self::SchedulePrune,
         Self::SetAlphaTarget,
         Self::ForceAlpha,
+        Self::Swap,
     ];
 
     fn code(self) -> u64 {

@@ -1,12 +1,13 @@
 //! What happens to features at a slot.
 
-use super::slot::{LiveSeed, SeedSlot};
+use super::slot::{Fault, LiveSeed, Part, SeedSlot};
 use super::{contract, torch};
 use crate::lifecycle::Stage;
 use kasmina_plugin_api::guard::guard;
 use kasmina_plugin_api::{Context, Cx, Mode, PluginError, Result, TapHandler};
 use kasmina_torch_ext::autograd;
-use tch::Tensor;
+use std::time::{Duration, Instant};
+use tch::{Kind, Tensor};
 
 /// One forward through the host.
 #[derive(Debug, Clone, Copy)]
@@ -109,7 +110,8 @@ impl SeedSlot {
         let written = autograd::version(&host).map_err(torch)?;
         let blueprint = &live.origin.blueprint;
         let doing = || format!("slot `{name}`, seed of `{}` in {stage}", blueprint.full_name());
-        let seed = run(&mut live.seed, &mut live.stream, &input, &cx).with_context(doing)?;
+        let seed = run(&mut live.seed, &mut live.stream, &input, &cx);
+        let seed = noted(&mut self.fault, Part::Seed, seed).with_context(doing)?;
         if autograd::version(&host).map_err(torch)? != written {
             return Err(PluginError::contract("it wrote to its input in place")).with_context(doing);
         }
@@ -131,7 +133,13 @@ impl SeedSlot {
         if override_alpha.is_none() && live.is_whole() && !isolated {
             return Ok(seed);
         }
-        let blended = blend(live, &host, &seed, &input, (override_alpha, severed), &cx).and_then(|out| {
+        let begun = Instant::now();
+        let blended = blend(live, &host, &seed, &input, (override_alpha, severed), &cx);
+        let blended = blended.and_then(|out| {
+            let Some(trial) = &live.trial else { return Ok(out) };
+            held(&out, begun.elapsed(), trial.budget).map(|()| out)
+        });
+        let blended = noted(&mut self.fault, Part::Blend, blended).and_then(|out| {
             if autograd::version(&host).map_err(torch)? == written {
                 return Ok(out);
             }
@@ -140,6 +148,29 @@ impl SeedSlot {
         blended
             .with_context(|| format!("slot `{name}`, blend `{}` in {stage}", live.origin.blend.full_name()))
     }
+}
+
+/// Remembers whose call failed: who drives the model may know what to do about it.
+fn noted<T>(fault: &mut Option<Fault>, part: Part, result: Result<T>) -> Result<T> {
+    result.inspect_err(|error| *fault = Some(Fault { part, error: error.clone() }))
+}
+
+/// What a blend on trial is asked beyond its contract. Waits for the device: a trial is short, and its steps are not
+/// recorded.
+fn held(mixed: &Tensor, took: Duration, budget: Duration) -> Result<()> {
+    if took > budget {
+        let text = format!("a call took {:.1} ms, it may take {:.1}", millis(took), millis(budget));
+        return Err(PluginError::contract(text));
+    }
+    let finite = mixed.detach().f_isfinite()?.f_all()?.f_to_kind(Kind::Double)?.f_double_value(&[])?;
+    if finite == 0.0 {
+        return Err(PluginError::contract("it makes values that are not finite"));
+    }
+    Ok(())
+}
+
+fn millis(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1e3
 }
 
 /// A stochastic seed runs on its own stream of random numbers.

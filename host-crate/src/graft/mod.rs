@@ -11,9 +11,10 @@ pub(crate) use forward::{AlphaOverride, Grafting, Pass};
 pub use monitor::{GradientIsolationMonitor, Measured};
 pub(crate) use monitor::{Mark, Queued};
 pub use probe::ProbeError;
-pub(crate) use probe::{Promises, probe};
-pub(crate) use slot::{Course, LiveSeed, Origin, blend_group, seed_group, trainable};
+pub(crate) use probe::{Promises, probe, probe_blend};
+pub(crate) use slot::{Before, Course, Fault, LiveSeed, Origin, Part, Trial};
 pub use slot::{Features, SeedSlot};
+pub(crate) use slot::{blend_group, seed_group, trainable};
 
 use kasmina_plugin_api::{ErrorKind, PluginError};
 

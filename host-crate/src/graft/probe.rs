@@ -134,28 +134,81 @@ fn examine(
         }
         let mixed = untouched(&x, false, || blended(blend, &x, &output, &EVAL))?;
         if promises.seed_at_one {
-            // Other features than the host's, which a seed that is the identity at birth has not.
-            let other = output.f_add_scalar(1.0)?;
-            let one = Tensor::f_ones([], (contract::alpha_kind(x.kind()), x.device()))?;
-            let whole = contract::narrowed(&x, blend.mix(&x, &other, &one, &EVAL)?)?;
-            let (relative, absolute) = contract::tolerance(&x);
-            if blend.gate(&x, &EVAL)?.is_some() || !whole.f_allclose(&other, relative, absolute, false)? {
-                let text =
-                    "its blend declares `seed_at_one`, but at alpha 1 it does not give the seed's features";
-                return Err(PluginError::contract(text).into());
-            }
+            whole_at_one(blend, &x, &output)?;
         }
-        // The batched counterfactual stacks samples; a seed or a gate that mixes them would falsify it.
         let one = x.f_narrow(0, 0, 1)?;
-        let alone = contract::narrowed(&one, seed.forward(&one, &EVAL)?)?;
-        let alone = blended(blend, &one, &alone, &EVAL)?;
-        let (relative, absolute) = contract::tolerance(&mixed);
-        if !mixed.f_narrow(0, 0, 1)?.f_allclose(&alone, relative, absolute, false)? {
-            let text = "in eval mode it gives a sample another output when it is alone in its batch";
-            return Err(PluginError::contract(text).into());
-        }
-        Ok(())
+        let single = contract::narrowed(&one, seed.forward(&one, &EVAL)?)?;
+        alone(&mixed, &blended(blend, &one, &single, &EVAL)?)
     })
+}
+
+/// At alpha 1 a blend that says so gives the seed's features.
+fn whole_at_one(blend: &mut BlendInstance, x: &Tensor, output: &Tensor) -> Result<(), ProbeError> {
+    // Other features than the host's, which a seed that is the identity at birth has not.
+    let other = output.f_add_scalar(1.0)?;
+    let one = Tensor::f_ones([], (contract::alpha_kind(x.kind()), x.device()))?;
+    let whole = contract::narrowed(x, blend.mix(x, &other, &one, &EVAL)?)?;
+    let (relative, absolute) = contract::tolerance(x);
+    if blend.gate(x, &EVAL)?.is_some() || !whole.f_allclose(&other, relative, absolute, false)? {
+        let text = "its blend declares `seed_at_one`, but at alpha 1 it does not give the seed's features";
+        return Err(PluginError::contract(text).into());
+    }
+    Ok(())
+}
+
+/// Probes a blend that is to take another's place: on the slot's features and others like them.
+pub(crate) fn probe_blend(
+    blend: &mut BlendInstance,
+    features: &Features,
+    (seed_at_one, state_version): (bool, u32),
+) -> Result<(), ProbeError> {
+    let _no_capture = features.device.is_cuda().then(graph::backward);
+    let _fork = RngFork::seeded(PROBE_SEED)?;
+    let variables = blend.variables()?;
+    let values: Vec<Tensor> = tch::no_grad(|| variables.iter().map(|v| v.tensor.copy()).collect());
+    let state = blend.state()?;
+    let verdict = guard(|| Ok(examine_blend(blend, features, seed_at_one)))
+        .result
+        .unwrap_or_else(|error| Err(error.into()));
+    norm::clear_gradients(variables.iter().filter(|v| v.trainable).map(|v| &v.tensor))?;
+    tch::no_grad(|| {
+        for (variable, before) in variables.iter().zip(values).filter(|(v, _)| !v.trainable) {
+            variable.tensor.shallow_clone().copy_(&before);
+        }
+    });
+    verdict?;
+    if !state.is_empty() {
+        blend.restore(&state, state_version)?;
+    }
+    Ok(())
+}
+
+fn examine_blend(
+    blend: &mut BlendInstance,
+    features: &Features,
+    seed_at_one: bool,
+) -> Result<(), ProbeError> {
+    let (host, seed) = (sample(features)?, sample(features)?.set_requires_grad(true));
+    let mixed = untouched(&host, false, || blended(blend, &host, &seed, &TRAIN))?;
+    mixed.f_sum(Kind::Float)?.f_backward()?;
+    tch::no_grad(|| {
+        let mixed = untouched(&host, false, || blended(blend, &host, &seed, &EVAL))?;
+        if seed_at_one {
+            whole_at_one(blend, &host, &seed.detach())?;
+        }
+        let (one, other) = (host.f_narrow(0, 0, 1)?, seed.f_narrow(0, 0, 1)?);
+        alone(&mixed, &blended(blend, &one, &other, &EVAL)?)
+    })
+}
+
+/// The batched counterfactual stacks samples; a seed or a gate that mixes them would falsify it.
+fn alone(together: &Tensor, alone: &Tensor) -> Result<(), ProbeError> {
+    let (relative, absolute) = contract::tolerance(together);
+    if together.f_narrow(0, 0, 1)?.f_allclose(alone, relative, absolute, false)? {
+        return Ok(());
+    }
+    let text = "in eval mode it gives a sample another output when it is alone in its batch";
+    Err(PluginError::contract(text).into())
 }
 
 const TRAIN: Cx<'static> = Cx::new(Mode::Train, 0, "probe");

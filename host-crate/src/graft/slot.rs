@@ -3,12 +3,14 @@
 use super::contract;
 use super::layout;
 use super::monitor::GradientIsolationMonitor;
-use crate::lifecycle::{Lifecycle, Settings, Stage};
+use crate::lifecycle::{AlphaController, Lifecycle, Settings, Stage};
+use crate::model::Intervention;
 use kasmina_plugin_api::abi::{BlendInstance, SeedInstance, Variable};
 use kasmina_plugin_api::{Capability, Layout, PluginError, Site, SlotSpec};
 use kasmina_registry::Entry;
 use kasmina_torch_ext::NamedParameter;
 use kasmina_torch_ext::rng::RngStream;
+use std::time::Duration;
 use tch::{Device, Kind, Tensor};
 
 /// What flows through a slot, seen in a real forward of the host.
@@ -44,12 +46,51 @@ pub(crate) struct LiveSeed {
     pub(crate) alpha: Tensor,
     pub(crate) alpha_value: f64,
     /// Its blend promises that at alpha 1 only the seed is left.
-    seed_at_one: bool,
+    pub(crate) seed_at_one: bool,
     /// Trainable, named `slot.<slot>.seed.<n>` and `slot.<slot>.blend.<n>`, sorted.
     pub(crate) seed_parameters: Vec<NamedParameter>,
     pub(crate) blend_parameters: Vec<NamedParameter>,
     /// Stochastic seeds draw from here.
     pub(crate) stream: Option<RngStream>,
+    /// The build of its blend before the last exchange that held.
+    pub(crate) earlier_blend: Option<Entry>,
+    /// Its blend was exchanged not long ago.
+    pub(crate) trial: Option<Trial>,
+}
+
+/// A blend that was exchanged and still has to prove itself.
+#[derive(Debug)]
+pub(crate) struct Trial {
+    /// Training steps that it still has to hold.
+    pub(crate) steps_left: u32,
+    /// What a call of it may take.
+    pub(crate) budget: Duration,
+    /// What it stands in for.
+    pub(crate) before: Before,
+}
+
+/// A blend as it was when another took its place; its variables have not moved since.
+#[derive(Debug)]
+pub(crate) struct Before {
+    pub(crate) entry: Entry,
+    pub(crate) blend: BlendInstance,
+    pub(crate) parameters: Vec<NamedParameter>,
+    pub(crate) seed_at_one: bool,
+    pub(crate) alpha: AlphaController,
+}
+
+/// A call of a living instance that failed.
+#[derive(Debug, Clone)]
+pub(crate) struct Fault {
+    pub(crate) part: Part,
+    pub(crate) error: PluginError,
+}
+
+/// Whose call it was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Part {
+    Seed,
+    Blend,
 }
 
 impl LiveSeed {
@@ -72,6 +113,8 @@ impl LiveSeed {
             alpha_value,
             seed_at_one: origin.blend.declares(Capability::SeedAtOne),
             stream: None,
+            earlier_blend: None,
+            trial: None,
             origin,
             seed,
             blend,
@@ -121,6 +164,10 @@ pub struct SeedSlot {
     pub(crate) forced: Option<f64>,
     /// Training steps since the last edge of an epoch, for ramps that count them.
     pub(crate) ticks: u32,
+    /// What its ramp was told meanwhile.
+    pub(crate) interventions: Vec<Intervention>,
+    /// The call that ended the last forward.
+    pub(crate) fault: Option<Fault>,
 }
 
 impl SeedSlot {
@@ -128,7 +175,17 @@ impl SeedSlot {
         let lifecycle =
             Lifecycle::new(spec.name.clone(), spec.topology, settings).with_stage_events_only(fast);
         let monitor = GradientIsolationMonitor::default();
-        Self { spec, features, lifecycle, live: None, monitor, forced: None, ticks: 0 }
+        Self {
+            spec,
+            features,
+            lifecycle,
+            live: None,
+            monitor,
+            forced: None,
+            ticks: 0,
+            interventions: Vec::new(),
+            fault: None,
+        }
     }
 
     /// The slot's own name.

@@ -71,6 +71,40 @@ impl AlphaController {
         Err(Refusal::new(RefusalCode::RampInProgress, text))
     }
 
+    /// Another shape for the seed's ramps, this one included, with alpha where it is. If the shape passes through the same
+    /// bits now, the clock goes on; otherwise what is left of the ramp begins here. A ramp with a curve of its own keeps it.
+    ///
+    /// # Errors
+    /// `out_of_range` or `non_finite` for a table that is no curve.
+    pub(super) fn exchange(&mut self, curve: Curve) -> Result<(), Refusal> {
+        curve.check()?;
+        let under_way = self.mode != AlphaMode::Hold && self.steps_done > 0 && self.ramp_curve.is_none();
+        if under_way && self.on(&curve).to_bits() != self.alpha.to_bits() {
+            (self.start, self.steps_total, self.steps_done) =
+                (self.alpha, self.steps_total - self.steps_done, 0);
+        }
+        self.curve = curve;
+        Ok(())
+    }
+
+    /// Stays where it is from now on, which is then its target.
+    pub(super) fn freeze(&mut self) {
+        self.target = self.alpha;
+        self.settle();
+    }
+
+    /// Where a curve leads to at this tick of the ramp.
+    fn on(&self, curve: &Curve) -> f64 {
+        let t = f64::from(self.steps_done) / f64::from(self.steps_total);
+        let raw = self.start + (self.target - self.start) * curve.at(t, self.steepness);
+        raw.clamp(self.start.min(self.target), self.start.max(self.target))
+    }
+
+    /// The shape of the seed's ramps.
+    pub(crate) fn curve(&self) -> &Curve {
+        &self.curve
+    }
+
     /// Down to 0 from wherever alpha is, whatever it was doing (A15: the one retarget that need not wait).
     pub(super) fn ramp_out(&mut self, steps: u32, curve: Option<Curve>) {
         self.ramp(0.0, steps, curve);
@@ -104,10 +138,7 @@ impl AlphaController {
             self.settle();
             return;
         }
-        let t = f64::from(self.steps_done) / f64::from(self.steps_total);
-        let curve = self.ramp_curve.as_ref().unwrap_or(&self.curve);
-        let raw = self.start + (self.target - self.start) * curve.at(t, self.steepness);
-        self.alpha = raw.clamp(self.start.min(self.target), self.start.max(self.target));
+        self.alpha = self.on(self.ramp_curve.as_ref().unwrap_or(&self.curve));
     }
 
     /// Exactly on the target and at rest (A11).

@@ -92,8 +92,25 @@ pub enum EventKind {
     },
     /// A seed's health changed.
     SeedHealth { healthy: bool, cause: String },
-    /// A plugin's build was exchanged under a live run.
-    PluginSwapped { kind: String, id: String, from_generation: String, to_generation: String },
+    /// A plugin's build was exchanged under a live run; the blends of these slots moved over.
+    PluginSwapped {
+        kind: String,
+        id: String,
+        #[serde(default)]
+        plugin: String,
+        from_generation: String,
+        to_generation: String,
+        #[serde(default)]
+        slots: Vec<String>,
+    },
+    /// A build that was swapped in has held for its trial.
+    PluginConfirmed { plugin: String, generation: String },
+    /// A build that was swapped in has failed in its trial, and the one before is back.
+    PluginRolledBack { plugin: String, from_generation: String, to_generation: String, reason: String },
+    /// A build was to be swapped in and was not let in.
+    PluginRefused { path: String, rule: String, found: String },
+    /// A plugin panicked in a live call, and its slot follows its policy.
+    PluginContained { plugin: String, part: String, policy: String, error: String },
     /// A command was asked of the model.
     Command { command: serde_json::Value, accepted: bool, error: Option<String> },
 }

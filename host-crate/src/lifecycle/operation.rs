@@ -64,6 +64,13 @@ pub enum Operation {
         /// Of this ramp.
         curve: Option<Curve>,
     },
+    /// [`Lifecycle::exchange_curve`].
+    ExchangeCurve {
+        /// The shape of the seed's ramps from now on.
+        curve: Curve,
+    },
+    /// [`Lifecycle::freeze_alpha`].
+    FreezeAlpha,
 }
 
 impl Operation {
@@ -91,6 +98,8 @@ impl Operation {
             Self::SetAlphaTarget { target, steps, curve } => {
                 slot.set_alpha_target(*target, *steps, curve.clone())
             }
+            Self::ExchangeCurve { curve } => slot.exchange_curve(curve.clone()),
+            Self::FreezeAlpha => slot.freeze_alpha(),
         };
         done.map(|()| Vec::new())
     }

@@ -149,6 +149,31 @@ impl Lifecycle {
         self.occupied()?.alpha.retarget(target, steps, curve)
     }
 
+    /// Gives the seed's ramps another shape, with alpha where it is: its blend has been exchanged.
+    ///
+    /// # Errors
+    /// `empty_slot`; `out_of_range` or `non_finite` for a table that is no curve.
+    pub fn exchange_curve(&mut self, curve: Curve) -> Result<(), Refusal> {
+        self.occupied()?.alpha.exchange(curve)
+    }
+
+    /// Puts a ramp back to where it was, between the same two steps.
+    pub(crate) fn restore_ramp(&mut self, alpha: AlphaController) {
+        if let Some(seed) = &mut self.seed {
+            seed.alpha = alpha;
+        }
+    }
+
+    /// Leaves alpha where it is, for good: its blend cannot be trusted to move it.
+    ///
+    /// # Errors
+    /// `empty_slot`, `prune_scheduled`.
+    pub fn freeze_alpha(&mut self) -> Result<(), Refusal> {
+        self.not_leaving()?;
+        self.occupied()?.alpha.freeze();
+        Ok(())
+    }
+
     /// Removes the seed: GERMINATED to HOLDING, mid-ramp and on its way out included (A14). The slot is free in the
     /// same call, or begins its cooldown.
     ///

@@ -1,6 +1,8 @@
 //! Building a model: the host from its plugin, the slots that were asked for, and what flows through them.
 
-use super::{HOST_OWNER, ModelError, MorphogeneticModel, Precision, next_structure};
+use super::{
+    HOST_OWNER, ModelError, MorphogeneticModel, PanicPolicies, Precision, TrialSettings, next_structure,
+};
 use crate::consensus::Solo;
 use crate::graft::{Features, SeedSlot, contract, layout, trainable};
 use crate::lifecycle::TaskConfig;
@@ -39,6 +41,10 @@ pub struct ModelConfig {
     pub fast_mode: bool,
     /// What convolutions and matrix products compute in.
     pub precision: Precision,
+    /// How a build proves itself once it has been swapped in.
+    pub trial: TrialSettings,
+    /// What is done about a panic in a live call.
+    pub on_panic: PanicPolicies,
 }
 
 impl Default for ModelConfig {
@@ -55,6 +61,8 @@ impl Default for ModelConfig {
             fail_on_breach: false,
             fast_mode: false,
             precision: Precision::default(),
+            trial: TrialSettings::default(),
+            on_panic: PanicPolicies::default(),
         }
     }
 }
@@ -74,7 +82,7 @@ impl MorphogeneticModel {
         sample: &Tensor,
     ) -> std::result::Result<Self, ModelError> {
         config.task.validate()?;
-        let entry = registry.resolve(Kind::Host, &config.host)?.clone();
+        let entry = registry.resolve(Kind::Host, &config.host)?;
         let mut host = {
             let _fork = RngFork::seeded(derive_seed(config.seed, &[HOST_OWNER]))?;
             entry.make_host(config.device, &config.host_config)?
@@ -117,6 +125,9 @@ impl MorphogeneticModel {
             events: Vec::new(),
             probed: BTreeSet::new(),
             prefetches: Vec::new(),
+            trial: config.trial,
+            on_trial: None,
+            on_panic: config.on_panic.clone(),
             consensus: Box::new(Solo),
         })
     }

@@ -3,7 +3,7 @@
 use super::execute::{Question, written};
 use super::{CounterfactualPlan, ModelError, MorphogeneticModel};
 use crate::consensus::{Act, Ballot, ConsensusError};
-use crate::lifecycle::{Accuracy, GradientCapture, Lifecycle, Operation, Outcome, Stage};
+use crate::lifecycle::{Accuracy, Curve, GradientCapture, Lifecycle, Operation, Outcome, Stage};
 use kasmina_torch_ext::{ParameterSink, Ticket};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -31,6 +31,9 @@ pub struct SlotInputs {
     /// Training steps that its ramp has counted.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub ticks: u32,
+    /// What its ramp was told between them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub interventions: Vec<Intervention>,
     /// Shadow checks of its isolation.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub isolation_checks: u32,
@@ -48,7 +51,52 @@ fn is_zero(n: &u32) -> bool {
     *n == 0
 }
 
+/// What a ramp is told between two training steps.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Intervention {
+    /// So many steps of the epoch had been counted by the ramp.
+    pub after_ticks: u32,
+    /// What it was told.
+    #[serde(flatten)]
+    pub what: Intervene,
+}
+
+/// The kinds of intervention.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "intervention", rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Intervene {
+    /// Its blend was exchanged for one with another curve.
+    ExchangeCurve {
+        /// The curve.
+        curve: Curve,
+    },
+    /// Its blend failed, and alpha stays where it is.
+    FreezeAlpha,
+}
+
+impl Intervene {
+    /// As an operation of the lifecycle.
+    pub fn operation(&self) -> Operation {
+        match self {
+            Self::ExchangeCurve { curve } => Operation::ExchangeCurve { curve: curve.clone() },
+            Self::FreezeAlpha => Operation::FreezeAlpha,
+        }
+    }
+}
+
 impl SlotInputs {
+    /// What the lifecycle of a slot has seen during an epoch, before its edge.
+    pub fn during(&self) -> Vec<Operation> {
+        let mut told = Vec::new();
+        for ticks in 0..=self.ticks {
+            let here = self.interventions.iter().filter(|i| i.after_ticks == ticks);
+            told.extend(here.map(|i| i.what.operation()));
+            told.extend((ticks < self.ticks).then_some(Operation::Tick));
+        }
+        told
+    }
+
     /// What the lifecycle of a slot is told at the edge of an epoch, in order: the one place that knows it, for the
     /// run and for those who replay it.
     pub fn operations(&self, accuracy: f64, active: bool) -> Vec<Operation> {
@@ -111,6 +159,7 @@ impl MorphogeneticModel {
                 seed_params: living.map_or(0, |s| s.seed_params),
                 host_params: living.map_or(0, |s| s.host_params),
                 ticks: std::mem::take(&mut slot.ticks),
+                interventions: std::mem::take(&mut slot.interventions),
                 isolation_checks: measured.isolation_checks,
                 shadow_distance: measured.distance,
                 gradients: measured.captures,

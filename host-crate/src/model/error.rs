@@ -128,6 +128,26 @@ pub enum CommandError {
         /// Why.
         error: ProbeError,
     },
+    /// The blend may not take another's place here.
+    #[error("blend `{blend}` does not fit slot `{slot}`: {error}")]
+    ProbeBlend {
+        /// Which blend.
+        blend: String,
+        /// Which slot.
+        slot: String,
+        /// Why.
+        error: ProbeError,
+    },
+    /// A build without what lives of another.
+    #[error("the new build of `{plugin}` brings no blend `{blend}`, which lives in slot `{slot}`")]
+    NotBrought {
+        /// What it lacks.
+        blend: String,
+        /// Where it lives.
+        slot: String,
+        /// Whose build.
+        plugin: String,
+    },
     /// A parameter of the seed is another's already.
     #[error(transparent)]
     Ownership(#[from] Box<OwnershipError>),
@@ -156,7 +176,8 @@ impl CommandError {
             Self::UnknownSlot { .. } => "unknown_slot",
             Self::Registry(RegistryError::Build { .. }) => "build_failed",
             Self::Registry(_) => "plugin_unavailable",
-            Self::Probe { .. } => "probe_failed",
+            Self::Probe { .. } | Self::ProbeBlend { .. } => "probe_failed",
+            Self::NotBrought { .. } => "not_brought",
             Self::Ownership(_) => "parameter_owned",
             Self::Sink(_) => "optimizer_refused",
             Self::Vetoed => "ddp_veto",

@@ -113,8 +113,8 @@ impl MorphogeneticModel {
 
 /// The blueprint and the blend that a wish names.
 pub(super) fn resolve(wish: &Germinate, registry: &Registry) -> Result<(Entry, Entry), CommandError> {
-    let blueprint = registry.resolve(Kind::Blueprint, &wish.blueprint)?.clone();
-    let blend = registry.resolve(Kind::Blend, &wish.blend)?.clone();
+    let blueprint = registry.resolve(Kind::Blueprint, &wish.blueprint)?;
+    let blend = registry.resolve(Kind::Blend, &wish.blend)?;
     Ok((blueprint, blend))
 }
 

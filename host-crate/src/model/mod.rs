@@ -10,9 +10,11 @@
 
 mod build;
 mod command;
+mod contain;
 mod counterfactual;
 mod epoch;
 mod error;
+mod exchange;
 mod execute;
 mod force;
 mod germinate;
@@ -24,17 +26,20 @@ mod prefetch;
 mod relocate;
 mod report;
 mod step;
+mod swap;
 
 pub use build::ModelConfig;
 pub use command::{Command, Executed, Germinate};
+pub use contain::{PanicPolicies, PanicPolicy};
 pub use counterfactual::CounterfactualPlan;
-pub use epoch::{EpochInputs, SlotInputs, SlotOutcomes};
+pub use epoch::{EpochInputs, Intervene, Intervention, SlotInputs, SlotOutcomes};
 pub use error::{CommandError, ModelError};
 pub use force::ForcedAlpha;
 pub use ownership::{Owner, OwnershipError, ParameterRegistry};
 pub use precision::Precision;
 pub use report::SlotReport;
 pub use step::{Loss, StepCounts, Stepper};
+pub use swap::{Recovered, TrialSettings};
 
 use crate::consensus::Consensus;
 use crate::graft::{Grafting, Mark, Pass, Queued, SeedSlot};
@@ -46,6 +51,7 @@ use kasmina_torch_ext::{NamedParameter, norm};
 use prefetch::Prefetch;
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
+use swap::OnTrial;
 use tch::{Device, Tensor};
 
 /// The owner name of the host's parameters in an optimizer.
@@ -81,6 +87,9 @@ pub struct MorphogeneticModel {
     /// Probes that were passed, by everything that they depend on.
     probed: BTreeSet<String>,
     prefetches: Vec<Prefetch>,
+    trial: TrialSettings,
+    on_trial: Option<OnTrial>,
+    on_panic: PanicPolicies,
     consensus: Box<dyn Consensus>,
 }
 
@@ -243,6 +252,11 @@ impl MorphogeneticModel {
     /// Training steps so far.
     pub fn step(&self) -> u64 {
         self.step
+    }
+
+    /// What has happened since the events were last taken out.
+    pub fn events(&self) -> &[Event] {
+        &self.events
     }
 
     /// Takes the events out, oldest first.

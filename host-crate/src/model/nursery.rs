@@ -94,7 +94,12 @@ impl MorphogeneticModel {
 
 /// A blend's own curve, as the lifecycle can keep it: one sample per tick of the ramp, if they are not too many.
 pub(super) fn sample_curve(blend: &BlendInstance, ticks: u32) -> Result<Curve, CommandError> {
-    let points = ticks.clamp(1, CURVE_POINTS);
+    sample_points(blend, ticks.min(CURVE_POINTS))
+}
+
+/// The same on a grid of so many intervals.
+pub(super) fn sample_points(blend: &BlendInstance, points: u32) -> Result<Curve, CommandError> {
+    let points = points.max(1);
     let samples = (0..=points).map(|i| blend.curve(f64::from(i) / f64::from(points)));
     Ok(Curve::sampled(&samples.collect::<Result<Vec<_>, _>>()?)?)
 }

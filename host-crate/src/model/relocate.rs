@@ -17,6 +17,7 @@ impl MorphogeneticModel {
     /// # Errors
     /// If something cannot be built there, or the optimizer does not follow; then nothing has moved.
     pub fn to_device(&mut self, device: Device, sink: &mut dyn ParameterSink) -> Result<(), ModelError> {
+        self.confirm(sink).map_err(|error| ModelError::Torch(error.to_string()))?;
         // Building draws initial weights, which are thrown away.
         let _fork = RngFork::here()?;
         let host = self.host_on(device)?;

@@ -126,6 +126,26 @@ impl Group {
         Ok(moved)
     }
 
+    /// Takes the state of another group over, where names and shapes are the same.
+    pub(super) fn inherit(&self, held: &Self) -> Result<()> {
+        let before: std::collections::BTreeMap<String, Tensor> = held.tensors().into_iter().collect();
+        tch::no_grad(|| {
+            for (name, mut to) in self.tensors() {
+                if let Some(from) = before.get(&name).filter(|from| from.size() == to.size()) {
+                    to.f_copy_(from)?;
+                }
+            }
+            self.skipped.shallow_clone().f_copy_(&held.skipped)?;
+            Ok(())
+        })
+    }
+
+    /// Goes on in another group's warm-up, on its terms.
+    pub(super) fn go_on(&mut self, held: &Self, learning_rate: f64) -> Result<()> {
+        (self.scale, self.warm_up, self.warmed) = (held.scale, held.warm_up, held.warmed);
+        self.set_rate(learning_rate)
+    }
+
     /// The state as named tensors, by parameter, in a stable order; the tensors themselves, not copies.
     pub(super) fn tensors(&self) -> Vec<(String, Tensor)> {
         let named = |part: &'static str, tensors: &[Tensor]| -> Vec<(String, Tensor)> {

@@ -27,6 +27,8 @@ pub struct Optimizer {
     /// Steps of warm-up, by what an owner is; none where nothing is said.
     warm_ups: BTreeMap<Role, u32>,
     groups: BTreeMap<String, Group>,
+    /// What exchanged groups stand in for, until that is settled.
+    aside: BTreeMap<String, Option<Group>>,
     /// Steps that groups had skipped when they left.
     departed: BTreeMap<String, u64>,
     /// Of the groups there are; none after a change, until the next step.
@@ -40,6 +42,9 @@ pub struct Optimizer {
 enum Prepared {
     Add(String, Group),
     Replace(String, Group),
+    Exchange(String, Option<Group>),
+    Restore(String),
+    Settle(String),
     Remove(String),
 }
 
@@ -52,6 +57,7 @@ impl Optimizer {
             scales: BTreeMap::new(),
             warm_ups: BTreeMap::new(),
             groups: BTreeMap::new(),
+            aside: BTreeMap::new(),
             departed: BTreeMap::new(),
             together: None,
             prepared: BTreeMap::new(),
@@ -190,6 +196,14 @@ impl Optimizer {
         Ok(all)
     }
 
+    /// The terms of a new group.
+    fn terms(&self, role: Role) -> Terms {
+        Terms {
+            scale: self.scales.get(&role).copied().unwrap_or(1.0),
+            warm_up: self.warm_ups.get(&role).copied().unwrap_or(0),
+        }
+    }
+
     fn ticket(&mut self, change: Prepared) -> Ticket {
         self.next_ticket += 1;
         let ticket = Ticket(self.next_ticket);
@@ -199,8 +213,13 @@ impl Optimizer {
 
     fn refuse_shared(&self, owner: &str, group: &Group) -> std::result::Result<(), SinkError> {
         let waiting = self.prepared.values().filter_map(|p| match p {
-            Prepared::Add(other, group) | Prepared::Replace(other, group) => Some((other, group)),
-            Prepared::Remove(_) => None,
+            Prepared::Add(other, group)
+            | Prepared::Replace(other, group)
+            | Prepared::Exchange(other, Some(group)) => Some((other, group)),
+            Prepared::Exchange(_, None)
+            | Prepared::Restore(_)
+            | Prepared::Settle(_)
+            | Prepared::Remove(_) => None,
         });
         for (other, held) in self.groups.iter().chain(waiting) {
             if let Some(name) = group.shares_with(held) {
@@ -228,15 +247,32 @@ impl ParameterSink for Optimizer {
                 if self.groups.contains_key(&owner) || self.prepared.values().any(prepared) {
                     return Err(SinkError::DuplicateOwner(owner));
                 }
-                let terms = Terms {
-                    scale: self.scales.get(&role).copied().unwrap_or(1.0),
-                    warm_up: self.warm_ups.get(&role).copied().unwrap_or(0),
-                };
-                let group = Group::new(parameters, &self.algorithm, self.learning_rate, terms)
+                let group = Group::new(parameters, &self.algorithm, self.learning_rate, self.terms(role))
                     .map_err(|e| SinkError::State { owner: owner.clone(), reason: e.to_string() })?;
                 self.refuse_shared(&owner, &group)?;
                 Ok(self.ticket(Prepared::Add(owner, group)))
             }
+            Change::Exchange { owner, parameters, .. } if parameters.is_empty() => {
+                Ok(self.ticket(Prepared::Exchange(owner, None)))
+            }
+            Change::Exchange { owner, role, parameters } => {
+                let held = self.groups.get(&owner);
+                let group = Group::new(parameters, &self.algorithm, self.learning_rate, self.terms(role))
+                    .and_then(|group| held.map_or(Ok(()), |held| group.inherit(held)).map(|()| group))
+                    .and_then(|mut group| {
+                        held.map_or(Ok(()), |held| group.go_on(held, self.learning_rate)).map(|()| group)
+                    })
+                    .map_err(|e| SinkError::State { owner: owner.clone(), reason: e.to_string() })?;
+                self.refuse_shared(&owner, &group)?;
+                Ok(self.ticket(Prepared::Exchange(owner, Some(group))))
+            }
+            Change::Restore { owner } if self.aside.contains_key(&owner) => {
+                Ok(self.ticket(Prepared::Restore(owner)))
+            }
+            Change::Settle { owner } if self.aside.contains_key(&owner) => {
+                Ok(self.ticket(Prepared::Settle(owner)))
+            }
+            Change::Restore { owner } | Change::Settle { owner } => Err(SinkError::NothingExchanged(owner)),
             Change::Replace { owner, parameters } => {
                 let Some(held) = self.groups.get(&owner) else { return Err(SinkError::UnknownOwner(owner)) };
                 if !held.is_named_like(&parameters) {
@@ -265,7 +301,26 @@ impl ParameterSink for Optimizer {
             Some(Prepared::Add(owner, group) | Prepared::Replace(owner, group)) => {
                 self.groups.insert(owner, group);
             }
+            Some(Prepared::Exchange(owner, group)) => {
+                let before = match group {
+                    Some(group) => self.groups.insert(owner.clone(), group),
+                    None => self.groups.remove(&owner),
+                };
+                self.aside.insert(owner, before);
+            }
+            Some(Prepared::Restore(owner)) => {
+                self.groups.remove(&owner);
+                if let Some(mut group) = self.aside.remove(&owner).flatten() {
+                    // The rate may have moved on; a device that does not take it fails in the next step.
+                    let _ = group.set_rate(self.learning_rate);
+                    self.groups.insert(owner, group);
+                }
+            }
+            Some(Prepared::Settle(owner)) => {
+                self.aside.remove(&owner);
+            }
             Some(Prepared::Remove(owner)) => {
+                self.aside.remove(&owner);
                 if let Some(group) = self.groups.remove(&owner) {
                     // Structure changes between steps: waiting for the device is no harm, and a device that
                     // cannot be read has nothing to tell.

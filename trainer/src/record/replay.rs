@@ -82,8 +82,8 @@ impl<'r> Walk<'r> {
     pub(super) fn epoch(&mut self, report: &EpochReport) -> Result<(), Divergence> {
         let seed_before = self.lifecycle.seed().map(|s| s.seed_id.clone());
         let inputs = report.slots.get(&self.slot.slot).map(|row| row.inputs.clone()).unwrap_or_default();
-        for _ in 0..inputs.ticks {
-            self.lifecycle.tick();
+        for operation in inputs.during() {
+            let _ = operation.apply(&mut self.lifecycle);
         }
         let mut told = inputs.operations(report.val_accuracy, self.lifecycle.stage().is_active());
         told.push(Operation::StepEpoch);

@@ -5,10 +5,10 @@ use super::summary::Summary;
 use crate::config::RunConfig;
 use crate::error::TrainError;
 use kasmina::lifecycle::Event;
+use kasmina_registry::files::write_whole;
 use serde::Serialize;
-use std::fs::{File, Permissions};
+use std::fs::File;
 use std::io::{BufWriter, Write};
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 /// The files of one run.
@@ -104,20 +104,4 @@ impl RunDir {
 fn line(out: &mut impl Write, value: &impl Serialize) -> std::io::Result<()> {
     serde_json::to_writer(&mut *out, value)?;
     out.write_all(b"\n")
-}
-
-/// Written aside, then renamed: there is never half a file of that name.
-fn write_whole(path: &Path, bytes: &[u8], replace: bool) -> std::io::Result<()> {
-    let folder = path.parent().unwrap_or(Path::new("."));
-    // As readable as any other file of the run.
-    let open_to_all = Permissions::from_mode(0o666);
-    let mut aside = tempfile::Builder::new().permissions(open_to_all).tempfile_in(folder)?;
-    aside.write_all(bytes)?;
-    aside.as_file().sync_all()?;
-    if replace {
-        aside.persist(path)?
-    } else {
-        aside.persist_noclobber(path)?
-    };
-    Ok(())
 }

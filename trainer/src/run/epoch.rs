@@ -1,6 +1,6 @@
 //! The two passes of an epoch: over the training data with steps, over the validation data with counterfactuals.
 
-use super::Trainer;
+use super::{Observer, Trainer};
 use crate::error::TrainError;
 use crate::schedule::learning_rate;
 use kasmina::model::CounterfactualPlan;
@@ -23,7 +23,12 @@ pub(super) struct Validation {
 impl Trainer<'_> {
     /// Trains one epoch and answers with its mean loss, or with nothing if it was stopped. No step waits for the
     /// device: the loss is summed there and read once.
-    pub(super) fn train_epoch(&mut self, epoch: u32, stop: &AtomicBool) -> Result<Option<f64>, TrainError> {
+    pub(super) fn train_epoch(
+        &mut self,
+        epoch: u32,
+        observer: &mut dyn Observer,
+        stop: &AtomicBool,
+    ) -> Result<Option<f64>, TrainError> {
         let clock = Instant::now();
         let samples = self.task.train_labels.size()[0];
         let device = self.task.train_labels.device();
@@ -41,6 +46,10 @@ impl Trainer<'_> {
         let mut sum = self.loss_sum.shallow_clone();
         let _ = sum.f_zero_()?;
         for start in (0..samples).step_by(batch as usize) {
+            self.listen(stop);
+            if self.model.events().len() != self.told {
+                self.show(epoch, observer);
+            }
             if stop.load(Ordering::Relaxed) {
                 return Ok(None);
             }
@@ -58,7 +67,10 @@ impl Trainer<'_> {
                 let _ = sum.f_add_(&loss.f_detach()?.f_mul_scalar(len)?)?;
                 Ok(loss)
             };
-            let _ = self.stepper.step(&mut self.model, &mut self.optimizer, (&x, &y), &mut loss)?;
+            let _ = self.recovering(|trainer| {
+                let Self { stepper, model, optimizer, .. } = trainer;
+                stepper.step(model, optimizer, (&x, &y), &mut loss)
+            })?;
         }
         let mean = read(&sum)? / samples as f64;
         self.tally.trained(per_epoch, active, clock.elapsed());

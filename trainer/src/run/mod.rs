@@ -3,6 +3,7 @@
 mod dir;
 mod epoch;
 pub(crate) mod journal;
+mod listen;
 mod report;
 mod summary;
 
@@ -11,6 +12,7 @@ pub use report::{CommandRow, EpochReport, ErrorRow, SlotInfo, SlotRow};
 pub use summary::{PluginSummary, SeedFate, Status, Summary};
 
 use crate::config::RunConfig;
+use crate::control::{Listener, Reply, Watcher};
 use crate::controller::{self, Controller, Observation};
 use crate::device;
 use crate::error::TrainError;
@@ -22,8 +24,10 @@ use kasmina::{Command, CommandError, ModelConfig, MorphogeneticModel};
 use kasmina_registry::Registry;
 use kasmina_torch_ext::optim::{AdamW, Optimizer};
 use kasmina_torch_ext::{Role, cuda};
-use std::path::Path;
+use listen::Ear;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::channel;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use summary::Tally;
 use tch::{Kind, Tensor};
@@ -52,6 +56,11 @@ pub struct Trainer<'r> {
     loss_sum: Tensor,
     controller: Box<dyn Controller>,
     tally: Tally,
+    ear: Ear,
+    /// Files whose new builds are taken while the run is live.
+    watched: Option<Vec<PathBuf>>,
+    /// Events that an observer has seen before their epoch is over.
+    told: usize,
 }
 
 impl std::fmt::Debug for Trainer<'_> {
@@ -110,6 +119,8 @@ impl<'r> Trainer<'r> {
             fail_on_breach: config.fail_on_breach,
             fast_mode: config.fast_mode,
             precision: config.compute.precision,
+            trial: config.plugins.trial,
+            on_panic: config.plugins.on_panic.clone(),
         };
         let sample = task.train_inputs.f_narrow(0, 0, 4)?;
         let mut model = MorphogeneticModel::build(registry, &model_config, &sample)?;
@@ -132,7 +143,29 @@ impl<'r> Trainer<'r> {
         let tally = Tally::new(&model);
         let stepper = if config.compute.capture { recording(&model) } else { Stepper::eager() };
         let loss_sum = Tensor::f_zeros([], (Kind::Float, device))?;
-        Ok(Self { config, registry, task, model, optimizer, stepper, loss_sum, controller, tally })
+        let (ear, watched, told) = (Ear::default(), None, 0);
+        Ok(Self {
+            config,
+            registry,
+            task,
+            model,
+            optimizer,
+            stepper,
+            loss_sum,
+            controller,
+            tally,
+            ear,
+            watched,
+            told,
+        })
+    }
+
+    /// Takes new builds of plugins while the run is live, as soon as their files change: of these files, or of everything
+    /// that is loaded where none is named. The registry's policy must know of them.
+    #[must_use]
+    pub fn watching(mut self, files: Vec<PathBuf>) -> Self {
+        self.watched = Some(files);
+        self
     }
 
     /// The configuration as resolved.
@@ -156,8 +189,28 @@ impl<'r> Trainer<'r> {
     ) -> Result<Summary, TrainError> {
         let slots: Vec<SlotInfo> = self.model.slots().iter().map(SlotInfo::of).collect();
         let mut dir = out.map(|path| RunDir::create(path, &self.config, &slots)).transpose()?;
+        let listener = out.map(Listener::open).transpose()?;
+        let watcher = self.watcher()?;
         let started = Instant::now();
-        let result = self.epochs(dir.as_mut(), observer, stop).or_else(|error| {
+        let over = AtomicBool::new(false);
+        let (registry, over) = (self.registry, &over);
+        let result = std::thread::scope(|scope| {
+            let (run, brought) = channel();
+            if let Some(listener) = &listener {
+                let run = run.clone();
+                scope.spawn(move || listener.serve(registry, &run, over));
+            }
+            if let Some(watcher) = watcher {
+                scope.spawn(move || watcher.serve(registry, &run, over));
+            }
+            self.ear.listen(brought);
+            let result = self.epochs(dir.as_mut(), observer, stop);
+            // Whoever still waits for an answer hears that there is none.
+            self.ear = Ear::default();
+            over.store(true, Ordering::Relaxed);
+            result
+        });
+        let result = result.or_else(|error| {
             // A plugin that looks at `cancelled()` answers a stop with an error: that is what was asked for.
             if stop.load(Ordering::Relaxed) { Ok(Status::Interrupted) } else { Err(error) }
         });
@@ -183,11 +236,13 @@ impl<'r> Trainer<'r> {
         let _on = stream.as_ref().map(|stream| stream.enter()).transpose()?;
         for epoch in 1..=self.config.epochs {
             let clock = Instant::now();
-            let Some(train_loss) = self.train_epoch(epoch, stop)? else {
+            self.ear.epoch = epoch;
+            let Some(train_loss) = self.train_epoch(epoch, observer, stop)? else {
                 return Ok(Status::Interrupted);
             };
             let plan = self.model.counterfactual_plan();
-            let validation = self.validate(&plan)?;
+            let validation = self.recovering(|trainer| trainer.validate(&plan))?;
+            self.ear.accuracy = Some(validation.accuracy);
             self.tally.validated(validation.accuracy);
             let inputs =
                 EpochInputs { accuracy: validation.accuracy, plan: &plan, without: validation.without };
@@ -203,7 +258,7 @@ impl<'r> Trainer<'r> {
             let host_parameters = self.model.host_parameter_count();
             self.tally.count(&events);
             self.tally.living(&self.model);
-            for event in &events {
+            for event in events.iter().skip(std::mem::take(&mut self.told)) {
                 observer.event(epoch, event);
             }
             let report = EpochReport {
@@ -227,6 +282,24 @@ impl<'r> Trainer<'r> {
         Ok(Status::Completed)
     }
 
+    /// Eyes on the files that were named, or on all that is loaded.
+    fn watcher(&self) -> Result<Option<Watcher>, TrainError> {
+        let Some(files) = &self.watched else { return Ok(None) };
+        if files.is_empty() {
+            let loaded = self.registry.plugins();
+            return Watcher::on(loaded.iter().filter_map(|p| p.path.clone())).map(Some);
+        }
+        Watcher::on(files.clone()).map(Some)
+    }
+
+    /// Shows an observer what happened before its epoch is over.
+    fn show(&mut self, epoch: u32, observer: &mut dyn Observer) {
+        for event in self.model.events().iter().skip(self.told) {
+            observer.event(epoch, event);
+        }
+        self.told = self.model.events().len();
+    }
+
     /// Builds the seeds that were made ready during the epoch.
     fn land(&mut self, epoch: u32) -> Vec<CommandRow> {
         let landed = self.model.land(self.registry, &mut self.optimizer);
@@ -239,6 +312,16 @@ impl<'r> Trainer<'r> {
         if self.config.disable_seeds {
             return Vec::new();
         }
+        let mut rows = Vec::new();
+        for (command, reply) in self.asked_prunes() {
+            let result = self.model.execute(&command, self.registry, &mut self.optimizer);
+            let said = match &result {
+                Ok(_) => Reply::Done(serde_json::json!({ "pruned": command.slot(), "epoch": epoch })),
+                Err(error) => Reply::Refused { error: error.to_string(), help: None },
+            };
+            rows.push(self.noted(epoch, command, false, result));
+            let _ = reply.send(said);
+        }
         let reports = self.model.reports();
         let observation = Observation {
             epoch,
@@ -248,7 +331,6 @@ impl<'r> Trainer<'r> {
             germinated: self.tally.germinated(),
             host_parameters: self.model.host_parameter_count(),
         };
-        let mut rows = Vec::new();
         for command in self.controller.decide(&observation) {
             let result = self.model.execute(&command, self.registry, &mut self.optimizer);
             rows.push(self.noted(epoch, command, false, result));

@@ -153,6 +153,7 @@ impl Stepper {
         loss: &mut Loss<'_>,
     ) -> Result<Tensor, ModelError> {
         model.sync_alphas()?;
+        model.begin_trial_step()?;
         let mut work = Work { model, optimizer, batch, loss };
         let value = match self.stream.clone() {
             None => self.ask(&mut work)?,
@@ -163,6 +164,7 @@ impl Stepper {
         };
         work.model.end_step();
         work.optimizer.advance()?;
+        work.model.count_trial(work.optimizer)?;
         Ok(value)
     }
 
@@ -174,6 +176,11 @@ impl Stepper {
 
     /// A step on the stepper's own stream.
     fn recorded(&mut self, work: &mut Work<'_, '_>) -> Result<Tensor, ModelError> {
+        // Every call of what is on trial is looked at; a replay makes none.
+        if work.model.is_on_trial() {
+            self.forget();
+            return self.ask(work);
+        }
         if !self.configuration.as_ref().is_some_and(|known| known.is(work.model, work.optimizer)) {
             self.begin(Configuration::of(work.model, work.optimizer), work.model);
         }

@@ -1,0 +1,59 @@
+//! Asking a run that lives in another process.
+
+use super::{Reply, Request, SOCKET};
+use serde_json::Value;
+use std::fs::File;
+use std::io::{BufRead, BufReader, Write};
+use std::os::fd::AsRawFd;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+
+/// Why there is no good answer.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ControlError {
+    /// Nobody listens.
+    #[error("no run is live in {}: {reason}", path.display())]
+    NotLive {
+        /// The run directory.
+        path: PathBuf,
+        /// The system's words.
+        reason: String,
+    },
+    /// The run has ended meanwhile, or answers what cannot be read.
+    #[error("the run in {} gave no answer: {reason}", path.display())]
+    NoAnswer {
+        /// The run directory.
+        path: PathBuf,
+        /// What went wrong.
+        reason: String,
+    },
+    /// The run does not do it.
+    #[error("{error}")]
+    Refused {
+        /// Why.
+        error: String,
+        /// What to do.
+        help: Option<String>,
+    },
+}
+
+/// Asks the run in a directory, and waits for its answer.
+///
+/// # Errors
+/// If no run is live there, or it refuses.
+pub fn ask(run: &Path, request: &Request) -> Result<Value, ControlError> {
+    let not_live = |e: std::io::Error| ControlError::NotLive { path: run.to_owned(), reason: e.to_string() };
+    let folder = File::open(run).map_err(not_live)?;
+    let short = format!("/proc/self/fd/{}/{SOCKET}", folder.as_raw_fd());
+    let mut stream = UnixStream::connect(short).map_err(not_live)?;
+    let no_answer = |reason: String| ControlError::NoAnswer { path: run.to_owned(), reason };
+    let line = serde_json::to_string(request).map_err(|e| no_answer(e.to_string()))?;
+    writeln!(stream, "{line}").map_err(|e| no_answer(e.to_string()))?;
+    let mut answer = String::new();
+    BufReader::new(stream).read_line(&mut answer).map_err(|e| no_answer(e.to_string()))?;
+    match serde_json::from_str(&answer).map_err(|e| no_answer(e.to_string()))? {
+        Reply::Done(value) => Ok(value),
+        Reply::Refused { error, help } => Err(ControlError::Refused { error, help }),
+    }
+}
