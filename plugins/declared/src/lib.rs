@@ -22,6 +22,7 @@ mod ops;
 mod plan;
 mod reader;
 mod resolve;
+pub mod schema;
 mod shape;
 mod source;
 mod values;
