@@ -25,9 +25,11 @@ mod resolve;
 pub mod schema;
 mod shape;
 mod source;
+mod torchscript;
 mod values;
 mod wiring;
 
 pub use graph::{Graph, GraphConfig, RawGraph};
+pub use torchscript::{RawTorchScript, TorchScript, TorchScriptConfig};
 
 kasmina_plugin_api::export_plugin!();

@@ -8,3 +8,5 @@ mod messages;
 mod operations;
 mod parser;
 mod published;
+mod scripted;
+mod torchscript;
