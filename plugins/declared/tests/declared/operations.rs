@@ -2,6 +2,7 @@
 
 use crate::common::{Grown, features, furthest, read, site};
 use kasmina_declared::Graph;
+use kasmina_plugin_api::ops::channels_last;
 use kasmina_plugin_api::prelude::*;
 use serde_json::json;
 
@@ -90,12 +91,30 @@ fn each_runs_forwards_and_backwards_and_costs_what_it_says() {
                 let x = features(topology, channels);
                 assert_eq!(grown.forward(&x, Mode::Train).size(), x.size(), "{layers}");
                 assert!(!grown.step(&x).is_empty(), "{layers}");
+                if topology == Topology::CNN {
+                    // As an isolated seed of a channels-last host gets them.
+                    let last = channels_last(&x).unwrap();
+                    assert_eq!(grown.forward(&last, Mode::Eval).size(), x.size(), "{layers}");
+                    grown.step(&last);
+                }
                 // Alone or in company, in evaluation: the same.
                 let together = grown.forward(&x, Mode::Eval);
                 let alone = grown.forward(&x.narrow(0, 1, 1), Mode::Eval);
                 assert!(furthest(&alone, &together.narrow(0, 1, 1)) < 1e-4, "{layers}");
             }
         }
+    }
+}
+
+/// Features that lie in both orders at once: one channel, or one position.
+#[test]
+fn a_norm_of_ambiguous_features_does_not_crash() {
+    for shape in [[3, 1, 4, 4], [3, 8, 1, 1], [3, 1, 1, 1]] {
+        let text = around(&(layer("norm", "") + &layer("squeeze_excite", "")));
+        let mut grown = Grown::new(read(&text, &json!({})).unwrap(), &site(Topology::CNN, shape[1])).unwrap();
+        let x = Tensor::randn(shape, (tch::Kind::Float, tch::Device::Cpu));
+        let strides = [shape[1] * shape[2] * shape[3], 1, shape[1] * shape[3], shape[1]];
+        grown.step(&x.as_strided(shape, strides, None));
     }
 }
 
