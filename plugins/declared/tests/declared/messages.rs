@@ -222,3 +222,16 @@ fn of_slots_that_do_not_fit() {
     }
     insta::assert_snapshot!(told);
 }
+
+/// What crosses the seam is read from text: nothing is added to a message there.
+#[test]
+fn of_a_configuration_as_text() {
+    let read =
+        |json: &str| serde_json::from_str::<kasmina_declared::GraphConfig>(json).unwrap_err().to_string();
+    let config = json!({ "file": "a.toml", "source": "[blueprint]\nid = 3\nsummary = \"s\"\n" });
+    assert_eq!(read(&config.to_string()), "a.toml:2:6: `id` is an integer; it must be a string");
+    assert!(read("{}").starts_with("missing field `file`"));
+    assert!(
+        read("{\"file\": \"a\", \"source\": \"\", \"setings\": {}}").starts_with("unknown field `setings`")
+    );
+}
