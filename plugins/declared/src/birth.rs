@@ -1,0 +1,132 @@
+//! What can be said of a seed at birth without running it: whether it is the identity, and whether it can learn.
+//!
+//! A gain of 0 in front of a branch that is 0 is the classic trap: the gain's gradient is the branch, the branch's is
+//! the gain, and both stay 0 for ever.
+
+use crate::ops::Activation;
+use crate::plan::{Node, Plan, Step};
+
+/// What a value is known to be in training, before the first step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Known {
+    /// 0 everywhere.
+    Zero,
+    /// The slot's features.
+    Slot,
+    /// Neither, for all that is known.
+    Other,
+}
+
+/// What is known of a plan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Birth {
+    /// The output is the slot's features.
+    pub(crate) identity: bool,
+    /// There are parameters, and none would get a gradient.
+    pub(crate) dead: bool,
+}
+
+impl Birth {
+    pub(crate) fn of(plan: &Plan) -> Self {
+        let mut values = vec![Known::Slot];
+        for node in &plan.nodes {
+            let inputs: Vec<Known> = node.inputs.iter().map(|i| values[*i]).collect();
+            values.push(forward(node, &inputs));
+        }
+        let branch = values[plan.branch];
+        let identity = match (plan.mix.add, plan.mix.gain) {
+            (_, Some(0.0)) => true,
+            (true, _) => branch == Known::Zero,
+            (false, _) => branch == Known::Slot,
+        };
+        let dead = plan.cost().parameters > 0 && !learns(plan, &values);
+        Self { identity, dead }
+    }
+}
+
+/// What a node makes of what its inputs are.
+fn forward(node: &Node, inputs: &[Known]) -> Known {
+    let first = inputs.first().copied().unwrap_or(Known::Other);
+    let zero_stays = if first == Known::Zero { Known::Zero } else { Known::Other };
+    match node.step {
+        step if makes_zeros(&step) => Known::Zero,
+        Step::Identity
+        | Step::SqueezeExcite { .. }
+        | Step::Dropout { p: 0.0 }
+        | Step::Scale { value: 1.0, .. } => first,
+        Step::Mul if inputs.contains(&Known::Zero) => Known::Zero,
+        Step::Concat if inputs.iter().all(|input| *input == Known::Zero) => Known::Zero,
+        Step::Activation(Activation::Sigmoid | Activation::Softplus) | Step::Mul | Step::Concat => {
+            Known::Other
+        }
+        Step::Add => {
+            let mut rest = inputs.iter().filter(|input| **input != Known::Zero);
+            match (rest.next(), rest.next()) {
+                (None, _) => Known::Zero,
+                (Some(only), None) => *only,
+                _ => Known::Other,
+            }
+        }
+        // Biases are 0 at birth.
+        _ => zero_stays,
+    }
+}
+
+/// Whether the factor in front of everything that a step computes is 0 at birth.
+fn makes_zeros(step: &Step) -> bool {
+    match *step {
+        Step::Conv(conv) => conv.zeros,
+        Step::Linear { zeros, .. } | Step::SelfAttention { zeros, .. } => zeros,
+        Step::Scale { value, .. } => value == 0.0,
+        _ => false,
+    }
+}
+
+/// Whether any parameter gets a gradient, going from the output backwards.
+fn learns(plan: &Plan, values: &[Known]) -> bool {
+    let branch = values[plan.branch];
+    let nothing = if plan.mix.add { Known::Zero } else { Known::Slot };
+    if plan.mix.gain.is_some() && branch != nothing {
+        return true;
+    }
+    let mut reached = vec![false; values.len()];
+    reached[plan.branch] = plan.mix.gain != Some(0.0);
+    for (index, node) in plan.nodes.iter().enumerate().rev() {
+        if !reached[index + 1] {
+            continue;
+        }
+        if node.step.parameters() > 0 && own(node, values) {
+            return true;
+        }
+        for input in through(node, values) {
+            reached[input] = true;
+        }
+    }
+    false
+}
+
+/// Whether a gradient at a node's output is one for a parameter of its own.
+fn own(node: &Node, values: &[Known]) -> bool {
+    let fed = node.inputs.iter().any(|input| values[*input] != Known::Zero);
+    fed || match node.step {
+        Step::Conv(c) => c.bias,
+        Step::Linear { bias, .. } | Step::SelfAttention { bias, .. } => bias,
+        Step::GroupNorm { .. } | Step::LayerNorm { .. } | Step::BatchNorm { .. } => true,
+        _ => false,
+    }
+}
+
+/// The inputs that a gradient at a node's output comes through to.
+fn through(node: &Node, values: &[Known]) -> Vec<usize> {
+    let zero = |input: &usize| values[*input] == Known::Zero;
+    match node.step {
+        step if makes_zeros(&step) => Vec::new(),
+        // Its slope at 0 is taken to be 0.
+        Step::Activation(Activation::Relu) => node.inputs.iter().copied().filter(|i| !zero(i)).collect(),
+        Step::Mul => {
+            let zeros = node.inputs.iter().filter(|input| zero(input)).count();
+            node.inputs.iter().copied().filter(|i| zeros == 0 || (zeros == 1 && zero(i))).collect()
+        }
+        _ => node.inputs.clone(),
+    }
+}

@@ -1,0 +1,169 @@
+//! What every declared blueprint has: the `[blueprint]` table, and `[parameters]` with the values in force.
+
+use crate::expr::FUNCTIONS;
+use crate::reader::{At, Reader, integer, kind, number};
+use crate::source::{Fault, Result, Source, Span, instead, listed};
+use serde_json::{Map, Value};
+use std::collections::BTreeMap;
+use toml::de::{DeTable, DeValue};
+
+/// The keys of `[blueprint]`.
+pub(crate) const KEYS: [&str; 7] =
+    ["id", "version", "summary", "topologies", "capabilities", "license", "authors"];
+
+/// What a blueprint may declare of itself.
+pub(crate) const CAPABILITIES: [&str; 3] = ["identity_at_birth", "stochastic", "not_capturable"];
+
+/// The longest document that is read, and the most layers.
+const LONGEST: usize = 1 << 20;
+
+/// The `[blueprint]` table, as far as building a seed depends on it.
+#[derive(Debug, Clone)]
+pub(crate) struct Header {
+    pub(crate) id: String,
+    /// Those declared, with their places; `None` means all that work.
+    pub(crate) topologies: Option<Vec<At<String>>>,
+    capabilities: Vec<At<String>>,
+}
+
+impl Header {
+    pub(crate) fn read(root: &Reader<'_>) -> Result<Self> {
+        let Some((table, at)) = root.table("blueprint")? else {
+            return Err(Fault::whole("there is no [blueprint] table; it needs `id` and `summary`"));
+        };
+        let reader = Reader::new(table, "[blueprint]");
+        reader.only(&KEYS)?;
+        let needed = |key: &str| match reader.text(key)? {
+            Some(text) => Ok(text),
+            None => Err(Fault::at(&at, format!("[blueprint] has no `{key}`"))),
+        };
+        let id = needed("id")?;
+        let good = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_' || c == '-';
+        if id.value.is_empty() || !id.value.chars().all(good) {
+            let text =
+                format!("the id \"{}\" is not made of lower-case letters, digits, `_` and `-`", id.value);
+            return Err(Fault::at(&id.at, text));
+        }
+        needed("summary")?;
+        reader.text("version")?;
+        reader.text("license")?;
+        reader.texts("authors")?;
+        let owned = |texts: Vec<At<&str>>| -> Vec<At<String>> {
+            texts.into_iter().map(|t| At { value: t.value.to_owned(), at: t.at }).collect()
+        };
+        let topologies = reader.texts("topologies")?.map(owned).filter(|named| !named.is_empty());
+        let capabilities = reader.texts("capabilities")?.map(owned).unwrap_or_default();
+        if let Some(strange) = capabilities.iter().find(|c| !CAPABILITIES.contains(&c.value.as_str())) {
+            let meant = instead(&strange.value, CAPABILITIES, "a blueprint may have");
+            let text = format!("there is no capability `{}`{meant}", strange.value);
+            return Err(Fault::at(&strange.at, text));
+        }
+        Ok(Self { id: id.value.to_owned(), topologies, capabilities })
+    }
+
+    /// The place where a capability is declared, if it is.
+    pub(crate) fn declares(&self, capability: &str) -> Option<&Span> {
+        self.capabilities.iter().find(|c| c.value == capability).map(|c| &c.at)
+    }
+
+    /// Whether the topology may be served, as far as the header says.
+    pub(crate) fn serves(&self, topology: &str) -> bool {
+        self.topologies.as_ref().is_none_or(|named| named.iter().any(|t| t.value == topology))
+    }
+
+    /// The topologies, for a message.
+    pub(crate) fn served(&self) -> String {
+        listed(self.topologies.iter().flatten().map(|t| t.value.as_str()))
+    }
+}
+
+/// Parses a document; what is wrong with its TOML is told in TOML's own words.
+pub(crate) fn toml(source: &Source) -> Result<DeTable<'_>> {
+    if source.text().len() > LONGEST {
+        return Err(Fault::whole(format!("the document is longer than {LONGEST} bytes")));
+    }
+    DeTable::parse(source.text()).map(toml::Spanned::into_inner).map_err(|error| {
+        let text = format!("this is not TOML: {}", error.message().trim().replace('\n', ", "));
+        error.span().map_or_else(|| Fault::whole(text.clone()), |at| Fault::at(&at, text.clone()))
+    })
+}
+
+/// The value of a parameter.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Parameter {
+    Whole(i64),
+    Number(f64),
+    Flag(bool),
+}
+
+impl Parameter {
+    /// What it is, in a sentence.
+    pub(crate) fn kind(self) -> &'static str {
+        match self {
+            Self::Whole(_) => "an integer",
+            Self::Number(_) => "a float",
+            Self::Flag(_) => "a boolean",
+        }
+    }
+
+    /// The user's value instead of the default, which says of what type it must be.
+    fn set(self, value: &Value) -> Option<Self> {
+        match self {
+            Self::Whole(_) => value.as_i64().map(Self::Whole),
+            Self::Number(_) => value.as_f64().filter(|n| n.is_finite()).map(Self::Number),
+            Self::Flag(_) => value.as_bool().map(Self::Flag),
+        }
+    }
+}
+
+/// The parameters with their values in force.
+pub(crate) type Parameters = BTreeMap<String, Parameter>;
+
+/// Reads `[parameters]` and puts the user's settings over the defaults.
+pub(crate) fn parameters(root: &Reader<'_>, settings: &Map<String, Value>) -> Result<Parameters> {
+    let mut parameters = Parameters::new();
+    if let Some((table, _)) = root.table("parameters")? {
+        let mut entries: Vec<_> = table.iter().collect();
+        entries.sort_by_key(|(key, _)| key.span().start);
+        for (key, value) in entries {
+            let name = key.get_ref().as_ref();
+            check_name(name).map_err(|text| Fault::at(&key.span(), text))?;
+            let parameter = match value.get_ref() {
+                DeValue::Boolean(flag) => Some(Parameter::Flag(*flag)),
+                DeValue::Integer(_) => integer(value)?.map(Parameter::Whole),
+                _ => number(value)?.map(Parameter::Number),
+            };
+            let Some(parameter) = parameter else {
+                let is = kind(value.get_ref());
+                let text =
+                    format!("the parameter `{name}` is {is}; it must be an integer, a float or a boolean");
+                return Err(Fault::at(&value.span(), text));
+            };
+            parameters.insert(name.to_owned(), parameter);
+        }
+    }
+    for (name, value) in settings {
+        let Some(default) = parameters.get(name).copied() else {
+            let meant = instead(name, parameters.keys().map(String::as_str), "it has");
+            return Err(Fault::whole(format!("the blueprint has no parameter `{name}`{meant}")));
+        };
+        let Some(set) = default.set(value) else {
+            let text = format!("the parameter `{name}` is set to {value}; it must be {}", default.kind());
+            return Err(Fault::whole(text));
+        };
+        parameters.insert(name.clone(), set);
+    }
+    Ok(parameters)
+}
+
+/// A parameter's name must be one that an expression can say.
+fn check_name(name: &str) -> Result<(), String> {
+    let begins = name.chars().next().is_some_and(|c| c.is_ascii_alphabetic() || c == '_');
+    if !begins || !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
+        return Err(format!("\"{name}\" is no name for a parameter: use letters, digits and `_`"));
+    }
+    if FUNCTIONS.contains(&name) || ["C", "in"].contains(&name) {
+        return Err(format!("`{name}` means something in expressions already; call the parameter otherwise"));
+    }
+    Ok(())
+}

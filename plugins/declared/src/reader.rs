@@ -1,0 +1,172 @@
+//! Typed reads from TOML that keep the place of everything, so that each complaint can point at it.
+
+use crate::source::{Fault, Result, Span, instead, listed};
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+/// A table being read, and how messages call it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Reader<'a> {
+    table: &'a DeTable<'a>,
+    what: &'a str,
+}
+
+/// A value with its place.
+#[derive(Debug, Clone)]
+pub(crate) struct At<T> {
+    pub(crate) value: T,
+    pub(crate) at: Span,
+}
+
+impl<'a> Reader<'a> {
+    pub(crate) fn new(table: &'a DeTable<'a>, what: &'a str) -> Self {
+        Self { table, what }
+    }
+
+    /// Refuses keys other than these; of several the first in the text.
+    pub(crate) fn only(&self, known: &[&str]) -> Result<()> {
+        let strange = self.table.keys().filter(|key| !known.contains(&key.get_ref().as_ref()));
+        let Some(key) = strange.min_by_key(|key| key.span().start) else { return Ok(()) };
+        let (name, what) = (key.get_ref(), self.what);
+        let meant = instead(name, known.iter().copied(), "it takes");
+        // Who mistypes one key may want another next.
+        let others = if meant.ends_with('?') {
+            format!(" (It takes {}.)", listed(known.iter().copied()))
+        } else {
+            String::new()
+        };
+        Err(Fault::at(&key.span(), format!("{what} takes no `{name}`{meant}{others}")))
+    }
+
+    pub(crate) fn entry(&self, key: &str) -> Option<(&'a Spanned<DeValue<'a>>, Span)> {
+        // Between a key's place and its value's, the value's says more.
+        self.table.get(key).map(|value| (value, value.span()))
+    }
+
+    fn mismatch<T>(key: &str, value: &Spanned<DeValue<'_>>, wanted: &str) -> Result<T> {
+        Err(Fault::at(&value.span(), format!("`{key}` is {}; it must be {wanted}", kind(value.get_ref()))))
+    }
+
+    /// A table of the document.
+    pub(crate) fn table(&self, key: &str) -> Result<Option<(&'a DeTable<'a>, Span)>> {
+        match self.entry(key) {
+            None => Ok(None),
+            Some((value, at)) => match value.get_ref() {
+                DeValue::Table(table) => Ok(Some((table, at))),
+                _ => Self::mismatch(key, value, "a table"),
+            },
+        }
+    }
+
+    pub(crate) fn text(&self, key: &str) -> Result<Option<At<&'a str>>> {
+        self.entry(key).map(|(value, at)| text(key, value, at, "a string")).transpose()
+    }
+
+    /// One of some words.
+    pub(crate) fn word<'w>(&self, key: &str, words: &[&'w str]) -> Result<Option<&'w str>> {
+        let wanted = format!("one of {}", listed(words.iter().copied()));
+        let Some((value, at)) = self.entry(key) else { return Ok(None) };
+        let written = text(key, value, at, &wanted)?;
+        if let Some(word) = words.iter().find(|word| **word == written.value) {
+            return Ok(Some(word));
+        }
+        let meant = instead(written.value, words.iter().copied(), "it must be one of");
+        Err(Fault::at(&written.at, format!("`{key}` is \"{}\"{meant}", written.value)))
+    }
+
+    /// Several strings.
+    pub(crate) fn texts(&self, key: &str) -> Result<Option<Vec<At<&'a str>>>> {
+        let wanted = "an array of strings";
+        let Some((value, _)) = self.entry(key) else { return Ok(None) };
+        let DeValue::Array(array) = value.get_ref() else { return Self::mismatch(key, value, wanted) };
+        array.iter().map(|item| item_text(key, item)).collect::<Result<_>>().map(Some)
+    }
+
+    /// One string, or several.
+    pub(crate) fn text_or_texts(&self, key: &str) -> Result<Option<Vec<At<&'a str>>>> {
+        let Some((value, at)) = self.entry(key) else { return Ok(None) };
+        let wanted = "the name of a layer or an array of names";
+        match value.get_ref() {
+            DeValue::String(_) => text(key, value, at, wanted).map(|one| Some(vec![one])),
+            DeValue::Array(array) => {
+                array.iter().map(|item| item_text(key, item)).collect::<Result<_>>().map(Some)
+            }
+            _ => Self::mismatch(key, value, wanted),
+        }
+    }
+
+    /// A boolean.
+    pub(crate) fn flag(&self, key: &str) -> Result<Option<bool>> {
+        let Some((value, _)) = self.entry(key) else { return Ok(None) };
+        match value.get_ref() {
+            DeValue::Boolean(flag) => Ok(Some(*flag)),
+            _ => Self::mismatch(key, value, "`true` or `false`"),
+        }
+    }
+
+    /// A number, with or without a point.
+    pub(crate) fn number(&self, key: &str) -> Result<Option<f64>> {
+        let Some((value, _)) = self.entry(key) else { return Ok(None) };
+        match number(value)? {
+            Some(number) => Ok(Some(number)),
+            None => Self::mismatch(key, value, "a number"),
+        }
+    }
+
+    /// A whole number.
+    pub(crate) fn whole(&self, key: &str) -> Result<Option<At<i64>>> {
+        let Some((value, at)) = self.entry(key) else { return Ok(None) };
+        match integer(value)? {
+            Some(value) => Ok(Some(At { value, at })),
+            None => Self::mismatch(key, value, "an integer"),
+        }
+    }
+}
+
+fn text<'a>(key: &str, value: &'a Spanned<DeValue<'a>>, at: Span, wanted: &str) -> Result<At<&'a str>> {
+    match value.get_ref() {
+        DeValue::String(text) => Ok(At { value: text.as_ref(), at }),
+        _ => Reader::mismatch(key, value, wanted),
+    }
+}
+
+fn item_text<'a>(key: &str, item: &'a Spanned<DeValue<'a>>) -> Result<At<&'a str>> {
+    let at = item.span();
+    match item.get_ref() {
+        DeValue::String(text) => Ok(At { value: text.as_ref(), at }),
+        other => Err(Fault::at(&at, format!("`{key}` holds {}; it must hold strings only", kind(other)))),
+    }
+}
+
+/// The integer, if it is one.
+pub(crate) fn integer(value: &Spanned<DeValue<'_>>) -> Result<Option<i64>> {
+    let DeValue::Integer(written) = value.get_ref() else { return Ok(None) };
+    match i64::from_str_radix(written.as_str(), written.radix()) {
+        Ok(number) => Ok(Some(number)),
+        Err(_) => Err(Fault::at(&value.span(), "this integer does not fit into 64 bits")),
+    }
+}
+
+/// The number, if it is one; what is not finite is of no use here.
+pub(crate) fn number(value: &Spanned<DeValue<'_>>) -> Result<Option<f64>> {
+    let DeValue::Float(written) = value.get_ref() else {
+        return Ok(integer(value)?.map(|n| n as f64));
+    };
+    match written.as_str().parse::<f64>() {
+        Ok(number) if number.is_finite() => Ok(Some(number)),
+        _ => Err(Fault::at(&value.span(), "this number is not finite")),
+    }
+}
+
+/// What a value is, in a sentence.
+pub(crate) fn kind(value: &DeValue<'_>) -> &'static str {
+    match value {
+        DeValue::String(_) => "a string",
+        DeValue::Integer(_) => "an integer",
+        DeValue::Float(_) => "a float",
+        DeValue::Boolean(_) => "a boolean",
+        DeValue::Datetime(_) => "a date",
+        DeValue::Array(_) => "an array",
+        DeValue::Table(_) => "a table",
+    }
+}

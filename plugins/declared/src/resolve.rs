@@ -1,0 +1,246 @@
+//! From a layer's keys to its numbers, at a slot.
+
+use crate::document::{Arg, Document, Layer};
+use crate::expr::Wrong;
+use crate::header::Parameter;
+use crate::ops::Kind;
+use crate::plan::{Conv, Step};
+use crate::reader::At;
+use crate::shape::{Extent, Shape, Space};
+use crate::source::{Fault, Result};
+use kasmina_plugin_api::ops::norm_groups;
+use std::ops::RangeInclusive;
+
+/// No network has wider layers, and what is computed of widths never overflows.
+const WIDEST: i64 = 1 << 20;
+
+/// The keys of one layer, with `C` and `in` known.
+pub(crate) struct Args<'a> {
+    pub(crate) document: &'a Document,
+    pub(crate) layer: &'a Layer,
+    /// `C`.
+    pub(crate) slot: i64,
+    /// `in`.
+    pub(crate) channels: i64,
+}
+
+impl Args<'_> {
+    fn get(&self, key: &str) -> Option<&At<Arg>> {
+        self.layer.op.keys.iter().position(|k| k.name == key).and_then(|i| self.layer.args.get(i))
+    }
+
+    fn fault(&self, key: &str, text: impl Into<String>) -> Fault {
+        Fault::at(self.get(key).map_or(&self.layer.at, |arg| &arg.at), text)
+    }
+
+    /// Where a key's value was computed, if that is worth saying.
+    fn here(&self, key: &str) -> String {
+        match self.get(key) {
+            Some(At { value: Arg::Whole(expr, _), .. }) if !expr.variables().is_empty() => {
+                format!(" where C = {}", self.slot)
+            }
+            _ => String::new(),
+        }
+    }
+
+    /// A whole number within bounds; `None` where it is to be chosen.
+    fn maybe(&self, key: &str, within: RangeInclusive<i64>) -> Result<Option<i64>> {
+        let Some(At { value: Arg::Whole(expr, text), at }) = self.get(key) else { return Ok(None) };
+        let lookup = |name: &str| match name {
+            "C" => Some(self.slot),
+            "in" => Some(self.channels),
+            _ => match self.document.parameters.get(name) {
+                Some(Parameter::Whole(value)) => Some(*value),
+                _ => None,
+            },
+        };
+        let place = |wrong: &Wrong| match text {
+            Some(text) => self.document.source.within(at, text, wrong.at),
+            None => at.clone(),
+        };
+        let here = self.here(key);
+        let value = expr
+            .value(&lookup)
+            .map_err(|wrong| Fault::at(&place(&wrong), format!("{}{here}", wrong.text)))?;
+        if within.contains(&value) {
+            return Ok(Some(value));
+        }
+        let (least, most) = (within.start(), within.end());
+        Err(self.fault(key, format!("`{key}` is {value}{here}; it must be from {least} to {most}")))
+    }
+
+    fn whole(&self, key: &str, within: RangeInclusive<i64>) -> Result<i64> {
+        match self.maybe(key, within)? {
+            Some(value) => Ok(value),
+            None => Err(self.fault(key, format!("`{key}` has no value"))),
+        }
+    }
+
+    fn width(&self, key: &str) -> Result<i64> {
+        self.whole(key, 1..=WIDEST)
+    }
+
+    fn kernel(&self) -> Result<i64> {
+        let kernel = self.whole("kernel", 1..=31)?;
+        if kernel % 2 == 0 {
+            let here = self.here("kernel");
+            let text = format!("`kernel` is {kernel}{here}; it must be odd, so that it has a centre");
+            return Err(self.fault("kernel", text));
+        }
+        Ok(kernel)
+    }
+
+    fn flag(&self, key: &str) -> bool {
+        matches!(self.get(key), Some(At { value: Arg::Flag(true), .. }))
+    }
+
+    fn zeros(&self) -> bool {
+        matches!(self.get("init"), Some(At { value: Arg::Word("zeros"), .. }))
+    }
+
+    fn number(&self, key: &str, good: impl Fn(f64) -> bool, wanted: &str) -> Result<f64> {
+        match self.get(key) {
+            Some(At { value: Arg::Number(number), .. }) if good(*number) => Ok(*number),
+            Some(At { value: Arg::Number(number), .. }) => {
+                Err(self.fault(key, format!("`{key}` is {number}; it must be {wanted}")))
+            }
+            _ => Err(self.fault(key, format!("`{key}` has no value"))),
+        }
+    }
+
+    /// That `part` divides `whole`.
+    fn divides(&self, key: &str, part: i64, whole: i64) -> Result<()> {
+        if whole % part == 0 {
+            return Ok(());
+        }
+        let text = format!("`{key}` is {part}, which does not divide {whole} channels (C = {})", self.slot);
+        Err(self.fault(key, text))
+    }
+
+    fn strided(&self, shape: Shape, stride: i64) -> Result<Shape> {
+        shape
+            .strided(stride)
+            .ok_or_else(|| self.fault("stride", "the strides up to here are too large together"))
+    }
+
+    /// The step of this layer, and the shape of what it makes.
+    pub(crate) fn resolve(&self, space: Space, inputs: &[Shape], input: Shape) -> Result<(Step, Shape)> {
+        let op = self.layer.op;
+        if !space.known_to(op) {
+            let other = match space {
+                Space::Map => "[N, C, H, W]",
+                Space::Sequence => "[N, T, C]",
+            };
+            return Err(Fault::at(&self.layer.at, format!("`{}` does not work on {other}", op.name())));
+        }
+        let positive = |n: f64| n > 0.0;
+        let channels = self.channels;
+        let step = match op.kind {
+            Kind::Conv | Kind::Depthwise => return self.conv(input),
+            Kind::Linear => return self.linear(space, input),
+            Kind::AvgPool | Kind::MaxPool => {
+                let (kernel, stride) = (self.kernel()?, self.whole("stride", 1..=64)?);
+                let step = match op.kind {
+                    Kind::AvgPool => Step::AvgPool { kernel, stride },
+                    _ => Step::MaxPool { kernel, stride },
+                };
+                return Ok((step, self.strided(input, stride)?));
+            }
+            Kind::GlobalAvg => return Ok((Step::GlobalAvg, Shape { extent: Extent::One, ..input })),
+            Kind::Upsample => return Ok((Step::Upsample, Shape { extent: Extent::Part(1), ..input })),
+            Kind::Add => return Ok((Step::Add, self.joined(inputs, input)?)),
+            Kind::Mul => return Ok((Step::Mul, self.joined(inputs, input)?)),
+            Kind::Concat => return Ok((Step::Concat, self.beside(inputs, input)?)),
+            Kind::GroupNorm => {
+                let groups = self.maybe("groups", 1..=WIDEST)?.unwrap_or_else(|| norm_groups(channels));
+                self.divides("groups", groups, channels)?;
+                Step::GroupNorm { channels, groups }
+            }
+            Kind::LayerNorm if channels == 1 => {
+                let text = format!("`layer_norm` of one channel is 0 everywhere (C = {})", self.slot);
+                return Err(Fault::at(&self.layer.at, text));
+            }
+            Kind::LayerNorm => Step::LayerNorm { channels, eps: self.number("eps", positive, "above 0")? },
+            Kind::RmsNorm => Step::RmsNorm { channels, eps: self.number("eps", positive, "above 0")? },
+            Kind::BatchNorm => {
+                let momentum = self.number("momentum", |m| m > 0.0 && m <= 1.0, "above 0 and at most 1")?;
+                Step::BatchNorm { channels, momentum, eps: self.number("eps", positive, "above 0")? }
+            }
+            Kind::Activation(activation) => Step::Activation(activation),
+            Kind::SqueezeExcite => Step::SqueezeExcite { channels, squeezed: self.width("channels")? },
+            Kind::SelfAttention => {
+                let heads = self.width("heads")?;
+                self.divides("heads", heads, channels)?;
+                let (causal, bias) = (self.flag("causal"), self.flag("bias"));
+                Step::SelfAttention { channels, heads, causal, bias, zeros: self.zeros() }
+            }
+            Kind::Scale => {
+                let per_channel = matches!(self.get("per"), Some(At { value: Arg::Word("channel"), .. }));
+                let factors = if per_channel { channels } else { 1 };
+                Step::Scale { factors, value: self.number("value", |_| true, "a number")? }
+            }
+            Kind::Dropout => {
+                let wanted = "at least 0 and below 1";
+                Step::Dropout { p: self.number("p", |p| (0.0..1.0).contains(&p), wanted)? }
+            }
+            Kind::Identity => Step::Identity,
+        };
+        Ok((step, input))
+    }
+
+    fn conv(&self, input: Shape) -> Result<(Step, Shape)> {
+        let from = self.channels;
+        let depthwise = self.layer.op.kind == Kind::Depthwise;
+        let to = if depthwise { from } else { self.width("channels")? };
+        let groups = if depthwise { from } else { self.width("groups")? };
+        self.divides("groups", groups, from)?;
+        self.divides("groups", groups, to)?;
+        let (kernel, stride) = (self.kernel()?, self.whole("stride", 1..=64)?);
+        let dilation = self.whole("dilation", 1..=64)?;
+        let (bias, zeros) = (self.flag("bias"), self.zeros());
+        let conv = Conv { from, to, kernel, stride, groups, dilation, bias, zeros };
+        Ok((Step::Conv(conv), self.strided(input, stride)?.with_channels(to)))
+    }
+
+    fn linear(&self, space: Space, input: Shape) -> Result<(Step, Shape)> {
+        let (from, to) = (self.channels, self.width("channels")?);
+        let (bias, zeros) = (self.flag("bias"), self.zeros());
+        let step = match space {
+            Space::Map => {
+                Step::Conv(Conv { from, to, kernel: 1, stride: 1, groups: 1, dilation: 1, bias, zeros })
+            }
+            Space::Sequence => Step::Linear { from, to, bias, zeros },
+        };
+        Ok((step, input.with_channels(to)))
+    }
+
+    /// The shape of a sum or product.
+    fn joined(&self, inputs: &[Shape], first: Shape) -> Result<Shape> {
+        inputs.iter().try_fold(first, |all, shape| {
+            all.joined(*shape).ok_or_else(|| {
+                let op = self.layer.op.name();
+                let text = format!(
+                    "`{op}` cannot bring {all} and {shape} together (C = {}); only one channel, or a 1x1 map, stands for all",
+                    self.slot
+                );
+                Fault::at(&self.layer.at, text)
+            })
+        })
+    }
+
+    /// The shape of inputs side by side.
+    fn beside(&self, inputs: &[Shape], first: Shape) -> Result<Shape> {
+        if let Some(odd) = inputs.iter().find(|shape| shape.extent != first.extent) {
+            let text =
+                format!("`concat` cannot put {first} and {odd} side by side; their maps differ in size");
+            return Err(Fault::at(&self.layer.at, text));
+        }
+        let channels = inputs.iter().map(|shape| shape.channels).sum::<i64>();
+        if channels > WIDEST {
+            let text =
+                format!("`concat` makes {channels} channels where C = {}; at most {WIDEST}", self.slot);
+            return Err(Fault::at(&self.layer.at, text));
+        }
+        Ok(first.with_channels(channels))
+    }
+}
