@@ -35,7 +35,7 @@ fn features(shape: &[i64]) -> Tensor {
 
 /// A call through the seam and the same call within one crate.
 fn plugin_call(c: &mut Criterion) {
-    let mut registry = Registry::load(&SearchPath::empty()).unwrap();
+    let mut registry = Registry::built_in().unwrap();
     registry.load_file(&fixture("graphs")).unwrap();
     let entry = registry.resolve(kasmina_plugin_api::Kind::Blueprint, "handle").unwrap();
     let mut seed = entry.make_seed(&Site::new(Topology::CNN, 8), "").unwrap();
@@ -233,7 +233,7 @@ fn plugins(c: &mut Criterion) {
     });
     // Each from a file of its own: one that is mapped already costs nothing.
     group.bench_function("load one", |b| {
-        let fresh = || (Registry::load(&SearchPath::empty()).unwrap(), copy());
+        let fresh = || (Registry::built_in().unwrap(), copy());
         b.iter_batched_ref(
             fresh,
             |(registry, file)| registry.load_file(file).unwrap(),

@@ -16,6 +16,8 @@ pub(crate) struct Cli {
 pub(crate) enum Verb {
     /// Train a host network and grow it as it trains.
     Train(Box<TrainArgs>),
+    /// Ask a run that is live: where it stands, to wait, to go on, to prune, to end.
+    Control(ControlArgs),
     /// Look at plugins, check them, decide on them, and write new ones.
     Plugins(PluginsArgs),
     /// Drive the lifecycle of one slot by a script, without tensors.
@@ -26,6 +28,32 @@ pub(crate) enum Verb {
     Explain(ExplainArgs),
     /// Print the JSON Schema of a file that Kasmina reads or writes.
     Schema(SchemaArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ControlArgs {
+    /// The run's directory.
+    #[arg(value_name = "RUN_DIR")]
+    pub(crate) run: PathBuf,
+    #[command(subcommand)]
+    pub(crate) verb: ControlVerb,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ControlVerb {
+    /// Where it stands: epoch, step, slots, and the builds that are in it. As JSON.
+    Status,
+    /// Wait before the next step.
+    Pause,
+    /// Go on.
+    Resume,
+    /// Remove the seed of a slot at the end of the epoch.
+    Prune {
+        /// The slot, by name or alias.
+        slot: String,
+    },
+    /// End cleanly after this step.
+    Stop,
 }
 
 #[derive(Debug, Args)]

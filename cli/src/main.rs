@@ -18,6 +18,7 @@ macro_rules! errln {
 
 mod args;
 mod child;
+mod control;
 mod failure;
 mod log;
 mod plugins;
@@ -42,6 +43,7 @@ fn main() -> ExitCode {
     let screen = log::install();
     let result = match cli.verb {
         Verb::Train(args) => train::run(*args, &screen),
+        Verb::Control(args) => control::run(&args).map(|()| ExitCode::SUCCESS),
         Verb::Plugins(args) => plugins::run(&args),
         Verb::Simulate(args) => simulate::run(&args).map(|()| ExitCode::SUCCESS),
         Verb::Replay(args) => record::run_replay(&args),

@@ -72,6 +72,31 @@ impl Observer for Progress {
             EventKind::SeedHealth { healthy: false, cause } => {
                 self.say(&format!("epoch {epoch:>3}: {seed} is unhealthy ({cause})"));
             }
+            EventKind::PluginSwapped { kind, id, plugin, from_generation, to_generation, slots } => {
+                let moved = if slots.is_empty() {
+                    String::new()
+                } else {
+                    format!(", on trial in {}", slots.join(", "))
+                };
+                self.say(&format!(
+                    "epoch {epoch:>3}: {plugin} {from_generation} -> {to_generation}: {kind} {id}{moved}"
+                ));
+            }
+            EventKind::PluginConfirmed { plugin, generation } => {
+                self.say(&format!("epoch {epoch:>3}: {plugin} {generation} stays"));
+            }
+            EventKind::PluginRolledBack { plugin, from_generation, to_generation, reason } => {
+                self.say(&format!(
+                    "epoch {epoch:>3}: {plugin} {from_generation} -> {to_generation}, rolled back: {reason}"
+                ));
+            }
+            EventKind::PluginRefused { path, rule, .. } => {
+                self.say(&format!("epoch {epoch:>3}: {path} is not taken (rule `{rule}`)"));
+            }
+            EventKind::PluginContained { plugin, policy, .. } => {
+                let slot = &event.slot_id;
+                self.say(&format!("epoch {epoch:>3}: {plugin} panicked in {slot}; policy {policy}"));
+            }
             _ => {}
         }
     }

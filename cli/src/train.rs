@@ -20,11 +20,19 @@ static STOP: AtomicBool = AtomicBool::new(false);
 
 pub(crate) fn run(args: TrainArgs, screen: &MultiProgress) -> Result<ExitCode, Failure> {
     let (json, out) = (args.json, args.out.clone());
-    let policy = args.access.policy();
+    let watch = args.watch.clone();
+    let policy = match &watch {
+        None => args.access.policy(),
+        Some(files) if files.is_empty() => args.access.policy().watching_loaded(true),
+        Some(files) => args.access.policy().watching(files.iter().cloned()),
+    };
     let config = configure(args)?;
     let search = SearchPath::standard(&config.plugin_path);
     let registry = Registry::load(&search, &policy)?;
-    let trainer = Trainer::prepare(config, &registry)?;
+    let mut trainer = Trainer::prepare(config, &registry)?;
+    if let Some(files) = watch {
+        trainer = trainer.watching(files);
+    }
     let out = out.unwrap_or_else(|| default_out(trainer.config()));
     ctrlc::set_handler(stop).map_err(Failure::new)?;
 

@@ -11,7 +11,9 @@ mod trust;
 
 use crate::failure::Failure;
 use args::{PluginsArgs, PluginsVerb};
+use kasmina_trainer::control::Request;
 use serde::Serialize;
+use std::path::Path;
 use std::process::ExitCode;
 
 pub(crate) fn run(args: &PluginsArgs) -> Result<ExitCode, Failure> {
@@ -26,8 +28,15 @@ pub(crate) fn run(args: &PluginsArgs) -> Result<ExitCode, Failure> {
         PluginsVerb::Sign { file, key } => sign::sign(file, key).map(|()| done),
         PluginsVerb::Quarantine(args) => quarantine::run(args).map(|()| done),
         PluginsVerb::Doctor { access, json } => doctor::run(access, *json),
-        PluginsVerb::Check { .. } | PluginsVerb::New(_) | PluginsVerb::Swap { .. } => Ok(done),
+        PluginsVerb::Swap { run, file } => swap(run, file).map(|()| done),
+        PluginsVerb::Check { .. } | PluginsVerb::New(_) => Ok(done),
     }
+}
+
+/// The run reads the file itself: it may lie elsewhere for a process with another working directory.
+fn swap(run: &Path, file: &Path) -> Result<(), Failure> {
+    let path = std::path::absolute(file).map_err(Failure::new)?;
+    crate::control::send(run, &Request::Swap { path })
 }
 
 pub(crate) fn print_json(value: &impl Serialize) -> Result<(), Failure> {

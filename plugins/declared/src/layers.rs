@@ -5,7 +5,6 @@ use crate::plan::{Conv, Node, Step};
 use crate::shape::Space;
 use kasmina_plugin_api::ops::group_norm;
 use kasmina_plugin_api::prelude::*;
-use tch::Device;
 use tch::nn::Init;
 use tch::nn::init::{DEFAULT_KAIMING_UNIFORM, FanInOut, NonLinearity, NormalOrUniform};
 
@@ -104,9 +103,7 @@ impl Built {
         match self.step {
             Step::Conv(c) => self.conv(x, c),
             Step::Linear { .. } => Ok(x.f_linear(self.var(0)?, self.vars.get(1))?),
-            Step::GroupNorm { groups, .. } => {
-                group_norm(&plainly_strided(x)?, groups, self.var(0)?, self.var(1)?)
-            }
+            Step::GroupNorm { groups, .. } => group_norm(x, groups, self.var(0)?, self.var(1)?),
             Step::LayerNorm { channels, eps } => self.per_position(x, |x| {
                 Ok(x.f_layer_norm([channels], self.vars.first(), self.vars.get(1), eps, true)?)
             }),
@@ -177,20 +174,6 @@ impl Built {
         let mixed = mixed.f_transpose(1, 2)?.f_reshape([batch, length, channels])?;
         Ok(mixed.f_linear(self.var(out)?, bias_of(out + 1))?)
     }
-}
-
-/// The same memory under row-major strides, where it can be read in both orders.
-///
-/// With one channel, or on a 1x1 map, features are contiguous and channels-last at once, and only the strides tell
-/// torch which is meant. Its CPU backward of `group_norm` crashes on the second reading of an input that needs no
-/// gradient, and [`group_norm`], which repacks what is not contiguous, sees nothing to repack.
-fn plainly_strided(x: &Tensor) -> Result<Tensor> {
-    if x.device() != Device::Cpu || x.requires_grad() || !x.is_contiguous() {
-        return Ok(x.shallow_clone());
-    }
-    let size = x.size();
-    let plain: Vec<i64> = (1..=size.len()).map(|i| size[i..].iter().product()).collect();
-    if x.stride() == plain { Ok(x.shallow_clone()) } else { Ok(x.f_as_strided(&size, &plain, None)?) }
 }
 
 fn activate(x: &Tensor, activation: Activation) -> Result<Tensor> {
