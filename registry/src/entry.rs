@@ -124,7 +124,8 @@ impl Entry {
     pub fn plugin(&self) -> &Arc<PluginInfo> {
         &self.0.plugin
     }
-    /// Why its probe found that it cannot be used, if it did.
+    /// What went wrong when it was first tried, with its default configuration on small tensors, if something did. It may
+    /// still fit where it is wanted: what builds it there asks again.
     pub fn unfit(&self) -> Option<&str> {
         self.0.unfit.as_deref()
     }
@@ -212,9 +213,6 @@ impl Entry {
     }
 
     fn check(&self, kind: Kind, site: Option<&Site>) -> Result<(), RegistryError> {
-        if let Some(unfit) = self.unfit() {
-            return Err(self.failed(PluginError::contract(unfit)));
-        }
         if self.kind() != kind {
             return Err(self.failed(PluginError::config(format!("it is a {}, not a {kind}", self.kind()))));
         }

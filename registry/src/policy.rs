@@ -44,6 +44,21 @@ impl Policy {
         self
     }
 
+    /// Keeps caches and quarantine in a folder.
+    #[must_use]
+    pub fn with_state(mut self, folder: &Path) -> Self {
+        self.cache = Some(folder.to_owned());
+        self.quarantine = Some(folder.join("quarantine.json"));
+        self
+    }
+
+    /// Trusts the keys of a folder.
+    #[must_use]
+    pub fn trusting(mut self, keys: Keys) -> Self {
+        self.keys = Some(keys);
+        self
+    }
+
     /// Lets files in that nobody vouches for. Where there is a lock file they are pinned in it, and only those bytes
     /// are let in from then on, with or without this.
     #[must_use]

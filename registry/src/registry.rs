@@ -104,6 +104,10 @@ impl Registry {
             let probed = probe::probe(&manifests, interpreter.as_deref(), &self.policy);
             for (admitted, probed) in round.iter().zip(probed) {
                 let opened = probed.and_then(|probed| {
+                    for (entry, reason) in &probed.unfit {
+                        let plugin = &admitted.manifest.plugin.name;
+                        tracing::warn!("{plugin}: {entry} failed when it was tried: {reason}");
+                    }
                     let info = info(&admitted.manifest, &admitted.vouched);
                     Ok((entries(catalogue, &admitted.manifest, &info, &probed, &self.policy)?, info))
                 });

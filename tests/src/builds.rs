@@ -1,7 +1,7 @@
 //! Many builds of one plugin, without a compiler.
 
 use crate::fixture;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Builds of one blend: each behaves as its mode says, and each mark makes other bytes of the same behaviour.
 #[derive(Debug)]
@@ -17,19 +17,32 @@ impl Builds {
         Self(tempfile::tempdir().expect("a folder for builds"))
     }
 
-    /// A build that behaves as its mode says (see the fixture).
+    /// A build of `fixture_waver` that behaves as its mode says; another mark makes other bytes of the same behaviour.
     ///
     /// # Panics
     /// If the fixture is not there.
     pub fn make(&self, mode: char, mark: u32) -> PathBuf {
-        let mut bytes = std::fs::read(fixture("waver")).expect("the fixture can be copied");
-        let text = b"WAVER-MODE=";
+        self.of("waver", mode, mark)
+    }
+
+    /// A build of a fixture that carries `NAME-MODE=` somewhere.
+    ///
+    /// # Panics
+    /// If the fixture is not there, or carries no mode.
+    pub fn of(&self, name: &str, mode: char, mark: u32) -> PathBuf {
+        let mut bytes = std::fs::read(fixture(name)).expect("the fixture can be read");
+        let text = format!("{}-MODE=", name.to_uppercase()).into_bytes();
         let at = bytes.windows(text.len()).position(|w| w == text).expect("the fixture carries its mode");
         bytes[at + text.len()] = mode as u8;
         // What stands behind the last section of a library is read by nobody.
         bytes.extend(mark.to_le_bytes());
-        let path = self.0.path().join(format!("waver-{mode}{mark}.so"));
-        std::fs::write(&path, bytes).expect("the fixture can be copied");
+        let path = self.0.path().join(format!("lib{name}_{mode}{mark}.so"));
+        std::fs::write(&path, bytes).expect("the build can be written");
         path
+    }
+
+    /// Where they lie.
+    pub fn folder(&self) -> &Path {
+        self.0.path()
     }
 }

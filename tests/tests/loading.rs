@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failed step is a failed test")]
 use kasmina_plugin_api::record::{self, Record};
 use kasmina_plugin_api::{Kind, Mode, Site, TapHandler, Topology};
-use kasmina_registry::{Manifest, Origin, Registry, RegistryError, Rule, SearchPath, Skipped};
+use kasmina_registry::{Manifest, Origin, Policy, Registry, RegistryError, Rule, SearchPath, Skipped};
 use kasmina_tests::{built, cargo, fixture, registry, run, shipped};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use tch::{Device, Kind as Dtype, Tensor};
 fn named(files: &[PathBuf]) -> Result<Registry, RegistryError> {
     let mut path = SearchPath::empty();
     path.extend(files.iter().cloned(), Origin::Named);
-    Registry::load(&path)
+    Registry::load(&path, &Policy::embedded())
 }
 
 fn refusal(file: &Path) -> (Rule, String) {
@@ -109,8 +109,8 @@ fn in_a_folder_strangers_are_passed_over_and_misfits_are_reported() {
     std::fs::copy(fixture("gated"), dir.path().join("same_again.so")).unwrap();
     let registry = named(&[dir.path().to_owned()]).unwrap();
     assert!(registry.resolve(Kind::Blend, "gated").is_ok());
-    let skipped: Vec<_> = registry
-        .skipped()
+    let skipped = registry.skipped();
+    let skipped: Vec<_> = skipped
         .iter()
         .map(|s| match s {
             Skipped::Refused(r) => (r.path.file_name().unwrap().to_str().unwrap(), r.rule),
