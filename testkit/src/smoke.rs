@@ -1,0 +1,103 @@
+//! The quick subset: is this entry fit to be tried at all?
+
+use crate::failure::{At, Failure, broken};
+use crate::judge::{finite, leaning, like};
+use crate::place::{KNOWN, Place};
+use crate::subject::Subject;
+use kasmina_plugin_api::guard::guard;
+use kasmina_plugin_api::{Kind, Mode, Topology};
+use kasmina_registry::Entry;
+use kasmina_torch_ext::rng::RngFork;
+
+const SEED: u64 = 0x6b61_736d_696e_6102;
+
+/// Builds an entry with its default configuration on a small site of each topology that it serves, runs it forward and
+/// backward in training and forward in eval mode, and looks at shape, dtype and finiteness. An entry that serves all
+/// topologies need fit one that is known; a site that is refused as unsupported is no fault.
+///
+/// It runs in this process: where a crash is to be feared, call it in a child. torch's generators are as before when
+/// it returns, whatever it returns.
+///
+/// # Errors
+/// What is wrong, and where.
+pub fn smoke(entry: &Entry) -> Result<(), String> {
+    let guarded = guard(|| Ok(RngFork::seeded(SEED).map(|_fork| smoke_all(entry))));
+    match guarded.result {
+        Ok(Ok(Ok(()) | Err(Failure::NotHere(_)))) => Ok(()),
+        Ok(Ok(Err(Failure::Broken(text)))) => Err(text),
+        Ok(Err(error)) => Err(error.to_string()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+fn smoke_all(entry: &Entry) -> Result<(), Failure> {
+    let subject = Subject::new(entry.clone(), SEED);
+    if entry.kind() == Kind::Host {
+        return subject.places()?.iter().try_for_each(|place| smoke_one(&subject, place));
+    }
+    let mut answers = Vec::new();
+    for topology in subject.topologies()? {
+        let channels = if topology == Topology::TRANSFORMER { 16 } else { 8 };
+        let place = Place::of(topology, channels);
+        if subject.refusal(&place)?.is_none() {
+            answers.push(smoke_one(&subject, &place).at(&place));
+        }
+    }
+    let all = entry.record().topologies.is_empty() && KNOWN.len() > 1;
+    if all && answers.iter().any(Result::is_ok) { Ok(()) } else { answers.into_iter().collect() }
+}
+
+fn smoke_one(subject: &Subject, place: &Place) -> Result<(), Failure> {
+    let mut live = subject.make(place)?;
+    let x = place.batch(2)?;
+    for mode in [Mode::Train, Mode::Eval] {
+        let output = if mode.is_train() { live.run(&x, mode)? } else { live.measure(&x)? };
+        let what = if mode.is_train() { "in training the output" } else { "in eval mode the output" };
+        if place.site.is_some() {
+            like(&x, &output, what)?;
+        } else if output.size().first() != Some(&2) {
+            return broken(format!("{what} of a batch of 2 has shape {:?}", output.size()));
+        }
+        finite(&output, what)?;
+        if mode.is_train() && output.requires_grad() {
+            leaning(&output)?.f_backward()?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::load::entries;
+    use kasmina_torch_ext::rng::{RngState, lock};
+
+    fn fixture(name: &str) -> Vec<Entry> {
+        let exe = std::env::current_exe().unwrap();
+        let file = exe.ancestors().nth(2).unwrap().join(format!("examples/libchecked_{name}.so"));
+        entries(&file).unwrap()
+    }
+
+    #[test]
+    fn the_generators_are_left_as_they_were_whatever_comes_of_it() {
+        // The other tests of this process draw as well.
+        let _alone = lock();
+        for (name, good) in [("good", true), ("seeds", false)] {
+            let before = RngState::save().unwrap();
+            let answers: Vec<_> = fixture(name).iter().map(smoke).collect();
+            assert_eq!(answers.iter().all(Result::is_ok), good, "{answers:?}");
+            assert!(before.same_as(&RngState::save().unwrap()));
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_said() {
+        let entries = fixture("seeds");
+        let answer = |id: &str| smoke(entries.iter().find(|entry| entry.id() == id).unwrap());
+        let wrong = answer("wrong_shape").unwrap_err();
+        assert!(wrong.contains("in training the output has shape [2, 8, 6, 5]"), "{wrong}");
+        assert!(answer("panics_in_build").unwrap_err().contains("told to panic"));
+        assert_eq!(answer("refuses_all"), Ok(()));
+        assert_eq!(answer("slow"), Ok(()));
+    }
+}

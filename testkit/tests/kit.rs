@@ -1,0 +1,165 @@
+//! The kit against plugins that each break one promise: what is broken is told, and nothing else.
+
+#![allow(clippy::unwrap_used, reason = "a failed step is a failed test")]
+
+use kasmina_registry::child::Program;
+use kasmina_testkit::{CheckError, Options, Report, Row, Verdict, check_file, checks};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// The child of this very test executable.
+#[test]
+fn conformance_child() {
+    kasmina_testkit::conformance::child();
+}
+
+fn program() -> Program {
+    kasmina_testkit::conformance::program(module_path!())
+}
+
+fn fixture(name: &str) -> PathBuf {
+    let exe = std::env::current_exe().unwrap();
+    let path = exe.ancestors().nth(2).unwrap().join(format!("examples/libchecked_{name}.so"));
+    assert!(path.is_file(), "{} is not there: `cargo test` without `--test` builds it", path.display());
+    path
+}
+
+fn options(entries: &[&str]) -> Options {
+    let mut options = Options::default();
+    options.entries = entries.iter().map(|id| (*id).to_owned()).collect();
+    // What is well behaved takes a second at most; a busy machine may take longer.
+    options.limits.time = Duration::from_mins(1);
+    options
+}
+
+fn check(name: &str, options: &Options) -> Report {
+    check_file(&fixture(name), &program(), options).unwrap()
+}
+
+/// What did not go well, without what differs from machine to machine.
+fn failures(report: &Report) -> String {
+    let line = |row: &Row| format!("{}: {} {}: {}\n", row.entry, row.check, row.result.as_str(), row.detail);
+    report.failures().map(line).collect()
+}
+
+fn numbers_aside<T>(body: impl FnOnce() -> T) -> T {
+    let mut settings = insta::Settings::clone_current();
+    settings.add_filter(r"\d+\.\d{3}e-?\d+", "[number]");
+    settings.add_filter(r"-?\d+\.\d{3} to -?\d+\.\d{3}", "[number] to [number]");
+    settings.add_filter(r"\d+ KiB", "[size] KiB");
+    settings.add_filter(r"takes \d+\.\d+ s", "takes [time] s");
+    settings.bind(body)
+}
+
+#[test]
+fn what_seeds_break_is_told_and_nothing_else() {
+    let report = check("seeds", &options(&[]));
+    numbers_aside(|| insta::assert_snapshot!(failures(&report)));
+}
+
+#[test]
+fn what_configurations_break_is_told() {
+    numbers_aside(|| insta::assert_snapshot!(failures(&check("configs", &options(&[])))));
+}
+
+#[test]
+fn what_blends_break_is_told() {
+    let report = check("blends", &options(&[]));
+    numbers_aside(|| insta::assert_snapshot!(failures(&report)));
+    let wavy = report.rows.iter().find(|row| row.entry == "blend wavy" && row.check == "curve").unwrap();
+    assert_eq!(wavy.result, Verdict::Pass);
+    assert!(wavy.detail.starts_with("warning: the curve falls between"), "{}", wavy.detail);
+}
+
+#[test]
+fn what_hosts_break_is_told() {
+    numbers_aside(|| insta::assert_snapshot!(failures(&check("hosts", &options(&[])))));
+}
+
+#[test]
+fn what_is_done_to_the_process_is_told() {
+    numbers_aside(|| insta::assert_snapshot!(failures(&check("neighbours", &options(&[])))));
+}
+
+#[test]
+fn what_ends_or_stops_its_process_is_a_row() {
+    let mut options = options(&["segfaults", "gorges", "exits"]);
+    let mut text = failures(&check("deadly", &options));
+    options.entries = vec!["loops".to_owned()];
+    options.limits.time = Duration::from_secs(10);
+    let report = check("deadly", &options);
+    text += &failures(&report);
+    insta::assert_snapshot!(text);
+    // What could not be tried is not tried: one loop costs one limit.
+    assert_eq!(report.count(Verdict::TimedOut), 1);
+    assert!(report.count(Verdict::Skipped) > 10);
+}
+
+#[test]
+fn every_check_is_failed_by_somebody() {
+    // Read from the snapshots, so that it costs nothing.
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/snapshots");
+    let text: String = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|file| std::fs::read_to_string(file.unwrap().path()).unwrap())
+        .collect();
+    let missing: Vec<&str> = checks()
+        .iter()
+        .map(|check| check.name)
+        .filter(|name| {
+            !["fail", "crashed", "timed_out"].iter().any(|how| text.contains(&format!(": {name} {how}:")))
+        })
+        .collect();
+    // A file whose records and code disagree is made by the registry's own tests.
+    assert_eq!(missing, ["listing"]);
+}
+
+#[test]
+fn a_seed_gives_the_same_report_again() {
+    let mut options = options(&["false_identity"]);
+    options.only = vec!["identity_at_birth".to_owned()];
+    options.seed = 77;
+    let (first, again) = (check("seeds", &options), check("seeds", &options));
+    assert_eq!(first.rows[0].detail, again.rows[0].detail);
+    assert_eq!(first.rows.len(), 1);
+    assert!(first.rows[0].reproduce.ends_with("--only identity_at_birth --seed 77"), "{:?}", first.rows[0]);
+}
+
+#[test]
+fn names_that_nobody_has_are_errors_that_say_what_there_is() {
+    let mut unknown = options(&[]);
+    unknown.only = vec!["speed".to_owned()];
+    let error = check_file(&fixture("good"), &program(), &unknown).unwrap_err();
+    assert!(matches!(error, CheckError::UnknownCheck { .. }), "{error}");
+    assert!(error.to_string().contains("no check is named `speed`; there are listing, schema, "), "{error}");
+    let error = check_file(&fixture("good"), &program(), &options(&["better"])).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "the plugin has no entry `better`; it has blend good, blueprint good, host good"
+    );
+    let error = check_file(Path::new("/nowhere/lib.so"), &program(), &options(&[])).unwrap_err();
+    assert!(matches!(error, CheckError::Refused(_)), "{error}");
+}
+
+#[test]
+fn the_plugins_that_ship_keep_every_promise() {
+    let deps = std::env::current_exe().unwrap().parent().unwrap().to_owned();
+    for name in ["kasmina_blends", "kasmina_blueprints_cnn", "kasmina_hosts"] {
+        let report = check_file(&deps.join(format!("lib{name}.so")), &program(), &options(&[])).unwrap();
+        assert!(report.passed(), "{report}");
+    }
+}
+
+#[test]
+fn a_plugin_in_good_order_is_asked_everything() {
+    let report = check("good", &options(&[]));
+    let text = report.to_string();
+    assert!(report.passed(), "{text}");
+    let mut settings = insta::Settings::clone_current();
+    settings.add_filter(r"\([0-9a-f]{12}\)", "([hash])");
+    settings.add_filter(r" {2,}\d+\.\d\d(  |\n)", "  [time]$1");
+    settings.bind(|| insta::assert_snapshot!(text));
+    let json = serde_json::to_value(&report).unwrap();
+    assert_eq!(json["rows"][0]["result"], "pass");
+    assert_eq!(json["rows"][0]["entry"], "plugin");
+}
