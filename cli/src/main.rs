@@ -16,6 +16,12 @@ macro_rules! errln {
     }};
 }
 
+/// Some lines on standard output, as they are.
+fn out(text: &str) {
+    use std::io::Write as _;
+    let _ = std::io::stdout().write_all(text.as_bytes());
+}
+
 mod args;
 mod child;
 mod control;

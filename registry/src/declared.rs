@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 use std::path::{Path, PathBuf};
 
 /// The plugin that interprets.
-pub(crate) const INTERPRETER: &str = "kasmina_declared";
+pub const INTERPRETER: &str = "kasmina_declared";
 /// Its blueprint for declared graphs.
 pub(crate) const GRAPH: &str = "graph";
 /// Its blueprint for TorchScript modules.

@@ -36,6 +36,7 @@ mod swap;
 mod verify;
 
 pub use catalogue::Skipped;
+pub use declared::INTERPRETER;
 pub use dl::{Mapping, mappings};
 pub use entry::{Entry, PluginInfo};
 pub use error::{LookupError, Refusal, RegistryError, Rule};

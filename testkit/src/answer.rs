@@ -35,7 +35,7 @@ fn dispatch(job: &Job) -> Outcome {
     let check =
         find(&job.name).ok_or_else(|| Failure::Broken(format!("no check is named `{}`", job.name)))?;
     match (&job.entry, check.body) {
-        (None, _) => load::entries(&job.file)
+        (None, _) => load::entries(&job.file, &job.with)
             .map(|entries| if entries.is_empty() { Some("it brings no entries".to_owned()) } else { None }),
         (Some((kind, id)), Some(body)) => run(check, body, job, kind, id),
         (Some(_), None) => {
@@ -45,7 +45,7 @@ fn dispatch(job: &Job) -> Outcome {
 }
 
 fn run(check: &Check, body: fn(&Subject) -> Outcome, job: &Job, kind: &str, id: &str) -> Outcome {
-    let entry = load::entry(&job.file, kind, id)?;
+    let entry = load::entry(&job.file, &job.with, kind, id)?;
     if !check.applies_to_entry(&entry) {
         return Err(Failure::NotHere(format!("it is not asked of this {kind}")));
     }

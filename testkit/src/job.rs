@@ -12,6 +12,9 @@ pub(crate) const KEY: &str = "check";
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Job {
     pub(crate) file: PathBuf,
+    /// What it needs to be loaded before it.
+    #[serde(default)]
+    pub(crate) with: Vec<PathBuf>,
     /// Kind and id; none for the file as a whole.
     pub(crate) entry: Option<(String, String)>,
     pub(crate) name: String,

@@ -25,11 +25,13 @@ pub struct Options {
     pub entries: Vec<String>,
     /// What one check of one entry may take.
     pub limits: Limits,
+    /// Plugin files that it needs: the interpreter of a declared blueprint.
+    pub with: Vec<PathBuf>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { seed: 1, only: Vec::new(), entries: Vec::new(), limits: Limits::default() }
+        Self { seed: 1, only: Vec::new(), entries: Vec::new(), limits: Limits::default(), with: Vec::new() }
     }
 }
 
@@ -182,7 +184,16 @@ impl Run<'_> {
             .filter_map(|(entry, check)| {
                 let entry = entry.map(|entry| (entry.kind.clone(), entry.id.clone()));
                 let name = (*check)?.name.to_owned();
-                Some(Job { file: file.clone(), entry, name, seed: self.options.seed }.to_value())
+                Some(
+                    Job {
+                        file: file.clone(),
+                        with: self.options.with.clone(),
+                        entry,
+                        name,
+                        seed: self.options.seed,
+                    }
+                    .to_value(),
+                )
             })
             .collect();
         let mut begun = Instant::now();

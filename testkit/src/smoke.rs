@@ -75,7 +75,7 @@ mod tests {
     fn fixture(name: &str) -> Vec<Entry> {
         let exe = std::env::current_exe().unwrap();
         let file = exe.ancestors().nth(2).unwrap().join(format!("examples/libchecked_{name}.so"));
-        entries(&file).unwrap()
+        entries(&file, &[]).unwrap()
     }
 
     #[test]

@@ -43,7 +43,9 @@ fn whatever_a_plugin_does_to_its_process_is_told() {
     for mode in ['S', 'A', 'X', 'L', 'O', 'b', 'm', 's', 'a', 'x', 'l', 'p', 'o', 'w', 'n', 'i', 'd'] {
         let file = builds.of("hostile", mode, 0);
         table += &match refused(&file, &policy) {
-            Ok(refusal) => format!("{mode} {}: {}\n", refusal.rule.as_str(), plain(&refusal.found, builds.folder())),
+            Ok(refusal) => {
+                format!("{mode} {}: {}\n", refusal.rule.as_str(), plain(&refusal.found, builds.folder()))
+            }
             Err(registry) => {
                 let entry = registry.resolve(Kind::Blueprint, "hostile").unwrap();
                 format!("{mode} loaded; {}\n", entry.unfit().unwrap_or("nothing is wrong"))
@@ -99,7 +101,11 @@ fn a_build_that_fails_is_not_swapped_in() {
 fn what_is_no_plugin_is_told_apart() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
-    std::fs::write(at("random.so"), (0..5000u32).flat_map(|i| i.wrapping_mul(2_654_435_761).to_le_bytes()).collect::<Vec<_>>()).unwrap();
+    std::fs::write(
+        at("random.so"),
+        (0..5000u32).flat_map(|i| i.wrapping_mul(2_654_435_761).to_le_bytes()).collect::<Vec<_>>(),
+    )
+    .unwrap();
     std::fs::write(at("text.so"), "this is a text").unwrap();
     std::fs::write(at("empty.so"), "").unwrap();
     std::fs::create_dir(at("folder.so")).unwrap();

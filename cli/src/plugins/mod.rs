@@ -1,6 +1,7 @@
 //! `kasmina plugins`.
 
 pub(crate) mod args;
+mod check;
 mod doctor;
 mod list;
 mod lock;
@@ -29,7 +30,10 @@ pub(crate) fn run(args: &PluginsArgs) -> Result<ExitCode, Failure> {
         PluginsVerb::Quarantine(args) => quarantine::run(args).map(|()| done),
         PluginsVerb::Doctor { access, json } => doctor::run(access, *json),
         PluginsVerb::Swap { run, file } => swap(run, file).map(|()| done),
-        PluginsVerb::Check { .. } | PluginsVerb::New(_) => Ok(done),
+        PluginsVerb::Check { file, only, seed, plugin_path, json } => {
+            check::run(file, (only, *seed), plugin_path, *json)
+        }
+        PluginsVerb::New(_) => Ok(done),
     }
 }
 
