@@ -23,13 +23,21 @@ pub struct Options {
     pub only: Vec<String>,
     /// The entries, as `conv_light` or, where ids are not enough, as `blueprint conv_light`; all if empty.
     pub entries: Vec<String>,
+    /// Configurations, as JSON, of entries that are not to be built with their default; by the names that `entries` takes.
+    pub configs: BTreeMap<String, String>,
     /// What one check of one entry may take.
     pub limits: Limits,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { seed: 1, only: Vec::new(), entries: Vec::new(), limits: Limits::default() }
+        Self {
+            seed: 1,
+            only: Vec::new(),
+            entries: Vec::new(),
+            configs: BTreeMap::new(),
+            limits: Limits::default(),
+        }
     }
 }
 
@@ -85,6 +93,7 @@ pub fn check_file_told(
     let program = &program.clone().env("RUST_BACKTRACE", "0");
     let manifest = Manifest::read(path)?;
     let entries = chosen(&manifest.entries, &options.entries)?;
+    chosen(&manifest.entries, &options.configs.keys().cloned().collect::<Vec<_>>())?;
     let mut run = Run { path, program, options, told, asked: BTreeMap::new(), printed: BTreeMap::new() };
 
     // Others are told apart by the process that they need and by what must be known before.
@@ -141,12 +150,16 @@ fn wanted(only: &[String]) -> Result<Vec<&'static Check>, CheckError> {
 }
 
 fn chosen<'a>(entries: &'a [EntryRecord], ids: &[String]) -> Result<Vec<&'a EntryRecord>, CheckError> {
-    let means = |id: &String, entry: &EntryRecord| entry.id == *id || title(Some(entry)) == *id;
     if let Some(id) = ids.iter().find(|id| !entries.iter().any(|entry| means(id, entry))) {
         let known = entries.iter().map(|entry| title(Some(entry))).collect();
         return Err(CheckError::UnknownEntry { id: id.clone(), known });
     }
     Ok(entries.iter().filter(|entry| ids.is_empty() || ids.iter().any(|id| means(id, entry))).collect())
+}
+
+/// Whether a name from outside means an entry.
+fn means(id: &str, entry: &EntryRecord) -> bool {
+    entry.id == id || title(Some(entry)) == id
 }
 
 /// An entry's name in the report.
@@ -180,9 +193,11 @@ impl Run<'_> {
         let jobs: Vec<_> = asked
             .iter()
             .filter_map(|(entry, check)| {
+                let config = entry.and_then(|e| self.options.configs.iter().find(|(id, _)| means(id, e)));
+                let config = config.map(|(_, config)| config.clone()).unwrap_or_default();
                 let entry = entry.map(|entry| (entry.kind.clone(), entry.id.clone()));
                 let name = (*check)?.name.to_owned();
-                Some(Job { file: file.clone(), entry, name, seed: self.options.seed }.to_value())
+                Some(Job { file: file.clone(), entry, name, seed: self.options.seed, config }.to_value())
             })
             .collect();
         let mut begun = Instant::now();
