@@ -19,7 +19,7 @@ use std::time::Duration;
 /// What a line of the protocol begins with; a program may have printed others before it serves.
 const MARK: &str = "\u{1}kasmina ";
 /// How long a child may take to start: libtorch takes a third of a second, on a cold disk many of them.
-const START: Duration = Duration::from_secs(120);
+const START: Duration = Duration::from_mins(2);
 /// How much of a child's last words are kept.
 const WORDS: usize = 4096;
 const MEMORY: &str = "KASMINA_CHILD_MEMORY";
@@ -140,7 +140,7 @@ impl Running {
             command.arg0(exe);
         }
         command.args(&program.args).envs(program.environment.iter().cloned());
-        command.env(MEMORY, limits.memory.to_string()).env("OMP_NUM_THREADS", "1");
+        command.env(MEMORY, limits.memory.to_string()).env("OMP_NUM_THREADS", "1").env("RUST_BACKTRACE", "0");
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn()?;
         let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());

@@ -51,5 +51,5 @@ fn run(check: &Check, body: fn(&Subject) -> Outcome, job: &Job, kind: &str, id: 
     }
     let seed = derive_seed(job.seed, &[kind, id, check.name]);
     let _fork = RngFork::seeded(seed)?;
-    body(&Subject::new(entry, seed))
+    body(&Subject::new(entry, seed, job.config.clone()))
 }

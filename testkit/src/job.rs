@@ -19,6 +19,9 @@ pub(crate) struct Job {
     pub(crate) entry: Option<(String, String)>,
     pub(crate) name: String,
     pub(crate) seed: u64,
+    /// What the entry is built with; empty for its default.
+    #[serde(default)]
+    pub(crate) config: String,
 }
 
 impl Job {

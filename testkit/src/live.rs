@@ -33,11 +33,13 @@ impl Shown {
 }
 
 impl Live {
-    pub(crate) fn make(entry: &Entry, place: &Place) -> Result<Self, RegistryError> {
+    pub(crate) fn make(entry: &Entry, place: &Place, config: &str) -> Result<Self, RegistryError> {
         match (&place.site, entry.kind()) {
-            (Some(site), kasmina_plugin_api::Kind::Blueprint) => entry.make_seed(site, "").map(Self::Seed),
-            (Some(site), _) => entry.make_blend(site, "").map(Self::Blend),
-            (None, _) => entry.make_host(Device::Cpu, "").map(Self::Host),
+            (Some(site), kasmina_plugin_api::Kind::Blueprint) => {
+                entry.make_seed(site, config).map(Self::Seed)
+            }
+            (Some(site), _) => entry.make_blend(site, config).map(Self::Blend),
+            (None, _) => entry.make_host(Device::Cpu, config).map(Self::Host),
         }
     }
 

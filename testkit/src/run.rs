@@ -23,6 +23,8 @@ pub struct Options {
     pub only: Vec<String>,
     /// The entries, as `conv_light` or, where ids are not enough, as `blueprint conv_light`; all if empty.
     pub entries: Vec<String>,
+    /// Configurations, as JSON, of entries that are not to be built with their default; by the names that `entries` takes.
+    pub configs: BTreeMap<String, String>,
     /// What one check of one entry may take.
     pub limits: Limits,
     /// Plugin files that it needs: the interpreter of a declared blueprint.
@@ -31,7 +33,14 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { seed: 1, only: Vec::new(), entries: Vec::new(), limits: Limits::default(), with: Vec::new() }
+        Self {
+            seed: 1,
+            only: Vec::new(),
+            entries: Vec::new(),
+            configs: BTreeMap::new(),
+            limits: Limits::default(),
+            with: Vec::new(),
+        }
     }
 }
 
@@ -83,10 +92,9 @@ pub fn check_file_told(
     told: &mut dyn FnMut(&Row),
 ) -> Result<Report, CheckError> {
     let wanted = wanted(&options.only)?;
-    // Of a crash the end of what it said is kept, and that must not be a backtrace.
-    let program = &program.clone().env("RUST_BACKTRACE", "0");
     let manifest = Manifest::read(path)?;
     let entries = chosen(&manifest.entries, &options.entries)?;
+    chosen(&manifest.entries, &options.configs.keys().cloned().collect::<Vec<_>>())?;
     let mut run = Run { path, program, options, told, asked: BTreeMap::new(), printed: BTreeMap::new() };
 
     // Others are told apart by the process that they need and by what must be known before.
@@ -143,12 +151,16 @@ fn wanted(only: &[String]) -> Result<Vec<&'static Check>, CheckError> {
 }
 
 fn chosen<'a>(entries: &'a [EntryRecord], ids: &[String]) -> Result<Vec<&'a EntryRecord>, CheckError> {
-    let means = |id: &String, entry: &EntryRecord| entry.id == *id || title(Some(entry)) == *id;
     if let Some(id) = ids.iter().find(|id| !entries.iter().any(|entry| means(id, entry))) {
         let known = entries.iter().map(|entry| title(Some(entry))).collect();
         return Err(CheckError::UnknownEntry { id: id.clone(), known });
     }
     Ok(entries.iter().filter(|entry| ids.is_empty() || ids.iter().any(|id| means(id, entry))).collect())
+}
+
+/// Whether a name from outside means an entry.
+fn means(id: &str, entry: &EntryRecord) -> bool {
+    entry.id == id || title(Some(entry)) == id
 }
 
 /// An entry's name in the report.
@@ -182,6 +194,8 @@ impl Run<'_> {
         let jobs: Vec<_> = asked
             .iter()
             .filter_map(|(entry, check)| {
+                let config = entry.and_then(|e| self.options.configs.iter().find(|(id, _)| means(id, e)));
+                let config = config.map(|(_, config)| config.clone()).unwrap_or_default();
                 let entry = entry.map(|entry| (entry.kind.clone(), entry.id.clone()));
                 let name = (*check)?.name.to_owned();
                 Some(
@@ -191,6 +205,7 @@ impl Run<'_> {
                         entry,
                         name,
                         seed: self.options.seed,
+                        config,
                     }
                     .to_value(),
                 )

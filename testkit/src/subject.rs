@@ -10,14 +10,16 @@ use kasmina_torch_ext::rng::RngFork;
 pub(crate) struct Subject {
     pub(crate) entry: Entry,
     pub(crate) seed: u64,
+    /// What it is built with; empty for its default.
+    pub(crate) config: String,
 }
 
 /// Channels at which a slot may well be, the likeliest first.
 pub(crate) const CHANNELS: [i64; 5] = [16, 8, 48, 3, 1];
 
 impl Subject {
-    pub(crate) fn new(entry: Entry, seed: u64) -> Self {
-        Self { entry, seed }
+    pub(crate) fn new(entry: Entry, seed: u64, config: String) -> Self {
+        Self { entry, seed, config }
     }
 
     pub(crate) fn declares(&self, capability: Capability) -> bool {
@@ -30,7 +32,7 @@ impl Subject {
     }
     pub(crate) fn make_seeded(&self, place: &Place, seed: u64) -> Result<Live, Failure> {
         let _fork = RngFork::seeded(seed)?;
-        Live::make(&self.entry, place).at(place)
+        Live::make(&self.entry, place, &self.config).at(place)
     }
 
     /// Where this entry can be tried: a site of each topology that it serves, or a host's input.
@@ -53,13 +55,23 @@ impl Subject {
 
     /// The first site of a topology that it does not refuse.
     fn place(&self, topology: Topology) -> Result<Place, Failure> {
-        let mut refusals = Vec::new();
+        let (mut refusals, mut unconfigured) = (Vec::new(), self.config.is_empty());
         for channels in CHANNELS {
             let place = Place::of(topology, channels);
             match self.refusal(&place)? {
                 None => return Ok(place),
-                Some(why) => refusals.push(format!("{channels} channels: {why}")),
+                Some(why) => {
+                    unconfigured &= why.kind == ErrorKind::Config;
+                    refusals.push(format!("{channels} channels: {why}"));
+                }
             }
+        }
+        if unconfigured {
+            // Some entries mean nothing without settings: a file to read, a list of layers.
+            let why = refusals.swap_remove(0);
+            return Err(Failure::NotHere(format!(
+                "it does not build without a configuration; give one ({why})"
+            )));
         }
         broken(format!("it serves {topology}, but refuses every site of it: {}", refusals.join("; ")))
     }
@@ -67,7 +79,7 @@ impl Subject {
     /// Why it will not live somewhere, if it says so in the way that is meant for it.
     pub(crate) fn refusal(&self, place: &Place) -> Result<Option<PluginError>, Failure> {
         let _fork = RngFork::seeded(self.seed)?;
-        match Live::make(&self.entry, place) {
+        match Live::make(&self.entry, place, &self.config) {
             Ok(_) => Ok(None),
             Err(RegistryError::Build { error, .. })
                 if matches!(error.kind, ErrorKind::Unsupported | ErrorKind::Config) =>

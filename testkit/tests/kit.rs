@@ -163,3 +163,15 @@ fn a_plugin_in_good_order_is_asked_everything() {
     assert_eq!(json["rows"][0]["result"], "pass");
     assert_eq!(json["rows"][0]["entry"], "plugin");
 }
+
+#[test]
+fn what_means_nothing_without_settings_is_skipped_or_given_some() {
+    let mut options = options(&["needs"]);
+    options.only = vec!["build".to_owned(), "forward".to_owned()];
+    let report = check("configs", &options);
+    assert!(report.passed() && report.count(Verdict::Skipped) == 2, "{report}");
+    assert!(report.rows[0].detail.contains("which layers?"), "{report}");
+    options.configs.insert("blueprint needs".to_owned(), r#"{"layers":["conv"]}"#.to_owned());
+    let report = check("configs", &options);
+    assert_eq!(report.count(Verdict::Pass), 2, "{report}");
+}

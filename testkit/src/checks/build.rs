@@ -75,7 +75,7 @@ pub(crate) fn seeded(subject: &Subject) -> Outcome {
 pub(crate) fn cost(subject: &Subject) -> Outcome {
     everywhere(subject, |place| {
         let Some(site) = &place.site else { return Ok(None) };
-        let Some(cost) = subject.entry.cost(site, "")? else {
+        let Some(cost) = subject.entry.cost(site, &subject.config)? else {
             return Ok(Some("it does not say what it costs".to_owned()));
         };
         let parameters = subject.make(place)?.parameters()?;
