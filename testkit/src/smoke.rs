@@ -7,6 +7,7 @@ use crate::subject::Subject;
 use kasmina_plugin_api::guard::guard;
 use kasmina_plugin_api::{Kind, Mode, Topology};
 use kasmina_registry::Entry;
+use kasmina_torch_ext::autograd;
 use kasmina_torch_ext::rng::RngFork;
 
 const SEED: u64 = 0x6b61_736d_696e_6102;
@@ -51,7 +52,11 @@ fn smoke_one(subject: &Subject, place: &Place) -> Result<(), Failure> {
     let mut live = subject.make(place)?;
     let x = place.batch(2)?;
     for mode in [Mode::Train, Mode::Eval] {
+        let written = autograd::version(&x)?;
         let output = if mode.is_train() { live.run(&x, mode)? } else { live.measure(&x)? };
+        if autograd::version(&x)? != written {
+            return broken("it writes to its input in place");
+        }
         let what = if mode.is_train() { "in training the output" } else { "in eval mode the output" };
         if place.site.is_some() {
             like(&x, &output, what)?;

@@ -112,13 +112,22 @@ pub struct OptimizerConfig {
 }
 
 /// What a plugin may do while the run is live.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct PluginsConfig {
     /// How a new build proves itself once it has been swapped in.
     pub trial: TrialSettings,
     /// What is done about a panic in a live call.
     pub on_panic: PanicPolicies,
+    /// A call that has not come back after so many seconds is reported by name.
+    #[schemars(range(min = 0.1, max = 1e6))]
+    pub call_limit_seconds: f64,
+}
+
+impl Default for PluginsConfig {
+    fn default() -> Self {
+        Self { trial: TrialSettings::default(), on_panic: PanicPolicies::default(), call_limit_seconds: 60.0 }
+    }
 }
 
 /// How a run is computed; none of it changes what is computed, but for rounding.
@@ -298,6 +307,7 @@ impl RunConfig {
             ("epochs", u64::from(self.epochs)),
             ("threads", u64::from(self.threads)),
             ("telemetry_interval", self.telemetry_interval),
+            ("plugins.trial.steps", u64::from(self.plugins.trial.steps)),
             ("optimizer.batch_size", u64::from(self.optimizer.batch_size)),
             ("growth.every", u64::from(self.growth.every)),
             ("growth.plateau_epochs", u64::from(self.growth.plateau_epochs)),
@@ -324,6 +334,8 @@ impl RunConfig {
             ("reward.gate_passage", self.reward.gate_passage, 0.0, 1e3),
             ("reward.fossilization", self.reward.fossilization, 0.0, 1e3),
             ("reward.pruning", self.reward.pruning, 0.0, 1e3),
+            ("plugins.call_limit_seconds", self.plugins.call_limit_seconds, 0.1, 1e6),
+            ("plugins.trial.call_budget_ms", self.plugins.trial.call_budget_ms, 0.0, 1e9),
             ("reward.compute_rent", self.reward.compute_rent, 0.0, 1e3),
         ];
         for (field, value, low, high) in ranges {

@@ -1,5 +1,6 @@
 //! What happens to features at a slot.
 
+use super::pulse::Pulse;
 use super::slot::{Fault, LiveSeed, Part, SeedSlot};
 use super::{contract, torch};
 use crate::lifecycle::Stage;
@@ -110,7 +111,9 @@ impl SeedSlot {
         let written = autograd::version(&host).map_err(torch)?;
         let blueprint = &live.origin.blueprint;
         let doing = || format!("slot `{name}`, seed of `{}` in {stage}", blueprint.full_name());
+        let outside = self.pulse.enter(Pulse::code(index, false));
         let seed = run(&mut live.seed, &mut live.stream, &input, &cx);
+        self.pulse.enter(outside);
         let seed = noted(&mut self.fault, Part::Seed, seed).with_context(doing)?;
         if autograd::version(&host).map_err(torch)? != written {
             return Err(PluginError::contract("it wrote to its input in place")).with_context(doing);
@@ -134,7 +137,9 @@ impl SeedSlot {
             return Ok(seed);
         }
         let begun = Instant::now();
+        let outside = self.pulse.enter(Pulse::code(index, true));
         let blended = blend(live, &host, &seed, &input, (override_alpha, severed), &cx);
+        self.pulse.enter(outside);
         let blended = blended.and_then(|out| {
             let Some(trial) = &live.trial else { return Ok(out) };
             held(&out, begun.elapsed(), trial.budget).map(|()| out)

@@ -5,6 +5,7 @@ mod forward;
 pub(crate) mod layout;
 mod monitor;
 mod probe;
+mod pulse;
 mod slot;
 
 pub(crate) use forward::{AlphaOverride, Grafting, Pass};
@@ -12,6 +13,8 @@ pub use monitor::{GradientIsolationMonitor, Measured};
 pub(crate) use monitor::{Mark, Queued};
 pub use probe::ProbeError;
 pub(crate) use probe::{Promises, probe, probe_blend};
+pub(crate) use pulse::HOST;
+pub use pulse::{Beat, Pulse};
 pub(crate) use slot::{Before, Course, Fault, LiveSeed, Origin, Part, Trial};
 pub use slot::{Features, SeedSlot};
 pub(crate) use slot::{blend_group, seed_group, trainable};

@@ -3,6 +3,7 @@
 use super::contract;
 use super::layout;
 use super::monitor::GradientIsolationMonitor;
+use super::pulse::Pulse;
 use crate::lifecycle::{AlphaController, Lifecycle, Settings, Stage};
 use crate::model::Intervention;
 use kasmina_plugin_api::abi::{BlendInstance, SeedInstance, Variable};
@@ -10,6 +11,7 @@ use kasmina_plugin_api::{Capability, Layout, PluginError, Site, SlotSpec};
 use kasmina_registry::Entry;
 use kasmina_torch_ext::NamedParameter;
 use kasmina_torch_ext::rng::RngStream;
+use std::sync::Arc;
 use std::time::Duration;
 use tch::{Device, Kind, Tensor};
 
@@ -166,12 +168,20 @@ pub struct SeedSlot {
     pub(crate) ticks: u32,
     /// What its ramp was told meanwhile.
     pub(crate) interventions: Vec<Intervention>,
+    /// Where it is told whose call is being made.
+    pub(crate) pulse: Arc<Pulse>,
     /// The call that ended the last forward.
     pub(crate) fault: Option<Fault>,
 }
 
 impl SeedSlot {
-    pub(crate) fn new(spec: SlotSpec, features: Features, settings: Settings, fast: bool) -> Self {
+    pub(crate) fn new(
+        spec: SlotSpec,
+        features: Features,
+        settings: Settings,
+        fast: bool,
+        pulse: Arc<Pulse>,
+    ) -> Self {
         let lifecycle =
             Lifecycle::new(spec.name.clone(), spec.topology, settings).with_stage_events_only(fast);
         let monitor = GradientIsolationMonitor::default();
@@ -184,6 +194,7 @@ impl SeedSlot {
             forced: None,
             ticks: 0,
             interventions: Vec::new(),
+            pulse,
             fault: None,
         }
     }

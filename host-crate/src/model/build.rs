@@ -4,7 +4,7 @@ use super::{
     HOST_OWNER, ModelError, MorphogeneticModel, PanicPolicies, Precision, TrialSettings, next_structure,
 };
 use crate::consensus::Solo;
-use crate::graft::{Features, SeedSlot, contract, layout, trainable};
+use crate::graft::{Features, Pulse, SeedSlot, contract, layout, trainable};
 use crate::lifecycle::TaskConfig;
 use kasmina_plugin_api::abi::HostInstance;
 use kasmina_plugin_api::{Kind, Layout, Mode, PluginError, Result, SlotSpec, TapHandler};
@@ -13,6 +13,7 @@ use kasmina_torch_ext::autograd;
 use kasmina_torch_ext::rng::{RngFork, derive_seed};
 use kasmina_torch_ext::{Change, NamedParameter, ParameterSink, Role};
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use tch::{Device, Tensor};
 
 /// What a model is made of.
@@ -93,18 +94,25 @@ impl MorphogeneticModel {
             observe(&entry, &mut host, sample)?
         };
         let (mut slots, mut taps) = (Vec::new(), Vec::new());
+        let pulse = Arc::new(Pulse::default());
         for (tap, (spec, features)) in host.slots().iter().zip(features.iter().cloned()).enumerate() {
             let asked_for = wanted.contains(&tap);
             taps.push(asked_for.then_some(slots.len()));
             if asked_for {
                 refuse_topology(&entry, spec, config.task.topology.as_deref())?;
                 let rules = config.task.lifecycle.clone();
-                slots.push(SeedSlot::new(spec.clone(), features, rules, config.fast_mode));
+                slots.push(SeedSlot::new(
+                    spec.clone(),
+                    features,
+                    rules,
+                    config.fast_mode,
+                    Arc::clone(&pulse),
+                ));
             }
         }
         let host_parameters = trainable(HOST_OWNER, host.variables()?);
         layout::settle(&host_parameters, layout_of(&features))?;
-        Ok(Self {
+        let mut model = Self {
             host,
             host_entry: entry,
             host_config: config.host_config.clone(),
@@ -128,8 +136,11 @@ impl MorphogeneticModel {
             trial: config.trial,
             on_trial: None,
             on_panic: config.on_panic.clone(),
+            pulse,
             consensus: Box::new(Solo),
-        })
+        };
+        model.restructured();
+        Ok(model)
     }
 
     /// Hands the host's parameters to an optimizer.

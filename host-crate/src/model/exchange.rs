@@ -1,8 +1,8 @@
 //! Another blend in the place of one that lives: made ready beside it, taken in whole.
 
+use super::MorphogeneticModel;
 use super::error::CommandError;
 use super::nursery::sample_points;
-use super::{MorphogeneticModel, next_structure};
 use crate::graft::{Before, LiveSeed, blend_group, layout, probe_blend, trainable};
 use crate::lifecycle::{Curve, Lifecycle};
 use crate::model::{Intervene, Intervention};
@@ -104,7 +104,6 @@ impl MorphogeneticModel {
         for ticket in tickets {
             sink.commit(ticket);
         }
-        self.structure = next_structure();
         let slot = &mut self.slots[index];
         let alpha = slot.lifecycle.living().map(|seed| seed.alpha.clone());
         slot.lifecycle = lifecycle;
@@ -124,6 +123,7 @@ impl MorphogeneticModel {
         if leaving {
             LiveSeed::freeze(live);
         }
+        self.restructured();
         Some(before)
     }
 }

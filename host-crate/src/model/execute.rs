@@ -4,11 +4,11 @@
 //! instances are built and probed, the optimizer prepares, the ranks agree. Only then it is made visible, by
 //! steps that cannot fail.
 
+use super::MorphogeneticModel;
 use super::command::{Command, Executed};
 use super::error::CommandError;
 use super::germinate::{groups, prepare_all};
 use super::nursery::sample_curve;
-use super::{MorphogeneticModel, next_structure};
 use crate::consensus::{Act, Ballot};
 use crate::graft::{LiveSeed, SeedSlot};
 use crate::lifecycle::{Curve, Event, EventKind, Initiator, Lifecycle, Stage};
@@ -247,7 +247,7 @@ impl MorphogeneticModel {
             sink.commit(ticket);
         }
         if gone {
-            self.structure = next_structure();
+            self.restructured();
         }
     }
 }

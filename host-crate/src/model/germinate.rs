@@ -3,7 +3,7 @@
 use super::command::{Executed, Germinate};
 use super::error::CommandError;
 use super::execute::Question;
-use super::{MorphogeneticModel, Owner, count, next_structure};
+use super::{MorphogeneticModel, Owner, count};
 use crate::graft::{LiveSeed, blend_group, seed_group};
 use crate::lifecycle::{AlphaSettings, BlendPlan, Germination, Lifecycle};
 use kasmina_plugin_api::Kind;
@@ -53,8 +53,8 @@ impl MorphogeneticModel {
         let slot = &mut self.slots[index];
         slot.monitor.register(live.seed_parameters.iter().map(|p| &p.tensor));
         slot.live = Some(live);
-        self.structure = next_structure();
         self.with_slot(index, |current| *current = lifecycle);
+        self.restructured();
         Ok(Executed::Germinated(Box::new(germination)))
     }
 

@@ -42,7 +42,7 @@ pub use step::{Loss, StepCounts, Stepper};
 pub use swap::{Recovered, TrialSettings};
 
 use crate::consensus::Consensus;
-use crate::graft::{Grafting, Mark, Pass, Queued, SeedSlot};
+use crate::graft::{self, Grafting, Mark, Pass, Pulse, Queued, SeedSlot};
 use crate::lifecycle::{AlphaSettings, Event};
 use kasmina_plugin_api::abi::HostInstance;
 use kasmina_plugin_api::{Capability, Layout, Mode};
@@ -50,6 +50,7 @@ use kasmina_registry::Entry;
 use kasmina_torch_ext::{NamedParameter, norm};
 use prefetch::Prefetch;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use swap::OnTrial;
 use tch::{Device, Tensor};
@@ -90,6 +91,7 @@ pub struct MorphogeneticModel {
     trial: TrialSettings,
     on_trial: Option<OnTrial>,
     on_panic: PanicPolicies,
+    pulse: Arc<Pulse>,
     consensus: Box<dyn Consensus>,
 }
 
@@ -114,7 +116,9 @@ impl MorphogeneticModel {
         let mode = pass.mode;
         let _precision = self.precision.scope(self.device)?;
         let mut grafting = Grafting::new(&mut self.slots, &self.taps, pass);
+        let outside = self.pulse.enter(graft::HOST);
         let output = self.host.forward(x, mode, &mut grafting);
+        self.pulse.enter(outside);
         let output = grafting
             .finish(output)
             .map_err(|error| ModelError::Forward { host: self.host_entry.full_name(), error })?;
@@ -157,6 +161,29 @@ impl MorphogeneticModel {
     fn end_step(&mut self) {
         self.step += 1;
         self.slots.iter_mut().for_each(SeedSlot::tick);
+    }
+
+    /// What forward consists of has changed.
+    fn restructured(&mut self) {
+        self.structure = next_structure();
+        let mut names = std::collections::BTreeMap::from([(
+            graft::HOST,
+            format!("host `{}`", self.host_entry.full_name()),
+        )]);
+        for (index, slot) in self.slots.iter().enumerate() {
+            let Some((blueprint, blend)) = slot.entries() else { continue };
+            let name = |part: &str, entry: &Entry| {
+                format!("{part} `{}` in slot `{}`", entry.full_name(), slot.name())
+            };
+            names.insert(Pulse::code(index, false), name("seed of", blueprint));
+            names.insert(Pulse::code(index, true), name("blend", blend));
+        }
+        self.pulse.rename(names);
+    }
+
+    /// What this model's thread is in, for other threads to see.
+    pub fn pulse(&self) -> Arc<Pulse> {
+        Arc::clone(&self.pulse)
     }
 
     /// How much each slot has queued.

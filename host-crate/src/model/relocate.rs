@@ -2,7 +2,7 @@
 //! state are brought over.
 
 use super::germinate::{groups, prepare_all};
-use super::{HOST_OWNER, ModelError, MorphogeneticModel, next_structure};
+use super::{HOST_OWNER, ModelError, MorphogeneticModel};
 use crate::graft::{LiveSeed, layout, trainable};
 use kasmina_plugin_api::abi::{HostInstance, Variable};
 use kasmina_plugin_api::{PluginError, Site};
@@ -57,11 +57,11 @@ impl MorphogeneticModel {
             sink.commit(ticket);
         }
         (self.host, self.host_parameters, self.device) = (host, host_parameters, device);
-        self.structure = next_structure();
         for ((slot, live), monitor) in self.slots.iter_mut().zip(lives).zip(monitors) {
             slot.features.device = device;
             (slot.live, slot.monitor) = (live, monitor);
         }
+        self.restructured();
         Ok(())
     }
 

@@ -7,7 +7,7 @@
 use super::error::CommandError;
 use super::exchange::Exchange;
 use super::execute::written;
-use super::{ModelError, MorphogeneticModel, next_structure};
+use super::{ModelError, MorphogeneticModel};
 use crate::consensus::{Act, Ballot};
 use crate::graft::{Mark, Trial, blend_group};
 use crate::lifecycle::{Event, EventKind, Stage};
@@ -329,7 +329,6 @@ impl MorphogeneticModel {
             sink.commit(ticket);
         }
         let Some(trial) = self.on_trial.take() else { return Ok(None) };
-        self.structure = next_structure();
         for slot in &mut self.slots {
             let Some(before) = slot.live.as_mut().and_then(|live| live.trial.take()).map(|t| t.before) else {
                 continue;
@@ -353,6 +352,7 @@ impl MorphogeneticModel {
             }
             slot.fault = None;
         }
+        self.restructured();
         registry.revert(&trial.committed);
         let plugin = trial.committed.to().name.clone();
         let generation = |info: Option<&str>| info.unwrap_or("none").to_owned();

@@ -6,10 +6,13 @@
 mod client;
 mod socket;
 mod watch;
+mod watchdog;
 
 pub use client::{ControlError, ask};
 pub(crate) use socket::Listener;
 pub(crate) use watch::Watcher;
+pub use watchdog::STUCK;
+pub(crate) use watchdog::Watchdog;
 
 use kasmina_registry::{RegistryError, Staged};
 use serde::{Deserialize, Serialize};

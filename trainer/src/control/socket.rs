@@ -1,6 +1,6 @@
 //! The socket: its owner's, and nobody else's.
 
-use super::{Brought, Reply, Request, SOCKET};
+use super::{Brought, Reply, Request, SOCKET, Watchdog};
 use crate::error::TrainError;
 use kasmina_registry::Registry;
 use std::fs::{File, Permissions};
@@ -10,7 +10,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Sender, channel};
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 
 /// How often the listener looks whether the run is over.
@@ -46,13 +46,18 @@ impl Listener {
     }
 
     /// Hears clients out until the run is over.
-    pub(crate) fn serve(&self, registry: &Registry, run: &Sender<Brought>, over: &AtomicBool) {
+    pub(crate) fn serve(
+        &self,
+        registry: &Registry,
+        run: &Sender<Brought>,
+        (watchdog, over): (&Watchdog, &AtomicBool),
+    ) {
         std::thread::scope(|scope| {
             while !over.load(Ordering::Relaxed) {
                 match self.listener.accept() {
                     Ok((client, _)) if is_own(&client) => {
                         let run = run.clone();
-                        scope.spawn(move || hear(&client, registry, &run));
+                        scope.spawn(move || hear(&client, registry, &run, (watchdog, over)));
                     }
                     Ok(_) => {}
                     Err(e) if e.kind() == ErrorKind::WouldBlock => std::thread::sleep(LOOK),
@@ -79,15 +84,21 @@ fn is_own(client: &UnixStream) -> bool {
 }
 
 /// One client, one request.
-fn hear(client: &UnixStream, registry: &Registry, run: &Sender<Brought>) {
-    let reply = answer(client, registry, run).unwrap_or_else(|error| Reply::Refused { error, help: None });
+fn hear(client: &UnixStream, registry: &Registry, run: &Sender<Brought>, state: (&Watchdog, &AtomicBool)) {
+    let reply =
+        answer(client, registry, run, state).unwrap_or_else(|error| Reply::Refused { error, help: None });
     let _ = client.set_nonblocking(false);
     if let Ok(line) = serde_json::to_string(&reply) {
         let _ = writeln!(&mut &*client, "{line}");
     }
 }
 
-fn answer(client: &UnixStream, registry: &Registry, run: &Sender<Brought>) -> Result<Reply, String> {
+fn answer(
+    client: &UnixStream,
+    registry: &Registry,
+    run: &Sender<Brought>,
+    (watchdog, over): (&Watchdog, &AtomicBool),
+) -> Result<Reply, String> {
     client
         .set_nonblocking(false)
         .and_then(|()| client.set_read_timeout(Some(PATIENCE)))
@@ -103,7 +114,22 @@ fn answer(client: &UnixStream, registry: &Registry, run: &Sender<Brought>) -> Re
         }
         request => Brought::Asked(request, reply),
     };
-    let over = |_| "the run is over".to_owned();
-    run.send(brought).map_err(|_| "the run is over".to_owned())?;
-    replied.recv().map_err(over)
+    let ended = || "the run is over".to_owned();
+    run.send(brought).map_err(|_| ended())?;
+    loop {
+        match replied.recv_timeout(PATIENCE) {
+            Ok(reply) => return Ok(reply),
+            Err(RecvTimeoutError::Disconnected) => return Err(ended()),
+            Err(RecvTimeoutError::Timeout) if over.load(Ordering::Relaxed) => return Err(ended()),
+            // A prune waits for the end of an epoch; but who is stuck will never answer.
+            Err(RecvTimeoutError::Timeout) => {
+                if let Some((call, since)) = watchdog.stuck().filter(|(_, since)| *since >= PATIENCE) {
+                    return Err(format!(
+                        "the run is stuck: {call} has not come back for {:.0} s",
+                        since.as_secs_f64()
+                    ));
+                }
+            }
+        }
+    }
 }

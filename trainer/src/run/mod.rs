@@ -12,7 +12,7 @@ pub use report::{CommandRow, EpochReport, ErrorRow, SlotInfo, SlotRow};
 pub use summary::{PluginSummary, SeedFate, Status, Summary};
 
 use crate::config::RunConfig;
-use crate::control::{Listener, Reply, Watcher};
+use crate::control::{Listener, Reply, Watchdog, Watcher};
 use crate::controller::{self, Controller, Observation};
 use crate::device;
 use crate::error::TrainError;
@@ -28,7 +28,7 @@ use listen::Ear;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::channel;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use summary::Tally;
 use tch::{Kind, Tensor};
 
@@ -193,16 +193,19 @@ impl<'r> Trainer<'r> {
         let watcher = self.watcher()?;
         let started = Instant::now();
         let over = AtomicBool::new(false);
-        let (registry, over) = (self.registry, &over);
+        let limit = Duration::from_secs_f64(self.config.plugins.call_limit_seconds);
+        let (watchdog, pulse) = (Watchdog::new(limit, out), self.model.pulse());
+        let (registry, over, watchdog) = (self.registry, &over, &watchdog);
         let result = std::thread::scope(|scope| {
             let (run, brought) = channel();
             if let Some(listener) = &listener {
                 let run = run.clone();
-                scope.spawn(move || listener.serve(registry, &run, over));
+                scope.spawn(move || listener.serve(registry, &run, (watchdog, over)));
             }
             if let Some(watcher) = watcher {
                 scope.spawn(move || watcher.serve(registry, &run, over));
             }
+            scope.spawn(move || watchdog.serve(&pulse, over));
             self.ear.listen(brought);
             let result = self.epochs(dir.as_mut(), observer, stop);
             // Whoever still waits for an answer hears that there is none.

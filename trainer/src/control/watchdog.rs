@@ -1,0 +1,72 @@
+//! A call that does not come back: it cannot be ended in this process, but whoever waits is told whose it is.
+
+use kasmina::graft::{Beat, Pulse};
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+/// Its file in a run directory.
+pub const STUCK: &str = "stuck.jsonl";
+/// How often it looks.
+const LOOK: Duration = Duration::from_millis(200);
+
+/// Looks at a model's pulse from another thread.
+pub(crate) struct Watchdog {
+    limit: Duration,
+    report: Option<PathBuf>,
+    seen: Mutex<Option<(Beat, Instant)>>,
+}
+
+impl Watchdog {
+    pub(crate) fn new(limit: Duration, run: Option<&Path>) -> Self {
+        Self { limit, report: run.map(|run| run.join(STUCK)), seen: Mutex::new(None) }
+    }
+
+    /// Watches until the run is over. Each call that stands still is reported once.
+    pub(crate) fn serve(&self, pulse: &Pulse, over: &AtomicBool) {
+        let mut told = None;
+        while !over.load(Ordering::Relaxed) {
+            std::thread::sleep(LOOK);
+            let beat = pulse.beat();
+            let since = {
+                let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+                match &*seen {
+                    Some((before, since)) if before.stands_still(&beat) => since.elapsed(),
+                    _ => {
+                        *seen = Some((beat, Instant::now()));
+                        told = None;
+                        continue;
+                    }
+                }
+            };
+            if since >= self.limit && told.is_none() {
+                let call = beat.call.unwrap_or_default();
+                tracing::error!(
+                    "{call} has not come back for {:.0} s; it cannot be ended in this process: end the run, \
+                     and tell the plugin's author",
+                    since.as_secs_f64()
+                );
+                self.write(&call, since);
+                told = Some(());
+            }
+        }
+    }
+
+    /// The call that stands still now, and for how long.
+    pub(crate) fn stuck(&self) -> Option<(String, Duration)> {
+        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let (beat, since) = seen.as_ref()?;
+        Some((beat.call.clone()?, since.elapsed()))
+    }
+
+    fn write(&self, call: &str, since: Duration) {
+        let Some(path) = &self.report else { return };
+        let line = serde_json::json!({ "call": call, "seconds": since.as_secs_f64() });
+        let file = OpenOptions::new().create(true).append(true).open(path);
+        let _ = file.and_then(|mut file| writeln!(file, "{line}"));
+    }
+}
