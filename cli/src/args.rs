@@ -106,6 +106,8 @@ pub(crate) enum SchemaOf {
     Events,
     /// The commands of commands.jsonl and of scripts (without their epoch).
     Commands,
+    /// A declared blueprint, `*.blueprint.toml`.
+    Blueprint,
 }
 
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]

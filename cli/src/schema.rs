@@ -6,8 +6,15 @@ use kasmina::Command;
 use kasmina::lifecycle::{Event, QualityGates};
 use kasmina_trainer::RunConfig;
 
+/// The interpreter's own; a test of its crate holds it to the code.
+const DECLARED: &str = include_str!("../../plugins/declared/blueprint.schema.json");
+
 pub(crate) fn run(args: &SchemaArgs) -> Result<(), Failure> {
     let schema = match args.of {
+        SchemaOf::Blueprint => {
+            crate::out(DECLARED);
+            return Ok(());
+        }
         SchemaOf::Gates => schemars::schema_for!(QualityGates),
         SchemaOf::Run => schemars::schema_for!(RunConfig),
         SchemaOf::Events => schemars::schema_for!(Event),

@@ -106,7 +106,7 @@ impl Registry {
                 let opened = probed.and_then(|probed| {
                     for (entry, reason) in &probed.unfit {
                         let plugin = &admitted.manifest.plugin.name;
-                        tracing::warn!("{plugin}: {entry} failed when it was tried: {reason}");
+                        tracing::info!("{plugin}: {entry} failed when it was tried: {reason}");
                     }
                     let info = info(&admitted.manifest, &admitted.vouched);
                     Ok((entries(catalogue, &admitted.manifest, &info, &probed, &self.policy)?, info))

@@ -61,8 +61,7 @@ impl SearchPath {
         }
         path.extend([PathBuf::from("plugins")], Origin::Project);
         path.extend(places::plugins(), Origin::User);
-        let beside = std::env::current_exe().ok().and_then(|exe| exe.parent().map(|d| d.join("plugins")));
-        path.extend(beside, Origin::Executable);
+        path.extend(beside_executable(), Origin::Executable);
         path
     }
 
@@ -75,6 +74,18 @@ impl SearchPath {
     pub fn places(&self) -> &[Place] {
         &self.0
     }
+}
+
+/// Where the plugins lie that belong to this program.
+fn beside_executable() -> Option<PathBuf> {
+    std::env::current_exe().ok().and_then(|exe| exe.parent().map(|folder| folder.join("plugins")))
+}
+
+/// Whether a file lies among the plugins that belong to this program, however it was named.
+pub(crate) fn beside(file: &Path) -> bool {
+    let real = |path: &Path| path.canonicalize().ok();
+    let folder = real(file).and_then(|file| file.parent().map(Path::to_owned));
+    folder.is_some() && folder == beside_executable().as_deref().and_then(real)
 }
 
 /// A file that may be a plugin, or a place that cannot be searched.

@@ -76,7 +76,15 @@ pub fn inspect(path: &Path, policy: &Policy) -> Result<Surveyed, RegistryError> 
     let mut survey = Survey::default();
     survey.add(manifest, Origin::Named, policy, &lock_of(policy)?);
     hashes.keep();
-    Ok(survey.files.remove(0))
+    let mut found = survey.files.remove(0);
+    // What somebody vouches for may be asked for its schemas, in a process of its own.
+    if found.refusal.is_none() && found.schemas.is_empty() && policy.probe.is_some() {
+        match probe::probe(&[&found.manifest], None, policy).remove(0) {
+            Ok(probed) => found.schemas = probed.schemas,
+            Err(refusal) => (found.state, found.refusal) = (State::of(refusal.rule), Some(refusal)),
+        }
+    }
+    Ok(found)
 }
 
 /// What a file says of itself and its hash, reading as little as that takes.

@@ -5,7 +5,7 @@ use crate::keys::Signed;
 use crate::lock::Lock;
 use crate::manifest::Manifest;
 use crate::policy::Policy;
-use crate::search::Origin;
+use crate::search::{Origin, beside};
 use serde::{Deserialize, Serialize};
 
 /// How far a plugin is trusted.
@@ -117,7 +117,7 @@ pub(crate) fn vouched(
     }
     match signed {
         Signed::By(signer) => vouched(Trust::Signed, Some(signer), false),
-        _ if origin == Origin::Executable => vouched(Trust::Bundled, None, false),
+        _ if origin == Origin::Executable || beside(&manifest.path) => vouched(Trust::Bundled, None, false),
         _ if policy.allow_unsigned => {
             let pin = policy.lock.is_some() && intent == Intent::Load;
             vouched(if pin { Trust::Pinned } else { Trust::Unsigned }, None, pin)

@@ -165,7 +165,19 @@ fn plugins_beside_the_executable_are_found_from_anywhere() {
     let listing: Value = serde_json::from_str(&stdout).unwrap();
     let ids: Vec<&str> =
         listing["entries"].as_array().unwrap().iter().map(|e| e["id"].as_str().unwrap()).collect();
-    assert_eq!(ids, ["attention", "conv_light", "noop", "norm", "linear", "linear", "sigmoid", "cnn"]);
+    let expected = [
+        "attention",
+        "conv_light",
+        "graph",
+        "noop",
+        "norm",
+        "torchscript",
+        "linear",
+        "linear",
+        "sigmoid",
+        "cnn",
+    ];
+    assert_eq!(ids, expected);
 }
 
 #[test]

@@ -24,6 +24,8 @@
 
 mod adapt;
 mod adopt;
+#[cfg(test)]
+mod golden;
 mod live;
 mod log;
 mod objects;
