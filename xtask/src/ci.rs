@@ -10,7 +10,7 @@ use anyhow::{Result, bail};
 use clap::ValueEnum;
 
 use crate::setup::Torch;
-use crate::{examples, process, repo::Repo, setup, snapshots, tests, tidy};
+use crate::{examples, process, repo::Repo, setup, site, snapshots, tests, tidy};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -27,6 +27,7 @@ pub(crate) struct Args {
 enum Step {
     Fmt,
     Tidy,
+    Site,
     Clippy,
     Doc,
     Test,
@@ -97,6 +98,7 @@ fn perform(step: Step, repo: &Repo, torch: Option<&Result<Torch>>) -> Result<Out
         }
         Step::Tidy => findings(&tidy::findings(repo)?, "finding(s)"),
         Step::Test => program(&mut tests::command(repo, torch()?, &[])?)?,
+        Step::Site => findings(&site::write(repo)?.1, "broken link(s)"),
         Step::Examples => {
             torch()?;
             code(examples::run(repo)?)
