@@ -9,7 +9,8 @@ use tch::{Tensor, nn};
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a blend",
     label = "implement `kasmina_plugin_api::Blend` for it",
-    note = "a blend names itself in `const INFO`, has a `type Config` and builds a `Box<dyn Blender>`"
+    note = "a blend names itself in `const INFO`, has a `type Config` and builds a `Box<dyn Blender>`",
+    note = "what is registered is the factory and not the blender that it builds; blueprints are registered by `register_blueprint!`, hosts by `register_host!`"
 )]
 pub trait Blend: 'static {
     /// What can be known without running code.
@@ -28,7 +29,8 @@ pub trait Blend: 'static {
 /// shape of its ramp, optionally a gate per sample, and the operator.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a blender",
-    label = "implement `kasmina_plugin_api::Blender` for it"
+    label = "implement `kasmina_plugin_api::Blender` for it",
+    note = "a blender is what a blend builds; every function of it has a default, so `impl Blender for {Self} {{}}` is a beginning"
 )]
 pub trait Blender: Send {
     /// The shape of the ramp on `[0, 1]`; the core normalises the ends to 0 and 1 and clamps.

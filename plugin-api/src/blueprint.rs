@@ -9,7 +9,8 @@ use tch::{Tensor, nn};
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a blueprint",
     label = "implement `kasmina_plugin_api::Blueprint` for it",
-    note = "a blueprint names itself in `const INFO`, has a `type Config` and builds a `Box<dyn Seed>`"
+    note = "a blueprint names itself in `const INFO`, has a `type Config` and builds a `Box<dyn Seed>`",
+    note = "what is registered is the factory and not the seed that it builds; blends are registered by `register_blend!`, hosts by `register_host!`"
 )]
 pub trait Blueprint: 'static {
     /// What can be known without running code.
@@ -35,7 +36,8 @@ pub trait Blueprint: 'static {
 /// A living seed. It holds tensors: it may move between threads, and is used by one at a time.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a seed",
-    label = "implement `kasmina_plugin_api::Seed` for it"
+    label = "implement `kasmina_plugin_api::Seed` for it",
+    note = "a seed is what a blueprint builds; it has `fn forward(&mut self, x: &Tensor, cx: &Cx<'_>) -> Result<Tensor>`"
 )]
 pub trait Seed: Send {
     /// The seed's features.

@@ -9,7 +9,8 @@ use tch::{Tensor, nn};
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a host",
     label = "implement `kasmina_plugin_api::Host` for it",
-    note = "a host names itself in `const INFO`, has a `type Config` and builds a `Box<dyn HostModule>`"
+    note = "a host names itself in `const INFO`, has a `type Config` and builds a `Box<dyn HostModule>`",
+    note = "what is registered is the factory and not the module that it builds; blueprints are registered by `register_blueprint!`, blends by `register_blend!`"
 )]
 pub trait Host: 'static {
     /// What can be known without running code.
@@ -75,7 +76,8 @@ impl SlotSpec {
 /// each other: counterfactuals of all slots run as one larger batch.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a host module",
-    label = "implement `kasmina_plugin_api::HostModule` for it"
+    label = "implement `kasmina_plugin_api::HostModule` for it",
+    note = "a host module is what a host builds; it has `fn slots(&self) -> Vec<SlotSpec>` and `fn forward(&mut self, x: &Tensor, taps: &mut Taps<'_>) -> Result<Tensor>`"
 )]
 pub trait HostModule: Send {
     /// Where seeds may be grafted, in the order in which forward reaches them.

@@ -2,6 +2,7 @@
 
 #![allow(clippy::expect_used, reason = "a failed step is a failed test")]
 
+pub mod author;
 pub mod bench;
 pub mod builds;
 pub mod laws;
@@ -133,4 +134,23 @@ pub fn output(mut command: Command) -> (String, String, Option<i32>) {
     let out = command.output().expect("the binary starts");
     let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
     (text(out.stdout), text(out.stderr), out.status.code())
+}
+
+/// The author's guide: every block of Rust in it compiles, and runs.
+#[cfg(doctest)]
+mod guide {
+    #[doc = include_str!("../../docs/guide/first-plugin.md")]
+    mod first_plugin {}
+    #[doc = include_str!("../../docs/guide/config.md")]
+    mod config {}
+    #[doc = include_str!("../../docs/guide/state.md")]
+    mod state {}
+    #[doc = include_str!("../../docs/guide/promises.md")]
+    mod promises {}
+    #[doc = include_str!("../../docs/guide/swapping.md")]
+    mod swapping {}
+    #[doc = include_str!("../../docs/guide/shipping.md")]
+    mod shipping {}
+    #[doc = include_str!("../../docs/guide/compatibility.md")]
+    mod compatibility {}
 }

@@ -10,7 +10,7 @@ use anyhow::{Result, bail};
 use clap::ValueEnum;
 
 use crate::setup::Torch;
-use crate::{process, repo::Repo, setup, snapshots, tests, tidy};
+use crate::{examples, process, repo::Repo, setup, site, snapshots, tests, tidy};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -27,9 +27,11 @@ pub(crate) struct Args {
 enum Step {
     Fmt,
     Tidy,
+    Site,
     Clippy,
     Doc,
     Test,
+    Examples,
     Snapshots,
     AuditLicences,
 }
@@ -47,7 +49,7 @@ pub(crate) fn run(repo: &Repo, args: &Args) -> ExitCode {
     };
     let steps: Vec<Step> = Step::value_variants().iter().filter(wanted).copied().collect();
     // Clippy and rustdoc run build scripts, so these need libtorch as much as the tests do.
-    let compiles = |step: &Step| matches!(step, Step::Clippy | Step::Doc | Step::Test);
+    let compiles = |step: &Step| matches!(step, Step::Clippy | Step::Doc | Step::Test | Step::Examples);
     let torch = steps.iter().any(compiles).then(|| setup::run(repo, false));
 
     let mut results = Vec::new();
@@ -96,6 +98,11 @@ fn perform(step: Step, repo: &Repo, torch: Option<&Result<Torch>>) -> Result<Out
         }
         Step::Tidy => findings(&tidy::findings(repo)?, "finding(s)"),
         Step::Test => program(&mut tests::command(repo, torch()?, &[])?)?,
+        Step::Site => findings(&site::write(repo)?.1, "broken link(s)"),
+        Step::Examples => {
+            torch()?;
+            code(examples::run(repo)?)
+        }
         Step::Snapshots => findings(&snapshots::unreferenced(repo)?, "snapshot(s) that no test asserts"),
         Step::AuditLicences => {
             if process::on_path(Path::new("cargo-deny")).is_none() {
@@ -117,6 +124,10 @@ fn program(command: &mut Command) -> Result<Outcome> {
     } else {
         Outcome::Failed(format!("exit code {}", process::code(status)))
     })
+}
+
+fn code(code: ExitCode) -> Outcome {
+    if code == ExitCode::SUCCESS { Outcome::Passed } else { Outcome::Failed("it failed".to_owned()) }
 }
 
 fn findings(lines: &[impl fmt::Display], what: &str) -> Outcome {

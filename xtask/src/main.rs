@@ -7,12 +7,14 @@
 mod bench;
 mod ci;
 mod demo;
+mod examples;
 mod fuzz;
 mod growth;
 mod process;
 mod product;
 mod repo;
 mod setup;
+mod site;
 mod snapshots;
 mod soak;
 mod tests;
@@ -71,6 +73,10 @@ enum Task {
     Soak,
     /// Set up and fuzz the laws of the lifecycle, guided by coverage.
     Fuzz(fuzz::Args),
+    /// Set up, and build, test and try the crates in `examples/` as their authors would.
+    Examples,
+    /// Write the documents as HTML to `target/site`, and tell of each broken link.
+    Site,
     /// Run every check that a change must pass, all of them even when one fails.
     Ci(ci::Args),
     /// Check the repository's own rules: where `unsafe` may be, what the core may not name, dead links.
@@ -102,6 +108,8 @@ fn run(task: Task) -> Result<ExitCode> {
         Task::Bench(args) => bench::run(&repo, &args),
         Task::Soak => soak::run(&repo),
         Task::Fuzz(args) => fuzz::run(&repo, &args),
+        Task::Examples => examples::run(&repo),
+        Task::Site => site::run(&repo),
         Task::Ci(args) => Ok(ci::run(&repo, &args)),
         Task::Tidy => tidy::run(&repo),
     }

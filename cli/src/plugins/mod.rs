@@ -5,6 +5,7 @@ mod check;
 mod doctor;
 mod list;
 mod lock;
+mod new;
 mod quarantine;
 mod schema;
 mod sign;
@@ -33,7 +34,7 @@ pub(crate) fn run(args: &PluginsArgs) -> Result<ExitCode, Failure> {
         PluginsVerb::Check { file, only, seed, plugin_path, json } => {
             check::run(file, (only, *seed), plugin_path, *json)
         }
-        PluginsVerb::New(_) => Ok(done),
+        PluginsVerb::New(args) => new::run(args).map(|()| done),
     }
 }
 

@@ -76,6 +76,7 @@ const RULES: [Rule; 6] = [
             file == "build.rs"
                 || path.starts_with("cli/")
                 || path.starts_with("bench/")
+                || path == "examples/embedding/src/main.rs"
                 || path.starts_with("xtask/")
                 || dir.split('/').any(|part| part == "tests")
         },

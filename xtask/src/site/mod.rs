@@ -1,0 +1,210 @@
+//! `cargo xtask site`: the documents as plain HTML, with every link followed.
+//!
+//! The pages are those under `docs/` and what lies beside the README. A `.md` becomes a `.html`, a `README.md` the
+//! `index.html` of its folder. What a page links to besides pages is copied, or listed if it is a folder, so that the site
+//! is whole by itself.
+
+mod links;
+mod page;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result};
+
+use crate::repo::Repo;
+use links::{Target, html_of};
+use page::Page;
+
+/// Where the reader begins; the others follow in the order in which these link to them.
+const FIRST: [&str; 3] = ["README.md", "docs/README.md", "docs/guide/README.md"];
+const BESIDE: [&str; 4] = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md"];
+
+/// Writes the site and tells of each broken link.
+pub(crate) fn run(repo: &Repo) -> Result<ExitCode> {
+    let (out, broken) = write(repo)?;
+    for link in &broken {
+        println!("{link}");
+    }
+    println!("{}", out.join("index.html").display());
+    Ok(if broken.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Writes the site; answers with where it is and with its broken links.
+pub(crate) fn write(repo: &Repo) -> Result<(PathBuf, Vec<String>)> {
+    let out = repo.target()?.join("site");
+    if out.exists() {
+        fs::remove_dir_all(&out).with_context(|| format!("cannot clear {}", out.display()))?;
+    }
+    let files: BTreeSet<String> = repo.files()?.into_iter().collect();
+    let broken = Site::read(repo.root(), files)?.write(repo.root(), &out)?;
+    Ok((out, broken))
+}
+
+struct Site {
+    /// Every file of the repository.
+    files: BTreeSet<String>,
+    /// By path, in the order of the navigation.
+    pages: Vec<Page>,
+}
+
+impl Site {
+    fn read(root: &Path, files: BTreeSet<String>) -> Result<Self> {
+        let is_page = |path: &&String| {
+            path.ends_with(".md") && (path.starts_with("docs/") || BESIDE.contains(&path.as_str()))
+        };
+        let mut sources = BTreeMap::new();
+        for path in files.iter().filter(is_page) {
+            let text = fs::read_to_string(root.join(path)).with_context(|| format!("cannot read {path}"))?;
+            sources.insert(path.clone(), Page::new(path, text));
+        }
+        let linked = FIRST.iter().filter_map(|first| sources.get(*first)).flat_map(|page| {
+            let targets = page.links().into_iter().filter_map(|url| links::target(&page.path, &url));
+            targets.map(|target| target.path)
+        });
+        let order: Vec<String> = FIRST
+            .iter()
+            .map(|&first| first.to_owned())
+            .chain(linked)
+            .chain(sources.keys().cloned())
+            .collect();
+        let pages = order.iter().filter_map(|path| sources.remove(path)).collect();
+        Ok(Self { files, pages })
+    }
+
+    fn write(&self, root: &Path, out: &Path) -> Result<Vec<String>> {
+        let mut broken = Vec::new();
+        let mut copied = BTreeSet::new();
+        for page in &self.pages {
+            let html = page.html(&self.navigation(page), &mut |url| {
+                let Some(target) = links::target(&page.path, url) else { return url.to_owned() };
+                if let Err(why) = self.check(&target) {
+                    broken.push(format!("{}: link to `{url}`: {why}", page.path));
+                }
+                if !self.is_page(&target.path) {
+                    copied.insert(target.path.clone());
+                }
+                links::relative(&page.path, &target, self.is_folder(&target.path))
+            });
+            put(&out.join(html_of(&page.path)), html.as_bytes())?;
+        }
+        for path in &copied {
+            self.copy(root, out, path)?;
+        }
+        Ok(broken)
+    }
+
+    /// Whether a link leads somewhere.
+    fn check(&self, target: &Target) -> Result<(), &'static str> {
+        let Some(page) = self.pages.iter().find(|page| page.path == target.path) else {
+            let there = self.files.contains(&target.path) || self.is_folder(&target.path);
+            return if there { Ok(()) } else { Err("there is no such file") };
+        };
+        match &target.fragment {
+            Some(fragment) if !page.anchors().contains(fragment) => Err("there is no such heading"),
+            _ => Ok(()),
+        }
+    }
+
+    fn is_page(&self, path: &str) -> bool {
+        self.pages.iter().any(|page| page.path == path)
+    }
+
+    fn is_folder(&self, path: &str) -> bool {
+        self.inside(path).next().is_some()
+    }
+
+    fn inside<'s>(&'s self, folder: &str) -> impl Iterator<Item = &'s String> + use<'s> {
+        let folder = format!("{}/", folder.trim_end_matches('/'));
+        self.files.iter().filter(move |file| file.starts_with(&folder))
+    }
+
+    /// A file as it is; a folder as a list of what lies in it.
+    fn copy(&self, root: &Path, out: &Path, path: &str) -> Result<()> {
+        if !self.is_folder(path) {
+            let bytes = match fs::read(root.join(path)) {
+                Ok(bytes) => bytes,
+                // The link has been told as broken.
+                Err(_) => return Ok(()),
+            };
+            return put(&out.join(path), &bytes);
+        }
+        let mut items = String::new();
+        for file in self.inside(path) {
+            let name = file.strip_prefix(path).unwrap_or(file).trim_start_matches('/');
+            items.push_str(&format!("<li><a href=\"{0}\">{0}</a></li>\n", page::escaped(name)));
+            put(&out.join(file), &fs::read(root.join(file)).with_context(|| format!("cannot read {file}"))?)?;
+        }
+        let up = "../".repeat(path.split('/').count());
+        let list = format!("<h1>{}</h1>\n<ul>\n{items}</ul>", page::escaped(path));
+        let html =
+            page::whole(path, &format!("<ul><li><a href=\"{up}index.html\">Kasmina</a></li></ul>"), &list);
+        put(&out.join(path).join("index.html"), html.as_bytes())
+    }
+
+    /// A list of all pages, as seen from one of them.
+    fn navigation(&self, from: &Page) -> String {
+        let mut items = String::new();
+        for page in &self.pages {
+            let target = Target { path: page.path.clone(), fragment: None };
+            let here = if page.path == from.path { " class=\"here\"" } else { "" };
+            let url = links::relative(&from.path, &target, false);
+            items.push_str(&format!(
+                "<li{here}><a href=\"{url}\">{}</a></li>\n",
+                page::escaped(&page.title())
+            ));
+        }
+        format!("<ul>\n{items}</ul>")
+    }
+}
+
+fn put(path: &Path, bytes: &[u8]) -> Result<()> {
+    let written = path.parent().map_or(Ok(()), fs::create_dir_all).and_then(|()| fs::write(path, bytes));
+    written.with_context(|| format!("cannot write {}", path.display()))
+}
+
+#[cfg(test)]
+mod spec {
+    use super::Site;
+    use std::fs;
+
+    #[test]
+    fn links_are_followed_and_broken_ones_told() -> anyhow::Result<()> {
+        let root = tempfile::tempdir()?;
+        let out = root.path().join("out");
+        for (path, text) in [
+            ("README.md", "# Start\n[docs](docs/README.md) [gone](gone.md) [site](https://example.org/a.md)"),
+            (
+                "docs/README.md",
+                "# Docs\n[there](guide/a.md#the-first-part) [up](../README.md) [no](guide/a.md#x)",
+            ),
+            ("docs/guide/a.md", "# A\n## The `first` part\n[data](../../data/x.json) [all](../../data)"),
+            ("data/x.json", "{}"),
+        ] {
+            super::put(&root.path().join(path), text.as_bytes())?;
+        }
+        let files = ["README.md", "docs/README.md", "docs/guide/a.md", "data/x.json"].map(str::to_owned);
+        let broken = Site::read(root.path(), files.into())?.write(root.path(), &out)?;
+        assert_eq!(
+            broken,
+            [
+                "README.md: link to `gone.md`: there is no such file",
+                "docs/README.md: link to `guide/a.md#x`: there is no such heading",
+            ]
+        );
+        let page = fs::read_to_string(out.join("docs/index.html"))?;
+        for part in ["href=\"guide/a.html#the-first-part\"", "href=\"../index.html\"", "<title>Docs</title>"]
+        {
+            assert!(page.contains(part), "{part}: {page}");
+        }
+        let page = fs::read_to_string(out.join("docs/guide/a.html"))?;
+        for part in ["id=\"the-first-part\"", "href=\"../../data/x.json\"", "href=\"../../data/index.html\""]
+        {
+            assert!(page.contains(part), "{part}: {page}");
+        }
+        assert!(out.join("data/x.json").is_file() && out.join("data/index.html").is_file());
+        Ok(())
+    }
+}
