@@ -14,12 +14,15 @@ fn reachable() -> BTreeMap<String, String> {
         if !seen.insert(layout.get_utypeid()) {
             continue;
         }
-        open.extend(layout.phantom_fields().iter().map(|f| f.layout()));
+        // What its fields and their functions name, parameters and results included.
+        open.extend(layout.shared_vars().type_layouts().iter().map(|layout| layout()));
         let mut text = format!("size {}, align {}\n", layout.size(), layout.alignment());
         for field in layout.get_fields().iter().flat_map(abi_stable::type_layout::TLFields::iter) {
-            describe(&mut text, field, &mut open);
+            describe(&mut text, field);
         }
         if layout.package().as_str() == env!("CARGO_PKG_NAME") {
+            let uses = layout.shared_vars().type_layouts().iter().map(|layout| spelt(layout(), 2));
+            let _ = writeln!(text, "  of {}", uses.collect::<Vec<_>>().join(", "));
             types.insert(name_of(layout), text);
         }
     }
@@ -30,19 +33,26 @@ fn name_of(layout: &'static TypeLayout) -> String {
     format!("{}::{}", layout.mod_path(), layout.full_type())
 }
 
-fn describe(text: &mut String, field: TLField, open: &mut Vec<&'static TypeLayout>) {
-    let functions: Vec<String> =
-        field.function_range().iter().map(|f| f.to_string().replace('\n', " ")).collect();
-    for function in field.function_range().iter() {
-        open.extend(function.get_params().map(|p| p.layout()));
-        open.push(function.get_return().layout());
+/// A type with what it is made of, where it is one of the generic ones.
+fn spelt(layout: &'static TypeLayout, depth: u32) -> String {
+    let name = layout.full_type().to_string();
+    let parts = layout.shared_vars().type_layouts();
+    if depth == 0 || parts.is_empty() || layout.package().as_str() == env!("CARGO_PKG_NAME") {
+        return name;
     }
+    let parts: Vec<String> = parts.iter().map(|part| spelt(part(), depth - 1)).collect();
+    format!("{name}({})", parts.join(", "))
+}
+
+fn describe(text: &mut String, field: TLField) {
+    // Behind the first line stand lifetimes.
+    let signature = |text: String| text.lines().next().unwrap_or_default().to_owned();
+    let functions: Vec<String> = field.function_range().iter().map(|f| signature(f.to_string())).collect();
     if functions.is_empty() {
         let _ = writeln!(text, "  {}: {}", field.name(), field.full_type());
     } else {
         let _ = writeln!(text, "  {}: {}", field.name(), functions.join("; "));
     }
-    open.push(field.layout());
 }
 
 /// Frozen at 1.0: a minor version may add lines at the end of `Root` and of the methods of an object, and nothing else.
