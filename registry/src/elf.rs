@@ -67,7 +67,7 @@ pub(crate) fn records<'d, D: ReadRef<'d>>(path: &Path, data: D) -> Result<Result
             Record::Plugin(plugin) => plugins.push(plugin),
             Record::Entry(entry) => entries.push(entry),
             // Of a later minor version; it says nothing that is needed here.
-            _ => {}
+            Record::Unknown => {}
         }
     }
     let plugin = match plugins.len() {

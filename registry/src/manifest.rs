@@ -81,7 +81,7 @@ impl Manifest {
 
 pub(crate) fn find(path: &Path) -> Result<Found, Refusal> {
     let bytes = read(path)?;
-    let sha256 = hash(path, &bytes)?;
+    let sha256 = hash(path, &bytes);
     let glance = match glance_at(path, &bytes)? {
         Ok(glance) => glance,
         Err(refusal) => return Ok(Found::NoPlugin(refusal)),
@@ -97,7 +97,7 @@ pub(crate) fn glance(path: &Path) -> Result<Result<Glance, Refusal>, Refusal> {
     }
     let file = open(path)?;
     let cached = object::read::ReadCache::new(file);
-    Ok(elf::records(path, &cached).and_then(|found| found.map_or_else(|e| Ok(Err(e)), |g| Ok(Ok(g))))?)
+    elf::records(path, &cached)
 }
 
 fn glance_at(path: &Path, bytes: &[u8]) -> Result<Result<Glance, Refusal>, Refusal> {
@@ -111,18 +111,18 @@ fn glance_at(path: &Path, bytes: &[u8]) -> Result<Result<Glance, Refusal>, Refus
 }
 
 /// The hash that a file is known by. A module's is that of both its files.
-fn hash(path: &Path, bytes: &[u8]) -> Result<String, Refusal> {
+fn hash(path: &Path, bytes: &[u8]) -> String {
     if !declared::is_module(path) {
-        return Ok(hex(Sha256::new_with_prefix(bytes)));
+        return hex(Sha256::new_with_prefix(bytes));
     }
     let sidecar = declared::sidecar(path);
     let text = std::fs::read(&sidecar).unwrap_or_default();
-    Ok(hex(Sha256::new_with_prefix(bytes).chain_update(text)))
+    hex(Sha256::new_with_prefix(bytes).chain_update(text))
 }
 
 /// The same by itself, for files that are only looked at.
 pub(crate) fn hash_of(path: &Path) -> Result<String, Refusal> {
-    hash(path, &read(path)?)
+    Ok(hash(path, &read(path)?))
 }
 
 fn hex(digest: Sha256) -> String {

@@ -210,7 +210,7 @@ fn in_children(
             }
         });
         if let Err(error) = done {
-            found.iter_mut().for_each(|f| *f = Found::NoChild(error.to_string()));
+            found.fill_with(|| Found::NoChild(error.to_string()));
             return found;
         }
         if !next.is_empty() {

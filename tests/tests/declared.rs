@@ -1,5 +1,13 @@
 //! Blueprints without a compiler, as a user meets them: files in the plugin path.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::format_push_string,
+    reason = "a failed step is a failed test, and a table is short"
+)]
+
 use kasmina_plugin_api::{Cx, Kind, Mode, Site, Topology};
 use kasmina_registry::{Origin, Policy, Registry, RegistryError, Rule, SearchPath};
 use kasmina_tests::{kasmina, output, shipped};

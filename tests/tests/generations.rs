@@ -1,5 +1,13 @@
 //! How many builds of a plugin one process holds. Alone in its program: what is counted belongs to the process.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::format_push_string,
+    reason = "a failed step is a failed test, and a table is short"
+)]
+
 use kasmina_registry::{MOST_GENERATIONS, RegistryError, Rule, mappings};
 use kasmina_tests::builds::Builds;
 use kasmina_tests::registry;

@@ -1,5 +1,13 @@
 //! Plugins that mean harm, and files that are no plugins: what is tried in a child costs this process nothing.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::format_push_string,
+    reason = "a failed step is a failed test, and a table is short"
+)]
+
 use kasmina_plugin_api::Kind;
 use kasmina_registry::child::{Limits, Program};
 use kasmina_registry::quarantine::Quarantine;
@@ -22,11 +30,11 @@ fn load(files: &[PathBuf], policy: &Policy) -> Result<Registry, RegistryError> {
     Registry::load(&path, policy)
 }
 
-fn refused(file: &Path, policy: &Policy) -> Result<Refusal, Registry> {
+fn refused(file: &Path, policy: &Policy) -> Result<Refusal, Box<Registry>> {
     match load(&[file.to_owned()], policy) {
         Err(RegistryError::Refused(refusal)) => Ok(refusal),
         Err(error) => panic!("{error}"),
-        Ok(registry) => Err(registry),
+        Ok(registry) => Err(Box::new(registry)),
     }
 }
 

@@ -1,5 +1,13 @@
 //! A run that is live: asked over its socket, given new builds by hand and by its watcher.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::format_push_string,
+    reason = "a failed step is a failed test, and a table is short"
+)]
+
 use kasmina_tests::builds::Builds;
 use kasmina_tests::{kasmina, output};
 use serde_json::Value;

@@ -1,6 +1,14 @@
 //! One major version, two minors, real libraries of both: the plugin API is built once more as 1.1, with a method and a
 //! root function that 1.0 does not have, and plugin and host of either meet the other's.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::format_push_string,
+    reason = "a failed step is a failed test, and a table is short"
+)]
+
 use kasmina_plugin_api::{Cx, Kind, Mode, Site, Topology};
 use kasmina_registry::{Policy, Registry, RegistryError, Rule};
 use kasmina_tests::fixture;

@@ -1,6 +1,15 @@
 //! Who is trusted: unsigned files, the lock file, signatures, and what is decided once.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::format_push_string,
+    reason = "a failed step is a failed test, and a table is short"
+)]
+
 use kasmina_tests::{fixture, kasmina, output, shipped};
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -115,7 +124,6 @@ fn a_signature_is_worth_what_its_key_is() {
     told += &project.says(&["plugins", "list"]);
     told += &project.says(&["plugins", "trust", "remove", "alice"]);
     insta::assert_snapshot!(told);
-    use std::os::unix::fs::PermissionsExt;
     let mode = |name: &str| std::fs::metadata(project.path(name)).unwrap().permissions().mode() & 0o777;
     assert_eq!((mode("alice.key"), mode("alice.pub") & 0o022), (0o600, 0));
 }

@@ -11,10 +11,14 @@ use std::path::Path;
 
 pub(crate) fn list(access: &Access, json: bool) -> Result<(), Failure> {
     let listing = survey(&access.search(), &access.policy())?.listing()?;
-    if json { print_json(&listing) } else { print(&listing) }
+    if json {
+        return print_json(&listing);
+    }
+    print(&listing);
+    Ok(())
 }
 
-fn print(listing: &Listing) -> Result<(), Failure> {
+fn print(listing: &Listing) {
     let header = ["KIND", "ID", "PLUGIN", "VERSION", "STATE", "TRUST", "TOPOLOGIES", "SUMMARY"];
     let mut rows = table::table(&header, &[]);
     for entry in &listing.entries {
@@ -36,7 +40,6 @@ fn print(listing: &Listing) -> Result<(), Failure> {
         outln!("  {}", refused.found);
         outln!("  help: {}", refused.remedy);
     }
-    Ok(())
 }
 
 pub(crate) fn inspect(file: &Path, access: &Access, json: bool) -> Result<(), Failure> {

@@ -134,7 +134,7 @@ fn bring_over(from: &[Variable], to: &[Variable]) -> Result<(), CommandError> {
         for to in to {
             let same = |v: &&Variable| v.name == to.name && v.tensor.size() == to.tensor.size();
             if let Some(from) = from.iter().find(same) {
-                let _ = to.tensor.shallow_clone().f_copy_(&from.tensor)?;
+                to.tensor.shallow_clone().f_copy_(&from.tensor)?;
             }
         }
         Ok(())

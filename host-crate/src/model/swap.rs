@@ -101,9 +101,8 @@ impl MorphogeneticModel {
         let agreed = self.agree_on(self.swap_ballot(staged, refused.is_none()));
         let refused = match (refused, agreed) {
             (None, Ok(true)) => None,
-            (Some(error), Ok(_)) => Some(error),
+            (Some(error), Ok(_)) | (_, Err(error)) => Some(error),
             (None, Ok(false)) => Some(CommandError::Vetoed),
-            (_, Err(error)) => Some(error),
         };
         if let Some(error) = refused {
             for ticket in ready.into_iter().flat_map(|exchange| exchange.tickets) {
@@ -128,9 +127,9 @@ impl MorphogeneticModel {
         self.tell_of_swap(&committed, &slots);
         let trial = OnTrial { committed, before: None };
         if slots.is_empty() {
-            self.proven(&trial)
+            self.proven(&trial);
         } else {
-            self.on_trial = Some(trial)
+            self.on_trial = Some(trial);
         }
         Ok(slots)
     }
@@ -274,10 +273,10 @@ impl MorphogeneticModel {
             sink.commit(ticket);
         }
         for slot in &mut self.slots {
-            if let Some(live) = &mut slot.live {
-                if let Some(trial) = live.trial.take() {
-                    live.earlier_blend = Some(trial.before.entry);
-                }
+            if let Some(live) = &mut slot.live
+                && let Some(trial) = live.trial.take()
+            {
+                live.earlier_blend = Some(trial.before.entry);
             }
         }
         if let Some(trial) = self.on_trial.take() {

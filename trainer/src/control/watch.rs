@@ -54,7 +54,9 @@ impl Watcher {
             let events = match self.changes.recv_timeout(LOOK) {
                 Ok(Ok(events)) => events,
                 Ok(Err(errors)) => {
-                    errors.iter().for_each(|e| tracing::warn!("watching plugins: {e}"));
+                    for error in errors {
+                        tracing::warn!("watching plugins: {error}");
+                    }
                     continue;
                 }
                 Err(RecvTimeoutError::Timeout) => continue,

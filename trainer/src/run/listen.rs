@@ -9,7 +9,7 @@ use kasmina_registry::{RegistryError, Staged};
 use serde_json::json;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::Duration;
 
 /// How often a paused run looks whether it was asked to stop.
@@ -39,10 +39,7 @@ impl Ear {
         let receiver = self.brought.as_ref()?;
         loop {
             if !self.paused || stop.load(Ordering::Relaxed) {
-                return match receiver.try_recv() {
-                    Ok(brought) => Some(brought),
-                    Err(TryRecvError::Empty | TryRecvError::Disconnected) => None,
-                };
+                return receiver.try_recv().ok();
             }
             match receiver.recv_timeout(LOOK) {
                 Ok(brought) => return Some(brought),
