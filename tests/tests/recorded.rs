@@ -317,3 +317,49 @@ fn models_on_threads_do_not_meet() {
         }
     });
 }
+
+#[test]
+fn a_build_is_swapped_in_under_recorded_steps() {
+    let Some(device) = gpu("a_build_is_swapped_in_under_recorded_steps") else { return };
+    let builds = kasmina_tests::builds::Builds::new();
+    cuda::choose(Convolutions::Deterministic).unwrap();
+    let mut lives = Vec::new();
+    for swaps in [false, true] {
+        let mut run = Run::new(device, AdamW::default(), true, Precision::Fp32);
+        run.bench.registry.load_file(&builds.make('0', 0)).unwrap();
+        run.bench.germinate("early", "conv_light", "waver").unwrap();
+        run.bench.reach(Stage::Blending);
+        for mark in 1..=4 {
+            run.steps(50);
+            if swaps {
+                // One of them fails in its trial, and is taken back.
+                let mode = if mark == 3 { 'n' } else { '0' };
+                let staged = run.bench.registry.stage(&builds.make(mode, mark)).unwrap();
+                let Bench { model, optimizer, registry, .. } = &mut run.bench;
+                assert_eq!(model.adopt(&staged, registry, optimizer).unwrap(), ["block0"]);
+                for _ in 0..40 {
+                    let Bench { model, optimizer, registry, x, y, .. } = &mut run.bench;
+                    let value = match run.stepper.step(model, optimizer, (x, y), &mut loss) {
+                        Ok(value) => value,
+                        Err(_) => {
+                            assert!(mark == 3 && model.recover(registry, optimizer).unwrap().is_some());
+                            run.stepper.step(model, optimizer, (x, y), &mut loss).unwrap()
+                        }
+                    };
+                    run.losses.push(value.double_value(&[]));
+                }
+                assert!(!run.bench.model.is_on_trial());
+            } else {
+                run.steps(40);
+            }
+        }
+        run.steps(10);
+        let counts = run.stepper.counts();
+        say(&format!("swaps {swaps}: {counts:?}"));
+        assert!(counts.replayed > counts.eager, "{:?}", run.stepper);
+        lives.push(run);
+    }
+    cuda::choose(Convolutions::Heuristic).unwrap();
+    assert_eq!(lives[0].losses, lives[1].losses);
+    assert_eq!(apart(&lives[0], &lives[1]), 0.0);
+}
