@@ -31,10 +31,10 @@ const COMPILER: &str = "rustc 1.95.";
 fn crate_of_mistakes(folder: &Path) {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().unwrap();
     let manifest = format!(
-        "[package]\nname = \"mistakes\"\nedition = \"2024\"\n\n[dependencies]\nkasmina-plugin-api = {{ path = {:?} }}\n\n\
+        "[package]\nname = \"mistakes\"\nedition = \"2024\"\n\n[dependencies]\nkasmina-plugin-api = {{ path = \"{}\" }}\n\n\
          [profile.dev]\ndebug = \"line-tables-only\"\n[profile.dev.package.torch-sys]\nopt-level = 0\ndebug = false\n\
          [profile.release.package.torch-sys]\nopt-level = 0\n\n[workspace]\n",
-        root.join("plugin-api")
+        root.join("plugin-api").display()
     );
     std::fs::create_dir_all(folder.join("src")).unwrap();
     std::fs::create_dir(folder.join("examples")).unwrap();

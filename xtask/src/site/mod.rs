@@ -8,6 +8,7 @@ mod links;
 mod page;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -53,7 +54,8 @@ struct Site {
 impl Site {
     fn read(root: &Path, files: BTreeSet<String>) -> Result<Self> {
         let is_page = |path: &&String| {
-            path.ends_with(".md") && (path.starts_with("docs/") || BESIDE.contains(&path.as_str()))
+            let document = Path::new(path).extension().is_some_and(|end| end == "md");
+            document && (path.starts_with("docs/") || BESIDE.contains(&path.as_str()))
         };
         let mut sources = BTreeMap::new();
         for path in files.iter().filter(is_page) {
@@ -124,17 +126,14 @@ impl Site {
     /// A file as it is; a folder as a list of what lies in it.
     fn copy(&self, root: &Path, out: &Path, path: &str) -> Result<()> {
         if !self.is_folder(path) {
-            let bytes = match fs::read(root.join(path)) {
-                Ok(bytes) => bytes,
-                // The link has been told as broken.
-                Err(_) => return Ok(()),
-            };
+            // Where it cannot be read, the link has been told as broken.
+            let Ok(bytes) = fs::read(root.join(path)) else { return Ok(()) };
             return put(&out.join(path), &bytes);
         }
         let mut items = String::new();
         for file in self.inside(path) {
             let name = file.strip_prefix(path).unwrap_or(file).trim_start_matches('/');
-            items.push_str(&format!("<li><a href=\"{0}\">{0}</a></li>\n", page::escaped(name)));
+            let _ = writeln!(items, "<li><a href=\"{0}\">{0}</a></li>", page::escaped(name));
             put(&out.join(file), &fs::read(root.join(file)).with_context(|| format!("cannot read {file}"))?)?;
         }
         let up = "../".repeat(path.split('/').count());
@@ -151,10 +150,8 @@ impl Site {
             let target = Target { path: page.path.clone(), fragment: None };
             let here = if page.path == from.path { " class=\"here\"" } else { "" };
             let url = links::relative(&from.path, &target, false);
-            items.push_str(&format!(
-                "<li{here}><a href=\"{url}\">{}</a></li>\n",
-                page::escaped(&page.title())
-            ));
+            let title = page::escaped(&page.title());
+            let _ = writeln!(items, "<li{here}><a href=\"{url}\">{title}</a></li>");
         }
         format!("<ul>\n{items}</ul>")
     }
