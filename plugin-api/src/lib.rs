@@ -1,21 +1,7 @@
 //! What an author writes against to ship a blueprint, a blend algorithm or a host as a plugin.
 //!
-//! A plugin is an ordinary crate:
-//!
-//! ```toml
-//! [lib]
-//! crate-type = ["cdylib", "rlib"]
-//!
-//! [dependencies]
-//! kasmina-plugin-api = { path = "../kasmina/plugin-api" } # from the checkout of the host that is to load it
-//! schemars = "1"
-//! serde = { version = "1", features = ["derive"] }
-//! tch = { version = "=0.24.0", default-features = false }
-//! ```
-//!
-//! Build it with `LIBTORCH=<checkout>/.torch/libtorch cargo build --release` and try it with
-//! `kasmina train --plugin-path target/release/libmy_plugin.so --blueprint scale`. (Its own `cargo test` needs
-//! `LD_LIBRARY_PATH=$LIBTORCH/lib` as well.) It implements [`Blueprint`], [`Blend`] or [`Host`], names each implementation once with
+//! A plugin is an ordinary crate. `kasmina plugins new my-plugin --kind blueprint` writes one that builds and passes
+//! `kasmina plugins check`; `docs/guide` goes on from there. It implements [`Blueprint`], [`Blend`] or [`Host`], names each implementation once with
 //! [`register_blueprint!`], [`register_blend!`] or [`register_host!`], and says [`export_plugin!`] once:
 //!
 //! ```

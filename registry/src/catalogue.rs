@@ -1,15 +1,14 @@
 //! What there is at one moment: never changed, only replaced.
 
 use crate::builtin;
-use crate::entry::{Entry, PluginInfo};
+use crate::entry::{Entry, Factory, PluginInfo};
 use crate::error::{LookupError, Refusal, RegistryError};
 use crate::verify::Trust;
 use kasmina_plugin_api::Kind;
 use kasmina_plugin_api::abi::Plugin;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-
-use crate::entry::Factory;
 
 /// A file that was found and not loaded, with the reason.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,11 +56,29 @@ impl Catalogue {
             id: builtin::PLUGIN.to_owned(),
             error,
         })?;
-        let own = listed.into_iter().filter(|l| l.record.package == env!("CARGO_CRATE_NAME"));
-        let entries =
-            own.filter_map(|l| Entry::new(&info, l.record, l.schema, Factory::Library(linked), None));
         let mut catalogue = Self::default();
-        catalogue.insert(&info, entries.collect());
+        // Crates that are linked into this program bring their entries as plugins of their own names.
+        let mut packages: BTreeMap<String, (Arc<PluginInfo>, Vec<Entry>)> = BTreeMap::new();
+        packages.insert(String::new(), (info, Vec::new()));
+        for l in listed {
+            let own = l.record.package == env!("CARGO_CRATE_NAME");
+            let package = if own { String::new() } else { l.record.package.clone() };
+            let (info, entries) = packages.entry(package).or_insert_with_key(|package| {
+                let info = PluginInfo {
+                    name: package.clone(),
+                    version: "linked".to_owned(),
+                    path: None,
+                    sha256: None,
+                    trust: Trust::BuiltIn,
+                    signer: None,
+                };
+                (Arc::new(info), Vec::new())
+            });
+            entries.extend(Entry::new(info, l.record, l.schema, Factory::Library(linked), None));
+        }
+        for (info, entries) in packages.into_values() {
+            catalogue.insert(&info, entries);
+        }
         Ok(catalogue)
     }
 

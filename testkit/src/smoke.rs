@@ -33,6 +33,9 @@ pub fn smoke(entry: &Entry) -> Result<(), String> {
 
 fn smoke_all(entry: &Entry) -> Result<(), Failure> {
     let subject = Subject::new(entry.clone(), SEED, String::new());
+    if entry.kind() == Kind::Blend {
+        crate::checks::blend::curve(&subject)?;
+    }
     if entry.kind() == Kind::Host {
         return subject.places()?.iter().try_for_each(|place| smoke_one(&subject, place));
     }

@@ -106,6 +106,10 @@ impl Subject {
         }
         let tried = answers.len();
         let first = answers.into_iter().next().unwrap_or_default();
+        // A host with features of its own may well ask for inputs of its own.
+        if !KNOWN.into_iter().any(|topology| self.entry.serves(topology)) {
+            return Err(Failure::NotHere(format!("the kit can make no input that it takes; {first}")));
+        }
         broken(format!(
             "it takes none of the {tried} inputs that the kit knows (images, tokens, sequences); {first}"
         ))

@@ -14,6 +14,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use tch::{Device, Kind, Tensor};
 
 /// A model with its optimizer and one who steps, on the GPU.
+/// How convolutions are chosen is the process's.
+static ORDERED: std::sync::Mutex<()> = std::sync::Mutex::new(());
+
 struct Run {
     bench: Bench,
     stepper: Stepper,
@@ -84,6 +87,7 @@ fn apart(a: &Run, b: &Run) -> f64 {
 #[test]
 fn a_recorded_life_is_the_life_it_repeats() {
     let Some(device) = gpu("a_recorded_life_is_the_life_it_repeats") else { return };
+    let _alone = ORDERED.lock();
     for (name, algorithm) in [("sgd", Algorithm::from(Sgd::default())), ("adamw", AdamW::default().into())] {
         let live = |capture| {
             let mut run = Run::new(device, algorithm, capture, Precision::Fp32);
@@ -322,6 +326,7 @@ fn models_on_threads_do_not_meet() {
 fn a_build_is_swapped_in_under_recorded_steps() {
     let Some(device) = gpu("a_build_is_swapped_in_under_recorded_steps") else { return };
     let builds = kasmina_tests::builds::Builds::new();
+    let _alone = ORDERED.lock();
     cuda::choose(Convolutions::Deterministic).unwrap();
     let mut lives = Vec::new();
     for swaps in [false, true] {

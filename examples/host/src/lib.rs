@@ -39,7 +39,7 @@ pub struct Config {
     /// Channels that each block adds.
     #[schemars(range(min = 1, max = 4096))]
     pub base_channels: i64,
-    /// How many blocks end in a 2x2 mean pool, from the first on; none if not given.
+    /// How many blocks end in a 2x2 mean pool, from the first on; all if not given.
     pub pool_layers: Option<usize>,
     /// How features lie in memory.
     pub memory_format: MemoryFormat,
@@ -52,7 +52,7 @@ impl Default for Config {
             in_channels: 3,
             num_classes: 10,
             n_blocks: 3,
-            base_channels: 8,
+            base_channels: 4,
             pool_layers: None,
             memory_format: MemoryFormat::ChannelsLast,
         }
@@ -97,7 +97,7 @@ impl Host for Plan {
                 conv: nn::conv2d(&vars / "conv", sees, width, 3, same),
                 weight: vars.ones("weight", &[width]),
                 bias: vars.zeros("bias", &[width]),
-                pool: config.pool_layers.is_some_and(|n| i < n),
+                pool: config.pool_layers.is_none_or(|n| i < n),
                 channels: sees + width,
             }
         };
@@ -196,7 +196,7 @@ mod tests {
         let logits = host.forward(&x, &mut Taps::new(&mut visited, Mode::Train)).unwrap();
         assert_eq!((visited.0, logits.size()), (vec![0, 1, 2], vec![2, 10]));
         let widths: Vec<i64> = host.slots().iter().map(|slot| slot.channels).collect();
-        assert_eq!(widths, [16, 24, 32]);
+        assert_eq!(widths, [8, 12, 16]);
     }
 
     #[test]

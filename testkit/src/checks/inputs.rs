@@ -91,7 +91,7 @@ fn survived(answer: kasmina_plugin_api::Result<()>) -> Result<(), Failure> {
 
 fn oddities(place: &Place) -> Result<Vec<(&'static str, Tensor)>, Failure> {
     let x = place.batch(2)?;
-    let mut all = vec![("an empty batch", place.batch(0)?), ("a batch of 2048", place.batch(2048)?)];
+    let mut all = vec![("an empty batch", place.batch(0)?), ("a batch of 256", place.batch(256)?)];
     if place.input.tokens {
         all.push(("tokens as floats", x.f_to_kind(Kind::Float)?));
         return Ok(all);
