@@ -344,13 +344,11 @@ fn a_build_is_swapped_in_under_recorded_steps() {
                 assert_eq!(model.adopt(&staged, registry, optimizer).unwrap(), ["block0"]);
                 for _ in 0..40 {
                     let Bench { model, optimizer, registry, x, y, .. } = &mut run.bench;
-                    let value = match run.stepper.step(model, optimizer, (x, y), &mut loss) {
-                        Ok(value) => value,
-                        Err(_) => {
-                            assert!(mark == 3 && model.recover(registry, optimizer).unwrap().is_some());
-                            run.stepper.step(model, optimizer, (x, y), &mut loss).unwrap()
-                        }
-                    };
+                    let first = run.stepper.step(model, optimizer, (x, y), &mut loss);
+                    let value = first.unwrap_or_else(|_| {
+                        assert!(mark == 3 && model.recover(registry, optimizer).unwrap().is_some());
+                        run.stepper.step(model, optimizer, (x, y), &mut loss).unwrap()
+                    });
                     run.losses.push(value.double_value(&[]));
                 }
                 assert!(!run.bench.model.is_on_trial());
