@@ -7,7 +7,8 @@ use criterion::{BatchSize, BenchmarkGroup, Criterion, criterion_group, criterion
 use kasmina::ModelConfig;
 use kasmina::lifecycle::Stage;
 use kasmina_plugin_api::{Cx, Mode, Site, Topology};
-use kasmina_registry::{Manifest, Registry};
+use kasmina_registry::survey::survey;
+use kasmina_registry::{Origin, Policy, Registry, SearchPath};
 use kasmina_tests::bench::{Bench, easy};
 use kasmina_tests::fixture;
 use kasmina_torch_ext::autograd::straight_through;
@@ -217,21 +218,38 @@ fn structure(c: &mut Criterion) {
 
 fn plugins(c: &mut Criterion) {
     let dir = tempfile::tempdir().unwrap();
-    let mut next = 0;
+    let mut next = 0_u32;
     let mut copy = || {
         next += 1;
         let to = dir.path().join(format!("libplugin{next}.so"));
-        std::fs::copy(kasmina_tests::shipped("kasmina_blends"), &to).unwrap();
+        let mut bytes = std::fs::read(kasmina_tests::shipped("kasmina_blends")).unwrap();
+        // Bytes of its own: what is mapped already costs nothing.
+        bytes.extend(next.to_le_bytes());
+        std::fs::write(&to, bytes).unwrap();
         to
     };
-    let files: Vec<_> = (0..200).map(|_| copy()).collect();
+    let (shelf, state) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    for i in 0..200 {
+        // A plugin of its own name each, or the first would shadow the rest.
+        let (from, to) = (br#""name":"kasmina_blends""#, format!("\"name\":\"kasmina_bl{i:04}\""));
+        let mut bytes = std::fs::read(copy()).unwrap();
+        let at = bytes.windows(from.len()).position(|w| w == from).unwrap();
+        bytes[at..at + from.len()].copy_from_slice(to.as_bytes());
+        std::fs::write(shelf.path().join(format!("lib{i}.so")), bytes).unwrap();
+    }
+    let mut path = SearchPath::empty();
+    path.extend([shelf.path().to_owned()], Origin::Named);
+    let policy = Policy::embedded().with_state(state.path());
     let mut group = group(c, "plugins");
     group.sample_size(10).measurement_time(Duration::from_secs(1));
-    // Found, read and hashed, as a listing does; nothing is run.
+    // As `kasmina plugins list` does it the second time: records are read, hashes are remembered, nothing is opened.
     group.bench_function("list 200", |b| {
-        b.iter(|| files.iter().map(|file| Manifest::read(file).unwrap().entries.len()).sum::<usize>());
+        b.iter(|| {
+            let listing = survey(&path, &policy).unwrap().listing().unwrap();
+            assert_eq!(listing.entries.len(), 2 * 200 + 2);
+        });
     });
-    // Each from a file of its own: one that is mapped already costs nothing.
+    // Read, hashed, judged, copied, opened, its layouts compared, started and listed; the probe apart.
     group.bench_function("load one", |b| {
         let fresh = || (Registry::built_in().unwrap(), copy());
         b.iter_batched_ref(

@@ -8,11 +8,11 @@ use crate::error::{Refusal, RegistryError, Rule};
 use crate::manifest::Manifest;
 use crate::places;
 use minisign_verify::{Error as Minisign, PublicKey, Signature};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
 /// A trusted key.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TrustedKey {
     /// The name it was given when it was added.
     pub name: String,
@@ -31,7 +31,7 @@ pub(crate) enum Signed {
     /// By a key that is not trusted.
     Unknown,
     /// By this trusted key.
-    By(String),
+    By(TrustedKey),
 }
 
 impl Keys {
@@ -115,9 +115,10 @@ impl Keys {
         let signature = Signature::decode(&text)
             .map_err(|e| refuse(format!("{} is no minisign signature ({e})", path.display())))?;
         let keys = self.list().map_err(|e| refuse(e.to_string()))?;
-        for TrustedKey { name, key } in keys {
-            let Ok(key) = PublicKey::from_base64(&key) else { continue };
-            match key.verify(manifest.signed_bytes(), &signature, false) {
+        for trusted in keys {
+            let name = &trusted.name;
+            let Ok(key) = PublicKey::from_base64(&trusted.key) else { continue };
+            match key.verify(&manifest.signed_bytes(), &signature, false) {
                 Ok(()) => {
                     let (says, is) = (signature.trusted_comment(), comment(manifest));
                     if says != is {
@@ -125,7 +126,7 @@ impl Keys {
                             "its signature by `{name}` is for `{says}`, the file is `{is}`"
                         )));
                     }
-                    return Ok(Signed::By(name));
+                    return Ok(Signed::By(trusted));
                 }
                 Err(Minisign::UnexpectedKeyId) => {}
                 Err(error) => {

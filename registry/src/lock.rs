@@ -4,6 +4,7 @@
 //! those of the others stay until the plugin's version changes.
 
 use crate::error::RegistryError;
+use crate::keys::TrustedKey;
 use crate::manifest::Manifest;
 use crate::places;
 use serde::{Deserialize, Serialize};
@@ -30,11 +31,19 @@ pub struct Locked {
     pub name: String,
     /// Its version.
     pub version: String,
-    /// Who had signed it when it was locked; nobody, if that was decided.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub signer: Option<String>,
     /// A hash for each target.
     pub sha256: BTreeMap<String, String>,
+    /// The key that had signed it when it was locked, with the name that it went by there; none, if that was decided.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signer: Option<TrustedKey>,
+}
+
+impl Locked {
+    /// Whether both decide the same. What a key is called is everybody's own business.
+    pub fn says_the_same(&self, other: &Self) -> bool {
+        let key = |locked: &Self| locked.signer.as_ref().map(|signer| signer.key.clone());
+        self.version == other.version && self.sha256 == other.sha256 && key(self) == key(other)
+    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -86,7 +95,7 @@ impl Lock {
     }
 
     /// Locks a plugin to these bytes on this target.
-    pub fn pin(&mut self, manifest: &Manifest, signer: Option<String>) {
+    pub fn pin(&mut self, manifest: &Manifest, signer: Option<TrustedKey>) {
         let (name, version) = (&manifest.plugin.name, &manifest.plugin.version);
         let mut sha256 = match self.plugins.get(name) {
             // Another version's hashes say nothing of this one on other targets.

@@ -89,6 +89,13 @@ pub fn decide(files: &[PathBuf], path: &SearchPath, policy: &Policy) -> Result<D
     if files.is_empty() {
         let survey = survey(path, policy)?;
         for file in &survey.files {
+            // What a run passes over, because it takes another file of that name, is not what it runs.
+            let name = &file.manifest.plugin.name;
+            let taken = survey.files.iter().find(|f| f.manifest.plugin.name == *name && f.refusal.is_none());
+            if let (Some(refusal), Some(_)) = (&file.refusal, taken) {
+                decisions.refused.push(refusal.clone());
+                continue;
+            }
             if let Err(refusal) = decisions.add(&file.manifest.path, &before, policy) {
                 decisions.refused.push(refusal);
             }
@@ -101,6 +108,7 @@ pub fn decide(files: &[PathBuf], path: &SearchPath, policy: &Policy) -> Result<D
         for locked in gone {
             decisions.lock.remove(&locked.name);
             let Locked { name, version, signer, .. } = locked;
+            let signer = signer.map(|key| key.name);
             decisions.plugins.push(Decision {
                 name,
                 version,
@@ -132,11 +140,14 @@ impl Decisions {
         self.lock.pin(&manifest, signer.clone());
         let change = match locked {
             None => Change::Added,
-            Some(locked) if self.lock.find(&name) == Some(locked) => Change::Same,
+            Some(locked) if self.lock.find(&name).is_some_and(|now| now.says_the_same(locked)) => {
+                Change::Same
+            }
             Some(locked) => Change::Changed {
                 from: locked.sha256.get(&manifest.plugin.target).and_then(|h| h.get(..12)).map(str::to_owned),
             },
         };
+        let signer = signer.map(|key| key.name);
         self.plugins.push(Decision { name, version, generation: Some(generation), signer, change });
         Ok(())
     }

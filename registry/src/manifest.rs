@@ -5,6 +5,7 @@ use crate::elf;
 use crate::error::{Refusal, Rule};
 use kasmina_plugin_api::record::{EntryRecord, PluginRecord};
 use sha2::{Digest, Sha256};
+use std::borrow::Cow;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -68,9 +69,13 @@ impl Manifest {
         &self.sha256[..12]
     }
 
-    /// What a signature is over.
-    pub fn signed_bytes(&self) -> &[u8] {
-        &self.bytes
+    /// What hash and signature are over: the file, and of a module its sidecar too.
+    pub fn signed_bytes(&self) -> Cow<'_, [u8]> {
+        whole(&self.form, &self.bytes)
+    }
+
+    pub(crate) fn is_module(&self) -> bool {
+        matches!(self.form, Form::Module { .. })
     }
 
     /// Whether it is interpreted by a plugin, rather than one itself.
@@ -81,12 +86,12 @@ impl Manifest {
 
 pub(crate) fn find(path: &Path) -> Result<Found, Refusal> {
     let bytes = read(path)?;
-    let sha256 = hash(path, &bytes);
     let glance = match glance_at(path, &bytes)? {
         Ok(glance) => glance,
         Err(refusal) => return Ok(Found::NoPlugin(refusal)),
     };
     let Glance { plugin, entries, form } = glance;
+    let sha256 = hex(Sha256::new_with_prefix(whole(&form, &bytes)));
     Ok(Found::Plugin(Box::new(Manifest { path: path.to_owned(), sha256, plugin, entries, form, bytes })))
 }
 
@@ -110,19 +115,21 @@ fn glance_at(path: &Path, bytes: &[u8]) -> Result<Result<Glance, Refusal>, Refus
     elf::records(path, bytes)
 }
 
-/// The hash that a file is known by. A module's is that of both its files.
-fn hash(path: &Path, bytes: &[u8]) -> String {
-    if !declared::is_module(path) {
-        return hex(Sha256::new_with_prefix(bytes));
-    }
-    let sidecar = declared::sidecar(path);
-    let text = std::fs::read(&sidecar).unwrap_or_default();
-    hex(Sha256::new_with_prefix(bytes).chain_update(text))
+/// Everything that decides what a file is, so that no byte can pass from one part to the other.
+fn whole<'b>(form: &Form, bytes: &'b [u8]) -> Cow<'b, [u8]> {
+    let Form::Module { sidecar, .. } = form else { return Cow::Borrowed(bytes) };
+    let length = (bytes.len() as u64).to_le_bytes();
+    Cow::Owned([length.as_slice(), bytes, sidecar.as_bytes()].concat())
 }
 
-/// The same by itself, for files that are only looked at.
+/// The hash by itself, for files that are only looked at.
 pub(crate) fn hash_of(path: &Path) -> Result<String, Refusal> {
-    Ok(hash(path, &read(path)?))
+    if declared::is_module(path)
+        && let Found::Plugin(manifest) = find(path)?
+    {
+        return Ok(manifest.sha256);
+    }
+    Ok(hex(Sha256::new_with_prefix(read(path)?)))
 }
 
 fn hex(digest: Sha256) -> String {

@@ -5,7 +5,7 @@
 
 use crate::child::{self, Limits, Outcome, Program};
 use crate::dl;
-use crate::entry::Entry;
+use crate::entry::{Entry, PluginInfo};
 use crate::error::{Refusal, Rule};
 use crate::manifest::Manifest;
 use crate::places;
@@ -16,7 +16,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::sync::Arc;
 
 /// What a probe has found of a build.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -39,13 +40,13 @@ pub(crate) struct Probed {
 struct Job {
     probe: Which,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    interpreter: Option<PathBuf>,
+    interpreter: Option<Which>,
     /// The entry to be tried; none means that the build is to be opened.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     entry: Option<(String, String)>,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 struct Which {
     path: PathBuf,
     sha256: String,
@@ -80,10 +81,11 @@ fn perform(job: &Job, smoke: &dyn Fn(&Entry) -> Result<(), String>) -> Result<An
         remedy: "try again".to_owned(),
     };
     let registry = Registry::built_in().map_err(|e| refused(e.to_string()))?;
-    for path in job.interpreter.iter().chain([&job.probe.path]) {
-        let manifest = Manifest::read(path)?;
-        if *path == job.probe.path && manifest.sha256 != job.probe.sha256 {
-            return Err(refused("it changed while it was looked at".to_owned()));
+    for which in job.interpreter.iter().chain([&job.probe]) {
+        let manifest = Manifest::read(&which.path)?;
+        // Only what was judged is run, here too.
+        if manifest.sha256 != which.sha256 {
+            return Err(refused(format!("{} changed while it was looked at", which.path.display())));
         }
         registry.admit_probed(&manifest)?;
     }
@@ -105,7 +107,7 @@ fn perform(job: &Job, smoke: &dyn Fn(&Entry) -> Result<(), String>) -> Result<An
 /// Whether a build may be opened here, for each of several.
 pub(crate) fn probe(
     manifests: &[&Manifest],
-    interpreter: Option<&Path>,
+    interpreter: Option<&Arc<PluginInfo>>,
     policy: &Policy,
 ) -> Vec<Result<Probed, Refusal>> {
     let quarantine = policy.quarantine.as_ref().map(Quarantine::in_file);
@@ -118,8 +120,10 @@ pub(crate) fn probe(
             match &policy.probe {
                 None => Some(Ok(Probed::default())),
                 // It is in this process already.
-                Some(_) if dl::is_mapped(manifest) => Some(Ok(cached(policy, manifest).unwrap_or_default())),
-                Some(_) => cached(policy, manifest).map(|probed| match &probed.refused {
+                Some(_) if dl::is_mapped(manifest) => {
+                    Some(Ok(cached(policy, manifest, interpreter).unwrap_or_default()))
+                }
+                Some(_) => cached(policy, manifest, interpreter).map(|probed| match &probed.refused {
                     Some(refused) => Err(Refusal { path: manifest.path.clone(), ..refused.clone() }),
                     None => Ok(probed),
                 }),
@@ -167,14 +171,16 @@ enum Found {
 
 fn in_children(
     manifests: &[&Manifest],
-    interpreter: Option<&Path>,
+    interpreter: Option<&Arc<PluginInfo>>,
     (program, limits): (&Program, Limits),
 ) -> Vec<Found> {
     let mut found: Vec<Found> =
         manifests.iter().map(|_| Found::Probed(Probed { by: this_build(), ..Probed::default() })).collect();
     let which = |m: &Manifest| Which { path: m.path.clone(), sha256: m.sha256.clone() };
     let of = |m: &Manifest, entry| {
-        let interpreter = interpreter.filter(|_| m.is_interpreted()).map(Path::to_owned);
+        let interpreter = interpreter
+            .filter(|_| m.is_interpreted())
+            .and_then(|plugin| Some(Which { path: plugin.path.clone()?, sha256: plugin.sha256.clone()? }));
         json!(Job { probe: which(m), interpreter, entry })
     };
     // First all are opened; then the entries of those that could be are tried.
@@ -249,9 +255,9 @@ fn file_of(policy: &Policy, sha256: &str) -> Option<PathBuf> {
     policy.cache.as_ref().map(|cache| cache.join("probes").join(format!("{sha256}.json")))
 }
 
-fn cached(policy: &Policy, manifest: &Manifest) -> Option<Probed> {
+fn cached(policy: &Policy, manifest: &Manifest, interpreter: Option<&Arc<PluginInfo>>) -> Option<Probed> {
     let probed: Probed = places::read_json(&file_of(policy, &manifest.sha256)?);
-    (probed.by == this_build()).then_some(probed)
+    (probed.by == by(manifest, interpreter)).then_some(probed)
 }
 
 /// The schemas that a probe has found, if one has.
@@ -259,7 +265,18 @@ pub(crate) fn schemas(policy: &Policy, sha256: &str) -> BTreeMap<String, Value> 
     file_of(policy, sha256).map(|file| places::read_json::<Probed>(&file).schemas).unwrap_or_default()
 }
 
+/// Whose findings they are: this program's, and of what is interpreted also its interpreter's.
+fn by(manifest: &Manifest, interpreter: Option<&Arc<PluginInfo>>) -> String {
+    let interpreter = interpreter.filter(|_| manifest.is_interpreted()).and_then(|p| p.sha256.as_deref());
+    format!("{} {}", this_build(), interpreter.unwrap_or_default()).trim_end().to_owned()
+}
+
+/// Keeps what will be found again: not a file that was being written, nor a library that was not installed yet.
 fn keep(policy: &Policy, manifest: &Manifest, probed: &Probed) {
+    let lasting = |refusal: &Refusal| matches!(refusal.rule, Rule::Layout | Rule::Init | Rule::Listing);
+    if !probed.refused.as_ref().is_none_or(lasting) {
+        return;
+    }
     if let Some(file) = file_of(policy, &manifest.sha256) {
         places::write_json(&file, probed);
     }

@@ -98,10 +98,10 @@ impl Registry {
         let (interpreted, libraries): (Vec<_>, Vec<_>) =
             admitted.into_iter().partition(|a| a.manifest.is_interpreted());
         for round in [libraries, interpreted] {
-            let interpreter = catalogue.plugin(declared::INTERPRETER).and_then(|p| p.path.clone());
+            let interpreter = catalogue.plugin(declared::INTERPRETER).cloned();
             let mut pins = Vec::new();
             let manifests: Vec<&Manifest> = round.iter().map(|a| &a.manifest).collect();
-            let probed = probe::probe(&manifests, interpreter.as_deref(), &self.policy);
+            let probed = probe::probe(&manifests, interpreter.as_ref(), &self.policy);
             for (admitted, probed) in round.iter().zip(probed) {
                 let opened = probed.and_then(|probed| {
                     for (entry, reason) in &probed.unfit {
@@ -177,6 +177,11 @@ impl Registry {
         self.catalogue.load_full()
     }
 
+    /// The hash of the build that is loaded under a name.
+    pub fn generation(&self, name: &str) -> Option<String> {
+        self.catalogue.load().plugin(name).and_then(|plugin| plugin.sha256.clone())
+    }
+
     /// What files are judged by here.
     pub fn policy(&self) -> &Policy {
         &self.policy
@@ -238,6 +243,9 @@ pub(crate) fn let_in(
     intent: Intent,
 ) -> Result<Vouched, Refusal> {
     permissions::file(&manifest.path)?;
+    if manifest.is_module() {
+        permissions::file(&declared::sidecar(&manifest.path))?;
+    }
     let vouched = vouched(manifest, origin, policy, lock, intent)?;
     check::compatible(manifest)?;
     Ok(vouched)

@@ -106,7 +106,8 @@ fn look(path: &Path, hashes: &mut Hashes) -> Result<Result<Manifest, Refusal>, R
 
 impl Survey {
     fn add(&mut self, mut manifest: Manifest, origin: Origin, policy: &Policy, lock: &Lock) {
-        let earlier = self.files.iter().find(|f| f.manifest.plugin.name == manifest.plugin.name);
+        let earlier =
+            self.files.iter().find(|f| f.manifest.plugin.name == manifest.plugin.name && f.refusal.is_none());
         if let Some(earlier) = earlier {
             if earlier.manifest.sha256 != manifest.sha256 {
                 let (path, name) = (manifest.path.clone(), manifest.plugin.name.clone());

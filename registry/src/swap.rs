@@ -65,6 +65,11 @@ impl Committed {
     pub fn from(&self) -> Option<&Arc<PluginInfo>> {
         self.before.as_ref().map(|(info, _)| info)
     }
+    /// What there was before in the place of an entry of the new build.
+    pub fn instead_of(&self, entry: &Entry) -> Option<&Entry> {
+        let (_, before) = self.before.as_ref()?;
+        before.iter().find(|e| e.kind() == entry.kind() && e.id() == entry.id())
+    }
     /// What came with the new build.
     pub fn staged(&self) -> &Staged {
         &self.staged
@@ -78,8 +83,12 @@ impl Registry {
     /// The rule that it breaks; nothing has changed then.
     pub fn stage(&self, path: &Path) -> Result<Staged, RegistryError> {
         let manifest = Manifest::read(path)?;
-        let vouched =
-            let_in(&manifest, Origin::Named, self.policy(), &lock_of(self.policy())?, Intent::Swap)?;
+        let now = self.now();
+        let real = path.canonicalize().ok();
+        let in_place =
+            real.is_some() && now.plugin(&manifest.plugin.name).is_some_and(|loaded| loaded.path == real);
+        let intent = Intent::Swap { in_place };
+        let vouched = let_in(&manifest, Origin::Named, self.policy(), &lock_of(self.policy())?, intent)?;
         let held = dl::generations(&manifest.plugin.name);
         if held >= MOST_GENERATIONS && !dl::is_mapped(&manifest) {
             return Err(Refusal {
@@ -99,9 +108,8 @@ impl Registry {
                 manifest.plugin.name
             );
         }
-        let now = self.now();
-        let interpreter = now.plugin(crate::declared::INTERPRETER).and_then(|p| p.path.clone());
-        let probed = probe::probe(&[&manifest], interpreter.as_deref(), self.policy()).remove(0)?;
+        let probed =
+            probe::probe(&[&manifest], now.plugin(crate::declared::INTERPRETER), self.policy()).remove(0)?;
         // At the start an entry that cannot be used is left aside; nobody swaps to one.
         if let Some((entry, reason)) = probed.unfit.iter().next() {
             return Err(Refusal {

@@ -47,7 +47,10 @@ pub(crate) enum Intent {
     /// At the start.
     Load,
     /// In the place of another build, by whoever owns the run.
-    Swap,
+    Swap {
+        /// It lies where the plugin of its name was loaded from.
+        in_place: bool,
+    },
 }
 
 /// Somebody vouches for it.
@@ -75,33 +78,36 @@ pub(crate) fn vouched(
     let pinned = locked.and_then(|locked| locked.sha256.get(&manifest.plugin.target));
     if pinned == Some(&manifest.sha256) {
         return match signed {
-            Signed::By(signer) => vouched(Trust::Signed, Some(signer), false),
+            Signed::By(key) => vouched(Trust::Signed, Some(key.name), false),
             Signed::No | Signed::Unknown => vouched(Trust::Pinned, None, false),
         };
     }
-    if policy.is_watched(&manifest.path) || (intent == Intent::Swap && policy.watching_loaded) {
+    let swapped = matches!(intent, Intent::Swap { .. });
+    if policy.is_watched(&manifest.path)
+        || (policy.watching_loaded && intent == (Intent::Swap { in_place: true }))
+    {
         return vouched(Trust::Dev, None, false);
     }
     let file = manifest.path.display();
     if let Some(was) = locked.and_then(|locked| locked.signer.as_ref()) {
         // What was signed once must be signed again, by the same key: also on a target that was never locked.
         let now = match &signed {
-            Signed::By(now) if now == was && (pinned.is_none() || intent == Intent::Swap) => {
-                return vouched(Trust::Signed, Some(now.clone()), false);
+            Signed::By(now) if now.key == was.key && (pinned.is_none() || swapped) => {
+                return vouched(Trust::Signed, Some(now.name.clone()), false);
             }
-            Signed::By(now) if now == was => "its bytes are not those that are locked".to_owned(),
-            Signed::By(now) => format!("it is signed by `{now}`"),
+            Signed::By(now) if now.key == was.key => "its bytes are not those that are locked".to_owned(),
+            Signed::By(now) => format!("it is signed by another key, `{}`", now.name),
             Signed::Unknown => "it is signed by a key that is not trusted".to_owned(),
             Signed::No => "it is not signed".to_owned(),
         };
         return Err(refuse(
             Rule::Lock,
-            format!("{now}; the lock file has it as signed by `{was}`, with other bytes"),
+            format!("{now}; the lock file has it as signed by `{}`, with other bytes", was.name),
             format!("if that is what you want, decide it: `kasmina plugins lock {file}`"),
         ));
     }
     if let Some(pinned) = pinned
-        && !(intent == Intent::Swap && (policy.allow_unsigned || matches!(signed, Signed::By(_))))
+        && !(swapped && (policy.allow_unsigned || matches!(signed, Signed::By(_))))
     {
         return Err(refuse(
             Rule::Lock,
@@ -116,7 +122,7 @@ pub(crate) fn vouched(
         ));
     }
     match signed {
-        Signed::By(signer) => vouched(Trust::Signed, Some(signer), false),
+        Signed::By(key) => vouched(Trust::Signed, Some(key.name), false),
         _ if origin == Origin::Executable || beside(&manifest.path) => vouched(Trust::Bundled, None, false),
         _ if policy.allow_unsigned => {
             let pin = policy.lock.is_some() && intent == Intent::Load;

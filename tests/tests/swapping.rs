@@ -181,6 +181,40 @@ fn a_build_that_holds_its_trial_stays() {
 }
 
 #[test]
+fn a_refused_build_ends_no_trial() {
+    let builds = Builds::new();
+    let mut run = Run::new(&builds, '0', 20, PanicPolicy::Fail);
+    let good = run.lives();
+    run.swap(&builds.make('n', 0));
+    for refused in ['f', 'b'] {
+        let staged = run.bench.registry.stage(&builds.make(refused, 5)).unwrap();
+        let Bench { model, optimizer, registry, .. } = &mut run.bench;
+        assert!(model.adopt(&staged, registry, optimizer).is_err());
+        assert!(model.is_on_trial());
+    }
+    // The bytes that are on trial, once more: nothing changes either.
+    assert!(run.swap(&builds.make('n', 0)).is_empty() && run.bench.model.is_on_trial());
+    assert_eq!(run.steps(8).len(), 1);
+    assert_eq!((run.lives(), run.told()), (good, vec!["swapped", "rolled back"]));
+}
+
+#[test]
+fn what_germinates_during_a_trial_goes_back_with_it() {
+    let builds = Builds::new();
+    let mut run = Run::new(&builds, '0', 20, PanicPolicy::Fail);
+    let good = run.lives();
+    run.swap(&builds.make('n', 0));
+    run.bench.germinate("block1", "conv_light", "waver").unwrap();
+    let newcomer = |run: &Run| {
+        let slot = run.bench.model.slot("block1").unwrap();
+        slot.entries().unwrap().1.plugin().generation().unwrap().to_owned()
+    };
+    assert_ne!(newcomer(&run), good);
+    assert_eq!(run.steps(8).len(), 1);
+    assert_eq!((run.lives(), newcomer(&run)), (good.clone(), good));
+}
+
+#[test]
 fn another_curve_begins_where_alpha_is() {
     let builds = Builds::new();
     let mut run = Run::new(&builds, '0', 2, PanicPolicy::Fail);

@@ -141,15 +141,15 @@ impl SeedSlot {
         let blended = blend(live, &host, &seed, &input, (override_alpha, severed), &cx);
         self.pulse.enter(outside);
         let blended = blended.and_then(|out| {
-            let Some(trial) = &live.trial else { return Ok(out) };
-            held(&out, begun.elapsed(), trial.budget).map(|()| out)
-        });
-        let blended = noted(&mut self.fault, Part::Blend, blended).and_then(|out| {
+            if let Some(trial) = &live.trial {
+                held(&out, begun.elapsed(), trial.budget)?;
+            }
             if autograd::version(&host).map_err(torch)? == written {
                 return Ok(out);
             }
             Err(PluginError::contract("it wrote to the host's features in place"))
         });
+        let blended = noted(&mut self.fault, Part::Blend, blended);
         blended
             .with_context(|| format!("slot `{name}`, blend `{}` in {stage}", live.origin.blend.full_name()))
     }

@@ -111,10 +111,12 @@ impl GradientIsolationMonitor {
 
     /// Takes out what was queued since.
     pub(crate) fn split_off(&mut self, mark: Mark) -> Queued {
+        // A seed that left meanwhile has taken its queue along.
+        let since = |queue: &mut Vec<Tensor>, mark: usize| queue.split_off(mark.min(queue.len()));
         Queued {
-            captures: self.captures.split_off(mark.captures),
-            watched: self.watched.split_off(mark.watched),
-            distances: self.distances.split_off(mark.distances),
+            captures: since(&mut self.captures, mark.captures),
+            watched: since(&mut self.watched, mark.watched),
+            distances: since(&mut self.distances, mark.distances),
         }
     }
 

@@ -3,7 +3,7 @@
 use super::error::CommandError;
 use super::{Command, ModelError, MorphogeneticModel};
 use crate::graft::{Fault, Part};
-use crate::lifecycle::EventKind;
+use crate::lifecycle::{EventKind, Stage};
 use crate::model::swap::Recovered;
 use crate::model::{Intervene, Intervention};
 use kasmina_plugin_api::{ErrorKind, Kind};
@@ -67,7 +67,10 @@ impl MorphogeneticModel {
     ) -> Result<Option<Recovered>, ModelError> {
         let found = self.slots.iter_mut().enumerate().find_map(|(i, slot)| slot.fault.take().map(|f| (i, f)));
         let Some((index, fault)) = found else { return Ok(None) };
-        let on_trial = self.slots[index].live.as_ref().is_some_and(|live| live.trial.is_some());
+        let on_trial = self.slots[index]
+            .live
+            .as_ref()
+            .is_some_and(|live| self.on_trial.as_ref().is_some_and(|trial| trial.is_of(&live.origin.blend)));
         if on_trial && fault.part == Part::Blend {
             return self.roll_back(&fault.error.to_string(), registry, sink);
         }
@@ -86,6 +89,11 @@ impl MorphogeneticModel {
     ) -> Result<Option<Recovered>, CommandError> {
         let slot = &self.slots[index];
         let Some(live) = &slot.live else { return Ok(None) };
+        // One rank alone cannot part from the others; and nothing leads away from a fossil.
+        let fossil = slot.lifecycle.stage() == Stage::Fossilized && fault.part == Part::Seed;
+        if fossil || self.consensus.ranks() > 1 {
+            return Ok(None);
+        }
         let named = self.on_panic.slots.iter().find(|(name, _)| slot.answers_to(name));
         let policy = named.map_or(self.on_panic.default, |(_, policy)| *policy);
         let (name, part) = (slot.name().to_owned(), fault.part);
@@ -103,7 +111,10 @@ impl MorphogeneticModel {
         };
         if prune {
             let reason = "plugin_panic".to_owned();
-            self.execute(&Command::Prune { slot: name.clone(), reason }, registry, sink)?;
+            self.execute(&Command::Prune { slot: name.clone(), reason: reason.clone() }, registry, sink)?;
+            let slot = &mut self.slots[index];
+            slot.interventions
+                .push(Intervention { after_ticks: slot.ticks, what: Intervene::Prune { reason } });
         } else if let Some(entry) = stand_in {
             self.stand_in(index, &entry, policy == PanicPolicy::Freeze, sink)?;
         }
@@ -122,7 +133,7 @@ impl MorphogeneticModel {
     }
 
     /// Another blend goes on where one has panicked. The state of a poisoned instance cannot be had; its variables can.
-    fn stand_in(
+    pub(super) fn stand_in(
         &mut self,
         index: usize,
         entry: &Entry,

@@ -73,6 +73,11 @@ pub enum Intervene {
     },
     /// Its blend failed, and alpha stays where it is.
     FreezeAlpha,
+    /// Its plugin panicked, and it was removed.
+    Prune {
+        /// Why.
+        reason: String,
+    },
 }
 
 impl Intervene {
@@ -81,6 +86,7 @@ impl Intervene {
         match self {
             Self::ExchangeCurve { curve } => Operation::ExchangeCurve { curve: curve.clone() },
             Self::FreezeAlpha => Operation::FreezeAlpha,
+            Self::Prune { reason } => Operation::Prune { reason: reason.clone() },
         }
     }
 }

@@ -154,6 +154,9 @@ pub enum CommandError {
     /// The optimizer refuses the parameters.
     #[error("the optimizer refuses: {0}")]
     Sink(#[from] SinkError),
+    /// A trial ends on each rank by itself, and they would part.
+    #[error("under several ranks builds are not swapped: a trial could end otherwise on each of them")]
+    SeveralRanks,
     /// Another rank refused it.
     #[error("another rank refused it; all ranks do it, or none")]
     Vetoed,
@@ -180,6 +183,7 @@ impl CommandError {
             Self::NotBrought { .. } => "not_brought",
             Self::Ownership(_) => "parameter_owned",
             Self::Sink(_) => "optimizer_refused",
+            Self::SeveralRanks => "several_ranks",
             Self::Vetoed => "ddp_veto",
             Self::Consensus(error) => error.code(),
             Self::Thread(_) => "no_thread",

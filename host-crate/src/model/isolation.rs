@@ -59,8 +59,10 @@ impl MorphogeneticModel {
         let _fork = RngFork::here()?;
         let still = self.hold_still()?;
         let result = self.compare_shadows(x, loss, &isolated, &still);
-        self.put_back(&still)?;
-        for (index, breach) in isolated.into_iter().zip(result?) {
+        let put_back = self.put_back(&still);
+        // What went wrong first is what is to be told.
+        let result = result.and_then(|breaches| put_back.map(|()| breaches))?;
+        for (index, breach) in isolated.into_iter().zip(result) {
             self.slots[index].monitor.note_isolation(breach);
         }
         Ok(())

@@ -13,9 +13,9 @@ use crate::graft::{Mark, Trial, blend_group};
 use crate::lifecycle::{Event, EventKind, Stage};
 use crate::model::{Intervene, Intervention};
 use kasmina_plugin_api::abi::Variable;
-use kasmina_registry::{Committed, Registry, Staged};
+use kasmina_registry::{Committed, Entry, Registry, Staged};
 use kasmina_torch_ext::rng::{RngState, RngStream};
-use kasmina_torch_ext::{Change, ParameterSink};
+use kasmina_torch_ext::{Change, ParameterSink, Ticket};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -43,6 +43,13 @@ impl Default for TrialSettings {
 pub(super) struct OnTrial {
     committed: Committed,
     before: Option<StepBegin>,
+}
+
+impl OnTrial {
+    /// Whether an entry is of the build that is on trial.
+    pub(super) fn is_of(&self, entry: &Entry) -> bool {
+        entry.plugin().sha256 == self.committed.to().sha256
+    }
 }
 
 /// Everything that the failed half of a training step has moved.
@@ -86,16 +93,31 @@ impl MorphogeneticModel {
         registry: &Registry,
         sink: &mut dyn ParameterSink,
     ) -> Result<Vec<String>, CommandError> {
-        self.confirm(sink)?;
+        // The same bytes again: they are there, and stay on trial if they are.
+        let current = registry.generation(&staged.plugin().name);
+        if current.is_some() && current == staged.plugin().sha256 {
+            return Ok(Vec::new());
+        }
         let mut ready: Vec<Exchange> = Vec::new();
-        let mut refused = None;
+        let mut refused = (self.consensus.ranks() > 1).then_some(CommandError::SeveralRanks);
         for index in 0..self.slots.len() {
+            if refused.is_some() {
+                break;
+            }
             match self.moved_over(index, staged, sink) {
                 Ok(exchange) => ready.extend(exchange),
                 Err(error) => {
                     refused = Some(error);
                     break;
                 }
+            }
+        }
+        // What is on trial until now has had its time.
+        let mut closing = Vec::new();
+        if refused.is_none() {
+            match self.close_trials(sink, |owner| Change::Settle { owner }) {
+                Ok(tickets) => closing = tickets,
+                Err(error) => refused = Some(error),
             }
         }
         let agreed = self.agree_on(self.swap_ballot(staged, refused.is_none()));
@@ -105,13 +127,14 @@ impl MorphogeneticModel {
             (None, Ok(false)) => Some(CommandError::Vetoed),
         };
         if let Some(error) = refused {
-            for ticket in ready.into_iter().flat_map(|exchange| exchange.tickets) {
+            for ticket in ready.into_iter().flat_map(|exchange| exchange.tickets).chain(closing) {
                 sink.abort(ticket);
             }
             return Err(error);
         }
 
         // From here on nothing can fail.
+        self.end_trials(closing, sink);
         let committed = registry.commit(staged);
         let mut slots = Vec::new();
         for exchange in ready {
@@ -252,9 +275,9 @@ impl MorphogeneticModel {
     /// # Errors
     /// If the optimizer refuses.
     pub(super) fn count_trial(&mut self, sink: &mut dyn ParameterSink) -> Result<(), ModelError> {
-        if self.on_trial.is_none() {
-            return Ok(());
-        }
+        let Some(trial) = &mut self.on_trial else { return Ok(()) };
+        // It is whole; what fails from here on has not moved what it moved.
+        trial.before = None;
         let mut left = 0;
         for trial in self.slots.iter_mut().filter_map(|s| s.live.as_mut()?.trial.as_mut()) {
             trial.steps_left = trial.steps_left.saturating_sub(1);
@@ -269,6 +292,12 @@ impl MorphogeneticModel {
     /// If the optimizer refuses; the trial goes on then.
     pub fn confirm(&mut self, sink: &mut dyn ParameterSink) -> Result<(), CommandError> {
         let tickets = self.close_trials(sink, |owner| Change::Settle { owner })?;
+        self.end_trials(tickets, sink);
+        Ok(())
+    }
+
+    /// What was on trial stays. Cannot fail.
+    fn end_trials(&mut self, tickets: Vec<Ticket>, sink: &mut dyn ParameterSink) {
         for ticket in tickets {
             sink.commit(ticket);
         }
@@ -282,7 +311,6 @@ impl MorphogeneticModel {
         if let Some(trial) = self.on_trial.take() {
             self.proven(&trial);
         }
-        Ok(())
     }
 
     fn proven(&mut self, trial: &OnTrial) {
@@ -296,7 +324,7 @@ impl MorphogeneticModel {
         &self,
         sink: &mut dyn ParameterSink,
         change: impl Fn(String) -> Change,
-    ) -> Result<Vec<kasmina_torch_ext::Ticket>, CommandError> {
+    ) -> Result<Vec<Ticket>, CommandError> {
         let exchanged = self.slots.iter().filter(|slot| {
             slot.live.as_ref().is_some_and(|live| {
                 let trial = live.trial.as_ref();
@@ -352,6 +380,16 @@ impl MorphogeneticModel {
             slot.fault = None;
         }
         self.restructured();
+        // What has germinated meanwhile was never on another build; it moves to the one that there was before.
+        for index in 0..self.slots.len() {
+            let Some(live) = self.slots[index].live.as_ref().filter(|live| trial.is_of(&live.origin.blend))
+            else {
+                continue;
+            };
+            let Some(entry) = trial.committed.instead_of(&live.origin.blend).cloned() else { continue };
+            self.stand_in(index, &entry, false, sink).map_err(|e| ModelError::Torch(e.to_string()))?;
+            self.slots[index].fault = None;
+        }
         registry.revert(&trial.committed);
         let plugin = trial.committed.to().name.clone();
         let generation = |info: Option<&str>| info.unwrap_or("none").to_owned();

@@ -58,7 +58,9 @@ impl Trainer<'_> {
             let x = self.task.train_inputs.f_index_select(0, &rows)?;
             let y = self.task.train_labels.f_index_select(0, &rows)?;
             if self.model.isolation_check_due() {
-                self.model.check_isolation(&x, &mut |logits| Ok(cross_entropy(logits, &y)?))?;
+                self.recovering(|trainer| {
+                    trainer.model.check_isolation(&x, &mut |logits| Ok(cross_entropy(logits, &y)?))
+                })?;
             }
             let rate = learning_rate(&self.config.optimizer, self.model.step(), total);
             self.optimizer.set_learning_rate(rate)?;

@@ -164,7 +164,11 @@ impl Trainer<'_> {
                 Ok(value) => return Ok(value),
                 Err(error) => error.into(),
             };
-            match self.model.recover(self.registry, &mut self.optimizer)? {
+            let recovered = self.model.recover(self.registry, &mut self.optimizer).unwrap_or_else(|second| {
+                tracing::error!("it could not be dealt with: {second}");
+                None
+            });
+            match recovered {
                 Some(Recovered::RolledBack { plugin, reason }) => {
                     tracing::warn!("{plugin} is rolled back: {reason}");
                 }

@@ -206,11 +206,12 @@ impl<'r> Trainer<'r> {
                 scope.spawn(move || watcher.serve(registry, &run, over));
             }
             scope.spawn(move || watchdog.serve(&pulse, over));
+            // However this thread leaves, the others must not wait for it.
+            let _over = Over(over);
             self.ear.listen(brought);
             let result = self.epochs(dir.as_mut(), observer, stop);
             // Whoever still waits for an answer hears that there is none.
             self.ear = Ear::default();
-            over.store(true, Ordering::Relaxed);
             result
         });
         let result = result.or_else(|error| {
@@ -243,8 +244,11 @@ impl<'r> Trainer<'r> {
             let Some(train_loss) = self.train_epoch(epoch, observer, stop)? else {
                 return Ok(Status::Interrupted);
             };
-            let plan = self.model.counterfactual_plan();
-            let validation = self.recovering(|trainer| trainer.validate(&plan))?;
+            // A seed that fails in it may be gone when it is tried again: the plan belongs to the try.
+            let (plan, validation) = self.recovering(|trainer| {
+                let plan = trainer.model.counterfactual_plan();
+                trainer.validate(&plan).map(|validation| (plan, validation))
+            })?;
             self.ear.accuracy = Some(validation.accuracy);
             self.tally.validated(validation.accuracy);
             let inputs =
@@ -365,6 +369,15 @@ impl<'r> Trainer<'r> {
         }
         let slot = command.slot().and_then(|name| self.model.slot(name)).map(|s| s.name().to_owned());
         CommandRow::new(epoch, command, slot, landed, result)
+    }
+}
+
+/// Says that a run is over, when it goes.
+struct Over<'a>(&'a AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
     }
 }
 
