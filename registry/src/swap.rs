@@ -15,7 +15,7 @@ use kasmina_plugin_api::Kind;
 use std::path::Path;
 use std::sync::Arc;
 
-/// Builds of one plugin that a process holds at most. They are never unloaded: each costs half a megabyte.
+/// Builds of one plugin that a process holds at most. They are never unloaded: each costs its file and half a megabyte.
 pub const MOST_GENERATIONS: usize = 64;
 /// From here on the log says so.
 const MANY_GENERATIONS: usize = 32;

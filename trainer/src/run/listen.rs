@@ -109,6 +109,10 @@ impl Trainer<'_> {
                 "entries": entries,
             })
         });
+        // Every build that was ever opened here is still mapped, whatever has become of it.
+        let mapped = kasmina_registry::mappings()
+            .into_iter()
+            .map(|m| json!({ "name": m.name, "sha256": m.sha256, "address": format!("{:#x}", m.address) }));
         json!({
             "epoch": self.ear.epoch,
             "epochs": self.config.epochs,
@@ -117,6 +121,7 @@ impl Trainer<'_> {
             "paused": self.ear.paused,
             "on_trial": self.model.is_on_trial(),
             "slots": slots.collect::<Vec<_>>(),
+            "mapped": mapped.collect::<Vec<_>>(),
             "loaded": self.registry.plugins().iter().map(|p| build(p)).collect::<Vec<_>>(),
             "retired": self.registry.retired().iter().map(|p| build(p)).collect::<Vec<_>>(),
         })
