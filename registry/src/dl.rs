@@ -10,6 +10,7 @@ use crate::services::Forwarder;
 use kasmina_plugin_api::abi::{AdoptError, Plugin};
 use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
+use rustix::io::Errno;
 use std::collections::BTreeMap;
 use std::ffi::c_void;
 use std::fs::File;
@@ -160,6 +161,12 @@ pub(crate) fn sealed_copy(manifest: &Manifest) -> std::io::Result<File> {
     let fd = memfd_create(name, MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
     let mut file = File::from(fd);
     file.write_all(&manifest.bytes)?;
-    fcntl_add_seals(&file, SealFlags::WRITE | SealFlags::GROW | SealFlags::SHRINK | SealFlags::SEAL)?;
+    let fixed = SealFlags::GROW | SealFlags::SHRINK | SealFlags::SEAL;
+    // Nothing maps it for writing, so forbidding later writes forbids all of them. The stricter seal waits until the
+    // kernel has let go of every page and gives up with EBUSY on a loaded machine; kernels before 5.1 have only that.
+    fcntl_add_seals(&file, fixed | SealFlags::FUTURE_WRITE).or_else(|error| match error {
+        Errno::INVAL => fcntl_add_seals(&file, fixed | SealFlags::WRITE),
+        other => Err(other),
+    })?;
     Ok(file)
 }
