@@ -24,6 +24,8 @@ pub(crate) fn command(repo: &Repo, torch: &setup::Torch, args: &[OsString]) -> R
         cargo.env("INSTA_UPDATE", "no");
     }
     if args.is_empty() {
+        // One failing test program must not hide what the others would say.
+        cargo.arg("--no-fail-fast");
         let record = snapshots::record(repo)?;
         if let Some(dir) = record.parent() {
             fs::create_dir_all(dir).with_context(|| format!("cannot create {}", dir.display()))?;
