@@ -40,24 +40,29 @@ pub(crate) struct Grafting<'m, 'p> {
     next: usize,
     /// The first error; an author may swallow what a tap answers.
     error: Option<PluginError>,
+    /// The call that it came from, if it was a seed's or a blend's.
+    fault: Option<(usize, Fault)>,
 }
 
 impl<'m, 'p> Grafting<'m, 'p> {
     pub(crate) fn new(slots: &'m mut [SeedSlot], taps: &'m [Option<usize>], pass: Pass<'p>) -> Self {
-        Self { slots, taps, pass, next: 0, error: None }
+        Self { slots, taps, pass, next: 0, error: None, fault: None }
     }
 
-    /// What the forward amounts to, once the host has returned.
-    pub(crate) fn finish(self, output: Result<Tensor>) -> Result<Tensor> {
-        if let Some(error) = self.error {
-            return Err(error);
+    /// What the forward amounts to, once the host has returned, and whose call ended it.
+    pub(crate) fn finish(self, output: Result<Tensor>) -> (Result<Tensor>, Option<(usize, Fault)>) {
+        let whole = |output: Result<Tensor>| {
+            let output = output?;
+            if self.next != self.taps.len() {
+                let text = format!("the host visited {} of its {} slots", self.next, self.taps.len());
+                return Err(PluginError::contract(text));
+            }
+            Ok(output)
+        };
+        match self.error {
+            Some(error) => (Err(error), self.fault),
+            None => (whole(output), None),
         }
-        let output = output?;
-        if self.next != self.taps.len() {
-            let text = format!("the host visited {} of its {} slots", self.next, self.taps.len());
-            return Err(PluginError::contract(text));
-        }
-        Ok(output)
     }
 
     fn pass_through(&mut self, index: usize, x: Tensor) -> Result<Tensor> {
@@ -70,7 +75,10 @@ impl<'m, 'p> Grafting<'m, 'p> {
         self.next += 1;
         match self.taps[index] {
             None => Ok(x),
-            Some(slot) => self.slots[slot].forward(slot, x, &self.pass),
+            Some(slot) => {
+                let Self { slots, pass, fault, .. } = self;
+                slots[slot].forward(slot, x, pass, fault)
+            }
         }
     }
 }
@@ -93,7 +101,13 @@ impl SeedSlot {
     ///
     /// At alpha 0 the value is the host's, bit for bit, and the gradient flows to host and seed alike (the first
     /// epoch of BLENDING included). When nothing is being learned, a seed at alpha 0 is not even run.
-    fn forward(&mut self, index: usize, host: Tensor, pass: &Pass<'_>) -> Result<Tensor> {
+    fn forward(
+        &mut self,
+        index: usize,
+        host: Tensor,
+        pass: &Pass<'_>,
+        fault: &mut Option<(usize, Fault)>,
+    ) -> Result<Tensor> {
         let stage = self.lifecycle.stage();
         let (isolated, leaving) = (self.lifecycle.isolated(), self.lifecycle.is_leaving());
         let Some(live) = self.live.as_mut().filter(|_| stage.is_active()) else { return Ok(host) };
@@ -114,7 +128,7 @@ impl SeedSlot {
         let outside = self.pulse.enter(Pulse::code(index, false));
         let seed = run(&mut live.seed, &mut live.stream, &input, &cx);
         self.pulse.enter(outside);
-        let seed = noted(&mut self.fault, Part::Seed, seed).with_context(doing)?;
+        let seed = noted(fault, (index, Part::Seed), seed).with_context(doing)?;
         if autograd::version(&host).map_err(torch)? != written {
             return Err(PluginError::contract("it wrote to its input in place")).with_context(doing);
         }
@@ -136,12 +150,12 @@ impl SeedSlot {
         if override_alpha.is_none() && live.is_whole() && !isolated {
             return Ok(seed);
         }
-        let begun = Instant::now();
+        let begun = live.trial.is_some().then(Instant::now);
         let outside = self.pulse.enter(Pulse::code(index, true));
         let blended = blend(live, &host, &seed, &input, (override_alpha, severed), &cx);
         self.pulse.enter(outside);
         let blended = blended.and_then(|out| {
-            if let Some(trial) = &live.trial {
+            if let (Some(trial), Some(begun)) = (&live.trial, begun) {
                 held(&out, begun.elapsed(), trial.budget)?;
             }
             if autograd::version(&host).map_err(torch)? == written {
@@ -149,15 +163,17 @@ impl SeedSlot {
             }
             Err(PluginError::contract("it wrote to the host's features in place"))
         });
-        let blended = noted(&mut self.fault, Part::Blend, blended);
+        let blended = noted(fault, (index, Part::Blend), blended);
         blended
             .with_context(|| format!("slot `{name}`, blend `{}` in {stage}", live.origin.blend.full_name()))
     }
 }
 
 /// Remembers whose call failed: who drives the model may know what to do about it.
-fn noted<T>(fault: &mut Option<Fault>, part: Part, result: Result<T>) -> Result<T> {
-    result.inspect_err(|error| *fault = Some(Fault { part, error: error.clone() }))
+fn noted<T>(fault: &mut Option<(usize, Fault)>, (slot, part): (usize, Part), result: Result<T>) -> Result<T> {
+    result.inspect_err(|error| {
+        fault.get_or_insert_with(|| (slot, Fault { part, error: error.clone() }));
+    })
 }
 
 /// What a blend on trial is asked beyond its contract. Waits for the device: a trial is short, and its steps are not

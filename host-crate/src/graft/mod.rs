@@ -1,5 +1,6 @@
 //! The tensor work of one slot: what a seed does to the features that pass it, and whether it may.
 
+mod buffers;
 pub(crate) mod contract;
 mod forward;
 pub(crate) mod layout;
@@ -8,6 +9,7 @@ mod probe;
 mod pulse;
 mod slot;
 
+pub(crate) use buffers::Buffers;
 pub(crate) use forward::{AlphaOverride, Grafting, Pass};
 pub use monitor::{GradientIsolationMonitor, Measured};
 pub(crate) use monitor::{Mark, Queued};

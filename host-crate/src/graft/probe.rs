@@ -1,5 +1,6 @@
 //! The probe that a seed must pass before it may live: forward and backward on the slot's real feature shape.
 
+use super::buffers::Buffers;
 use super::contract;
 use super::slot::Features;
 use kasmina_plugin_api::abi::{BlendInstance, SeedInstance, Variable};
@@ -82,9 +83,7 @@ pub(crate) fn probe(
     let _fork = RngFork::seeded(PROBE_SEED)?;
     let variables = seed.variables()?;
     let all: Vec<Variable> = seed.variables()?.into_iter().chain(blend.variables()?).collect();
-    let buffers: Vec<(Tensor, Tensor)> = tch::no_grad(|| {
-        all.iter().filter(|v| !v.trainable).map(|v| (v.tensor.shallow_clone(), v.tensor.copy())).collect()
-    });
+    let buffers = Buffers::of(&all);
     let (seed_state, blend_state) = (seed.state()?, blend.state()?);
 
     // What an author returns may be a tensor that even a question about its shape panics on.
@@ -93,11 +92,7 @@ pub(crate) fn probe(
         .unwrap_or_else(|error| Err(error.into()));
 
     norm::clear_gradients(all.iter().filter(|v| v.trainable).map(|v| &v.tensor))?;
-    tch::no_grad(|| {
-        for (mut buffer, before) in buffers {
-            buffer.copy_(&before);
-        }
-    });
+    buffers.put_back()?;
     verdict?;
     if !seed_state.is_empty() {
         seed.restore(&seed_state, promises.seed_state)?;
@@ -165,17 +160,13 @@ pub(crate) fn probe_blend(
     let _no_capture = features.device.is_cuda().then(graph::backward);
     let _fork = RngFork::seeded(PROBE_SEED)?;
     let variables = blend.variables()?;
-    let values: Vec<Tensor> = tch::no_grad(|| variables.iter().map(|v| v.tensor.copy()).collect());
+    let buffers = Buffers::of(&variables);
     let state = blend.state()?;
     let verdict = guard(|| Ok(examine_blend(blend, features, seed_at_one)))
         .result
         .unwrap_or_else(|error| Err(error.into()));
     norm::clear_gradients(variables.iter().filter(|v| v.trainable).map(|v| &v.tensor))?;
-    tch::no_grad(|| {
-        for (variable, before) in variables.iter().zip(values).filter(|(v, _)| !v.trainable) {
-            variable.tensor.shallow_clone().copy_(&before);
-        }
-    });
+    buffers.put_back()?;
     verdict?;
     if !state.is_empty() {
         blend.restore(&state, state_version)?;

@@ -170,8 +170,6 @@ pub struct SeedSlot {
     pub(crate) interventions: Vec<Intervention>,
     /// Where it is told whose call is being made.
     pub(crate) pulse: Arc<Pulse>,
-    /// The call that ended the last forward.
-    pub(crate) fault: Option<Fault>,
 }
 
 impl SeedSlot {
@@ -195,7 +193,6 @@ impl SeedSlot {
             ticks: 0,
             interventions: Vec::new(),
             pulse,
-            fault: None,
         }
     }
 

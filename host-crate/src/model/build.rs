@@ -137,6 +137,7 @@ impl MorphogeneticModel {
             on_trial: None,
             on_panic: config.on_panic.clone(),
             pulse,
+            fault: None,
             consensus: Box::new(Solo),
         };
         model.restructured();

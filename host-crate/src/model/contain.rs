@@ -65,8 +65,7 @@ impl MorphogeneticModel {
         registry: &Registry,
         sink: &mut dyn ParameterSink,
     ) -> Result<Option<Recovered>, ModelError> {
-        let found = self.slots.iter_mut().enumerate().find_map(|(i, slot)| slot.fault.take().map(|f| (i, f)));
-        let Some((index, fault)) = found else { return Ok(None) };
+        let Some((index, fault)) = self.fault.take() else { return Ok(None) };
         let on_trial = self.slots[index]
             .live
             .as_ref()

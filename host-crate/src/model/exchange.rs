@@ -6,8 +6,8 @@ use super::nursery::sample_points;
 use crate::graft::{Before, LiveSeed, blend_group, layout, probe_blend, trainable};
 use crate::lifecycle::{Curve, Lifecycle};
 use crate::model::{Intervene, Intervention};
-use kasmina_plugin_api::Capability;
 use kasmina_plugin_api::abi::{BlendInstance, Variable};
+use kasmina_plugin_api::{Capability, PluginError};
 use kasmina_registry::Entry;
 use kasmina_torch_ext::rng::{RngFork, derive_seed};
 use kasmina_torch_ext::{Change, NamedParameter, ParameterSink, Role, Ticket};
@@ -129,7 +129,7 @@ impl MorphogeneticModel {
 }
 
 /// Copies what goes by the same name and has the same shape; the rest begins anew.
-fn bring_over(from: &[Variable], to: &[Variable]) -> Result<(), CommandError> {
+pub(super) fn bring_over(from: &[Variable], to: &[Variable]) -> Result<(), PluginError> {
     tch::no_grad(|| {
         for to in to {
             let same = |v: &&Variable| v.name == to.name && v.tensor.size() == to.tensor.size();

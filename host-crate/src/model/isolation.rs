@@ -5,24 +5,16 @@
 //! step is taken twice, beside the real one: once as it is, and once with the seed's values but without its
 //! gradients. Any difference in a host gradient is a breach.
 
+use super::still::Still;
 use super::{ModelError, MorphogeneticModel};
 use crate::graft::{Pass, SeedSlot};
 use kasmina_plugin_api::Mode;
-use kasmina_plugin_api::abi::Variable;
 use kasmina_torch_ext::cuda::graph;
-use kasmina_torch_ext::rng::{RngFork, RngState, RngStream};
+use kasmina_torch_ext::rng::RngFork;
 use tch::{Kind, Tensor};
 
 /// Relative to the largest host gradient: below it lies what kernels add up in another order.
 const TOLERANCE: f64 = 1e-5;
-
-/// What a forward may move, put back after it.
-struct Still {
-    generators: RngState,
-    buffers: Vec<(Tensor, Tensor)>,
-    streams: Vec<(usize, RngStream)>,
-    states: Vec<(usize, Vec<u8>, Vec<u8>)>,
-}
 
 impl MorphogeneticModel {
     /// Whether the step to come is one whose isolation is to be checked: every `isolation_check_interval`-th
@@ -98,47 +90,6 @@ impl MorphogeneticModel {
         let loss = loss(&logits)?;
         let parameters: Vec<&Tensor> = self.host_parameters.iter().map(|p| &p.tensor).collect();
         Ok(Tensor::f_run_backward(&[loss], &parameters, false, false)?)
-    }
-
-    fn hold_still(&self) -> Result<Still, ModelError> {
-        let mut variables: Vec<Variable> = self.host.variables()?;
-        let (mut streams, mut states) = (Vec::new(), Vec::new());
-        for (index, slot) in self.slots.iter().enumerate() {
-            let Some(live) = &slot.live else { continue };
-            variables.extend(live.seed.variables()?);
-            variables.extend(live.blend.variables()?);
-            states.push((index, live.seed.state()?, live.blend.state()?));
-            streams.extend(live.stream.as_ref().map(|s| (index, s.fork())));
-        }
-        let buffers = variables.into_iter().filter(|v| !v.tensor.requires_grad()).map(|v| {
-            let copy = tch::no_grad(|| v.tensor.copy());
-            (v.tensor, copy)
-        });
-        Ok(Still { generators: RngState::save()?, buffers: buffers.collect(), streams, states })
-    }
-
-    /// Everything that a forward may move is where it was, so that the next one sees the same.
-    fn put_back(&mut self, still: &Still) -> Result<(), ModelError> {
-        still.generators.restore()?;
-        for (index, stream) in &still.streams {
-            if let Some(live) = &mut self.slots[*index].live {
-                live.stream = Some(stream.fork());
-            }
-        }
-        tch::no_grad(|| {
-            let mut buffers = still.buffers.iter();
-            buffers.try_for_each(|(now, before)| now.shallow_clone().f_copy_(before).map(drop))
-        })?;
-        for (index, seed, blend) in &still.states {
-            let Some(live) = &mut self.slots[*index].live else { continue };
-            if live.seed.state()? != *seed {
-                live.seed.restore(seed, live.origin.blueprint.record().state_version)?;
-            }
-            if live.blend.state()? != *blend {
-                live.blend.restore(blend, live.origin.blend.record().state_version)?;
-            }
-        }
-        Ok(())
     }
 }
 

@@ -26,6 +26,7 @@ mod prefetch;
 mod relocate;
 mod report;
 mod step;
+mod still;
 mod swap;
 
 pub use build::ModelConfig;
@@ -42,7 +43,7 @@ pub use step::{Loss, StepCounts, Stepper};
 pub use swap::{Recovered, TrialSettings};
 
 use crate::consensus::Consensus;
-use crate::graft::{self, Grafting, Mark, Pass, Pulse, Queued, SeedSlot};
+use crate::graft::{self, Fault, Grafting, Mark, Pass, Pulse, Queued, SeedSlot};
 use crate::lifecycle::{AlphaSettings, Event};
 use kasmina_plugin_api::abi::HostInstance;
 use kasmina_plugin_api::{Capability, Layout, Mode};
@@ -92,6 +93,8 @@ pub struct MorphogeneticModel {
     on_trial: Option<OnTrial>,
     on_panic: PanicPolicies,
     pulse: Arc<Pulse>,
+    /// The call that ended the last forward, if one did: its slot, and whose it was.
+    fault: Option<(usize, Fault)>,
     consensus: Box<dyn Consensus>,
 }
 
@@ -119,9 +122,10 @@ impl MorphogeneticModel {
         let outside = self.pulse.enter(graft::HOST);
         let output = self.host.forward(x, mode, &mut grafting);
         self.pulse.enter(outside);
-        let output = grafting
-            .finish(output)
-            .map_err(|error| ModelError::Forward { host: self.host_entry.full_name(), error })?;
+        let (output, fault) = grafting.finish(output);
+        self.fault = fault;
+        let output =
+            output.map_err(|error| ModelError::Forward { host: self.host_entry.full_name(), error })?;
         self.precision.settled(output)
     }
 

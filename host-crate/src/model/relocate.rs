@@ -1,6 +1,7 @@
 //! Moving a model to another device. Instances never move: they are built again there, and their variables and
 //! state are brought over.
 
+use super::exchange::bring_over;
 use super::germinate::{groups, prepare_all};
 use super::{HOST_OWNER, ModelError, MorphogeneticModel};
 use crate::graft::{LiveSeed, layout, trainable};
@@ -67,7 +68,7 @@ impl MorphogeneticModel {
 
     fn host_on(&self, device: Device) -> Result<HostInstance, ModelError> {
         let host = self.host_entry.make_host(device, &self.host_config)?;
-        bring_over(self.host.variables()?, &host.variables()?)?;
+        bring_all_over(&self.host.variables()?, &host.variables()?)?;
         Ok(host)
     }
 }
@@ -77,8 +78,8 @@ fn rebuild(live: &LiveSeed, slot: &str, site: &Site) -> Result<LiveSeed, ModelEr
     let origin = &live.origin;
     let mut seed = origin.blueprint.make_seed(site, &origin.blueprint_config)?;
     let mut blend = origin.blend.make_blend(site, &origin.blend_config)?;
-    bring_over(live.seed.variables()?, &seed.variables()?)?;
-    bring_over(live.blend.variables()?, &blend.variables()?)?;
+    bring_all_over(&live.seed.variables()?, &seed.variables()?)?;
+    bring_all_over(&live.blend.variables()?, &blend.variables()?)?;
     let (seed_state, blend_state) = (live.seed.state()?, live.blend.state()?);
     if !seed_state.is_empty() {
         seed.restore(&seed_state, origin.blueprint.record().state_version)?;
@@ -91,17 +92,12 @@ fn rebuild(live: &LiveSeed, slot: &str, site: &Site) -> Result<LiveSeed, ModelEr
     Ok(moved)
 }
 
-/// Copies variables by name. Both lists are sorted.
-fn bring_over(from: Vec<Variable>, to: &[Variable]) -> Result<(), ModelError> {
+/// Copies variables that must be the same on both sides.
+fn bring_all_over(from: &[Variable], to: &[Variable]) -> Result<(), ModelError> {
     let shape = |v: &Variable| (v.name.clone(), v.tensor.size());
     if !from.iter().map(shape).eq(to.iter().map(shape)) {
         let text = "built twice with one configuration, it has other variables the second time";
         return Err(PluginError::contract(text).into());
     }
-    tch::no_grad(|| {
-        from.into_iter()
-            .zip(to)
-            .try_for_each(|(from, to)| to.tensor.shallow_clone().f_copy_(&from.tensor).map(drop))
-    })?;
-    Ok(())
+    Ok(bring_over(from, to)?)
 }

@@ -7,19 +7,17 @@
 use super::error::CommandError;
 use super::exchange::Exchange;
 use super::execute::written;
+use super::still::Still;
 use super::{ModelError, MorphogeneticModel};
 use crate::consensus::{Act, Ballot};
 use crate::graft::{Mark, Trial, blend_group};
 use crate::lifecycle::{Event, EventKind, Stage};
 use crate::model::{Intervene, Intervention};
-use kasmina_plugin_api::abi::Variable;
 use kasmina_registry::{Committed, Entry, Registry, Staged};
-use kasmina_torch_ext::rng::{RngState, RngStream};
 use kasmina_torch_ext::{Change, ParameterSink, Ticket};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
-use tch::Tensor;
 
 /// How a build proves itself once it has been swapped in.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -52,13 +50,11 @@ impl OnTrial {
     }
 }
 
-/// Everything that the failed half of a training step has moved.
+/// Where a training step began.
 #[derive(Debug)]
 struct StepBegin {
     marks: Vec<Mark>,
-    buffers: Vec<(Tensor, Tensor)>,
-    generators: RngState,
-    streams: Vec<Option<RngStream>>,
+    still: Still,
 }
 
 /// A failure that the model has dealt with: the step may be taken again.
@@ -233,39 +229,9 @@ impl MorphogeneticModel {
         if self.on_trial.is_none() {
             return Ok(());
         }
-        let mut variables: Vec<Variable> = self.host.variables()?;
-        for live in self.slots.iter().filter_map(|s| s.live.as_ref()) {
-            variables.extend(live.seed.variables()?.into_iter().chain(live.blend.variables()?));
-        }
-        let buffers = tch::no_grad(|| {
-            let buffers = variables.into_iter().filter(|v| !v.trainable);
-            buffers.map(|v| (v.tensor.shallow_clone(), v.tensor.copy())).collect()
-        });
-        let streams =
-            self.slots.iter().map(|s| s.live.as_ref().and_then(|l| l.stream.as_ref()).map(RngStream::fork));
-        let begin = StepBegin {
-            marks: self.marks(),
-            buffers,
-            generators: RngState::save()?,
-            streams: streams.collect(),
-        };
+        let begin = StepBegin { marks: self.marks(), still: self.hold_still()? };
         if let Some(trial) = &mut self.on_trial {
             trial.before = Some(begin);
-        }
-        Ok(())
-    }
-
-    /// Sets everything that a failed step has moved back to where it began.
-    fn set_back(&mut self, begin: StepBegin) -> Result<(), ModelError> {
-        let _ = self.split_off(&begin.marks);
-        tch::no_grad(|| {
-            begin.buffers.into_iter().try_for_each(|(mut to, from)| to.f_copy_(&from).map(drop))
-        })?;
-        begin.generators.restore()?;
-        for (slot, stream) in self.slots.iter_mut().zip(begin.streams) {
-            if let (Some(live), Some(stream)) = (&mut slot.live, stream) {
-                live.stream = Some(stream);
-            }
         }
         Ok(())
     }
@@ -356,10 +322,12 @@ impl MorphogeneticModel {
             sink.commit(ticket);
         }
         let Some(trial) = self.on_trial.take() else { return Ok(None) };
-        for slot in &mut self.slots {
+        let mut back = Vec::new();
+        for (index, slot) in self.slots.iter_mut().enumerate() {
             let Some(before) = slot.live.as_mut().and_then(|live| live.trial.take()).map(|t| t.before) else {
                 continue;
             };
+            back.push(index);
             // As it was then if it has not moved since, and nobody has been told of the other curve yet.
             let told = slot.interventions.last().filter(|i| i.after_ticks == slot.ticks).cloned();
             let curve = before.alpha.curve().clone();
@@ -377,7 +345,6 @@ impl MorphogeneticModel {
                 live.blend_parameters = before.parameters;
                 live.seed_at_one = before.seed_at_one;
             }
-            slot.fault = None;
         }
         self.restructured();
         // What has germinated meanwhile was never on another build; it moves to the one that there was before.
@@ -388,7 +355,7 @@ impl MorphogeneticModel {
             };
             let Some(entry) = trial.committed.instead_of(&live.origin.blend).cloned() else { continue };
             self.stand_in(index, &entry, false, sink).map_err(|e| ModelError::Torch(e.to_string()))?;
-            self.slots[index].fault = None;
+            back.push(index);
         }
         registry.revert(&trial.committed);
         let plugin = trial.committed.to().name.clone();
@@ -399,8 +366,10 @@ impl MorphogeneticModel {
             to_generation: generation(trial.committed.from().and_then(|info| info.generation())),
             reason: reason.to_owned(),
         });
+        // What the failed half of the step has moved; of the blends it was never the old ones' state.
         if let Some(begin) = trial.before {
-            self.set_back(begin)?;
+            let _ = self.split_off(&begin.marks);
+            self.put_back(&begin.still.without_blends(&back))?;
         }
         Ok(Some(Recovered::RolledBack { plugin, reason: reason.to_owned() }))
     }
