@@ -132,7 +132,7 @@ static CHECKS: [Check; 31] = [
     check("curve", BLENDS, BUILT, blend::curve,
         "its ramp is finite between 0 and 1 and rises from its first value to its last"),
     check("ends", BLENDS, RUNS, blend::ends,
-        "at alpha 0 the mixture is the host's features, at alpha 1 the seed's"),
+        "at alpha 0 the mixture is the host's features; whether at alpha 1 it is the seed's is told"),
     declared(Capability::SeedAtOne, check("seed_at_one", BLENDS, RUNS, blend::seed_at_one,
         "at alpha 1 the mixture is the seed's features without asking anybody: there is no gate")),
     check("per_sample", BLENDS, RUNS, blend::per_sample,

@@ -1,12 +1,32 @@
-//! The blend algorithms that ship with Kasmina: `linear` and `sigmoid`. Both mix by lerp; they differ in the shape
-//! of the ramp.
+//! The blend algorithms that ship with Kasmina.
+//!
+//! | operator | blends | mixture at alpha `a` |
+//! |---|---|---|
+//! | lerp | `linear`, `sigmoid`, `cosine`, `tanh` | `h + a (s - h)` |
+//! | lerp, gated | `gated` | `h + a g(x) (s - h)`, `g` learned per sample or position |
+//! | residual | `residual` | `h + a (s - x)` |
+//! | multiply | `multiply` | `h (1 + a tanh(s - x))` |
+//! | lerp per channel | `per_channel` | `h + a (1 + w_c) (s - h)`, `w` learned per channel |
+//!
+//! `h` are the host's features, `s` the seed's, and `x` is what the seed saw: the host's features, cut off from their
+//! gradient while the seed is isolated. Any operator goes with any ramp.
 
 #![forbid(unsafe_code)]
 
-mod linear;
-mod sigmoid;
+mod gated;
+mod input;
+mod multiply;
+mod per_channel;
+mod precise;
+mod ramp;
+mod ramps;
+mod residual;
 
-pub use linear::{Linear, LinearConfig};
-pub use sigmoid::{Sigmoid, SigmoidConfig};
+pub use gated::{Gated, GatedConfig, Operator};
+pub use multiply::{Multiply, MultiplyConfig};
+pub use per_channel::{PerChannel, PerChannelConfig};
+pub use ramp::{Ramp, Shape};
+pub use ramps::{Cosine, Linear, NoConfig, Sigmoid, SigmoidConfig, Tanh, TanhConfig};
+pub use residual::{Residual, ResidualConfig};
 
 kasmina_plugin_api::export_plugin!();

@@ -1,18 +1,9 @@
 //! A plain convolutional network: blocks of conv, batch norm, ReLU and an optional pool, then a linear head.
 
-use kasmina_plugin_api::ops::{BatchNorm, batch_norm_relu, channels_last, mean_linear, norm_residual};
+use crate::images::{MemoryFormat, Norm, at_least_one};
+use kasmina_plugin_api::ops::{batch_norm_relu, mean_linear, norm_residual};
 use kasmina_plugin_api::prelude::*;
 use tch::nn::Module;
-
-/// How features lie in memory inside the host.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum MemoryFormat {
-    /// NHWC.
-    ChannelsLast,
-    /// NCHW.
-    Contiguous,
-}
 
 /// The settings of `cnn`.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -58,33 +49,13 @@ impl Default for CnnConfig {
     }
 }
 
-/// tch draws the weights from 0..1; every other framework starts at 1, and so do we.
-const NORM: nn::BatchNormConfig = nn::BatchNormConfig {
-    cudnn_enabled: true,
-    eps: 1e-5,
-    momentum: 0.1,
-    affine: true,
-    ws_init: nn::Init::Const(1.0),
-    bs_init: nn::Init::Const(0.0),
-};
-
 #[derive(Debug)]
 struct Block {
     conv: nn::Conv2D,
-    norm: nn::BatchNorm,
+    norm: Norm,
     pool: bool,
     residual: Option<Residual>,
     channels: i64,
-}
-
-impl Block {
-    fn norm(&self) -> Result<BatchNorm<'_>> {
-        let (Some(weight), Some(bias)) = (&self.norm.ws, &self.norm.bs) else {
-            return Err(PluginError::other("a batch norm without weights"));
-        };
-        let (running_mean, running_var) = (&self.norm.running_mean, &self.norm.running_var);
-        Ok(BatchNorm { weight, bias, running_mean, running_var, eps: NORM.eps, momentum: NORM.momentum })
-    }
 }
 
 #[derive(Debug)]
@@ -134,7 +105,7 @@ impl Host for Cnn {
             let conv = nn::ConvConfig { padding: config.kernel_size / 2, bias: false, ..Default::default() };
             blocks.push(Block {
                 conv: nn::conv2d(&vars / "conv", width, channels, config.kernel_size, conv),
-                norm: nn::batch_norm2d(&vars / "norm", channels, NORM),
+                norm: Norm::new(&(&vars / "norm"), channels),
                 pool: config.pool_layers.is_none_or(|n| i < n),
                 residual: config
                     .residual_after
@@ -154,15 +125,11 @@ fn check(config: &CnnConfig) -> Result<()> {
     if !(2..=16).contains(&config.n_blocks) {
         return wrong(format!("n_blocks {} is not in 2..=16", config.n_blocks));
     }
-    for (name, value) in [
+    at_least_one(&[
         ("in_channels", config.in_channels),
         ("num_classes", config.num_classes),
         ("base_channels", config.base_channels),
-    ] {
-        if value < 1 {
-            return wrong(format!("{name} {value} is not at least 1"));
-        }
-    }
+    ])?;
     if let Some(block) = config.residual_after.iter().find(|b| **b >= config.n_blocks) {
         return wrong(format!("residual_after names block {block}; there are {} blocks", config.n_blocks));
     }
@@ -188,12 +155,9 @@ impl HostModule for Cnn {
 
     fn forward(&mut self, x: &Tensor, taps: &mut Taps<'_>) -> Result<Tensor> {
         let train = taps.mode().is_train();
-        let mut x = match self.memory_format {
-            MemoryFormat::ChannelsLast => channels_last(x)?,
-            MemoryFormat::Contiguous => x.shallow_clone(),
-        };
+        let mut x = self.memory_format.of(x)?;
         for (i, block) in self.blocks.iter().enumerate() {
-            x = batch_norm_relu(&block.conv.forward(&x), &block.norm()?, train, block.pool)?;
+            x = batch_norm_relu(&block.conv.forward(&x), &block.norm.parts(), train, block.pool)?;
             if let Some(residual) = &block.residual {
                 x = residual.forward(&x)?;
             }

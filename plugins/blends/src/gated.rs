@@ -1,0 +1,100 @@
+//! A learned gate: how much of the seed does this sample take?
+
+use crate::input::SeedInput;
+use crate::precise::precisely;
+use crate::ramp::Ramp;
+use crate::{multiply, residual};
+use kasmina_plugin_api::ops;
+use kasmina_plugin_api::prelude::*;
+use tch::nn::Module;
+
+/// Where the gate stands at birth, before the sigmoid: at 0.953 for every sample, so that the seed's whole influence
+/// can be reached, and on a slope that a gradient can climb.
+const OPEN: f64 = 3.0;
+
+/// How the gated seed is mixed in.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Operator {
+    /// `h + a g (s - h)`.
+    #[default]
+    Lerp,
+    /// `h + a g (s - x)`.
+    Residual,
+    /// `h (1 + a g tanh(s - x))`.
+    Multiply,
+}
+
+/// The settings of `gated`.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct GatedConfig {
+    /// How the gated seed is mixed in.
+    pub operator: Operator,
+    /// The ramp of alpha.
+    pub ramp: Ramp,
+}
+
+/// `g(x) = sigmoid(W2 relu(W1 p(x) + b1) + b2)`: of feature maps `p` is the mean over all positions, and there is one
+/// gate per sample; of a sequence it is the position itself, and there is one gate per position, which sees no other.
+/// `W2` is 0 at birth and `relu(W1 ..)` is not.
+#[derive(Debug)]
+pub struct Gated {
+    squeeze: nn::Linear,
+    decide: nn::Linear,
+    sequence: bool,
+    operator: Operator,
+    ramp: Ramp,
+    input: SeedInput,
+}
+
+impl Blend for Gated {
+    const INFO: EntryInfo = EntryInfo::new("gated", "a learned gate per sample or position times alpha");
+    type Config = GatedConfig;
+
+    fn build(vars: &nn::Path<'_>, site: &Site, config: GatedConfig) -> Result<Box<dyn Blender>> {
+        let channels = site.channels();
+        let width = (channels / 4).max(8);
+        let decide = nn::LinearConfig {
+            ws_init: nn::Init::Const(0.0),
+            bs_init: Some(nn::Init::Const(OPEN)),
+            bias: true,
+        };
+        Ok(Box::new(Self {
+            squeeze: nn::linear(vars / "squeeze", channels, width, nn::LinearConfig::default()),
+            decide: nn::linear(vars / "decide", width, 1, decide),
+            sequence: site.topology() == Topology::TRANSFORMER,
+            operator: config.operator,
+            ramp: config.ramp.check()?,
+            input: SeedInput::default(),
+        }))
+    }
+}
+
+impl Blender for Gated {
+    fn curve(&self, t: f64) -> f64 {
+        self.ramp.at(t)
+    }
+
+    fn gate(&mut self, features: &Tensor, _: &Cx<'_>) -> Result<Option<Tensor>> {
+        self.input.note(features);
+        let pooled = if self.sequence {
+            features.shallow_clone()
+        } else {
+            features.f_mean_dim([2, 3].as_slice(), false, None)?
+        };
+        let gate = self.decide.forward(&self.squeeze.forward(&pooled).f_relu()?).f_sigmoid()?;
+        Ok(Some(if self.sequence { gate } else { gate.f_unsqueeze(-1)?.f_unsqueeze(-1)? }))
+    }
+
+    fn mix(&mut self, host: &Tensor, seed: &Tensor, alpha: &Tensor, _: &Cx<'_>) -> Result<Tensor> {
+        let input = &self.input;
+        match self.operator {
+            Operator::Lerp => ops::lerp(host, seed, alpha),
+            Operator::Residual => precisely(host, seed, alpha, |h, s, a| residual::add(input, h, s, a)),
+            Operator::Multiply => precisely(host, seed, alpha, |h, s, a| multiply::scale(input, h, s, a)),
+        }
+    }
+}
+
+kasmina_plugin_api::register_blend!(Gated);

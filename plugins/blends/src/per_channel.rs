@@ -1,0 +1,51 @@
+//! `h + a (1 + w_c) (s - h)`: how much of the seed each channel takes is learned.
+
+use crate::precise::precisely;
+use crate::ramp::Ramp;
+use kasmina_plugin_api::prelude::*;
+
+/// The settings of `per_channel`.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct PerChannelConfig {
+    /// The ramp of alpha.
+    pub ramp: Ramp,
+}
+
+/// One weight per channel, 0 at birth: it begins as a lerp, and every weight has a gradient wherever the seed differs
+/// from the host and alpha is not 0.
+#[derive(Debug)]
+pub struct PerChannel {
+    ramp: Ramp,
+    weight: Tensor,
+}
+
+impl Blend for PerChannel {
+    const INFO: EntryInfo =
+        EntryInfo::new("per_channel", "h + a (1 + w) (s - h), w learned per channel, 0 at birth");
+    type Config = PerChannelConfig;
+
+    fn build(vars: &nn::Path<'_>, site: &Site, config: PerChannelConfig) -> Result<Box<dyn Blender>> {
+        let channels = site.channels();
+        let shape = if site.topology() == Topology::TRANSFORMER {
+            vec![1, 1, channels]
+        } else {
+            vec![1, channels, 1, 1]
+        };
+        Ok(Box::new(Self { ramp: config.ramp.check()?, weight: vars.zeros("weight", &shape) }))
+    }
+}
+
+impl Blender for PerChannel {
+    fn curve(&self, t: f64) -> f64 {
+        self.ramp.at(t)
+    }
+    fn mix(&mut self, host: &Tensor, seed: &Tensor, alpha: &Tensor, _: &Cx<'_>) -> Result<Tensor> {
+        precisely(host, seed, alpha, |host, seed, alpha| {
+            let alphas = alpha.f_addcmul(alpha, &self.weight.f_to_kind(alpha.kind())?)?;
+            Ok(host.f_lerp_tensor(seed, &alphas)?)
+        })
+    }
+}
+
+kasmina_plugin_api::register_blend!(PerChannel);

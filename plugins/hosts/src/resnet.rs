@@ -1,0 +1,252 @@
+//! The residual network for small images (He et al. 2015, section 4.2): `6n + 2` layers in three stages.
+
+use crate::images::{MemoryFormat, Norm, at_least_one};
+use kasmina_plugin_api::ops::{batch_norm_relu, mean_linear};
+use kasmina_plugin_api::prelude::*;
+use tch::nn::Module;
+
+/// How a stage that halves the map and doubles the channels passes its input by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Shortcut {
+    /// Every second pixel, and zeros for the new channels; no parameters (the paper's option A).
+    Pad,
+    /// A strided 1x1 convolution and a norm (option B).
+    Projection,
+}
+
+/// The settings of `resnet`.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct ResNetConfig {
+    /// Layers, `6n + 2`: 8, 14, 20, 32, 44, 56, 110.
+    #[schemars(range(min = 8, max = 1202))]
+    pub depth: i64,
+    /// Channels of the input images.
+    #[schemars(range(min = 1))]
+    pub in_channels: i64,
+    /// Classes of the task.
+    #[schemars(range(min = 1))]
+    pub num_classes: i64,
+    /// Width of the first stage; each further stage doubles it.
+    #[schemars(range(min = 1, max = 4096))]
+    pub base_channels: i64,
+    /// How a stage that changes the shape passes its input by.
+    pub shortcut: Shortcut,
+    /// How features lie in memory.
+    pub memory_format: MemoryFormat,
+}
+
+impl Default for ResNetConfig {
+    fn default() -> Self {
+        Self {
+            depth: 20,
+            in_channels: 3,
+            num_classes: 10,
+            base_channels: 16,
+            shortcut: Shortcut::Pad,
+            memory_format: MemoryFormat::ChannelsLast,
+        }
+    }
+}
+
+const STAGES: i64 = 3;
+
+fn conv3x3(vars: &nn::Path<'_>, from: i64, to: i64, stride: i64) -> nn::Conv2D {
+    let init = nn::Init::Kaiming {
+        dist: nn::init::NormalOrUniform::Normal,
+        fan: nn::init::FanInOut::FanOut,
+        non_linearity: nn::init::NonLinearity::ReLU,
+    };
+    let config = nn::ConvConfig { stride, padding: 1, bias: false, ws_init: init, ..Default::default() };
+    nn::conv2d(vars, from, to, 3, config)
+}
+
+#[derive(Debug)]
+enum Bypass {
+    Straight,
+    Pad { channels: i64 },
+    Projection { conv: nn::Conv2D, norm: Norm },
+}
+
+#[derive(Debug)]
+struct Block {
+    conv1: nn::Conv2D,
+    norm1: Norm,
+    conv2: nn::Conv2D,
+    norm2: Norm,
+    bypass: Bypass,
+}
+
+impl Block {
+    fn new(vars: &nn::Path<'_>, from: i64, to: i64, stride: i64, shortcut: Shortcut) -> Self {
+        let bypass = match shortcut {
+            _ if from == to && stride == 1 => Bypass::Straight,
+            Shortcut::Pad => Bypass::Pad { channels: to - from },
+            Shortcut::Projection => {
+                let config = nn::ConvConfig { stride, bias: false, ..Default::default() };
+                Bypass::Projection {
+                    conv: nn::conv2d(vars / "shortcut", from, to, 1, config),
+                    norm: Norm::new(&(vars / "shortcut_norm"), to),
+                }
+            }
+        };
+        Self {
+            conv1: conv3x3(&(vars / "conv1"), from, to, stride),
+            norm1: Norm::new(&(vars / "norm1"), to),
+            conv2: conv3x3(&(vars / "conv2"), to, to, 1),
+            norm2: Norm::new(&(vars / "norm2"), to),
+            bypass,
+        }
+    }
+
+    fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
+        let inner = batch_norm_relu(&self.conv1.forward(x), &self.norm1.parts(), train, false)?;
+        let inner = self.norm2.forward(&self.conv2.forward(&inner), train)?;
+        let past = match &self.bypass {
+            Bypass::Straight => x.shallow_clone(),
+            Bypass::Pad { channels } => {
+                let half = x.f_slice(2, None, None, 2)?.f_slice(3, None, None, 2)?;
+                half.f_constant_pad_nd([0, 0, 0, 0, 0, *channels])?
+            }
+            Bypass::Projection { conv, norm } => norm.forward(&conv.forward(x), train)?,
+        };
+        Ok(inner.f_add(&past)?.f_relu()?)
+    }
+}
+
+/// The ResNet host: a slot after each stage.
+#[derive(Debug)]
+pub struct ResNet {
+    stem: nn::Conv2D,
+    stem_norm: Norm,
+    stages: Vec<Vec<Block>>,
+    head: nn::Linear,
+    base_channels: i64,
+    memory_format: MemoryFormat,
+}
+
+impl Host for ResNet {
+    const INFO: EntryInfo = EntryInfo::new("resnet", "residual network of 6n + 2 layers, a slot after each stage")
+        .topologies(&[Topology::CNN]);
+    type Config = ResNetConfig;
+
+    fn build(vars: &nn::Path<'_>, config: ResNetConfig) -> Result<Box<dyn HostModule>> {
+        let blocks = check(&config)?;
+        let stem = conv3x3(&(vars / "stem"), config.in_channels, config.base_channels, 1);
+        let stem_norm = Norm::new(&(vars / "stem_norm"), config.base_channels);
+        let mut width = config.base_channels;
+        let mut stages = Vec::new();
+        for stage in 0..STAGES {
+            let channels = config.base_channels << stage;
+            let mut parts = Vec::new();
+            for block in 0..blocks {
+                let stride = if stage > 0 && block == 0 { 2 } else { 1 };
+                let vars = vars / format!("stage{stage}") / format!("block{block}");
+                parts.push(Block::new(&vars, width, channels, stride, config.shortcut));
+                width = channels;
+            }
+            stages.push(parts);
+        }
+        let head = nn::linear(vars / "head", width, config.num_classes, nn::LinearConfig::default());
+        let ResNetConfig { base_channels, memory_format, .. } = config;
+        Ok(Box::new(Self { stem, stem_norm, stages, head, base_channels, memory_format }))
+    }
+}
+
+/// Blocks per stage, if the settings can be served.
+fn check(config: &ResNetConfig) -> Result<i64> {
+    at_least_one(&[
+        ("in_channels", config.in_channels),
+        ("num_classes", config.num_classes),
+        ("base_channels", config.base_channels),
+    ])?;
+    if config.base_channels > 4096 {
+        return Err(PluginError::config(format!("base_channels {} is not at most 4096", config.base_channels)));
+    }
+    if !(8..=1202).contains(&config.depth) || (config.depth - 2) % 6 != 0 {
+        let text = format!("depth {} is not 6n + 2 in 8..=1202: 8, 14, 20, 32, 44, 56, 110", config.depth);
+        return Err(PluginError::config(text));
+    }
+    Ok((config.depth - 2) / 6)
+}
+
+impl HostModule for ResNet {
+    fn slots(&self) -> Vec<SlotSpec> {
+        let slots = (0..STAGES)
+            .map(|i| SlotSpec::new(format!("stage{i}"), Topology::CNN, self.base_channels << i))
+            .collect();
+        SlotSpec::alias_thirds(slots)
+    }
+
+    fn forward(&mut self, x: &Tensor, taps: &mut Taps<'_>) -> Result<Tensor> {
+        let train = taps.mode().is_train();
+        let x = self.memory_format.of(x)?;
+        let mut x = batch_norm_relu(&self.stem.forward(&x), &self.stem_norm.parts(), train, false)?;
+        for (i, stage) in self.stages.iter().enumerate() {
+            for block in stage {
+                x = block.forward(&x, train)?;
+            }
+            x = taps.at(i, x)?;
+        }
+        let Some(bias) = &self.head.bs else { return Err(PluginError::other("a head without a bias")) };
+        mean_linear(&x, &self.head.ws, bias)
+    }
+}
+
+kasmina_plugin_api::register_host!(ResNet);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kasmina_plugin_api::TapHandler;
+    use tch::{Device, Kind};
+
+    struct Open(Vec<(Vec<i64>, Vec<i64>)>);
+    impl TapHandler for Open {
+        fn at(&mut self, _: usize, x: Tensor) -> Result<Tensor> {
+            self.0.push((x.size(), x.stride()));
+            Ok(x)
+        }
+    }
+
+    fn parameters(config: ResNetConfig) -> usize {
+        let vars = nn::VarStore::new(Device::Cpu);
+        ResNet::build(&vars.root(), config).unwrap();
+        vars.trainable_variables().iter().map(Tensor::numel).sum()
+    }
+
+    #[test]
+    fn its_size_is_the_published_one() {
+        // 0.27 M and 0.46 M in the paper's table 6.
+        assert_eq!(parameters(ResNetConfig::default()), 269_722);
+        assert_eq!(parameters(ResNetConfig { depth: 32, ..ResNetConfig::default() }), 464_154);
+        assert_eq!(
+            parameters(ResNetConfig { shortcut: Shortcut::Projection, ..ResNetConfig::default() }),
+            272_474
+        );
+    }
+
+    #[test]
+    fn features_stay_channels_last_through_both_shortcuts() {
+        for shortcut in [Shortcut::Pad, Shortcut::Projection] {
+            let vars = nn::VarStore::new(Device::Cpu);
+            let config = ResNetConfig { depth: 8, shortcut, ..ResNetConfig::default() };
+            let mut host = ResNet::build(&vars.root(), config).unwrap();
+            let mut open = Open(Vec::new());
+            let x = Tensor::randn([2, 3, 32, 32], (Kind::Float, Device::Cpu));
+            let y = host.forward(&x, &mut Taps::new(&mut open, Mode::Train)).unwrap();
+            assert_eq!(y.size(), [2, 10]);
+            let seen: Vec<_> = open.0.iter().map(|(size, stride)| (size[1], size[2], stride[1])).collect();
+            assert_eq!(seen, [(16, 32, 1), (32, 16, 1), (64, 8, 1)]);
+        }
+    }
+
+    #[test]
+    fn a_depth_of_another_form_is_refused() {
+        let vars = nn::VarStore::new(Device::Cpu);
+        let refused = ResNet::build(&vars.root(), ResNetConfig { depth: 18, ..ResNetConfig::default() });
+        let text = refused.err().unwrap().to_string();
+        assert!(text.contains("depth 18 is not 6n + 2"), "{text}");
+    }
+}
