@@ -78,6 +78,9 @@ unsafe extern "C" {
     pub(crate) fn kte_rng_restore(states: *const *const C_tensor, n: usize) -> c_int;
     pub(crate) fn kte_rng_seed(seed: u64) -> c_int;
 
+    pub(crate) fn kte_flops_start(handle: *mut u64) -> c_int;
+    pub(crate) fn kte_flops_stop(handle: u64, out: *mut u64) -> c_int;
+
     pub(crate) fn kte_ops_start(handle: *mut u64) -> c_int;
     pub(crate) fn kte_ops_stop(
         handle: u64,

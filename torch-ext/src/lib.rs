@@ -8,6 +8,7 @@
 //! * [`optim`]: fused SGD and AdamW over named, removable groups behind a two-phase [`ParameterSink`]
 //! * [`rng`]: saving, forking and restoring torch's generators
 //! * [`ops`]: counting dispatched operations
+//! * [`flops`]: counting multiply-adds
 //! * [`memory`]: counting the bytes that tensors hold
 //! * [`trace`]: libtorch's profiler
 //! * [`cuda`]: opening `libtorch_cuda.so` at run time; streams, graphs and fused layers
@@ -19,6 +20,7 @@ pub mod autograd;
 pub mod cuda;
 mod error;
 mod ffi;
+pub mod flops;
 pub mod memory;
 pub mod norm;
 pub mod ops;

@@ -7,6 +7,7 @@ use kasmina_plugin_api::abi::{BlendInstance, SeedInstance, Variable};
 use kasmina_plugin_api::guard::guard;
 use kasmina_plugin_api::{Cx, Layout, Mode, PluginError};
 use kasmina_torch_ext::cuda::graph;
+use kasmina_torch_ext::flops::FlopCounter;
 use kasmina_torch_ext::rng::{RngFork, RngState};
 use kasmina_torch_ext::{autograd, norm};
 use tch::{Kind, Tensor};
@@ -71,13 +72,13 @@ pub(crate) struct Promises {
 }
 
 /// Probes a seed and its blend. Generators, running statistics, gradients and the instances' own state are as
-/// before when it returns, whatever it returns.
+/// before when it returns, whatever it returns: the multiply-adds of the seed's forward, per sample.
 pub(crate) fn probe(
     seed: &mut SeedInstance,
     blend: &mut BlendInstance,
     features: &Features,
     promises: Promises,
-) -> Result<(), ProbeError> {
+) -> Result<u64, ProbeError> {
     // Before the generators: whoever captures takes both in this order.
     let _no_capture = features.device.is_cuda().then(graph::backward);
     let _fork = RngFork::seeded(PROBE_SEED)?;
@@ -93,14 +94,14 @@ pub(crate) fn probe(
 
     norm::clear_gradients(all.iter().filter(|v| v.trainable).map(|v| &v.tensor))?;
     buffers.put_back()?;
-    verdict?;
+    let multiply_adds = verdict?;
     if !seed_state.is_empty() {
         seed.restore(&seed_state, promises.seed_state)?;
     }
     if !blend_state.is_empty() {
         blend.restore(&blend_state, promises.blend_state)?;
     }
-    Ok(())
+    Ok(multiply_adds)
 }
 
 fn examine(
@@ -109,7 +110,7 @@ fn examine(
     features: &Features,
     promises: Promises,
     variables: &[Variable],
-) -> Result<(), ProbeError> {
+) -> Result<u64, ProbeError> {
     let x = sample(features)?;
     let output = untouched(&x, promises.stochastic, || seed.forward(&x, &TRAIN))?;
     let output = contract::narrowed(&x, output)?;
@@ -132,8 +133,12 @@ fn examine(
             whole_at_one(blend, &x, &output)?;
         }
         let one = x.f_narrow(0, 0, 1)?;
-        let single = contract::narrowed(&one, seed.forward(&one, &EVAL)?)?;
-        alone(&mixed, &blended(blend, &one, &single, &EVAL)?)
+        let counter = FlopCounter::start()?;
+        let single = seed.forward(&one, &EVAL);
+        let multiply_adds = counter.finish()?;
+        let single = contract::narrowed(&one, single?)?;
+        alone(&mixed, &blended(blend, &one, &single, &EVAL)?)?;
+        Ok(multiply_adds)
     })
 }
 

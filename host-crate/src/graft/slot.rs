@@ -47,6 +47,8 @@ pub(crate) struct LiveSeed {
     /// 0-dim, written only between steps.
     pub(crate) alpha: Tensor,
     pub(crate) alpha_value: f64,
+    /// Of the seed's forward, per sample; known from its probe.
+    pub(crate) multiply_adds: u64,
     /// Its blend promises that at alpha 1 only the seed is left.
     pub(crate) seed_at_one: bool,
     /// Trainable, named `slot.<slot>.seed.<n>` and `slot.<slot>.blend.<n>`, sorted.
@@ -117,6 +119,7 @@ impl LiveSeed {
             stream: None,
             earlier_blend: None,
             trial: None,
+            multiply_adds: 0,
             origin,
             seed,
             blend,
@@ -126,6 +129,15 @@ impl LiveSeed {
     /// Trainable parameters of seed and blend.
     pub(crate) fn parameters(&self) -> impl Iterator<Item = &NamedParameter> {
         self.seed_parameters.iter().chain(&self.blend_parameters)
+    }
+
+    /// Writes alpha to the device, if it is another than before.
+    pub(crate) fn set_alpha(&mut self, alpha: f64) -> Result<(), PluginError> {
+        if self.alpha_value != alpha {
+            let _ = self.alpha.f_fill_(alpha)?;
+            self.alpha_value = alpha;
+        }
+        Ok(())
     }
 
     /// Whether the features that flow on are the seed's own: its blend has nothing to do any more.
@@ -266,11 +278,7 @@ impl SeedSlot {
     /// Writes alpha to the device if the lifecycle has moved it. Between steps only.
     pub(crate) fn sync_alpha(&mut self) -> Result<(), PluginError> {
         let alpha = self.forced.unwrap_or_else(|| self.lifecycle.alpha());
-        if let Some(live) = self.live.as_mut().filter(|l| l.alpha_value != alpha) {
-            let _ = live.alpha.f_fill_(alpha)?;
-            live.alpha_value = alpha;
-        }
-        Ok(())
+        self.live.as_mut().map_or(Ok(()), |live| live.set_alpha(alpha))
     }
 }
 

@@ -10,9 +10,10 @@ use kasmina_plugin_api::abi::HostInstance;
 use kasmina_plugin_api::{Kind, Layout, Mode, PluginError, Result, SlotSpec, TapHandler};
 use kasmina_registry::{Entry, Registry};
 use kasmina_torch_ext::autograd;
+use kasmina_torch_ext::flops::FlopCounter;
 use kasmina_torch_ext::rng::{RngFork, derive_seed};
 use kasmina_torch_ext::{Change, NamedParameter, ParameterSink, Role};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use tch::{Device, Tensor};
 
@@ -89,7 +90,7 @@ impl MorphogeneticModel {
             entry.make_host(config.device, &config.host_config)?
         };
         let wanted = choose(&entry, host.slots(), &config.slots)?;
-        let features = {
+        let (features, multiply_adds) = {
             let _precision = config.precision.scope(config.device)?;
             observe(&entry, &mut host, sample)?
         };
@@ -131,7 +132,8 @@ impl MorphogeneticModel {
             precision: config.precision,
             structure: next_structure(),
             events: Vec::new(),
-            probed: BTreeSet::new(),
+            probed: BTreeMap::new(),
+            host_multiply_adds: multiply_adds,
             prefetches: Vec::new(),
             trial: config.trial,
             on_trial: None,
@@ -237,7 +239,7 @@ fn observe(
     entry: &Entry,
     host: &mut HostInstance,
     sample: &Tensor,
-) -> std::result::Result<Vec<Features>, ModelError> {
+) -> std::result::Result<(Vec<Features>, u64), ModelError> {
     let broken = |what: String| ModelError::Host { host: entry.full_name(), what };
     let failed = |error: PluginError| ModelError::Forward { host: entry.full_name(), error };
     let _fork = RngFork::seeded(0)?;
@@ -253,12 +255,13 @@ fn observe(
         )));
     }
     // The batched counterfactual stacks samples; a host that lets them influence each other would falsify it.
+    let counter = FlopCounter::start()?;
     let first =
-        tch::no_grad(|| host.forward(&sample.f_narrow(0, 0, 1)?, Mode::Eval, &mut Observer::default()))
-            .map_err(failed)?;
+        tch::no_grad(|| host.forward(&sample.f_narrow(0, 0, 1)?, Mode::Eval, &mut Observer::default()));
+    let (multiply_adds, first) = (counter.finish()?, first.map_err(failed)?);
     let (relative, absolute) = contract::tolerance(&whole);
     if !whole.f_narrow(0, 0, 1)?.f_allclose(&first, relative, absolute, false)? {
         return Err(broken("gives a sample another output when it is alone in its batch".to_owned()));
     }
-    Ok(observer.seen.into_iter().map(|(_, features)| features).collect())
+    Ok((observer.seen.into_iter().map(|(_, features)| features).collect(), multiply_adds))
 }

@@ -50,7 +50,7 @@ use kasmina_plugin_api::{Capability, Layout, Mode};
 use kasmina_registry::Entry;
 use kasmina_torch_ext::{NamedParameter, norm};
 use prefetch::Prefetch;
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use swap::OnTrial;
@@ -67,6 +67,8 @@ pub struct MorphogeneticModel {
     /// As it was given, to build the same again on another device.
     host_config: String,
     host_parameters: Vec<NamedParameter>,
+    /// Of the host's forward, per sample.
+    host_multiply_adds: u64,
     /// How its features lie in memory.
     layout: Layout,
     /// The slots that were asked for, in the order of forward.
@@ -87,7 +89,8 @@ pub struct MorphogeneticModel {
     structure: u64,
     events: Vec<Event>,
     /// Probes that were passed, by everything that they depend on.
-    probed: BTreeSet<String>,
+    /// What has passed its probe, and the multiply-adds that it takes per sample.
+    probed: BTreeMap<String, u64>,
     prefetches: Vec<Prefetch>,
     trial: TrialSettings,
     on_trial: Option<OnTrial>,

@@ -73,7 +73,8 @@ impl MorphogeneticModel {
             slot.spec.topology,
             slot.features,
         );
-        if self.probed.contains(&key) {
+        if let Some(multiply_adds) = self.probed.get(&key) {
+            live.multiply_adds = *multiply_adds;
             return Ok(());
         }
         let promises = Promises {
@@ -85,9 +86,9 @@ impl MorphogeneticModel {
         };
         let name = blueprint.full_name();
         let _precision = self.precision.scope(self.device)?;
-        probe(&mut live.seed, &mut live.blend, &slot.features, promises)
+        live.multiply_adds = probe(&mut live.seed, &mut live.blend, &slot.features, promises)
             .map_err(|error| CommandError::Probe { blueprint: name, slot: slot.name().to_owned(), error })?;
-        self.probed.insert(key);
+        self.probed.insert(key, live.multiply_adds);
         Ok(())
     }
 }

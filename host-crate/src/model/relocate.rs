@@ -88,6 +88,7 @@ fn rebuild(live: &LiveSeed, slot: &str, site: &Site) -> Result<LiveSeed, ModelEr
         blend.restore(&blend_state, origin.blend.record().state_version)?;
     }
     let mut moved = LiveSeed::new(slot, site, origin.clone(), (seed, blend), live.alpha_value)?;
+    moved.multiply_adds = live.multiply_adds;
     moved.stream = live.stream.as_ref().map(RngStream::fork);
     Ok(moved)
 }

@@ -108,6 +108,13 @@ impl MorphogeneticModel {
         let active = self.slots.iter().filter(|s| s.lifecycle().stage().is_active());
         self.host_parameter_count() + active.map(|s| count(s.parameters())).sum::<u64>()
     }
+    /// Multiply-adds of one forward of what runs now, per sample: those of convolutions, matrix products and attention in
+    /// the host and in the seeds of active stages. A training step takes about three times as many.
+    pub fn active_multiply_adds(&self) -> u64 {
+        let active = self.slots.iter().filter(|s| s.lifecycle().stage().is_active());
+        let seeds = active.filter_map(|s| s.live.as_ref()).map(|live| live.multiply_adds);
+        self.host_multiply_adds + seeds.sum::<u64>()
+    }
     /// Trainable parameters of host and living seeds.
     pub fn parameter_count(&self) -> u64 {
         self.host_parameter_count() + count(self.seed_parameters())
