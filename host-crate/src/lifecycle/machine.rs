@@ -171,14 +171,7 @@ impl Lifecycle {
             epochs_in_stage: seed.epochs_in_stage,
             gradient_ratio: seed.metrics.gradient_ratio(),
         };
-        let fossil = (to == Stage::Fossilized).then(|| EventKind::SeedFossilized {
-            blueprint_id: seed.blueprint_id.clone(),
-            improvement: seed.metrics.total_improvement().get(),
-            counterfactual: seed.metrics.counterfactual_contribution.map(Percent::get),
-            blending_delta: seed.metrics.blending_delta().get(),
-            params_added: seed.parameters(),
-            epochs_total: seed.epochs_total,
-        });
+        let fossil = (to == Stage::Fossilized).then(|| fossilized(seed));
 
         seed.previous_stage = from;
         seed.previous_epochs_in_stage = seed.epochs_in_stage;
@@ -235,10 +228,34 @@ impl Lifecycle {
         self.events.push(Event { kind, slot_id: self.slot_id.clone(), seed_id });
     }
 
+    /// The one way past every gate: a control is a fossil from its first step on. No stage was left for it, so no
+    /// change of stage is told.
+    pub(super) fn settle_whole(&mut self) {
+        let now = self.now;
+        let Some(seed) = &mut self.seed else { return };
+        seed.previous_stage = seed.stage;
+        seed.stage = Stage::Fossilized;
+        seed.history.push_back((Stage::Fossilized, now));
+        seed.alpha.settle();
+        let fossil = fossilized(seed);
+        self.emit(fossil);
+    }
+
     /// Germination's place among the transitions: what makes the state is no step from one to another.
     pub(super) fn settle_in(&mut self, seed: SeedState, germinated: EventKind) {
         debug_assert!(self.seed.is_none() && seed.stage == Stage::Germinated);
         self.seed = Some(seed);
         self.emit(germinated);
+    }
+}
+
+fn fossilized(seed: &SeedState) -> EventKind {
+    EventKind::SeedFossilized {
+        blueprint_id: seed.blueprint_id.clone(),
+        improvement: seed.metrics.total_improvement().get(),
+        counterfactual: seed.metrics.counterfactual_contribution.map(Percent::get),
+        blending_delta: seed.metrics.blending_delta().get(),
+        params_added: seed.parameters(),
+        epochs_total: seed.epochs_total,
     }
 }

@@ -35,7 +35,7 @@ impl Lifecycle {
             plugin: request.plugin,
             generation: request.generation,
             params: request.seed_params.saturating_add(request.gate_params),
-            alpha: 0.0,
+            alpha: if request.whole { alpha.target() } else { 0.0 },
             blend: blend.clone(),
             tempo: plan.tempo,
         };
@@ -59,6 +59,9 @@ impl Lifecycle {
             tempo: plan.tempo,
         };
         self.settle_in(seed, germinated);
+        if request.whole {
+            self.settle_whole();
+        }
         Ok(())
     }
 

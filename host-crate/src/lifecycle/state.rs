@@ -44,6 +44,10 @@ pub struct Germination {
     pub gate_params: u64,
     /// Trainable parameters of the host.
     pub host_params: u64,
+    /// Without any stage or gate: FOSSILIZED at once, with alpha at its target. For controls that growth is compared
+    /// with.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub whole: bool,
 }
 
 impl Germination {
@@ -58,6 +62,7 @@ impl Germination {
             seed_params: 0,
             gate_params: 0,
             host_params: 0,
+            whole: false,
         }
     }
 }

@@ -82,6 +82,10 @@ pub struct Germinate {
     /// [lands](super::MorphogeneticModel::land) it, at the edge of an epoch.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub prefetch: bool,
+    /// Put it in whole, past every stage and gate: FOSSILIZED at once, alpha at its target. For controls that growth is
+    /// compared with.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub whole: bool,
 }
 
 impl Germinate {
@@ -103,6 +107,7 @@ impl Germinate {
             unit: None,
             target: None,
             prefetch: false,
+            whole: false,
         }
     }
 }

@@ -71,7 +71,7 @@ impl MorphogeneticModel {
         self.slots[index].lifecycle.clone().germinate(unbuilt.clone())?;
         let (blueprint, blend) = resolve(wish, registry)?;
         let mut plan = unbuilt.blend;
-        let (live, curve) = self.build_and_probe(index, wish, &blueprint, &blend)?;
+        let (mut live, curve) = self.build_and_probe(index, wish, &blueprint, &blend)?;
         blend.id().clone_into(&mut plan.id);
         plan.alpha.curve = Some(plan.alpha.curve.unwrap_or(curve));
 
@@ -81,10 +81,12 @@ impl MorphogeneticModel {
             seed_params: count(&live.seed_parameters),
             gate_params: count(&live.blend_parameters),
             host_params: count(&self.host_parameters),
+            whole: wish.whole,
             ..Germination::new(wish.seed_id.clone(), blueprint.id(), plan)
         };
         let mut lifecycle = self.slots[index].lifecycle.clone();
         lifecycle.germinate(germination.clone())?;
+        live.set_alpha(lifecycle.alpha())?;
         let name = self.slots[index].name();
         let brought = Owner::of(name, &wish.seed_id, &live);
         self.ownership().check(brought.iter().map(|(owner, parameters)| (owner, *parameters)))?;
@@ -107,7 +109,10 @@ impl MorphogeneticModel {
             ..task.clone()
         };
         let plan = BlendPlan { id: wish.blend.clone(), alpha };
-        Germination::new(wish.seed_id.clone(), wish.blueprint.clone(), plan)
+        Germination {
+            whole: wish.whole,
+            ..Germination::new(wish.seed_id.clone(), wish.blueprint.clone(), plan)
+        }
     }
 }
 
