@@ -1,7 +1,7 @@
 //! A plain convolutional network: blocks of conv, batch norm, ReLU and an optional pool, then a linear head.
 
 use crate::images::{MemoryFormat, Norm, at_least_one};
-use kasmina_plugin_api::ops::{batch_norm_relu, mean_linear, norm_residual};
+use kasmina_plugin_api::ops::{batch_norm_relu, mean_linear};
 use kasmina_plugin_api::prelude::*;
 use tch::nn::Module;
 
@@ -28,10 +28,6 @@ pub struct CnnConfig {
     pub kernel_size: i64,
     /// How features lie in memory.
     pub memory_format: MemoryFormat,
-    /// Blocks, counted from 0, that are followed by a residual unit `x + g * relu(GN(conv3x3(x)))` with `g = 1`:
-    /// the net that a run with `conv_light` seeds in these slots ends up with, trained whole from the start. For
-    /// comparisons.
-    pub residual_after: Vec<usize>,
 }
 
 impl Default for CnnConfig {
@@ -44,7 +40,6 @@ impl Default for CnnConfig {
             pool_layers: None,
             kernel_size: 3,
             memory_format: MemoryFormat::ChannelsLast,
-            residual_after: Vec::new(),
         }
     }
 }
@@ -54,32 +49,7 @@ struct Block {
     conv: nn::Conv2D,
     norm: Norm,
     pool: bool,
-    residual: Option<Residual>,
     channels: i64,
-}
-
-#[derive(Debug)]
-struct Residual {
-    conv: nn::Conv2D,
-    weight: Tensor,
-    bias: Tensor,
-    gain: Tensor,
-}
-
-impl Residual {
-    fn new(vars: &nn::Path<'_>, channels: i64) -> Self {
-        let conv = nn::ConvConfig { padding: 1, bias: false, ..Default::default() };
-        Self {
-            conv: nn::conv2d(vars / "conv", channels, channels, 3, conv),
-            weight: (vars / "norm").ones("weight", &[channels]),
-            bias: (vars / "norm").zeros("bias", &[channels]),
-            gain: vars.ones("gain", &[1, channels, 1, 1]),
-        }
-    }
-
-    fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        norm_residual(x, &self.conv.forward(x), 1, (&self.weight, &self.bias), &self.gain)
-    }
 }
 
 /// The CNN host.
@@ -107,10 +77,6 @@ impl Host for Cnn {
                 conv: nn::conv2d(&vars / "conv", width, channels, config.kernel_size, conv),
                 norm: Norm::new(&(&vars / "norm"), channels),
                 pool: config.pool_layers.is_none_or(|n| i < n),
-                residual: config
-                    .residual_after
-                    .contains(&i)
-                    .then(|| Residual::new(&(&vars / "residual"), channels)),
                 channels,
             });
             width = channels;
@@ -130,9 +96,6 @@ fn check(config: &CnnConfig) -> Result<()> {
         ("num_classes", config.num_classes),
         ("base_channels", config.base_channels),
     ])?;
-    if let Some(block) = config.residual_after.iter().find(|b| **b >= config.n_blocks) {
-        return wrong(format!("residual_after names block {block}; there are {} blocks", config.n_blocks));
-    }
     if config.base_channels > 4096 {
         return wrong(format!("base_channels {} is not at most 4096", config.base_channels));
     }
@@ -158,9 +121,6 @@ impl HostModule for Cnn {
         let mut x = self.memory_format.of(x)?;
         for (i, block) in self.blocks.iter().enumerate() {
             x = batch_norm_relu(&block.conv.forward(&x), &block.norm.parts(), train, block.pool)?;
-            if let Some(residual) = &block.residual {
-                x = residual.forward(&x)?;
-            }
             x = taps.at(i, x)?;
         }
         let Some(bias) = &self.head.bs else { return Err(PluginError::other("a head without a bias")) };

@@ -18,7 +18,7 @@ impl MemoryFormat {
     pub(crate) fn of(self, x: &Tensor) -> Result<Tensor> {
         match self {
             Self::ChannelsLast => channels_last(x),
-            Self::Contiguous => Ok(x.shallow_clone()),
+            Self::Contiguous => Ok(x.f_contiguous()?),
         }
     }
 }

@@ -127,8 +127,9 @@ pub struct ResNet {
 }
 
 impl Host for ResNet {
-    const INFO: EntryInfo = EntryInfo::new("resnet", "residual network of 6n + 2 layers, a slot after each stage")
-        .topologies(&[Topology::CNN]);
+    const INFO: EntryInfo =
+        EntryInfo::new("resnet", "residual network of 6n + 2 layers, a slot after each stage")
+            .topologies(&[Topology::CNN]);
     type Config = ResNetConfig;
 
     fn build(vars: &nn::Path<'_>, config: ResNetConfig) -> Result<Box<dyn HostModule>> {
@@ -162,7 +163,10 @@ fn check(config: &ResNetConfig) -> Result<i64> {
         ("base_channels", config.base_channels),
     ])?;
     if config.base_channels > 4096 {
-        return Err(PluginError::config(format!("base_channels {} is not at most 4096", config.base_channels)));
+        return Err(PluginError::config(format!(
+            "base_channels {} is not at most 4096",
+            config.base_channels
+        )));
     }
     if !(8..=1202).contains(&config.depth) || (config.depth - 2) % 6 != 0 {
         let text = format!("depth {} is not 6n + 2 in 8..=1202: 8, 14, 20, 32, 44, 56, 110", config.depth);

@@ -4,7 +4,6 @@
 use crate::images::at_least_one;
 use kasmina_plugin_api::prelude::*;
 use tch::nn::Module;
-use tch::{Device, Kind};
 
 /// The settings of `transformer`.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -131,9 +130,10 @@ pub struct Transformer {
 }
 
 impl Host for Transformer {
-    const INFO: EntryInfo = EntryInfo::new("transformer", "decoder in the style of GPT-2, a slot after each block")
-        .topologies(&[Topology::TRANSFORMER])
-        .capabilities(&[Capability::Stochastic]);
+    const INFO: EntryInfo =
+        EntryInfo::new("transformer", "decoder in the style of GPT-2, a slot after each block")
+            .topologies(&[Topology::TRANSFORMER])
+            .capabilities(&[Capability::Stochastic]);
     type Config = TransformerConfig;
 
     fn build(vars: &nn::Path<'_>, config: TransformerConfig) -> Result<Box<dyn HostModule>> {
@@ -141,7 +141,8 @@ impl Host for Transformer {
         let normal = nn::Init::Randn { mean: 0.0, stdev: SCALE };
         let tokens = vars.var("tokens", &[config.vocab_size, config.n_embd], normal);
         let positions = vars.var("positions", &[config.block_size, config.n_embd], normal);
-        let blocks = (0..config.n_layer).map(|i| Block::new(&(vars / format!("block{i}")), &config)).collect();
+        let blocks =
+            (0..config.n_layer).map(|i| Block::new(&(vars / format!("block{i}")), &config)).collect();
         let norm = Norm::new(&(vars / "norm"), config.n_embd);
         Ok(Box::new(Self { tokens, positions, blocks, norm, config }))
     }
@@ -203,6 +204,7 @@ kasmina_plugin_api::register_host!(Transformer);
 mod tests {
     use super::*;
     use kasmina_plugin_api::TapHandler;
+    use tch::{Device, Kind};
 
     struct Open(Vec<Vec<i64>>);
     impl TapHandler for Open {
