@@ -14,7 +14,7 @@ use tch::Device;
 fn a_prewarmed_germination_runs_no_probe() {
     let ops = |prewarm: bool| {
         let mut bench = Bench::new(&["mid"]);
-        let wish = Germinate::new("mid", "s1", "conv_light", "gated");
+        let wish = Germinate::new("mid", "s1", "conv_light", "gate_net");
         if prewarm {
             bench.model.prewarm(&wish, &bench.registry).unwrap();
             assert_eq!(bench.model.reports()[0].stage, Stage::Dormant);
@@ -31,9 +31,9 @@ fn a_prewarmed_germination_runs_no_probe() {
     let mut bench = Bench::new(&["mid"]);
     bench.germinate("mid", "norm", "linear").unwrap();
     let before = (bench.weights(), bench.model.reports());
-    let wish = Germinate::new("mid", "s2", "conv_light", "gated");
+    let wish = Germinate::new("mid", "s2", "conv_light", "gate_net");
     bench.model.prewarm(&wish, &bench.registry).unwrap();
-    let bad = Germinate::new("mid", "s2", "dead", "gated");
+    let bad = Germinate::new("mid", "s2", "dead", "gate_net");
     assert_eq!(bench.model.prewarm(&bad, &bench.registry).unwrap_err().code(), "probe_failed");
     assert_eq!(before, (bench.weights(), bench.model.reports()));
 }
@@ -46,7 +46,7 @@ fn a_prefetched_germination_lands_at_the_next_edge() {
         Command::Germinate(Germinate {
             prefetch: true,
             blend_config: config,
-            ..Germinate::new(slot, format!("{slot}-1"), "conv_light", "gated")
+            ..Germinate::new(slot, format!("{slot}-1"), "conv_light", "gate_net")
         })
     };
     let good = wish("mid", serde_json::Value::Null);
@@ -91,7 +91,7 @@ fn a_prefetched_germination_lands_at_the_next_edge() {
     assert_eq!(kinds, [told("block1", "germinated"), told("block1", "accepted"), told("block0", "refused")]);
 
     let mut at_once = Bench::new(&["early", "mid"]);
-    let wish = Germinate::new("mid", "mid-1", "conv_light", "gated");
+    let wish = Germinate::new("mid", "mid-1", "conv_light", "gate_net");
     at_once.execute(&Command::Germinate(wish)).unwrap();
     assert_eq!(at_once.weights(), bench.weights(), "the seed is the same");
     assert!(bench.model.land(&bench.registry, &mut bench.optimizer).is_empty());
@@ -115,7 +115,7 @@ fn a_reserved_slot_is_kept() {
 fn a_model_that_was_moved_goes_on_as_before() {
     let run = |moved: bool| {
         let mut bench = Bench::with(config(&["early", "mid", "late"], "channels_last"));
-        bench.germinate("early", "conv_light", "gated").unwrap();
+        bench.germinate("early", "conv_light", "gate_net").unwrap();
         bench.germinate("mid", "dropout", "linear").unwrap();
         bench.reach(Stage::Blending);
         bench.epoch(70.0, 1.0);
@@ -146,7 +146,7 @@ fn a_model_that_was_moved_goes_on_as_before() {
 fn a_move_that_fails_moves_nothing() {
     let run = |fail: bool| {
         let mut bench = Bench::new(&["early", "mid"]);
-        bench.germinate("early", "conv_light", "gated").unwrap();
+        bench.germinate("early", "conv_light", "gate_net").unwrap();
         bench.reach(Stage::Training);
         bench.step();
         if fail {

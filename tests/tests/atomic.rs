@@ -68,7 +68,7 @@ impl Everything {
 /// Two living seeds, one of them gated and in HOLDING, one slot empty.
 fn grown() -> Bench {
     let mut bench = Bench::new(&["early", "mid", "late"]);
-    bench.germinate("early", "conv_light", "gated").unwrap();
+    bench.germinate("early", "conv_light", "gate_net").unwrap();
     bench.reach(Stage::Holding);
     bench.germinate("mid", "attention", "fickle_curve").unwrap();
     bench
@@ -132,7 +132,7 @@ fn germinate_is_made_whole_or_not_at_all() {
     let germinate = |slot: &str, blueprint: &str, blend: &str| {
         Command::Germinate(Germinate::new(slot, "s9", blueprint, blend))
     };
-    let good = || germinate("late", "conv_light", "gated");
+    let good = || germinate("late", "conv_light", "gate_net");
     let bad = |change: fn(&mut Germinate)| {
         let mut wish = Germinate::new("late", "s9", "conv_light", "linear");
         change(&mut wish);

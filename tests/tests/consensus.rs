@@ -114,7 +114,7 @@ fn the_rules_of_holding_are_a_vote_too() {
 #[test]
 fn a_germination_is_a_vote() {
     let all = ranks(2, LONG, |rank, bench| {
-        let wish = Command::Germinate(Germinate::new("mid", "s1", "conv_light", "gated"));
+        let wish = Command::Germinate(Germinate::new("mid", "s1", "conv_light", "gate_net"));
         let left = if rank == 0 { u32::MAX } else { 1 };
         let mut sink = Refusing { optimizer: &mut bench.optimizer, left };
         let refused = bench.model.execute(&wish, &bench.registry, &mut sink);

@@ -75,7 +75,10 @@ fn fused_adamw_agrees_with_the_cpu_and_skips_nan() {
 fn a_grown_model_steps_on_the_gpu_through_every_stage() {
     let Some(device) = gpu("a_grown_model_steps_on_the_gpu_through_every_stage") else { return };
     through_every_stage(device, [("conv_light", "linear"); 3]);
-    through_every_stage(device, [("conv_light", "linear"), ("dropout", "gated"), ("attention", "sigmoid")]);
+    through_every_stage(
+        device,
+        [("conv_light", "linear"), ("dropout", "gate_net"), ("attention", "sigmoid")],
+    );
 }
 
 /// Prints what a step takes, for whoever looks; asserts only that everything works.
@@ -151,7 +154,7 @@ fn through_every_stage(device: Device, seeds: [(&str, &str); 3]) {
 fn a_model_moves_to_the_gpu_and_back() {
     let Some(device) = gpu("a_model_moves_to_the_gpu_and_back") else { return };
     let mut bench = Bench::new(&["early", "mid"]);
-    bench.germinate("early", "conv_light", "gated").unwrap();
+    bench.germinate("early", "conv_light", "gate_net").unwrap();
     bench.germinate("mid", "attention", "linear").unwrap();
     bench.reach(Stage::Blending);
     bench.epoch(60.0, 1.0);

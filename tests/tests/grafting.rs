@@ -34,7 +34,7 @@ fn a_dormant_slot_runs_nothing() {
 fn a_step_makes_no_host_sync_in_any_stage() {
     let mut bench = Bench::new(&["early", "mid", "late"]);
     bench.germinate("early", "conv_light", "linear").unwrap();
-    bench.germinate("mid", "dropout", "gated").unwrap();
+    bench.germinate("mid", "dropout", "gate_net").unwrap();
     bench.germinate("late", "attention", "sigmoid").unwrap();
     for stage in [Stage::Training, Stage::Blending, Stage::Holding] {
         bench.reach(stage);
@@ -57,7 +57,7 @@ fn a_training_seed_leaves_the_output_bit_identical() {
             let mut alone = Bench::with(config(&[], format));
             let mut grown = Bench::with(config(&["early", "late"], format));
             grown.germinate("early", blueprint, "linear").unwrap();
-            grown.germinate("late", blueprint, "gated").unwrap();
+            grown.germinate("late", blueprint, "gate_net").unwrap();
             grown.epoch(20.0, 0.0);
             for _ in 0..3 {
                 alone.step();
@@ -168,7 +168,7 @@ fn isolation_is_released_at_holding_unless_the_bible_is_asked_for() {
 fn a_counterfactual_is_the_network_without_the_slot() {
     let mut bench = Bench::new(&["early", "mid", "late"]);
     bench.germinate("early", "conv_light", "linear").unwrap();
-    bench.germinate("mid", "conv_light", "gated").unwrap();
+    bench.germinate("mid", "conv_light", "gate_net").unwrap();
     bench.reach(Stage::Holding);
     for _ in 0..20 {
         bench.step();
@@ -193,7 +193,7 @@ fn a_counterfactual_is_the_network_without_the_slot() {
 fn copy_weights(copy: &mut Bench, _original: &Bench, without: &str) {
     tch::with_grad(|| {
         copy.germinate("early", "conv_light", "linear").unwrap();
-        copy.germinate("mid", "conv_light", "gated").unwrap();
+        copy.germinate("mid", "conv_light", "gate_net").unwrap();
         copy.reach(Stage::Holding);
         for _ in 0..20 {
             copy.step();
@@ -206,7 +206,7 @@ fn copy_weights(copy: &mut Bench, _original: &Bench, without: &str) {
 fn a_pruned_seed_is_gone_and_nothing_else_moved() {
     let mut bench = Bench::new(&["early", "mid"]);
     bench.germinate("early", "conv_light", "linear").unwrap();
-    bench.germinate("mid", "conv_light", "gated").unwrap();
+    bench.germinate("mid", "conv_light", "gate_net").unwrap();
     bench.epoch(20.0, 0.0);
     let others: Vec<_> = bench
         .model
@@ -281,11 +281,11 @@ fn a_refused_germination_changes_nothing() {
 #[test]
 fn adding_a_slot_changes_no_other_slot_s_first_weights() {
     let mut one = Bench::new(&["late"]);
-    one.germinate("late", "conv_light", "gated").unwrap();
+    one.germinate("late", "conv_light", "gate_net").unwrap();
     let mut three = Bench::new(&["early", "mid", "late"]);
-    three.germinate("early", "dropout", "gated").unwrap();
+    three.germinate("early", "dropout", "gate_net").unwrap();
     three.germinate("mid", "attention", "linear").unwrap();
-    three.germinate("late", "conv_light", "gated").unwrap();
+    three.germinate("late", "conv_light", "gate_net").unwrap();
     let late = |b: &Bench| -> Vec<_> {
         b.model
             .host_parameters()
@@ -324,7 +324,7 @@ fn a_gate_does_not_dilute_the_gradient_ratio() {
         bench.epoch(20.0, 0.0);
         bench.model.reports()[0].gradient_ratio.unwrap()
     };
-    assert_eq!(ratio("linear"), ratio("gated"));
+    assert_eq!(ratio("linear"), ratio("gate_net"));
 }
 
 /// A probe leaves no trace in the blend, whether it ran or was remembered.
@@ -332,7 +332,7 @@ fn a_gate_does_not_dilute_the_gradient_ratio() {
 fn a_remembered_probe_and_a_real_one_leave_the_same_seed() {
     let mut bench = Bench::new(&["early"]);
     let weights = |bench: &mut Bench| {
-        bench.germinate("early", "dropout", "gated").unwrap();
+        bench.germinate("early", "dropout", "gate_net").unwrap();
         let all: Vec<_> = bench.model.seed_parameters().map(|p| (p.name.clone(), bits(&p.tensor))).collect();
         bench.epoch(20.0, 0.0);
         bench.step();

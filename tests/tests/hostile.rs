@@ -81,7 +81,7 @@ fn a_crasher_costs_the_others_nothing() {
         let registry = Registry::load(&path, &policy).unwrap();
         assert_eq!(registry.plugins().len(), 4, "{:?}", registry.plugins());
         assert_eq!(registry.skipped().len(), 1);
-        let schema = registry.resolve(Kind::Blend, "gated").unwrap().schema().clone();
+        let schema = registry.resolve(Kind::Blend, "gate_net").unwrap().schema().clone();
         assert!(schema.to_string().contains("hidden"));
     }
     let quarantine = Quarantine::in_file(state.path().join("quarantine.json"));

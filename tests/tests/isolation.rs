@@ -195,7 +195,7 @@ fn the_shadow_check_finds_nothing_in_honest_seeds_and_leaves_no_trace() {
     };
     let _alone = lock();
     for seeds in [
-        [("conv_light", "gated"), ("dropout", "linear"), ("norm", "sigmoid")],
+        [("conv_light", "gate_net"), ("dropout", "linear"), ("norm", "sigmoid")],
         [("attention", "core::linear"), ("noop", "linear"), ("conv_light", "linear")],
     ] {
         assert_eq!(run(0, seeds), run(1, seeds));

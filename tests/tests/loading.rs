@@ -112,7 +112,7 @@ fn in_a_folder_strangers_are_passed_over_and_misfits_are_reported() {
     std::fs::copy(fixture("gated"), dir.path().join("gated.so")).unwrap();
     std::fs::copy(fixture("gated"), dir.path().join("same_again.so")).unwrap();
     let registry = named(&[dir.path().to_owned()]).unwrap();
-    assert!(registry.resolve(Kind::Blend, "gated").is_ok());
+    assert!(registry.resolve(Kind::Blend, "gate_net").is_ok());
     let skipped = registry.skipped();
     let skipped: Vec<_> = skipped
         .iter()
@@ -215,7 +215,7 @@ fn gate_and_state_cross_the_seam() {
     let registry = registry(&["gated"]);
     let site = Site::new(Topology::CNN, 5);
     let mut gated =
-        registry.resolve(Kind::Blend, "gated").unwrap().make_blend(&site, r#"{"hidden": 3}"#).unwrap();
+        registry.resolve(Kind::Blend, "gate_net").unwrap().make_blend(&site, r#"{"hidden": 3}"#).unwrap();
     let names: Vec<_> = gated.variables().unwrap().into_iter().map(|v| (v.name, v.trainable)).collect();
     assert_eq!(
         names,
@@ -231,7 +231,7 @@ fn gate_and_state_cross_the_seam() {
     gated.gate(&x, &cx).unwrap();
     assert_eq!(gated.state().unwrap(), 42_u64.to_le_bytes());
     assert!(gated.restore(&[1, 2, 3], 1).is_err());
-    let bad = registry.resolve(Kind::Blend, "gated").unwrap().make_blend(&site, r#"{"hiden": 3}"#);
+    let bad = registry.resolve(Kind::Blend, "gate_net").unwrap().make_blend(&site, r#"{"hiden": 3}"#);
     let text = bad.unwrap_err().to_string();
     assert!(text.contains("unknown field `hiden`, expected `hidden`"), "{text}");
     assert!(kasmina_registry::services::take_metrics()["fixture_gated/gate_calls"] >= 1.0);

@@ -42,8 +42,8 @@ fn events_and_panics_of_a_plugin_reach_the_hosts_log() {
     let x = Tensor::randn([2, 3, 4, 4], (Dtype::Float, Device::Cpu));
     let cx = Cx::new(Mode::Train, 0, "early");
     tracing::subscriber::with_default(subscriber, || {
-        let _span = tracing::info_span!("seed", slot = "early", entry = "gated").entered();
-        let mut gated = registry.resolve(Kind::Blend, "gated").unwrap().make_blend(&site, "").unwrap();
+        let _span = tracing::info_span!("seed", slot = "early", entry = "gate_net").entered();
+        let mut gated = registry.resolve(Kind::Blend, "gate_net").unwrap().make_blend(&site, "").unwrap();
         gated.gate(&x, &cx).unwrap();
         let ill = registry.resolve(Kind::Blueprint, "panics_in_forward").unwrap();
         ill.make_seed(&site, "").unwrap().forward(&x, &cx).unwrap_err();

@@ -31,7 +31,7 @@ fn with_task(slots: &[&str], change: impl FnOnce(&mut TaskConfig)) -> ModelConfi
 fn seed_blend_cull_changes_the_loss_and_gives_it_back() {
     let mut bench = Bench::new(&["early", "mid"]);
     let host_alone = bench.loss(Mode::Eval);
-    bench.germinate("mid", "conv_light", "gated").unwrap();
+    bench.germinate("mid", "conv_light", "gate_net").unwrap();
     assert_eq!(bench.loss(Mode::Eval).to_bits(), host_alone.to_bits(), "GERMINATED");
     bench.reach(Stage::Holding);
     let grown = bench.loss(Mode::Eval);
@@ -53,9 +53,11 @@ fn seed_blend_cull_changes_the_loss_and_gives_it_back() {
 fn three_slots_never_disturb_each_other() {
     for victim in ["early", "mid", "late"] {
         let mut bench = Bench::new(&["early", "mid", "late"]);
-        for (slot, blueprint, blend) in
-            [("early", "conv_light", "linear"), ("mid", "dropout", "gated"), ("late", "attention", "sigmoid")]
-        {
+        for (slot, blueprint, blend) in [
+            ("early", "conv_light", "linear"),
+            ("mid", "dropout", "gate_net"),
+            ("late", "attention", "sigmoid"),
+        ] {
             bench.germinate(slot, blueprint, blend).unwrap();
         }
         bench.reach(Stage::Blending);
@@ -110,7 +112,7 @@ fn alpha_goes_where_it_is_sent_and_back() {
 #[test]
 fn a_scheduled_prune_freezes_the_seed_and_takes_it_out_smoothly() {
     let mut bench = Bench::new(&["mid"]);
-    bench.germinate("mid", "conv_light", "gated").unwrap();
+    bench.germinate("mid", "conv_light", "gate_net").unwrap();
     bench.reach(Stage::Holding);
     bench.execute(&Command::SchedulePrune { slot: "mid".into(), steps: 3, reason: "budget".into() }).unwrap();
     let frozen: Vec<_> = bench.model.seed_parameters().map(|p| (p.name.clone(), bits(&p.tensor))).collect();
@@ -243,7 +245,7 @@ fn a_hundred_rounds_leave_no_byte_behind() {
     let mut first = None;
     for round in 1..=101 {
         let before = counter.read().unwrap().live_bytes;
-        bench.germinate("mid", if round % 2 == 0 { "conv_light" } else { "attention" }, "gated").unwrap();
+        bench.germinate("mid", if round % 2 == 0 { "conv_light" } else { "attention" }, "gate_net").unwrap();
         bench.model.capture_gradients().unwrap();
         bench.epoch(20.0, 0.0);
         bench.epoch(20.0, 0.0);
@@ -286,7 +288,7 @@ fn fast_mode_measures_nothing_and_decides_the_same_otherwise() {
 #[test]
 fn every_trainable_tensor_has_one_owner() {
     let mut bench = Bench::new(&["early", "late"]);
-    bench.germinate("late", "conv_light", "gated").unwrap();
+    bench.germinate("late", "conv_light", "gate_net").unwrap();
     let registry = bench.model.ownership();
     let owners: Vec<String> = bench
         .model

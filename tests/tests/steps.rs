@@ -24,7 +24,7 @@ fn step(bench: &mut Bench, stepper: &mut Stepper) -> f64 {
 fn a_stepper_takes_the_steps_that_a_loop_of_ones_own_takes() {
     let grown = || {
         let mut bench = Bench::new(&["early", "mid"]);
-        bench.germinate("early", "conv_light", "gated").unwrap();
+        bench.germinate("early", "conv_light", "gate_net").unwrap();
         bench.germinate("mid", "dropout", "linear").unwrap();
         bench
     };
@@ -87,7 +87,7 @@ fn bfloat16_runs_with_parameters_alphas_and_measurements_in_float32() {
     };
     let mut bench = Bench::with(model);
     assert!(bench.model.slots().iter().all(|slot| slot.features().dtype == Kind::BFloat16));
-    bench.germinate("early", "conv_light", "gated").unwrap();
+    bench.germinate("early", "conv_light", "gate_net").unwrap();
     bench.germinate("mid", "norm", "linear").unwrap();
     bench.germinate("late", "attention", "sigmoid").unwrap();
     bench.reach(Stage::Holding);
@@ -190,7 +190,7 @@ fn a_fossil_costs_what_its_seed_costs() {
         counter.finish().unwrap().get("aten::lerp").copied().unwrap_or(0)
     };
     assert_eq!(count(Stage::Holding, "linear"), 0);
-    assert_eq!(count(Stage::Holding, "gated"), 1);
+    assert_eq!(count(Stage::Holding, "gate_net"), 1);
 }
 
 #[test]

@@ -87,15 +87,15 @@ fn an_unsigned_plugin_is_a_decision_and_its_bytes_are_pinned() {
 #[test]
 fn a_flag_lets_in_once_and_writes_it_down() {
     let project = Project::new();
-    let schema = |more: &[&str]| project.says(&[&["plugins", "schema", "gated"], more].concat());
-    assert!(schema(&[]).contains("no entry `gated`"));
+    let schema = |more: &[&str]| project.says(&[&["plugins", "schema", "gate_net"], more].concat());
+    assert!(schema(&[]).contains("no entry `gate_net`"));
     assert!(!project.path("plugins.lock").exists(), "looking writes nothing");
     assert!(schema(&["--allow-unsigned"]).contains("hidden"));
     assert!(schema(&[]).contains("hidden"), "these bytes are pinned now");
     project.build(1);
     // The flag is for what was never decided; it does not undo a decision.
     let refused = schema(&["--allow-unsigned"]);
-    assert!(refused.contains("no entry `gated`") && refused.contains("was modified"), "{refused}");
+    assert!(refused.contains("no entry `gate_net`") && refused.contains("was modified"), "{refused}");
 }
 
 #[test]
