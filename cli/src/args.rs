@@ -16,6 +16,8 @@ pub(crate) struct Cli {
 pub(crate) enum Verb {
     /// Train a host network and grow it as it trains.
     Train(Box<TrainArgs>),
+    /// See whether growing pays: a run beside its controls, over several seeds, each at its own best learning rate.
+    Compare(CompareArgs),
     /// Ask a run that is live: where it stands, to wait, to go on, to prune, to end.
     Control(ControlArgs),
     /// Look at plugins, check them, decide on them, and write new ones.
@@ -28,6 +30,28 @@ pub(crate) enum Verb {
     Explain(ExplainArgs),
     /// Print the JSON Schema of a file that Kasmina reads or writes.
     Schema(SchemaArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CompareArgs {
+    /// A TOML file: `seeds`, `tuning_seeds`, `rates`, and under [run] the settings of the run that grows;
+    /// examples/compare has some.
+    pub(crate) config: PathBuf,
+    /// Compare the seeds 1 to N [default: the file's].
+    #[arg(long, value_name = "N")]
+    pub(crate) seeds: Option<u32>,
+    /// How many runs at a time [default: as many as there are cores].
+    #[arg(long, value_name = "N")]
+    pub(crate) jobs: Option<usize>,
+    /// Where the runs, the numbers and the plot go; runs that are there already are not run again [default: a folder
+    /// under runs/ named after the file].
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) access: Access,
+    /// Print everything as JSON instead of a table.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -102,6 +126,8 @@ pub(crate) enum SchemaOf {
     Gates,
     /// The configuration of a run, as `train --config` takes it.
     Run,
+    /// A comparison, as `compare` takes it.
+    Compare,
     /// The lines of events.jsonl (without their epoch).
     Events,
     /// The commands of commands.jsonl and of scripts (without their epoch).
@@ -134,28 +160,37 @@ pub(crate) struct TrainArgs {
     /// A TOML file with any of the settings that a run's config.toml holds.
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
-    /// What to learn [default: digits].
+    /// What to learn: digits, cifar10, cifar100, mnist, fashion_mnist, chars or addition [default: digits].
     #[arg(long)]
     pub(crate) task: Option<String>,
+    /// The folder of the task's files: cifar10, cifar100, mnist, fashion_mnist.
+    #[arg(long, value_name = "DIR", env = "KASMINA_DATA_DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// The text that the task chars learns.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) text: Option<PathBuf>,
+    /// The host network [default: cnn for images, transformer for sequences].
+    #[arg(long, value_name = "ID")]
+    pub(crate) host: Option<String>,
     /// Slots to grow in, by name or alias [default: early,mid,late].
     #[arg(long, value_delimiter = ',', num_args = 1..)]
     pub(crate) slots: Option<Vec<String>>,
     /// How many slots may be occupied at a time, fossils included [default: 3].
     #[arg(long, value_name = "N")]
     pub(crate) max_seeds: Option<u32>,
-    /// The architecture of the seeds [default: conv_light].
+    /// The architecture of the seeds [default: conv_light for images, mlp for sequences].
     #[arg(long, value_name = "ID")]
     pub(crate) blueprint: Option<String>,
     /// How seeds are blended in [default: linear].
     #[arg(long, value_name = "ID")]
     pub(crate) blend_algorithm: Option<String>,
-    /// Who decides when to grow: periodic, heuristic or scripted [default: periodic].
+    /// Who decides when to grow: periodic, heuristic, scripted or none [default: periodic].
     #[arg(long, value_name = "ID")]
     pub(crate) controller: Option<String>,
     /// The journal that the scripted controller follows: commands.jsonl of a run.
     #[arg(long, value_name = "FILE")]
     pub(crate) script: Option<PathBuf>,
-    /// How long to train [default: 60].
+    /// How long to train [default: the task's].
     #[arg(long, value_name = "N")]
     pub(crate) epochs: Option<u32>,
     /// The seed of every random number of the run [default: 1].

@@ -24,6 +24,7 @@ fn out(text: &str) {
 
 mod args;
 mod child;
+mod compare;
 mod control;
 mod failure;
 mod log;
@@ -49,6 +50,7 @@ fn main() -> ExitCode {
     let screen = log::install();
     let result = match cli.verb {
         Verb::Train(args) => train::run(*args, &screen),
+        Verb::Compare(args) => compare::run(args, &screen).map(|()| ExitCode::SUCCESS),
         Verb::Control(args) => control::run(&args).map(|()| ExitCode::SUCCESS),
         Verb::Plugins(args) => plugins::run(&args),
         Verb::Simulate(args) => simulate::run(&args).map(|()| ExitCode::SUCCESS),

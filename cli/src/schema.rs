@@ -5,6 +5,7 @@ use crate::failure::Failure;
 use kasmina::Command;
 use kasmina::lifecycle::{Event, QualityGates};
 use kasmina_trainer::RunConfig;
+use kasmina_trainer::compare::CompareConfig;
 
 /// The interpreter's own; a test of its crate holds it to the code.
 const DECLARED: &str = include_str!("../../plugins/declared/blueprint.schema.json");
@@ -17,6 +18,7 @@ pub(crate) fn run(args: &SchemaArgs) -> Result<(), Failure> {
         }
         SchemaOf::Gates => schemars::schema_for!(QualityGates),
         SchemaOf::Run => schemars::schema_for!(RunConfig),
+        SchemaOf::Compare => schemars::schema_for!(CompareConfig),
         SchemaOf::Events => schemars::schema_for!(Event),
         SchemaOf::Commands => schemars::schema_for!(Command),
     };

@@ -7,7 +7,7 @@ use crate::table;
 use indicatif::MultiProgress;
 use kasmina_registry::{Registry, SearchPath, services};
 use kasmina_trainer::run::Status;
-use kasmina_trainer::{RunConfig, Summary, Trainer};
+use kasmina_trainer::{Layers, RunConfig, Summary, Trainer};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -71,15 +71,20 @@ fn configure(args: TrainArgs) -> Result<RunConfig, Failure> {
             *place = value;
         }
     }
-    let mut config = args.config.as_deref().map_or_else(|| Ok(RunConfig::default()), RunConfig::from_file)?;
+    let mut config = RunConfig::layered(Layers {
+        file: args.config.as_deref(),
+        task: args.task.as_deref(),
+        host: args.host.as_deref(),
+        blueprint: args.blueprint.as_deref(),
+        blend: args.blend_algorithm.as_deref(),
+    })?;
     // As given from anywhere: a run's own configuration must find them again.
-    let named = args.access.plugin_path.iter().map(|p| std::path::absolute(p).unwrap_or_else(|_| p.clone()));
-    config.plugin_path.splice(0..0, named);
-    set(&mut config.task, args.task);
+    let absolute = |p: PathBuf| std::path::absolute(&p).unwrap_or(p);
+    config.plugin_path.splice(0..0, args.access.plugin_path.into_iter().map(absolute));
+    config.data.dir = args.data_dir.or(config.data.dir).map(absolute);
+    config.data.text = args.text.or(config.data.text).map(absolute);
     set(&mut config.slots, args.slots);
     set(&mut config.max_seeds, args.max_seeds);
-    set(&mut config.blueprint, args.blueprint);
-    set(&mut config.blend, args.blend_algorithm);
     if let Some(controller) = &args.controller {
         // Another controller than the one of the file has no use for the file's journal.
         if controller != "scripted" {
@@ -88,7 +93,7 @@ fn configure(args: TrainArgs) -> Result<RunConfig, Failure> {
         config.controller.clone_from(controller);
     }
     if let Some(script) = args.script {
-        config.script = Some(std::path::absolute(&script).unwrap_or(script));
+        config.script = Some(absolute(script));
         if args.controller.is_none() {
             "scripted".clone_into(&mut config.controller);
         }

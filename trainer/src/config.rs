@@ -2,12 +2,13 @@
 
 use crate::error::TrainError;
 use crate::signals::RewardWeights;
+use crate::task;
 use kasmina::lifecycle::{AlphaSettings, Settings, TaskConfig};
 use kasmina::model::{Germinate, PanicPolicies, Precision, TrialSettings};
 use kasmina_torch_ext::cuda;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 const MOST_THREADS: u32 = 1024;
 
@@ -17,6 +18,8 @@ const MOST_THREADS: u32 = 1024;
 pub struct RunConfig {
     /// The task's id.
     pub task: String,
+    /// Where the task's data come from, and how they are cut.
+    pub data: DataConfig,
     /// Epochs to train.
     #[schemars(range(min = 1))]
     pub epochs: u32,
@@ -70,12 +73,82 @@ pub struct RunConfig {
     pub plugins: PluginsConfig,
     /// When seeds are put in.
     pub growth: GrowthConfig,
+    /// Seeds that are put in whole, past every gate, whatever the controller does.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub planted: Vec<PlantConfig>,
     /// How they are blended in.
     pub alpha: AlphaSettings,
     /// The rules of every slot.
     pub lifecycle: Settings,
     /// The weights of the reward signals.
     pub reward: RewardWeights,
+}
+
+/// Where a task's data come from, and how they are cut.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct DataConfig {
+    /// The folder of the standard files: `cifar10`, `cifar100`, `mnist`, `fashion_mnist`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dir: Option<PathBuf>,
+    /// The file of text that `chars` learns.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub text: Option<PathBuf>,
+    /// At most so many samples are learned from; `addition` makes so many.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 8))]
+    pub train_samples: Option<u32>,
+    /// At most so many samples are measured by; `addition` makes so many.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 8))]
+    pub validation_samples: Option<u32>,
+    /// Pixels by which images are moved at random each way.
+    #[schemars(range(max = 64))]
+    pub crop: u32,
+    /// Whether images are mirrored at random.
+    pub flip: bool,
+    /// `chars`: characters of a sequence.
+    #[schemars(range(min = 2, max = 65536))]
+    pub sequence_length: u32,
+    /// `addition`: digits of an operand.
+    #[schemars(range(min = 1, max = 9))]
+    pub operand_digits: u32,
+}
+
+impl Default for DataConfig {
+    fn default() -> Self {
+        Self {
+            dir: None,
+            text: None,
+            train_samples: None,
+            validation_samples: None,
+            crop: 0,
+            flip: false,
+            sequence_length: 64,
+            operand_digits: 3,
+        }
+    }
+}
+
+impl DataConfig {
+    /// How many of so many samples are taken.
+    pub(crate) fn at_most(&self, most: Option<u32>, all: i64) -> i64 {
+        most.map_or(all, |most| all.min(most.into()))
+    }
+}
+
+/// A seed that is put in whole, past every gate: for controls that growth is compared with.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PlantConfig {
+    /// The slot, by name or alias.
+    pub slot: String,
+    /// At the end of this epoch; 0 is before the first.
+    #[serde(default)]
+    pub epoch: u32,
+    /// The blueprint's id; the run's own where none is named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub blueprint: Option<String>,
 }
 
 /// Which host, and how it is configured.
@@ -192,11 +265,22 @@ pub struct GrowthConfig {
     pub prefetch: bool,
 }
 
+/// A run of the task `digits`.
 impl Default for RunConfig {
     fn default() -> Self {
+        let plain = Self::plain();
+        let config = task::host_config(&plain.task);
+        Self { host: HostConfig { config, ..plain.host }, ..plain }
+    }
+}
+
+impl RunConfig {
+    /// What a run is before its task has a say.
+    pub(crate) fn plain() -> Self {
         let epochs = 60;
         Self {
             task: "digits".to_owned(),
+            data: DataConfig::default(),
             epochs,
             seed: 1,
             device: "auto".to_owned(),
@@ -221,6 +305,7 @@ impl Default for RunConfig {
             optimizer: OptimizerConfig::default(),
             plugins: PluginsConfig::default(),
             growth: GrowthConfig::default(),
+            planted: Vec::new(),
             alpha: AlphaSettings::default(),
             lifecycle: Settings::default(),
             reward: RewardWeights::default(),
@@ -261,6 +346,11 @@ impl Default for GrowthConfig {
     }
 }
 
+/// An entry's own id, however it was asked for: initial weights follow from the name of a seed.
+pub(crate) fn short(id: &str) -> &str {
+    id.rsplit("::").next().unwrap_or_default()
+}
+
 impl RunConfig {
     /// The rules of every slot, with the run's length where they name none.
     pub fn effective_lifecycle(&self) -> Settings {
@@ -288,14 +378,28 @@ impl RunConfig {
         }
     }
 
-    /// Reads a TOML file; what it does not say keeps its default.
-    ///
-    /// # Errors
-    /// If it cannot be read, or says something unknown.
-    pub fn from_file(path: &Path) -> Result<Self, TrainError> {
-        let wrong = |reason: String| TrainError::Config { path: path.to_owned(), reason };
-        let text = std::fs::read_to_string(path).map_err(|e| wrong(e.to_string()))?;
-        toml::from_str(&text).map_err(|e| wrong(e.to_string().trim_end().to_owned()))
+    /// The germinations of what is put in whole at the end of an epoch.
+    pub(crate) fn plants(&self, epoch: u32) -> Vec<Germinate> {
+        self.planted.iter().filter(|plant| plant.epoch == epoch).map(|plant| self.plant(plant)).collect()
+    }
+
+    pub(crate) fn all_plants(&self) -> Vec<Germinate> {
+        self.planted.iter().map(|plant| self.plant(plant)).collect()
+    }
+
+    fn plant(&self, plant: &PlantConfig) -> Germinate {
+        let own = plant.blueprint.as_ref().is_none_or(|id| *id == self.blueprint);
+        let blueprint = plant.blueprint.as_ref().unwrap_or(&self.blueprint);
+        let seed_id = format!("{}-{}-planted", plant.slot, short(blueprint));
+        let asked = self.germination(&plant.slot, seed_id);
+        let config = if own { asked.blueprint_config } else { serde_json::Value::Null };
+        Germinate {
+            blueprint: blueprint.clone(),
+            blueprint_config: config,
+            prefetch: false,
+            whole: true,
+            ..asked
+        }
     }
 
     /// Checks all bounds that need no plugin.
@@ -312,6 +416,8 @@ impl RunConfig {
             ("growth.every", u64::from(self.growth.every)),
             ("growth.plateau_epochs", u64::from(self.growth.plateau_epochs)),
             ("growth.max_training_epochs", u64::from(self.growth.max_training_epochs)),
+            ("data.train_samples", self.data.train_samples.map_or(1, u64::from)),
+            ("data.validation_samples", self.data.validation_samples.map_or(1, u64::from)),
         ];
         for (field, value) in at_least_one {
             if value == 0 {
@@ -330,6 +436,8 @@ impl RunConfig {
             ("optimizer.hold_fraction", optimizer.hold_fraction, 0.0, 1.0),
             ("optimizer.final_fraction", optimizer.final_fraction, 0.0, 1.0),
             ("optimizer.seed_rate", optimizer.seed_rate, 0.0, 1e3),
+            ("data.crop", self.data.crop.into(), 0.0, 64.0),
+            ("data.sequence_length", self.data.sequence_length.into(), 2.0, 65536.0),
             ("growth.plateau_threshold", growth.plateau_threshold, 0.0, 100.0),
             ("reward.gate_passage", self.reward.gate_passage, 0.0, 1e3),
             ("reward.fossilization", self.reward.fossilization, 0.0, 1e3),

@@ -82,6 +82,16 @@ pub enum TrainError {
         /// What is wrong.
         reason: String,
     },
+    /// The task's data are missing, or are not what they should be.
+    #[error("task `{task}`: {reason}")]
+    Data {
+        /// Which task.
+        task: &'static str,
+        /// What is wrong, and where.
+        reason: String,
+        /// What to do about it.
+        help: String,
+    },
     /// A plugin's file cannot be watched.
     #[error("cannot watch {}: {reason}", path.display())]
     Watch {
@@ -146,6 +156,7 @@ impl TrainError {
             Self::Model(ModelError::Topology { .. }) => {
                 Some("leave `topology` out to take the host's, or choose another host".to_owned())
             }
+            Self::Data { help, .. } => Some(help.clone()),
             Self::Config { .. } => {
                 Some("`config.toml` of any run directory is a complete example".to_owned())
             }

@@ -2,6 +2,7 @@
 //! gates decide whether they are granted.
 
 mod heuristic;
+mod idle;
 mod periodic;
 mod scripted;
 mod tending;
@@ -13,6 +14,7 @@ use kasmina::model::Germinate;
 use kasmina::{Command, SlotReport};
 
 pub use heuristic::Heuristic;
+pub use idle::Idle;
 pub use periodic::Periodic;
 pub use scripted::Scripted;
 
@@ -57,7 +59,7 @@ pub trait Controller {
 }
 
 /// The controllers there are.
-pub const CONTROLLERS: [&str; 3] = ["heuristic", "periodic", "scripted"];
+pub const CONTROLLERS: [&str; 4] = ["heuristic", "none", "periodic", "scripted"];
 
 /// Makes the controller that a configuration names.
 ///
@@ -67,6 +69,7 @@ pub fn make(config: &RunConfig) -> Result<Box<dyn Controller>, TrainError> {
     match config.controller.as_str() {
         "periodic" => Ok(Box::new(Periodic::new(config))),
         "heuristic" => Ok(Box::new(Heuristic::new(config))),
+        "none" => Ok(Box::new(Idle)),
         "scripted" => match &config.script {
             Some(script) => Ok(Box::new(Scripted::read(script, config.epochs)?)),
             None => Err(TrainError::Setting {

@@ -1,7 +1,7 @@
 //! What every controller does with the seeds that live already, and how a new one is asked for.
 
 use super::Observation;
-use crate::config::RunConfig;
+use crate::config::{RunConfig, short};
 use kasmina::lifecycle::{Stage, TempoUnit};
 use kasmina::model::Germinate;
 use kasmina::{Command, SlotReport};
@@ -76,8 +76,7 @@ impl Tending {
             return None;
         }
         let slot = slots.iter().find(|s| s.is_free())?;
-        // The blueprint's own id, however it was asked for: initial weights follow from the seed's name.
-        let blueprint = self.config.blueprint.rsplit("::").next().unwrap_or_default();
+        let blueprint = short(&self.config.blueprint);
         let seed_id = format!("{}-{blueprint}-{}", slot.slot, observation.germinated + 1);
         Some(Command::Germinate(self.config.germination(&slot.slot, seed_id)))
     }

@@ -75,7 +75,21 @@ impl<'r> Walk<'r> {
         settings.gates = gates;
         let lifecycle = Lifecycle::new(slot.slot.clone(), Topology::from_name(&slot.topology), settings)
             .with_stage_events_only(record.config.fast_mode);
-        Self { record, slot, lifecycle, left: None, agreed: 0 }
+        let mut walk = Self { record, slot, lifecycle, left: None, agreed: 0 };
+        // What was put in before the first epoch.
+        let first: Vec<Operation> = walk.commands(0).collect();
+        for operation in first {
+            let _ = operation.apply(&mut walk.lifecycle);
+        }
+        walk.lifecycle.drain_events();
+        walk
+    }
+
+    fn commands(&self, epoch: u32) -> impl Iterator<Item = Operation> + use<'r> {
+        let slot = self.slot;
+        let here =
+            move |c: &&CommandRow| c.epoch == epoch && c.slot_id.as_ref().is_some_and(|s| *s == slot.slot);
+        self.record.commands.iter().filter(here).filter_map(operation)
     }
 
     /// Tells the slot what it was told in an epoch, and compares what it decides.
@@ -87,10 +101,7 @@ impl<'r> Walk<'r> {
         }
         let mut told = inputs.operations(report.val_accuracy, self.lifecycle.stage().is_active());
         told.push(Operation::StepEpoch);
-        let here = |c: &&CommandRow| {
-            c.epoch == report.epoch && c.slot_id.as_ref().is_some_and(|s| *s == self.slot.slot)
-        };
-        told.extend(self.record.commands.iter().filter(here).filter_map(operation));
+        told.extend(self.commands(report.epoch));
         let (mut events, mut reasons) = (Vec::new(), Vec::new());
         for operation in told {
             let before = self.lifecycle.clone();

@@ -58,6 +58,12 @@ impl RunDir {
         Err(wrong("its files cannot be written".to_owned()))
     }
 
+    /// What was before the first epoch.
+    pub(super) fn begin(&mut self, events: &[Event], commands: &[CommandRow]) -> Result<(), TrainError> {
+        self.told(0, events, commands)
+            .map_err(|e| TrainError::RunDir { path: self.path.clone(), reason: e.to_string() })
+    }
+
     pub(super) fn append(
         &mut self,
         report: &EpochReport,
@@ -74,17 +80,21 @@ impl RunDir {
         events: &[Event],
         commands: &[CommandRow],
     ) -> std::io::Result<()> {
+        self.told(report.epoch, events, commands)?;
+        // Last: an epoch counts once this line is whole.
+        line(&mut self.metrics, report)?;
+        self.metrics.flush()
+    }
+
+    fn told(&mut self, epoch: u32, events: &[Event], commands: &[CommandRow]) -> std::io::Result<()> {
         for event in events {
-            line(&mut self.events, &EventRow { epoch: report.epoch, event })?;
+            line(&mut self.events, &EventRow { epoch, event })?;
         }
         for command in commands {
             line(&mut self.commands, command)?;
         }
         self.events.flush()?;
-        self.commands.flush()?;
-        // Last: an epoch counts once this line is whole.
-        line(&mut self.metrics, report)?;
-        self.metrics.flush()
+        self.commands.flush()
     }
 
     /// The last events and the summary.

@@ -1,15 +1,15 @@
 //! The two passes of an epoch: over the training data with steps, over the validation data with counterfactuals.
 
+use super::summary::Trained;
 use super::{Observer, Trainer};
 use crate::error::TrainError;
 use crate::schedule::learning_rate;
+use crate::task::{cross_entropy, hits};
 use kasmina::model::CounterfactualPlan;
-use kasmina_torch_ext::rng::{RngFork, derive_seed, seed_all};
+use kasmina_torch_ext::rng::{derive_seed, seed_all};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
-use tch::{Device, Kind, Tensor};
-
-const VALIDATION_BATCH: i64 = 512;
+use tch::{Kind, Tensor};
 
 /// What a validation pass measured.
 #[derive(Debug)]
@@ -30,19 +30,20 @@ impl Trainer<'_> {
         stop: &AtomicBool,
     ) -> Result<Option<f64>, TrainError> {
         let clock = Instant::now();
-        let samples = self.task.train_labels.size()[0];
-        let device = self.task.train_labels.device();
+        let samples = self.task.train.len();
         let batch = i64::from(self.config.optimizer.batch_size);
         let per_epoch = samples.unsigned_abs().div_ceil(batch.unsigned_abs());
         let total = per_epoch * u64::from(self.config.epochs);
         let name = epoch.to_string();
         // A host with dropout draws from torch's own generators: they follow the run's seed, epoch by epoch.
         seed_all(derive_seed(self.config.seed, &["host", &name]))?;
-        let order = {
-            let _fork = RngFork::seeded(derive_seed(self.config.seed, &["order", &name]))?;
-            Tensor::f_randperm(samples, (Kind::Int64, Device::Cpu))?.f_to(device)?
+        let order = self.task.train.order(self.config.seed, epoch)?;
+        let trained = Trained {
+            steps: per_epoch,
+            samples: samples.unsigned_abs(),
+            parameters: self.model.active_parameter_count(),
+            multiply_adds: self.model.active_multiply_adds(),
         };
-        let active = self.model.active_parameter_count();
         let mut sum = self.loss_sum.shallow_clone();
         let _ = sum.f_zero_()?;
         for start in (0..samples).step_by(batch as usize) {
@@ -54,9 +55,7 @@ impl Trainer<'_> {
                 return Ok(None);
             }
             let len = batch.min(samples - start);
-            let rows = order.f_narrow(0, start, len)?;
-            let x = self.task.train_inputs.f_index_select(0, &rows)?;
-            let y = self.task.train_labels.f_index_select(0, &rows)?;
+            let (x, y) = self.task.train.batch(&order, start, len)?;
             if self.model.isolation_check_due() {
                 self.recovering(|trainer| {
                     trainer.model.check_isolation(&x, &mut |logits| Ok(cross_entropy(logits, &y)?))
@@ -75,42 +74,33 @@ impl Trainer<'_> {
             })?;
         }
         let mean = read(&sum)? / samples as f64;
-        self.tally.trained(per_epoch, active, clock.elapsed());
+        self.tally.trained(&trained, clock.elapsed());
         Ok(Some(mean))
     }
 
     /// Measures the network as it is and without each slot of the plan, in one forward a batch.
     pub(super) fn validate(&mut self, plan: &CounterfactualPlan) -> Result<Validation, TrainError> {
-        let samples = self.task.validation_labels.size()[0];
-        let device = self.task.validation_labels.device();
-        let batch = (VALIDATION_BATCH / plan.variants() as i64).max(1);
+        let (samples, device) = (self.task.validation.len(), self.task.validation.device());
+        let batch = (self.task.validation_batch / plan.variants() as i64).max(1);
         let _no_grad = tch::no_grad_guard();
         let mut loss = Tensor::f_zeros([], (Kind::Float, device))?;
         let mut correct = Tensor::f_zeros([plan.variants() as i64], (Kind::Int64, device))?;
         for start in (0..samples).step_by(batch as usize) {
             let len = batch.min(samples - start);
-            let x = self.task.validation_inputs.f_narrow(0, start, len)?;
-            let y = self.task.validation_labels.f_narrow(0, start, len)?;
+            let (x, y) = self.task.validation.slice(start, len)?;
             let outputs = self.model.forward_counterfactual(&x, plan)?;
             if let Some(as_is) = outputs.first() {
                 loss = loss.f_add(&cross_entropy(as_is, &y)?.f_mul_scalar(len)?)?;
             }
-            let hits = outputs
-                .iter()
-                .map(|logits| logits.f_argmax(-1, false)?.f_eq_tensor(&y)?.f_sum(Kind::Int64))
-                .collect::<Result<Vec<_>, _>>()?;
+            let hits = outputs.iter().map(|logits| hits(logits, &y)).collect::<Result<Vec<_>, _>>()?;
             correct = correct.f_add(&Tensor::f_stack(&hits, 0)?)?;
         }
         let hits = Vec::<i64>::try_from(correct)?;
-        let mut accuracies = hits.into_iter().map(|n| 100.0 * n as f64 / samples as f64);
+        let targets = self.task.validation.targets() as f64;
+        let mut accuracies = hits.into_iter().map(|n| 100.0 * n as f64 / targets);
         let accuracy = accuracies.next().unwrap_or(0.0);
         Ok(Validation { loss: read(&loss)? / samples as f64, accuracy, without: accuracies.collect() })
     }
-}
-
-/// Mean negative log likelihood of class numbers.
-fn cross_entropy(logits: &Tensor, labels: &Tensor) -> Result<Tensor, tch::TchError> {
-    logits.f_cross_entropy_loss::<Tensor>(labels, None, tch::Reduction::Mean, -100, 0.0)
 }
 
 /// Reads one number: the edge of an epoch is where a run waits for the device.

@@ -21,6 +21,7 @@ use crate::task::{self, Task};
 use kasmina::lifecycle::{Event, EventKind, Isolation, RefusalCode};
 use kasmina::model::{EpochInputs, Executed, Precision, Stepper};
 use kasmina::{Command, CommandError, ModelConfig, MorphogeneticModel};
+use kasmina_plugin_api::Kind as EntryKind;
 use kasmina_registry::Registry;
 use kasmina_torch_ext::optim::{AdamW, Optimizer};
 use kasmina_torch_ext::{Role, cuda};
@@ -99,10 +100,12 @@ impl<'r> Trainer<'r> {
             tracing::warn!("layers run as their parts, which is slower: {error}");
         }
         config.device = device::name(device);
-        let task = task::load(&config.task, device)?;
-        let mut host_config = task.host_config.clone();
-        host_config.extend(config.host.config.clone());
-        config.host.config = host_config;
+        let task = task::load(&config, device)?;
+        let host = registry.resolve(EntryKind::Host, &config.host.id)?;
+        let known = |name: &str| host.schema()["properties"].get(name).is_some();
+        for (name, value) in task.facts.iter().filter(|(name, _)| known(name)) {
+            config.host.config.entry(name.clone()).or_insert_with(|| value.clone());
+        }
         if config.disable_seeds {
             config.slots.clear();
         }
@@ -122,7 +125,7 @@ impl<'r> Trainer<'r> {
             trial: config.plugins.trial,
             on_panic: config.plugins.on_panic.clone(),
         };
-        let sample = task.train_inputs.f_narrow(0, 0, 4)?;
+        let (sample, _) = task.train.slice(0, task.train.len().min(4))?;
         let mut model = MorphogeneticModel::build(registry, &model_config, &sample)?;
         let adam = AdamW { weight_decay: config.optimizer.weight_decay, ..AdamW::default() };
         let scale = config.optimizer.seed_rate;
@@ -134,8 +137,9 @@ impl<'r> Trainer<'r> {
         model.register_host(&mut optimizer)?;
 
         let slots: Vec<String> = model.slots().iter().map(|s| s.name().to_owned()).collect();
-        for wish in controller.rehearsals(&slots) {
-            model.prewarm(&wish, registry)?;
+        let plants = if slots.is_empty() { Vec::new() } else { config.all_plants() };
+        for wish in controller.rehearsals(&slots).iter().chain(&plants) {
+            model.prewarm(wish, registry)?;
         }
         if !slots.is_empty() {
             warn_of_what_is_in_vain(&config, &task, controller.as_ref());
@@ -238,6 +242,7 @@ impl<'r> Trainer<'r> {
         // For good: on a stream of its own a run waits for no other run of the process.
         let stream = self.stepper.stream();
         let _on = stream.as_ref().map(|stream| stream.enter()).transpose()?;
+        self.begin(dir.as_deref_mut())?;
         for epoch in 1..=self.config.epochs {
             let clock = Instant::now();
             self.ear.epoch = epoch;
@@ -259,6 +264,7 @@ impl<'r> Trainer<'r> {
             self.model.step_epoch(&mut self.optimizer)?;
             let mut commands = self.land(epoch);
             commands.extend(self.obey(epoch, validation.accuracy));
+            commands.extend(self.plant(epoch)?);
 
             let events = self.model.drain_events();
             let after = self.model.reports();
@@ -274,6 +280,7 @@ impl<'r> Trainer<'r> {
                 val_loss: validation.loss,
                 val_accuracy: validation.accuracy,
                 seconds: clock.elapsed().as_secs_f64(),
+                training_multiply_adds: self.tally.multiply_adds(),
                 slots: report::rows(&measured, &after, &raw),
                 reward: signals::reward(&events, &after, host_parameters, &self.config.reward),
                 plugin_metrics: kasmina_registry::services::take_metrics(),
@@ -287,6 +294,32 @@ impl<'r> Trainer<'r> {
             }
         }
         Ok(Status::Completed)
+    }
+
+    /// What is put in before the first step.
+    fn begin(&mut self, dir: Option<&mut RunDir>) -> Result<(), TrainError> {
+        let commands = self.plant(0)?;
+        if commands.is_empty() {
+            return Ok(());
+        }
+        let events = self.model.drain_events();
+        self.tally.count(&events);
+        self.tally.living(&self.model);
+        dir.map_or(Ok(()), |dir| dir.begin(&events, &commands))
+    }
+
+    /// Puts in what the configuration wants whole at the end of an epoch.
+    fn plant(&mut self, epoch: u32) -> Result<Vec<CommandRow>, TrainError> {
+        if self.config.disable_seeds {
+            return Ok(Vec::new());
+        }
+        let mut rows = Vec::new();
+        for wish in self.config.plants(epoch) {
+            let command = Command::Germinate(wish);
+            let done = self.model.execute(&command, self.registry, &mut self.optimizer)?;
+            rows.push(self.noted(epoch, command, false, Ok(done)));
+        }
+        Ok(rows)
     }
 
     /// Eyes on the files that were named, or on all that is loaded.
@@ -391,7 +424,7 @@ fn recording(model: &MorphogeneticModel) -> Stepper {
 
 /// Tells of settings that are legal and keep every seed from becoming something.
 fn warn_of_what_is_in_vain(config: &RunConfig, task: &Task, controller: &dyn Controller) {
-    let (epochs, samples) = (config.epochs, task.train_labels.size().first().copied().unwrap_or(0));
+    let (epochs, samples) = (config.epochs, task.train.len());
     if let Some(shortest) = controller.shortest_run().filter(|shortest| epochs < *shortest) {
         tracing::warn!(
             "{epochs} epochs are too few to see a seed through; it takes {shortest}, and none will germinate"

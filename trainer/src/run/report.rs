@@ -23,6 +23,9 @@ pub struct EpochReport {
     pub val_accuracy: f64,
     /// Training, validation and decisions.
     pub seconds: f64,
+    /// Multiply-adds of all training steps so far.
+    #[serde(default)]
+    pub training_multiply_adds: f64,
     /// By slot.
     pub slots: BTreeMap<String, SlotRow>,
     /// What the epoch was worth to a learned controller.

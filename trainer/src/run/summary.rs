@@ -113,6 +113,10 @@ pub struct Summary {
     pub steps_per_second: f64,
     /// Parameters that ran, summed over the steps: what the run cost, for comparisons at equal cost.
     pub parameter_steps: u64,
+    /// Multiply-adds of one forward of the network at the end, per sample.
+    pub multiply_adds: u64,
+    /// Multiply-adds of all training steps: three times those of their forwards.
+    pub training_multiply_adds: f64,
     /// Optimizer steps that a group skipped because of a gradient that was not finite.
     pub skipped_steps: BTreeMap<String, u64>,
     /// From the first step to the last decision.
@@ -123,6 +127,17 @@ pub struct Summary {
     pub plugins: Vec<PluginSummary>,
 }
 
+/// An epoch of training: how much of what ran.
+#[derive(Debug)]
+pub(super) struct Trained {
+    pub(super) steps: u64,
+    pub(super) samples: u64,
+    /// That learned or let learn.
+    pub(super) parameters: u64,
+    /// Of one forward, per sample.
+    pub(super) multiply_adds: u64,
+}
+
 /// What is counted while a run goes.
 #[derive(Debug)]
 pub(super) struct Tally {
@@ -131,6 +146,7 @@ pub(super) struct Tally {
     best: Option<f64>,
     steps: u64,
     parameter_steps: u64,
+    multiply_adds: f64,
     training: Duration,
     seeds: Vec<SeedFate>,
     plugins: BTreeMap<String, PluginSummary>,
@@ -144,6 +160,7 @@ impl Tally {
             best: None,
             steps: 0,
             parameter_steps: 0,
+            multiply_adds: 0.0,
             training: Duration::ZERO,
             seeds: Vec::new(),
             plugins: BTreeMap::new(),
@@ -175,10 +192,17 @@ impl Tally {
         }
     }
 
-    pub(super) fn trained(&mut self, steps: u64, parameters: u64, took: Duration) {
-        self.steps += steps;
-        self.parameter_steps += steps * parameters;
+    pub(super) fn trained(&mut self, epoch: &Trained, took: Duration) {
+        self.steps += epoch.steps;
+        self.parameter_steps += epoch.steps * epoch.parameters;
+        // A backward takes two forwards: one for the gradient of the inputs, one for that of the weights.
+        self.multiply_adds += 3.0 * epoch.multiply_adds as f64 * epoch.samples as f64;
         self.training += took;
+    }
+
+    /// Of all training steps so far.
+    pub(super) fn multiply_adds(&self) -> f64 {
+        self.multiply_adds
     }
 
     pub(super) fn validated(&mut self, accuracy: f64) {
@@ -273,6 +297,8 @@ impl Summary {
             steps: tally.steps,
             steps_per_second: if seconds > 0.0 { tally.steps as f64 / seconds } else { 0.0 },
             parameter_steps: tally.parameter_steps,
+            multiply_adds: model.active_multiply_adds(),
+            training_multiply_adds: tally.multiply_adds,
             skipped_steps: skipped,
             wall_seconds: wall.as_secs_f64(),
             seeds,

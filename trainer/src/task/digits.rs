@@ -1,13 +1,14 @@
 //! Handwritten digits, 8x8, embedded in the program (`data/README.md` says whose they are).
 
-use super::Task;
+use super::{Part, Task};
+use crate::config::DataConfig;
 use crate::error::TrainError;
 use flate2::read::GzDecoder;
 use kasmina_torch_ext::rng::{RngFork, derive_seed};
 use std::io::Read as _;
 use tch::{Device, Kind, Tensor};
 
-const ID: &str = "digits";
+pub(super) const ID: &str = "digits";
 const DATA: &[u8] = include_bytes!("../../data/digits.csv.gz");
 const SIDE: i64 = 8;
 const PIXELS: usize = 64;
@@ -20,7 +21,7 @@ fn scale(pixel: u8) -> f32 {
     (f32::from(pixel) - 4.884) / 6.017
 }
 
-pub(super) fn load(device: Device) -> Result<Task, TrainError> {
+pub(super) fn load(data: &DataConfig, device: Device) -> Result<Task, TrainError> {
     let (pixels, labels) = parse(DATA).map_err(|reason| TrainError::Task { task: ID, reason })?;
     let count = labels.len() as i64;
     let order = {
@@ -29,18 +30,15 @@ pub(super) fn load(device: Device) -> Result<Task, TrainError> {
     };
     let inputs = Tensor::f_from_slice(&pixels)?.f_view([count, 1, SIDE, SIDE])?.f_index_select(0, &order)?;
     let labels = Tensor::f_from_slice(&labels)?.f_index_select(0, &order)?;
-    let part = |t: &Tensor, start: i64, len: i64| t.f_narrow(0, start, len)?.f_contiguous()?.f_to(device);
-    let host_config = serde_json::json!({
-        "in_channels": 1, "num_classes": 10, "n_blocks": 3, "base_channels": 3, "pool_layers": 0,
-        "memory_format": "contiguous"
-    });
+    let cut = |t: &Tensor, start: i64, len: i64| t.f_narrow(0, start, len)?.f_contiguous()?.f_to(device);
+    let part = |start: i64, len: i64| Part::samples(cut(&inputs, start, len)?, cut(&labels, start, len)?);
+    let facts = serde_json::json!({ "in_channels": 1, "num_classes": 10, "sample": [1, SIDE, SIDE] });
     Ok(Task {
         id: ID,
-        train_inputs: part(&inputs, 0, TRAIN)?,
-        train_labels: part(&labels, 0, TRAIN)?,
-        validation_inputs: part(&inputs, TRAIN, count - TRAIN)?,
-        validation_labels: part(&labels, TRAIN, count - TRAIN)?,
-        host_config: host_config.as_object().cloned().unwrap_or_default(),
+        train: part(0, data.at_most(data.train_samples, TRAIN))?,
+        validation: part(TRAIN, data.at_most(data.validation_samples, count - TRAIN))?,
+        facts: facts.as_object().cloned().unwrap_or_default(),
+        validation_batch: 512,
     })
 }
 
@@ -74,11 +72,14 @@ mod tests {
 
     #[test]
     fn the_embedded_data_is_whole_and_split_the_same_way_every_time() {
-        let (a, b) = (load(Device::Cpu).unwrap(), load(Device::Cpu).unwrap());
-        assert_eq!(a.train_inputs.size(), [1077, 1, 8, 8]);
-        assert_eq!(a.validation_inputs.size(), [720, 1, 8, 8]);
-        assert!(a.train_inputs.equal(&b.train_inputs) && a.validation_labels.equal(&b.validation_labels));
-        let counts = a.train_labels.bincount::<Tensor>(None, 10);
+        let load = || load(&DataConfig::default(), Device::Cpu).unwrap();
+        let (a, b) = (load(), load());
+        let ((x, y), (again, _)) = (a.train.slice(0, 1077).unwrap(), b.train.slice(0, 1077).unwrap());
+        assert_eq!((x.size(), a.train.len()), (vec![1077, 1, 8, 8], 1077));
+        assert_eq!((a.validation.len(), a.validation.targets()), (720, 720));
+        let labels = |task: &Task| task.validation.slice(0, 720).unwrap().1;
+        assert!(x.equal(&again) && labels(&a).equal(&labels(&b)));
+        let counts = y.bincount::<Tensor>(None, 10);
         assert!(Vec::<i64>::try_from(counts).unwrap().into_iter().all(|n| n > 80));
     }
 

@@ -1,41 +1,81 @@
 //! What is learned.
 
+mod addition;
+mod chars;
 mod digits;
+mod images;
+mod order;
+mod part;
+mod presets;
+mod score;
 
+pub use order::Order;
+pub use part::Part;
+pub(crate) use presets::{host_config, preset};
+pub(crate) use score::{cross_entropy, hits};
+
+use crate::config::{DataConfig, RunConfig};
 use crate::error::TrainError;
-use tch::{Device, Tensor};
+use serde_json::{Map, Value};
+use tch::Device;
 
-/// A classification task: everything on the device, split once.
+/// A task: data to learn from and to be measured by, and what a host must know of them.
 #[derive(Debug)]
 pub struct Task {
     /// Its id.
     pub id: &'static str,
-    /// `[N, C, H, W]`.
-    pub train_inputs: Tensor,
-    /// `[N]`, class numbers.
-    pub train_labels: Tensor,
-    /// `[M, C, H, W]`.
-    pub validation_inputs: Tensor,
-    /// `[M]`, class numbers.
-    pub validation_labels: Tensor,
-    /// What the task asks of a host, as configuration; the user's own settings win.
-    pub host_config: serde_json::Map<String, serde_json::Value>,
+    /// To learn from.
+    pub train: Part,
+    /// To be measured by.
+    pub validation: Part,
+    /// What a host must know to read the inputs and to make the outputs: `in_channels`, `num_classes`, `vocab_size` and
+    /// the like. A host is told what its settings have a name for; the user's own settings win.
+    pub facts: Map<String, Value>,
+    /// Samples that are measured at a time.
+    pub validation_batch: i64,
 }
 
-/// The tasks there are.
-pub const TASKS: [&str; 1] = ["digits"];
+/// How the data of a task come.
+struct Known {
+    id: &'static str,
+    load: fn(&DataConfig, Device) -> Result<Task, TrainError>,
+}
 
-/// Loads a task.
+const KNOWN: [Known; 7] = [
+    Known { id: digits::ID, load: digits::load },
+    Known { id: images::CIFAR10, load: images::cifar10 },
+    Known { id: images::CIFAR100, load: images::cifar100 },
+    Known { id: images::MNIST, load: images::mnist },
+    Known { id: images::FASHION_MNIST, load: images::fashion_mnist },
+    Known { id: chars::ID, load: chars::load },
+    Known { id: addition::ID, load: addition::load },
+];
+
+/// The tasks there are.
+pub fn tasks() -> impl Iterator<Item = &'static str> {
+    KNOWN.iter().map(|known| known.id)
+}
+
+fn find(id: &str) -> Result<&'static Known, TrainError> {
+    KNOWN.iter().find(|known| known.id == id).ok_or_else(|| TrainError::Unknown {
+        what: "task",
+        name: id.to_owned(),
+        known: tasks().map(str::to_owned).collect(),
+    })
+}
+
+/// Refuses a task that there is not.
 ///
 /// # Errors
-/// If there is no such task, or its data is damaged.
-pub fn load(id: &str, device: Device) -> Result<Task, TrainError> {
-    match id {
-        "digits" => digits::load(device),
-        other => Err(TrainError::Unknown {
-            what: "task",
-            name: other.to_owned(),
-            known: TASKS.map(str::to_owned).to_vec(),
-        }),
-    }
+/// If there is none by this name.
+pub(crate) fn check(id: &str) -> Result<(), TrainError> {
+    find(id).map(drop)
+}
+
+/// Loads the task of a run.
+///
+/// # Errors
+/// If there is no such task, or its data are missing or damaged.
+pub fn load(config: &RunConfig, device: Device) -> Result<Task, TrainError> {
+    (find(&config.task)?.load)(&config.data, device)
 }

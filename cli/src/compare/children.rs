@@ -1,0 +1,138 @@
+//! Runs in processes of their own: several at a time, and none twice.
+
+use crate::failure::Failure;
+use crate::plugins::args::Access;
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use kasmina_registry::files::write_whole;
+use kasmina_trainer::compare::{CurvePoint, Done, Job, Runner};
+use kasmina_trainer::run::Status;
+use kasmina_trainer::{EpochReport, RunConfig, Summary, TrainError};
+use std::fs;
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+/// Runs `kasmina train` for every job. A run that is there already, whole and of the same settings, is taken as it is.
+pub(super) struct Children {
+    program: PathBuf,
+    folder: PathBuf,
+    at_a_time: usize,
+    options: Vec<String>,
+    bar: ProgressBar,
+    screen: MultiProgress,
+}
+
+impl Children {
+    pub(super) fn new(
+        screen: &MultiProgress,
+        folder: PathBuf,
+        at_a_time: usize,
+        access: &Access,
+    ) -> Result<Self, Failure> {
+        let program = std::env::current_exe().map_err(Failure::new)?;
+        fs::create_dir_all(&folder).map_err(|e| Failure::new(format!("{}: {e}", folder.display())))?;
+        let mut options = Vec::new();
+        if access.allow_unsigned {
+            options.push("--allow-unsigned".to_owned());
+        }
+        if let Some(lock) = &access.lock {
+            options.extend(["--lock".to_owned(), lock.display().to_string()]);
+        }
+        let bar = if std::io::stderr().is_terminal() {
+            let style = ProgressStyle::with_template("{bar:24} run {pos}/{len}  {msg}  eta {eta}")
+                .unwrap_or_else(|_| ProgressStyle::default_bar());
+            screen.add(ProgressBar::new(0)).with_style(style)
+        } else {
+            ProgressBar::hidden()
+        };
+        Ok(Self { program, folder, at_a_time, options, bar, screen: screen.clone() })
+    }
+
+    pub(super) fn finish(&self) {
+        self.bar.finish_and_clear();
+    }
+
+    fn one(&self, job: &Job) -> Result<Done, TrainError> {
+        let out = self.folder.join(&job.name);
+        if let Some(done) = there(&out, &job.config) {
+            return Ok(done);
+        }
+        let wrong = |reason: String| TrainError::RunDir { path: out.clone(), reason };
+        if out.exists() {
+            // Half a run of ours, or one of other settings.
+            fs::remove_dir_all(&out).map_err(|e| wrong(e.to_string()))?;
+        }
+        let file = out.with_extension("toml");
+        let text = toml::to_string(&job.config).map_err(|e| wrong(e.to_string()))?;
+        write_whole(&file, text.as_bytes(), true).map_err(|e| wrong(e.to_string()))?;
+        let mut command = Command::new(&self.program);
+        command.arg("train").arg("--config").arg(&file).arg("--out").arg(&out).arg("--json");
+        command.args(&self.options).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let ended = command.output().map_err(|e| wrong(e.to_string()))?;
+        let told = String::from_utf8_lossy(&ended.stderr);
+        match there(&out, &job.config) {
+            Some(done) => Ok(done),
+            None => Err(wrong(format!("the run did not complete: {}", last_words(&told)))),
+        }
+    }
+}
+
+/// What a failed run said last, without its epochs.
+fn last_words(told: &str) -> String {
+    let lines: Vec<&str> =
+        told.lines().filter(|line| !line.starts_with("epoch") && !line.trim().is_empty()).collect();
+    lines[lines.len().saturating_sub(6)..].join(" ")
+}
+
+/// A run that has completed with these settings.
+fn there(out: &Path, config: &RunConfig) -> Option<Done> {
+    let asked = RunConfig::from_file(&out.with_extension("toml")).ok()?;
+    if asked != *config {
+        return None;
+    }
+    let summary: Summary = serde_json::from_slice(&fs::read(out.join("summary.json")).ok()?).ok()?;
+    let metrics = fs::read_to_string(out.join("metrics.jsonl")).ok()?;
+    let point = |line: &str| {
+        let report: EpochReport = serde_json::from_str(line).ok()?;
+        Some(CurvePoint { multiply_adds: report.training_multiply_adds, accuracy: report.val_accuracy })
+    };
+    let curve = metrics.lines().map(point).collect::<Option<Vec<_>>>()?;
+    (summary.status == Status::Completed).then_some(Done { summary, curve })
+}
+
+impl Runner for Children {
+    fn run(&mut self, jobs: &[Job]) -> Result<Vec<Done>, TrainError> {
+        self.bar.inc_length(jobs.len() as u64);
+        let (next, failed) = (AtomicUsize::new(0), AtomicBool::new(false));
+        let results: Mutex<Vec<(usize, Result<Done, TrainError>)>> = Mutex::default();
+        let this = &*self;
+        std::thread::scope(|scope| {
+            for _ in 0..this.at_a_time.min(jobs.len()) {
+                scope.spawn(|| {
+                    while !failed.load(Ordering::Relaxed) {
+                        let index = next.fetch_add(1, Ordering::Relaxed);
+                        let Some(job) = jobs.get(index) else { break };
+                        let result = this.one(job);
+                        failed.fetch_or(result.is_err(), Ordering::Relaxed);
+                        if let Ok(done) = &result {
+                            this.bar.inc(1);
+                            this.bar.set_message(job.name.clone());
+                            let accuracy = done.summary.final_val_accuracy.unwrap_or(0.0);
+                            if this.bar.is_hidden() {
+                                this.screen.suspend(|| errln!("{}: {accuracy:.2} %", job.name));
+                            }
+                        }
+                        if let Ok(mut results) = results.lock() {
+                            results.push((index, result));
+                        }
+                    }
+                });
+            }
+        });
+        let mut results = results.into_inner().unwrap_or_default();
+        results.sort_by_key(|(index, _)| *index);
+        results.into_iter().map(|(_, result)| result).collect()
+    }
+}

@@ -1,0 +1,107 @@
+//! `kasmina compare`.
+
+mod children;
+mod plot;
+
+use crate::args::CompareArgs;
+use crate::failure::Failure;
+use crate::table;
+use children::Children;
+use indicatif::MultiProgress;
+use kasmina_registry::files::write_whole;
+use kasmina_trainer::compare::{CompareConfig, Report, Row, compare};
+use std::path::PathBuf;
+
+pub(crate) fn run(args: CompareArgs, screen: &MultiProgress) -> Result<(), Failure> {
+    let mut config = CompareConfig::from_file(&args.config)?;
+    if let Some(seeds) = args.seeds {
+        config.seeds = seeds;
+    }
+    let absolute = |p: PathBuf| std::path::absolute(&p).unwrap_or(p);
+    config.run.plugin_path.splice(0..0, args.access.plugin_path.iter().cloned().map(absolute));
+    let name =
+        args.config.file_stem().map_or_else(|| "comparison".into(), |s| s.to_string_lossy().into_owned());
+    let out = args.out.unwrap_or_else(|| PathBuf::from("runs").join(format!("compare-{name}")));
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let jobs = args.jobs.unwrap_or_else(|| (cores / config.run.threads.max(1) as usize).max(1));
+    let mut children = Children::new(screen, out.join("runs"), jobs, &args.access)?;
+    let report = compare(&config, &mut children)?;
+    children.finish();
+
+    let json = serde_json::to_string_pretty(&report).map_err(Failure::new)?;
+    let picture = plot::svg(&report).map_err(Failure::new)?;
+    for (file, text) in [("compare.json", &json), ("compare.svg", &picture)] {
+        let path = out.join(file);
+        write_whole(&path, text.as_bytes(), true)
+            .map_err(|e| Failure::new(format!("{}: {e}", path.display())))?;
+    }
+    if args.json {
+        outln!("{json}");
+    } else {
+        print(&report);
+        outln!();
+        outln!("plot        {}", out.join("compare.svg").display());
+        outln!("numbers     {}", out.join("compare.json").display());
+    }
+    Ok(())
+}
+
+fn print(report: &Report) {
+    let header = [
+        "ARM",
+        "ACCURACY",
+        "+-",
+        "RATE",
+        "PARAMETERS",
+        "FORWARD",
+        "TRAINING",
+        "EPOCHS",
+        "SECONDS",
+        "FOSSILS",
+    ];
+    let mut rows = table::table(&header, &header[1..]);
+    for row in &report.rows {
+        rows.add_row([
+            row.arm.id().to_owned(),
+            format!("{:.2} %", row.mean),
+            format!("{:.2}", row.deviation),
+            format!("{}{}", row.rate, if row.at_the_edge { "*" } else { "" }),
+            format!("{:.0}", row.parameters),
+            counted(row.multiply_adds),
+            counted(row.training_multiply_adds),
+            format!("{:.0}", row.epochs),
+            format!("{:.1}", row.wall_seconds),
+            format!("{:.1}", row.fossilized),
+        ]);
+    }
+    table::print(&rows);
+    outln!();
+    for against in &report.against {
+        let error = against.error.map_or_else(String::new, |e| format!(" +- {e:.2}"));
+        let (verdict, control) = (against.verdict.words(), against.arm.describe());
+        outln!("grown is {verdict} {control}: {:+.2}{error} points", against.difference);
+    }
+    outln!();
+    let config = &report.config;
+    outln!(
+        "{} of {} epochs; means of {} seeds, rates chosen among {:?} by {} others; FORWARD (a sample) and TRAINING in \
+         multiply-adds",
+        report.task,
+        config.run.epochs,
+        config.seeds,
+        config.rates,
+        config.tuning_seeds
+    );
+    if report.rows.iter().any(|row: &Row| row.at_the_edge) {
+        outln!("* the lowest or highest rate of the grid: a better one may lie beyond");
+    }
+}
+
+/// A large count with its unit.
+pub(super) fn counted(n: f64) -> String {
+    let units = [(1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")];
+    match units.into_iter().find(|(unit, _)| n >= *unit) {
+        Some((unit, name)) => format!("{:.2} {name}", n / unit),
+        None => format!("{n:.0}"),
+    }
+}

@@ -1,0 +1,104 @@
+//! The run that grows and its controls.
+
+use crate::config::{PlantConfig, RunConfig};
+use crate::error::TrainError;
+use crate::run::Summary;
+use serde::{Deserialize, Serialize};
+
+/// One side of a comparison.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Arm {
+    /// As configured.
+    Grown,
+    /// The host, and nothing else.
+    Host,
+    /// A seed in every slot, one after another, whole at once and never judged.
+    Naive,
+    /// The net that the grown run of the same seed ends with, trained whole from the start.
+    Static,
+    /// The same for as many multiply-adds as the grown run took.
+    Matched,
+}
+
+/// In the order in which they can be run: what a control is made out of comes before it.
+pub const ARMS: [Arm; 5] = [Arm::Grown, Arm::Host, Arm::Naive, Arm::Static, Arm::Matched];
+
+/// The runs of the same seed that a control is made out of.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Grown<'a> {
+    pub(super) grown: &'a Summary,
+    pub(super) whole: Option<&'a Summary>,
+}
+
+impl Arm {
+    /// A word for folders and tables.
+    pub fn id(self) -> &'static str {
+        match self {
+            Self::Grown => "grown",
+            Self::Host => "host",
+            Self::Naive => "naive",
+            Self::Static => "static",
+            Self::Matched => "matched",
+        }
+    }
+
+    /// What it is, in a line.
+    pub fn describe(self) -> &'static str {
+        match self {
+            Self::Grown => "the run as configured",
+            Self::Host => "the host alone",
+            Self::Naive => "a seed in every slot, whole at once, no gates",
+            Self::Static => "the grown run's final net, from the start",
+            Self::Matched => "the same, for the grown run's multiply-adds",
+        }
+    }
+
+    /// The run of this arm.
+    pub(super) fn config(self, run: &RunConfig, made: Option<Grown<'_>>) -> Result<RunConfig, TrainError> {
+        let mut config = run.clone();
+        let missing = || TrainError::Setting {
+            field: "run".to_owned(),
+            reason: format!("`{}` is made out of a grown run, and there is none", self.id()),
+        };
+        match self {
+            Self::Grown => {}
+            Self::Host => config.disable_seeds = true,
+            Self::Naive => {
+                "none".clone_into(&mut config.controller);
+                let slots = run.slots.iter().take(run.max_seeds as usize);
+                let plant = |(i, slot): (u32, &String)| PlantConfig {
+                    slot: slot.clone(),
+                    epoch: run.growth.first_epoch.saturating_add(run.growth.every.saturating_mul(i)),
+                    blueprint: None,
+                };
+                config.planted = (0..).zip(slots).map(plant).collect();
+            }
+            Self::Static => config = whole(config, made.ok_or_else(missing)?.grown),
+            Self::Matched => {
+                let made = made.ok_or_else(missing)?;
+                let one = made.whole.ok_or_else(missing)?;
+                let an_epoch = one.training_multiply_adds / f64::from(one.epochs.max(1));
+                let epochs = (made.grown.training_multiply_adds / an_epoch).round();
+                config = whole(config, made.grown);
+                // Of a host without multiply-adds nobody knows what it costs.
+                if epochs.is_finite() && epochs >= 1.0 {
+                    config.epochs = epochs as u32;
+                }
+            }
+        }
+        Ok(config)
+    }
+}
+
+/// The net that a run ended with, from the start.
+fn whole(mut config: RunConfig, grown: &Summary) -> RunConfig {
+    "none".clone_into(&mut config.controller);
+    let fossils = grown.seeds.iter().filter(|seed| seed.fate == "fossilized");
+    config.planted =
+        fossils.map(|seed| PlantConfig { slot: seed.slot.clone(), epoch: 0, blueprint: None }).collect();
+    if config.planted.is_empty() {
+        config.disable_seeds = true;
+    }
+    config
+}

@@ -1,0 +1,164 @@
+//! What came of a comparison.
+
+use super::arm::{ARMS, Arm};
+use super::{CompareConfig, Done};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// One epoch of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct CurvePoint {
+    /// Multiply-adds of all training steps until then.
+    pub multiply_adds: f64,
+    /// Validation accuracy, percent.
+    pub accuracy: f64,
+}
+
+/// A comparison, whole.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    /// The task's id.
+    pub task: String,
+    /// What was compared, as configured.
+    pub config: CompareConfig,
+    /// The grown run first.
+    pub rows: Vec<Row>,
+    /// The grown run against each control.
+    pub against: Vec<Against>,
+}
+
+/// One arm over all seeds.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Row {
+    /// Which.
+    pub arm: Arm,
+    /// The learning rate that was best for it.
+    pub rate: f64,
+    /// Whether that is the lowest or the highest of the grid: a better one may lie beyond.
+    pub at_the_edge: bool,
+    /// Final validation accuracy of each seed, percent.
+    pub accuracies: Vec<f64>,
+    /// Their mean.
+    pub mean: f64,
+    /// Their standard deviation.
+    pub deviation: f64,
+    /// Trainable parameters at the end, mean.
+    pub parameters: f64,
+    /// Multiply-adds of one forward at the end, per sample, mean.
+    pub multiply_adds: f64,
+    /// Multiply-adds of all training steps, mean.
+    pub training_multiply_adds: f64,
+    /// Epochs, mean.
+    pub epochs: f64,
+    /// Seconds, mean.
+    pub wall_seconds: f64,
+    /// Seeds that were fossilized, mean.
+    pub fossilized: f64,
+    /// Epoch by epoch, mean over the seeds.
+    pub curve: Vec<CurvePoint>,
+}
+
+/// The grown run against one control, seed by seed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Against {
+    /// The control.
+    pub arm: Arm,
+    /// Mean of the differences in accuracy, points.
+    pub difference: f64,
+    /// The standard error of that mean; nothing is known from one seed.
+    pub error: Option<f64>,
+    /// What that says.
+    pub verdict: Verdict,
+}
+
+/// What a difference says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// By more than two standard errors.
+    Better,
+    /// Within two standard errors.
+    NoDifference,
+    /// By more than two standard errors.
+    Worse,
+    /// One seed says nothing.
+    Unknown,
+}
+
+impl Verdict {
+    /// In words, of the grown run.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Better => "better than",
+            Self::NoDifference => "no different from",
+            Self::Worse => "worse than",
+            Self::Unknown => "beside",
+        }
+    }
+}
+
+pub(super) fn accuracy(done: &Done) -> f64 {
+    done.summary.final_val_accuracy.unwrap_or(0.0)
+}
+
+impl Report {
+    pub(super) fn new<'d>(
+        config: &CompareConfig,
+        best: &BTreeMap<Arm, usize>,
+        of: impl Fn(Arm) -> Vec<&'d Done>,
+    ) -> Self {
+        let rows: Vec<Row> = ARMS.iter().map(|arm| row(config, *arm, best[arm], &of(*arm))).collect();
+        let against = rows.iter().skip(1).filter_map(|row| Some(against(rows.first()?, row))).collect();
+        Self { task: config.run.task.clone(), config: config.clone(), rows, against }
+    }
+}
+
+fn row(config: &CompareConfig, arm: Arm, rate: usize, done: &[&Done]) -> Row {
+    let mean_of = |of: &dyn Fn(&Done) -> f64| mean(&done.iter().map(|d| of(d)).collect::<Vec<_>>());
+    let accuracies: Vec<f64> = done.iter().map(|d| accuracy(d)).collect();
+    let epochs = done.iter().map(|d| d.curve.len()).min().unwrap_or(0);
+    let point = |i: usize| CurvePoint {
+        multiply_adds: mean_of(&|d| d.curve[i].multiply_adds),
+        accuracy: mean_of(&|d| d.curve[i].accuracy),
+    };
+    Row {
+        arm,
+        rate: config.rates[rate],
+        at_the_edge: config.rates.len() > 1 && (rate == 0 || rate + 1 == config.rates.len()),
+        mean: mean(&accuracies),
+        deviation: deviation(&accuracies).unwrap_or(0.0),
+        accuracies,
+        parameters: mean_of(&|d| d.summary.total_params as f64),
+        multiply_adds: mean_of(&|d| d.summary.multiply_adds as f64),
+        training_multiply_adds: mean_of(&|d| d.summary.training_multiply_adds),
+        epochs: mean_of(&|d| d.summary.epochs.into()),
+        wall_seconds: mean_of(&|d| d.summary.wall_seconds),
+        fossilized: mean_of(&|d| d.summary.fossilized.into()),
+        curve: (0..epochs).map(point).collect(),
+    }
+}
+
+fn against(grown: &Row, control: &Row) -> Against {
+    let differences: Vec<f64> =
+        grown.accuracies.iter().zip(&control.accuracies).map(|(grown, control)| grown - control).collect();
+    let difference = mean(&differences);
+    let error = deviation(&differences).map(|d| d / (differences.len() as f64).sqrt());
+    let verdict = match error {
+        None => Verdict::Unknown,
+        Some(error) if difference > 2.0 * error => Verdict::Better,
+        Some(error) if difference < -2.0 * error => Verdict::Worse,
+        Some(_) => Verdict::NoDifference,
+    };
+    Against { arm: control.arm, difference, error, verdict }
+}
+
+fn mean(values: &[f64]) -> f64 {
+    values.iter().sum::<f64>() / values.len().max(1) as f64
+}
+
+/// Of a sample; one value has none.
+fn deviation(values: &[f64]) -> Option<f64> {
+    let degrees = values.len().checked_sub(1).filter(|n| *n > 0)? as f64;
+    let mean = mean(values);
+    Some((values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / degrees).sqrt())
+}

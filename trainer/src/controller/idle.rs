@@ -1,0 +1,21 @@
+//! Grow nothing: for controls, and for runs that only their owner decides on.
+
+use super::{Controller, Observation};
+use kasmina::Command;
+use kasmina::model::Germinate;
+
+/// Asks for nothing.
+#[derive(Debug, Clone, Copy)]
+pub struct Idle;
+
+impl Controller for Idle {
+    fn id(&self) -> &'static str {
+        "none"
+    }
+    fn rehearsals(&self, _: &[String]) -> Vec<Germinate> {
+        Vec::new()
+    }
+    fn decide(&mut self, _: &Observation<'_>) -> Vec<Command> {
+        Vec::new()
+    }
+}

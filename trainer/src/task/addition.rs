@@ -1,0 +1,125 @@
+//! Integer addition, generated: the exam that small decoders sit.
+//!
+//! A sample reads `407+085=2940`: two operands of a fixed number of digits, and their sum with its digits turned round,
+//! because carries run that way. Only what stands behind `=` is predicted and judged.
+
+use super::part::IGNORED;
+use super::{Part, Task};
+use crate::config::DataConfig;
+use crate::error::TrainError;
+use std::collections::HashSet;
+use tch::{Device, Kind, Tensor};
+
+pub(super) const ID: &str = "addition";
+/// The ten digits, `+` and `=`.
+const VOCABULARY: i64 = 12;
+const PLUS: i64 = 10;
+const EQUALS: i64 = 11;
+const TRAIN: i64 = 8_000;
+const VALIDATION: i64 = 2_000;
+/// The sums are the same in every run, whatever the run's seed, so that runs can be compared.
+const SEED: u64 = 0x6b61_736d;
+
+pub(super) fn load(data: &DataConfig, device: Device) -> Result<Task, TrainError> {
+    let wrong = |field: &str, reason: String| TrainError::Setting { field: field.to_owned(), reason };
+    let digits = data.operand_digits;
+    if !(1..=9).contains(&digits) {
+        return Err(wrong("data.operand_digits", format!("{digits} is not within 1 and 9")));
+    }
+    let train = data.train_samples.map_or(TRAIN, i64::from);
+    let validation = data.validation_samples.map_or(VALIDATION, i64::from);
+    let (wanted, there_are) = (train + validation, 10_i64.pow(2 * digits));
+    if wanted > there_are {
+        let text = format!("{wanted} different sums are asked for; of {digits} digits there are {there_are}");
+        return Err(wrong("data.train_samples", text));
+    }
+    let sums = draw(wanted as usize, 10_u64.pow(digits));
+    let length = i64::from(3 * digits + 2);
+    let part = |sums: &[(u64, u64)]| {
+        let rows: Vec<i64> = sums.iter().flat_map(|sum| written(*sum, digits)).collect();
+        let rows = Tensor::f_from_slice(&rows)?.f_view([-1, length + 1])?;
+        // The first digit of the answer is read off the `=`.
+        let (asked, answer) = (i64::from(2 * digits + 1), i64::from(digits + 1));
+        let unasked = Tensor::f_full([rows.size()[0], asked], IGNORED, (Kind::Int64, Device::Cpu))?;
+        let labels = Tensor::f_cat(&[unasked, rows.f_narrow(1, asked + 1, answer)?], 1)?;
+        Part::samples(rows.f_narrow(1, 0, length)?.f_contiguous()?.f_to(device)?, labels.f_to(device)?)
+    };
+    let (to_learn, to_judge) = sums.split_at(train as usize);
+    let facts = serde_json::json!({
+        "vocab_size": VOCABULARY, "block_size": length, "sample": [length], "tokens": true
+    });
+    Ok(Task {
+        id: ID,
+        train: part(to_learn)?,
+        validation: part(to_judge)?,
+        facts: facts.as_object().cloned().unwrap_or_default(),
+        validation_batch: 512,
+    })
+}
+
+/// So many different pairs of numbers below a bound.
+fn draw(many: usize, below: u64) -> Vec<(u64, u64)> {
+    let mut state = SEED;
+    let mut next = || {
+        // SplitMix64: every sum is to be the same on every machine, for ever.
+        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = state;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (z ^ (z >> 31)) % below
+    };
+    let (mut seen, mut pairs) = (HashSet::new(), Vec::new());
+    while pairs.len() < many {
+        let pair = (next(), next());
+        if seen.insert(pair) {
+            pairs.push(pair);
+        }
+    }
+    pairs
+}
+
+/// The tokens of one sum.
+fn written((a, b): (u64, u64), digits: u32) -> Vec<i64> {
+    let from_the_end = |n: u64, digits: u32| (0..digits).map(move |i| (n / 10_u64.pow(i) % 10) as i64);
+    let from_the_front = |n: u64| from_the_end(n, digits).collect::<Vec<_>>().into_iter().rev();
+    from_the_front(a)
+        .chain([PLUS])
+        .chain(from_the_front(b))
+        .chain([EQUALS])
+        .chain(from_the_end(a + b, digits + 1))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sum_is_written_forwards_and_its_answer_backwards() {
+        assert_eq!(written((407, 85), 3), [4, 0, 7, 10, 0, 8, 5, 11, 2, 9, 4, 0]);
+    }
+
+    #[test]
+    fn only_the_answer_is_judged_and_no_sum_is_on_both_sides() {
+        let task = load(&DataConfig::default(), Device::Cpu).unwrap();
+        let (x, y) = task.validation.slice(0, 1).unwrap();
+        let (x, y) = (Vec::<i64>::try_from(x.squeeze()).unwrap(), Vec::<i64>::try_from(y.squeeze()).unwrap());
+        let digits = DataConfig::default().operand_digits as usize;
+        assert_eq!((x.len(), x[2 * digits + 1]), (3 * digits + 2, EQUALS));
+        assert!(y[..=2 * digits].iter().all(|label| *label == IGNORED));
+        assert!(y[2 * digits + 1..].iter().all(|label| (0..10).contains(label)));
+        assert_eq!(task.validation.targets(), task.validation.len() * (digits as i64 + 1));
+
+        let all = draw((TRAIN + VALIDATION) as usize, 1000);
+        let (train, validation) = all.split_at(TRAIN as usize);
+        let train: HashSet<_> = train.iter().collect();
+        assert!(validation.iter().all(|pair| !train.contains(pair)));
+    }
+
+    #[test]
+    fn more_sums_than_there_are_is_refused() {
+        let data = DataConfig { operand_digits: 1, ..DataConfig::default() };
+        let error = load(&data, Device::Cpu).unwrap_err().to_string();
+        assert!(error.contains("10000 different sums are asked for; of 1 digits there are 100"), "{error}");
+    }
+}

@@ -1,0 +1,204 @@
+//! Any text, character by character: each predicts the next.
+
+use super::part::Tokens;
+use super::{Part, Task};
+use crate::config::DataConfig;
+use crate::error::TrainError;
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{BufWriter, Read as _, Seek as _, Write as _};
+use std::os::fd::AsRawFd as _;
+use std::path::Path;
+use tch::{Device, Kind, Tensor};
+
+pub(super) const ID: &str = "chars";
+/// Of ten characters, the last one is measured by.
+const PARTS: i64 = 10;
+/// Read at a time.
+const CHUNK: usize = 1 << 20;
+
+pub(super) fn load(data: &DataConfig, device: Device) -> Result<Task, TrainError> {
+    let Some(path) = &data.text else {
+        let reason = "there is no text to learn".to_owned();
+        let help = "name a file of UTF-8 text with --text".to_owned();
+        return Err(TrainError::Data { task: ID, reason, help });
+    };
+    let wrong = |reason: String, help: &str| TrainError::Data {
+        task: ID,
+        reason: format!("{}: {reason}", path.display()),
+        help: help.to_owned(),
+    };
+    let broken = |reason: String| wrong(reason, "name a file of UTF-8 text with --text");
+    let text = Text::survey(path).map_err(broken)?;
+    let length = i64::from(data.sequence_length);
+    let train = text.characters / PARTS * (PARTS - 1);
+    let validation = text.characters - train;
+    if text.characters / PARTS < 2 * length {
+        let reason = format!(
+            "{} characters are too few for sequences of {length}: a tenth of them must hold two",
+            text.characters
+        );
+        return Err(wrong(reason, "name a longer text, or shorten data.sequence_length"));
+    }
+    let (stored, of_byte) = text.store(path).map_err(|e| broken(e.to_string()))?;
+    let of_byte = of_byte.map(|table| table.f_to(device)).transpose()?;
+    let part = |start, len, most| {
+        // On a GPU the whole text lies there; on the CPU it stays in its file, mapped.
+        let stored = stored.f_narrow(0, start, len)?.f_to(device)?;
+        let tokens = Tokens { stored, of_byte: of_byte.as_ref().map(Tensor::shallow_clone), device };
+        Ok::<_, TrainError>(Part::windows(tokens, length, most))
+    };
+    let facts = serde_json::json!({
+        "vocab_size": text.alphabet.len(), "block_size": length, "sample": [length], "tokens": true
+    });
+    Ok(Task {
+        id: ID,
+        train: part(0, train, data.train_samples)?,
+        validation: part(train, validation, data.validation_samples)?,
+        facts: facts.as_object().cloned().unwrap_or_default(),
+        validation_batch: 64,
+    })
+}
+
+/// What is known of a text after one look at all of it.
+struct Text {
+    bytes: i64,
+    characters: i64,
+    /// Its characters in their own order, each with its token.
+    alphabet: BTreeMap<char, i32>,
+}
+
+impl Text {
+    fn survey(path: &Path) -> Result<Self, String> {
+        let (mut bytes, mut characters, mut alphabet) = (0, 0, BTreeMap::new());
+        decode(path, |part| {
+            bytes += part.len() as i64;
+            for c in part.chars() {
+                characters += 1;
+                alphabet.insert(c, 0);
+            }
+            Ok(())
+        })?;
+        for (token, (_, place)) in (0..).zip(alphabet.iter_mut()) {
+            *place = token;
+        }
+        Ok(Self { bytes, characters, alphabet })
+    }
+
+    /// The tokens, mapped from a file: the text's own where every character is one byte, which a table then turns into
+    /// tokens; otherwise one of numbers, which is gone from its folder already.
+    fn store(&self, path: &Path) -> Result<(Tensor, Option<Tensor>), TrainError> {
+        let options = |kind| (kind, Device::Cpu);
+        if self.bytes == self.characters {
+            let mut table = vec![0_i64; 256];
+            for (c, token) in &self.alphabet {
+                if let Some(place) = table.get_mut(*c as usize) {
+                    *place = i64::from(*token);
+                }
+            }
+            let mapped =
+                Tensor::f_from_file(&path.to_string_lossy(), false, self.bytes, options(Kind::Uint8))?;
+            return Ok((mapped, Some(Tensor::f_from_slice(&table)?)));
+        }
+        let file = self.encode(path).map_err(|reason| TrainError::Task { task: ID, reason })?;
+        let name = format!("/proc/self/fd/{}", file.as_raw_fd());
+        Ok((Tensor::f_from_file(&name, false, self.characters, options(Kind::Int))?, None))
+    }
+
+    fn encode(&self, path: &Path) -> Result<File, String> {
+        let failed = |e: std::io::Error| format!("the tokens of {} cannot be written: {e}", path.display());
+        let mut file = BufWriter::new(tempfile::tempfile().map_err(failed)?);
+        decode(path, |part| {
+            for c in part.chars() {
+                let token = self.alphabet.get(&c).ok_or("it changed while it was read")?;
+                file.write_all(&token.to_ne_bytes()).map_err(failed)?;
+            }
+            Ok(())
+        })?;
+        let mut file = file.into_inner().map_err(|e| failed(e.into_error()))?;
+        file.rewind().map_err(failed)?;
+        Ok(file)
+    }
+}
+
+/// Reads a text piece by piece, as it may be larger than the memory.
+fn decode(path: &Path, mut each: impl FnMut(&str) -> Result<(), String>) -> Result<(), String> {
+    let mut file = File::open(path).map_err(|e| e.to_string())?;
+    let (mut buffer, mut kept, mut read_before) = (vec![0; CHUNK], 0, 0_u64);
+    loop {
+        let read = file.read(&mut buffer[kept..]).map_err(|e| e.to_string())?;
+        let all = kept + read;
+        let whole = match std::str::from_utf8(&buffer[..all]) {
+            Ok(_) => all,
+            // A character that goes on in the next piece.
+            Err(error) if error.error_len().is_none() && read > 0 => error.valid_up_to(),
+            Err(error) => {
+                let at = read_before + error.valid_up_to() as u64;
+                return Err(format!("byte {at} is no UTF-8"));
+            }
+        };
+        if let Ok(part) = std::str::from_utf8(&buffer[..whole]) {
+            each(part)?;
+        }
+        if read == 0 {
+            return Ok(());
+        }
+        buffer.copy_within(whole..all, 0);
+        kept = all - whole;
+        read_before += whole as u64;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn task(text: &[u8], length: u32) -> Result<Task, TrainError> {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), text).unwrap();
+        let path = Some(file.path().to_owned());
+        // The file is gone before a batch is made: what is mapped stays.
+        load(&DataConfig { text: path, sequence_length: length, ..DataConfig::default() }, Device::Cpu)
+    }
+
+    fn read(part: &Part, alphabet: &str) -> Vec<(String, String)> {
+        let letters: Vec<char> = alphabet.chars().collect();
+        let (x, y) = part.slice(0, part.len()).unwrap();
+        let text = |t: &Tensor| {
+            Vec::<i64>::try_from(t).unwrap().into_iter().map(|i| letters[i as usize]).collect::<String>()
+        };
+        (0..part.len()).map(|i| (text(&x.get(i)), text(&y.get(i)))).collect()
+    }
+
+    #[test]
+    fn one_byte_a_character_and_many_read_the_same() {
+        for (letters, text) in [("abc", "abc".repeat(40)), ("aß€", "aß€".repeat(40))] {
+            let task = task(text.as_bytes(), 4).unwrap();
+            assert_eq!(task.facts["vocab_size"], 3);
+            // 108 characters to learn from; one window is kept for where the first may begin.
+            assert_eq!((task.train.len(), task.validation.len()), (26, 2));
+            let windows = read(&task.train, letters);
+            let at = |i: usize| letters.chars().nth(i % 3).unwrap();
+            let whole: String = (0..5).map(at).collect();
+            let split =
+                |s: &str, from: usize, to: usize| s.chars().skip(from).take(to - from).collect::<String>();
+            assert_eq!(windows[0], (split(&whole, 0, 4), split(&whole, 1, 5)));
+            // The order of an epoch is the same each time, and another in the next.
+            let x = |epoch| task.train.batch(&task.train.order(7, epoch).unwrap(), 0, 26).unwrap().0;
+            assert!(x(1).equal(&x(1)) && !x(1).equal(&x(2)));
+        }
+    }
+
+    #[test]
+    fn what_is_no_text_says_where_and_what_is_short_says_how_much() {
+        assert!(task(b"good \xff bad", 4).unwrap_err().to_string().contains("byte 5 is no UTF-8"));
+        assert!(
+            task("cut \u{20ac}".as_bytes().split_last().unwrap().1, 4)
+                .unwrap_err()
+                .to_string()
+                .contains("byte 4 is no UTF-8")
+        );
+        let short = task(b"too short", 4).unwrap_err().to_string();
+        assert!(short.contains("9 characters are too few for sequences of 4"), "{short}");
+    }
+}

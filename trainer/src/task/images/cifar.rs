@@ -1,0 +1,121 @@
+//! CIFAR-10 and CIFAR-100 in their binary version: a label or two, then 3 x 32 x 32 bytes, image after image.
+
+use super::Set;
+use super::files::{Published, Raw, Source};
+use crate::error::TrainError;
+use std::collections::BTreeMap;
+use std::io::Read as _;
+use std::path::Path;
+
+pub(super) const TEN: Set = Set {
+    id: super::CIFAR10,
+    classes: 10,
+    mean: &[0.4914, 0.4822, 0.4465],
+    deviation: &[0.2470, 0.2435, 0.2616],
+    published: Published {
+        folders: &["cifar-10-batches-bin"],
+        first: &["data_batch_1.bin", "cifar-10-binary.tar.gz"],
+        md5: &[("cifar-10-binary.tar.gz", "c32a1d4ab5d03f1284b67883e8d87530")],
+        from: "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz",
+    },
+};
+
+pub(super) const HUNDRED: Set = Set {
+    id: super::CIFAR100,
+    classes: 100,
+    mean: &[0.5071, 0.4865, 0.4409],
+    deviation: &[0.2673, 0.2564, 0.2762],
+    published: Published {
+        folders: &["cifar-100-binary"],
+        first: &["train.bin", "cifar-100-binary.tar.gz"],
+        md5: &[("cifar-100-binary.tar.gz", "03b5dce01913d631647c71ecec9e9cb8")],
+        from: "https://www.cs.toronto.edu/~kriz/cifar-100-binary.tar.gz",
+    },
+};
+
+const SIZE: [i64; 3] = [3, 32, 32];
+const PIXELS: usize = 3 * 32 * 32;
+
+const TEN_TRAIN: [&str; 5] =
+    ["data_batch_1.bin", "data_batch_2.bin", "data_batch_3.bin", "data_batch_4.bin", "data_batch_5.bin"];
+
+/// The files of a set by name: those in the folder, or those in its archive.
+struct Files<'a> {
+    set: &'a Set,
+    folder: &'a Path,
+    unpacked: BTreeMap<String, Vec<u8>>,
+}
+
+/// To learn from, and to be measured by.
+pub(super) fn read(set: &Set, folder: &Path) -> Result<(Raw, Raw), TrainError> {
+    let (train, test): (&[&str], &str) =
+        if set.classes == 10 { (&TEN_TRAIN, "test_batch.bin") } else { (&["train.bin"], "test.bin") };
+    let files = Files::open(set, folder)?;
+    Ok((files.images(train)?, files.images(&[test])?))
+}
+
+impl<'a> Files<'a> {
+    fn open(set: &'a Set, folder: &'a Path) -> Result<Self, TrainError> {
+        let mut files = Self { set, folder, unpacked: BTreeMap::new() };
+        let [first, archive] = set.published.first else { return Ok(files) };
+        if folder.join(first).is_file() {
+            return Ok(files);
+        }
+        let source = files.source(archive);
+        let bytes = source.read()?;
+        // `read` has unpacked the `.gz`.
+        let mut archive = tar::Archive::new(bytes.as_slice());
+        let broken = |e: std::io::Error| source.wrong(format!("it is no whole archive: {e}"));
+        for entry in archive.entries().map_err(broken)? {
+            let mut entry = entry.map_err(broken)?;
+            let name = entry.path().ok().and_then(|p| Some(p.file_name()?.to_string_lossy().into_owned()));
+            let mut content = Vec::new();
+            entry.read_to_end(&mut content).map_err(broken)?;
+            files.unpacked.extend(name.map(|name| (name, content)));
+        }
+        Ok(files)
+    }
+
+    fn source(&self, name: &str) -> Source<'a> {
+        Source { task: self.set.id, published: &self.set.published, path: self.folder.join(name) }
+    }
+
+    fn images(&self, names: &[&str]) -> Result<Raw, TrainError> {
+        let mut raw = Raw { size: SIZE, pixels: Vec::new(), labels: Vec::new() };
+        for name in names {
+            let source = self.source(name);
+            let read;
+            let bytes = match self.unpacked.get(*name) {
+                Some(bytes) => bytes,
+                None => {
+                    read = source.read()?;
+                    &read
+                }
+            };
+            self.split(bytes, &source, &mut raw)?;
+        }
+        Ok(raw)
+    }
+
+    fn split(&self, bytes: &[u8], source: &Source<'_>, raw: &mut Raw) -> Result<(), TrainError> {
+        // CIFAR-100 has a coarse label before the fine one.
+        let labels = if self.set.classes == 10 { 1 } else { 2 };
+        let record = labels + PIXELS;
+        if bytes.is_empty() || bytes.len() % record != 0 {
+            let text = format!("its {} bytes are no whole number of images, of {record} each", bytes.len());
+            return Err(source.wrong(text));
+        }
+        for (i, image) in bytes.chunks_exact(record).enumerate() {
+            let (label, pixels) = image.split_at(labels);
+            let label = label.last().copied().unwrap_or(u8::MAX);
+            if label >= self.set.classes {
+                return Err(
+                    source.wrong(format!("image {i} has the label {label}, of {} classes", self.set.classes))
+                );
+            }
+            raw.labels.push(label);
+            raw.pixels.extend_from_slice(pixels);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,71 @@
+//! Standard sets of images, from their standard files.
+
+mod augment;
+mod cifar;
+mod files;
+mod idx;
+
+pub(super) use augment::Pixels;
+
+use super::{Part, Task};
+use crate::config::DataConfig;
+use crate::error::TrainError;
+use augment::Augment;
+use files::{Published, Raw};
+use serde_json::json;
+use tch::{Device, Tensor};
+
+pub(super) const CIFAR10: &str = "cifar10";
+pub(super) const CIFAR100: &str = "cifar100";
+pub(super) const MNIST: &str = "mnist";
+pub(super) const FASHION_MNIST: &str = "fashion_mnist";
+
+/// A set of images: what it is called, how bright it is, and what its files are.
+struct Set {
+    id: &'static str,
+    classes: u8,
+    mean: &'static [f64],
+    deviation: &'static [f64],
+    published: Published,
+}
+
+type Read = fn(&Set, &std::path::Path) -> Result<(Raw, Raw), TrainError>;
+
+pub(super) fn cifar10(data: &DataConfig, device: Device) -> Result<Task, TrainError> {
+    load(&cifar::TEN, cifar::read, data, device)
+}
+
+pub(super) fn cifar100(data: &DataConfig, device: Device) -> Result<Task, TrainError> {
+    load(&cifar::HUNDRED, cifar::read, data, device)
+}
+
+pub(super) fn mnist(data: &DataConfig, device: Device) -> Result<Task, TrainError> {
+    load(&idx::MNIST, idx::read, data, device)
+}
+
+pub(super) fn fashion_mnist(data: &DataConfig, device: Device) -> Result<Task, TrainError> {
+    load(&idx::FASHION, idx::read, data, device)
+}
+
+fn load(set: &Set, read: Read, data: &DataConfig, device: Device) -> Result<Task, TrainError> {
+    let folder = set.published.folder(set.id, data.dir.as_deref())?;
+    let (train, validation) = read(set, &folder)?;
+    let augment = Augment { far: data.crop.into(), mirrored: data.flip };
+    let size = train.size;
+    let part = |raw: Raw, most: Option<u32>, augment| -> Result<Part, TrainError> {
+        let keep = data.at_most(most, raw.labels.len() as i64);
+        let shape = [raw.labels.len() as i64, raw.size[0], raw.size[1], raw.size[2]];
+        let pixels = Tensor::f_from_slice(&raw.pixels)?.f_view(shape)?.f_narrow(0, 0, keep)?;
+        let labels = Tensor::f_from_slice(&raw.labels)?.f_narrow(0, 0, keep)?;
+        let pixels = Pixels::new(&pixels, set.mean, set.deviation, augment, device)?;
+        Ok(Part::images(pixels, labels.f_to(device)?.f_to_kind(tch::Kind::Int64)?))
+    };
+    let facts = json!({ "in_channels": size[0], "num_classes": set.classes, "sample": size });
+    Ok(Task {
+        id: set.id,
+        train: part(train, data.train_samples, augment)?,
+        validation: part(validation, data.validation_samples, Augment::default())?,
+        facts: facts.as_object().cloned().unwrap_or_default(),
+        validation_batch: 512,
+    })
+}
