@@ -22,6 +22,12 @@ pub(crate) fn run(repo: &Repo, args: &[OsString]) -> Result<ExitCode> {
     Err(process::become_program(&mut train))
 }
 
+/// Builds in release mode and becomes `kasmina compare`.
+pub(crate) fn compare(repo: &Repo, args: &[OsString]) -> Result<ExitCode> {
+    let mut compare = Command::new(product::build(repo, true)?);
+    Err(process::become_program(compare.arg("compare").args(args)))
+}
+
 /// A new directory name under the repository's `runs/`, as short as the current directory allows.
 fn fresh_out(repo: &Repo) -> Result<std::path::PathBuf> {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).context("the clock is before 1970")?;

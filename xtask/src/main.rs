@@ -9,7 +9,6 @@ mod ci;
 mod demo;
 mod examples;
 mod fuzz;
-mod growth;
 mod process;
 mod product;
 mod repo;
@@ -63,8 +62,12 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<std::ffi::OsString>,
     },
-    /// Set up, build in release mode and print the default run beside its controls, over several seeds.
-    Growth(growth::Args),
+    /// Set up, build in release mode and compare growing with its controls: `kasmina compare ARGS..`.
+    Compare {
+        /// Arguments of `kasmina compare`: `examples/compare/digits.toml` for one.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<std::ffi::OsString>,
+    },
     /// Set up and measure: parts beside what they replace, whole training steps beside a bare loop and, where Python
     /// has torch, beside PyTorch. Prints ratios.
     Bench(bench::Args),
@@ -104,7 +107,7 @@ fn run(task: Task) -> Result<ExitCode> {
         }
         Task::Demo { args } => demo::run(&repo, &args),
         Task::Test { args } => tests::run(&repo, &args),
-        Task::Growth(args) => growth::run(&repo, &args),
+        Task::Compare { args } => demo::compare(&repo, &args),
         Task::Bench(args) => bench::run(&repo, &args),
         Task::Soak => soak::run(&repo),
         Task::Fuzz(args) => fuzz::run(&repo, &args),

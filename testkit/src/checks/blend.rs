@@ -55,13 +55,16 @@ pub(crate) fn ends(subject: &Subject) -> Outcome {
         let mut note = None;
         for mode in [Mode::Train, Mode::Eval] {
             let mut blend = blend(subject, place)?;
-            let mut mix = |end| blend.mix(&host, &seed, &alpha(&host, end)?, &cx(mode)).map_err(Failure::from);
+            let mut mix =
+                |end| blend.mix(&host, &seed, &alpha(&host, end)?, &cx(mode)).map_err(Failure::from);
             let none = mix(0.0)?;
             close(&host, &none, &format!("{mode:?}: at alpha 0 the mixture is not the host's features"))?;
             let all = mix(1.0)?;
             finite(&all, &format!("{mode:?}: at alpha 1 the mixture"))?;
             if close(&seed, &all, "").is_err() {
-                note = Some("at alpha 1 the mixture is not the seed's features: the host's stay in it".to_owned());
+                note = Some(
+                    "at alpha 1 the mixture is not the seed's features: the host's stay in it".to_owned(),
+                );
             }
         }
         Ok(note)
