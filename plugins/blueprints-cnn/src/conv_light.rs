@@ -1,6 +1,7 @@
 //! `x + g relu(GN(conv3x3(x)))`: the workhorse.
 
-use kasmina_plugin_api::ops::norm_residual;
+use crate::conv::{check_kernel, conv};
+use crate::tail::Tail;
 use kasmina_plugin_api::prelude::*;
 use tch::nn::Module;
 
@@ -26,10 +27,7 @@ impl Default for ConvLightConfig {
 #[derive(Debug)]
 pub struct ConvLight {
     conv: nn::Conv2D,
-    weight: Tensor,
-    bias: Tensor,
-    gain: Tensor,
-    groups: i64,
+    tail: Tail,
 }
 
 impl Blueprint for ConvLight {
@@ -39,34 +37,25 @@ impl Blueprint for ConvLight {
     type Config = ConvLightConfig;
 
     fn build(vars: &nn::Path<'_>, site: &Site, config: ConvLightConfig) -> Result<Box<dyn Seed>> {
-        let (channels, k) = (site.channels(), config.kernel_size);
-        if !(1..=15).contains(&k) || k % 2 == 0 {
-            return Err(PluginError::config(format!("kernel_size {k} is not an odd number in 1..=15")));
-        }
-        if config.groups < 1 || channels % config.groups != 0 {
-            let text = format!("groups {} does not divide the slot's {channels} channels", config.groups);
-            return Err(PluginError::config(text));
-        }
-        let conv = nn::ConvConfig { padding: k / 2, bias: false, ..Default::default() };
-        let norm = vars / "norm";
-        Ok(Box::new(Self {
-            conv: nn::conv2d(vars / "conv", channels, channels, k, conv),
-            weight: norm.ones("weight", &[channels]),
-            bias: norm.zeros("bias", &[channels]),
-            gain: vars.zeros("gain", &[1, channels, 1, 1]),
-            groups: config.groups,
-        }))
+        let channels = site.channels();
+        check_kernel(config.kernel_size)?;
+        let tail = Tail::build(vars, channels, config.groups)?;
+        let conv = conv(vars / "conv", (channels, channels), config.kernel_size, 1);
+        Ok(Box::new(Self { conv, tail }))
     }
 
     fn cost(site: &Site, config: &ConvLightConfig) -> Option<Cost> {
         let (c, k) = (site.channels().unsigned_abs(), config.kernel_size.unsigned_abs());
-        Some(Cost { parameters: c * c * k * k + 3 * c, flops_per_position: c * c * k * k + 6 * c })
+        Some(Cost {
+            parameters: c * c * k * k + Tail::PARAMETERS * c,
+            flops_per_position: c * c * k * k + Tail::FLOPS * c,
+        })
     }
 }
 
 impl Seed for ConvLight {
     fn forward(&mut self, x: &Tensor, _: &Cx<'_>) -> Result<Tensor> {
-        norm_residual(x, &self.conv.forward(x), self.groups, (&self.weight, &self.bias), &self.gain)
+        self.tail.join(x, &self.conv.forward(x))
     }
 }
 

@@ -1,0 +1,43 @@
+//! How the convolutional seeds end: `x + g relu(GN(branch))`.
+
+use kasmina_plugin_api::ops::norm_residual;
+use kasmina_plugin_api::prelude::*;
+
+/// The last normalisation of a branch, and one gain per channel that starts at 0. What the gain is multiplied by is
+/// normalised and half of it positive, so it learns in the first step, and everything before it from the second on.
+/// On a GPU the whole of it is one kernel.
+#[derive(Debug)]
+pub(crate) struct Tail {
+    weight: Tensor,
+    bias: Tensor,
+    gain: Tensor,
+    groups: i64,
+}
+
+impl Tail {
+    /// Multiply-adds per channel and position: four of the normalisation, the ReLU, the gain.
+    pub(crate) const FLOPS: u64 = 6;
+    /// Parameters per channel.
+    pub(crate) const PARAMETERS: u64 = 3;
+
+    /// Refuses groups that do not divide the channels.
+    pub(crate) fn build(vars: &nn::Path<'_>, channels: i64, groups: i64) -> Result<Self> {
+        if groups < 1 || channels % groups != 0 {
+            let text = format!("groups {groups} does not divide the slot's {channels} channels");
+            return Err(PluginError::config(text));
+        }
+        let norm = vars / "norm";
+        Ok(Self {
+            weight: norm.ones("weight", &[channels]),
+            bias: norm.zeros("bias", &[channels]),
+            gain: vars.zeros("gain", &[1, channels, 1, 1]),
+            groups,
+        })
+    }
+
+    /// # Shapes
+    /// `x` and `branch` are `[N, C, H, W]`; the output is like `x`.
+    pub(crate) fn join(&self, x: &Tensor, branch: &Tensor) -> Result<Tensor> {
+        norm_residual(x, branch, self.groups, (&self.weight, &self.bias), &self.gain)
+    }
+}
