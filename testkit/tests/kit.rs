@@ -144,7 +144,9 @@ fn names_that_nobody_has_are_errors_that_say_what_there_is() {
 #[test]
 fn the_plugins_that_ship_keep_every_promise() {
     let deps = std::env::current_exe().unwrap().parent().unwrap().to_owned();
-    for name in ["kasmina_blends", "kasmina_blueprints_cnn", "kasmina_hosts"] {
+    let shipped =
+        ["kasmina_blends", "kasmina_blueprints_cnn", "kasmina_blueprints_transformer", "kasmina_hosts"];
+    for name in shipped {
         let report = check_file(&deps.join(format!("lib{name}.so")), &program(), &options(&[])).unwrap();
         assert!(report.passed(), "{report}");
     }

@@ -15,8 +15,13 @@ use std::process::Command;
 use std::sync::OnceLock;
 
 /// The plugins that ship with Kasmina, by crate.
-pub const SHIPPED: [&str; 4] =
-    ["kasmina_blends", "kasmina_blueprints_cnn", "kasmina_declared", "kasmina_hosts"];
+pub const SHIPPED: [&str; 5] = [
+    "kasmina_blends",
+    "kasmina_blueprints_cnn",
+    "kasmina_blueprints_transformer",
+    "kasmina_declared",
+    "kasmina_hosts",
+];
 
 /// `target/<profile>`, with every plugin, fixture and the binary built; or the folder that `KASMINA_TEST_BUILT`
 /// names, on a machine that has no cargo.

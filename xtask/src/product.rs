@@ -11,7 +11,13 @@ use anyhow::{Context as _, Result};
 use crate::{process, repo::Repo, setup};
 
 /// The plugin crates that ship with Kasmina.
-const PLUGINS: [&str; 4] = ["kasmina-blueprints-cnn", "kasmina-blends", "kasmina-declared", "kasmina-hosts"];
+const PLUGINS: [&str; 5] = [
+    "kasmina-blueprints-cnn",
+    "kasmina-blueprints-transformer",
+    "kasmina-blends",
+    "kasmina-declared",
+    "kasmina-hosts",
+];
 
 /// Sets up, builds and installs; returns the executable.
 pub(crate) fn build(repo: &Repo, release: bool) -> Result<PathBuf> {

@@ -1,0 +1,46 @@
+//! `x + tanh(g) (LN(x) - x)`: may the residual stream be normalised here?
+
+use crate::layer_norm::LayerNorm;
+use kasmina_plugin_api::ops::lerp;
+use kasmina_plugin_api::prelude::*;
+
+/// `norm` has no settings.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NormConfig {}
+
+/// A layer normalisation, faded in by one gain per channel that starts at 0. What the gain is multiplied by is how far
+/// the normalised features are from the features, so it learns in the first step, and the norm from the second on.
+#[derive(Debug)]
+pub struct Norm {
+    norm: LayerNorm,
+    gain: Tensor,
+}
+
+impl Blueprint for Norm {
+    const INFO: EntryInfo = EntryInfo::new("norm", "x + tanh(g) * (LN(x) - x), g = 0 at birth")
+        .topologies(&[Topology::TRANSFORMER])
+        .capabilities(&[Capability::IdentityAtBirth]);
+    type Config = NormConfig;
+
+    fn build(vars: &nn::Path<'_>, site: &Site, _: NormConfig) -> Result<Box<dyn Seed>> {
+        let norm = LayerNorm::build(vars, site.channels())?;
+        Ok(Box::new(Self { norm, gain: vars.zeros("gain", &[site.channels()]) }))
+    }
+
+    fn cost(site: &Site, _: &NormConfig) -> Option<Cost> {
+        let c = site.channels().unsigned_abs();
+        Some(Cost {
+            parameters: (LayerNorm::PARAMETERS + 1) * c,
+            flops_per_position: (LayerNorm::FLOPS + 4) * c,
+        })
+    }
+}
+
+impl Seed for Norm {
+    fn forward(&mut self, x: &Tensor, _: &Cx<'_>) -> Result<Tensor> {
+        lerp(x, &self.norm.forward(x)?, &self.gain.f_tanh()?)
+    }
+}
+
+kasmina_plugin_api::register_blueprint!(Norm);
