@@ -4,8 +4,8 @@ use crate::builtin;
 use crate::entry::{Entry, Factory, PluginInfo};
 use crate::error::{LookupError, Refusal, RegistryError};
 use crate::verify::Trust;
-use kasmina_plugin_api::Kind;
 use kasmina_plugin_api::abi::Plugin;
+use kasmina_plugin_api::{Kind, Topology};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -110,6 +110,25 @@ impl Catalogue {
     /// The entry that a name means: `plugin::id`, or a bare id that one plugin brings; a built-in answers to its
     /// bare id where no plugin does.
     pub(crate) fn resolve(&self, kind: Kind, name: &str) -> Result<Entry, RegistryError> {
+        self.choose(kind, name, |_| true)
+    }
+
+    /// The same for what is put into a slot: of several plugins that bring an id, the one that serves the slot is meant.
+    pub(crate) fn resolve_for(
+        &self,
+        kind: Kind,
+        name: &str,
+        topology: Topology,
+    ) -> Result<Entry, RegistryError> {
+        self.choose(kind, name, |entry| entry.serves(topology))
+    }
+
+    fn choose(
+        &self,
+        kind: Kind,
+        name: &str,
+        serves: impl Fn(&Entry) -> bool,
+    ) -> Result<Entry, RegistryError> {
         if let Some((plugin, id)) = name.split_once("::") {
             let full = self.of_kind(kind).find(|e| e.plugin().name == plugin && e.id() == id);
             return full.cloned().ok_or_else(|| self.unknown(kind, name));
@@ -119,12 +138,18 @@ impl Catalogue {
         match (brought.as_slice(), built_in.as_slice()) {
             ([one], _) | ([], [one]) => Ok(Entry::clone(one)),
             ([], _) => Err(self.unknown(kind, name)),
-            (several, _) => Err(LookupError::Ambiguous {
-                kind,
-                id: name.to_owned(),
-                candidates: several.iter().map(|e| e.full_name()).collect(),
+            (several, _) => {
+                let serving: Vec<_> = several.iter().filter(|e| serves(e)).collect();
+                if let [one] = serving[..] {
+                    return Ok(Entry::clone(one));
+                }
+                Err(LookupError::Ambiguous {
+                    kind,
+                    id: name.to_owned(),
+                    candidates: several.iter().map(|e| e.full_name()).collect(),
+                }
+                .into())
             }
-            .into()),
         }
     }
 

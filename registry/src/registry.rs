@@ -13,8 +13,8 @@ use crate::probe::{self, Probed};
 use crate::search::{Origin, SearchPath, candidates};
 use crate::verify::{Intent, Trust, Vouched, lock_of, vouched};
 use arc_swap::ArcSwap;
-use kasmina_plugin_api::Kind;
 use kasmina_plugin_api::record::EntryRecord;
+use kasmina_plugin_api::{Kind, Topology};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -194,6 +194,15 @@ impl Registry {
     /// If nobody brings it, or several do.
     pub fn resolve(&self, kind: Kind, name: &str) -> Result<Entry, RegistryError> {
         self.catalogue.load().resolve(kind, name)
+    }
+
+    /// The same for a seed or blend that is to live in a slot: of several plugins that bring a bare id, the one is meant
+    /// that serves the slot's topology.
+    ///
+    /// # Errors
+    /// If nobody brings it, or several do and not one of them alone serves the topology.
+    pub fn resolve_for(&self, kind: Kind, name: &str, topology: Topology) -> Result<Entry, RegistryError> {
+        self.catalogue.load().resolve_for(kind, name, topology)
     }
 
     /// Every entry, sorted by kind, id and plugin.

@@ -152,6 +152,26 @@ fn one_id_from_two_plugins_is_ambiguous_and_full_names_are_not() {
     assert_eq!(alone.resolve(Kind::Blend, "linear").unwrap().full_name(), "core::linear");
 }
 
+/// A layer that is called so in both worlds: the slot says which is meant, and where none is, the name is not enough.
+#[test]
+fn an_id_that_each_topology_has_is_told_by_the_slot() {
+    let registry = registry(&["twin"]);
+    let of = |id: &str, topology| registry.resolve_for(Kind::Blueprint, id, topology).map(|e| e.full_name());
+    assert_eq!(of("norm", Topology::CNN).unwrap(), "kasmina_blueprints_cnn::norm");
+    assert_eq!(of("norm", Topology::TRANSFORMER).unwrap(), "kasmina_blueprints_transformer::norm");
+    for topology in [Topology::CNN, Topology::TRANSFORMER] {
+        assert_eq!(of("kasmina_blueprints_cnn::norm", topology).unwrap(), "kasmina_blueprints_cnn::norm");
+        assert_eq!(of("noop", topology).unwrap(), "core::noop");
+        // What one plugin brings is meant by its name, and says for itself why it does not fit.
+        assert_eq!(of("mlp", topology).unwrap(), "kasmina_blueprints_transformer::mlp");
+        let both_serve = registry.resolve_for(Kind::Blend, "linear", topology).unwrap_err();
+        assert_eq!(both_serve.help().unwrap(), "say which: fixture_twin::linear or kasmina_blends::linear");
+    }
+    let help = of("norm", Topology::new("graph")).unwrap_err().help().unwrap();
+    assert_eq!(help, "say which: kasmina_blueprints_cnn::norm or kasmina_blueprints_transformer::norm");
+    assert_eq!(registry.resolve(Kind::Blueprint, "norm").unwrap_err().help().unwrap(), help);
+}
+
 #[test]
 fn a_plugin_that_aborts_on_panic_is_refused() {
     built();

@@ -6,7 +6,7 @@ use super::execute::Question;
 use super::{MorphogeneticModel, Owner, count};
 use crate::graft::{LiveSeed, blend_group, seed_group};
 use crate::lifecycle::{AlphaSettings, BlendPlan, Germination, Lifecycle};
-use kasmina_plugin_api::Kind;
+use kasmina_plugin_api::{Kind, Topology};
 use kasmina_registry::{Entry, Registry};
 use kasmina_torch_ext::{Change, NamedParameter, ParameterSink, Role, SinkError, Ticket};
 
@@ -30,7 +30,7 @@ impl MorphogeneticModel {
         let slot = &self.slots[index].lifecycle;
         let mut vacant = Lifecycle::new(slot.slot_id(), slot.topology(), slot.settings().clone());
         vacant.germinate(self.unbuilt(wish))?;
-        let (blueprint, blend) = resolve(wish, registry)?;
+        let (blueprint, blend) = resolve(wish, self.slots[index].lifecycle.topology(), registry)?;
         self.build_and_probe(index, wish, &blueprint, &blend).map(drop)
     }
 
@@ -69,7 +69,7 @@ impl MorphogeneticModel {
         // What needs no tensor is refused before anything is built.
         let unbuilt = self.unbuilt(wish);
         self.slots[index].lifecycle.clone().germinate(unbuilt.clone())?;
-        let (blueprint, blend) = resolve(wish, registry)?;
+        let (blueprint, blend) = resolve(wish, self.slots[index].lifecycle.topology(), registry)?;
         let mut plan = unbuilt.blend;
         let (mut live, curve) = self.build_and_probe(index, wish, &blueprint, &blend)?;
         blend.id().clone_into(&mut plan.id);
@@ -116,10 +116,14 @@ impl MorphogeneticModel {
     }
 }
 
-/// The blueprint and the blend that a wish names.
-pub(super) fn resolve(wish: &Germinate, registry: &Registry) -> Result<(Entry, Entry), CommandError> {
-    let blueprint = registry.resolve(Kind::Blueprint, &wish.blueprint)?;
-    let blend = registry.resolve(Kind::Blend, &wish.blend)?;
+/// The blueprint and the blend that a wish for a slot of this topology names.
+pub(super) fn resolve(
+    wish: &Germinate,
+    topology: Topology,
+    registry: &Registry,
+) -> Result<(Entry, Entry), CommandError> {
+    let blueprint = registry.resolve_for(Kind::Blueprint, &wish.blueprint, topology)?;
+    let blend = registry.resolve_for(Kind::Blend, &wish.blend, topology)?;
     Ok((blueprint, blend))
 }
 

@@ -61,7 +61,7 @@ impl MorphogeneticModel {
     ) -> Result<JoinHandle<Result<(), RegistryError>>, CommandError> {
         self.unreserved(index)?;
         self.slots[index].lifecycle.clone().germinate(self.unbuilt(wish))?;
-        let (blueprint, blend) = resolve(wish, registry)?;
+        let (blueprint, blend) = resolve(wish, self.slots[index].lifecycle.topology(), registry)?;
         let (seed_config, blend_config) =
             (config_text(&wish.blueprint_config), config_text(&wish.blend_config));
         let work = move || {
