@@ -3,10 +3,13 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failed step is a failed test")]
 #![allow(clippy::disallowed_methods, reason = "tests read numbers")]
 
+use kasmina::ModelConfig;
+use kasmina::lifecycle::Stage;
+use kasmina::model::Precision;
 use kasmina_plugin_api::abi::{SeedInstance, Variable};
 use kasmina_plugin_api::{Capability, Cx, ErrorKind, Kind, Layout, Mode, Site, Topology};
 use kasmina_registry::{Entry, RegistryError};
-use kasmina_tests::bench::distance;
+use kasmina_tests::bench::{Bench, config, distance, easy};
 use kasmina_tests::{gpu, registry};
 use kasmina_torch_ext::autocast::Autocast;
 use kasmina_torch_ext::autograd::{is_channels_last, to_channels_last};
@@ -322,6 +325,46 @@ fn no_transformer_seed_looks_ahead() {
             "norm ",
         ]
     );
+}
+
+/// By its bare id, in a host of its topology, in either precision: born without a trace, grown until it is held.
+#[test]
+fn each_grows_in_a_host_of_its_topology() {
+    let sequence = ModelConfig { host: "sequence".into(), ..config(&["layer0"], "contiguous") };
+    let sequence = ModelConfig { host_config: String::new(), ..sequence };
+    let hosts = [
+        (Topology::CNN, config(&["block1"], "channels_last"), [16, 1, 8, 8].as_slice()),
+        (Topology::TRANSFORMER, sequence, [16, 6, 3].as_slice()),
+    ];
+    let mut grown = Vec::new();
+    for (topology, host, shape) in hosts {
+        for precision in [Precision::Fp32, Precision::Bf16] {
+            let config = ModelConfig { precision, task: easy(), ..host.clone() };
+            for entry in blueprints() {
+                // Blueprint files and modules have tests of their own; the control can never pass G2.
+                let own = entry.record().topologies.contains(&topology.as_str().to_owned());
+                if !own {
+                    continue;
+                }
+                let mut bench = Bench::over(&config, shape);
+                let alone = bench.loss(Mode::Eval);
+                let slot = config.slots[0].as_str();
+                bench.germinate(slot, entry.id(), "linear").unwrap();
+                let (blueprint, _) = bench.model.slot(slot).unwrap().entries().unwrap();
+                assert_eq!(blueprint.full_name(), entry.full_name(), "{topology}");
+                bench.reach(Stage::Training);
+                assert!(bench.model.reports()[0].stage < Stage::Blending);
+                let trained = bench.loss(Mode::Eval);
+                bench.reach(Stage::Holding);
+                let held = bench.loss(Mode::Eval);
+                assert!(held < trained && trained < alone, "{} {alone} {trained} {held}", entry.full_name());
+                assert!(bench.model.reports()[0].healthy, "{:?}", bench.model.reports());
+                assert!(bench.optimizer.skipped_steps().unwrap().values().all(|skipped| *skipped == 0));
+                grown.push(format!("{} {}", entry.full_name(), precision.as_str()));
+            }
+        }
+    }
+    assert_eq!(grown.len(), 2 * (7 + 6), "{grown:?}");
 }
 
 /// Operators that would make the host wait, make anew what was made before, or move features to another layout.
