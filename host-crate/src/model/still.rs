@@ -52,10 +52,10 @@ impl MorphogeneticModel {
             let (blueprint, blend) = (live.origin.blueprint.record(), live.origin.blend.record());
             match part {
                 Part::Seed if live.seed.state()? != *state => {
-                    live.seed.restore(state, blueprint.state_version)?
+                    live.seed.restore(state, blueprint.state_version)?;
                 }
                 Part::Blend if live.blend.state()? != *state => {
-                    live.blend.restore(state, blend.state_version)?
+                    live.blend.restore(state, blend.state_version)?;
                 }
                 _ => {}
             }
