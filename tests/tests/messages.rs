@@ -39,6 +39,7 @@ fn names_and_numbers() {
         &["--slots", "early,attic"],
         &["--slots", "early", "block0"],
         &["--blueprint", "unheard_of"],
+        &["--blueprint", "mlp"],
         &["--blend-algorithm", "unheard_of"],
         &["--task", "unheard_of"],
         &["--controller", "unheard_of"],
@@ -54,7 +55,10 @@ fn names_and_numbers() {
     let none = train_refused(&[], &[("KASMINA_PLUGIN_PATH", "")]);
     let _ = writeln!(all, "$ KASMINA_PLUGIN_PATH= kasmina train\n{none}\n");
     let odd = train_refused(&[], &[("KASMINA_DISABLE_SEEDS", "maybe")]);
-    let _ = writeln!(all, "$ KASMINA_DISABLE_SEEDS=maybe kasmina train\n{odd}");
+    let _ = writeln!(all, "$ KASMINA_DISABLE_SEEDS=maybe kasmina train\n{odd}\n");
+    let dir = tempfile::tempdir().unwrap();
+    let which = message(dir.path(), &["plugins", "schema", "norm"], &[]);
+    let _ = writeln!(all, "$ kasmina plugins schema norm\n{which}");
     insta::assert_snapshot!(all);
 }
 

@@ -4,7 +4,7 @@ use super::args::Access;
 use super::print_json;
 use crate::failure::Failure;
 use kasmina_plugin_api::Kind;
-use kasmina_registry::Registry;
+use kasmina_registry::{LookupError, Registry, RegistryError};
 
 pub(crate) fn run(id: &str, access: &Access) -> Result<(), Failure> {
     let registry = Registry::load(&access.search(), &access.policy())?;
@@ -12,6 +12,7 @@ pub(crate) fn run(id: &str, access: &Access) -> Result<(), Failure> {
     for kind in [Kind::Blueprint, Kind::Blend, Kind::Host] {
         match registry.resolve(kind, id) {
             Ok(entry) => return print_json(entry.schema()),
+            Err(error) if is_ambiguous(&error) => return Err(error.into()),
             Err(error) => unknown = Some(error),
         }
     }
@@ -21,4 +22,8 @@ pub(crate) fn run(id: &str, access: &Access) -> Result<(), Failure> {
         Some(help) => failure.with_help(help),
         None => failure,
     })
+}
+
+fn is_ambiguous(error: &RegistryError) -> bool {
+    matches!(error, RegistryError::Lookup(LookupError::Ambiguous { .. }))
 }
