@@ -31,19 +31,28 @@ uint64_t convolution(c10::ArrayRef<const c10::IValue> in) {
   return positions * weight.numel();
 }
 
+enum class Op { Other, Convolution, Product, ProductAfterSum, Attention };
+
+Op known(const std::string &name) {
+  if (name == "aten::convolution") return Op::Convolution;
+  if (name == "aten::mm" || name == "aten::bmm") return Op::Product;
+  if (name == "aten::addmm" || name == "aten::baddbmm") return Op::ProductAfterSum;
+  // Its kernels; where it runs as its parts they are products of their own.
+  bool attention = name.rfind("aten::_scaled_dot_product_", 0) == 0 && name.find("_backward") == std::string::npos &&
+                   name != "aten::_scaled_dot_product_attention_math";
+  return attention ? Op::Attention : Op::Other;
+}
+
 std::unique_ptr<at::ObserverContext> begin(const at::RecordFunction &fn) {
   if (!multiply_adds) return nullptr;
+  auto op = known(fn.name());
+  // Some operators are told of without their inputs, and asking for them is an error.
+  if (op == Op::Other) return nullptr;
   auto in = fn.inputs();
-  std::string name = fn.name();
-  if (name == "aten::convolution" && tensors(in, 0, 1))
-    *multiply_adds += convolution(in);
-  else if ((name == "aten::mm" || name == "aten::bmm") && tensors(in, 0, 1))
-    *multiply_adds += product(in[0].toTensor(), in[1].toTensor());
-  else if ((name == "aten::addmm" || name == "aten::baddbmm") && tensors(in, 1, 2))
-    *multiply_adds += product(in[1].toTensor(), in[2].toTensor());
-  // Its kernels; where it runs as its parts they are products of their own.
-  else if (name.rfind("aten::_scaled_dot_product_", 0) == 0 && name.find("_backward") == std::string::npos &&
-           name != "aten::_scaled_dot_product_attention_math" && tensors(in, 0, 1)) {
+  if (op == Op::Convolution && tensors(in, 0, 1)) *multiply_adds += convolution(in);
+  if (op == Op::Product && tensors(in, 0, 1)) *multiply_adds += product(in[0].toTensor(), in[1].toTensor());
+  if (op == Op::ProductAfterSum && tensors(in, 1, 2)) *multiply_adds += product(in[1].toTensor(), in[2].toTensor());
+  if (op == Op::Attention && tensors(in, 0, 1)) {
     const auto &q = in[0].toTensor(), &k = in[1].toTensor();
     *multiply_adds += 2 * static_cast<uint64_t>(q.numel()) * k.size(-2);
   }
