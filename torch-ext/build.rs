@@ -12,7 +12,7 @@ fn main() {
     let lib = lib.canonicalize().unwrap_or(lib);
     let include = lib.parent().map(|root| root.join("include")).unwrap_or_default();
 
-    let sources = ["autocast", "autograd", "flops", "memory", "optim", "runtime", "trace"]
+    let sources = ["autocast", "autograd", "flops", "memory", "optim", "runtime", "script", "trace"]
         .map(|name| format!("shim/{name}.cpp"));
     compiler(&include).files(&sources).compile("kasmina_torch_shim");
     gpu_half(&include);

@@ -65,6 +65,33 @@ unsafe extern "C" {
         context: *mut c_void,
     ) -> c_int;
 
+    pub(crate) fn kte_script_load(
+        archive: *const c_char,
+        length: usize,
+        cuda: i64,
+        out: *mut *mut c_void,
+    ) -> c_int;
+    pub(crate) fn kte_script_free(script: *mut c_void);
+    pub(crate) fn kte_script_calls(
+        script: *const c_void,
+        each: extern "C" fn(*mut c_void, *const c_char, *const c_char, bool, i64, bool),
+        context: *mut c_void,
+    ) -> c_int;
+    pub(crate) fn kte_script_variables(
+        script: *const c_void,
+        each: extern "C" fn(*mut c_void, *const c_char, *mut C_tensor),
+        context: *mut c_void,
+    ) -> c_int;
+    pub(crate) fn kte_script_attach(script: *mut c_void, paths: *const *const c_char, n: usize) -> c_int;
+    pub(crate) fn kte_script_train(script: *mut c_void, train: bool) -> c_int;
+    pub(crate) fn kte_script_forward(
+        script: *mut c_void,
+        x: *const C_tensor,
+        at: extern "C" fn(*mut c_void, i64, *mut C_tensor) -> *mut C_tensor,
+        context: *mut c_void,
+        out: *mut *mut C_tensor,
+    ) -> c_int;
+
     pub(crate) fn kte_convolutions(benchmark: bool, deterministic: bool) -> c_int;
 
     pub(crate) fn kte_memory_start(count: *mut *mut c_void) -> c_int;

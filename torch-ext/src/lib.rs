@@ -10,6 +10,7 @@
 //! * [`ops`]: counting dispatched operations
 //! * [`flops`]: counting multiply-adds
 //! * [`memory`]: counting the bytes that tensors hold
+//! * [`script`]: TorchScript modules with taps behind the calls of their submodules
 //! * [`trace`]: libtorch's profiler
 //! * [`cuda`]: opening `libtorch_cuda.so` at run time; streams, graphs and fused layers
 
@@ -26,6 +27,7 @@ pub mod norm;
 pub mod ops;
 pub mod optim;
 pub mod rng;
+pub mod script;
 mod sink;
 pub mod trace;
 
