@@ -1,4 +1,4 @@
-//! The two entries that every process has: the control and the fallback.
+//! The entries that every process has and that bring no network: the control and the fallback. The built-in host is `grafted`.
 
 use kasmina_plugin_api::prelude::*;
 use kasmina_plugin_api::{Kind, register_blend, register_blueprint};

@@ -18,6 +18,7 @@ mod elf;
 mod entry;
 mod error;
 pub mod files;
+mod grafted;
 pub mod keys;
 mod listing;
 pub mod lock;

@@ -73,7 +73,11 @@ std::string join(const std::string &prefix, const std::string &path) {
   return prefix.empty() ? path : path.empty() ? prefix : prefix + "." + path;
 }
 
-bool is_forward(const Node *call) { return call->s(attr::name) == "forward"; }
+// One with overloads, such as that of a recurrent layer, is numbered.
+bool is_forward(const Node *call) {
+  auto &name = call->s(attr::name);
+  return name == "forward" || name.rfind("forward__", 0) == 0;
+}
 
 // Where forward calls a submodule.
 struct Called {
@@ -293,6 +297,19 @@ struct Bytes : caffe2::serialize::ReadAdapterInterface {
   }
 };
 
+Module read(const char *data, size_t length, at::Device device) {
+  const char *refused = "it is no module that torch.jit.save has written: ";
+  try {
+    return torch::jit::load(std::make_shared<Bytes>(data, length), device, /*load_debug_files=*/false);
+  } catch (const c10::OutOfMemoryError &) {
+    throw;
+  } catch (const c10::Error &e) {
+    TORCH_CHECK(false, refused, e.what_without_backtrace());
+  } catch (const std::exception &e) {
+    TORCH_CHECK(false, refused, e.what());
+  }
+}
+
 // One tensor in, one tensor out.
 void check_forward(const Module &module) {
   auto method = module.find_method("forward");
@@ -314,7 +331,7 @@ int kte_script_load(const char *data, size_t length, int64_t cuda, void **out) {
   KTE_GUARD({
     register_tap();
     auto device = cuda < 0 ? at::Device(at::kCPU) : at::Device(at::kCUDA, static_cast<c10::DeviceIndex>(cuda));
-    auto module = torch::jit::load(std::make_shared<Bytes>(data, length), device, /*load_debug_files=*/false);
+    auto module = read(data, length, device);
     check_forward(module);
     GraphOptimizerEnabledGuard plain(false);
     *out = new Script(std::move(module));

@@ -47,7 +47,6 @@ pub enum Fit {
 
 /// Why a forward failed.
 #[derive(Debug)]
-#[non_exhaustive]
 pub enum Failed<E> {
     /// The module, or libtorch.
     Torch(Error),
@@ -88,9 +87,8 @@ impl Script {
             conditional: bool,
         ) {
             // SAFETY: `context` is the list passed below, borrowed for the call; both texts are NUL-terminated.
-            let (calls, path, returns) = unsafe {
-                (&mut *context.cast::<Vec<Call>>(), CStr::from_ptr(path), CStr::from_ptr(returns))
-            };
+            let (calls, path, returns) =
+                unsafe { (&mut *context.cast::<Vec<Call>>(), CStr::from_ptr(path), CStr::from_ptr(returns)) };
             let fit = match (times, conditional, tensor) {
                 (_, true, _) => Fit::Conditional,
                 (1, _, true) => Fit::Fits,
@@ -133,7 +131,8 @@ impl Script {
     /// # Errors
     /// If one of them is not called where a tap can stand (see [`Script::calls`]); then nothing has changed.
     pub fn attach<P: AsRef<str>>(&mut self, paths: &[P]) -> Result<()> {
-        let paths = paths.iter().map(|path| CString::new(path.as_ref())).collect::<std::result::Result<Vec<_>, _>>();
+        let paths =
+            paths.iter().map(|path| CString::new(path.as_ref())).collect::<std::result::Result<Vec<_>, _>>();
         let paths = paths.map_err(|e| Error::Torch(format!("the path of a submodule: {e}")))?;
         let pointers: Vec<*const c_char> = paths.iter().map(|path| path.as_ptr()).collect();
         // SAFETY: the module is live and not in use elsewhere; the texts are NUL-terminated and live for the call.
