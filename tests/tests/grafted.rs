@@ -11,6 +11,7 @@ use kasmina_plugin_api::{ErrorKind, Kind as Part, Mode, PluginError, TapHandler}
 use kasmina_registry::{Entry, Policy, Registry, RegistryError, SearchPath};
 use kasmina_tests::bench::{Bench, bits, config as bench_config, easy};
 use kasmina_tests::{registry, runs};
+use kasmina_torch_ext::ops::OpCounter;
 use kasmina_torch_ext::optim::{AdamW, Optimizer};
 use kasmina_torch_ext::rng::RngFork;
 use kasmina_torch_ext::script::{Failed, Fit, Script};
@@ -241,6 +242,25 @@ fn two_of_one_file_share_nothing() {
     tch::no_grad(|| tensors(&one).into_values().for_each(|mut t| drop(t.fill_(2.0))));
     let after: Vec<_> = tensors(&other).values().map(|t| bits(&t.to_kind(Kind::Float))).collect();
     assert_eq!(before, after);
+}
+
+/// A tap that only passes on is no operation, and a step waits for nothing that the module does not wait for.
+#[test]
+fn a_tap_runs_nothing() {
+    let ops = |slots: &[&str]| {
+        let mut script = script("resnet");
+        script.attach(slots).unwrap();
+        script.train(true).unwrap();
+        let counter = OpCounter::start().unwrap();
+        let _ = script.forward::<()>(&images(), &mut |_, x| Ok(x)).unwrap();
+        counter.finish().unwrap()
+    };
+    let bare = ops(&[]);
+    assert_eq!(bare, ops(&["layer1", "layer1.0", "layer1.0.conv", "stem", "layer2"]));
+    assert!(
+        bare.contains_key("aten::batch_norm") && !bare.contains_key("aten::_local_scalar_dense"),
+        "{bare:?}"
+    );
 }
 
 #[test]
