@@ -1,8 +1,9 @@
 //! The main job, through the real binary: it grows, it is reproducible, it can be switched off and stopped.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failed step is a failed test")]
+use kasmina_registry::Entry;
 use kasmina_tests::runs::{bits, lines};
-use kasmina_tests::{SHIPPED, built, fixture, kasmina, output, shipped};
+use kasmina_tests::{SHIPPED, built, fixture, kasmina, output, registry, shipped};
 use serde_json::Value;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -165,18 +166,8 @@ fn plugins_beside_the_executable_are_found_from_anywhere() {
     let listing: Value = serde_json::from_str(&stdout).unwrap();
     let ids: Vec<&str> =
         listing["entries"].as_array().unwrap().iter().map(|e| e["id"].as_str().unwrap()).collect();
-    let expected = [
-        "attention",
-        "conv_light",
-        "graph",
-        "noop",
-        "norm",
-        "torchscript",
-        "linear",
-        "linear",
-        "sigmoid",
-        "cnn",
-    ];
+    let registry = registry(&[]).entries();
+    let expected: Vec<&str> = registry.iter().map(Entry::id).collect();
     assert_eq!(ids, expected);
 }
 
@@ -188,6 +179,10 @@ fn every_shipped_blueprint_blend_and_controller_runs() {
         ("norm", "sigmoid", "periodic"),
         ("attention", "core::linear", "heuristic"),
         ("noop", "kasmina_blends::linear", "periodic"),
+        ("conv_small", "core::linear", "periodic"),
+        ("conv_heavy", "core::linear", "periodic"),
+        ("depthwise", "sigmoid", "periodic"),
+        ("bottleneck", "sigmoid", "heuristic"),
     ]
     .iter()
     .enumerate()
