@@ -70,6 +70,70 @@ class Net(nn.Module):
         return self.head(x.mean(dim=(2, 3)))
 
 
+class Residual(nn.Module):
+    """Two convolutions and a bypass; where the shape changes, every second pixel and zeros for the new channels."""
+
+    def __init__(self, width, out, stride):
+        super().__init__()
+        self.conv1 = nn.Conv2d(width, out, 3, stride=stride, padding=1, bias=False)
+        self.norm1 = nn.BatchNorm2d(out)
+        self.conv2 = nn.Conv2d(out, out, 3, padding=1, bias=False)
+        self.norm2 = nn.BatchNorm2d(out)
+        self.stride, self.more = stride, out - width
+
+    def forward(self, x):
+        y = self.norm2(self.conv2(F.relu(self.norm1(self.conv1(x)))))
+        if self.more:
+            x = F.pad(x[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, 0, self.more))
+        return F.relu(y + x)
+
+
+class ResNet20(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.stem = nn.Sequential(nn.Conv2d(3, 16, 3, padding=1, bias=False), nn.BatchNorm2d(16), nn.ReLU())
+        blocks, width = [], 16
+        for out, stride in ((16, 1), (32, 2), (64, 2)):
+            for i in range(3):
+                blocks.append(Residual(width, out, stride if i == 0 else 1))
+                width = out
+        self.blocks = nn.Sequential(*blocks)
+        self.head = nn.Linear(width, 10)
+
+    def forward(self, x):
+        return self.head(self.blocks(self.stem(x)).mean(dim=(2, 3)))
+
+
+class Decoder(nn.Module):
+    """A block in the style of GPT-2: pre-norm, causal attention, an MLP four times as wide."""
+
+    def __init__(self, width, heads):
+        super().__init__()
+        self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.qkv, self.project = nn.Linear(width, 3 * width), nn.Linear(width, width)
+        self.widen, self.narrow = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
+        self.heads = heads
+
+    def forward(self, x):
+        n, t, c = x.shape
+        q, k, v = self.qkv(self.norm1(x)).view(n, t, 3, self.heads, c // self.heads).permute(2, 0, 3, 1, 4)
+        y = F.scaled_dot_product_attention(q, k, v, is_causal=True).transpose(1, 2).reshape(n, t, c)
+        x = x + self.project(y)
+        return x + self.narrow(F.gelu(self.widen(self.norm2(x))))
+
+
+class Transformer(nn.Module):
+    def __init__(self, vocabulary=50257, width=384, heads=6, layers=6, length=256):
+        super().__init__()
+        self.tokens, self.positions = nn.Embedding(vocabulary, width), nn.Embedding(length, width)
+        self.blocks = nn.Sequential(*[Decoder(width, heads) for _ in range(layers)])
+        self.norm = nn.LayerNorm(width)
+
+    def forward(self, x):
+        x = self.tokens(x) + self.positions.weight[: x.shape[1]]
+        return F.linear(self.norm(self.blocks(x)), self.tokens.weight).flatten(0, 1)
+
+
 class Stepper:
     """One training step after the other on one batch."""
 
@@ -77,9 +141,15 @@ class Stepper:
         torch.manual_seed(7)
         device = torch.device(args.device)
         self.format = torch.channels_last if layout == "channels_last" else torch.contiguous_format
-        self.net = Net(net, base=args.base).to(device).to(memory_format=self.format)
-        self.x = torch.randn(args.batch, 3, 32, 32, device=device).to(memory_format=self.format)
-        self.y = torch.randint(10, (args.batch,), device=device)
+        hosts = {"cnn": lambda: Net("alone"), "resnet20": ResNet20, "transformer": Transformer}
+        made = hosts[net]() if net in hosts else Net(net, base=args.base)
+        self.net = made.to(device).to(memory_format=self.format)
+        if net == "transformer":
+            self.x = torch.randint(50257, (args.batch, 256), device=device)
+            self.y = torch.randint(50257, (args.batch * 256,), device=device)
+        else:
+            self.x = torch.randn(args.batch, 3, 32, 32, device=device).to(memory_format=self.format)
+            self.y = torch.randint(10, (args.batch,), device=device)
         self.forward = torch.compile(self.net, mode=args.compile_mode) if mode == "compile" else self.net
         # The stronger choice: one fused call for all parameters.
         self.optimizer = torch.optim.SGD(self.net.parameters(), lr=1e-3, momentum=0.9, fused=True)

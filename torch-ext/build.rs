@@ -33,6 +33,8 @@ fn compiler(include: &Path) -> cc::Build {
         // The shim forwards; what costs time is behind it, but for the look at gradients on the CPU.
         .opt_level(2)
         .debug(false)
+        // As libtorch itself was: some of its classes have members that only a debug build knows.
+        .define("NDEBUG", None)
         .include(include)
         .include(include.join("torch/csrc/api/include"));
     build

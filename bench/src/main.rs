@@ -7,6 +7,7 @@
 
 mod bare;
 mod grown;
+mod hosts;
 mod layouts;
 mod limit;
 mod many;
@@ -20,6 +21,7 @@ use anyhow::{Context as _, Result, bail};
 use clap::Parser;
 use kasmina::model::Precision;
 use kasmina_torch_ext::cuda::{self, Convolutions};
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use tch::{Cuda, Device};
@@ -94,6 +96,26 @@ fn settings(device: &str) -> Result<Vec<Setting>> {
     })
 }
 
+/// The hosts that ship: on a GPU, or where they are asked for.
+fn of_hosts(args: &Args, python: &peer::Python, rounds: usize) -> Result<Vec<stopwatch::Row>> {
+    let mut rows = Vec::new();
+    let devices: BTreeSet<bool> = settings(&args.device)?.iter().map(|s| s.device.is_cuda()).collect();
+    let asked_for = "hosts".contains(&args.filter);
+    for device in devices.into_iter().filter(|cuda| asked_for && (*cuda || !args.filter.is_empty())) {
+        let device = if device { Device::Cuda(0) } else { Device::Cpu };
+        for (subject, precision) in
+            hosts::SUBJECTS.into_iter().flat_map(|s| [(s, Precision::Fp32), (s, Precision::Bf16)])
+        {
+            let batch = if device.is_cuda() { subject.batch } else { 2 };
+            let setting = Setting { device, batch, precision };
+            eprintln!("{} {} ..", setting.name(), subject.name);
+            rows.extend(hosts::measure(subject, setting, rounds, args.quick));
+            rows.extend(python.host(setting, subject.name)?);
+        }
+    }
+    Ok(rows)
+}
+
 fn main() -> Result<ExitCode> {
     let args = Args::parse();
     if args.fastest {
@@ -129,6 +151,7 @@ fn main() -> Result<ExitCode> {
             rows.extend(python.many(setting)?);
         }
     }
+    rows.extend(of_hosts(&args, &python, rounds)?);
     if args.device != "cuda" && "cpu layout".contains(&args.filter) {
         eprintln!("cpu layout ..");
         rows.extend(layouts::measure(rounds, args.quick));

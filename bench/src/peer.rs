@@ -60,6 +60,18 @@ impl Python {
             .collect())
     }
 
+    /// A host that ships, alone, eager and compiled.
+    pub(crate) fn host(&self, setting: Setting, host: &str) -> Result<Vec<Row>> {
+        let batch = setting.batch.to_string();
+        let mut args = vec!["--batch", &batch, "--precision", setting.precision.as_str(), "--nets", host];
+        if self.compile && setting.device.is_cuda() {
+            args.extend(["--modes", "eager,compile", "--compile-mode", "reduce-overhead"]);
+        }
+        let name = || format!("{} {host} alone", setting.name());
+        let row = |line: Line| Row { name: name(), side: format!("pytorch {}", line.mode), us: line.us };
+        Ok(self.run(setting, &args)?.into_iter().map(row).collect())
+    }
+
     /// The small models, in turn and on threads.
     pub(crate) fn many(&self, setting: Setting) -> Result<Vec<Row>> {
         let models = MODELS.to_string();

@@ -11,9 +11,11 @@
 //!
 //! The core does no IO, runs no training loop, and never decides when to grow.
 
+mod blend_catalog;
 pub mod consensus;
 pub mod graft;
 pub mod lifecycle;
 pub mod model;
 
+pub use blend_catalog::BlendCatalog;
 pub use model::{Command, CommandError, ModelConfig, ModelError, MorphogeneticModel, SlotReport};

@@ -96,3 +96,17 @@ fn the_runbook_s_script_runs() {
         .collect();
     insta::assert_snapshot!(told.join("\n"));
 }
+
+/// The page is what the plugins say now; `KASMINA_UPDATE_DOCS=1` writes it.
+#[test]
+fn the_catalogue_is_what_the_plugins_say() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut command = kasmina_tests::kasmina(dir.path());
+    command.args(["plugins", "catalogue"]);
+    let (page, stderr, code) = kasmina_tests::output(command);
+    assert_eq!(code, Some(0), "{stderr}");
+    if std::env::var_os("KASMINA_UPDATE_DOCS").is_some() {
+        fs::write(format!("{}/../docs/catalogue.md", env!("CARGO_MANIFEST_DIR")), &page).unwrap();
+    }
+    assert_eq!(page, document("catalogue.md"), "run this test with KASMINA_UPDATE_DOCS=1");
+}

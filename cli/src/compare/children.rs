@@ -64,7 +64,7 @@ impl Children {
             // Half a run of ours, or one of other settings.
             fs::remove_dir_all(&out).map_err(|e| wrong(e.to_string()))?;
         }
-        let file = out.with_extension("toml");
+        let file = settings(&out);
         let text = toml::to_string(&job.config).map_err(|e| wrong(e.to_string()))?;
         write_whole(&file, text.as_bytes(), true).map_err(|e| wrong(e.to_string()))?;
         let mut command = Command::new(&self.program);
@@ -79,6 +79,13 @@ impl Children {
     }
 }
 
+/// The file beside a run's folder that says what was asked for. The names of runs have dots in them.
+fn settings(out: &Path) -> PathBuf {
+    let mut name = out.as_os_str().to_owned();
+    name.push(".toml");
+    name.into()
+}
+
 /// What a failed run said last, without its epochs.
 fn last_words(told: &str) -> String {
     let lines: Vec<&str> =
@@ -88,7 +95,7 @@ fn last_words(told: &str) -> String {
 
 /// A run that has completed with these settings.
 fn there(out: &Path, config: &RunConfig) -> Option<Done> {
-    let asked = RunConfig::from_file(&out.with_extension("toml")).ok()?;
+    let asked = RunConfig::from_file(&settings(out)).ok()?;
     if asked != *config {
         return None;
     }

@@ -63,6 +63,11 @@ pub(crate) enum PluginsVerb {
         #[arg(long)]
         json: bool,
     },
+    /// Print a page in Markdown about every entry that is found: what it is, promises and costs, and its settings.
+    Catalogue {
+        #[command(flatten)]
+        access: Access,
+    },
     /// Print the JSON Schema of an entry's configuration.
     Schema {
         /// The entry, as `id` or `plugin::id`.

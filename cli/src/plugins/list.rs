@@ -1,7 +1,7 @@
 //! `kasmina plugins list` and `inspect`: records, nothing opened.
 
 use super::args::Access;
-use super::{print_json, topologies};
+use super::{print_json, settings, topologies};
 use crate::failure::Failure;
 use crate::table;
 use kasmina_registry::survey::{Surveyed, inspect as look, survey};
@@ -112,49 +112,16 @@ fn about(found: &Surveyed) {
     }
 }
 
-/// A schema as a table: what a person needs of it.
+/// The settings as a table.
 fn settings(schema: &Value) {
-    let Some(properties) = schema.get("properties").and_then(Value::as_object).filter(|p| !p.is_empty())
-    else {
+    let settings = settings::of(schema);
+    if settings.is_empty() {
         outln!("  settings      none");
         return;
-    };
+    }
     let mut rows = table::table(&["  SETTING", "TYPE", "DEFAULT", "MEANING"], &[]);
-    for (name, property) in properties {
-        let default = property.get("default").map_or_else(|| "-".to_owned(), ToString::to_string);
-        let meaning = property.get("description").and_then(Value::as_str).unwrap_or("-");
-        rows.add_row([format!("  {name}"), type_of(property, schema), default, meaning.replace('\n', " ")]);
+    for setting in settings {
+        rows.add_row([format!("  {}", setting.name), setting.kind, setting.default, setting.meaning]);
     }
     table::print(&rows);
-}
-
-/// The type of a property in a few words, with its bounds.
-fn type_of(property: &Value, schema: &Value) -> String {
-    if let Some(name) = property.get("$ref").and_then(Value::as_str) {
-        let pointer = name.trim_start_matches('#');
-        return schema.pointer(pointer).map_or_else(|| name.to_owned(), |meant| type_of(meant, schema));
-    }
-    if let Some(options) = property.get("enum").and_then(Value::as_array) {
-        let names: Vec<String> = options.iter().map(ToString::to_string).collect();
-        return names.join(" | ");
-    }
-    if let Some(options) = property.get("oneOf").or_else(|| property.get("anyOf")).and_then(Value::as_array) {
-        let names: Vec<String> = options
-            .iter()
-            .map(|o| o.get("const").map_or_else(|| type_of(o, schema), ToString::to_string))
-            .collect();
-        return names.join(" | ");
-    }
-    let name = match property.get("type") {
-        Some(Value::String(name)) => name.clone(),
-        Some(Value::Array(names)) => names.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(" | "),
-        _ => "any".to_owned(),
-    };
-    let bound = |key: &str| property.get(key).filter(|v| v.is_number()).map(ToString::to_string);
-    match (bound("minimum"), bound("maximum")) {
-        (None, None) => name,
-        (Some(low), None) => format!("{name}, {low} or more"),
-        (None, Some(high)) => format!("{name}, {high} at most"),
-        (Some(low), Some(high)) => format!("{name}, {low} to {high}"),
-    }
 }

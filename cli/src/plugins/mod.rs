@@ -1,6 +1,7 @@
 //! `kasmina plugins`.
 
 pub(crate) mod args;
+mod catalogue;
 mod check;
 mod doctor;
 mod list;
@@ -8,6 +9,7 @@ mod lock;
 mod new;
 mod quarantine;
 mod schema;
+mod settings;
 mod sign;
 mod trust;
 
@@ -23,6 +25,7 @@ pub(crate) fn run(args: &PluginsArgs) -> Result<ExitCode, Failure> {
     match &args.verb {
         PluginsVerb::List { access, json } => list::list(access, *json).map(|()| done),
         PluginsVerb::Inspect { file, access, json } => list::inspect(file, access, *json).map(|()| done),
+        PluginsVerb::Catalogue { access } => catalogue::run(access).map(|()| done),
         PluginsVerb::Schema { id, access } => schema::run(id, access).map(|()| done),
         PluginsVerb::Lock { files, access, check } => lock::run(files, access, *check),
         PluginsVerb::Trust(args) => trust::run(args).map(|()| done),

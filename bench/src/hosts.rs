@@ -1,0 +1,126 @@
+//! The hosts that ship, alone and with seeds in training: whole steps on synthetic data.
+
+use crate::Setting;
+use crate::grown::sgd;
+use crate::stopwatch::{Row, Runner, in_turns};
+use kasmina::model::{Germinate, Stepper};
+use kasmina::{Command, ModelConfig, MorphogeneticModel};
+use kasmina_torch_ext::optim::Optimizer;
+use kasmina_torch_ext::rng::RngFork;
+use tch::{Device, Kind, TchError, Tensor};
+
+/// A host at a size, and what it reads.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Subject {
+    pub(crate) name: &'static str,
+    host: &'static str,
+    config: &'static str,
+    blueprint: &'static str,
+    pub(crate) batch: i64,
+    tokens: Option<(i64, i64)>,
+}
+
+/// Images as CIFAR has them; sequences of the transformer's whole length. Dropout is off on both sides: its draws would be
+/// others.
+pub(crate) const SUBJECTS: [Subject; 3] = [
+    Subject { name: "cnn", host: "cnn", config: "{}", blueprint: "conv_light", batch: 128, tokens: None },
+    Subject {
+        name: "resnet20",
+        host: "resnet",
+        config: "{}",
+        blueprint: "conv_light",
+        batch: 128,
+        tokens: None,
+    },
+    Subject {
+        name: "transformer",
+        host: "transformer",
+        config: r#"{"dropout": 0.0}"#,
+        blueprint: "mlp_small",
+        batch: 16,
+        tokens: Some((256, 50_257)),
+    },
+];
+
+struct Training {
+    model: MorphogeneticModel,
+    optimizer: Optimizer,
+    stepper: Stepper,
+    x: Tensor,
+    y: Tensor,
+}
+
+fn loss(logits: &Tensor, labels: &Tensor) -> Result<Tensor, kasmina::ModelError> {
+    let of = |logits: &Tensor, labels: &Tensor| -> Result<Tensor, TchError> {
+        logits.f_cross_entropy_loss::<Tensor>(labels, None, tch::Reduction::Mean, -100, 0.0)
+    };
+    if logits.dim() == 3 {
+        return Ok(of(&logits.f_flatten(0, 1)?, &labels.f_flatten(0, 1)?)?);
+    }
+    Ok(of(logits, labels)?)
+}
+
+impl Training {
+    fn new(subject: Subject, setting: Setting, seeds: bool, captured: bool) -> Self {
+        let registry = kasmina_tests::registry(&[]);
+        let slots = ["early", "mid", "late"].map(str::to_owned);
+        let config = ModelConfig {
+            host: subject.host.into(),
+            host_config: subject.config.into(),
+            slots: if seeds { slots.to_vec() } else { Vec::new() },
+            device: setting.device,
+            seed: 7,
+            precision: setting.precision,
+            ..ModelConfig::default()
+        };
+        let _fork = RngFork::seeded(99).expect("generators");
+        let (batch, whole) = (setting.batch, (Kind::Int64, Device::Cpu));
+        let (x, y) = match subject.tokens {
+            Some((length, all)) => {
+                (Tensor::randint(all, [batch, length], whole), Tensor::randint(all, [batch, length], whole))
+            }
+            None => (
+                Tensor::randn([batch, 3, 32, 32], (Kind::Float, Device::Cpu)),
+                Tensor::randint(10, [batch], whole),
+            ),
+        };
+        let (x, y) = (x.to(setting.device), y.to(setting.device));
+        let mut model = MorphogeneticModel::build(&registry, &config, &x.narrow(0, 0, 2)).expect("the host");
+        let mut optimizer = sgd();
+        model.register_host(&mut optimizer).expect("its parameters");
+        if seeds {
+            for slot in slots {
+                let wish = Germinate::new(&slot, format!("{slot}-seed"), subject.blueprint, "linear");
+                model.execute(&Command::Germinate(wish), &registry, &mut optimizer).expect("it germinates");
+            }
+            model.step_epoch(&mut optimizer).expect("it begins to train");
+        }
+        let stepper =
+            if captured { Stepper::new(&model).expect("the GPU half opens") } else { Stepper::eager() };
+        Self { model, optimizer, stepper, x, y }
+    }
+
+    fn step(&mut self) {
+        let Self { model, optimizer, stepper, x, y } = self;
+        let _ = stepper.step(model, optimizer, (x, y), &mut loss).expect("a step");
+    }
+}
+
+/// Steps of one host in one setting.
+pub(crate) fn measure(subject: Subject, setting: Setting, rounds: usize, quick: bool) -> Vec<Row> {
+    let mut runners = Vec::new();
+    for (net, seeds) in [("alone", false), ("3 training", true)] {
+        let name = format!("{} {} {net}", setting.name(), subject.name);
+        let runner = |side, step| Runner { name: name.clone(), side, step };
+        let mut eager = Training::new(subject, setting, seeds, false);
+        runners.push(runner("eager", Box::new(move || eager.step()) as Box<dyn FnMut()>));
+        if setting.device.is_cuda() {
+            let mut captured = Training::new(subject, setting, seeds, true);
+            (0..12).for_each(|_| captured.step());
+            let why = captured.stepper.why_eager().map(str::to_owned);
+            assert!(captured.stepper.counts().captures > 0, "nothing was captured: {why:?}");
+            runners.push(runner("captured", Box::new(move || captured.step())));
+        }
+    }
+    in_turns(runners, setting.device, rounds, if quick { 2 } else { 20 })
+}

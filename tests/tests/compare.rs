@@ -1,0 +1,163 @@
+//! A comparison, whole: real runs in processes of their own, their controls, the table, the numbers and the plot.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failed step is a failed test")]
+
+use kasmina_tests::{kasmina, output};
+use kasmina_trainer::RunConfig;
+use kasmina_trainer::compare::{Arm, CompareConfig, CurvePoint, Done, Job, Report, Runner, Verdict, compare};
+use kasmina_trainer::run::{SeedFate, Status, Summary};
+use std::collections::BTreeMap;
+use std::fs;
+
+const CONFIG: &str = r#"
+seeds = 2
+tuning_seeds = 1
+rates = [5e-3, 1e-2]
+
+[run]
+task = "digits"
+epochs = 14
+device = "cpu"
+slots = ["late"]
+[run.data]
+train_samples = 300
+validation_samples = 200
+[run.growth]
+first_epoch = 2
+[run.lifecycle.gates]
+min_training_improvement = 0.1
+min_contribution = 0.1
+"#;
+
+#[test]
+fn a_comparison_runs_every_arm_and_no_run_twice() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("small.toml"), CONFIG).unwrap();
+    let run = || {
+        let mut command = kasmina(dir.path());
+        command.args(["compare", "small.toml", "--out", "out", "--jobs", "2"]);
+        let (stdout, stderr, code) = output(command);
+        assert_eq!(code, Some(0), "{stderr}");
+        stdout
+    };
+    let table = run();
+    let report: Report =
+        serde_json::from_slice(&fs::read(dir.path().join("out/compare.json")).unwrap()).unwrap();
+    let arms: Vec<Arm> = report.rows.iter().map(|row| row.arm).collect();
+    assert_eq!(arms, [Arm::Grown, Arm::Host, Arm::Naive, Arm::Static, Arm::Matched]);
+    for row in &report.rows {
+        assert!(
+            row.accuracies.len() == 2 && row.accuracies.iter().all(|a| (0.0..=100.0).contains(a)),
+            "{row:?}"
+        );
+        assert!(row.curve.len() as f64 <= row.epochs && row.training_multiply_adds > 0.0, "{row:?}");
+        assert!(table.contains(row.arm.id()), "{table}");
+    }
+    let of = |arm: Arm| report.rows.iter().find(|row| row.arm == arm).unwrap();
+    assert!(of(Arm::Naive).parameters > of(Arm::Host).parameters);
+    assert!(of(Arm::Naive).multiply_adds > of(Arm::Host).multiply_adds);
+    assert_eq!(of(Arm::Static).parameters, of(Arm::Grown).parameters, "the net that was grown");
+    let close = of(Arm::Matched).training_multiply_adds / of(Arm::Grown).training_multiply_adds;
+    assert!((0.9..1.1).contains(&close), "{close}");
+    let picture = fs::read_to_string(dir.path().join("out/compare.svg")).unwrap();
+    assert!(picture.starts_with("<svg") && picture.contains("grown:") && picture.contains("matched:"));
+
+    // Again: nothing is run, and everything is the same, to the second.
+    assert_eq!(run(), table);
+    // A run that was cut short is run again.
+    let victim = fs::read_dir(dir.path().join("out/runs")).unwrap().map(|e| e.unwrap().path());
+    let victim = victim.filter(|p| p.is_dir()).min().unwrap();
+    fs::remove_file(victim.join("summary.json")).unwrap();
+    run();
+    assert!(victim.join("summary.json").exists());
+}
+
+/// Says what came of a run without running it.
+struct Oracle(BTreeMap<String, RunConfig>);
+
+impl Runner for Oracle {
+    fn run(&mut self, jobs: &[Job]) -> Result<Vec<Done>, kasmina_trainer::TrainError> {
+        self.0.extend(jobs.iter().map(|job| (job.name.clone(), job.config.clone())));
+        Ok(jobs.iter().map(|job| done(&job.config)).collect())
+    }
+}
+
+/// The higher the rate, the better, but for the host, which likes the lowest; growing is worth two points.
+fn done(config: &RunConfig) -> Done {
+    let rate = config.optimizer.learning_rate;
+    let grown = config.controller == "periodic" && !config.disable_seeds;
+    let score = if config.disable_seeds { -rate } else { rate };
+    let accuracy = 90.0 + score + if grown { 2.0 } else { 0.0 } + config.seed as f64 % 3.0;
+    let fossil = SeedFate {
+        seed_id: "s".into(),
+        slot: "block1".into(),
+        blueprint: "conv_light".into(),
+        fate: "fossilized".into(),
+        reason: None,
+        germinated_epoch: 3,
+        contribution: None,
+        parameters: 7,
+    };
+    let whole = if config.disable_seeds { 100.0 } else { 200.0 };
+    let summary = Summary {
+        status: Status::Completed,
+        error: None,
+        version: String::new(),
+        torch: String::new(),
+        task: config.task.clone(),
+        seed: config.seed,
+        device: String::new(),
+        threads: 1,
+        seeds_disabled: config.disable_seeds,
+        controller: config.controller.clone(),
+        epochs: config.epochs,
+        final_val_accuracy: Some(accuracy),
+        best_val_accuracy: Some(accuracy),
+        germinated: 1,
+        fossilized: 1,
+        pruned: 0,
+        host_params: 10,
+        total_params: 17,
+        steps: 1,
+        steps_per_second: 1.0,
+        parameter_steps: 1,
+        multiply_adds: 200,
+        training_multiply_adds: if grown { 150.0 } else { whole } * f64::from(config.epochs),
+        skipped_steps: BTreeMap::new(),
+        wall_seconds: 1.0,
+        seeds: if grown { vec![fossil] } else { Vec::new() },
+        plugins: Vec::new(),
+    };
+    Done { summary, curve: vec![CurvePoint { multiply_adds: 1.0, accuracy }] }
+}
+
+#[test]
+fn every_arm_has_its_own_rate_and_is_made_out_of_the_grown_run_of_its_seed() {
+    let config =
+        CompareConfig { seeds: 3, tuning_seeds: 2, rates: vec![0.1, 0.2, 0.3], run: RunConfig::default() };
+    let mut oracle = Oracle(BTreeMap::new());
+    let report = compare(&config, &mut oracle).unwrap();
+    let rates: Vec<(Arm, f64, bool)> = report.rows.iter().map(|r| (r.arm, r.rate, r.at_the_edge)).collect();
+    assert_eq!(rates[0], (Arm::Grown, 0.3, true));
+    assert_eq!(rates[1], (Arm::Host, 0.1, true));
+    // Five arms: three rates by two seeds, and one rate by three others.
+    assert_eq!(oracle.0.len(), 5 * (3 * 2 + 3));
+
+    let naive = &oracle.0["naive-rate0.3-seed2"];
+    let planted: Vec<(&str, u32)> = naive.planted.iter().map(|p| (p.slot.as_str(), p.epoch)).collect();
+    assert_eq!((planted, naive.controller.as_str()), (vec![("early", 3), ("mid", 4), ("late", 5)], "none"));
+    let whole = &oracle.0["static-rate0.3-seed2"];
+    assert_eq!(
+        (whole.planted.len(), whole.planted[0].slot.as_str(), whole.planted[0].epoch),
+        (1, "block1", 0)
+    );
+    // 150 an epoch against 200: three quarters of the epochs.
+    assert_eq!(oracle.0["matched-rate0.3-seed2"].epochs, 45);
+    let verdicts: Vec<Verdict> = report.against.iter().map(|a| a.verdict).collect();
+    assert_eq!(verdicts, vec![Verdict::Better; 4]);
+    assert!((report.against[0].difference - 2.4).abs() < 1e-9, "{:?}", report.against[0]);
+
+    let wrong = CompareConfig { rates: vec![0.2, 0.1], ..config };
+    let error = compare(&wrong, &mut oracle).unwrap_err().to_string();
+    assert_eq!(error, "setting `rates`: they do not rise");
+}
