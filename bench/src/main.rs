@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "what is measured must run")]
 
 mod bare;
+mod fossils;
 mod grown;
 mod hosts;
 mod layouts;
@@ -60,6 +61,9 @@ struct Args {
     /// Instead of measuring, write traces of training steps here, and print where their time goes.
     #[arg(long, value_name = "DIR")]
     trace: Option<PathBuf>,
+    /// Instead of measuring, train every blueprint on a task of its topology and say which were fossilized.
+    #[arg(long)]
+    fossils: bool,
     /// One round of few steps: to see that it runs.
     #[arg(long)]
     quick: bool,
@@ -120,6 +124,10 @@ fn main() -> Result<ExitCode> {
     let args = Args::parse();
     if args.fastest {
         cuda::choose(Convolutions::Fastest)?;
+    }
+    if args.fossils {
+        println!("{}", fossils::table(&args.filter)?);
+        return Ok(ExitCode::SUCCESS);
     }
     if let Some(dir) = &args.trace {
         std::fs::create_dir_all(dir).with_context(|| format!("creating {}", dir.display()))?;

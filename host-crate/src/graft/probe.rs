@@ -148,8 +148,7 @@ fn whole_at_one(blend: &mut BlendInstance, x: &Tensor, output: &Tensor) -> Resul
     let other = output.f_add_scalar(1.0)?;
     let one = Tensor::f_ones([], (contract::alpha_kind(x.kind()), x.device()))?;
     let whole = contract::narrowed(x, blend.mix(x, &other, &one, &EVAL)?)?;
-    let (relative, absolute) = contract::tolerance(x);
-    if blend.gate(x, &EVAL)?.is_some() || !whole.f_allclose(&other, relative, absolute, false)? {
+    if blend.gate(x, &EVAL)?.is_some() || !contract::alike(&other, &whole)? {
         let text = "its blend declares `seed_at_one`, but at alpha 1 it does not give the seed's features";
         return Err(PluginError::contract(text).into());
     }
@@ -199,8 +198,7 @@ fn examine_blend(
 
 /// The batched counterfactual stacks samples; a seed or a gate that mixes them would falsify it.
 fn alone(together: &Tensor, alone: &Tensor) -> Result<(), ProbeError> {
-    let (relative, absolute) = contract::tolerance(together);
-    if together.f_narrow(0, 0, 1)?.f_allclose(alone, relative, absolute, false)? {
+    if contract::alike(&together.f_narrow(0, 0, 1)?, alone)? {
         return Ok(());
     }
     let text = "in eval mode it gives a sample another output when it is alone in its batch";
