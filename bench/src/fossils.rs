@@ -29,7 +29,7 @@ pub(crate) fn table(filter: &str) -> Result<Table> {
             }
             let mut config = RunConfig::for_task(task)?;
             config.blueprint = entry.full_name();
-            config.device = "cpu".to_owned();
+            "cpu".clone_into(&mut config.device);
             let trainer = Trainer::prepare(config, &registry).with_context(|| entry.full_name())?;
             let summary = trainer.run(None, &mut (), &AtomicBool::new(false))?;
             let worth = best(&summary).map_or_else(|| "-".to_owned(), |worth| format!("{worth:+.2}"));

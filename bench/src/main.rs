@@ -30,6 +30,7 @@ use tch::{Cuda, Device};
 /// Measures whole training steps, and prints a table of ratios.
 #[derive(Debug, Parser)]
 #[command(name = "kasmina-bench", version)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch that is typed by itself")]
 struct Args {
     /// cpu, cuda, or auto for both where there is a GPU.
     #[arg(long, default_value = "auto")]

@@ -57,7 +57,7 @@ fn each_mixes_and_differentiates_as_it_says() {
             let x = if isolated { h.detach() } else { h.shallow_clone() };
             let out = mixed(&mut blend, &h, &s, &x, 0.25);
             out.sum(Dtype::Float).backward();
-            let of = |t: &Tensor| t.double_value(&[0, 0, 0, 0]);
+            let of = |t: &Tensor| t.f_double_value(&[0, 0, 0, 0]).unwrap();
             if isolated {
                 let _ = write!(row, " {:.4} |", of(&out));
             }
@@ -92,7 +92,7 @@ fn at_alpha_0_each_is_the_host_and_each_ramp_reaches_its_target() {
     let mut gated = make(&registry, "gated", &Site::new(Topology::CNN, 8), "");
     let gate = gated.gate(&features(4, &[5, 8, 4, 4]), &CX).unwrap().unwrap();
     assert_eq!(gate.size(), [5, 1, 1, 1]);
-    assert!(gate.min().double_value(&[]) > 0.95 && gate.max().double_value(&[]) < 1.0);
+    assert!(gate.min().f_double_value(&[]).unwrap() > 0.95 && gate.max().f_double_value(&[]).unwrap() < 1.0);
 }
 
 /// Changing a later position changes no earlier one, the gate's included; after some learning, so that nothing is

@@ -50,7 +50,9 @@ fn a_comparison_runs_every_arm_and_no_run_twice() {
             row.accuracies.len() == 2 && row.accuracies.iter().all(|a| (0.0..=100.0).contains(a)),
             "{row:?}"
         );
-        assert!(row.curve.len() as f64 <= row.epochs && row.training_multiply_adds > 0.0, "{row:?}");
+        let last = row.curve.last().unwrap();
+        assert!((last.accuracy - row.mean).abs() < 1e-9 && row.training_multiply_adds > 0.0, "{row:?}");
+        assert!((last.multiply_adds / row.training_multiply_adds - 1.0).abs() < 1e-9, "{row:?}");
         assert!(table.contains(row.arm.id()), "{table}");
     }
     let of = |arm: Arm| report.rows.iter().find(|row| row.arm == arm).unwrap();

@@ -119,9 +119,9 @@ fn a_dormant_module_is_the_untouched_module() {
             assert!(!ledger.0.is_empty());
             let mut bare = CModule::load(file(name)).unwrap();
             if mode.is_train() {
-                bare.set_train()
+                bare.set_train();
             } else {
-                bare.set_eval()
+                bare.set_eval();
             }
             let theirs = {
                 let _fork = RngFork::seeded(1).unwrap();

@@ -130,11 +130,9 @@ impl Default for DataConfig {
     }
 }
 
-impl DataConfig {
-    /// How many of so many samples are taken.
-    pub(crate) fn at_most(&self, most: Option<u32>, all: i64) -> i64 {
-        most.map_or(all, |most| all.min(most.into()))
-    }
+/// How many of so many samples are taken.
+pub(crate) fn at_most(most: Option<u32>, all: i64) -> i64 {
+    most.map_or(all, |most| all.min(most.into()))
 }
 
 /// A seed that is put in whole, past every gate: for controls that growth is compared with.

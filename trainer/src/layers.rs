@@ -121,12 +121,12 @@ mod tests {
     #[test]
     fn a_file_lies_over_its_task_and_what_is_typed_over_both() {
         assert_eq!(RunConfig::for_task("digits").unwrap(), RunConfig::default());
-        let config = of("task = \"addition\"\nepochs = 3\n[host.config]\nn_head = 2\n", Layers::default());
+        let config = of("task = \"addition\"\nepochs = 3\n[host.config]\nn_head = 4\n", Layers::default());
         assert_eq!(
             (config.epochs, config.host.id.as_str(), config.blueprint.as_str()),
             (3, "transformer", "mlp")
         );
-        assert_eq!((&config.host.config["n_head"], &config.host.config["n_layer"]), (&2.into(), &3.into()));
+        assert_eq!((&config.host.config["n_head"], &config.host.config["n_layer"]), (&4.into(), &3.into()));
         let typed = Layers { task: Some("digits"), ..Layers::default() };
         let config = of("task = \"addition\"\nepochs = 3\n", typed);
         assert_eq!((config.task.as_str(), config.host.id.as_str(), config.epochs), ("digits", "cnn", 3));

@@ -90,7 +90,7 @@ fn costs(page: &mut String, entry: &Entry, topology: Topology) {
 fn formula(of: &dyn Fn(i64) -> Option<u64>) -> Option<String> {
     let at = |n: i64| of(n * BASE).map(|v| v as f64);
     let (one, two, three, four) = (at(1)?, at(2)?, at(3)?, at(4)?);
-    let square = (three - 2.0 * two + one) / 2.0;
+    let square = 0.5 * (three - 2.0 * two + one);
     let linear = two - one - 3.0 * square;
     let constant = one - square - linear;
     if (16.0 * square + 4.0 * linear + constant - four).abs() > 1e-6 {

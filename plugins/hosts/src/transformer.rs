@@ -106,9 +106,11 @@ impl Block {
         };
         let split = [batch, length, 3, self.heads, width / self.heads];
         let qkv = self.qkv.forward(x).f_view(split)?.f_permute([2, 0, 3, 1, 4])?;
-        let (q, k, v) = (qkv.f_select(0, 0)?, qkv.f_select(0, 1)?, qkv.f_select(0, 2)?);
-        let p = if train { self.dropout } else { 0.0 };
-        let heads = Tensor::f_scaled_dot_product_attention::<Tensor>(&q, &k, &v, None, p, true, None, false)?;
+        let (query, key, value) = (qkv.f_select(0, 0)?, qkv.f_select(0, 1)?, qkv.f_select(0, 2)?);
+        let dropout = if train { self.dropout } else { 0.0 };
+        let heads = Tensor::f_scaled_dot_product_attention::<Tensor>(
+            &query, &key, &value, None, dropout, true, None, false,
+        )?;
         let joined = heads.f_transpose(1, 2)?.f_reshape([batch, length, width])?;
         Ok(self.project.forward(&joined))
     }

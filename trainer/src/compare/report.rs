@@ -54,7 +54,7 @@ pub struct Row {
     pub wall_seconds: f64,
     /// Seeds that were fossilized, mean.
     pub fossilized: f64,
-    /// Epoch by epoch, mean over the seeds.
+    /// From the first epoch to the last, mean over the seeds.
     pub curve: Vec<CurvePoint>,
 }
 
@@ -116,10 +116,15 @@ impl Report {
 fn row(config: &CompareConfig, arm: Arm, rate: usize, done: &[&Done]) -> Row {
     let mean_of = |of: &dyn Fn(&Done) -> f64| mean(&done.iter().map(|d| of(d)).collect::<Vec<_>>());
     let accuracies: Vec<f64> = done.iter().map(|d| accuracy(d)).collect();
-    let epochs = done.iter().map(|d| d.curve.len()).min().unwrap_or(0);
+    let points = done.iter().map(|d| d.curve.len()).max().unwrap_or(0);
+    // Runs may differ in length: the same part of each is what is averaged, its last epoch with the last of all.
+    let at = |d: &Done, i: usize| {
+        let epoch = ((i + 1) * d.curve.len()).div_ceil(points.max(1)).saturating_sub(1);
+        d.curve.get(epoch).copied().unwrap_or(CurvePoint { multiply_adds: 0.0, accuracy: 0.0 })
+    };
     let point = |i: usize| CurvePoint {
-        multiply_adds: mean_of(&|d| d.curve[i].multiply_adds),
-        accuracy: mean_of(&|d| d.curve[i].accuracy),
+        multiply_adds: mean_of(&|d| at(d, i).multiply_adds),
+        accuracy: mean_of(&|d| at(d, i).accuracy),
     };
     Row {
         arm,
@@ -134,7 +139,7 @@ fn row(config: &CompareConfig, arm: Arm, rate: usize, done: &[&Done]) -> Row {
         epochs: mean_of(&|d| d.summary.epochs.into()),
         wall_seconds: mean_of(&|d| d.summary.wall_seconds),
         fossilized: mean_of(&|d| d.summary.fossilized.into()),
-        curve: (0..epochs).map(point).collect(),
+        curve: (0..points).map(point).collect(),
     }
 }
 

@@ -15,8 +15,8 @@ pub(super) const ID: &str = "addition";
 const VOCABULARY: i64 = 12;
 const PLUS: i64 = 10;
 const EQUALS: i64 = 11;
-const TRAIN: i64 = 8_000;
-const VALIDATION: i64 = 2_000;
+const TRAIN: i64 = 4_000;
+const VALIDATION: i64 = 1_000;
 /// The sums are the same in every run, whatever the run's seed, so that runs can be compared.
 const SEED: u64 = 0x6b61_736d;
 
@@ -120,6 +120,6 @@ mod tests {
     fn more_sums_than_there_are_is_refused() {
         let data = DataConfig { operand_digits: 1, ..DataConfig::default() };
         let error = load(&data, Device::Cpu).unwrap_err().to_string();
-        assert!(error.contains("10000 different sums are asked for; of 1 digits there are 100"), "{error}");
+        assert!(error.contains("5000 different sums are asked for; of 1 digits there are 100"), "{error}");
     }
 }

@@ -1,7 +1,7 @@
 //! Handwritten digits, 8x8, embedded in the program (`data/README.md` says whose they are).
 
 use super::{Part, Task};
-use crate::config::DataConfig;
+use crate::config::{DataConfig, at_most};
 use crate::error::TrainError;
 use flate2::read::GzDecoder;
 use kasmina_torch_ext::rng::{RngFork, derive_seed};
@@ -35,8 +35,8 @@ pub(super) fn load(data: &DataConfig, device: Device) -> Result<Task, TrainError
     let facts = serde_json::json!({ "in_channels": 1, "num_classes": 10, "sample": [1, SIDE, SIDE] });
     Ok(Task {
         id: ID,
-        train: part(0, data.at_most(data.train_samples, TRAIN))?,
-        validation: part(TRAIN, data.at_most(data.validation_samples, count - TRAIN))?,
+        train: part(0, at_most(data.train_samples, TRAIN))?,
+        validation: part(TRAIN, at_most(data.validation_samples, count - TRAIN))?,
         facts: facts.as_object().cloned().unwrap_or_default(),
         validation_batch: 512,
     })

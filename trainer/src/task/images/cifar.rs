@@ -84,15 +84,10 @@ impl<'a> Files<'a> {
         let mut raw = Raw { size: SIZE, pixels: Vec::new(), labels: Vec::new() };
         for name in names {
             let source = self.source(name);
-            let read;
-            let bytes = match self.unpacked.get(*name) {
-                Some(bytes) => bytes,
-                None => {
-                    read = source.read()?;
-                    &read
-                }
-            };
-            self.split(bytes, &source, &mut raw)?;
+            match self.unpacked.get(*name) {
+                Some(bytes) => self.split(bytes, &source, &mut raw)?,
+                None => self.split(&source.read()?, &source, &mut raw)?,
+            }
         }
         Ok(raw)
     }
@@ -101,7 +96,7 @@ impl<'a> Files<'a> {
         // CIFAR-100 has a coarse label before the fine one.
         let labels = if self.set.classes == 10 { 1 } else { 2 };
         let record = labels + PIXELS;
-        if bytes.is_empty() || bytes.len() % record != 0 {
+        if bytes.is_empty() || !bytes.len().is_multiple_of(record) {
             let text = format!("its {} bytes are no whole number of images, of {record} each", bytes.len());
             return Err(source.wrong(text));
         }

@@ -8,7 +8,7 @@ mod idx;
 pub(super) use augment::Pixels;
 
 use super::{Part, Task};
-use crate::config::DataConfig;
+use crate::config::{DataConfig, at_most};
 use crate::error::TrainError;
 use augment::Augment;
 use files::{Published, Raw};
@@ -53,7 +53,7 @@ fn load(set: &Set, read: Read, data: &DataConfig, device: Device) -> Result<Task
     let augment = Augment { far: data.crop.into(), mirrored: data.flip };
     let size = train.size;
     let part = |raw: Raw, most: Option<u32>, augment| -> Result<Part, TrainError> {
-        let keep = data.at_most(most, raw.labels.len() as i64);
+        let keep = at_most(most, raw.labels.len() as i64);
         let shape = [raw.labels.len() as i64, raw.size[0], raw.size[1], raw.size[2]];
         let pixels = Tensor::f_from_slice(&raw.pixels)?.f_view(shape)?.f_narrow(0, 0, keep)?;
         let labels = Tensor::f_from_slice(&raw.labels)?.f_narrow(0, 0, keep)?;
