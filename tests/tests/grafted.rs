@@ -372,7 +372,10 @@ fn messages() {
         let error = error.replace(file("").parent().unwrap().to_str().unwrap(), "FIXTURES");
         writeln!(said, "{name}:\n    {}", error.replace(dir.path().to_str().unwrap(), "DIR")).unwrap();
     }
-    insta::assert_snapshot!(said);
+    // Where a column stands depends on how long the path of this checkout is.
+    insta::with_settings!({ filters => vec![(r"column \d+", "column [N]")] }, {
+        insta::assert_snapshot!(said);
+    });
     let damaged = make(&bad("hollow.pt", &hollow)).unwrap_err();
     assert_eq!(damaged.kind, ErrorKind::Config);
     assert!(damaged.message.contains("it is no module that torch.jit.save has written: "), "{damaged}");
