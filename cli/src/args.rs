@@ -2,6 +2,7 @@
 
 use crate::plugins::args::{Access, PluginsArgs};
 use clap::{Args, Parser, Subcommand};
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 /// Grows neural networks while they train.
@@ -42,7 +43,7 @@ pub(crate) struct CompareArgs {
     pub(crate) seeds: Option<u32>,
     /// How many runs at a time [default: as many as there are cores].
     #[arg(long, value_name = "N")]
-    pub(crate) jobs: Option<usize>,
+    pub(crate) jobs: Option<NonZeroUsize>,
     /// Where the runs, the numbers and the plot go; runs that are there already are not run again [default: a folder
     /// under runs/ named after the file].
     #[arg(long, value_name = "DIR")]

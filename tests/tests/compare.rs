@@ -163,3 +163,27 @@ fn every_arm_has_its_own_rate_and_is_made_out_of_the_grown_run_of_its_seed() {
     let error = compare(&wrong, &mut oracle).unwrap_err().to_string();
     assert_eq!(error, "setting `rates`: they do not rise");
 }
+
+/// What is planted is no wish of the journal: the configuration plants it again, and the run is the same to the bit.
+#[test]
+fn a_planted_run_is_given_again_by_its_journal_and_replayed() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = "epochs = 4\ndevice = \"cpu\"\ncontroller = \"none\"\nplanted = [{ slot = \"early\" }, { slot = \"late\", epoch = 2 }]\n\
+                [data]\ntrain_samples = 200\nvalidation_samples = 100\n";
+    fs::write(dir.path().join("run.toml"), text).unwrap();
+    let run = |args: &[&str]| {
+        let mut command = kasmina(dir.path());
+        command.args(args);
+        let (stdout, stderr, code) = output(command);
+        assert_eq!(code, Some(0), "{stderr}");
+        stdout
+    };
+    run(&["train", "--config", "run.toml", "--out", "first"]);
+    run(&["train", "--config", "first/config.toml", "--script", "first/commands.jsonl", "--out", "again"]);
+    let bits = |name: &str| kasmina_tests::runs::bits(&dir.path().join(name));
+    assert_eq!(bits("first"), bits("again"));
+    let summary: Summary =
+        serde_json::from_slice(&fs::read(dir.path().join("first/summary.json")).unwrap()).unwrap();
+    assert_eq!((summary.germinated, summary.fossilized), (2, 2), "{summary:#?}");
+    assert!(run(&["replay", "first"]).contains("block2: all 1 decisions come out as recorded"));
+}

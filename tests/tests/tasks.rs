@@ -245,8 +245,6 @@ fn the_folder_of_the_data_may_come_from_the_environment() {
     // As resolved: from anywhere the run finds its data again, and its host knows what it reads.
     let config = RunConfig::from_file(&dir.path().join("out/config.toml")).unwrap();
     assert_eq!(config.data.dir, Some(dir.path().canonicalize().unwrap().join("data")));
-    assert_eq!(
-        (&config.host.config["num_classes"], &config.host.config["in_channels"]),
-        (&10.into(), &3.into())
-    );
+    // What the host was told of the data is not the user's word: another task has other classes.
+    assert!(config.host.config.is_empty(), "{:?}", config.host.config);
 }

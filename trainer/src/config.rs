@@ -414,8 +414,6 @@ impl RunConfig {
             ("growth.every", u64::from(self.growth.every)),
             ("growth.plateau_epochs", u64::from(self.growth.plateau_epochs)),
             ("growth.max_training_epochs", u64::from(self.growth.max_training_epochs)),
-            ("data.train_samples", self.data.train_samples.map_or(1, u64::from)),
-            ("data.validation_samples", self.data.validation_samples.map_or(1, u64::from)),
         ];
         for (field, value) in at_least_one {
             if value == 0 {
@@ -434,6 +432,13 @@ impl RunConfig {
             ("optimizer.hold_fraction", optimizer.hold_fraction, 0.0, 1.0),
             ("optimizer.final_fraction", optimizer.final_fraction, 0.0, 1.0),
             ("optimizer.seed_rate", optimizer.seed_rate, 0.0, 1e3),
+            ("data.train_samples", self.data.train_samples.map_or(8.0, f64::from), 8.0, f64::from(u32::MAX)),
+            (
+                "data.validation_samples",
+                self.data.validation_samples.map_or(8.0, f64::from),
+                8.0,
+                f64::from(u32::MAX),
+            ),
             ("data.crop", self.data.crop.into(), 0.0, 64.0),
             ("data.sequence_length", self.data.sequence_length.into(), 2.0, 65536.0),
             ("growth.plateau_threshold", growth.plateau_threshold, 0.0, 100.0),

@@ -1,6 +1,6 @@
 //! Where the settings of a run come from: what runs are, what the task makes of it, a file, and what was typed.
 
-use crate::config::RunConfig;
+use crate::config::{RunConfig, short};
 use crate::error::TrainError;
 use crate::task;
 use std::path::Path;
@@ -44,12 +44,12 @@ impl RunConfig {
     /// If the file cannot be read or says something unknown, or there is no such task.
     pub fn layered(layers: Layers<'_>) -> Result<Self, TrainError> {
         let file = layers.file.map_or_else(|| Ok(Table::new()), read)?;
-        Self::over_task(file, layers)
+        Self::over_task(&file, layers)
     }
 
     /// Settings over what their task is by default. They are taken as read by somebody who could say what is wrong in
     /// which line.
-    pub(crate) fn over_task(file: Table, layers: Layers<'_>) -> Result<Self, TrainError> {
+    pub(crate) fn over_task(file: &Table, layers: Layers<'_>) -> Result<Self, TrainError> {
         let plain = Self::plain();
         let said = file.get("task").and_then(Value::as_str).map(str::to_owned);
         let task = layers.task.or(said.as_deref()).unwrap_or(&plain.task);
@@ -59,9 +59,9 @@ impl RunConfig {
             reason: format!("they cannot be put together: {e}"),
         };
         let mut settings = Table::try_from(&plain).map_err(|e| written(&e))?;
-        lay(&mut settings, task::preset(task));
+        lay(&mut settings, &task::preset(task));
         lay(&mut settings, file);
-        lay(&mut settings, typed(task, &layers));
+        lay(&mut settings, &typed(task, &layers));
         settings.try_into().map_err(|e: toml::de::Error| written(&e))
     }
 }
@@ -92,17 +92,18 @@ const OWNED: [(&str, &str); 3] =
 
 /// Lays one table over another. Whoever names another host, blueprint or blend has no use for the settings of the one
 /// before.
-fn lay(below: &mut Table, above: Table) {
+fn lay(below: &mut Table, above: &Table) {
     for (name, settings) in OWNED {
-        if above.get(name).is_some_and(|new| below.get(name).is_some_and(|old| old != new)) {
+        let of = |table: &Table| table.get(name).and_then(Value::as_str).map(|id| short(id).to_owned());
+        if of(above).is_some_and(|new| of(below).is_some_and(|old| old != new)) {
             below.insert(settings.to_owned(), Table::new().into());
         }
     }
     for (key, value) in above {
-        match (below.get_mut(&key), value) {
+        match (below.get_mut(key), value) {
             (Some(Value::Table(below)), Value::Table(above)) => lay(below, above),
             (_, value) => {
-                below.insert(key, value);
+                below.insert(key.clone(), value.clone());
             }
         }
     }

@@ -69,6 +69,11 @@ impl Children {
         write_whole(&file, text.as_bytes(), true).map_err(|e| wrong(e.to_string()))?;
         let mut command = Command::new(&self.program);
         command.arg("train").arg("--config").arg(&file).arg("--out").arg(&out).arg("--json");
+        // What is compared is what the file says.
+        command.env_remove("KASMINA_DISABLE_SEEDS");
+        if job.config.data.dir.is_some() {
+            command.env_remove("KASMINA_DATA_DIR");
+        }
         command.args(&self.options).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         let ended = command.output().map_err(|e| wrong(e.to_string()))?;
         let told = String::from_utf8_lossy(&ended.stderr);
@@ -106,7 +111,8 @@ fn there(out: &Path, config: &RunConfig) -> Option<Done> {
         Some(CurvePoint { multiply_adds: report.training_multiply_adds, accuracy: report.val_accuracy })
     };
     let curve = metrics.lines().map(point).collect::<Option<Vec<_>>>()?;
-    (summary.status == Status::Completed).then_some(Done { summary, curve })
+    let whole = summary.status == Status::Completed && summary.seeds_disabled == config.disable_seeds;
+    whole.then_some(Done { summary, curve })
 }
 
 impl Runner for Children {

@@ -10,6 +10,7 @@ use children::Children;
 use indicatif::MultiProgress;
 use kasmina_registry::files::write_whole;
 use kasmina_trainer::compare::{CompareConfig, Report, Row, compare};
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 pub(crate) fn run(args: CompareArgs, screen: &MultiProgress) -> Result<(), Failure> {
@@ -23,7 +24,8 @@ pub(crate) fn run(args: CompareArgs, screen: &MultiProgress) -> Result<(), Failu
         args.config.file_stem().map_or_else(|| "comparison".into(), |s| s.to_string_lossy().into_owned());
     let out = args.out.unwrap_or_else(|| PathBuf::from("runs").join(format!("compare-{name}")));
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let jobs = args.jobs.unwrap_or_else(|| (cores / config.run.threads.max(1) as usize).max(1));
+    let fitting = || (cores / config.run.threads.max(1) as usize).max(1);
+    let jobs = args.jobs.map_or_else(fitting, NonZeroUsize::get);
     let mut children = Children::new(screen, out.join("runs"), jobs, &args.access)?;
     let report = compare(&config, &mut children)?;
     children.finish();

@@ -222,6 +222,8 @@ fn blend(
         Some(gate) => {
             contract::per_sample(host, gate)?;
             let gate = if severed { gate.detach() } else { gate.shallow_clone() };
+            // A product of half precision would round alpha too.
+            let gate = gate.f_to_kind(amplitude.kind())?;
             Some((gate.f_clamp(0.0, 1.0)? * amplitude).f_clamp(0.0, 1.0)?)
         }
     };

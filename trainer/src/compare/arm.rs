@@ -1,6 +1,6 @@
 //! The run that grows and its controls.
 
-use crate::config::{PlantConfig, RunConfig};
+use crate::config::{PlantConfig, RunConfig, short};
 use crate::error::TrainError;
 use crate::run::Summary;
 use serde::{Deserialize, Serialize};
@@ -65,7 +65,7 @@ impl Arm {
             Self::Grown => {}
             Self::Host => config.disable_seeds = true,
             Self::Naive => {
-                "none".clone_into(&mut config.controller);
+                idle(&mut config);
                 let slots = run.slots.iter().take(run.max_seeds as usize);
                 let plant = |(i, slot): (u32, &String)| PlantConfig {
                     slot: slot.clone(),
@@ -91,12 +91,28 @@ impl Arm {
     }
 }
 
+/// The fates of seeds that a run's last measurement has in its output.
+const IN_THE_OUTPUT: [&str; 4] = ["fossilized", "blending", "shadowing", "holding"];
+
+/// Nothing germinates but what is planted.
+fn idle(config: &mut RunConfig) {
+    "none".clone_into(&mut config.controller);
+    config.script = None;
+}
+
 /// The net that a run ended with, from the start.
 fn whole(mut config: RunConfig, grown: &Summary) -> RunConfig {
-    "none".clone_into(&mut config.controller);
-    let fossils = grown.seeds.iter().filter(|seed| seed.fate == "fossilized");
-    config.planted =
-        fossils.map(|seed| PlantConfig { slot: seed.slot.clone(), epoch: 0, blueprint: None }).collect();
+    idle(&mut config);
+    let own = short(&config.blueprint).to_owned();
+    let part = grown.seeds.iter().filter(|seed| IN_THE_OUTPUT.contains(&seed.fate.as_str()));
+    config.planted = part
+        .map(|seed| PlantConfig {
+            slot: seed.slot.clone(),
+            epoch: 0,
+            // By its full name where it is the run's own.
+            blueprint: (seed.blueprint != own).then(|| seed.blueprint.clone()),
+        })
+        .collect();
     if config.planted.is_empty() {
         config.disable_seeds = true;
     }

@@ -45,7 +45,7 @@ impl CompareConfig {
             Some(Value::Table(run)) => run,
             _ => Table::new(),
         };
-        Ok(Self { run: RunConfig::over_task(run, Layers::default())?, ..config })
+        Ok(Self { run: RunConfig::over_task(&run, Layers::default())?, ..config })
     }
 
     pub(super) fn validate(&self) -> Result<(), TrainError> {

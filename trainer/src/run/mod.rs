@@ -103,8 +103,10 @@ impl<'r> Trainer<'r> {
         let task = task::load(&config, device)?;
         let host = registry.resolve(EntryKind::Host, &config.host.id)?;
         let known = |name: &str| host.schema()["properties"].get(name).is_some();
+        // Not in what is written down: another task, or another text, has other facts.
+        let mut host_config = config.host.config.clone();
         for (name, value) in task.facts.iter().filter(|(name, _)| known(name)) {
-            config.host.config.entry(name.clone()).or_insert_with(|| value.clone());
+            host_config.entry(name.clone()).or_insert_with(|| value.clone());
         }
         if config.disable_seeds {
             config.slots.clear();
@@ -112,7 +114,7 @@ impl<'r> Trainer<'r> {
 
         let model_config = ModelConfig {
             host: config.host.id.clone(),
-            host_config: serde_json::Value::from(config.host.config.clone()).to_string(),
+            host_config: serde_json::Value::from(host_config).to_string(),
             slots: config.slots.clone(),
             task: config.task_config(),
             device,
@@ -317,7 +319,8 @@ impl<'r> Trainer<'r> {
         for wish in self.config.plants(epoch) {
             let command = Command::Germinate(wish);
             let done = self.model.execute(&command, self.registry, &mut self.optimizer)?;
-            rows.push(self.noted(epoch, command, false, Ok(done)));
+            // No wish: whoever gives the run's commands again plants by its configuration too.
+            rows.push(self.noted(epoch, command, true, Ok(done)));
         }
         Ok(rows)
     }

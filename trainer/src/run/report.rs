@@ -110,7 +110,7 @@ pub struct CommandRow {
     /// The own name of the slot that it concerns, where there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub slot_id: Option<String>,
-    /// Whether this is not the wish, but the landing of a germination that was made ready ahead.
+    /// Whether this is no wish: the landing of a germination that was made ready ahead, or what the configuration plants.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub landed: bool,
     /// Whether it was granted.

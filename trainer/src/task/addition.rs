@@ -17,6 +17,8 @@ const PLUS: i64 = 10;
 const EQUALS: i64 = 11;
 const TRAIN: i64 = 4_000;
 const VALIDATION: i64 = 1_000;
+/// All of them lie in memory.
+const MOST: i64 = 10_000_000;
 /// The sums are the same in every run, whatever the run's seed, so that runs can be compared.
 const SEED: u64 = 0x6b61_736d;
 
@@ -31,6 +33,10 @@ pub(super) fn load(data: &DataConfig, device: Device) -> Result<Task, TrainError
     let (wanted, there_are) = (train + validation, 10_i64.pow(2 * digits));
     if wanted > there_are {
         let text = format!("{wanted} different sums are asked for; of {digits} digits there are {there_are}");
+        return Err(wrong("data.train_samples", text));
+    }
+    if wanted > MOST {
+        let text = format!("{wanted} sums are asked for; at most {MOST} are made");
         return Err(wrong("data.train_samples", text));
     }
     let sums = draw(wanted as usize, 10_u64.pow(digits));

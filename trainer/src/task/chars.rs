@@ -85,10 +85,9 @@ impl Text {
         Ok(Self { bytes, characters, alphabet })
     }
 
-    /// The tokens, mapped from a file: the text's own where every character is one byte, which a table then turns into
-    /// tokens; otherwise one of numbers, which is gone from its folder already.
+    /// The tokens, mapped from a file that is gone from its folder already: the text's bytes where every character is one,
+    /// which a table then turns into tokens; otherwise numbers.
     fn store(&self, path: &Path) -> Result<(Tensor, Option<Tensor>), TrainError> {
-        let options = |kind| (kind, Device::Cpu);
         if self.bytes == self.characters {
             let mut table = vec![0_i64; 256];
             for (c, token) in &self.alphabet {
@@ -96,13 +95,24 @@ impl Text {
                     *place = i64::from(*token);
                 }
             }
-            let mapped =
-                Tensor::f_from_file(&path.to_string_lossy(), false, self.bytes, options(Kind::Uint8))?;
+            let file = self.copy(path).map_err(|reason| TrainError::Task { task: ID, reason })?;
+            let mapped = map(&file, self.bytes, Kind::Uint8)?;
             return Ok((mapped, Some(Tensor::f_from_slice(&table)?)));
         }
         let file = self.encode(path).map_err(|reason| TrainError::Task { task: ID, reason })?;
-        let name = format!("/proc/self/fd/{}", file.as_raw_fd());
-        Ok((Tensor::f_from_file(&name, false, self.characters, options(Kind::Int))?, None))
+        Ok((map(&file, self.characters, Kind::Int)?, None))
+    }
+
+    /// The text itself, where nobody changes it under a run.
+    fn copy(&self, path: &Path) -> Result<File, String> {
+        let failed = |e: std::io::Error| format!("{} cannot be copied: {e}", path.display());
+        let mut file = tempfile::tempfile().map_err(failed)?;
+        let copied = std::io::copy(&mut File::open(path).map_err(failed)?, &mut file).map_err(failed)?;
+        if copied == self.bytes.unsigned_abs() {
+            Ok(file)
+        } else {
+            Err("it changed while it was read".to_owned())
+        }
     }
 
     fn encode(&self, path: &Path) -> Result<File, String> {
@@ -119,6 +129,12 @@ impl Text {
         file.rewind().map_err(failed)?;
         Ok(file)
     }
+}
+
+/// Maps a file that is open.
+fn map(file: &File, elements: i64, kind: Kind) -> Result<Tensor, TrainError> {
+    let name = format!("/proc/self/fd/{}", file.as_raw_fd());
+    Ok(Tensor::f_from_file(&name, false, elements, (kind, Device::Cpu))?)
 }
 
 /// Reads a text piece by piece, as it may be larger than the memory.
