@@ -4,7 +4,7 @@ use anyhow::{Context as _, Result};
 use comfy_table::Table;
 use comfy_table::presets::ASCII_MARKDOWN;
 use kasmina_plugin_api::{Kind, Topology};
-use kasmina_registry::Entry;
+use kasmina_registry::{Entry, INTERPRETER};
 use kasmina_trainer::{RunConfig, Summary, Trainer};
 use std::sync::atomic::AtomicBool;
 
@@ -51,7 +51,7 @@ pub(crate) fn table(filter: &str) -> Result<Table> {
 
 /// What builds only what somebody has declared in a file.
 fn interprets(entry: &Entry) -> bool {
-    entry.plugin().name == "kasmina_declared"
+    entry.plugin().name == INTERPRETER
 }
 
 fn best(summary: &Summary) -> Option<f64> {

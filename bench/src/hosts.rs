@@ -7,7 +7,8 @@ use kasmina::model::{Germinate, Stepper};
 use kasmina::{Command, ModelConfig, MorphogeneticModel};
 use kasmina_torch_ext::optim::Optimizer;
 use kasmina_torch_ext::rng::RngFork;
-use tch::{Device, Kind, TchError, Tensor};
+use kasmina_trainer::task::cross_entropy;
+use tch::{Device, Kind, Tensor};
 
 /// A host at a size, and what it reads.
 #[derive(Debug, Clone, Copy)]
@@ -48,16 +49,6 @@ struct Training {
     stepper: Stepper,
     x: Tensor,
     y: Tensor,
-}
-
-fn loss(logits: &Tensor, labels: &Tensor) -> Result<Tensor, kasmina::ModelError> {
-    let of = |logits: &Tensor, labels: &Tensor| -> Result<Tensor, TchError> {
-        logits.f_cross_entropy_loss::<Tensor>(labels, None, tch::Reduction::Mean, -100, 0.0)
-    };
-    if logits.dim() == 3 {
-        return Ok(of(&logits.f_flatten(0, 1)?, &labels.f_flatten(0, 1)?)?);
-    }
-    Ok(of(logits, labels)?)
 }
 
 impl Training {
@@ -102,7 +93,9 @@ impl Training {
 
     fn step(&mut self) {
         let Self { model, optimizer, stepper, x, y } = self;
-        let _ = stepper.step(model, optimizer, (x, y), &mut loss).expect("a step");
+        let _ = stepper
+            .step(model, optimizer, (x, y), &mut |logits, labels| Ok(cross_entropy(logits, labels)?))
+            .expect("a step");
     }
 }
 

@@ -4,7 +4,7 @@ use super::args::Access;
 use super::{settings, topologies};
 use crate::failure::Failure;
 use kasmina_plugin_api::{Kind, Site, Topology};
-use kasmina_registry::{Entry, Registry};
+use kasmina_registry::{Entry, INTERPRETER, Registry};
 use std::fmt::Write as _;
 
 /// Widths of slots that costs are shown for: those of the default hosts, and a narrow one.
@@ -36,7 +36,7 @@ fn page(entries: &[Entry]) -> String {
 
 /// What builds only what somebody has declared in a file.
 fn interprets(entry: &Entry) -> bool {
-    entry.plugin().name == "kasmina_declared"
+    entry.plugin().name == INTERPRETER
 }
 
 fn about(page: &mut String, entry: &Entry) {

@@ -1,29 +1,14 @@
 //! A learned gate: how much of the seed does this sample take?
 
 use crate::input::SeedInput;
-use crate::precise::precisely;
+use crate::operator::Operator;
 use crate::ramp::Ramp;
-use crate::{multiply, residual};
-use kasmina_plugin_api::ops;
 use kasmina_plugin_api::prelude::*;
 use tch::nn::Module;
 
 /// Where the gate stands at birth, before the sigmoid: at 0.953 for every sample, so that the seed's whole influence
 /// can be reached, and on a slope that a gradient can climb.
 const OPEN: f64 = 3.0;
-
-/// How the gated seed is mixed in.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Operator {
-    /// `h + a g (s - h)`.
-    #[default]
-    Lerp,
-    /// `h + a g (s - x)`.
-    Residual,
-    /// `h (1 + a g tanh(s - x))`.
-    Multiply,
-}
 
 /// The settings of `gated`.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -88,12 +73,7 @@ impl Blender for Gated {
     }
 
     fn mix(&mut self, host: &Tensor, seed: &Tensor, alpha: &Tensor, _: &Cx<'_>) -> Result<Tensor> {
-        let input = &self.input;
-        match self.operator {
-            Operator::Lerp => ops::lerp(host, seed, alpha),
-            Operator::Residual => precisely(host, seed, alpha, |h, s, a| residual::add(input, h, s, a)),
-            Operator::Multiply => precisely(host, seed, alpha, |h, s, a| multiply::scale(input, h, s, a)),
-        }
+        self.operator.mix(&self.input, host, seed, alpha)
     }
 }
 

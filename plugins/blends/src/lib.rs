@@ -15,18 +15,18 @@
 
 mod gated;
 mod input;
-mod multiply;
+mod operator;
 mod per_channel;
 mod precise;
 mod ramp;
 mod ramps;
-mod residual;
+mod ungated;
 
-pub use gated::{Gated, GatedConfig, Operator};
-pub use multiply::{Multiply, MultiplyConfig};
-pub use per_channel::{PerChannel, PerChannelConfig};
+pub use gated::{Gated, GatedConfig};
+pub use operator::Operator;
+pub use per_channel::PerChannel;
 pub use ramp::{Ramp, Shape};
 pub use ramps::{Cosine, Linear, NoConfig, Sigmoid, SigmoidConfig, Tanh, TanhConfig};
-pub use residual::{Residual, ResidualConfig};
+pub use ungated::{Multiply, RampConfig, Residual};
 
 kasmina_plugin_api::export_plugin!();

@@ -2,15 +2,8 @@
 
 use crate::precise::precisely;
 use crate::ramp::Ramp;
+use crate::ungated::RampConfig;
 use kasmina_plugin_api::prelude::*;
-
-/// The settings of `per_channel`.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct PerChannelConfig {
-    /// The ramp of alpha.
-    pub ramp: Ramp,
-}
 
 /// One weight per channel, 0 at birth: it begins as a lerp, and every weight has a gradient wherever the seed differs
 /// from the host and alpha is not 0.
@@ -23,9 +16,9 @@ pub struct PerChannel {
 impl Blend for PerChannel {
     const INFO: EntryInfo =
         EntryInfo::new("per_channel", "h + a (1 + w) (s - h), w learned per channel, 0 at birth");
-    type Config = PerChannelConfig;
+    type Config = RampConfig;
 
-    fn build(vars: &nn::Path<'_>, site: &Site, config: PerChannelConfig) -> Result<Box<dyn Blender>> {
+    fn build(vars: &nn::Path<'_>, site: &Site, config: RampConfig) -> Result<Box<dyn Blender>> {
         let channels = site.channels();
         let shape = if site.topology() == Topology::TRANSFORMER {
             vec![1, 1, channels]

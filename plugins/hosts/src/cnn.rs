@@ -1,6 +1,7 @@
 //! A plain convolutional network: blocks of conv, batch norm, ReLU and an optional pool, then a linear head.
 
-use crate::images::{MemoryFormat, Norm, at_least_one};
+use crate::images::{MemoryFormat, Norm};
+use crate::settings::at_least_one;
 use kasmina_plugin_api::ops::{batch_norm_relu, mean_linear};
 use kasmina_plugin_api::prelude::*;
 use tch::nn::Module;
@@ -133,16 +134,8 @@ kasmina_plugin_api::register_host!(Cnn);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use kasmina_plugin_api::TapHandler;
+    use crate::visits::Visits;
     use tch::{Device, Kind};
-
-    struct Open(Vec<Vec<i64>>);
-    impl TapHandler for Open {
-        fn at(&mut self, _: usize, x: Tensor) -> Result<Tensor> {
-            self.0.push(x.size());
-            Ok(x)
-        }
-    }
 
     #[test]
     fn the_default_host_has_the_known_size_and_shapes() {
@@ -157,11 +150,11 @@ mod tests {
                 .map(|(n, a)| (n.to_owned(), vec![a.to_owned()]))
         );
 
-        let mut open = Open(Vec::new());
+        let mut open = Visits::default();
         let x = Tensor::randn([2, 3, 32, 32], (Kind::Float, Device::Cpu));
         let y = host.forward(&x, &mut Taps::new(&mut open, Mode::Eval)).unwrap();
         assert_eq!(y.size(), [2, 10]);
-        assert_eq!(open.0, [vec![2, 32, 16, 16], vec![2, 64, 8, 8], vec![2, 128, 4, 4]]);
+        assert_eq!(open.sizes(), [vec![2, 32, 16, 16], vec![2, 64, 8, 8], vec![2, 128, 4, 4]]);
     }
 
     #[test]

@@ -5,7 +5,10 @@
 mod cnn;
 mod images;
 mod resnet;
+mod settings;
 mod transformer;
+#[cfg(test)]
+mod visits;
 
 pub use cnn::{Cnn, CnnConfig};
 pub use images::MemoryFormat;

@@ -1,6 +1,7 @@
 //! The residual network for small images (He et al. 2015, section 4.2): `6n + 2` layers in three stages.
 
-use crate::images::{MemoryFormat, Norm, at_least_one};
+use crate::images::{MemoryFormat, Norm};
+use crate::settings::at_least_one;
 use kasmina_plugin_api::ops::{batch_norm_relu, mean_linear};
 use kasmina_plugin_api::prelude::*;
 use tch::nn::Module;
@@ -203,16 +204,8 @@ kasmina_plugin_api::register_host!(ResNet);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use kasmina_plugin_api::TapHandler;
+    use crate::visits::Visits;
     use tch::{Device, Kind};
-
-    struct Open(Vec<(Vec<i64>, Vec<i64>)>);
-    impl TapHandler for Open {
-        fn at(&mut self, _: usize, x: Tensor) -> Result<Tensor> {
-            self.0.push((x.size(), x.stride()));
-            Ok(x)
-        }
-    }
 
     fn parameters(config: ResNetConfig) -> usize {
         let vars = nn::VarStore::new(Device::Cpu);
@@ -237,7 +230,7 @@ mod tests {
             let vars = nn::VarStore::new(Device::Cpu);
             let config = ResNetConfig { depth: 8, shortcut, ..ResNetConfig::default() };
             let mut host = ResNet::build(&vars.root(), config).unwrap();
-            let mut open = Open(Vec::new());
+            let mut open = Visits::default();
             let x = Tensor::randn([2, 3, 32, 32], (Kind::Float, Device::Cpu));
             let y = host.forward(&x, &mut Taps::new(&mut open, Mode::Train)).unwrap();
             assert_eq!(y.size(), [2, 10]);

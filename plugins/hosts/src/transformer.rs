@@ -1,7 +1,7 @@
 //! A decoder in the style of GPT-2: pre-norm blocks, causal attention, learned positions, and a head tied to the
 //! token embedding.
 
-use crate::images::at_least_one;
+use crate::settings::at_least_one;
 use kasmina_plugin_api::prelude::*;
 use tch::nn::Module;
 
@@ -205,16 +205,8 @@ kasmina_plugin_api::register_host!(Transformer);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use kasmina_plugin_api::TapHandler;
+    use crate::visits::Visits;
     use tch::{Device, Kind};
-
-    struct Open(Vec<Vec<i64>>);
-    impl TapHandler for Open {
-        fn at(&mut self, _: usize, x: Tensor) -> Result<Tensor> {
-            self.0.push(x.size());
-            Ok(x)
-        }
-    }
 
     fn small() -> TransformerConfig {
         TransformerConfig { vocab_size: 11, n_embd: 16, n_head: 2, n_layer: 4, block_size: 8, dropout: 0.0 }
@@ -232,11 +224,11 @@ mod tests {
     fn no_logit_depends_on_a_later_token_and_every_slot_is_reached() {
         let vars = nn::VarStore::new(Device::Cpu);
         let mut host = Transformer::build(&vars.root(), small()).unwrap();
-        let mut open = Open(Vec::new());
+        let mut open = Visits::default();
         let x = Tensor::randint(11, [2, 8], (Kind::Int64, Device::Cpu));
         let before = host.forward(&x, &mut Taps::new(&mut open, Mode::Eval)).unwrap();
         assert_eq!(before.size(), [2, 8, 11]);
-        assert_eq!(open.0, vec![vec![2, 8, 16]; 4]);
+        assert_eq!(open.sizes(), vec![vec![2, 8, 16]; 4]);
         let other = x.copy();
         let _ = other.narrow(1, 5, 3).fill_(3);
         let after = host.forward(&other, &mut Taps::new(&mut open, Mode::Eval)).unwrap();
@@ -250,7 +242,7 @@ mod tests {
         let refused = Transformer::build(&vars.root(), TransformerConfig { n_head: 3, ..small() });
         assert!(refused.err().unwrap().to_string().contains("n_head 3 does not divide n_embd 16"));
         let mut host = Transformer::build(&(vars.root() / "good"), small()).unwrap();
-        let mut open = Open(Vec::new());
+        let mut open = Visits::default();
         let long = Tensor::zeros([1, 9], (Kind::Int64, Device::Cpu));
         let refused = host.forward(&long, &mut Taps::new(&mut open, Mode::Eval));
         assert!(refused.err().unwrap().to_string().contains("9 tokens are more than block_size 8"));

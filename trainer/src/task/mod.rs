@@ -12,7 +12,8 @@ mod score;
 pub use order::Order;
 pub use part::Part;
 pub(crate) use presets::{host_config, preset};
-pub(crate) use score::{cross_entropy, hits};
+pub use score::cross_entropy;
+pub(crate) use score::hits;
 
 use crate::config::{DataConfig, RunConfig};
 use crate::error::TrainError;

@@ -5,7 +5,13 @@ use super::part::IGNORED;
 use tch::{Kind, TchError, Tensor};
 
 /// Mean negative log likelihood of class or token numbers.
-pub(crate) fn cross_entropy(logits: &Tensor, labels: &Tensor) -> Result<Tensor, TchError> {
+///
+/// # Shapes
+/// `logits` are `[N, K]` and `labels` `[N]`, or `[N, T, K]` and `[N, T]`; the answer is 0-dim.
+///
+/// # Errors
+/// If shapes do not fit.
+pub fn cross_entropy(logits: &Tensor, labels: &Tensor) -> Result<Tensor, TchError> {
     let (logits, labels) = if logits.dim() == 3 {
         (&logits.f_flatten(0, 1)?, &labels.f_flatten(0, 1)?)
     } else {
