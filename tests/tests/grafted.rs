@@ -103,6 +103,7 @@ fn a_dormant_module_is_the_untouched_module() {
         ("digits", false, json!({ "slots": ["body.*"] })),
         ("traced", false, json!({})),
         ("dropped", false, json!({})),
+        ("scaled", false, json!({})),
         ("transformer", true, json!({ "slots": ["**"], "sample": [6], "tokens": true })),
         ("recurrent", true, json!({ "sample": [6], "tokens": true })),
     ];
@@ -208,7 +209,7 @@ fn running_statistics_move_in_training_alone_and_building_moves_nothing() {
         let value = |t: &Tensor| Vec::<f64>::try_from(t.to_kind(Kind::Double).reshape([-1])).unwrap();
         buffers.map(|v| (v.name, value(&v.tensor))).collect()
     };
-    for name in ["resnet", "dropped"] {
+    for name in ["resnet", "dropped", "scaled"] {
         let mut host = build(name, &json!({})).unwrap();
         let fresh = of(&host);
         assert!(
@@ -535,4 +536,22 @@ fn a_run_over_a_module_grows_and_comes_out_the_same_twice() {
     assert!(summary["final_val_accuracy"].as_f64().unwrap() > 70.0, "{summary}");
     assert!(summary["total_params"].as_u64() > summary["host_params"].as_u64(), "{summary}");
     assert_eq!(bits, again);
+}
+
+/// A relative path of a module means the same file wherever the run's own configuration is given again.
+#[test]
+fn a_run_finds_its_module_again_from_anywhere() {
+    let (dir, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    std::fs::copy(file("digits"), dir.path().join("net.pt")).unwrap();
+    let text = "epochs = 1\ndevice = \"cpu\"\nslots = [\"body.0\"]\n[host]\nid = \"core::grafted\"\n[host.config]\n\
+                module = \"net.pt\"\nsample = [1, 8, 8]\nslots = [\"body.*\"]\n";
+    std::fs::write(dir.path().join("run.toml"), text).unwrap();
+    let run = |from: &std::path::Path, config: &std::path::Path| {
+        let mut command = kasmina_tests::kasmina(from);
+        command.args(["train", "--out", "out", "--config"]).arg(config);
+        let (_, stderr, code) = kasmina_tests::output(command);
+        assert_eq!(code, Some(0), "{stderr}");
+    };
+    run(dir.path(), std::path::Path::new("run.toml"));
+    run(elsewhere.path(), &dir.path().join("out/config.toml"));
 }

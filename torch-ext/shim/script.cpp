@@ -161,13 +161,13 @@ void flatten(Block *block) {
   }
 }
 
-bool assigns(Block *block) {
+// The names of attributes that are assigned a tensor, whatever module they are of.
+void list_assigned(Block *block, std::set<std::string> &names) {
   for (auto node : block->nodes()) {
-    if (node->kind() == prim::SetAttr && node->input(1)->type()->isSubtypeOf(c10::TensorType::get())) return true;
-    for (auto inner : node->blocks())
-      if (assigns(inner)) return true;
+    if (node->kind() == prim::SetAttr && node->input(1)->type()->isSubtypeOf(c10::TensorType::get()))
+      names.insert(node->s(attr::name));
+    for (auto inner : node->blocks()) list_assigned(inner, names);
   }
-  return false;
 }
 
 // ---- the module ----
@@ -181,6 +181,9 @@ struct Place {
   at::Tensor tensor;
 
   void put() const { owner->setSlot(slot, tensor); }
+  // What is read in a forward that assigns it later must not be written to before the backward.
+  void lend() const { owner->setSlot(slot, tensor.clone()); }
+  std::string attribute() const { return owner->type()->getAttributeName(slot); }
 };
 
 // A parameter may have several names. The archive keeps them apart, but for what lies behind them.
@@ -190,7 +193,8 @@ struct Script {
   Module module;
   std::vector<Place> places;
   Code code;
-  bool assigns = false;
+  // Those that forward may assign.
+  std::vector<const Place *> assigned;
 
   explicit Script(Module loaded) : module(std::move(loaded)) {
     std::map<Lies, at::Tensor> known;
@@ -246,22 +250,24 @@ struct Script {
     std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return depth(a) < depth(b); });
     for (auto i : order) insert_tap(*graph, paths[i], static_cast<int64_t>(i));
     flatten(graph->block());
-    assigns = ::assigns(graph->block());
+    std::set<std::string> names;
+    list_assigned(graph->block(), names);
+    assigned.clear();
+    for (auto &place : places)
+      if (names.count(place.attribute())) assigned.push_back(&place);
     code = Code(graph, "forward");
   }
 
   // A module may assign to a buffer instead of writing into it; the tensor that others have a handle on stays in its
   // place and takes the value.
   void settle() {
-    if (!assigns) return;
     at::NoGradGuard no_grad;
-    for (auto &place : places) {
-      auto now = place.owner->getSlot(place.slot);
-      if (now.isTensor() && now.toTensor().is_same(place.tensor)) continue;
-      TORCH_CHECK(now.isTensor() && now.toTensor().sizes() == place.tensor.sizes(), "forward gives `", place.name,
-                  "` another shape; it must keep ", place.tensor.sizes());
-      place.tensor.copy_(now.toTensor());
-      place.put();
+    for (auto place : assigned) {
+      auto now = place->owner->getSlot(place->slot);
+      TORCH_CHECK(now.isTensor() && now.toTensor().sizes() == place->tensor.sizes(), "forward gives `", place->name,
+                  "` another shape; it must keep ", place->tensor.sizes());
+      place->tensor.copy_(now.toTensor());
+      place->put();
     }
   }
 
@@ -269,6 +275,7 @@ struct Script {
     Stack stack{module._ivalue(), x};
     module.get_method("forward").function().getSchema().checkAndNormalizeInputs(stack, {});
     try {
+      for (auto place : assigned) place->lend();
       Lent lent(&lend);
       // What could not be inlined is not compiled either.
       GraphOptimizerEnabledGuard plain(false);
@@ -276,8 +283,7 @@ struct Script {
       settle();
     } catch (...) {
       // A forward that failed has assigned nothing.
-      if (assigns)
-        for (auto &place : places) place.put();
+      for (auto place : assigned) place->put();
       throw;
     }
     return stack.front().toTensor();
