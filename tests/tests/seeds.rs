@@ -164,6 +164,29 @@ fn a_ramp_may_count_steps() {
     bench.reach(Stage::Holding);
 }
 
+/// A ramp that counts epochs need not jump at their edges: training is on its way to where the lifecycle has put alpha,
+/// whatever is measured is there already.
+#[test]
+fn alpha_glides_between_two_edges() {
+    let mut bench = Bench::with(ModelConfig { glide_steps: 4, ..config(&["mid"], "contiguous") });
+    bench.germinate("mid", "conv_light", "linear").unwrap();
+    bench.reach(Stage::Blending);
+    bench.epoch(80.0, 1.0);
+    let at = |bench: &mut Bench, mode| bits(&bench.model.forward(&bench.x, mode).unwrap());
+    let forced = |bench: &mut Bench, alpha, mode| {
+        let mut guard = bench.model.force_alpha("mid", alpha).unwrap();
+        bits(&guard.forward(&bench.x, mode).unwrap())
+    };
+    for alpha in [0.05, 0.1, 0.15, 0.2, 0.2] {
+        assert_eq!(bench.model.reports()[0].alpha, 0.2);
+        assert_eq!(at(&mut bench, Mode::Eval), forced(&mut bench, 0.2, Mode::Eval));
+        assert_eq!(at(&mut bench, Mode::Train), forced(&mut bench, alpha, Mode::Train), "{alpha}");
+        bench.step();
+    }
+    bench.epoch(80.0, 1.0);
+    assert_eq!(at(&mut bench, Mode::Train), forced(&mut bench, 0.25, Mode::Train), "from where it was");
+}
+
 #[test]
 fn a_cooldown_keeps_the_slot_and_frees_the_memory() {
     let rules = Settings { cooldown_epochs: 2, ..Settings::default() };

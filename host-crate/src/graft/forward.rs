@@ -100,7 +100,8 @@ impl SeedSlot {
     /// The features that flow on. In a stage that is not active: the same tensor, nothing called, nothing run.
     ///
     /// At alpha 0 the value is the host's, bit for bit, and the gradient flows to host and seed alike (the first
-    /// epoch of BLENDING included). When nothing is being learned, a seed at alpha 0 is not even run.
+    /// epoch of BLENDING included), but not through the seed. When nothing is being learned, a seed at alpha 0 is not even
+    /// run.
     fn forward(
         &mut self,
         index: usize,
@@ -109,10 +110,14 @@ impl SeedSlot {
         fault: &mut Option<(usize, Fault)>,
     ) -> Result<Tensor> {
         let stage = self.lifecycle.stage();
-        let (isolated, leaving) = (self.lifecycle.isolated(), self.lifecycle.is_leaving());
-        let Some(live) = self.live.as_mut().filter(|_| stage.is_active()) else { return Ok(host) };
+        let Some(alpha) = self.live.as_ref().filter(|_| stage.is_active()).map(|live| live.alpha_value)
+        else {
+            return Ok(host);
+        };
+        let (isolated, leaving) = (self.is_isolated_at(alpha), self.lifecycle.is_leaving());
+        let Some(live) = self.live.as_mut() else { return Ok(host) };
         let override_alpha = pass.overrides.iter().find(|o| o.slot == index).map(|o| &o.alpha);
-        let silent = override_alpha.is_none() && live.alpha_value == 0.0;
+        let silent = override_alpha.is_none() && live.is_silent();
         // A seed on its way out learns nothing any more.
         if silent && (pass.mode == Mode::Eval || leaving) {
             return Ok(host);

@@ -3,6 +3,7 @@
 mod buffers;
 pub(crate) mod contract;
 mod forward;
+mod glide;
 pub(crate) mod layout;
 mod monitor;
 mod probe;

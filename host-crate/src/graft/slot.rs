@@ -1,13 +1,14 @@
 //! One slot: its lifecycle, and the seed that lives in it.
 
 use super::contract;
+use super::glide::Glide;
 use super::layout;
 use super::monitor::GradientIsolationMonitor;
 use super::pulse::Pulse;
-use crate::lifecycle::{AlphaController, Lifecycle, Settings, Stage};
+use crate::lifecycle::{AlphaController, Isolation, Lifecycle, SeedState, Settings, Stage, TempoUnit};
 use crate::model::Intervention;
 use kasmina_plugin_api::abi::{BlendInstance, SeedInstance, Variable};
-use kasmina_plugin_api::{Capability, Layout, PluginError, Site, SlotSpec};
+use kasmina_plugin_api::{Capability, Layout, Mode, PluginError, Site, SlotSpec};
 use kasmina_registry::Entry;
 use kasmina_torch_ext::NamedParameter;
 use kasmina_torch_ext::rng::RngStream;
@@ -140,6 +141,11 @@ impl LiveSeed {
         Ok(())
     }
 
+    /// Whether the features that flow on are the host's own.
+    pub(crate) fn is_silent(&self) -> bool {
+        self.alpha_value == 0.0
+    }
+
     /// Whether the features that flow on are the seed's own: its blend has nothing to do any more.
     pub(crate) fn is_whole(&self) -> bool {
         self.alpha_value == 1.0 && self.seed_at_one
@@ -174,6 +180,8 @@ pub struct SeedSlot {
     pub(crate) lifecycle: Lifecycle,
     pub(crate) live: Option<LiveSeed>,
     pub(crate) monitor: GradientIsolationMonitor,
+    /// Where alpha is on its way to where the lifecycle has put it.
+    glide: Glide,
     /// An alpha that stands for the lifecycle's while a guard lives.
     pub(crate) forced: Option<f64>,
     /// Training steps since the last edge of an epoch, for ramps that count them.
@@ -189,7 +197,7 @@ impl SeedSlot {
         spec: SlotSpec,
         features: Features,
         settings: Settings,
-        fast: bool,
+        (fast, glide_steps): (bool, u32),
         pulse: Arc<Pulse>,
     ) -> Self {
         let lifecycle =
@@ -201,6 +209,7 @@ impl SeedSlot {
             lifecycle,
             live: None,
             monitor,
+            glide: Glide::new(glide_steps),
             forced: None,
             ticks: 0,
             interventions: Vec::new(),
@@ -239,6 +248,11 @@ impl SeedSlot {
     pub fn entries(&self) -> Option<(&Entry, &Entry)> {
         self.live.as_ref().map(|l| (&l.origin.blueprint, &l.origin.blend))
     }
+    /// Who owns its seed's parameters in an optimizer, if a seed lives here that has some.
+    pub fn seed_owner(&self) -> Option<String> {
+        let learns = self.live.as_ref().is_some_and(|live| !live.seed_parameters.is_empty());
+        learns.then(|| seed_group(self.name()))
+    }
     /// Its trainable parameters, the seed's then the blend's, sorted by name.
     pub fn parameters(&self) -> impl Iterator<Item = &NamedParameter> {
         self.live.iter().flat_map(LiveSeed::parameters)
@@ -251,9 +265,22 @@ impl SeedSlot {
         stage.is_active() && stage != Stage::Fossilized && !self.lifecycle.is_leaving()
     }
 
+    /// Whether its seed gives the host no gradient. At alpha 0 that is so in every stage: the host's own features flow on,
+    /// and it must learn by their gradient. The seed's, which the straight-through estimator lets pass, would come on
+    /// top of it, whole, as if both were added up.
+    pub(crate) fn is_isolated(&self) -> bool {
+        self.is_isolated_at(self.lifecycle.alpha())
+    }
+
+    /// The same where it is mixed by this alpha.
+    pub(crate) fn is_isolated_at(&self, alpha: f64) -> bool {
+        let silent = alpha == 0.0 && self.lifecycle.stage().is_active();
+        self.lifecycle.isolated() || silent && self.lifecycle.settings().isolation != Isolation::Never
+    }
+
     /// Whether its seed is learning and promises the host no gradient: what a shadow check is for.
     pub(crate) fn promises_isolation(&self) -> bool {
-        self.is_learning() && self.lifecycle.isolated()
+        self.is_learning() && self.is_isolated()
     }
 
     /// What it does to the features of a training step.
@@ -261,23 +288,39 @@ impl SeedSlot {
         let stage = self.lifecycle.stage();
         Course {
             runs: self.live.is_some() && stage.is_active(),
-            silent: self.live.as_ref().is_some_and(|live| live.alpha_value == 0.0),
+            silent: self.live.as_ref().is_some_and(LiveSeed::is_silent),
             whole: self.live.as_ref().is_some_and(LiveSeed::is_whole),
-            isolated: self.lifecycle.isolated(),
+            isolated: self.live.as_ref().is_some_and(|live| self.is_isolated_at(live.alpha_value)),
             leaving: self.lifecycle.is_leaving(),
             learning: self.is_learning(),
             shadowing: stage == Stage::Shadowing,
         }
     }
 
-    /// One training step of a ramp that counts them.
+    /// One training step, for a ramp that counts them and for an alpha on its way.
     pub(crate) fn tick(&mut self) {
         self.ticks += u32::from(self.lifecycle.tick());
+        self.glide.tick();
     }
 
-    /// Writes alpha to the device if the lifecycle has moved it. Between steps only.
-    pub(crate) fn sync_alpha(&mut self) -> Result<(), PluginError> {
-        let alpha = self.forced.unwrap_or_else(|| self.lifecycle.alpha());
+    /// The alpha to mix by. What is measured is measured at the lifecycle's.
+    fn alpha(&mut self, mode: Mode) -> f64 {
+        if let Some(forced) = self.forced {
+            return forced;
+        }
+        let alpha = self.lifecycle.alpha();
+        let by_epoch = |seed: &SeedState| seed.tempo_unit == TempoUnit::Epoch;
+        let mixed = matches!(self.lifecycle.stage(), Stage::Blending | Stage::Shadowing | Stage::Holding);
+        match mode {
+            Mode::Eval => alpha,
+            Mode::Train if mixed && self.lifecycle.seed().is_some_and(by_epoch) => self.glide.towards(alpha),
+            Mode::Train => self.glide.rest(alpha),
+        }
+    }
+
+    /// Writes alpha to the device if it has moved. Between steps only.
+    pub(crate) fn sync_alpha(&mut self, mode: Mode) -> Result<(), PluginError> {
+        let alpha = self.alpha(mode);
         self.live.as_mut().map_or(Ok(()), |live| live.set_alpha(alpha))
     }
 }

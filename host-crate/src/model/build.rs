@@ -32,6 +32,8 @@ pub struct ModelConfig {
     pub device: Device,
     /// The run's seed; every initial weight follows from it and from names.
     pub seed: u64,
+    /// Steps of an epoch, over which alpha moves to where the lifecycle puts it at its edge; 0 jumps there.
+    pub glide_steps: u32,
     /// Gradients are measured every so many steps.
     pub telemetry_interval: u64,
     /// A shadow check proves isolation every so many measurements; 0 is never.
@@ -58,6 +60,7 @@ impl Default for ModelConfig {
             task: TaskConfig::default(),
             device: Device::Cpu,
             seed: 0,
+            glide_steps: 0,
             telemetry_interval: 4,
             isolation_check_interval: 0,
             fail_on_breach: false,
@@ -106,7 +109,7 @@ impl MorphogeneticModel {
                     spec.clone(),
                     features,
                     rules,
-                    config.fast_mode,
+                    (config.fast_mode, config.glide_steps),
                     Arc::clone(&pulse),
                 ));
             }

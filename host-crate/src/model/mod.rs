@@ -118,8 +118,8 @@ impl MorphogeneticModel {
     }
 
     fn pass(&mut self, x: &Tensor, pass: Pass<'_>) -> Result<Tensor, ModelError> {
-        self.sync_alphas()?;
         let mode = pass.mode;
+        self.sync_alphas(mode)?;
         let _precision = self.precision.scope(self.device)?;
         let mut grafting = Grafting::new(&mut self.slots, &self.taps, pass);
         let outside = self.pulse.enter(graft::HOST);
@@ -133,8 +133,8 @@ impl MorphogeneticModel {
     }
 
     /// The lifecycles move alpha; the device learns of it here, between two steps.
-    fn sync_alphas(&mut self) -> Result<(), ModelError> {
-        self.slots.iter_mut().try_for_each(SeedSlot::sync_alpha).map_err(Into::into)
+    fn sync_alphas(&mut self, mode: Mode) -> Result<(), ModelError> {
+        self.slots.iter_mut().try_for_each(|slot| slot.sync_alpha(mode)).map_err(Into::into)
     }
 
     fn captures_now(&self) -> bool {

@@ -92,7 +92,7 @@ impl MorphogeneticModel {
                     gradient_ratio: seed.and_then(|s| s.metrics.gradient_ratio()),
                     healthy: seed.is_none_or(|s| s.metrics.healthy),
                     isolation_violations: seed.map_or(0, |s| s.metrics.isolation_violations),
-                    isolated: lifecycle.isolated(),
+                    isolated: slot.is_isolated(),
                     parameters: count(slot.parameters()),
                 }
             })
@@ -102,11 +102,6 @@ impl MorphogeneticModel {
     /// Trainable parameters of the host alone.
     pub fn host_parameter_count(&self) -> u64 {
         count(self.host_parameters())
-    }
-    /// Trainable parameters that run in a training step now: the host's and those of active seeds.
-    pub fn active_parameter_count(&self) -> u64 {
-        let active = self.slots.iter().filter(|s| s.lifecycle().stage().is_active());
-        self.host_parameter_count() + active.map(|s| count(s.parameters())).sum::<u64>()
     }
     /// Multiply-adds of one forward of what runs now, per sample: those of convolutions, matrix products and attention in
     /// the host and in the seeds of active stages. A training step takes about three times as many.

@@ -88,8 +88,9 @@ impl Group {
         Ok(())
     }
 
-    pub(super) fn set_scale(&mut self, scale: f64) {
-        self.scale = scale;
+    /// Whether that changes anything.
+    pub(super) fn set_scale(&mut self, scale: f64) -> bool {
+        std::mem::replace(&mut self.scale, scale) != scale
     }
 
     /// Counts a step of the warm-up and raises the rate; does nothing once it is over.

@@ -105,13 +105,15 @@ impl Optimizer {
         self
     }
 
-    /// Gives one owner a factor of its own on the learning rate.
+    /// Gives one owner a factor of its own on the learning rate. Written to the device only if it changed.
     ///
     /// # Errors
     /// If there is no such owner, or the device refuses the write.
     pub fn set_scale(&mut self, owner: &str, scale: f64) -> std::result::Result<(), SinkError> {
         let group = self.groups.get_mut(owner).ok_or_else(|| SinkError::UnknownOwner(owner.to_owned()))?;
-        group.set_scale(scale);
+        if !group.set_scale(scale) {
+            return Ok(());
+        }
         group
             .set_rate(self.learning_rate)
             .map_err(|e| SinkError::State { owner: owner.to_owned(), reason: e.to_string() })

@@ -152,7 +152,7 @@ impl Stepper {
         batch: (&Tensor, &Tensor),
         loss: &mut Loss<'_>,
     ) -> Result<Tensor, ModelError> {
-        model.sync_alphas()?;
+        model.sync_alphas(Mode::Train)?;
         model.begin_trial_step()?;
         let mut work = Work { model, optimizer, batch, loss };
         let value = match self.stream.clone() {
