@@ -41,7 +41,7 @@ pub(crate) struct CompareArgs {
     /// Compare the seeds 1 to N [default: the file's].
     #[arg(long, value_name = "N")]
     pub(crate) seeds: Option<u32>,
-    /// How many runs at a time [default: as many as there are cores].
+    /// How many runs at a time [default: as many as there are cores, one on a GPU].
     #[arg(long, value_name = "N")]
     pub(crate) jobs: Option<NonZeroUsize>,
     /// Where the runs, the numbers and the plot go; runs that are there already are not run again [default: a folder

@@ -42,7 +42,7 @@ pub use dl::{Mapping, mappings};
 pub use entry::{Entry, PluginInfo};
 pub use error::{LookupError, Refusal, RegistryError, Rule};
 pub use listing::{EntryRow, Listing, RefusedRow, State};
-pub use manifest::Manifest;
+pub use manifest::{Manifest, hash_of};
 pub use policy::Policy;
 pub use registry::Registry;
 pub use search::{Origin, Place, SearchPath};

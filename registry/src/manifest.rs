@@ -91,7 +91,7 @@ pub(crate) fn find(path: &Path) -> Result<Found, Refusal> {
         Err(refusal) => return Ok(Found::NoPlugin(refusal)),
     };
     let Glance { plugin, entries, form } = glance;
-    let sha256 = hex(Sha256::new_with_prefix(whole(&form, &bytes)));
+    let sha256 = hex::encode(Sha256::digest(whole(&form, &bytes)));
     Ok(Found::Plugin(Box::new(Manifest { path: path.to_owned(), sha256, plugin, entries, form, bytes })))
 }
 
@@ -122,22 +122,17 @@ fn whole<'b>(form: &Form, bytes: &'b [u8]) -> Cow<'b, [u8]> {
     Cow::Owned([length.as_slice(), bytes, sidecar.as_bytes()].concat())
 }
 
-/// The hash by itself, for files that are only looked at.
-pub(crate) fn hash_of(path: &Path) -> Result<String, Refusal> {
+/// The hash of a plugin's file by itself, as its record gives it; the file is only looked at.
+///
+/// # Errors
+/// If it cannot be read.
+pub fn hash_of(path: &Path) -> Result<String, Refusal> {
     if declared::is_module(path)
         && let Found::Plugin(manifest) = find(path)?
     {
         return Ok(manifest.sha256);
     }
-    Ok(hex(Sha256::new_with_prefix(read(path)?)))
-}
-
-fn hex(digest: Sha256) -> String {
-    digest.finalize().iter().fold(String::with_capacity(64), |mut hex, byte| {
-        use std::fmt::Write as _;
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    })
+    Ok(hex::encode(Sha256::digest(read(path)?)))
 }
 
 fn open(path: &Path) -> Result<File, Refusal> {

@@ -72,6 +72,20 @@ fn a_comparison_runs_every_arm_and_no_run_twice() {
     fs::remove_file(victim.join("summary.json")).unwrap();
     run();
     assert!(victim.join("summary.json").exists());
+
+    // And so is one of another build of a plugin, or one that is older than the program.
+    let path = victim.join("summary.json");
+    let written = || fs::read_to_string(&path).unwrap();
+    let before = written();
+    let summary: Summary = serde_json::from_str(&before).unwrap();
+    let sha256 = summary.plugins.iter().find_map(|p| p.sha256.as_ref()).unwrap();
+    fs::write(&path, before.replace(sha256.as_str(), &"0".repeat(64))).unwrap();
+    run();
+    assert!(written().contains(sha256.as_str()));
+    fs::write(&path, before.replace(&summary.version, "long ago")).unwrap();
+    fs::File::options().append(true).open(&path).unwrap().set_modified(std::time::UNIX_EPOCH).unwrap();
+    run();
+    assert!(!written().contains("long ago"));
 }
 
 /// Says what came of a run without running it.
@@ -122,7 +136,6 @@ fn done(config: &RunConfig) -> Done {
         total_params: 17,
         steps: 1,
         steps_per_second: 1.0,
-        parameter_steps: 1,
         multiply_adds: 200,
         training_multiply_adds: if grown { 150.0 } else { whole } * f64::from(config.epochs),
         skipped_steps: BTreeMap::new(),

@@ -18,7 +18,7 @@ fn train(task: &str, blueprint: &str) -> Summary {
 
 #[test]
 fn seeds_of_both_topologies_are_fossilized_and_the_control_is_not() {
-    for (task, blueprint) in [("digits", "conv_small"), ("addition", "lora")] {
+    for (task, blueprint) in [("digits", "conv_small"), ("addition", "mlp")] {
         let summary = train(task, blueprint);
         let fossils = summary.seeds.iter().filter(|seed| seed.fate == "fossilized");
         let worth: Vec<f64> = fossils.filter_map(|seed| seed.contribution).collect();

@@ -72,6 +72,30 @@ fn the_default_run_fossilizes_honestly_and_twice_the_same() {
     );
 }
 
+/// Behind the straight-through estimator a seed learns at its incubation rate, here not at all; from then on at its own. Its
+/// host cannot tell until alpha is up.
+#[test]
+fn a_silent_seed_learns_at_a_rate_of_its_own() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = |rate: &str| {
+        let config = format!("epochs = 30\n[optimizer]\nincubation_rate = {rate}\n");
+        std::fs::write(dir.path().join("rate.toml"), config).unwrap();
+        let summary = train(dir.path(), rate, &["--config", "rate.toml", "--seed", "3"], &[]);
+        (summary, lines(&dir.path().join(rate).join("metrics.jsonl")))
+    };
+    let ((still, at_rest), (_, free)) = (run("0.0"), run("1.0"));
+    let mixed = |row: &Value| {
+        row["slots"].as_object().unwrap().values().any(|slot| slot["alpha"].as_f64().unwrap() > 0.0)
+    };
+    // The row of an epoch tells of the alpha that its edge has set.
+    let first = 1 + at_rest.iter().position(mixed).unwrap();
+    let losses =
+        |rows: &[Value]| rows.iter().map(|row| row["train_loss"].as_f64().unwrap()).collect::<Vec<_>>();
+    assert_eq!(losses(&at_rest[..first]), losses(&free[..first]));
+    assert_ne!(losses(&at_rest[first..]), losses(&free[first..]));
+    assert!(still["fossilized"].as_u64().unwrap() >= 1, "it has learned since: {still}");
+}
+
 #[test]
 fn the_rollback_switch_gives_the_bits_of_a_run_without_slots() {
     let dir = tempfile::tempdir().unwrap();

@@ -72,6 +72,7 @@ fn configuration_files() {
         "[lifecycle.gates]\nmin_holding_stability = 1.5",
         "[host.config]\nn_blocks = 1",
         "[host.config]\nn_blokcs = 3",
+        "[host.config]\nnum_classes = 7",
         "[blueprint_config]\nkernel_size = 4",
         "[optimizer]\nlearning_rate = -1.0",
     ] {

@@ -125,9 +125,9 @@ mod tests {
         let config = of("task = \"addition\"\nepochs = 3\n[host.config]\nn_head = 4\n", Layers::default());
         assert_eq!(
             (config.epochs, config.host.id.as_str(), config.blueprint.as_str()),
-            (3, "transformer", "mlp")
+            (3, "transformer", "attention")
         );
-        assert_eq!((&config.host.config["n_head"], &config.host.config["n_layer"]), (&4.into(), &3.into()));
+        assert_eq!((&config.host.config["n_head"], &config.host.config["n_layer"]), (&4.into(), &1.into()));
         let typed = Layers { task: Some("digits"), ..Layers::default() };
         let config = of("task = \"addition\"\nepochs = 3\n", typed);
         assert_eq!((config.task.as_str(), config.host.id.as_str(), config.epochs), ("digits", "cnn", 3));

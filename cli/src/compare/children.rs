@@ -4,8 +4,9 @@ use crate::failure::Failure;
 use crate::plugins::args::Access;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use kasmina_registry::files::write_whole;
+use kasmina_registry::hash_of;
 use kasmina_trainer::compare::{CurvePoint, Done, Job, Runner};
-use kasmina_trainer::run::Status;
+use kasmina_trainer::run::{PluginSummary, Status};
 use kasmina_trainer::{EpochReport, RunConfig, Summary, TrainError};
 use std::fs;
 use std::io::IsTerminal;
@@ -14,7 +15,8 @@ use std::process::{Command, Stdio};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-/// Runs `kasmina train` for every job. A run that is there already, whole and of the same settings, is taken as it is.
+/// Runs `kasmina train` for every job. A run that is there already, whole, of the same settings and made by what would make
+/// it now, is taken as it is.
 pub(super) struct Children {
     program: PathBuf,
     folder: PathBuf,
@@ -56,12 +58,14 @@ impl Children {
 
     fn one(&self, job: &Job) -> Result<Done, TrainError> {
         let out = self.folder.join(&job.name);
-        if let Some(done) = there(&out, &job.config) {
+        if let Some(done) =
+            there(&out, &job.config).filter(|done| self.is_up_to_date(&out, done, &job.config))
+        {
             return Ok(done);
         }
         let wrong = |reason: String| TrainError::RunDir { path: out.clone(), reason };
         if out.exists() {
-            // Half a run of ours, or one of other settings.
+            // Half a run of ours, one of other settings, or of other builds.
             fs::remove_dir_all(&out).map_err(|e| wrong(e.to_string()))?;
         }
         let file = settings(&out);
@@ -81,6 +85,22 @@ impl Children {
             Some(done) => Ok(done),
             None => Err(wrong(format!("the run did not complete: {}", last_words(&told)))),
         }
+    }
+}
+
+impl Children {
+    /// Whether the plugins of a run are the builds that they were, and program and data older than it.
+    fn is_up_to_date(&self, out: &Path, done: &Done, config: &RunConfig) -> bool {
+        let changed = |path: &Path| fs::metadata(path).and_then(|meta| meta.modified());
+        let Ok(made) = changed(&out.join("summary.json")) else { return false };
+        let older = |path: &Path| changed(path).is_ok_and(|changed| changed <= made);
+        let same = |plugin: &PluginSummary| match (&plugin.path, &plugin.sha256) {
+            (Some(path), Some(sha256)) => hash_of(path).is_ok_and(|now| now == *sha256),
+            // Part of the program.
+            _ => true,
+        };
+        let data = config.data.text.iter().chain(&config.data.dir);
+        older(&self.program) && data.map(PathBuf::as_path).all(older) && done.summary.plugins.iter().all(same)
     }
 }
 

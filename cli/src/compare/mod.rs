@@ -24,7 +24,9 @@ pub(crate) fn run(args: CompareArgs, screen: &MultiProgress) -> Result<(), Failu
         args.config.file_stem().map_or_else(|| "comparison".into(), |s| s.to_string_lossy().into_owned());
     let out = args.out.unwrap_or_else(|| PathBuf::from("runs").join(format!("compare-{name}")));
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let fitting = || (cores / config.run.threads.max(1) as usize).max(1);
+    // Runs that share a GPU share its memory too: how many fit there is for their owner to say.
+    let fitting =
+        || if config.run.is_on_gpu() { 1 } else { (cores / config.run.threads.max(1) as usize).max(1) };
     let jobs = args.jobs.map_or_else(fitting, NonZeroUsize::get);
     let mut children = Children::new(screen, out.join("runs"), jobs, &args.access)?;
     let report = compare(&config, &mut children)?;
@@ -79,9 +81,9 @@ fn print(report: &Report) {
     table::print(&rows);
     outln!();
     for against in &report.against {
-        let error = against.error.map_or_else(String::new, |e| format!(" +- {e:.2}"));
+        let interval = against.interval.map_or_else(String::new, |half| format!(" +- {half:.2}"));
         let (verdict, control) = (against.verdict.words(), against.arm.describe());
-        outln!("grown is {verdict} {control}: {:+.2}{error} points", against.difference);
+        outln!("grown is {verdict} {control}: {:+.2}{interval} points", against.difference);
     }
     outln!();
     let config = &report.config;

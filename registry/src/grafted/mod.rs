@@ -18,6 +18,7 @@ use tch::{Device, Kind};
 pub(crate) struct GraftedConfig {
     /// A file that torch.jit.save has written; a relative path starts from the working directory. Its forward takes one
     /// tensor and returns one.
+    #[schemars(extend("format" = "path"))]
     pub(crate) module: Option<PathBuf>,
     /// Submodules behind which there is a slot, by dotted path (`layer1.0`). `*` stands for any part of one name, `**`
     /// for any number of names; with either, what cannot carry a slot is passed over, and so are what the module

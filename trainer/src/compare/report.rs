@@ -3,6 +3,7 @@
 use super::arm::{ARMS, Arm};
 use super::{CompareConfig, Done};
 use serde::{Deserialize, Serialize};
+use statrs::distribution::{ContinuousCDF as _, StudentsT};
 use std::collections::BTreeMap;
 
 /// One epoch of a run.
@@ -67,6 +68,8 @@ pub struct Against {
     pub difference: f64,
     /// The standard error of that mean; nothing is known from one seed.
     pub error: Option<f64>,
+    /// Half of its 95 % confidence interval, by Student's t: few seeds say little.
+    pub interval: Option<f64>,
     /// What that says.
     pub verdict: Verdict,
 }
@@ -75,11 +78,11 @@ pub struct Against {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
-    /// By more than two standard errors.
+    /// By more than chance: 0 lies below the confidence interval.
     Better,
-    /// Within two standard errors.
+    /// 0 lies within it.
     NoDifference,
-    /// By more than two standard errors.
+    /// 0 lies above it.
     Worse,
     /// One seed says nothing.
     Unknown,
@@ -148,13 +151,20 @@ fn against(grown: &Row, control: &Row) -> Against {
         grown.accuracies.iter().zip(&control.accuracies).map(|(grown, control)| grown - control).collect();
     let difference = mean(&differences);
     let error = deviation(&differences).map(|d| d / (differences.len() as f64).sqrt());
-    let verdict = match error {
+    let interval = error.zip(student(differences.len())).map(|(error, t)| error * t);
+    let verdict = match interval {
         None => Verdict::Unknown,
-        Some(error) if difference > 2.0 * error => Verdict::Better,
-        Some(error) if difference < -2.0 * error => Verdict::Worse,
+        Some(interval) if difference > interval => Verdict::Better,
+        Some(interval) if difference < -interval => Verdict::Worse,
         Some(_) => Verdict::NoDifference,
     };
-    Against { arm: control.arm, difference, error, verdict }
+    Against { arm: control.arm, difference, error, interval, verdict }
+}
+
+/// Standard errors on either side of a mean of so many values that hold 95 % of its distribution.
+fn student(values: usize) -> Option<f64> {
+    let freedom = values.checked_sub(1).filter(|n| *n > 0)? as f64;
+    StudentsT::new(0.0, 1.0, freedom).ok().map(|t| t.inverse_cdf(0.975))
 }
 
 fn mean(values: &[f64]) -> f64 {

@@ -32,7 +32,7 @@ impl Trainer<'_> {
         let clock = Instant::now();
         let samples = self.task.train.len();
         let batch = i64::from(self.config.optimizer.batch_size);
-        let per_epoch = samples.unsigned_abs().div_ceil(batch.unsigned_abs());
+        let per_epoch = self.task.train.steps(self.config.optimizer.batch_size);
         let total = per_epoch * u64::from(self.config.epochs);
         let name = epoch.to_string();
         // A host with dropout draws from torch's own generators: they follow the run's seed, epoch by epoch.
@@ -41,7 +41,6 @@ impl Trainer<'_> {
         let trained = Trained {
             steps: per_epoch,
             samples: samples.unsigned_abs(),
-            parameters: self.model.active_parameter_count(),
             multiply_adds: self.model.active_multiply_adds(),
         };
         let mut sum = self.loss_sum.shallow_clone();

@@ -2,8 +2,11 @@
 
 mod dir;
 mod epoch;
+mod host;
 pub(crate) mod journal;
 mod listen;
+mod pace;
+mod plant;
 mod report;
 mod summary;
 
@@ -21,7 +24,7 @@ use crate::task::{self, Task};
 use kasmina::lifecycle::{Event, EventKind, Isolation, RefusalCode};
 use kasmina::model::{EpochInputs, Executed, Precision, Stepper};
 use kasmina::{Command, CommandError, ModelConfig, MorphogeneticModel};
-use kasmina_plugin_api::Kind as EntryKind;
+use kasmina_plugin_api::{Kind as EntryKind, Mode};
 use kasmina_registry::Registry;
 use kasmina_torch_ext::optim::{AdamW, Optimizer};
 use kasmina_torch_ext::{Role, cuda};
@@ -102,16 +105,12 @@ impl<'r> Trainer<'r> {
         config.device = device::name(device);
         let task = task::load(&config, device)?;
         let host = registry.resolve(EntryKind::Host, &config.host.id)?;
-        let known = |name: &str| host.schema()["properties"].get(name).is_some();
-        // Not in what is written down: another task, or another text, has other facts.
-        let mut host_config = config.host.config.clone();
-        for (name, value) in task.facts.iter().filter(|(name, _)| known(name)) {
-            host_config.entry(name.clone()).or_insert_with(|| value.clone());
-        }
+        let host_config = host::told(&mut config.host, host.schema(), &task.facts);
         if config.disable_seeds {
             config.slots.clear();
         }
 
+        let steps_of_epoch = task.train.steps(config.optimizer.batch_size);
         let model_config = ModelConfig {
             host: config.host.id.clone(),
             host_config: serde_json::Value::from(host_config).to_string(),
@@ -119,6 +118,7 @@ impl<'r> Trainer<'r> {
             task: config.task_config(),
             device,
             seed: config.seed,
+            glide_steps: if config.growth.glide { steps_of_epoch.try_into().unwrap_or(u32::MAX) } else { 0 },
             telemetry_interval: config.telemetry_interval,
             isolation_check_interval: config.isolation_check_interval,
             fail_on_breach: config.fail_on_breach,
@@ -127,8 +127,9 @@ impl<'r> Trainer<'r> {
             trial: config.plugins.trial,
             on_panic: config.plugins.on_panic.clone(),
         };
-        let (sample, _) = task.train.slice(0, task.train.len().min(4))?;
+        let (sample, labels) = task.train.slice(0, task.train.len().min(4))?;
         let mut model = MorphogeneticModel::build(registry, &model_config, &sample)?;
+        task.fits(&tch::no_grad(|| model.forward(&sample, Mode::Eval))?, &labels, &config.host.id)?;
         let adam = AdamW { weight_decay: config.optimizer.weight_decay, ..AdamW::default() };
         let scale = config.optimizer.seed_rate;
         let mut optimizer = Optimizer::new(adam, config.optimizer.learning_rate)
@@ -267,6 +268,7 @@ impl<'r> Trainer<'r> {
             let mut commands = self.land(epoch);
             commands.extend(self.obey(epoch, validation.accuracy));
             commands.extend(self.plant(epoch)?);
+            self.pace()?;
 
             let events = self.model.drain_events();
             let after = self.model.reports();
@@ -296,33 +298,6 @@ impl<'r> Trainer<'r> {
             }
         }
         Ok(Status::Completed)
-    }
-
-    /// What is put in before the first step.
-    fn begin(&mut self, dir: Option<&mut RunDir>) -> Result<(), TrainError> {
-        let commands = self.plant(0)?;
-        if commands.is_empty() {
-            return Ok(());
-        }
-        let events = self.model.drain_events();
-        self.tally.count(&events);
-        self.tally.living(&self.model);
-        dir.map_or(Ok(()), |dir| dir.begin(&events, &commands))
-    }
-
-    /// Puts in what the configuration wants whole at the end of an epoch.
-    fn plant(&mut self, epoch: u32) -> Result<Vec<CommandRow>, TrainError> {
-        if self.config.disable_seeds {
-            return Ok(Vec::new());
-        }
-        let mut rows = Vec::new();
-        for wish in self.config.plants(epoch) {
-            let command = Command::Germinate(wish);
-            let done = self.model.execute(&command, self.registry, &mut self.optimizer)?;
-            // No wish: whoever gives the run's commands again plants by its configuration too.
-            rows.push(self.noted(epoch, command, true, Ok(done)));
-        }
-        Ok(rows)
     }
 
     /// Eyes on the files that were named, or on all that is loaded.
@@ -427,7 +402,7 @@ fn recording(model: &MorphogeneticModel) -> Stepper {
 
 /// Tells of settings that are legal and keep every seed from becoming something.
 fn warn_of_what_is_in_vain(config: &RunConfig, task: &Task, controller: &dyn Controller) {
-    let (epochs, samples) = (config.epochs, task.train.len());
+    let epochs = config.epochs;
     if let Some(shortest) = controller.shortest_run().filter(|shortest| epochs < *shortest) {
         tracing::warn!(
             "{epochs} epochs are too few to see a seed through; it takes {shortest}, and none will germinate"
@@ -436,7 +411,7 @@ fn warn_of_what_is_in_vain(config: &RunConfig, task: &Task, controller: &dyn Con
     if config.fast_mode {
         tracing::warn!("fast_mode measures no gradients: G2 cannot pass, and no seed leaves TRAINING");
     }
-    let steps = samples.unsigned_abs().div_ceil(u64::from(config.optimizer.batch_size.max(1)));
+    let steps = task.train.steps(config.optimizer.batch_size);
     if config.telemetry_interval > steps {
         tracing::warn!(
             "telemetry_interval is {} steps and an epoch has {steps}: in many epochs nothing is measured for G2",

@@ -111,8 +111,6 @@ pub struct Summary {
     pub steps: u64,
     /// Over the training passes alone.
     pub steps_per_second: f64,
-    /// Parameters that ran, summed over the steps: what the run cost, for comparisons at equal cost.
-    pub parameter_steps: u64,
     /// Multiply-adds of one forward of the network at the end, per sample.
     pub multiply_adds: u64,
     /// Multiply-adds of all training steps: three times those of their forwards.
@@ -132,8 +130,6 @@ pub struct Summary {
 pub(super) struct Trained {
     pub(super) steps: u64,
     pub(super) samples: u64,
-    /// That learned or let learn.
-    pub(super) parameters: u64,
     /// Of one forward, per sample.
     pub(super) multiply_adds: u64,
 }
@@ -145,7 +141,6 @@ pub(super) struct Tally {
     accuracy: Option<f64>,
     best: Option<f64>,
     steps: u64,
-    parameter_steps: u64,
     multiply_adds: f64,
     training: Duration,
     seeds: Vec<SeedFate>,
@@ -159,7 +154,6 @@ impl Tally {
             accuracy: None,
             best: None,
             steps: 0,
-            parameter_steps: 0,
             multiply_adds: 0.0,
             training: Duration::ZERO,
             seeds: Vec::new(),
@@ -194,7 +188,6 @@ impl Tally {
 
     pub(super) fn trained(&mut self, epoch: &Trained, took: Duration) {
         self.steps += epoch.steps;
-        self.parameter_steps += epoch.steps * epoch.parameters;
         // A backward takes two forwards: one for the gradient of the inputs, one for that of the weights.
         self.multiply_adds += 3.0 * epoch.multiply_adds as f64 * epoch.samples as f64;
         self.training += took;
@@ -296,7 +289,6 @@ impl Summary {
             total_params: model.parameter_count(),
             steps: tally.steps,
             steps_per_second: if seconds > 0.0 { tally.steps as f64 / seconds } else { 0.0 },
-            parameter_steps: tally.parameter_steps,
             multiply_adds: model.active_multiply_adds(),
             training_multiply_adds: tally.multiply_adds,
             skipped_steps: skipped,

@@ -68,6 +68,10 @@ impl Part {
     pub fn targets(&self) -> i64 {
         self.targets
     }
+    /// Batches of an epoch.
+    pub fn steps(&self, batch_size: u32) -> u64 {
+        self.samples.unsigned_abs().div_ceil(u64::from(batch_size.max(1)))
+    }
     /// Where its batches are made.
     pub fn device(&self) -> Device {
         match &self.rows {

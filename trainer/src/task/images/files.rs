@@ -51,7 +51,7 @@ impl Published {
     pub(super) fn compare(&self, path: &Path, bytes: &[u8]) {
         let name = path.file_name().unwrap_or_default();
         let Some((_, published)) = self.md5.iter().find(|(file, _)| name == *file) else { return };
-        let found = hex(&Md5::digest(bytes));
+        let found = hex::encode(Md5::digest(bytes));
         if found != *published {
             tracing::warn!(
                 "{} is not the published file: its MD5 is {found}, published is {published}",
@@ -59,14 +59,6 @@ impl Published {
             );
         }
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 /// A file of a set.

@@ -1,5 +1,13 @@
 //! What a run is told; every field has a default, and the resolved whole is written into the run directory.
 
+mod data;
+mod plant;
+
+pub use data::DataConfig;
+pub(crate) use data::at_most;
+pub use plant::PlantConfig;
+
+use crate::device;
 use crate::error::TrainError;
 use crate::signals::RewardWeights;
 use crate::task;
@@ -84,71 +92,6 @@ pub struct RunConfig {
     pub reward: RewardWeights,
 }
 
-/// Where a task's data come from, and how they are cut.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct DataConfig {
-    /// The folder of the standard files: `cifar10`, `cifar100`, `mnist`, `fashion_mnist`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub dir: Option<PathBuf>,
-    /// The file of text that `chars` learns.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub text: Option<PathBuf>,
-    /// At most so many samples are learned from; `addition` makes so many.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 8))]
-    pub train_samples: Option<u32>,
-    /// At most so many samples are measured by; `addition` makes so many.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 8))]
-    pub validation_samples: Option<u32>,
-    /// Pixels by which images are moved at random each way.
-    #[schemars(range(max = 64))]
-    pub crop: u32,
-    /// Whether images are mirrored at random.
-    pub flip: bool,
-    /// `chars`: characters of a sequence.
-    #[schemars(range(min = 2, max = 65536))]
-    pub sequence_length: u32,
-    /// `addition`: digits of an operand.
-    #[schemars(range(min = 1, max = 9))]
-    pub operand_digits: u32,
-}
-
-impl Default for DataConfig {
-    fn default() -> Self {
-        Self {
-            dir: None,
-            text: None,
-            train_samples: None,
-            validation_samples: None,
-            crop: 0,
-            flip: false,
-            sequence_length: 64,
-            operand_digits: 3,
-        }
-    }
-}
-
-/// How many of so many samples are taken.
-pub(crate) fn at_most(most: Option<u32>, all: i64) -> i64 {
-    most.map_or(all, |most| all.min(most.into()))
-}
-
-/// A seed that is put in whole, past every gate: for controls that growth is compared with.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct PlantConfig {
-    /// The slot, by name or alias.
-    pub slot: String,
-    /// At the end of this epoch; 0 is before the first.
-    #[serde(default)]
-    pub epoch: u32,
-    /// The blueprint's id; the run's own where none is named.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub blueprint: Option<String>,
-}
-
 /// Which host, and how it is configured.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -178,6 +121,9 @@ pub struct OptimizerConfig {
     pub final_fraction: f64,
     /// The seeds' rate as a factor on the host's.
     pub seed_rate: f64,
+    /// The factor on that while a seed's alpha is 0. Behind the straight-through estimator it follows the gradient at the
+    /// host's own output, and never hears what it gives itself: small steps stay where that gradient holds.
+    pub incubation_rate: f64,
     /// Steps over which a new seed's rate rises to it.
     pub seed_warm_up: u32,
 }
@@ -259,6 +205,9 @@ pub struct GrowthConfig {
     /// Epochs in TRAINING after which a seed is given up; at least twice what G2 asks for.
     #[schemars(range(min = 1))]
     pub max_training_epochs: u32,
+    /// Alpha moves with every step of an epoch towards where a ramp that counts epochs has put it; otherwise it jumps there
+    /// at the epoch's edge.
+    pub glide: bool,
     /// Make germinations ready ahead, on another thread; they land an epoch later.
     pub prefetch: bool,
 }
@@ -321,11 +270,12 @@ impl Default for OptimizerConfig {
     fn default() -> Self {
         Self {
             batch_size: 64,
-            learning_rate: 5e-3,
+            learning_rate: 1e-2,
             weight_decay: 0.01,
             hold_fraction: 0.6,
             final_fraction: 0.02,
             seed_rate: 1.0,
+            incubation_rate: 0.1,
             seed_warm_up: 0,
         }
     }
@@ -339,6 +289,7 @@ impl Default for GrowthConfig {
             plateau_epochs: 3,
             plateau_threshold: 0.5,
             max_training_epochs: 12,
+            glide: true,
             prefetch: false,
         }
     }
@@ -350,6 +301,11 @@ pub(crate) fn short(id: &str) -> &str {
 }
 
 impl RunConfig {
+    /// Whether it would run on a GPU. A device that there is not is none.
+    pub fn is_on_gpu(&self) -> bool {
+        device::resolve(&self.device).is_ok_and(tch::Device::is_cuda)
+    }
+
     /// The rules of every slot, with the run's length where they name none.
     pub fn effective_lifecycle(&self) -> Settings {
         let mut settings = self.lifecycle.clone();
@@ -373,30 +329,6 @@ impl RunConfig {
             blend_config: given(&self.blend_config),
             prefetch: self.growth.prefetch,
             ..Germinate::new(slot, seed_id, &self.blueprint, &self.blend)
-        }
-    }
-
-    /// The germinations of what is put in whole at the end of an epoch.
-    pub(crate) fn plants(&self, epoch: u32) -> Vec<Germinate> {
-        self.planted.iter().filter(|plant| plant.epoch == epoch).map(|plant| self.plant(plant)).collect()
-    }
-
-    pub(crate) fn all_plants(&self) -> Vec<Germinate> {
-        self.planted.iter().map(|plant| self.plant(plant)).collect()
-    }
-
-    fn plant(&self, plant: &PlantConfig) -> Germinate {
-        let own = plant.blueprint.as_ref().is_none_or(|id| *id == self.blueprint);
-        let blueprint = plant.blueprint.as_ref().unwrap_or(&self.blueprint);
-        let seed_id = format!("{}-{}-planted", plant.slot, short(blueprint));
-        let asked = self.germination(&plant.slot, seed_id);
-        let config = if own { asked.blueprint_config } else { serde_json::Value::Null };
-        Germinate {
-            blueprint: blueprint.clone(),
-            blueprint_config: config,
-            prefetch: false,
-            whole: true,
-            ..asked
         }
     }
 
@@ -432,15 +364,7 @@ impl RunConfig {
             ("optimizer.hold_fraction", optimizer.hold_fraction, 0.0, 1.0),
             ("optimizer.final_fraction", optimizer.final_fraction, 0.0, 1.0),
             ("optimizer.seed_rate", optimizer.seed_rate, 0.0, 1e3),
-            ("data.train_samples", self.data.train_samples.map_or(8.0, f64::from), 8.0, f64::from(u32::MAX)),
-            (
-                "data.validation_samples",
-                self.data.validation_samples.map_or(8.0, f64::from),
-                8.0,
-                f64::from(u32::MAX),
-            ),
-            ("data.crop", self.data.crop.into(), 0.0, 64.0),
-            ("data.sequence_length", self.data.sequence_length.into(), 2.0, 65536.0),
+            ("optimizer.incubation_rate", optimizer.incubation_rate, 0.0, 1e3),
             ("growth.plateau_threshold", growth.plateau_threshold, 0.0, 100.0),
             ("reward.gate_passage", self.reward.gate_passage, 0.0, 1e3),
             ("reward.fossilization", self.reward.fossilization, 0.0, 1e3),
@@ -449,7 +373,7 @@ impl RunConfig {
             ("plugins.trial.call_budget_ms", self.plugins.trial.call_budget_ms, 0.0, 1e9),
             ("reward.compute_rent", self.reward.compute_rent, 0.0, 1e3),
         ];
-        for (field, value, low, high) in ranges {
+        for (field, value, low, high) in ranges.into_iter().chain(self.data.ranges()) {
             if !(low..=high).contains(&value) {
                 let reason = format!("{value} is not within {low} and {high}");
                 return Err(TrainError::Setting { field: field.to_owned(), reason });
