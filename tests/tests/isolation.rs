@@ -176,10 +176,8 @@ fn isolation_is_what_the_policy_says_in_every_stage() {
                 // Away from its birth, where it gives no gradient to its input.
                 (0..2).for_each(|_| bench.step());
                 let report = bench.model.reports().swap_remove(0);
-                let promised = match silent {
-                    true => isolation != Isolation::Never,
-                    false => expected(isolation, stage, cnn),
-                };
+                let promised =
+                    if silent { isolation != Isolation::Never } else { expected(isolation, stage, cnn) };
                 let here = format!("{isolation:?} {stage} at {} cnn {cnn}", report.alpha);
                 assert_eq!((report.stage, report.isolated), (stage, promised), "{here}");
                 assert_eq!(report.alpha == 0.0, silent, "{here}");
