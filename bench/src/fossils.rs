@@ -4,7 +4,7 @@ use anyhow::{Context as _, Result};
 use comfy_table::Table;
 use comfy_table::presets::ASCII_MARKDOWN;
 use kasmina_plugin_api::{Kind, Topology};
-use kasmina_registry::{Entry, INTERPRETER, Registry};
+use kasmina_registry::{Entry, Registry};
 use kasmina_trainer::{RunConfig, Summary, Trainer};
 use std::sync::atomic::AtomicBool;
 
@@ -25,7 +25,8 @@ pub(crate) fn table(filter: &str) -> Result<Table> {
         "accuracy",
     ]);
     let registry = kasmina_tests::registry(&[]);
-    let blueprints = registry.entries().into_iter().filter(|e| e.kind() == Kind::Blueprint && !interprets(e));
+    let blueprints =
+        registry.entries().into_iter().filter(|e| e.kind() == Kind::Blueprint && !e.interprets());
     for entry in blueprints.filter(|e| e.full_name().contains(filter)) {
         for (topology, task) in [(Topology::CNN, "digits"), (Topology::TRANSFORMER, "addition")] {
             if !entry.serves(topology) {
@@ -67,11 +68,6 @@ fn until_one_is_fossilized(entry: &Entry, task: &str, registry: &Registry) -> Re
         }
     }
     Ok(summary)
-}
-
-/// What builds only what somebody has declared in a file.
-fn interprets(entry: &Entry) -> bool {
-    entry.plugin().name == INTERPRETER
 }
 
 fn best(summary: &Summary) -> Option<f64> {

@@ -112,6 +112,10 @@ impl Entry {
     pub fn full_name(&self) -> String {
         format!("{}::{}", self.0.plugin.name, self.0.record.id)
     }
+    /// Whether it builds only what somebody has declared in a file.
+    pub fn interprets(&self) -> bool {
+        self.0.plugin.name == declared::INTERPRETER
+    }
     /// What its record says.
     pub fn record(&self) -> &EntryRecord {
         &self.0.record

@@ -89,7 +89,8 @@ impl Children {
 }
 
 impl Children {
-    /// Whether the plugins of a run are the builds that they were, and program and data older than it.
+    /// Whether the plugins of a run are the builds that they were, and program and data older than it; of a folder of data,
+    /// as far as its own date tells.
     fn is_up_to_date(&self, out: &Path, done: &Done, config: &RunConfig) -> bool {
         let changed = |path: &Path| fs::metadata(path).and_then(|meta| meta.modified());
         let Ok(made) = changed(&out.join("summary.json")) else { return false };

@@ -4,7 +4,7 @@ use super::args::Access;
 use super::{settings, topologies};
 use crate::failure::Failure;
 use kasmina_plugin_api::{Kind, Site, Topology};
-use kasmina_registry::{Entry, INTERPRETER, Registry};
+use kasmina_registry::{Entry, Registry};
 use std::fmt::Write as _;
 
 /// Widths of slots that costs are shown for: those of the default hosts, and a narrow one.
@@ -27,16 +27,11 @@ fn page(entries: &[Entry]) -> String {
     );
     for (kind, title) in [(Kind::Blueprint, "Blueprints"), (Kind::Blend, "Blends"), (Kind::Host, "Hosts")] {
         let _ = write!(page, "\n## {title}\n");
-        for entry in entries.iter().filter(|e| e.kind() == kind && !interprets(e)) {
+        for entry in entries.iter().filter(|e| e.kind() == kind && !e.interprets()) {
             about(&mut page, entry);
         }
     }
     page
-}
-
-/// What builds only what somebody has declared in a file.
-fn interprets(entry: &Entry) -> bool {
-    entry.plugin().name == INTERPRETER
 }
 
 fn about(page: &mut String, entry: &Entry) {

@@ -110,12 +110,8 @@ impl SeedSlot {
         fault: &mut Option<(usize, Fault)>,
     ) -> Result<Tensor> {
         let stage = self.lifecycle.stage();
-        let Some(alpha) = self.live.as_ref().filter(|_| stage.is_active()).map(|live| live.alpha_value)
-        else {
-            return Ok(host);
-        };
-        let (isolated, leaving) = (self.is_isolated_at(alpha), self.lifecycle.is_leaving());
-        let Some(live) = self.live.as_mut() else { return Ok(host) };
+        let (isolated, leaving) = (self.is_isolated_as_mixed(), self.lifecycle.is_leaving());
+        let Some(live) = self.live.as_mut().filter(|_| stage.is_active()) else { return Ok(host) };
         let override_alpha = pass.overrides.iter().find(|o| o.slot == index).map(|o| &o.alpha);
         let silent = override_alpha.is_none() && live.is_silent();
         // A seed on its way out learns nothing any more.

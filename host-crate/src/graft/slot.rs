@@ -197,7 +197,8 @@ impl SeedSlot {
         spec: SlotSpec,
         features: Features,
         settings: Settings,
-        (fast, glide_steps): (bool, u32),
+        fast: bool,
+        glide_steps: u32,
         pulse: Arc<Pulse>,
     ) -> Self {
         let lifecycle =
@@ -272,8 +273,12 @@ impl SeedSlot {
         self.is_isolated_at(self.lifecycle.alpha())
     }
 
-    /// The same where it is mixed by this alpha.
-    pub(crate) fn is_isolated_at(&self, alpha: f64) -> bool {
+    /// The same by the alpha that it is mixed by now, which a guard may have forced.
+    pub(crate) fn is_isolated_as_mixed(&self) -> bool {
+        self.live.as_ref().is_some_and(|live| self.is_isolated_at(live.alpha_value))
+    }
+
+    fn is_isolated_at(&self, alpha: f64) -> bool {
         let silent = alpha == 0.0 && self.lifecycle.stage().is_active();
         self.lifecycle.isolated() || silent && self.lifecycle.settings().isolation != Isolation::Never
     }
@@ -290,7 +295,7 @@ impl SeedSlot {
             runs: self.live.is_some() && stage.is_active(),
             silent: self.live.as_ref().is_some_and(LiveSeed::is_silent),
             whole: self.live.as_ref().is_some_and(LiveSeed::is_whole),
-            isolated: self.live.as_ref().is_some_and(|live| self.is_isolated_at(live.alpha_value)),
+            isolated: self.is_isolated_as_mixed(),
             leaving: self.lifecycle.is_leaving(),
             learning: self.is_learning(),
             shadowing: stage == Stage::Shadowing,

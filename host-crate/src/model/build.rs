@@ -109,7 +109,8 @@ impl MorphogeneticModel {
                     spec.clone(),
                     features,
                     rules,
-                    (config.fast_mode, config.glide_steps),
+                    config.fast_mode,
+                    config.glide_steps,
                     Arc::clone(&pulse),
                 ));
             }
