@@ -9,6 +9,7 @@ mod ci;
 mod demo;
 mod examples;
 mod fuzz;
+mod golden;
 mod process;
 mod product;
 mod repo;
@@ -74,6 +75,9 @@ enum Task {
     /// Set up and run a hundred epochs of the main job and a hundred rounds of germinate and prune, and print what
     /// they measured.
     Soak,
+    /// Set up and run the golden runs: short trainings whose losses, events and weights must be the recorded ones, bit
+    /// for bit.
+    Golden(golden::Args),
     /// Set up and fuzz the laws of the lifecycle, guided by coverage.
     Fuzz(fuzz::Args),
     /// Set up, and build, test and try the crates in `examples/` as their authors would.
@@ -110,6 +114,7 @@ fn run(task: Task) -> Result<ExitCode> {
         Task::Compare { args } => demo::compare(&repo, &args),
         Task::Bench(args) => bench::run(&repo, &args),
         Task::Soak => soak::run(&repo),
+        Task::Golden(args) => golden::run(&repo, args),
         Task::Fuzz(args) => fuzz::run(&repo, &args),
         Task::Examples => examples::run(&repo),
         Task::Site => site::run(&repo),

@@ -189,7 +189,27 @@ impl<'r> Trainer<'r> {
     /// # Errors
     /// If the run directory cannot be used, or a forward fails; the summary then says so.
     pub fn run(
+        self,
+        out: Option<&Path>,
+        observer: &mut dyn Observer,
+        stop: &AtomicBool,
+    ) -> Result<Summary, TrainError> {
+        self.run_and_keep(out, observer, stop).0
+    }
+
+    /// Trains like [`run`](Self::run) and returns the model too, as it was when the run ended, completed or not.
+    pub fn run_and_keep(
         mut self,
+        out: Option<&Path>,
+        observer: &mut dyn Observer,
+        stop: &AtomicBool,
+    ) -> (Result<Summary, TrainError>, MorphogeneticModel) {
+        let summary = self.train(out, observer, stop);
+        (summary, self.model)
+    }
+
+    fn train(
+        &mut self,
         out: Option<&Path>,
         observer: &mut dyn Observer,
         stop: &AtomicBool,
