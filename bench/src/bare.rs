@@ -1,7 +1,7 @@
 //! The bare loop: the same layers and the same optimizer, written down by hand, without slots, seam and bookkeeping.
 
-use crate::Setting;
 use crate::grown::{Net, sgd};
+use crate::setting::Setting;
 use kasmina::model::Precision;
 use kasmina_torch_ext::autocast::Autocast;
 use kasmina_torch_ext::autograd::{straight_through, to_channels_last};

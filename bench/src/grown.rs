@@ -1,6 +1,6 @@
 //! The framework's side: real plugins, real models, grown to a stage.
 
-use crate::Setting;
+use crate::setting::Setting;
 use kasmina::lifecycle::Stage;
 use kasmina::model::{StepCounts, Stepper};
 use kasmina::{Command, ModelConfig};

@@ -1,7 +1,7 @@
 //! The hosts that ship, alone and with seeds in training: whole steps on synthetic data.
 
-use crate::Setting;
 use crate::grown::sgd;
+use crate::setting::Setting;
 use crate::stopwatch::{Row, Runner, in_turns};
 use kasmina::model::{Germinate, Stepper};
 use kasmina::{Command, ModelConfig, MorphogeneticModel};

@@ -1,7 +1,7 @@
 //! The CPU by itself: how features should lie, and how many threads pay, at small and larger sizes.
 
-use crate::Setting;
 use crate::grown::{Grown, Net};
+use crate::setting::Setting;
 use crate::stopwatch::{Row, Runner, in_turns};
 use kasmina::model::Precision;
 use tch::Device;

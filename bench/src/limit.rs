@@ -5,8 +5,8 @@
 //! and per-channel numbers are nothing beside features. Arithmetic is that of the convolutions, three times their
 //! forward (two where the input takes no gradient).
 
-use crate::Setting;
 use crate::grown::Net;
+use crate::setting::Setting;
 use crate::stopwatch::Row;
 use kasmina::model::Precision;
 

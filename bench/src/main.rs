@@ -15,17 +15,19 @@ mod many;
 mod micro;
 mod peer;
 mod report;
+mod setting;
 mod stopwatch;
 mod whole;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 use clap::Parser;
 use kasmina::model::Precision;
 use kasmina_torch_ext::cuda::{self, Convolutions};
+use setting::{Setting, settings};
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use tch::{Cuda, Device};
+use tch::Device;
 
 /// Measures whole training steps, and prints a table of ratios.
 #[derive(Debug, Parser)]
@@ -68,37 +70,6 @@ struct Args {
     /// One round of few steps: to see that it runs.
     #[arg(long)]
     quick: bool,
-}
-
-/// One setting in which steps are compared.
-#[derive(Debug, Clone, Copy)]
-struct Setting {
-    device: Device,
-    batch: i64,
-    precision: Precision,
-}
-
-impl Setting {
-    fn name(&self) -> String {
-        let device = if self.device.is_cuda() { "cuda" } else { "cpu" };
-        format!("{device} b{} {}", self.batch, self.precision.as_str())
-    }
-}
-
-fn settings(device: &str) -> Result<Vec<Setting>> {
-    let gpu = cuda::open().is_ok() && Cuda::is_available();
-    let setting = |device, batch, precision| Setting { device, batch, precision };
-    let cpu = [setting(Device::Cpu, 32, Precision::Fp32)];
-    let cuda =
-        [(128, Precision::Fp32), (512, Precision::Fp32), (128, Precision::Bf16), (512, Precision::Bf16)]
-            .map(|(batch, precision)| setting(Device::Cuda(0), batch, precision));
-    Ok(match device {
-        "cuda" if gpu => cuda.to_vec(),
-        "cuda" => bail!("torch sees no GPU"),
-        "auto" if gpu => cpu.into_iter().chain(cuda).collect(),
-        "cpu" | "auto" => cpu.to_vec(),
-        other => bail!("there is no device `{other}`: cpu, cuda or auto"),
-    })
 }
 
 /// The hosts that ship: on a GPU, or where they are asked for.

@@ -1,7 +1,7 @@
 //! Many small models on one GPU: one after the other, and each on a thread and stream of its own.
 
-use crate::Setting;
 use crate::grown::{Grown, Net};
+use crate::setting::Setting;
 use crate::stopwatch::{Row, wait};
 use kasmina::model::Precision;
 use std::time::Instant;

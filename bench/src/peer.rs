@@ -1,7 +1,7 @@
 //! PyTorch's side: `peer.py` under a Python that has torch.
 
-use crate::Setting;
 use crate::many::MODELS;
+use crate::setting::Setting;
 use crate::stopwatch::Row;
 use anyhow::{Context as _, Result, bail};
 use serde::Deserialize;

@@ -1,9 +1,9 @@
 //! Whole training steps.
 
-use crate::Setting;
 use crate::bare::Bare;
 use crate::grown::{Grown, Net};
 use crate::limit;
+use crate::setting::Setting;
 use crate::stopwatch::{Row, Runner, in_turns, wait};
 use kasmina::Command;
 use kasmina::model::Germinate;

@@ -13,7 +13,7 @@ const DECLARED: &str = include_str!("../../plugins/declared/blueprint.schema.jso
 pub(crate) fn run(args: &SchemaArgs) -> Result<(), Failure> {
     let schema = match args.of {
         SchemaOf::Blueprint => {
-            crate::out(DECLARED);
+            crate::terminal::out(DECLARED);
             return Ok(());
         }
         SchemaOf::Gates => schemars::schema_for!(QualityGates),

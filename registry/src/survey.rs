@@ -8,11 +8,12 @@ use crate::error::{Refusal, RegistryError, Rule};
 use crate::keys::signature_path;
 use crate::listing::{EntryRow, Listing, RefusedRow, State};
 use crate::lock::Lock;
-use crate::manifest::{Form, Glance, Manifest, find, glance, hash_of};
+use crate::manifest::{Form, Glance, Manifest};
 use crate::places;
 use crate::policy::Policy;
 use crate::probe;
 use crate::quarantine::Quarantine;
+use crate::read::{Found, find, glance, hash_of};
 use crate::registry::{Registry, info, let_in};
 use crate::search::{Origin, SearchPath, candidates};
 use crate::verify::{Intent, Trust, Vouched, lock_of};
@@ -92,8 +93,8 @@ fn look(path: &Path, hashes: &mut Hashes) -> Result<Result<Manifest, Refusal>, R
     // A signature is over the whole file.
     if signature_path(path).exists() {
         return match find(path)? {
-            crate::manifest::Found::Plugin(manifest) => Ok(Ok(*manifest)),
-            crate::manifest::Found::NoPlugin(refusal) => Ok(Err(refusal)),
+            Found::Plugin(manifest) => Ok(Ok(*manifest)),
+            Found::NoPlugin(refusal) => Ok(Err(refusal)),
         };
     }
     let Glance { plugin, entries, form } = match glance(path)? {

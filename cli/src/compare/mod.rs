@@ -2,6 +2,7 @@
 
 mod children;
 mod plot;
+mod units;
 
 use crate::args::CompareArgs;
 use crate::failure::Failure;
@@ -12,6 +13,7 @@ use kasmina_registry::files::write_whole;
 use kasmina_trainer::compare::{CompareConfig, Report, Row, compare};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
+use units::counted;
 
 pub(crate) fn run(args: CompareArgs, screen: &MultiProgress) -> Result<(), Failure> {
     let mut config = CompareConfig::from_file(&args.config)?;
@@ -98,14 +100,5 @@ fn print(report: &Report) {
     );
     if report.rows.iter().any(|row: &Row| row.at_the_edge) {
         outln!("* the lowest or highest rate of the grid: a better one may lie beyond");
-    }
-}
-
-/// A large count with its unit.
-pub(super) fn counted(n: f64) -> String {
-    let units = [(1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")];
-    match units.into_iter().find(|(unit, _)| n >= *unit) {
-        Some((unit, name)) => format!("{:.2} {name}", n / unit),
-        None => format!("{n:.0}"),
     }
 }

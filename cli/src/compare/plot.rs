@@ -1,6 +1,6 @@
 //! Accuracy over what it cost, arm by arm, as an SVG picture.
 
-use super::counted;
+use super::units::counted;
 use kasmina_trainer::compare::{Arm, Report, Row};
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};

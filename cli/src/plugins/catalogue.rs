@@ -14,7 +14,7 @@ const BASE: i64 = 64;
 
 pub(crate) fn run(access: &Access) -> Result<(), Failure> {
     let registry = Registry::load(&access.search(), &access.policy())?;
-    crate::out(&page(&registry.entries()));
+    crate::terminal::out(&page(&registry.entries()));
     Ok(())
 }
 

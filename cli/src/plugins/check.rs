@@ -33,7 +33,7 @@ pub(crate) fn run(
     if json {
         print_json(&report)?;
     } else {
-        crate::out(&report.to_string());
+        crate::terminal::out(&report.to_string());
     }
     Ok(if report.passed() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

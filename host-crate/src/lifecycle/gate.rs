@@ -1,6 +1,6 @@
 //! The quality gates. A gate never changes state by itself.
 
-use super::settings::{ABOVE_ZERO, SettingsError, bounded};
+use super::bounds::{ABOVE_ZERO, SettingsError, bounded};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::fmt;

@@ -17,6 +17,7 @@
 //! ```
 
 mod alpha;
+mod bounds;
 mod curve;
 mod event;
 mod gate;
@@ -36,6 +37,7 @@ mod task;
 mod units;
 
 pub use alpha::{AlphaController, AlphaMode};
+pub use bounds::SettingsError;
 pub use curve::Curve;
 pub use event::{Event, EventKind, Initiator};
 pub use gate::{Check, Gate, GateResult, QualityGates};
@@ -43,7 +45,7 @@ pub use machine::Lifecycle;
 pub use metrics::{GradientCapture, SeedMetrics};
 pub use operation::Operation;
 pub use refusal::{Refusal, RefusalCode};
-pub use settings::{Isolation, Settings, SettingsError};
+pub use settings::{Isolation, Settings};
 pub use stage::Stage;
 pub use state::{BlendPlan, Germination, Outcome, SeedState};
 pub use task::{AlphaSettings, TaskConfig, TempoUnit};

@@ -1,7 +1,8 @@
 //! What a task settles for every slot: the topology, the ramp, and the rules.
 
+use super::bounds::{ABOVE_ZERO, SettingsError, bounded};
 use super::curve::Curve;
-use super::settings::{ABOVE_ZERO, Settings, SettingsError, bounded};
+use super::settings::Settings;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 

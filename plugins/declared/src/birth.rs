@@ -4,7 +4,8 @@
 //! the gain, and both stay 0 for ever.
 
 use crate::ops::Activation;
-use crate::plan::{Node, Plan, Step};
+use crate::plan::{Node, Plan};
+use crate::step::Step;
 
 /// What a value is known to be in training, before the first step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

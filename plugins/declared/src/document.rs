@@ -1,10 +1,10 @@
 //! A blueprint file as it was understood: its layers with their keys, and how the output comes about.
 
-use crate::expr::Expr;
 use crate::header::{self, Header, Parameters};
-use crate::ops::{Kind, Op};
-use crate::reader::{At, Reader};
-use crate::source::{Fault, Result, Source, Span};
+use crate::layer::{Layer, Output};
+use crate::ops::Kind;
+use crate::reader::Reader;
+use crate::source::{Fault, Result, Source};
 use crate::values::{Names, Unwired};
 use crate::wiring;
 use serde_json::{Map, Value};
@@ -25,58 +25,6 @@ pub(crate) struct Document {
     pub(crate) order: Vec<usize>,
     pub(crate) output: Output,
 }
-
-/// One `[[layer]]`.
-#[derive(Debug, Clone)]
-pub(crate) struct Layer {
-    pub(crate) op: &'static Op,
-    pub(crate) name: Option<String>,
-    /// Where it says what it is.
-    pub(crate) at: Span,
-    /// One for each key of the operation, in its order.
-    pub(crate) args: Vec<At<Arg>>,
-    pub(crate) inputs: Vec<Wire>,
-}
-
-/// Where features come from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Wire {
-    /// The slot.
-    Input,
-    /// The layer of that index.
-    Layer(usize),
-}
-
-/// The value of a key. Only whole numbers wait for the slot.
-#[derive(Debug, Clone)]
-pub(crate) enum Arg {
-    Auto,
-    /// With the text that it was read from, if it was text.
-    Whole(Expr, Option<String>),
-    Number(f64),
-    Flag(bool),
-    Word(&'static str),
-}
-
-/// The `[output]` table.
-#[derive(Debug, Clone)]
-pub(crate) struct Output {
-    pub(crate) from: Wire,
-    pub(crate) at: Span,
-    pub(crate) mix: Mix,
-}
-
-/// How a branch `y` and the slot's features `x` become the seed's features.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Mix {
-    /// Whether `y` is added to `x`, or stands for it.
-    pub(crate) add: bool,
-    /// The learned gain's value at birth, if there is one.
-    pub(crate) gain: Option<f64>,
-}
-
-/// The words of `residual`.
-pub(crate) const RESIDUAL: [&str; 2] = ["add", "none"];
 
 impl Document {
     /// Reads a document; the fault is the first that was found.
@@ -129,15 +77,5 @@ impl Document {
     /// A fault as its reader sees it.
     pub(crate) fn tell(&self, fault: &Fault) -> String {
         self.source.tell(fault)
-    }
-}
-
-impl Layer {
-    /// How messages call it.
-    pub(crate) fn shown(&self) -> String {
-        match &self.name {
-            Some(name) => format!("`{name}`"),
-            None => format!("this `{}`", self.op.name()),
-        }
     }
 }

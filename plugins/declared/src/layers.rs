@@ -1,8 +1,9 @@
 //! From steps to tensors: the variables of each node, and what it does with features.
 
 use crate::ops::Activation;
-use crate::plan::{Conv, Node, Step};
+use crate::plan::Node;
 use crate::shape::Space;
+use crate::step::{Conv, Step};
 use kasmina_plugin_api::ops::group_norm;
 use kasmina_plugin_api::prelude::*;
 use tch::nn::Init;

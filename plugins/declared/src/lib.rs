@@ -5,8 +5,9 @@
 //! entry of its own; an author writes no Rust. `docs/guide/declared.md` is for them.
 //!
 //! A document goes through these rooms, and a mistake is told with line and column by the first that can see it:
-//! `header`, `document` and `values` read, `wiring` resolves names, `plan` and `resolve` put numbers and shapes to it at a slot, `birth` says
-//! what the seed would be before its first step, and `layers` makes tensors of it. All but the last happen when the
+//! `header`, `document` and `values` read (into the types of `layer`), `wiring` resolves names, `plan` and `resolve` compute
+//! numbers and shapes at a slot (the types of `step`), `birth` says what the seed would be before its first step, and
+//! `layers` makes tensors of it. All but the last happen when the
 //! configuration is read.
 
 #![forbid(unsafe_code)]
@@ -16,6 +17,7 @@ mod document;
 mod expr;
 mod graph;
 mod header;
+mod layer;
 mod layers;
 mod mix;
 mod ops;
@@ -25,6 +27,7 @@ mod resolve;
 pub mod schema;
 mod shape;
 mod source;
+mod step;
 mod torchscript;
 mod values;
 mod wiring;

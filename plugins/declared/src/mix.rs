@@ -1,6 +1,6 @@
 //! The end of a seed: the slot's features and the branch behind its gain.
 
-use crate::document::Mix;
+use crate::layer::Mix;
 use kasmina_plugin_api::ops::lerp;
 use kasmina_plugin_api::prelude::*;
 use tch::nn::Init;

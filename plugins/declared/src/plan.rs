@@ -1,10 +1,11 @@
 //! A document at a slot: every width a number, every shape known, and the price.
 
-use crate::document::{Document, Mix, Wire};
-use crate::ops::Activation;
+use crate::document::Document;
+use crate::layer::{Mix, Wire};
 use crate::resolve::Args;
 use crate::shape::{Shape, Space};
 use crate::source::{Fault, Result};
+use crate::step::Step;
 use kasmina_plugin_api::Cost;
 
 /// What is to be built.
@@ -30,43 +31,6 @@ pub(crate) struct Node {
     pub(crate) input: Shape,
     /// Of its output.
     pub(crate) shape: Shape,
-}
-
-/// A convolution's numbers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Conv {
-    pub(crate) from: i64,
-    pub(crate) to: i64,
-    pub(crate) kernel: i64,
-    pub(crate) stride: i64,
-    pub(crate) groups: i64,
-    pub(crate) dilation: i64,
-    pub(crate) bias: bool,
-    pub(crate) zeros: bool,
-}
-
-/// What one node does.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) enum Step {
-    Conv(Conv),
-    Linear { from: i64, to: i64, bias: bool, zeros: bool },
-    GroupNorm { channels: i64, groups: i64 },
-    LayerNorm { channels: i64, eps: f64 },
-    RmsNorm { channels: i64, eps: f64 },
-    BatchNorm { channels: i64, momentum: f64, eps: f64 },
-    Activation(Activation),
-    SqueezeExcite { channels: i64, squeezed: i64 },
-    SelfAttention { channels: i64, heads: i64, causal: bool, bias: bool, zeros: bool },
-    AvgPool { kernel: i64, stride: i64 },
-    MaxPool { kernel: i64, stride: i64 },
-    GlobalAvg,
-    Upsample,
-    Add,
-    Mul,
-    Concat,
-    Scale { factors: i64, value: f64 },
-    Dropout { p: f64 },
-    Identity,
 }
 
 /// More parameters than this are a slip of the pen.
@@ -160,24 +124,5 @@ impl Node {
             Step::Upsample | Step::Concat | Step::Identity => 0,
         };
         self.shape.of_positions(each)
-    }
-}
-
-impl Step {
-    /// How many trainable numbers it has.
-    pub(crate) fn parameters(&self) -> u64 {
-        let count = match *self {
-            Self::Conv(c) => c.to * (c.from / c.groups) * c.kernel * c.kernel + if c.bias { c.to } else { 0 },
-            Self::Linear { from, to, bias, .. } => from * to + if bias { to } else { 0 },
-            Self::GroupNorm { channels, .. }
-            | Self::LayerNorm { channels, .. }
-            | Self::BatchNorm { channels, .. } => 2 * channels,
-            Self::RmsNorm { channels, .. } => channels,
-            Self::SqueezeExcite { channels, squeezed } => 2 * channels * squeezed + channels + squeezed,
-            Self::SelfAttention { channels, bias, .. } => 4 * channels * (channels + i64::from(bias)),
-            Self::Scale { factors, .. } => factors,
-            _ => 0,
-        };
-        count.unsigned_abs()
     }
 }

@@ -1,13 +1,14 @@
 //! From a layer's keys to its numbers, at a slot.
 
-use crate::document::{Arg, Document, Layer};
+use crate::document::Document;
 use crate::expr::Wrong;
 use crate::header::Parameter;
+use crate::layer::{Arg, Layer};
 use crate::ops::Kind;
-use crate::plan::{Conv, Step};
 use crate::reader::At;
 use crate::shape::{Extent, Shape, Space};
 use crate::source::{Fault, Result};
+use crate::step::{Conv, Step};
 use kasmina_plugin_api::ops::norm_groups;
 use std::ops::RangeInclusive;
 

@@ -1,7 +1,7 @@
 //! What editors and readers need of the table of operations: a JSON Schema, and the guide's reference.
 
-use crate::document::RESIDUAL;
 use crate::header::{CAPABILITIES, KEYS};
+use crate::layer::RESIDUAL;
 use crate::ops::{COMMON, Default, Key, OPS, Op, Takes};
 use serde_json::{Map, Value, json};
 use std::fmt::Write as _;

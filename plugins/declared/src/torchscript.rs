@@ -1,7 +1,7 @@
 //! The blueprint `torchscript`: a module that PyTorch has saved, with a document beside it.
 
-use crate::document::{Mix, RESIDUAL};
 use crate::header::{self, Header};
+use crate::layer::{Mix, RESIDUAL};
 use crate::mix::Mixer;
 use crate::reader::{At, Reader};
 use crate::source::{Fault, Source};

@@ -1,8 +1,8 @@
 //! From tables to layers: what a key may hold, and what it may refer to.
 
-use crate::document::{Arg, Layer, Mix, Output, RESIDUAL, Wire};
 use crate::expr::{Expr, Wrong};
 use crate::header::{Parameter, Parameters};
+use crate::layer::{Arg, Layer, Mix, Output, RESIDUAL, Wire};
 use crate::ops::{COMMON, Default, Key, Op, Takes};
 use crate::reader::{At, Reader, integer, kind, number};
 use crate::source::{Fault, Result, Source, Span, instead, listed};

@@ -1,6 +1,6 @@
 //! From names to edges: who feeds whom, and in which order they run.
 
-use crate::document::{Layer, Output, Wire};
+use crate::layer::{Layer, Output, Wire};
 use crate::reader::At;
 use crate::source::{Fault, Result, instead};
 use std::collections::BTreeSet;

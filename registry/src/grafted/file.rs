@@ -1,8 +1,6 @@
 //! The file of a module.
 
-use super::torch;
-use kasmina_plugin_api::{ErrorKind, PluginError, Result};
-use kasmina_torch_ext::Error;
+use kasmina_plugin_api::{PluginError, Result};
 use std::path::Path;
 
 /// Its bytes, if they look like an archive whose end is there.
@@ -21,17 +19,4 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>> {
         return wrong("it is cut off; copy or save it again".to_owned());
     }
     Ok(bytes)
-}
-
-/// What libtorch said of it.
-pub(super) fn refused(path: &Path, error: &Error) -> PluginError {
-    let mut error = torch(error.clone());
-    if error.kind == ErrorKind::Torch {
-        error.kind = ErrorKind::Config;
-    }
-    // Of a damaged archive it quotes what it could not read.
-    let said: String = error.message.chars().take(240).collect();
-    let said = said.split(" (Could this error message").next().unwrap_or_default();
-    error.message = format!("{}: {}", path.display(), said.trim_end_matches('.'));
-    error
 }

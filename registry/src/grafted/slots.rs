@@ -1,7 +1,8 @@
 //! Which slots a module has, and what flows through each: seen in one forward of zeros.
 
+use super::config::GraftedConfig;
+use super::failure::{refused, torch};
 use super::pattern::Pattern;
-use super::{GraftedConfig, file, torch};
 use kasmina_plugin_api::{Context as _, PluginError, Result, SlotSpec, Topology};
 use kasmina_torch_ext::autograd::version;
 use kasmina_torch_ext::rng::RngFork;
@@ -39,7 +40,7 @@ pub(super) fn find(
     let place = || path.display().to_string();
     let wishes = choose(&calls, config).with_context(place)?;
     let paths: Vec<&str> = wishes.iter().map(|wish| wish.path.as_str()).collect();
-    script.attach(&paths).map_err(|error| file::refused(path, &error))?;
+    script.attach(&paths).map_err(|error| refused(path, &error))?;
     let (seen, batch) = look(&mut script, wishes.len(), config, device).with_context(place)?;
     let mut slots = Vec::new();
     for (wish, seen) in wishes.iter().zip(seen) {

@@ -6,46 +6,19 @@
 mod arm;
 mod config;
 mod report;
+mod runner;
 
 pub use arm::{ARMS, Arm};
 pub use config::CompareConfig;
-pub use report::{Against, CurvePoint, Report, Row, Verdict};
+pub use report::{Against, Report, Row, Verdict};
+pub use runner::{CurvePoint, Done, Job, Runner};
 
-use crate::config::RunConfig;
 use crate::error::TrainError;
-use crate::run::Summary;
 use arm::Grown;
 use std::collections::BTreeMap;
 
 /// The seeds by which rates are chosen: none of those that are compared.
 const TUNING: u64 = 1_000_000;
-
-/// One run that has to be done.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Job {
-    /// A name for its folder, the same for the same run.
-    pub name: String,
-    /// What to run.
-    pub config: RunConfig,
-}
-
-/// What a run came to.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Done {
-    /// Its summary.
-    pub summary: Summary,
-    /// Its epochs.
-    pub curve: Vec<CurvePoint>,
-}
-
-/// Runs runs.
-pub trait Runner {
-    /// Runs all of these, and answers in their order.
-    ///
-    /// # Errors
-    /// If one does not complete.
-    fn run(&mut self, jobs: &[Job]) -> Result<Vec<Done>, TrainError>;
-}
 
 /// Who is to be run at which rate with which seed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -119,7 +92,7 @@ impl Bench<'_> {
     fn best(&self, arm: Arm, rates: &[usize], seeds: &[u64]) -> usize {
         let mean = |rate: usize| {
             let of = |seed: &u64| self.done.get(&Ask { arm, rate, seed: *seed });
-            seeds.iter().filter_map(of).map(report::accuracy).sum::<f64>()
+            seeds.iter().filter_map(of).map(Done::accuracy).sum::<f64>()
         };
         let mut best = 0;
         for rate in rates {

@@ -1,19 +1,11 @@
 //! What came of a comparison.
 
 use super::arm::{ARMS, Arm};
-use super::{CompareConfig, Done};
+use super::config::CompareConfig;
+use super::runner::{CurvePoint, Done};
 use serde::{Deserialize, Serialize};
 use statrs::distribution::{ContinuousCDF as _, StudentsT};
 use std::collections::BTreeMap;
-
-/// One epoch of a run.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct CurvePoint {
-    /// Multiply-adds of all training steps until then.
-    pub multiply_adds: f64,
-    /// Validation accuracy, percent.
-    pub accuracy: f64,
-}
 
 /// A comparison, whole.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -100,10 +92,6 @@ impl Verdict {
     }
 }
 
-pub(super) fn accuracy(done: &Done) -> f64 {
-    done.summary.final_val_accuracy.unwrap_or(0.0)
-}
-
 impl Report {
     pub(super) fn new<'d>(
         config: &CompareConfig,
@@ -118,7 +106,7 @@ impl Report {
 
 fn row(config: &CompareConfig, arm: Arm, rate: usize, done: &[&Done]) -> Row {
     let mean_of = |of: &dyn Fn(&Done) -> f64| mean(&done.iter().map(|d| of(d)).collect::<Vec<_>>());
-    let accuracies: Vec<f64> = done.iter().map(|d| accuracy(d)).collect();
+    let accuracies: Vec<f64> = done.iter().map(|d| d.accuracy()).collect();
     let points = done.iter().map(|d| d.curve.len()).max().unwrap_or(0);
     // Runs may differ in length: the same part of each is what is averaged, its last epoch with the last of all.
     let at = |d: &Done, i: usize| {

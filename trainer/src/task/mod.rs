@@ -4,11 +4,13 @@ mod addition;
 mod chars;
 mod digits;
 mod images;
+mod loaded;
 mod order;
 mod part;
 mod presets;
 mod score;
 
+pub use loaded::Task;
 pub use order::Order;
 pub use part::Part;
 pub(crate) use presets::{host_config, preset};
@@ -17,48 +19,7 @@ pub(crate) use score::hits;
 
 use crate::config::{DataConfig, RunConfig};
 use crate::error::TrainError;
-use serde_json::{Map, Value};
-use tch::{Device, Tensor};
-
-/// A task: data to learn from and to be measured by, and what a host must know of them.
-#[derive(Debug)]
-pub struct Task {
-    /// Its id.
-    pub id: &'static str,
-    /// To learn from.
-    pub train: Part,
-    /// To be measured by.
-    pub validation: Part,
-    /// What a host must know to read the inputs and to make the outputs: `in_channels`, `num_classes`, `vocab_size` and
-    /// the like. A host is told what its settings have a name for; the user's own settings win.
-    pub facts: Map<String, Value>,
-    /// Samples that are measured at a time.
-    pub validation_batch: i64,
-}
-
-impl Task {
-    /// Refuses a host whose outputs are no predictions for these labels.
-    ///
-    /// # Shapes
-    /// `outputs`: `[.., C]` for labels `[..]`, with a number for each class at least.
-    pub(crate) fn fits(&self, outputs: &Tensor, labels: &Tensor, host: &str) -> Result<(), TrainError> {
-        let fact = |name: &str| self.facts.get(name).and_then(Value::as_i64);
-        let Some(classes) = fact("num_classes").or_else(|| fact("vocab_size")) else { return Ok(()) };
-        let (found, mut wanted) = (outputs.size(), labels.size());
-        let fits = found.split_last().is_some_and(|(width, rest)| *rest == wanted && *width >= classes);
-        wanted.push(classes);
-        if fits {
-            return Ok(());
-        }
-        Err(TrainError::Setting {
-            field: "host".to_owned(),
-            reason: format!(
-                "`{host}` gives {found:?} for labels of `{}` that want {wanted:?}: one number a class comes last",
-                self.id
-            ),
-        })
-    }
-}
+use tch::Device;
 
 /// How the data of a task come.
 struct Known {

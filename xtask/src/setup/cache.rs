@@ -12,11 +12,9 @@ use anyhow::{Context as _, Result};
 use etcetera::BaseStrategy as _;
 use tempfile::TempDir;
 
+use super::partial::PARTIAL;
 use super::problem::{Problem, writing};
 use super::wheels::{Part, TORCH_VERSION, Wheel};
-
-/// What the name of a work directory starts with.
-pub(super) const PARTIAL: &str = "partial-";
 
 /// Kasmina's directory in the user's cache.
 pub(super) struct Cache {

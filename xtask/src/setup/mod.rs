@@ -11,6 +11,7 @@ mod compiler;
 mod fake;
 mod link;
 mod meter;
+mod partial;
 mod pip;
 mod problem;
 mod provide;

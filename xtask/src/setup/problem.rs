@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::cache::PARTIAL;
+use super::partial::PARTIAL;
 use super::wheels::TORCH_VERSION;
 
 /// A set-up that cannot go on for a reason that the user can act on.

@@ -1,6 +1,6 @@
 //! Rules for the crates' manifests.
 
-use super::Finding;
+use super::finding::Finding;
 
 pub(super) fn findings(path: &str, source: &str) -> Vec<Finding> {
     let finding = |line, what: String, why| Finding { path: path.to_owned(), line, what, why };

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use pulldown_cmark::{Event, Parser, Tag};
 
-use super::Finding;
+use super::finding::Finding;
 
 pub(super) fn findings(root: &Path, path: &str, source: &str) -> Vec<Finding> {
     let dead = |(event, range): (Event<'_>, std::ops::Range<usize>)| {

@@ -1,39 +1,26 @@
 //! `cargo xtask tidy`: the repository's own rules, as code.
 //!
 //! [`text`] looks at every file, [`rust`] at the tokens of Rust sources (so that neither a comment nor a
-//! string can break a rule), [`manifest`] at each `Cargo.toml`, [`markdown`] at links.
+//! string can break a rule), [`imports`] at the files of a crate together, [`manifest`] at each `Cargo.toml`, [`markdown`] at links.
 
+mod finding;
+mod imports;
 mod manifest;
 mod markdown;
 mod rust;
 mod text;
 mod tokens;
 
-use std::fmt;
 use std::fs;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
 
 use crate::repo::Repo;
+use finding::Finding;
 
 /// No file is larger: what is, belongs into a release or a cache.
 const LARGEST: usize = 1_000_000;
-
-/// A broken rule.
-#[derive(Debug, PartialEq)]
-pub(crate) struct Finding {
-    path: String,
-    line: usize,
-    what: String,
-    why: &'static str,
-}
-
-impl fmt::Display for Finding {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}: {} — {}", self.path, self.line, self.what, self.why)
-    }
-}
 
 /// Prints the findings; any is a failure.
 pub(crate) fn run(repo: &Repo) -> Result<ExitCode> {
@@ -47,6 +34,7 @@ pub(crate) fn run(repo: &Repo) -> Result<ExitCode> {
 /// Every broken rule, in the order of the files.
 pub(crate) fn findings(repo: &Repo) -> Result<Vec<Finding>> {
     let mut findings = Vec::new();
+    let mut sources = Vec::new();
     for path in repo.files()? {
         let bytes = fs::read(repo.root().join(&path)).with_context(|| format!("cannot read {path}"))?;
         if bytes.len() > LARGEST {
@@ -61,7 +49,11 @@ pub(crate) fn findings(repo: &Repo) -> Result<Vec<Finding>> {
             _ if path.ends_with("/Cargo.toml") => findings.extend(manifest::findings(&path, source)),
             _ => {}
         }
+        if path.ends_with(".rs") {
+            sources.push((path, source.to_owned()));
+        }
     }
+    findings.extend(imports::findings(&sources));
     Ok(findings)
 }
 

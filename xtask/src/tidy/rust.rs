@@ -2,7 +2,7 @@
 //!
 //! The rules see tokens, so a name in a comment, a doc comment or a string breaks none.
 
-use super::Finding;
+use super::finding::Finding;
 use super::tokens::{self, Token};
 
 /// Names that may only stand in some places.

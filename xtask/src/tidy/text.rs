@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::Finding;
+use super::finding::Finding;
 
 /// Split, so that this file does not break its own rule.
 const MARK: &str = concat!("FIX", "ME");

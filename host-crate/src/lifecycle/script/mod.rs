@@ -56,10 +56,3 @@ impl Script {
         })
     }
 }
-
-impl std::str::FromStr for Script {
-    type Err = ScriptError;
-    fn from_str(text: &str) -> Result<Self, ScriptError> {
-        parse::script(text)
-    }
-}

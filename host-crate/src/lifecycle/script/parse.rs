@@ -10,7 +10,14 @@ use std::collections::BTreeSet;
 
 const SCHEMA: u32 = 1;
 
-pub(super) fn script(text: &str) -> Result<Script> {
+impl std::str::FromStr for Script {
+    type Err = ScriptError;
+    fn from_str(text: &str) -> Result<Self> {
+        script(text)
+    }
+}
+
+fn script(text: &str) -> Result<Script> {
     let value = serde_json::from_str(text).map_err(|e| ScriptError::Json(e.to_string()))?;
     let mut fields = Field::root(value).object()?;
     let schema = fields.required("schema")?.count()?;

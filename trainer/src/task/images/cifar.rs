@@ -1,7 +1,7 @@
 //! CIFAR-10 and CIFAR-100 in their binary version: a label or two, then 3 x 32 x 32 bytes, image after image.
 
-use super::Set;
 use super::files::{Published, Raw, Source};
+use super::set::Set;
 use crate::error::TrainError;
 use std::collections::BTreeMap;
 use std::io::Read as _;

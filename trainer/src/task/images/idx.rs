@@ -1,7 +1,7 @@
 //! MNIST and Fashion-MNIST: files of the IDX format, packed or not.
 
-use super::Set;
 use super::files::{Published, Raw, Source};
+use super::set::Set;
 use crate::error::TrainError;
 use std::path::Path;
 

@@ -4,6 +4,7 @@ mod augment;
 mod cifar;
 mod files;
 mod idx;
+mod set;
 
 pub(super) use augment::Pixels;
 
@@ -11,23 +12,15 @@ use super::{Part, Task};
 use crate::config::{DataConfig, at_most};
 use crate::error::TrainError;
 use augment::Augment;
-use files::{Published, Raw};
+use files::Raw;
 use serde_json::json;
+use set::Set;
 use tch::{Device, Tensor};
 
 pub(super) const CIFAR10: &str = "cifar10";
 pub(super) const CIFAR100: &str = "cifar100";
 pub(super) const MNIST: &str = "mnist";
 pub(super) const FASHION_MNIST: &str = "fashion_mnist";
-
-/// A set of images: what it is called, how bright it is, and what its files are.
-struct Set {
-    id: &'static str,
-    classes: u8,
-    mean: &'static [f64],
-    deviation: &'static [f64],
-    published: Published,
-}
 
 type Read = fn(&Set, &std::path::Path) -> Result<(Raw, Raw), TrainError>;
 

@@ -1,17 +1,14 @@
-//! A build is opened and tried for the first time in a process of its own.
-//!
-//! What came of it is kept by the hash of the file and the build of this program, so that it is done once. What ends the
-//! process is quarantined, and the rest go on.
+//! The parent's side: asks children about builds, and keeps what they found.
 
+use super::protocol::{Answer, Job, Which, key};
 use crate::child::{self, Limits, Outcome, Program};
 use crate::dl;
-use crate::entry::{Entry, PluginInfo};
+use crate::entry::PluginInfo;
 use crate::error::{Refusal, Rule};
 use crate::manifest::Manifest;
 use crate::places;
 use crate::policy::Policy;
 use crate::quarantine::Quarantine;
-use crate::registry::Registry;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -33,75 +30,6 @@ pub(crate) struct Probed {
     /// The schema of each entry's configuration.
     #[serde(default)]
     pub(crate) schemas: BTreeMap<String, Value>,
-}
-
-/// A build and, where it is interpreted, the one that interprets it.
-#[derive(Serialize, Deserialize)]
-struct Job {
-    probe: Which,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    interpreter: Option<Which>,
-    /// The entry to be tried; none means that the build is to be opened.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    entry: Option<(String, String)>,
-}
-
-#[derive(Clone, Serialize, Deserialize)]
-struct Which {
-    path: PathBuf,
-    sha256: String,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum Answer {
-    Opened(BTreeMap<String, Value>),
-    Refused(Refusal),
-    Fit,
-    Unfit(String),
-}
-
-/// How an entry is named among its plugin's.
-pub(crate) fn key(kind: &str, id: &str) -> String {
-    format!("{kind} {id}")
-}
-
-/// The child's side: answers a job of this module's, with a try of each entry that the program brings.
-pub fn answer(job: &Value, smoke: &dyn Fn(&Entry) -> Result<(), String>) -> Option<Value> {
-    let job: Job = serde_json::from_value(job.clone()).ok()?;
-    let answer = perform(&job, smoke).unwrap_or_else(Answer::Refused);
-    Some(serde_json::to_value(answer).unwrap_or_default())
-}
-
-fn perform(job: &Job, smoke: &dyn Fn(&Entry) -> Result<(), String>) -> Result<Answer, Refusal> {
-    let refused = |found: String| Refusal {
-        path: job.probe.path.clone(),
-        rule: Rule::Probe,
-        found,
-        remedy: "try again".to_owned(),
-    };
-    let registry = Registry::built_in().map_err(|e| refused(e.to_string()))?;
-    for which in job.interpreter.iter().chain([&job.probe]) {
-        let manifest = Manifest::read(&which.path)?;
-        // Only what was judged is run, here too.
-        if manifest.sha256 != which.sha256 {
-            return Err(refused(format!("{} changed while it was looked at", which.path.display())));
-        }
-        registry.admit_probed(&manifest)?;
-    }
-    let entries = registry.entries();
-    let of_it = |e: &&Entry| e.plugin().sha256.as_ref() == Some(&job.probe.sha256);
-    let Some((kind, id)) = &job.entry else {
-        let schemas = entries.iter().filter(of_it);
-        return Ok(Answer::Opened(
-            schemas.map(|e| (key(e.kind().as_str(), e.id()), e.schema().clone())).collect(),
-        ));
-    };
-    let entry = entries.iter().filter(of_it).find(|e| e.kind().as_str() == kind && e.id() == id);
-    Ok(match entry.map_or_else(|| Err("it is not there".to_owned()), smoke) {
-        Ok(()) => Answer::Fit,
-        Err(reason) => Answer::Unfit(reason),
-    })
 }
 
 /// Whether a build may be opened here, for each of several.

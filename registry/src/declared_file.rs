@@ -1,0 +1,89 @@
+//! Reads declared blueprints and the sidecars of modules. Only what a listing needs is read here: everything else is the
+//! interpreter's to judge, when the file is loaded.
+
+use crate::declared::{DECLARED, Head, INTERPRETER, MODULE, refusal, sidecar};
+use crate::error::{Refusal, Rule};
+use crate::manifest::{Form, Glance};
+use crate::plugin_file;
+use kasmina_plugin_api::record::{EntryRecord, PluginRecord};
+use kasmina_plugin_api::{ABI_VERSION, Capability, Kind, TARGET, TORCH_VERSION};
+use std::path::Path;
+
+/// A declared blueprint.
+pub(crate) fn read(path: &Path, bytes: &[u8]) -> Result<Glance, Refusal> {
+    let text = text_of(path, bytes)?;
+    let head = head_of(path, text)?;
+    Ok(glance(path, DECLARED, head.clone(), Form::Declared(head)))
+}
+
+/// A module with its sidecar. One without is none of our business, unless it was named.
+pub(crate) fn read_module(path: &Path) -> Result<Result<Glance, Refusal>, Refusal> {
+    let beside = sidecar(path);
+    if !beside.exists() {
+        return Ok(Err(Refusal {
+            path: path.to_owned(),
+            rule: Rule::Records,
+            found: format!(
+                "a TorchScript module is a plugin by its sidecar, and there is no {}",
+                beside.display()
+            ),
+            remedy: "write one; docs/guide/declared.md says what stands there".to_owned(),
+        }));
+    }
+    let bytes = plugin_file::read(&beside)?;
+    let sidecar = text_of(&beside, &bytes)?.to_owned();
+    let head = head_of(&beside, &sidecar)?;
+    Ok(Ok(glance(path, MODULE, head.clone(), Form::Module { head, sidecar })))
+}
+
+fn text_of<'b>(path: &Path, bytes: &'b [u8]) -> Result<&'b str, Refusal> {
+    std::str::from_utf8(bytes).map_err(|e| refusal(path, &format!("it is not UTF-8 ({e})")))
+}
+
+fn head_of(path: &Path, text: &str) -> Result<Head, Refusal> {
+    toml::from_str(text).map_err(|e| {
+        let place = e.span().map_or_else(String::new, |span| {
+            let before = &text[..span.start.min(text.len())];
+            let line = before.matches('\n').count() + 1;
+            let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
+            format!("line {line}, column {column}: ")
+        });
+        refusal(path, &format!("{place}{}", e.message()))
+    })
+}
+
+fn glance(path: &Path, end: &str, head: Head, form: Form) -> Glance {
+    let file = path.file_name().and_then(|n| n.to_str()).unwrap_or_default();
+    let about = head.blueprint;
+    let mut capabilities = about.capabilities;
+    // Its interpreter's own say.
+    let waits = Capability::NotCapturable.as_str();
+    if matches!(form, Form::Module { .. }) && !capabilities.iter().any(|c| c == waits) {
+        capabilities.push(waits.to_owned());
+    }
+    let entry = EntryRecord {
+        kind: Kind::Blueprint.as_str().to_owned(),
+        id: about.id,
+        summary: about.summary,
+        topologies: about.topologies,
+        capabilities,
+        state_version: 1,
+        package: INTERPRETER.to_owned(),
+    };
+    let plugin = PluginRecord {
+        name: file.strip_suffix(end).unwrap_or(file).replace(['-', '.', ' '], "_"),
+        version: about.version,
+        license: about.license,
+        authors: about.authors.join(":"),
+        // It is text: what interprets it is what has to fit.
+        abi: ABI_VERSION.to_owned(),
+        target: TARGET.to_owned(),
+        panic: "unwind".to_owned(),
+        profile: "interpreted".to_owned(),
+        rustc: String::new(),
+        torch: TORCH_VERSION.to_owned(),
+        entry_symbol: String::new(),
+        host: "*".to_owned(),
+    };
+    Glance { plugin, entries: vec![entry], form }
+}

@@ -1,0 +1,46 @@
+//! The child's side: opens a build, and tries its entries.
+
+use super::protocol::{Answer, Job, key};
+use crate::entry::Entry;
+use crate::error::{Refusal, Rule};
+use crate::manifest::Manifest;
+use crate::registry::Registry;
+use serde_json::Value;
+
+/// Answers a job of a probe, with a try of each entry that the program brings.
+pub fn answer(job: &Value, smoke: &dyn Fn(&Entry) -> Result<(), String>) -> Option<Value> {
+    let job: Job = serde_json::from_value(job.clone()).ok()?;
+    let answer = perform(&job, smoke).unwrap_or_else(Answer::Refused);
+    Some(serde_json::to_value(answer).unwrap_or_default())
+}
+
+fn perform(job: &Job, smoke: &dyn Fn(&Entry) -> Result<(), String>) -> Result<Answer, Refusal> {
+    let refused = |found: String| Refusal {
+        path: job.probe.path.clone(),
+        rule: Rule::Probe,
+        found,
+        remedy: "try again".to_owned(),
+    };
+    let registry = Registry::built_in().map_err(|e| refused(e.to_string()))?;
+    for which in job.interpreter.iter().chain([&job.probe]) {
+        let manifest = Manifest::read(&which.path)?;
+        // Only what was judged is run, here too.
+        if manifest.sha256 != which.sha256 {
+            return Err(refused(format!("{} changed while it was looked at", which.path.display())));
+        }
+        registry.admit_probed(&manifest)?;
+    }
+    let entries = registry.entries();
+    let of_it = |e: &&Entry| e.plugin().sha256.as_ref() == Some(&job.probe.sha256);
+    let Some((kind, id)) = &job.entry else {
+        let schemas = entries.iter().filter(of_it);
+        return Ok(Answer::Opened(
+            schemas.map(|e| (key(e.kind().as_str(), e.id()), e.schema().clone())).collect(),
+        ));
+    };
+    let entry = entries.iter().filter(of_it).find(|e| e.kind().as_str() == kind && e.id() == id);
+    Ok(match entry.map_or_else(|| Err("it is not there".to_owned()), smoke) {
+        Ok(()) => Answer::Fit,
+        Err(reason) => Answer::Unfit(reason),
+    })
+}

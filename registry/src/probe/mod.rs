@@ -1,0 +1,12 @@
+//! A build is opened and tried for the first time in a process of its own.
+//!
+//! What came of it is kept by the hash of the file and the build of this program, so that it is done once. What ends the
+//! process is quarantined, and the rest go on.
+
+mod child;
+mod parent;
+mod protocol;
+
+pub use child::answer;
+pub(crate) use parent::{Probed, probe, quarantined, schemas};
+pub(crate) use protocol::key;

@@ -1,0 +1,12 @@
+//! A standard set of images.
+
+use super::files::Published;
+
+/// A set of images: what it is called, how bright it is, and what its files are.
+pub(super) struct Set {
+    pub(super) id: &'static str,
+    pub(super) classes: u8,
+    pub(super) mean: &'static [f64],
+    pub(super) deviation: &'static [f64],
+    pub(super) published: Published,
+}

@@ -1,0 +1,170 @@
+//! What one Rust file says about names: imports, re-exports, definitions, and paths in its code.
+
+use std::collections::BTreeMap;
+
+use crate::tidy::tokens::{self, Token};
+
+/// A path, segment by segment.
+pub(super) type Path = Vec<String>;
+
+/// What a file says about names. Test code is left out.
+#[derive(Default)]
+pub(super) struct Source {
+    /// Names that code of the file goes by, and the paths that `use` gives them.
+    pub(super) imports: BTreeMap<String, Path>,
+    /// The same of `pub use`.
+    pub(super) reexports: BTreeMap<String, Path>,
+    /// Modules whose names are all imported (`use path::*`), or re-exported.
+    pub(super) globs: Vec<Path>,
+    pub(super) reexported_globs: Vec<Path>,
+    /// Paths of two segments or more in code.
+    pub(super) paths: Vec<Path>,
+}
+
+/// Reads a file. `Err` if it does not consist of Rust tokens, which another rule reports.
+pub(super) fn read(text: &str) -> Result<Source, ()> {
+    let tokens = tokens::of(text).map_err(drop)?;
+    let mut source = Source::default();
+    let mut at = 0;
+    while at < tokens.len() {
+        at = item(&tokens, at, &mut source);
+    }
+    Ok(source)
+}
+
+/// Reads what begins at a token and returns where the next thing begins.
+fn item(tokens: &[Token], at: usize, source: &mut Source) -> usize {
+    let text = |offset: usize| tokens.get(at + offset).map_or("", |token| token.text.as_str());
+    if is(tokens, at, &["#", "[", "cfg", "(", "test", ")", "]"]) {
+        return after_item(tokens, at + 7);
+    }
+    match text(0) {
+        "use" => {
+            let end = (at..tokens.len()).find(|i| tokens[*i].text == ";").unwrap_or(tokens.len());
+            // `pub use`, `pub(crate) use`, `pub(in path) use`.
+            let public = at > 0 && (tokens[at - 1].text == "pub" || tokens[at - 1].text == ")");
+            tree(&tokens[at + 1..end], &mut Vec::new(), public, source);
+            end + 1
+        }
+        word if is_word(word) && text(1) == ":" && text(2) == ":" => {
+            let mut path = vec![word.to_owned()];
+            let mut end = at + 1;
+            while is(tokens, end, &[":", ":"]) && tokens.get(end + 2).is_some_and(|t| is_word(&t.text)) {
+                path.push(tokens[end + 2].text.clone());
+                end += 3;
+            }
+            // `a.b::<T>()` is no path of modules, nor is `::a`.
+            let before = |n: usize| at.checked_sub(n).map_or("", |i| tokens[i].text.as_str());
+            // A path that a macro writes is one of whoever calls the macro.
+            let method = matches!(before(1), "." | "$") || (before(1) == ":" && before(2) == ":");
+            if path.len() > 1 && !method {
+                source.paths.push(path);
+            }
+            end
+        }
+        _ => at + 1,
+    }
+}
+
+/// Where the item that begins at a token is over: behind its `;` or its block.
+fn after_item(tokens: &[Token], mut at: usize) -> usize {
+    while let Some(token) = tokens.get(at) {
+        match token.text.as_str() {
+            ";" => return at + 1,
+            "{" => return after_block(tokens, at),
+            "(" | "[" => at = after_block(tokens, at),
+            _ => at += 1,
+        }
+    }
+    at
+}
+
+/// Behind the bracket that closes the one at a token.
+fn after_block(tokens: &[Token], at: usize) -> usize {
+    let mut depth = 0_usize;
+    for (index, token) in tokens.iter().enumerate().skip(at) {
+        match token.text.as_str() {
+            "{" | "(" | "[" => depth += 1,
+            "}" | ")" | "]" => depth -= 1,
+            _ => {}
+        }
+        if depth == 0 {
+            return index + 1;
+        }
+    }
+    tokens.len()
+}
+
+/// Reads a tree of `use`, without `use` and `;`, below a prefix.
+fn tree(tokens: &[Token], prefix: &mut Path, public: bool, source: &mut Source) {
+    let depth = prefix.len();
+    let mut at = 0;
+    while let Some(token) = tokens.get(at) {
+        match token.text.as_str() {
+            ":" => at += 1,
+            "{" => {
+                let end = after_block(tokens, at);
+                for branch in branches(&tokens[at + 1..end - 1]) {
+                    tree(branch, prefix, public, source);
+                }
+                prefix.truncate(depth);
+                return;
+            }
+            "*" => {
+                let globs = if public { &mut source.reexported_globs } else { &mut source.globs };
+                globs.push(prefix.clone());
+                prefix.truncate(depth);
+                return;
+            }
+            "as" => {
+                let name = tokens.get(at + 1).map_or("_", |token| token.text.as_str()).to_owned();
+                leaf(name, prefix, public, source);
+                prefix.truncate(depth);
+                return;
+            }
+            // `a::{self, B}` names `a` itself.
+            "self" if !prefix.is_empty() => at += 1,
+            word => {
+                prefix.push(word.to_owned());
+                at += 1;
+            }
+        }
+    }
+    leaf(prefix.last().cloned().unwrap_or_default(), prefix, public, source);
+    prefix.truncate(depth);
+}
+
+fn leaf(name: String, path: &Path, public: bool, source: &mut Source) {
+    let names = if public { &mut source.reexports } else { &mut source.imports };
+    // `use path as _` imports a trait without a name; it is an import all the same.
+    let name = if name == "_" { format!("_{}", names.len()) } else { name };
+    names.insert(name, path.clone());
+}
+
+/// The parts between the outer commas.
+fn branches(tokens: &[Token]) -> Vec<&[Token]> {
+    let (mut parts, mut start, mut depth) = (Vec::new(), 0, 0_usize);
+    for (index, token) in tokens.iter().enumerate() {
+        match token.text.as_str() {
+            "{" => depth += 1,
+            "}" => depth -= 1,
+            "," if depth == 0 => {
+                parts.push(&tokens[start..index]);
+                start = index + 1;
+            }
+            _ => {}
+        }
+    }
+    parts.push(&tokens[start..]);
+    parts.retain(|part| !part.is_empty());
+    parts
+}
+
+fn is(tokens: &[Token], at: usize, words: &[&str]) -> bool {
+    let rest = tokens.get(at..).unwrap_or_default();
+    rest.len() >= words.len() && rest.iter().zip(words).all(|(token, word)| token.text == **word)
+}
+
+fn is_word(text: &str) -> bool {
+    text.starts_with(|c: char| c.is_alphabetic() || c == '_')
+}
