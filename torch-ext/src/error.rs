@@ -1,7 +1,7 @@
 //! What a call into libtorch can answer.
 
 /// A refused or failed libtorch call.
-#[derive(Debug, Clone, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// libtorch threw; the text is its own first paragraph.

@@ -69,6 +69,15 @@ pub enum Change {
         /// What it brings now; nothing is possible, before and after.
         parameters: Vec<NamedParameter>,
     },
+    /// As [`Exchange`](Self::Exchange), but nothing of what was there before is kept.
+    Substitute {
+        /// Whose.
+        owner: String,
+        /// What it is.
+        role: Role,
+        /// What it brings now; nothing is possible, before and after.
+        parameters: Vec<NamedParameter>,
+    },
     /// What was there before an exchange is there again, with its state of then.
     Restore {
         /// Whose.

@@ -1,8 +1,11 @@
 //! What happens to features at a slot.
 
+use super::contract;
+use super::failure::torch;
+use super::fault::{Fault, Part};
+use super::live_seed::LiveSeed;
 use super::pulse::Pulse;
-use super::slot::{Fault, LiveSeed, Part, SeedSlot};
-use super::{contract, torch};
+use super::slot::SeedSlot;
 use crate::lifecycle::Stage;
 use kasmina_plugin_api::guard::guard;
 use kasmina_plugin_api::{Context, Cx, Mode, PluginError, Result, TapHandler};
@@ -120,14 +123,14 @@ impl SeedSlot {
         }
 
         let name = self.spec.name.as_str();
-        let _span = tracing::info_span!("seed", slot = name, entry = live.origin.blueprint.id()).entered();
+        let _span = tracing::info_span!("seed", slot = name, entry = live.seed.entry.id()).entered();
         let cx = Cx::new(pass.mode, pass.step, name);
         let input = if isolated { host.detach() } else { host.shallow_clone() };
         let written = autograd::version(&host).map_err(torch)?;
-        let blueprint = &live.origin.blueprint;
+        let blueprint = &live.seed.entry;
         let doing = || format!("slot `{name}`, seed of `{}` in {stage}", blueprint.full_name());
         let outside = self.pulse.enter(Pulse::code(index, false));
-        let seed = run(&mut live.seed, &mut live.stream, &input, &cx);
+        let seed = run(&mut live.seed.instance, &mut live.seed.stream, &input, &cx);
         self.pulse.enter(outside);
         let seed = noted(fault, (index, Part::Seed), seed).with_context(doing)?;
         if autograd::version(&host).map_err(torch)? != written {
@@ -165,8 +168,7 @@ impl SeedSlot {
             Err(PluginError::contract("it wrote to the host's features in place"))
         });
         let blended = noted(fault, (index, Part::Blend), blended);
-        blended
-            .with_context(|| format!("slot `{name}`, blend `{}` in {stage}", live.origin.blend.full_name()))
+        blended.with_context(|| format!("slot `{name}`, blend `{}` in {stage}", live.blend.entry.full_name()))
     }
 }
 
@@ -216,8 +218,8 @@ fn blend(
     (override_alpha, severed): (Option<&Tensor>, bool),
     cx: &Cx<'_>,
 ) -> Result<Tensor> {
-    let amplitude = override_alpha.unwrap_or(&live.alpha);
-    let gate = live.blend.gate(input, cx)?;
+    let amplitude = override_alpha.unwrap_or(live.alpha.tensor());
+    let gate = live.blend.instance.gate(input, cx)?;
     let gated = match &gate {
         None => None,
         Some(gate) => {
@@ -229,7 +231,7 @@ fn blend(
         }
     };
     let alpha = gated.as_ref().unwrap_or(amplitude);
-    let mixed = contract::narrowed(host, live.blend.mix(host, seed, alpha, cx)?)?;
+    let mixed = contract::narrowed(host, live.blend.instance.mix(host, seed, alpha, cx)?)?;
     contract::like(host, &mixed, "it")?;
     match override_alpha {
         // Alpha times NaN is NaN also at alpha 0: samples that are switched off take the host's own features.

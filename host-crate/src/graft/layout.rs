@@ -1,5 +1,6 @@
 //! How parameters lie in memory.
 
+use super::failure::torch;
 use kasmina_plugin_api::Layout;
 use kasmina_torch_ext::{NamedParameter, autograd};
 use tch::Tensor;
@@ -12,8 +13,8 @@ pub(crate) fn settle(parameters: &[NamedParameter], features: Layout) -> kasmina
     }
     for parameter in parameters {
         let tensor = &parameter.tensor;
-        if is_kernel(tensor) && !autograd::is_channels_last(tensor).map_err(super::torch)? {
-            let laid = autograd::to_channels_last(&tensor.detach()).map_err(super::torch)?;
+        if is_kernel(tensor) && !autograd::is_channels_last(tensor).map_err(torch)? {
+            let laid = autograd::to_channels_last(&tensor.detach()).map_err(torch)?;
             tensor.shallow_clone().set_data(&laid);
         }
     }

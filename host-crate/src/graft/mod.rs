@@ -1,31 +1,43 @@
 //! The tensor work of one slot: what a seed does to the features that pass it, and whether it may.
 
+mod alpha;
+mod blend_part;
 mod buffers;
 pub(crate) mod contract;
+mod exchange;
+mod failure;
+mod fault;
+mod features;
 mod forward;
 mod glide;
+mod kernel_state;
 pub(crate) mod layout;
+mod live_seed;
 mod monitor;
+mod parameters;
 mod probe;
 mod pulse;
+mod seed_part;
 mod slot;
+mod snapshot;
+mod trial;
 
+pub(crate) use blend_part::BlendPart;
 pub(crate) use buffers::Buffers;
+pub(crate) use exchange::BlendExchange;
+pub(crate) use failure::RebuildError;
+pub(crate) use fault::{Fault, Part};
+pub use features::Features;
 pub(crate) use forward::{AlphaOverride, Grafting, Pass};
+pub(crate) use kernel_state::SlotKernelState;
+pub(crate) use live_seed::LiveSeed;
 pub use monitor::{GradientIsolationMonitor, Measured};
 pub(crate) use monitor::{Mark, Queued};
+pub(crate) use parameters::{blend_group, bring_all_over, bring_over, count, trainable};
 pub use probe::ProbeError;
-pub(crate) use probe::{Promises, probe, probe_blend};
+pub(crate) use probe::probe_blend;
 pub(crate) use pulse::HOST;
 pub use pulse::{Beat, Pulse};
-pub(crate) use slot::{Before, Course, Fault, LiveSeed, Origin, Part, Trial};
-pub use slot::{Features, SeedSlot};
-pub(crate) use slot::{blend_group, seed_group, trainable};
-
-use kasmina_plugin_api::{ErrorKind, PluginError};
-
-/// A failure of the shim, as author code's callers know it.
-#[expect(clippy::needless_pass_by_value, reason = "for map_err")]
-fn torch(error: kasmina_torch_ext::Error) -> PluginError {
-    PluginError::new(ErrorKind::Torch, error.to_string())
-}
+pub(crate) use seed_part::SeedPart;
+pub use slot::SeedSlot;
+pub(crate) use snapshot::SlotSnapshot;

@@ -1,6 +1,7 @@
 //! Measurements that queue on the device during an epoch and are read once, at its edge.
 
 use super::contract;
+use super::failure::torch;
 use crate::lifecycle::GradientCapture;
 use kasmina_plugin_api::Result;
 use kasmina_torch_ext::norm;
@@ -67,7 +68,7 @@ impl GradientIsolationMonitor {
     /// # Errors
     /// If libtorch refuses.
     pub fn capture(&mut self, host: Option<&Tensor>, device: Device) -> Result<()> {
-        let seed = norm::grad_norm(&self.seed).map_err(super::torch)?;
+        let seed = norm::grad_norm(&self.seed).map_err(torch)?;
         let zero = || Tensor::f_zeros([], (Kind::Float, device));
         let norm = |n: Option<&Tensor>| n.map_or_else(zero, |n| n.f_to_kind(Kind::Float));
         self.captures.push(Tensor::f_stack(&[norm(seed.as_ref())?, norm(host)?], 0)?);

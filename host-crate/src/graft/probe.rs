@@ -2,10 +2,11 @@
 
 use super::buffers::Buffers;
 use super::contract;
-use super::slot::Features;
+use super::features::Features;
 use kasmina_plugin_api::abi::{BlendInstance, SeedInstance, Variable};
 use kasmina_plugin_api::guard::guard;
-use kasmina_plugin_api::{Cx, Layout, Mode, PluginError};
+use kasmina_plugin_api::{Capability, Cx, Layout, Mode, PluginError};
+use kasmina_registry::Entry;
 use kasmina_torch_ext::cuda::graph;
 use kasmina_torch_ext::flops::FlopCounter;
 use kasmina_torch_ext::rng::{RngFork, RngState};
@@ -23,7 +24,7 @@ const ATTEMPTS: u32 = 4;
 #[non_exhaustive]
 pub enum ProbeError {
     /// A call failed, or broke a promise.
-    #[error("{0}")]
+    #[error(transparent)]
     Failed(#[from] PluginError),
     /// Its output has NaN or infinite values.
     #[error("it makes values that are not finite")]
@@ -40,14 +41,8 @@ pub enum ProbeError {
     #[error("it draws random numbers but does not declare the capability `stochastic`")]
     UndeclaredRandomness,
     /// libtorch failed around it.
-    #[error("{0}")]
-    Torch(String),
-}
-
-impl From<kasmina_torch_ext::Error> for ProbeError {
-    fn from(error: kasmina_torch_ext::Error) -> Self {
-        Self::Torch(error.to_string())
-    }
+    #[error(transparent)]
+    Torch(#[from] kasmina_torch_ext::Error),
 }
 
 impl From<tch::TchError> for ProbeError {
@@ -69,6 +64,18 @@ pub(crate) struct Promises {
     pub(crate) seed_state: u32,
     /// The version of the blend's state bytes.
     pub(crate) blend_state: u32,
+}
+
+impl Promises {
+    pub(super) fn of(blueprint: &Entry, blend: &Entry) -> Self {
+        Self {
+            stochastic: blueprint.declares(Capability::Stochastic),
+            identity_at_birth: blueprint.declares(Capability::IdentityAtBirth),
+            seed_at_one: blend.declares(Capability::SeedAtOne),
+            seed_state: blueprint.record().state_version,
+            blend_state: blend.record().state_version,
+        }
+    }
 }
 
 /// Probes a seed and its blend. Generators, running statistics, gradients and the instances' own state are as

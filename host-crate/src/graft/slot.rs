@@ -1,195 +1,40 @@
 //! One slot: its lifecycle, and the seed that lives in it.
 
-use super::contract;
+use super::features::Features;
 use super::glide::Glide;
-use super::layout;
-use super::monitor::GradientIsolationMonitor;
+use super::kernel_state::SlotKernelState;
+use super::live_seed::LiveSeed;
+use super::monitor::{GradientIsolationMonitor, Mark, Queued};
+use super::parameters::seed_group;
 use super::pulse::Pulse;
-use crate::lifecycle::{AlphaController, Isolation, Lifecycle, SeedState, Settings, Stage, TempoUnit};
-use crate::model::Intervention;
-use kasmina_plugin_api::abi::{BlendInstance, SeedInstance, Variable};
-use kasmina_plugin_api::{Capability, Layout, Mode, PluginError, Site, SlotSpec};
+use crate::lifecycle::{
+    Event, GradientCapture, Intervene, Intervention, Isolation, Lifecycle, Operation, Refusal, SeedState,
+    Settings, SlotInputs, Stage, TempoUnit,
+};
+use kasmina_plugin_api::{Capability, Mode, PluginError, Site, SlotSpec};
 use kasmina_registry::Entry;
 use kasmina_torch_ext::NamedParameter;
-use kasmina_torch_ext::rng::RngStream;
 use std::sync::Arc;
-use std::time::Duration;
-use tch::{Device, Kind, Tensor};
-
-/// What flows through a slot, seen in a real forward of the host.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Features {
-    /// Shape of one sample.
-    pub shape: Vec<i64>,
-    /// Their dtype.
-    pub dtype: Kind,
-    /// How they lie in memory.
-    pub layout: Layout,
-    /// Where they are.
-    pub device: Device,
-}
-
-/// What a living seed is built from, as it was asked for.
-#[derive(Debug, Clone)]
-pub(crate) struct Origin {
-    pub(crate) blueprint: Entry,
-    pub(crate) blend: Entry,
-    /// Configurations as they were given, to build the same again on another device.
-    pub(crate) blueprint_config: String,
-    pub(crate) blend_config: String,
-}
-
-/// A seed that lives: instances, handles on their parameters, and alpha on the device.
-#[derive(Debug)]
-pub(crate) struct LiveSeed {
-    pub(crate) origin: Origin,
-    pub(crate) seed: SeedInstance,
-    pub(crate) blend: BlendInstance,
-    /// 0-dim, written only between steps.
-    pub(crate) alpha: Tensor,
-    pub(crate) alpha_value: f64,
-    /// Of the seed's forward, per sample; known from its probe.
-    pub(crate) multiply_adds: u64,
-    /// Its blend promises that at alpha 1 only the seed is left.
-    pub(crate) seed_at_one: bool,
-    /// Trainable, named `slot.<slot>.seed.<n>` and `slot.<slot>.blend.<n>`, sorted.
-    pub(crate) seed_parameters: Vec<NamedParameter>,
-    pub(crate) blend_parameters: Vec<NamedParameter>,
-    /// Stochastic seeds draw from here.
-    pub(crate) stream: Option<RngStream>,
-    /// The build of its blend before the last exchange that held.
-    pub(crate) earlier_blend: Option<Entry>,
-    /// Its blend was exchanged not long ago.
-    pub(crate) trial: Option<Trial>,
-}
-
-/// A blend that was exchanged and still has to prove itself.
-#[derive(Debug)]
-pub(crate) struct Trial {
-    /// Training steps that it still has to hold.
-    pub(crate) steps_left: u32,
-    /// What a call of it may take.
-    pub(crate) budget: Duration,
-    /// What it stands in for.
-    pub(crate) before: Before,
-}
-
-/// A blend as it was when another took its place; its variables have not moved since.
-#[derive(Debug)]
-pub(crate) struct Before {
-    pub(crate) entry: Entry,
-    pub(crate) blend: BlendInstance,
-    pub(crate) parameters: Vec<NamedParameter>,
-    pub(crate) seed_at_one: bool,
-    pub(crate) alpha: AlphaController,
-}
-
-/// A call of a living instance that failed.
-#[derive(Debug, Clone)]
-pub(crate) struct Fault {
-    pub(crate) part: Part,
-    pub(crate) error: PluginError,
-}
-
-/// Whose call it was.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Part {
-    Seed,
-    Blend,
-}
-
-impl LiveSeed {
-    /// Brings two fresh instances to life in a slot of this name and site, with alpha at this value.
-    pub(crate) fn new(
-        slot: &str,
-        site: &Site,
-        origin: Origin,
-        (seed, blend): (SeedInstance, BlendInstance),
-        alpha_value: f64,
-    ) -> Result<Self, PluginError> {
-        let seed_parameters = trainable(&seed_group(slot), seed.variables()?);
-        let blend_parameters = trainable(&blend_group(slot), blend.variables()?);
-        layout::settle(&seed_parameters, site.layout())?;
-        layout::settle(&blend_parameters, site.layout())?;
-        Ok(Self {
-            seed_parameters,
-            blend_parameters,
-            alpha: Tensor::f_full([], alpha_value, (contract::alpha_kind(site.dtype()), site.device()))?,
-            alpha_value,
-            seed_at_one: origin.blend.declares(Capability::SeedAtOne),
-            stream: None,
-            earlier_blend: None,
-            trial: None,
-            multiply_adds: 0,
-            origin,
-            seed,
-            blend,
-        })
-    }
-
-    /// Trainable parameters of seed and blend.
-    pub(crate) fn parameters(&self) -> impl Iterator<Item = &NamedParameter> {
-        self.seed_parameters.iter().chain(&self.blend_parameters)
-    }
-
-    /// Writes alpha to the device, if it is another than before.
-    pub(crate) fn set_alpha(&mut self, alpha: f64) -> Result<(), PluginError> {
-        if self.alpha_value != alpha {
-            let _ = self.alpha.f_fill_(alpha)?;
-            self.alpha_value = alpha;
-        }
-        Ok(())
-    }
-
-    /// Whether the features that flow on are the host's own.
-    pub(crate) fn is_silent(&self) -> bool {
-        self.alpha_value == 0.0
-    }
-
-    /// Whether the features that flow on are the seed's own: its blend has nothing to do any more.
-    pub(crate) fn is_whole(&self) -> bool {
-        self.alpha_value == 1.0 && self.seed_at_one
-    }
-
-    /// From now on nothing of it learns. What flows through it to the host still does.
-    pub(crate) fn freeze(&self) {
-        for parameter in self.parameters() {
-            let _ = parameter.tensor.set_requires_grad(false);
-        }
-    }
-}
-
-/// Everything about a slot that decides which kernels a training step runs there; structure apart.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(clippy::struct_excessive_bools, reason = "independent facts, compared as a whole")]
-pub(crate) struct Course {
-    runs: bool,
-    silent: bool,
-    whole: bool,
-    isolated: bool,
-    leaving: bool,
-    learning: bool,
-    shadowing: bool,
-}
+use tch::{Device, Tensor};
 
 /// A point of the host where one seed may live at a time. It may move between threads and is used by one.
 #[derive(Debug)]
 pub struct SeedSlot {
-    pub(crate) spec: SlotSpec,
-    pub(crate) features: Features,
-    pub(crate) lifecycle: Lifecycle,
-    pub(crate) live: Option<LiveSeed>,
-    pub(crate) monitor: GradientIsolationMonitor,
+    pub(super) spec: SlotSpec,
+    features: Features,
+    pub(super) lifecycle: Lifecycle,
+    pub(super) live: Option<LiveSeed>,
+    pub(super) monitor: GradientIsolationMonitor,
     /// Where alpha is on its way to where the lifecycle has put it.
     glide: Glide,
     /// An alpha that stands for the lifecycle's while a guard lives.
-    pub(crate) forced: Option<f64>,
+    forced: Option<f64>,
     /// Training steps since the last edge of an epoch, for ramps that count them.
-    pub(crate) ticks: u32,
+    pub(super) ticks: u32,
     /// What its ramp was told meanwhile.
-    pub(crate) interventions: Vec<Intervention>,
-    /// Where it is told whose call is being made.
-    pub(crate) pulse: Arc<Pulse>,
+    pub(super) interventions: Vec<Intervention>,
+    /// Says whose call is being made.
+    pub(super) pulse: Arc<Pulse>,
 }
 
 impl SeedSlot {
@@ -247,11 +92,11 @@ impl SeedSlot {
     }
     /// The blueprint, blend and builds of the seed that lives here.
     pub fn entries(&self) -> Option<(&Entry, &Entry)> {
-        self.live.as_ref().map(|l| (&l.origin.blueprint, &l.origin.blend))
+        self.live.as_ref().map(|live| (&live.seed.entry, &live.blend.entry))
     }
     /// Who owns its seed's parameters in an optimizer, if a seed lives here that has some.
     pub fn seed_owner(&self) -> Option<String> {
-        let learns = self.live.as_ref().is_some_and(|live| !live.seed_parameters.is_empty());
+        let learns = self.live.as_ref().is_some_and(|live| !live.seed.parameters.is_empty());
         learns.then(|| seed_group(self.name()))
     }
     /// Its trainable parameters, the seed's then the blend's, sorted by name.
@@ -274,8 +119,8 @@ impl SeedSlot {
     }
 
     /// The same by the alpha that it is mixed by now, which a guard may have forced.
-    pub(crate) fn is_isolated_as_mixed(&self) -> bool {
-        self.live.as_ref().is_some_and(|live| self.is_isolated_at(live.alpha_value))
+    pub(super) fn is_isolated_as_mixed(&self) -> bool {
+        self.live.as_ref().is_some_and(|live| self.is_isolated_at(live.alpha.value()))
     }
 
     fn is_isolated_at(&self, alpha: f64) -> bool {
@@ -289,9 +134,9 @@ impl SeedSlot {
     }
 
     /// What it does to the features of a training step.
-    pub(crate) fn course(&self) -> Course {
+    pub(crate) fn kernel_state(&self) -> SlotKernelState {
         let stage = self.lifecycle.stage();
-        Course {
+        SlotKernelState {
             runs: self.live.is_some() && stage.is_active(),
             silent: self.live.as_ref().is_some_and(LiveSeed::is_silent),
             whole: self.live.as_ref().is_some_and(LiveSeed::is_whole),
@@ -328,23 +173,143 @@ impl SeedSlot {
         let alpha = self.alpha(mode);
         self.live.as_mut().map_or(Ok(()), |live| live.set_alpha(alpha))
     }
-}
 
-/// The owner of a seed's parameters in an optimizer, and the beginning of their names.
-pub(crate) fn seed_group(slot: &str) -> String {
-    format!("slot.{slot}.seed")
-}
+    /// What lives here.
+    pub(crate) fn live(&self) -> Option<&LiveSeed> {
+        self.live.as_ref()
+    }
 
-/// The same of a blend's parameters.
-pub(crate) fn blend_group(slot: &str) -> String {
-    format!("slot.{slot}.blend")
-}
+    /// Puts a seed in with the lifecycle that has taken it. Cannot fail.
+    pub(crate) fn install(&mut self, live: LiveSeed, lifecycle: Lifecycle) {
+        self.monitor.register(live.seed.parameters.iter().map(|p| &p.tensor));
+        self.live = Some(live);
+        self.lifecycle = lifecycle;
+    }
 
-/// The trainable ones of an instance's variables, by their full names.
-pub(crate) fn trainable(group: &str, variables: Vec<Variable>) -> Vec<NamedParameter> {
-    variables
-        .into_iter()
-        .filter(|v| v.trainable)
-        .map(|v| NamedParameter { name: format!("{group}.{}", v.name), tensor: v.tensor })
-        .collect()
+    /// Makes the next state of its lifecycle its state; returns whether its seed has left. A seed that is gone from
+    /// the state leaves, and its memory is freed; one that is on its way out stops learning. Cannot fail.
+    pub(crate) fn set_lifecycle(&mut self, next: Lifecycle) -> bool {
+        let mut left = false;
+        match next.living() {
+            None if self.live.is_some() => {
+                left = true;
+                self.live = None;
+                self.monitor.reset();
+            }
+            Some(seed) if seed.is_leaving() && !self.lifecycle.is_leaving() => {
+                self.live.iter().for_each(LiveSeed::freeze);
+            }
+            _ => {}
+        }
+        self.lifecycle = next;
+        left
+    }
+
+    /// Gives its lifecycle some operations, at a time in milliseconds since 1970.
+    pub(crate) fn record(&mut self, now: u64, operations: &[Operation]) -> Result<(), Refusal> {
+        self.lifecycle.set_clock(now);
+        operations.iter().try_for_each(|operation| operation.apply(&mut self.lifecycle).map(drop))
+    }
+
+    /// Takes out what its lifecycle tells.
+    pub(crate) fn drain_events(&mut self) -> Vec<Event> {
+        self.lifecycle.drain_events()
+    }
+
+    /// Notes what its ramp is told now, besides ticks.
+    pub(crate) fn note_intervention(&mut self, what: Intervene) {
+        self.interventions.push(Intervention { after_ticks: self.ticks, what });
+    }
+
+    /// Alpha stays where it is, if a ramp is running.
+    pub(crate) fn freeze_alpha(&mut self) {
+        if self.lifecycle.freeze_alpha().is_ok() {
+            self.note_intervention(Intervene::FreezeAlpha);
+        }
+    }
+
+    /// Forces the alpha that features are mixed by, or lets go of it; returns what was forced before.
+    pub(crate) fn force_alpha(&mut self, alpha: Option<f64>) -> Option<f64> {
+        std::mem::replace(&mut self.forced, alpha)
+    }
+
+    /// Queues the gradient norms of its seed and the host on the device. No host sync.
+    pub(crate) fn capture_gradients(
+        &mut self,
+        host: Option<&Tensor>,
+        device: Device,
+    ) -> Result<(), PluginError> {
+        self.monitor.capture(host, device)
+    }
+
+    /// Queues the verdict of a shadow check: a 0-dim boolean, true for a breach.
+    pub(crate) fn note_isolation(&mut self, breach: Tensor) {
+        self.monitor.note_isolation(breach);
+    }
+
+    /// How much it has queued.
+    pub(crate) fn mark(&self) -> Mark {
+        self.monitor.mark()
+    }
+
+    /// Takes out what it has queued since.
+    pub(crate) fn split_off(&mut self, mark: Mark) -> Queued {
+        self.monitor.split_off(mark)
+    }
+
+    /// Queues copies of what a recorded step has measured.
+    pub(crate) fn queue_copies(&mut self, queued: &Queued) -> Result<(), PluginError> {
+        self.monitor.queue_copies(queued)
+    }
+
+    /// Takes out everything that its lifecycle is to be given of this epoch; waits for the device.
+    pub(crate) fn take_inputs(&mut self, contribution: Option<f64>) -> Result<SlotInputs, PluginError> {
+        let measured = self.monitor.materialise()?;
+        let sane = |c: &GradientCapture| c.seed_norm.is_finite() && c.host_norm.is_finite();
+        let healthy = measured.finite.map(|finite| finite && measured.captures.iter().all(sane));
+        let living = self.lifecycle.living();
+        Ok(SlotInputs {
+            contribution,
+            healthy,
+            seed_params: living.map_or(0, |s| s.seed_params),
+            host_params: living.map_or(0, |s| s.host_params),
+            ticks: std::mem::take(&mut self.ticks),
+            interventions: std::mem::take(&mut self.interventions),
+            isolation_checks: measured.isolation_checks,
+            shadow_distance: measured.distance,
+            gradients: measured.captures,
+        })
+    }
+
+    /// Why a training step cannot be recorded, if what runs here says so.
+    pub(crate) fn not_capturable(&self) -> Option<String> {
+        let live = self.live.as_ref().filter(|_| self.lifecycle.stage().is_active())?;
+        let (blueprint, blend) = (&live.seed.entry, &live.blend.entry);
+        if live.seed.is_stochastic() {
+            return Some(format!("{} draws random numbers from a stream of its own", blueprint.full_name()));
+        }
+        let entry = [blueprint, blend].into_iter().find(|e| e.declares(Capability::NotCapturable))?;
+        Some(format!("{} `{}` declares `not_capturable`", entry.kind(), entry.full_name()))
+    }
+
+    /// The monitor with its queue, where its seed has gone to another device.
+    pub(crate) fn monitor_on(
+        &self,
+        device: Device,
+        seed: Option<&LiveSeed>,
+    ) -> Result<GradientIsolationMonitor, PluginError> {
+        let parameters = seed.into_iter().flat_map(|live| live.seed.parameters.iter().map(|p| &p.tensor));
+        self.monitor.moved_to(device, parameters)
+    }
+
+    /// Goes on with what was built for it on another device. Cannot fail.
+    pub(crate) fn relocate(
+        &mut self,
+        device: Device,
+        live: Option<LiveSeed>,
+        monitor: GradientIsolationMonitor,
+    ) {
+        self.features.device = device;
+        (self.live, self.monitor) = (live, monitor);
+    }
 }

@@ -1,11 +1,15 @@
 //! Building a model: the host from its plugin, the slots that were asked for, and what flows through them.
 
-use super::{
-    HOST_OWNER, ModelError, MorphogeneticModel, PanicPolicies, Precision, TrialSettings, next_structure,
-};
+use super::events::EventLog;
+use super::growth::Growth;
+use super::network::{HOST_OWNER, Network};
+use super::slots::{Slots, describe};
+use super::structure::Structure;
+use super::swapping::Swapping;
+use super::telemetry::Telemetry;
+use super::{ModelConfig, ModelError, MorphogeneticModel};
 use crate::consensus::Solo;
 use crate::graft::{Features, Pulse, SeedSlot, contract, layout, trainable};
-use crate::lifecycle::TaskConfig;
 use kasmina_plugin_api::abi::HostInstance;
 use kasmina_plugin_api::{Kind, Layout, Mode, PluginError, Result, SlotSpec, TapHandler};
 use kasmina_registry::{Entry, Registry};
@@ -13,64 +17,9 @@ use kasmina_torch_ext::autograd;
 use kasmina_torch_ext::flops::FlopCounter;
 use kasmina_torch_ext::rng::{RngFork, derive_seed};
 use kasmina_torch_ext::{Change, NamedParameter, ParameterSink, Role};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
-use tch::{Device, Tensor};
-
-/// What a model is made of.
-#[derive(Debug, Clone)]
-pub struct ModelConfig {
-    /// The host's id.
-    pub host: String,
-    /// Its configuration, as JSON; empty for the default.
-    pub host_config: String,
-    /// Slots by name or alias; empty for a host without slots.
-    pub slots: Vec<String>,
-    /// What the task settles for every slot.
-    pub task: TaskConfig,
-    /// Where the model lives.
-    pub device: Device,
-    /// The run's seed; every initial weight follows from it and from names.
-    pub seed: u64,
-    /// Steps of an epoch, over which alpha moves to where the lifecycle puts it at its edge; 0 jumps there.
-    pub glide_steps: u32,
-    /// Gradients are measured every so many steps.
-    pub telemetry_interval: u64,
-    /// A shadow check proves isolation every so many measurements; 0 is never.
-    pub isolation_check_interval: u64,
-    /// A breach of isolation ends the run, as in tests; otherwise it is telemetry.
-    pub fail_on_breach: bool,
-    /// For rollouts: no gradients and no health are measured, and events below stage level are not emitted. A gate
-    /// that needs a missing number fails.
-    pub fast_mode: bool,
-    /// What convolutions and matrix products compute in.
-    pub precision: Precision,
-    /// How a build proves itself once it has been swapped in.
-    pub trial: TrialSettings,
-    /// What is done about a panic in a live call.
-    pub on_panic: PanicPolicies,
-}
-
-impl Default for ModelConfig {
-    fn default() -> Self {
-        Self {
-            host: String::new(),
-            host_config: String::new(),
-            slots: Vec::new(),
-            task: TaskConfig::default(),
-            device: Device::Cpu,
-            seed: 0,
-            glide_steps: 0,
-            telemetry_interval: 4,
-            isolation_check_interval: 0,
-            fail_on_breach: false,
-            fast_mode: false,
-            precision: Precision::default(),
-            trial: TrialSettings::default(),
-            on_panic: PanicPolicies::default(),
-        }
-    }
-}
+use tch::Tensor;
 
 impl MorphogeneticModel {
     /// Builds the host and its slots. `sample` is one small batch of real input; it flows through once, in eval
@@ -115,39 +64,31 @@ impl MorphogeneticModel {
                 ));
             }
         }
-        let host_parameters = trainable(HOST_OWNER, host.variables()?);
-        layout::settle(&host_parameters, layout_of(&features))?;
-        let mut model = Self {
-            host,
-            host_entry: entry,
-            host_config: config.host_config.clone(),
-            host_parameters,
-            layout: layout_of(&features),
-            slots,
-            taps,
+        let layout = layout_of(&features);
+        let parameters = trainable(HOST_OWNER, host.variables()?);
+        layout::settle(&parameters, layout)?;
+        let network = Network {
+            instance: host,
+            entry,
+            config: config.host_config.clone(),
+            parameters,
+            multiply_adds,
+            layout,
             device: config.device,
-            seed: config.seed,
-            step: 0,
-            alpha: config.task.alpha.clone(),
-            telemetry_interval: config.telemetry_interval.max(1),
-            isolation_check_interval: config.isolation_check_interval,
-            fail_on_breach: config.fail_on_breach,
-            fast_mode: config.fast_mode,
             precision: config.precision,
-            structure: next_structure(),
-            events: Vec::new(),
-            probed: BTreeMap::new(),
-            host_multiply_adds: multiply_adds,
-            prefetches: Vec::new(),
-            trial: config.trial,
-            on_trial: None,
-            on_panic: config.on_panic.clone(),
-            pulse,
-            fault: None,
-            consensus: Box::new(Solo),
         };
-        model.restructured();
-        Ok(model)
+        let slots = Slots::new(slots, taps);
+        let structure = Structure::new(pulse, network.entry(), &slots);
+        Ok(Self {
+            network,
+            slots,
+            structure,
+            growth: Growth::new(config.seed, config.task.alpha.clone()),
+            swapping: Swapping::new(config.trial, config.on_panic.clone()),
+            telemetry: Telemetry::new(config),
+            events: EventLog::default(),
+            consensus: Box::new(Solo),
+        })
     }
 
     /// Hands the host's parameters to an optimizer.
@@ -155,7 +96,7 @@ impl MorphogeneticModel {
     /// # Errors
     /// If it refuses them.
     pub fn register_host(&self, sink: &mut dyn ParameterSink) -> std::result::Result<(), ModelError> {
-        let parameters = self.host_parameters.iter().map(NamedParameter::share).collect();
+        let parameters = self.network.parameters.iter().map(NamedParameter::share).collect();
         let ticket =
             sink.prepare(Change::Add { owner: HOST_OWNER.to_owned(), role: Role::Host, parameters })?;
         sink.commit(ticket);
@@ -164,7 +105,7 @@ impl MorphogeneticModel {
 }
 
 /// How a host's features lie: as they do where they can be seen.
-pub(super) fn layout_of<'f>(features: impl IntoIterator<Item = &'f Features>) -> Layout {
+fn layout_of<'f>(features: impl IntoIterator<Item = &'f Features>) -> Layout {
     features.into_iter().next().map_or(Layout::Contiguous, |first| first.layout)
 }
 
@@ -211,15 +152,6 @@ fn refuse_topology(
             wanted: wanted.to_owned(),
         }),
         _ => Ok(()),
-    }
-}
-
-/// A slot by its name and its aliases.
-pub(super) fn describe(spec: &SlotSpec) -> String {
-    if spec.aliases.is_empty() {
-        spec.name.clone()
-    } else {
-        format!("{} ({})", spec.name, spec.aliases.join(", "))
     }
 }
 

@@ -35,7 +35,7 @@ impl MorphogeneticModel {
     /// The slots that can be measured now: a seed that is in the output and not there for good.
     pub fn counterfactual_plan(&self) -> CounterfactualPlan {
         let measured = self.slots.iter().enumerate().filter_map(|(index, slot)| {
-            let lifecycle = &slot.lifecycle;
+            let lifecycle = slot.lifecycle();
             let undecided = lifecycle.stage().is_active() && lifecycle.stage() != Stage::Fossilized;
             let seed_id = lifecycle.seed()?.seed_id.clone();
             let slot = lifecycle.slot_id().to_owned();
@@ -69,8 +69,13 @@ impl MorphogeneticModel {
             .map(|(variant, planned)| self.without(planned.index, variant as i64 + 1, variants, batch))
             .collect::<Result<Vec<_>, _>>()?;
         let stacked = Tensor::f_cat(&vec![x; variants as usize], 0)?;
-        let pass =
-            Pass { mode: Mode::Eval, step: self.step, watch: false, overrides: &overrides, severed: None };
+        let pass = Pass {
+            mode: Mode::Eval,
+            step: self.telemetry.step(),
+            watch: false,
+            overrides: &overrides,
+            severed: None,
+        };
         let output = self.pass(&stacked, pass)?;
         Ok(output.f_chunk(variants, 0)?)
     }
@@ -83,13 +88,13 @@ impl MorphogeneticModel {
         variants: i64,
         batch: i64,
     ) -> Result<AlphaOverride, ModelError> {
-        let Some(seed_slot) = self.slots.get(slot) else {
-            return Err(ModelError::Torch("the plan belongs to another model".to_owned()));
+        let Some(seed_slot) = self.slots().get(slot) else {
+            return Err(ModelError::Plan("it belongs to another model".to_owned()));
         };
-        let (alpha, features) = (seed_slot.lifecycle.alpha(), &seed_slot.features);
+        let (alpha, features) = (seed_slot.lifecycle().alpha(), seed_slot.features());
         let mut shape = vec![1; features.shape.len() + 1];
         shape[0] = variants * batch;
-        let values = Tensor::f_full(shape, alpha, (Kind::Float, self.device))?;
+        let values = Tensor::f_full(shape, alpha, (Kind::Float, self.network.device))?;
         let _ = values.f_narrow(0, variant * batch, batch)?.f_zero_()?;
         Ok(AlphaOverride { slot, alpha: values.f_to_kind(contract::alpha_kind(features.dtype))? })
     }

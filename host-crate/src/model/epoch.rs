@@ -1,11 +1,11 @@
 //! The edge of an epoch: what was measured goes into the lifecycles, and they decide.
 
-use super::execute::{Question, written};
+use super::growth::{Question, Transaction, written};
 use super::{CounterfactualPlan, ModelError, MorphogeneticModel};
 use crate::consensus::{Act, Ballot, ConsensusError};
-use crate::lifecycle::{Accuracy, Curve, GradientCapture, Lifecycle, Operation, Outcome, Stage};
-use kasmina_torch_ext::{ParameterSink, Ticket};
-use serde::{Deserialize, Serialize};
+use crate::lifecycle::{Accuracy, Lifecycle, Outcome, SlotInputs, Stage};
+use kasmina_torch_ext::ParameterSink;
+use serde::Serialize;
 use std::collections::BTreeMap;
 
 /// What the trainer measured of the whole network.
@@ -17,107 +17,6 @@ pub struct EpochInputs<'a> {
     pub plan: &'a CounterfactualPlan,
     /// Accuracy without each slot of the plan, in percent.
     pub without: Vec<f64>,
-}
-
-/// The raw inputs that a slot's lifecycle was given in an epoch: enough to decide again.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct SlotInputs {
-    /// Gradient captures, oldest first.
-    pub gradients: Vec<GradientCapture>,
-    /// What was said of its health, if anything.
-    pub healthy: Option<bool>,
-    /// Its contribution, if it was measured.
-    pub contribution: Option<f64>,
-    /// Training steps that its ramp has counted.
-    #[serde(default, skip_serializing_if = "is_zero")]
-    pub ticks: u32,
-    /// What its ramp was told between them.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub interventions: Vec<Intervention>,
-    /// Shadow checks of its isolation.
-    #[serde(default, skip_serializing_if = "is_zero")]
-    pub isolation_checks: u32,
-    /// In SHADOWING: how far its features are from its host's, relative to those (L2).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub shadow_distance: Option<f64>,
-    /// Trainable parameters of the seed.
-    pub seed_params: u64,
-    /// Trainable parameters of the host.
-    pub host_params: u64,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
-fn is_zero(n: &u32) -> bool {
-    *n == 0
-}
-
-/// What a ramp is told between two training steps.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Intervention {
-    /// So many steps of the epoch had been counted by the ramp.
-    pub after_ticks: u32,
-    /// What it was told.
-    #[serde(flatten)]
-    pub what: Intervene,
-}
-
-/// The kinds of intervention.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "intervention", rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum Intervene {
-    /// Its blend was exchanged for one with another curve.
-    ExchangeCurve {
-        /// The curve.
-        curve: Curve,
-    },
-    /// Its blend failed, and alpha stays where it is.
-    FreezeAlpha,
-    /// Its plugin panicked, and it was removed.
-    Prune {
-        /// Why.
-        reason: String,
-    },
-}
-
-impl Intervene {
-    /// As an operation of the lifecycle.
-    pub fn operation(&self) -> Operation {
-        match self {
-            Self::ExchangeCurve { curve } => Operation::ExchangeCurve { curve: curve.clone() },
-            Self::FreezeAlpha => Operation::FreezeAlpha,
-            Self::Prune { reason } => Operation::Prune { reason: reason.clone() },
-        }
-    }
-}
-
-impl SlotInputs {
-    /// What the lifecycle of a slot has seen during an epoch, before its edge.
-    pub fn during(&self) -> Vec<Operation> {
-        let mut told = Vec::new();
-        for ticks in 0..=self.ticks {
-            let here = self.interventions.iter().filter(|i| i.after_ticks == ticks);
-            told.extend(here.map(|i| i.what.operation()));
-            told.extend((ticks < self.ticks).then_some(Operation::Tick));
-        }
-        told
-    }
-
-    /// What the lifecycle of a slot is told at the edge of an epoch, in order: the one place that knows it, for the
-    /// run and for those who replay it.
-    pub fn operations(&self, accuracy: f64, active: bool) -> Vec<Operation> {
-        let mut told = vec![Operation::Validation { accuracy }];
-        if active {
-            told.extend(self.gradients.iter().map(|capture| Operation::Gradients(*capture)));
-            told.extend(self.healthy.map(|healthy| {
-                let cause = if healthy { "finite_again" } else { "non_finite_output" };
-                Operation::Health { healthy, cause: cause.to_owned() }
-            }));
-            let worth = self.contribution.map(|contribution| Operation::Counterfactual { contribution });
-            told.extend(worth);
-        }
-        told
-    }
 }
 
 /// What an epoch's end did to one slot.
@@ -144,42 +43,26 @@ impl MorphogeneticModel {
         let mut raw = BTreeMap::new();
         let mut breached = None;
         for index in 0..self.slots.len() {
-            let slot = &mut self.slots[index];
-            let name = slot.name().to_owned();
-            let measured = slot.monitor.materialise()?;
             let position = inputs.plan.slots.iter().position(|p| p.index == index);
             let without = position.and_then(|p| inputs.without.get(p));
-            let sane = |c: &GradientCapture| c.seed_norm.is_finite() && c.host_norm.is_finite();
-            let healthy = measured.finite.map(|finite| finite && measured.captures.iter().all(sane));
-            let living = slot.lifecycle.living();
-            let violations = measured.captures.iter().filter(|c| c.violation).count();
-            if let Some(seed) = living.filter(|_| violations > 0) {
+            let slot = &mut self.slots[index];
+            let name = slot.name().to_owned();
+            let given = slot.take_inputs(without.map(|w| inputs.accuracy - w))?;
+            let violations = given.gradients.iter().filter(|c| c.violation).count();
+            if let Some(seed) = slot.lifecycle().living().filter(|_| violations > 0) {
                 let (slot, seed_id) = (name.clone(), seed.seed_id.clone());
                 tracing::warn!(slot, seed = seed_id, violations, "isolation is breached");
                 let violations = violations as u32;
                 breached.get_or_insert(ModelError::Isolation { slot, seed_id, violations });
             }
-            let given = SlotInputs {
-                contribution: without.map(|w| inputs.accuracy - w),
-                healthy,
-                seed_params: living.map_or(0, |s| s.seed_params),
-                host_params: living.map_or(0, |s| s.host_params),
-                ticks: std::mem::take(&mut slot.ticks),
-                interventions: std::mem::take(&mut slot.interventions),
-                isolation_checks: measured.isolation_checks,
-                shadow_distance: measured.distance,
-                gradients: measured.captures,
-            };
-            let told = given.operations(inputs.accuracy, slot.lifecycle.stage().is_active());
-            let recorded = self.with_slot(index, |lifecycle| {
-                lifecycle.set_clock(now);
-                told.iter().try_for_each(|operation| operation.apply(lifecycle).map(drop))
-            });
+            let told = given.operations(inputs.accuracy, slot.lifecycle().stage().is_active());
+            let recorded = slot.record(now, &told);
+            self.events.take_from(slot);
             recorded.map_err(|refusal| ModelError::Measurement { slot: name.clone(), refusal })?;
             raw.insert(name, given);
         }
         match breached {
-            Some(error) if self.fail_on_breach => Err(error),
+            Some(error) if self.telemetry.fails_on_breach() => Err(error),
             _ => Ok(raw),
         }
     }
@@ -195,7 +78,8 @@ impl MorphogeneticModel {
         }
         for (planned, without) in inputs.plan.slots.iter().zip(&inputs.without) {
             Accuracy::new(*without).map_err(|e| wrong(&planned.slot, e))?;
-            let lives = self.slots.get(planned.index).and_then(|s| s.lifecycle.seed()).map(|s| &s.seed_id);
+            let lives =
+                self.slots().get(planned.index).and_then(|s| s.lifecycle().seed()).map(|s| &s.seed_id);
             if lives != Some(&planned.seed_id) {
                 let text = format!("seed `{}` is no longer in slot `{}`", planned.seed_id, planned.slot);
                 return Err(ModelError::Plan(text));
@@ -215,23 +99,23 @@ impl MorphogeneticModel {
         let mut decided = Vec::with_capacity(self.slots.len());
         let mut refused = None;
         for index in 0..self.slots.len() {
-            let mut next = self.slots[index].lifecycle.clone();
+            let mut next = self.slots[index].lifecycle().clone();
             let outcomes = next.step_epoch();
-            let tickets = self.prepare_removal(index, &next, sink).unwrap_or_else(|error| {
+            let removal = self.prepare_removal(index, &next, sink).unwrap_or_else(|error| {
                 refused.get_or_insert(error);
-                Vec::new()
+                Transaction::default()
             });
-            decided.push(Decision { next, outcomes, tickets });
+            decided.push(Decision { next, outcomes, removal });
         }
         // A rank that cannot follow must not let the others go on without it.
         let able = refused.is_none();
-        let vote = |(index, decision)| Ballot { able, ..self.vote(index, decision) };
+        let vote = |(index, decision)| Ballot { able, ..self.edge_ballot(index, decision) };
         let ballots: Vec<Ballot> = decided.iter().enumerate().map(vote).collect();
         let agreed = match self.consensus.agree(&ballots) {
             Ok(agreed) if able => agreed,
             not => {
-                for ticket in decided.into_iter().flat_map(|d| d.tickets) {
-                    sink.abort(ticket);
+                for decision in decided {
+                    decision.removal.abort(sink);
                 }
                 let other = || not.err().unwrap_or(ConsensusError::Unable(vec![self.consensus.rank()]));
                 return Err(refused.map_or_else(|| other().into(), ModelError::from));
@@ -240,14 +124,12 @@ impl MorphogeneticModel {
         let mut all = Vec::new();
         for (index, (mut decision, ballot)) in decided.into_iter().zip(ballots).enumerate() {
             if ballot.verdict && !agreed.get(index).copied().unwrap_or(false) {
-                for ticket in decision.tickets.drain(..) {
-                    sink.abort(ticket);
-                }
-                decision.next = self.slots[index].lifecycle.clone();
+                std::mem::take(&mut decision.removal).abort(sink);
+                decision.next = self.slots[index].lifecycle().clone();
                 decision.outcomes = decision.next.step_epoch_vetoed();
             }
-            let Decision { next, outcomes, tickets } = decision;
-            self.take_over(index, next, tickets, sink);
+            let Decision { next, outcomes, removal } = decision;
+            self.take_over(index, next, removal, sink);
             if !outcomes.is_empty() {
                 all.push(SlotOutcomes { slot: self.slots[index].name().to_owned(), outcomes });
             }
@@ -256,8 +138,8 @@ impl MorphogeneticModel {
     }
 
     /// What this rank says of what a slot has decided.
-    fn vote(&self, index: usize, decision: &Decision) -> Ballot {
-        let lifecycle = &self.slots[index].lifecycle;
+    fn edge_ballot(&self, index: usize, decision: &Decision) -> Ballot {
+        let lifecycle = self.slots[index].lifecycle();
         let gate = decision.outcomes.iter().find_map(|outcome| match outcome {
             Outcome::GateEvaluated(result) => Some(Act::Gate(result.gate)),
             _ => None,
@@ -278,5 +160,5 @@ impl MorphogeneticModel {
 struct Decision {
     next: Lifecycle,
     outcomes: Vec<Outcome>,
-    tickets: Vec<Ticket>,
+    removal: Transaction,
 }

@@ -2,9 +2,9 @@
 
 use super::OwnershipError;
 use crate::consensus::ConsensusError;
-use crate::graft::ProbeError;
+use crate::graft::{ProbeError, RebuildError};
 use crate::lifecycle::{Refusal, SettingsError};
-use kasmina_plugin_api::PluginError;
+use kasmina_plugin_api::{ErrorKind, PluginError};
 use kasmina_registry::RegistryError;
 use kasmina_torch_ext::SinkError;
 
@@ -52,6 +52,7 @@ pub enum ModelError {
         /// The host.
         host: String,
         /// Why.
+        #[source]
         error: PluginError,
     },
     /// A measurement cannot be true.
@@ -60,6 +61,7 @@ pub enum ModelError {
         /// Where.
         slot: String,
         /// Why.
+        #[source]
         refusal: Refusal,
     },
     /// A counterfactual plan does not belong to what was measured with it.
@@ -95,9 +97,15 @@ pub enum ModelError {
     /// The ranks did not come to a decision.
     #[error(transparent)]
     Consensus(#[from] ConsensusError),
+    /// A change that the model makes by itself, such as the end of a trial, was refused.
+    #[error(transparent)]
+    Command(Box<CommandError>),
+    /// Author code failed, or a call into libtorch beside it.
+    #[error(transparent)]
+    Plugin(#[from] PluginError),
     /// libtorch failed.
-    #[error("{0}")]
-    Torch(String),
+    #[error(transparent)]
+    Torch(#[from] kasmina_torch_ext::Error),
 }
 
 /// Why a command changed nothing.
@@ -126,6 +134,7 @@ pub enum CommandError {
         /// Which slot.
         slot: String,
         /// Why.
+        #[source]
         error: ProbeError,
     },
     /// The blend may not take another's place here.
@@ -136,6 +145,7 @@ pub enum CommandError {
         /// Which slot.
         slot: String,
         /// Why.
+        #[source]
         error: ProbeError,
     },
     /// A build without what lives of another.
@@ -165,10 +175,13 @@ pub enum CommandError {
     Consensus(#[from] ConsensusError),
     /// The system gives no thread for the work that is to be done ahead.
     #[error("no thread for the work ahead: {0}")]
-    Thread(String),
+    Thread(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// Author code failed, or a call into libtorch beside it.
+    #[error(transparent)]
+    Plugin(#[from] PluginError),
     /// libtorch failed.
-    #[error("{0}")]
-    Torch(String),
+    #[error(transparent)]
+    Torch(#[from] kasmina_torch_ext::Error),
 }
 
 impl CommandError {
@@ -187,24 +200,15 @@ impl CommandError {
             Self::Vetoed => "ddp_veto",
             Self::Consensus(error) => error.code(),
             Self::Thread(_) => "no_thread",
+            Self::Plugin(error) => code_of(error.kind),
             Self::Torch(_) => "torch",
         }
     }
 }
 
-/// libtorch's failures reach us through three types and end as one text.
-macro_rules! from_torch {
+/// tch's failures are errors of author code's kind: their text is read for what libtorch refused.
+macro_rules! from_tch {
     ($error:ident) => {
-        impl From<kasmina_torch_ext::Error> for $error {
-            fn from(error: kasmina_torch_ext::Error) -> Self {
-                Self::Torch(error.to_string())
-            }
-        }
-        impl From<PluginError> for $error {
-            fn from(error: PluginError) -> Self {
-                Self::Torch(error.to_string())
-            }
-        }
         impl From<tch::TchError> for $error {
             fn from(error: tch::TchError) -> Self {
                 PluginError::from(error).into()
@@ -212,5 +216,33 @@ macro_rules! from_torch {
         }
     };
 }
-from_torch!(ModelError);
-from_torch!(CommandError);
+from_tch!(ModelError);
+from_tch!(CommandError);
+
+impl From<RebuildError> for ModelError {
+    fn from(error: RebuildError) -> Self {
+        match error {
+            RebuildError::Registry(error) => error.into(),
+            RebuildError::Plugin(error) => error.into(),
+        }
+    }
+}
+
+impl From<CommandError> for ModelError {
+    fn from(error: CommandError) -> Self {
+        Self::Command(Box::new(error))
+    }
+}
+
+/// The stable code of a failure of author code, for journals.
+const fn code_of(kind: ErrorKind) -> &'static str {
+    match kind {
+        ErrorKind::Torch => "torch",
+        ErrorKind::OutOfMemory => "out_of_memory",
+        ErrorKind::Config => "plugin_config",
+        ErrorKind::Contract => "plugin_contract",
+        ErrorKind::Panic | ErrorKind::Poisoned => "plugin_panic",
+        ErrorKind::Unsupported => "plugin_unsupported",
+        _ => "plugin_failed",
+    }
+}

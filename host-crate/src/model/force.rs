@@ -3,7 +3,7 @@
 //! Where the question is what a seed is worth, [`forward_counterfactual`](MorphogeneticModel::forward_counterfactual)
 //! answers it without touching anything; a guard is for people and experiments.
 
-use super::execute::{Question, written};
+use super::growth::{Question, Transaction, written};
 use super::{CommandError, MorphogeneticModel};
 use crate::consensus::Act;
 use crate::lifecycle::{Refusal, RefusalCode};
@@ -29,7 +29,7 @@ impl MorphogeneticModel {
     /// # Errors
     /// `non_finite` or `out_of_range` outside `0..=1`; an unknown slot; ranks that do not all take part.
     pub fn force_alpha(&mut self, slot: &str, alpha: f64) -> Result<ForcedAlpha<'_>, CommandError> {
-        let index = match self.slot_index(slot) {
+        let index = match self.slots.index_of(slot) {
             Ok(index) => index,
             Err(error) => return Err(self.decline(slot, &alpha, error)),
         };
@@ -40,15 +40,15 @@ impl MorphogeneticModel {
             Err(Refusal::new(code, format!("alpha is {alpha}; it must lie in 0..=1")).into())
         };
         let question = Question { act: Act::ForceAlpha, subject: written(&alpha), coming: None };
-        self.settle(index, &question, in_range, &mut (), |()| Vec::new())?;
-        let before = self.slots[index].forced.replace(alpha);
+        self.vote(index, &question, in_range, &mut (), |()| Transaction::default())?;
+        let before = self.slots[index].force_alpha(Some(alpha));
         Ok(ForcedAlpha { model: self, index, before })
     }
 }
 
 impl Drop for ForcedAlpha<'_> {
     fn drop(&mut self) {
-        self.model.slots[self.index].forced = self.before;
+        self.model.slots[self.index].force_alpha(self.before);
     }
 }
 

@@ -5,7 +5,7 @@
 //! step is taken twice, beside the real one: once as it is, and once with the seed's values but without its
 //! gradients. Any difference in a host gradient is a breach.
 
-use super::still::Still;
+use super::swapping::Snapshot;
 use super::{ModelError, MorphogeneticModel};
 use crate::graft::{Pass, SeedSlot};
 use kasmina_plugin_api::Mode;
@@ -20,12 +20,7 @@ impl MorphogeneticModel {
     /// Whether the step to come is one whose isolation is to be checked: every `isolation_check_interval`-th
     /// capture, while a seed is isolated.
     pub fn isolation_check_due(&self) -> bool {
-        let interval = self.isolation_check_interval;
-        let every = self.telemetry_interval.saturating_mul(interval);
-        interval > 0
-            && self.captures_now()
-            && self.step.is_multiple_of(every)
-            && self.slots.iter().any(SeedSlot::promises_isolation)
+        self.telemetry.checks_isolation_now() && self.slots.iter().any(SeedSlot::promises_isolation)
     }
 
     /// Checks every isolated seed on this batch, beside the training step: parameters, gradients, running
@@ -47,15 +42,15 @@ impl MorphogeneticModel {
         if isolated.is_empty() {
             return Ok(());
         }
-        let _no_capture = self.device.is_cuda().then(graph::backward);
+        let _no_capture = self.network.device.is_cuda().then(graph::backward);
         let _fork = RngFork::here()?;
-        let still = self.hold_still()?;
-        let result = self.compare_shadows(x, loss, &isolated, &still);
-        let put_back = self.put_back(&still);
+        let snapshot = Snapshot::of(&self.network, &self.slots)?;
+        let result = self.compare_shadows(x, loss, &isolated, &snapshot);
+        let put_back = snapshot.restore(&mut self.slots, |_| false);
         // What went wrong first is what is to be told.
         let result = result.and_then(|breaches| put_back.map(|()| breaches))?;
         for (index, breach) in isolated.into_iter().zip(result) {
-            self.slots[index].monitor.note_isolation(breach);
+            self.slots[index].note_isolation(breach);
         }
         Ok(())
     }
@@ -65,15 +60,15 @@ impl MorphogeneticModel {
         x: &Tensor,
         loss: &mut dyn FnMut(&Tensor) -> Result<Tensor, ModelError>,
         isolated: &[usize],
-        still: &Still,
+        snapshot: &Snapshot,
     ) -> Result<Vec<Tensor>, ModelError> {
         let real = self.host_gradients(x, loss, None)?;
         isolated
             .iter()
             .map(|index| {
-                self.put_back(still)?;
+                snapshot.restore(&mut self.slots, |_| false)?;
                 let shadow = self.host_gradients(x, loss, Some(*index))?;
-                differ(&real, &shadow, self.device)
+                differ(&real, &shadow, self.network.device)
             })
             .collect()
     }
@@ -85,10 +80,11 @@ impl MorphogeneticModel {
         loss: &mut dyn FnMut(&Tensor) -> Result<Tensor, ModelError>,
         severed: Option<usize>,
     ) -> Result<Vec<Tensor>, ModelError> {
-        let pass = Pass { mode: Mode::Train, step: self.step, watch: false, overrides: &[], severed };
+        let pass =
+            Pass { mode: Mode::Train, step: self.telemetry.step(), watch: false, overrides: &[], severed };
         let logits = self.pass(x, pass)?;
         let loss = loss(&logits)?;
-        let parameters: Vec<&Tensor> = self.host_parameters.iter().map(|p| &p.tensor).collect();
+        let parameters: Vec<&Tensor> = self.host_parameters().map(|p| &p.tensor).collect();
         Ok(Tensor::f_run_backward(&[loss], &parameters, false, false)?)
     }
 }

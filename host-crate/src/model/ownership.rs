@@ -1,7 +1,6 @@
 //! Who owns which trainable tensor. Nothing has two owners.
 
-use super::MorphogeneticModel;
-use crate::graft::LiveSeed;
+use crate::graft::{LiveSeed, SeedSlot};
 use kasmina_torch_ext::NamedParameter;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -53,28 +52,12 @@ pub struct OwnershipError {
     pub name: String,
 }
 
-impl MorphogeneticModel {
-    /// Who owns which trainable tensor, as it is now. Made of what lives each time it is asked for: there is no second
-    /// list to keep true.
-    pub fn ownership(&self) -> ParameterRegistry {
-        let mut registry = ParameterRegistry::default();
-        registry.enter(&Owner::Host, &self.host_parameters);
-        for slot in &self.slots {
-            let (Some(live), Some(seed)) = (&slot.live, slot.lifecycle.seed()) else { continue };
-            for (owner, parameters) in Owner::of(slot.name(), &seed.seed_id, live) {
-                registry.enter(&owner, parameters);
-            }
-        }
-        registry
-    }
-}
-
 impl Owner {
     /// What a living seed brings, by owner.
     pub(super) fn of<'a>(slot: &str, seed_id: &str, live: &'a LiveSeed) -> [(Self, &'a [NamedParameter]); 2] {
         let (slot, seed_id) = (slot.to_owned(), seed_id.to_owned());
         let gate = Self::Gate { slot: slot.clone(), seed_id: seed_id.clone() };
-        [(Self::Seed { slot, seed_id }, &live.seed_parameters), (gate, &live.blend_parameters)]
+        [(Self::Seed { slot, seed_id }, live.seed().parameters()), (gate, live.blend().parameters())]
     }
 }
 
@@ -86,6 +69,19 @@ pub struct ParameterRegistry {
 }
 
 impl ParameterRegistry {
+    /// Who owns what in a model with these parameters of the host and these slots.
+    pub(super) fn of(host: &[NamedParameter], slots: &[SeedSlot]) -> Self {
+        let mut registry = Self::default();
+        registry.enter(&Owner::Host, host);
+        for slot in slots {
+            let (Some(live), Some(seed)) = (slot.live(), slot.lifecycle().seed()) else { continue };
+            for (owner, parameters) in Owner::of(slot.name(), &seed.seed_id, live) {
+                registry.enter(&owner, parameters);
+            }
+        }
+        registry
+    }
+
     /// Whether these could be claimed, together.
     ///
     /// # Errors

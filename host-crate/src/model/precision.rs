@@ -1,6 +1,5 @@
 //! In what precision a network computes.
 
-use super::ModelError;
 use kasmina_torch_ext::autocast::Autocast;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -36,7 +35,7 @@ impl Precision {
     }
 
     /// Logits as losses and gates take them.
-    pub(super) fn settled(self, logits: tch::Tensor) -> Result<tch::Tensor, ModelError> {
+    pub(super) fn settled(self, logits: tch::Tensor) -> Result<tch::Tensor, tch::TchError> {
         Ok(if self == Self::Bf16 { logits.f_to_kind(Kind::Float)? } else { logits })
     }
 }

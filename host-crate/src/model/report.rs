@@ -1,6 +1,7 @@
 //! What a person or a controller sees of a slot.
 
-use super::{MorphogeneticModel, count};
+use super::MorphogeneticModel;
+use crate::graft::{SeedSlot, count};
 use crate::lifecycle::{AlphaMode, Gate, GateResult, Percent, Stage};
 use serde::Serialize;
 
@@ -69,7 +70,6 @@ impl MorphogeneticModel {
             .iter()
             .enumerate()
             .map(|(index, slot)| {
-                let reserved = self.prefetches.iter().find(|p| p.index == index);
                 let (lifecycle, entries) = (slot.lifecycle(), slot.entries());
                 let seed = lifecycle.seed();
                 SlotReport {
@@ -83,7 +83,7 @@ impl MorphogeneticModel {
                     alpha_target: seed.map_or(0.0, |s| s.alpha.target()),
                     alpha_mode: seed.map_or(AlphaMode::Hold, |s| s.alpha.mode()),
                     scheduled_prune: seed.and_then(|s| s.scheduled_prune.clone()),
-                    reserved: reserved.map(|p| p.seed_id().to_owned()),
+                    reserved: self.growth.reserved_for(index).map(str::to_owned),
                     next_gate: lifecycle.preview(),
                     epochs_in_stage: seed.map_or(0, |s| s.epochs_in_stage),
                     epochs_total: seed.map_or(0, |s| s.epochs_total),
@@ -107,8 +107,8 @@ impl MorphogeneticModel {
     /// the host and in the seeds of active stages. A training step takes about three times as many.
     pub fn active_multiply_adds(&self) -> u64 {
         let active = self.slots.iter().filter(|s| s.lifecycle().stage().is_active());
-        let seeds = active.filter_map(|s| s.live.as_ref()).map(|live| live.multiply_adds);
-        self.host_multiply_adds + seeds.sum::<u64>()
+        let seeds = active.filter_map(SeedSlot::live).map(|live| live.seed().multiply_adds());
+        self.network.multiply_adds + seeds.sum::<u64>()
     }
     /// Trainable parameters of host and living seeds.
     pub fn parameter_count(&self) -> u64 {

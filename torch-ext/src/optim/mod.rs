@@ -11,7 +11,7 @@ mod native;
 pub use config::{AdamW, Algorithm, Sgd};
 
 use crate::error::Result;
-use crate::sink::{Change, ParameterSink, Role, SinkError, Ticket};
+use crate::sink::{Change, NamedParameter, ParameterSink, Role, SinkError, Ticket};
 use group::{Group, Terms};
 use native::Together;
 use std::collections::BTreeMap;
@@ -43,6 +43,7 @@ enum Prepared {
     Add(String, Group),
     Replace(String, Group),
     Exchange(String, Option<Group>),
+    Substitute(String, Option<Group>),
     Restore(String),
     Settle(String),
     Remove(String),
@@ -213,12 +214,35 @@ impl Optimizer {
         ticket
     }
 
+    /// The group of an owner whose parameters are exchanged, with the state that it takes over; none where it brings none.
+    fn successor(
+        &self,
+        owner: &str,
+        role: Role,
+        parameters: Vec<NamedParameter>,
+    ) -> std::result::Result<Option<Group>, SinkError> {
+        if parameters.is_empty() {
+            return Ok(None);
+        }
+        let held = self.groups.get(owner);
+        let group = Group::new(parameters, &self.algorithm, self.learning_rate, self.terms(role))
+            .and_then(|group| held.map_or(Ok(()), |held| group.inherit(held)).map(|()| group))
+            .and_then(|mut group| {
+                held.map_or(Ok(()), |held| group.go_on(held, self.learning_rate)).map(|()| group)
+            })
+            .map_err(|e| SinkError::State { owner: owner.to_owned(), reason: e.to_string() })?;
+        self.refuse_shared(owner, &group)?;
+        Ok(Some(group))
+    }
+
     fn refuse_shared(&self, owner: &str, group: &Group) -> std::result::Result<(), SinkError> {
         let waiting = self.prepared.values().filter_map(|p| match p {
             Prepared::Add(other, group)
             | Prepared::Replace(other, group)
-            | Prepared::Exchange(other, Some(group)) => Some((other, group)),
+            | Prepared::Exchange(other, Some(group))
+            | Prepared::Substitute(other, Some(group)) => Some((other, group)),
             Prepared::Exchange(_, None)
+            | Prepared::Substitute(_, None)
             | Prepared::Restore(_)
             | Prepared::Settle(_)
             | Prepared::Remove(_) => None,
@@ -254,19 +278,13 @@ impl ParameterSink for Optimizer {
                 self.refuse_shared(&owner, &group)?;
                 Ok(self.ticket(Prepared::Add(owner, group)))
             }
-            Change::Exchange { owner, parameters, .. } if parameters.is_empty() => {
-                Ok(self.ticket(Prepared::Exchange(owner, None)))
-            }
             Change::Exchange { owner, role, parameters } => {
-                let held = self.groups.get(&owner);
-                let group = Group::new(parameters, &self.algorithm, self.learning_rate, self.terms(role))
-                    .and_then(|group| held.map_or(Ok(()), |held| group.inherit(held)).map(|()| group))
-                    .and_then(|mut group| {
-                        held.map_or(Ok(()), |held| group.go_on(held, self.learning_rate)).map(|()| group)
-                    })
-                    .map_err(|e| SinkError::State { owner: owner.clone(), reason: e.to_string() })?;
-                self.refuse_shared(&owner, &group)?;
-                Ok(self.ticket(Prepared::Exchange(owner, Some(group))))
+                let group = self.successor(&owner, role, parameters)?;
+                Ok(self.ticket(Prepared::Exchange(owner, group)))
+            }
+            Change::Substitute { owner, role, parameters } => {
+                let group = self.successor(&owner, role, parameters)?;
+                Ok(self.ticket(Prepared::Substitute(owner, group)))
             }
             Change::Restore { owner } if self.aside.contains_key(&owner) => {
                 Ok(self.ticket(Prepared::Restore(owner)))
@@ -309,6 +327,13 @@ impl ParameterSink for Optimizer {
                     None => self.groups.remove(&owner),
                 };
                 self.aside.insert(owner, before);
+            }
+            Some(Prepared::Substitute(owner, group)) => {
+                self.aside.remove(&owner);
+                match group {
+                    Some(group) => self.groups.insert(owner, group),
+                    None => self.groups.remove(&owner),
+                };
             }
             Some(Prepared::Restore(owner)) => {
                 self.groups.remove(&owner);

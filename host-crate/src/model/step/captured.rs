@@ -58,7 +58,7 @@ impl Captured {
     ) -> Result<Tensor, ModelError> {
         self.inputs.take(batch)?;
         self.graph.replay()?;
-        model.queue_copies(&self.queued)?;
+        model.slots.queue_copies(&self.queued)?;
         Ok(self.value.shallow_clone())
     }
 }

@@ -1,6 +1,6 @@
 //! What decides which kernels a training step runs.
 
-use crate::graft::{Course, SeedSlot};
+use crate::graft::{SeedSlot, SlotKernelState};
 use crate::model::MorphogeneticModel;
 use kasmina_torch_ext::optim::Optimizer;
 use tch::{Kind, Tensor};
@@ -11,30 +11,30 @@ pub(super) struct Configuration {
     structure: u64,
     layout: u64,
     parameters: u64,
-    slots: Vec<Course>,
+    slots: Vec<SlotKernelState>,
 }
 
 impl Configuration {
     pub(super) fn of(model: &MorphogeneticModel, optimizer: &Optimizer) -> Self {
         Self {
-            structure: model.structure,
+            structure: model.structure.revision(),
             layout: optimizer.layout(),
             parameters: optimizer.fingerprint(),
-            slots: courses(model).collect(),
+            slots: kernel_states(model).collect(),
         }
     }
 
     /// Whether it is the present one; asked in every step.
     pub(super) fn is(&self, model: &MorphogeneticModel, optimizer: &Optimizer) -> bool {
-        self.structure == model.structure
+        self.structure == model.structure.revision()
             && self.layout == optimizer.layout()
             && self.parameters == optimizer.fingerprint()
-            && self.slots.iter().copied().eq(courses(model))
+            && self.slots.iter().copied().eq(kernel_states(model))
     }
 }
 
-fn courses(model: &MorphogeneticModel) -> impl Iterator<Item = Course> {
-    model.slots().iter().map(SeedSlot::course)
+fn kernel_states(model: &MorphogeneticModel) -> impl Iterator<Item = SlotKernelState> {
+    model.slots().iter().map(SeedSlot::kernel_state)
 }
 
 /// Within a configuration: the batch's shape, and whether the step measures.

@@ -187,7 +187,7 @@ impl Stepper {
         if self.eager.is_some() {
             return self.ask(work);
         }
-        let watches = work.model.captures_now();
+        let watches = work.model.telemetry.captures_now();
         let place = self.variants.iter().position(|(variant, _)| variant.is(work.batch, watches));
         let place = match place {
             Some(place) => place,
@@ -249,14 +249,14 @@ impl Stepper {
     }
 
     fn record(&mut self, place: usize, work: &mut Work<'_, '_>) -> Result<Tensor, ModelError> {
-        let inputs = captured::Inputs::like(work.batch, work.model.layout)?;
+        let inputs = captured::Inputs::like(work.batch, work.model.network.layout)?;
         let pool = match &self.pool {
             Some(pool) => pool,
             None => self.pool.insert(Pool::new()?),
         };
-        let marks = work.model.marks();
+        let marks = work.model.slots.marks();
         let made = Graph::capture(inputs.device(), pool, || work.on(inputs.batch()).run());
-        let queued = work.model.split_off(&marks);
+        let queued = work.model.slots.split_off(&marks);
         let error = match made {
             Ok((graph, value)) => {
                 self.counts.captures += 1;

@@ -15,12 +15,8 @@ use augment::Augment;
 use files::Raw;
 use serde_json::json;
 use set::Set;
+pub(super) use set::{CIFAR10, CIFAR100, FASHION_MNIST, MNIST};
 use tch::{Device, Tensor};
-
-pub(super) const CIFAR10: &str = "cifar10";
-pub(super) const CIFAR100: &str = "cifar100";
-pub(super) const MNIST: &str = "mnist";
-pub(super) const FASHION_MNIST: &str = "fashion_mnist";
 
 type Read = fn(&Set, &std::path::Path) -> Result<(Raw, Raw), TrainError>;
 

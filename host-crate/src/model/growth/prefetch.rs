@@ -3,31 +3,14 @@
 //! Off the training thread nothing touches a tensor or a generator. A germination that is made ready lands at the
 //! edge of the next epoch, whether its thread was quick or slow: a run is the same each time.
 
-use super::MorphogeneticModel;
-use super::command::{Command, Executed, Germinate};
-use super::error::CommandError;
-use super::execute::Question;
-use super::germinate::{config_text, resolve};
+use super::build_seed::{config_text, resolve};
+use super::state::{Prefetch, Worker};
+use super::transaction::Transaction;
+use super::vote::Question;
 use crate::lifecycle::{Refusal, RefusalCode};
-use kasmina_registry::{Registry, RegistryError};
+use crate::model::{Command, CommandError, Executed, Germinate, MorphogeneticModel};
+use kasmina_registry::Registry;
 use kasmina_torch_ext::ParameterSink;
-use std::thread::JoinHandle;
-
-/// A germination on its way.
-#[derive(Debug)]
-pub(super) struct Prefetch {
-    wish: Germinate,
-    /// Which slot it is for.
-    pub(super) index: usize,
-    worker: JoinHandle<Result<(), RegistryError>>,
-}
-
-impl Prefetch {
-    /// The seed that is to come.
-    pub(super) fn seed_id(&self) -> &str {
-        &self.wish.seed_id
-    }
-}
 
 impl MorphogeneticModel {
     /// Begins a germination: the slot is reserved, both entries are found, and their configurations are being
@@ -35,35 +18,35 @@ impl MorphogeneticModel {
     pub(super) fn prefetch(
         &mut self,
         index: usize,
-        wish: &Germinate,
+        germinate: &Germinate,
         question: &Question,
         registry: &Registry,
     ) -> Result<Executed, CommandError> {
-        let begun = self.begin(index, wish, registry);
+        let begun = self.begin(index, germinate, registry);
         // There is nothing in the optimizer yet.
-        let worker = self.settle(index, question, begun, &mut (), |_| Vec::new())?;
-        self.prefetches.push(Prefetch { wish: wish.clone(), index, worker });
+        let worker = self.vote(index, question, begun, &mut (), |_| Transaction::default())?;
+        self.growth.reserve(Prefetch { germinate: germinate.clone(), index, worker });
         Ok(Executed::Prefetching)
     }
 
     /// Refuses a slot for which a germination is being made ready.
     pub(super) fn unreserved(&self, index: usize) -> Result<(), CommandError> {
-        let Some(first) = self.prefetches.iter().find(|p| p.index == index) else { return Ok(()) };
-        let text = format!("slot `{}` is reserved for seed `{}`", self.slots[index].name(), first.seed_id());
+        let Some(seed_id) = self.growth.reserved_for(index) else { return Ok(()) };
+        let text = format!("slot `{}` is reserved for seed `{seed_id}`", self.slots[index].name());
         Err(Refusal::new(RefusalCode::SlotOccupied, text).into())
     }
 
     fn begin(
         &self,
         index: usize,
-        wish: &Germinate,
+        germinate: &Germinate,
         registry: &Registry,
-    ) -> Result<JoinHandle<Result<(), RegistryError>>, CommandError> {
+    ) -> Result<Worker, CommandError> {
         self.unreserved(index)?;
-        self.slots[index].lifecycle.clone().germinate(self.unbuilt(wish))?;
-        let (blueprint, blend) = resolve(wish, self.slots[index].lifecycle.topology(), registry)?;
+        self.slots[index].lifecycle().clone().germinate(self.unbuilt(germinate))?;
+        let (blueprint, blend) = resolve(germinate, self.slots[index].lifecycle().topology(), registry)?;
         let (seed_config, blend_config) =
-            (config_text(&wish.blueprint_config), config_text(&wish.blend_config));
+            (config_text(&germinate.blueprint_config), config_text(&germinate.blend_config));
         let work = move || {
             blueprint.check_config(&seed_config)?;
             blend.check_config(&blend_config)
@@ -71,7 +54,7 @@ impl MorphogeneticModel {
         std::thread::Builder::new()
             .name("kasmina-prefetch".to_owned())
             .spawn(work)
-            .map_err(|e| CommandError::Thread(e.to_string()))
+            .map_err(|error| CommandError::Thread(error.into()))
     }
 
     /// Builds the seeds of all germinations that were made ready, in the order in which they were asked for, and
@@ -81,19 +64,19 @@ impl MorphogeneticModel {
         registry: &Registry,
         sink: &mut dyn ParameterSink,
     ) -> Vec<(Command, Result<Executed, CommandError>)> {
-        let waiting = std::mem::take(&mut self.prefetches);
+        let waiting = self.growth.take_prefetches();
         let mut landed = Vec::with_capacity(waiting.len());
-        for Prefetch { wish, index, worker } in waiting {
+        for Prefetch { germinate, index, worker } in waiting {
             // A thread that panicked found nothing: the germination itself will.
             let ready = worker.join().unwrap_or(Ok(()));
-            let command = Command::Germinate(wish.clone());
+            let command = Command::Germinate(germinate.clone());
             let question = Question::of(&command, &self.slots[index]);
             let result = match ready {
-                Ok(()) => self.germinate(index, &wish, &question, registry, sink),
-                Err(error) => self.settle(index, &question, Err(error.into()), sink, |done: Executed| {
-                    drop(done);
-                    Vec::new()
-                }),
+                Ok(()) => self.germinate(index, &germinate, &question, registry, sink),
+                Err(error) => {
+                    let nothing = |_: Executed| Transaction::default();
+                    self.vote(index, &question, Err(error.into()), sink, nothing)
+                }
             };
             self.journal(&command, result.as_ref().err());
             landed.push((command, result));

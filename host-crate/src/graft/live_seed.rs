@@ -1,0 +1,129 @@
+//! A seed that lives in a slot: its two halves, its alpha, and the trial of its blend.
+
+use super::alpha::DeviceAlpha;
+use super::blend_part::BlendPart;
+use super::failure::RebuildError;
+use super::features::Features;
+use super::parameters::{blend_group, seed_group};
+use super::probe::{ProbeError, Promises, probe};
+use super::seed_part::SeedPart;
+use super::trial::Trial;
+use kasmina_plugin_api::abi::Variable;
+use kasmina_plugin_api::{PluginError, Site};
+use kasmina_registry::Entry;
+use kasmina_torch_ext::{NamedParameter, Role};
+
+/// A seed that lives. One thread uses it at a time.
+#[derive(Debug)]
+pub(crate) struct LiveSeed {
+    pub(super) seed: SeedPart,
+    pub(super) blend: BlendPart,
+    pub(super) alpha: DeviceAlpha,
+    /// The build of its blend before the last exchange that was confirmed.
+    pub(super) earlier_blend: Option<Entry>,
+    /// Its blend was exchanged and is on trial.
+    pub(super) trial: Option<Trial>,
+}
+
+impl LiveSeed {
+    /// Joins the two halves, at alpha 0.
+    pub(crate) fn new(site: &Site, seed: SeedPart, blend: BlendPart) -> Result<Self, PluginError> {
+        let alpha = DeviceAlpha::new(site, 0.0)?;
+        Ok(Self { seed, blend, alpha, earlier_blend: None, trial: None })
+    }
+
+    /// The seed's half.
+    pub(crate) fn seed(&self) -> &SeedPart {
+        &self.seed
+    }
+
+    /// The blend's half.
+    pub(crate) fn blend(&self) -> &BlendPart {
+        &self.blend
+    }
+
+    /// Runs the probe on these features, unless its result is known already: multiply-adds of a forward, per sample.
+    pub(crate) fn probe(&mut self, features: &Features, known: Option<u64>) -> Result<u64, ProbeError> {
+        self.seed.multiply_adds = match known {
+            Some(multiply_adds) => multiply_adds,
+            None => {
+                let promises = Promises::of(&self.seed.entry, &self.blend.entry);
+                probe(&mut self.seed.instance, &mut self.blend.instance, features, promises)?
+            }
+        };
+        Ok(self.seed.multiply_adds)
+    }
+
+    /// What its probe depends on, besides the slot.
+    pub(crate) fn probe_key(&self) -> String {
+        let (blueprint, blend) = (&self.seed.entry, &self.blend.entry);
+        format!(
+            "{}@{:?} {} with {}@{:?} {}",
+            blueprint.full_name(),
+            blueprint.plugin().generation(),
+            self.seed.config,
+            blend.full_name(),
+            blend.plugin().generation(),
+            self.blend.config,
+        )
+    }
+
+    /// Trainable parameters of seed and blend.
+    pub(crate) fn parameters(&self) -> impl Iterator<Item = &NamedParameter> {
+        self.seed.parameters.iter().chain(&self.blend.parameters)
+    }
+
+    /// The groups that it has in an optimizer: owner, role and parameters.
+    pub(crate) fn groups<'a>(
+        &'a self,
+        slot: &str,
+    ) -> impl Iterator<Item = (String, Role, &'a [NamedParameter])> + use<'a> {
+        [
+            (seed_group(slot), Role::Seed, self.seed.parameters.as_slice()),
+            (blend_group(slot), Role::Gate, self.blend.parameters.as_slice()),
+        ]
+        .into_iter()
+        .filter(|(.., parameters)| !parameters.is_empty())
+    }
+
+    /// Variables of both instances, those that do not learn included.
+    pub(crate) fn variables(&self) -> Result<Vec<Variable>, PluginError> {
+        let mut all = self.seed.instance.variables()?;
+        all.extend(self.blend.instance.variables()?);
+        Ok(all)
+    }
+
+    /// State bytes of seed and blend.
+    pub(crate) fn states(&self) -> Result<[Vec<u8>; 2], PluginError> {
+        Ok([self.seed.instance.state()?, self.blend.instance.state()?])
+    }
+
+    /// Writes alpha to the device, if it is another than before.
+    pub(crate) fn set_alpha(&mut self, alpha: f64) -> Result<(), PluginError> {
+        self.alpha.set(alpha)
+    }
+
+    /// Whether the features that flow on are the host's own.
+    pub(super) fn is_silent(&self) -> bool {
+        self.alpha.value() == 0.0
+    }
+
+    /// Whether the features that flow on are the seed's own: its blend has nothing to do any more.
+    pub(super) fn is_whole(&self) -> bool {
+        self.alpha.value() == 1.0 && self.blend.seed_at_one
+    }
+
+    /// From now on nothing of it learns. What flows through it to the host still does.
+    pub(crate) fn freeze(&self) {
+        for parameter in self.parameters() {
+            let _ = parameter.tensor.set_requires_grad(false);
+        }
+    }
+
+    /// The same seed and blend at another site. A blend on trial must be confirmed or taken back before.
+    pub(crate) fn rebuilt(&self, slot: &str, site: &Site) -> Result<Self, RebuildError> {
+        let (seed, blend) = (self.seed.rebuilt(slot, site)?, self.blend.rebuilt(slot, site)?);
+        let alpha = DeviceAlpha::new(site, self.alpha.value())?;
+        Ok(Self { seed, blend, alpha, earlier_blend: self.earlier_blend.clone(), trial: None })
+    }
+}

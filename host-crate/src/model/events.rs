@@ -1,0 +1,34 @@
+//! What has happened in a model since somebody asked.
+
+use crate::graft::SeedSlot;
+use crate::lifecycle::{Event, EventKind};
+
+/// The events of a model, oldest first.
+#[derive(Debug, Default)]
+pub(super) struct EventLog {
+    events: Vec<Event>,
+}
+
+impl EventLog {
+    pub(super) fn as_slice(&self) -> &[Event] {
+        &self.events
+    }
+
+    pub(super) fn push(&mut self, event: Event) {
+        self.events.push(event);
+    }
+
+    /// Notes something that concerns the whole model.
+    pub(super) fn tell(&mut self, kind: EventKind) {
+        self.push(Event { kind, slot_id: String::new(), seed_id: None });
+    }
+
+    /// Takes over what a slot's lifecycle tells.
+    pub(super) fn take_from(&mut self, slot: &mut SeedSlot) {
+        self.events.extend(slot.drain_events());
+    }
+
+    pub(super) fn drain(&mut self) -> Vec<Event> {
+        std::mem::take(&mut self.events)
+    }
+}

@@ -1,0 +1,86 @@
+//! Builds a seed over generators of its own and probes it on the slot's real features.
+
+use super::curve::sample_curve;
+use crate::graft::{BlendPart, LiveSeed, SeedPart};
+use crate::lifecycle::Curve;
+use crate::model::{CommandError, Germinate, MorphogeneticModel};
+use kasmina_plugin_api::{Capability, Kind, Topology};
+use kasmina_registry::{Entry, Registry};
+use kasmina_torch_ext::rng::{RngFork, RngStream, derive_seed};
+
+impl MorphogeneticModel {
+    /// A fresh seed for a slot, probed, and the curve of its blend for the ramp that is asked for.
+    pub(super) fn build_and_probe(
+        &mut self,
+        index: usize,
+        germinate: &Germinate,
+        blueprint: &Entry,
+        blend: &Entry,
+    ) -> Result<(LiveSeed, Curve), CommandError> {
+        let mut live = self.build_seed(index, germinate, blueprint, blend)?;
+        self.probe_seed(index, &mut live)?;
+        let tempo = germinate.tempo.unwrap_or(self.growth.alpha().tempo);
+        let curve = sample_curve(live.blend().instance(), tempo)?;
+        Ok((live, curve))
+    }
+
+    fn build_seed(
+        &self,
+        index: usize,
+        germinate: &Germinate,
+        blueprint: &Entry,
+        blend: &Entry,
+    ) -> Result<LiveSeed, CommandError> {
+        let slot = &self.slots[index];
+        let (name, site) = (slot.name(), slot.site());
+        let seed_for = |part: &str| derive_seed(self.growth.seed(), &[name, &germinate.seed_id, part]);
+        let seed = {
+            let config = config_text(&germinate.blueprint_config);
+            let _fork = RngFork::seeded(seed_for("seed"))?;
+            let made = blueprint.make_seed(&site, &config)?;
+            SeedPart::new(name, &site, blueprint.clone(), config, made)?
+        };
+        let blend = {
+            let config = config_text(&germinate.blend_config);
+            let _fork = RngFork::seeded(seed_for("blend"))?;
+            let made = blend.make_blend(&site, &config)?;
+            BlendPart::new(name, &site, blend.clone(), config, made)?
+        };
+        let stochastic = blueprint.declares(Capability::Stochastic);
+        let stream = stochastic.then(|| RngStream::new(seed_for("stream"))).transpose()?;
+        Ok(LiveSeed::new(&site, seed.with_stream(stream), blend)?)
+    }
+
+    fn probe_seed(&mut self, index: usize, live: &mut LiveSeed) -> Result<(), CommandError> {
+        let slot = &self.slots[index];
+        let key = format!("{} on {:?} {:?}", live.probe_key(), slot.spec().topology, slot.features());
+        let known = self.growth.probed(&key);
+        let _precision = match known {
+            Some(_) => None,
+            None => self.network.precision_scope()?,
+        };
+        let multiply_adds = live.probe(slot.features(), known).map_err(|error| CommandError::Probe {
+            blueprint: live.seed().entry().full_name(),
+            slot: slot.name().to_owned(),
+            error,
+        })?;
+        self.growth.remember_probe(key, multiply_adds);
+        Ok(())
+    }
+}
+
+/// The blueprint and the blend that a germination in a slot of this topology names.
+pub(super) fn resolve(
+    germinate: &Germinate,
+    topology: Topology,
+    registry: &Registry,
+) -> Result<(Entry, Entry), CommandError> {
+    let blueprint = registry.resolve_for(Kind::Blueprint, &germinate.blueprint, topology)?;
+    let blend = registry.resolve_for(Kind::Blend, &germinate.blend, topology)?;
+    Ok((blueprint, blend))
+}
+
+/// `null` is the default configuration, which the seam knows as empty text.
+pub(super) fn config_text(config: &serde_json::Value) -> String {
+    if config.is_null() { String::new() } else { config.to_string() }
+}

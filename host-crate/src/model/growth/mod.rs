@@ -1,0 +1,15 @@
+//! How structure grows and shrinks: commands, votes, transactions, and germination.
+
+mod build_seed;
+mod curve;
+mod execute;
+mod germinate;
+mod prefetch;
+mod state;
+mod transaction;
+mod vote;
+
+pub(super) use curve::sample_points;
+pub(super) use state::Growth;
+pub(super) use transaction::Transaction;
+pub(super) use vote::{Question, written};

@@ -1,0 +1,74 @@
+//! What growth keeps between two commands.
+
+use crate::lifecycle::AlphaSettings;
+use crate::model::Germinate;
+use kasmina_registry::RegistryError;
+use std::collections::BTreeMap;
+use std::thread::JoinHandle;
+
+/// A thread that checks the configurations of a germination.
+pub(super) type Worker = JoinHandle<Result<(), RegistryError>>;
+
+/// A germination that is made ready ahead.
+#[derive(Debug)]
+pub(super) struct Prefetch {
+    /// As it was asked for.
+    pub(super) germinate: Germinate,
+    /// The position of the slot.
+    pub(super) index: usize,
+    pub(super) worker: Worker,
+}
+
+/// The settings of growth, and what it remembers.
+#[derive(Debug)]
+pub(in crate::model) struct Growth {
+    /// The run's seed; every initial weight follows from it and from names.
+    seed: u64,
+    /// How alpha moves where a germination does not say otherwise.
+    alpha: AlphaSettings,
+    /// Multiply-adds per sample of what has passed its probe, by everything that the probe depends on. A cache: made
+    /// again by probing.
+    probed: BTreeMap<String, u64>,
+    /// In the order in which they were asked for. They last until the next edge of an epoch.
+    prefetches: Vec<Prefetch>,
+}
+
+impl Growth {
+    pub(in crate::model) fn new(seed: u64, alpha: AlphaSettings) -> Self {
+        Self { seed, alpha, probed: BTreeMap::new(), prefetches: Vec::new() }
+    }
+
+    /// The run's seed.
+    pub(in crate::model) fn seed(&self) -> u64 {
+        self.seed
+    }
+
+    /// How alpha moves where a germination does not say otherwise.
+    pub(in crate::model) fn alpha(&self) -> &AlphaSettings {
+        &self.alpha
+    }
+
+    /// The name of the seed for which a slot is reserved.
+    pub(in crate::model) fn reserved_for(&self, index: usize) -> Option<&str> {
+        let first = self.prefetches.iter().find(|prefetch| prefetch.index == index);
+        first.map(|prefetch| prefetch.germinate.seed_id.as_str())
+    }
+
+    /// The multiply-adds of what has passed its probe under this key.
+    pub(super) fn probed(&self, key: &str) -> Option<u64> {
+        self.probed.get(key).copied()
+    }
+
+    /// Remembers a passed probe.
+    pub(super) fn remember_probe(&mut self, key: String, multiply_adds: u64) {
+        self.probed.insert(key, multiply_adds);
+    }
+
+    pub(super) fn reserve(&mut self, prefetch: Prefetch) {
+        self.prefetches.push(prefetch);
+    }
+
+    pub(super) fn take_prefetches(&mut self) -> Vec<Prefetch> {
+        std::mem::take(&mut self.prefetches)
+    }
+}

@@ -1,0 +1,86 @@
+//! What becomes of a slot whose plugin panics in a live call.
+
+use super::exchange::WayBack;
+use super::policy::PanicPolicy;
+use super::state::Recovered;
+use crate::graft::{Fault, Part};
+use crate::lifecycle::{Event, EventKind, Intervene, Stage};
+use crate::model::{Command, CommandError, ModelError, MorphogeneticModel};
+use kasmina_plugin_api::{ErrorKind, Kind};
+use kasmina_registry::Registry;
+use kasmina_torch_ext::ParameterSink;
+
+impl MorphogeneticModel {
+    /// Deals with the failure that ended the last training step, if it can: what is on trial is rolled back, and a panic is
+    /// contained by its slot's policy. Then the step may be taken again; otherwise the failure stands.
+    ///
+    /// # Errors
+    /// If dealing with it fails; the first failure is the one to tell.
+    pub fn recover(
+        &mut self,
+        registry: &Registry,
+        sink: &mut dyn ParameterSink,
+    ) -> Result<Option<Recovered>, ModelError> {
+        let Some((index, fault)) = self.swapping.fault.take() else { return Ok(None) };
+        let on_trial = self.slots[index].entries().is_some_and(|(_, blend)| self.swapping.tries(blend));
+        if on_trial && fault.part == Part::Blend {
+            return self.roll_back(&fault.error.to_string(), registry, sink);
+        }
+        if !matches!(fault.error.kind, ErrorKind::Panic | ErrorKind::Poisoned) {
+            return Ok(None);
+        }
+        Ok(self.contain(index, &fault, registry, sink)?)
+    }
+
+    fn contain(
+        &mut self,
+        index: usize,
+        fault: &Fault,
+        registry: &Registry,
+        sink: &mut dyn ParameterSink,
+    ) -> Result<Option<Recovered>, CommandError> {
+        let slot = &self.slots[index];
+        let Some((blueprint, blend)) = slot.entries() else { return Ok(None) };
+        // One rank alone cannot part from the others; and nothing leads away from a fossil.
+        let fossil = slot.lifecycle().stage() == Stage::Fossilized && fault.part == Part::Seed;
+        if fossil || self.consensus.ranks() > 1 {
+            return Ok(None);
+        }
+        let policy = self.swapping.on_panic.of(slot);
+        let (name, part) = (slot.name().to_owned(), fault.part);
+        let plugin = if part == Part::Seed { blueprint } else { blend }.full_name();
+        let seed_id = slot.lifecycle().seed().map(|seed| seed.seed_id.clone());
+        let prune = part == Part::Seed || slot.lifecycle().is_leaving();
+        let stand_in = match policy {
+            PanicPolicy::Fail => return Ok(None),
+            PanicPolicy::PreviousGeneration if !prune => match slot.earlier_blend() {
+                Some(earlier) => earlier.clone(),
+                None => return Ok(None),
+            },
+            _ => registry.resolve(Kind::Blend, "core::linear")?,
+        };
+        if prune {
+            let reason = "plugin_panic".to_owned();
+            self.execute(&Command::Prune { slot: name.clone(), reason: reason.clone() }, registry, sink)?;
+            self.slots[index].note_intervention(Intervene::Prune { reason });
+        } else {
+            let ready = self.prepare_exchange(index, &stand_in, WayBack::None, sink)?;
+            self.substitute(ready, sink);
+            if policy == PanicPolicy::Freeze {
+                self.slots[index].freeze_alpha();
+            }
+        }
+        tracing::warn!("{plugin} panicked in slot `{name}`; its policy is {}", policy.as_str());
+        self.events.push(Event {
+            kind: EventKind::PluginContained {
+                plugin,
+                part: if part == Part::Seed { "seed" } else { "blend" }.to_owned(),
+                policy: policy.as_str().to_owned(),
+                error: fault.error.to_string(),
+            },
+            slot_id: name.clone(),
+            seed_id,
+        });
+        Ok(Some(Recovered::Contained { slot: name, policy: policy.as_str().to_owned() }))
+    }
+}

@@ -1,0 +1,58 @@
+//! When a model measures: its step counter and the intervals.
+
+use super::ModelConfig;
+
+/// The step counter of a model, and what is measured in which step.
+#[derive(Debug)]
+pub(super) struct Telemetry {
+    /// Training steps so far.
+    step: u64,
+    /// Steps between gradient measurements.
+    interval: u64,
+    /// Measurements between shadow checks of isolation; 0 is never.
+    isolation_check_interval: u64,
+    /// A breach of isolation is an error at the edge of the epoch.
+    fail_on_breach: bool,
+    /// Nothing is measured, and events below stage level are not emitted.
+    fast_mode: bool,
+}
+
+impl Telemetry {
+    pub(super) fn new(config: &ModelConfig) -> Self {
+        Self {
+            step: 0,
+            interval: config.telemetry_interval.max(1),
+            isolation_check_interval: config.isolation_check_interval,
+            fail_on_breach: config.fail_on_breach,
+            fast_mode: config.fast_mode,
+        }
+    }
+
+    pub(super) fn step(&self) -> u64 {
+        self.step
+    }
+
+    pub(super) fn fails_on_breach(&self) -> bool {
+        self.fail_on_breach
+    }
+
+    pub(super) fn is_fast(&self) -> bool {
+        self.fast_mode
+    }
+
+    /// Whether the present step measures gradients.
+    pub(super) fn captures_now(&self) -> bool {
+        !self.fast_mode && self.step.is_multiple_of(self.interval)
+    }
+
+    /// Whether the present step is one whose isolation is to be checked.
+    pub(super) fn checks_isolation_now(&self) -> bool {
+        let every = self.interval.saturating_mul(self.isolation_check_interval);
+        self.isolation_check_interval > 0 && self.captures_now() && self.step.is_multiple_of(every)
+    }
+
+    /// Counts a training step.
+    pub(super) fn end_step(&mut self) {
+        self.step += 1;
+    }
+}
