@@ -1,7 +1,8 @@
 //! `kasmina plugins catalogue`: a page about every entry that is found, made out of what its code says of itself.
 
 use super::args::Access;
-use super::{settings, topologies};
+use super::output::topologies;
+use super::settings;
 use crate::failure::Failure;
 use kasmina_plugin_api::{Kind, Site, Topology};
 use kasmina_registry::{Entry, Registry};

@@ -1,6 +1,6 @@
 //! `kasmina plugins check`.
 
-use super::print_json;
+use super::output::print_json;
 use crate::child::VERB;
 use crate::failure::Failure;
 use indicatif::ProgressBar;

@@ -1,7 +1,7 @@
 //! `kasmina plugins doctor`.
 
 use super::args::Access;
-use super::print_json;
+use super::output::print_json;
 use crate::failure::Failure;
 use kasmina_registry::doctor::{Finding, Weight, examine};
 use std::process::ExitCode;

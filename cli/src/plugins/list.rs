@@ -1,7 +1,8 @@
 //! `kasmina plugins list` and `inspect`: records, nothing opened.
 
 use super::args::Access;
-use super::{print_json, settings, topologies};
+use super::output::{print_json, topologies};
+use super::settings;
 use crate::failure::Failure;
 use crate::table;
 use kasmina_registry::survey::{Surveyed, inspect as look, survey};

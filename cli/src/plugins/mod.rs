@@ -7,6 +7,7 @@ mod doctor;
 mod list;
 mod lock;
 mod new;
+mod output;
 mod quarantine;
 mod schema;
 mod settings;
@@ -16,7 +17,6 @@ mod trust;
 use crate::failure::Failure;
 use args::{PluginsArgs, PluginsVerb};
 use kasmina_trainer::control::Request;
-use serde::Serialize;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -45,14 +45,4 @@ pub(crate) fn run(args: &PluginsArgs) -> Result<ExitCode, Failure> {
 fn swap(run: &Path, file: &Path) -> Result<(), Failure> {
     let path = std::path::absolute(file).map_err(Failure::new)?;
     crate::control::send(run, &Request::Swap { path })
-}
-
-pub(crate) fn print_json(value: &impl Serialize) -> Result<(), Failure> {
-    outln!("{}", serde_json::to_string_pretty(value).map_err(Failure::new)?);
-    Ok(())
-}
-
-/// `all` where nothing is named.
-fn topologies(named: &[String]) -> String {
-    if named.is_empty() { "all".to_owned() } else { named.join(",") }
 }

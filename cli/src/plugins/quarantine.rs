@@ -1,7 +1,7 @@
 //! `kasmina plugins quarantine`.
 
 use super::args::{QuarantineArgs, QuarantineVerb};
-use super::print_json;
+use super::output::print_json;
 use crate::failure::Failure;
 use kasmina_registry::quarantine::{Quarantine, Quarantined};
 

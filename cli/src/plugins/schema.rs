@@ -1,7 +1,7 @@
 //! `kasmina plugins schema`: the one question about a plugin that only its own code can answer.
 
 use super::args::Access;
-use super::print_json;
+use super::output::print_json;
 use crate::failure::Failure;
 use kasmina_plugin_api::Kind;
 use kasmina_registry::{LookupError, Registry, RegistryError};

@@ -1,7 +1,7 @@
 //! `kasmina plugins trust`.
 
 use super::args::{TrustArgs, TrustVerb};
-use super::print_json;
+use super::output::print_json;
 use crate::failure::Failure;
 use crate::table;
 use kasmina_registry::keys::Keys;

@@ -1,7 +1,5 @@
 //! Seeds that are put in whole, past every gate.
 
-use super::{RunConfig, short};
-use kasmina::model::Germinate;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -17,30 +15,4 @@ pub struct PlantConfig {
     /// The blueprint's id; the run's own where none is named.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub blueprint: Option<String>,
-}
-
-impl RunConfig {
-    /// The germinations of what is put in whole at the end of an epoch.
-    pub(crate) fn plants(&self, epoch: u32) -> Vec<Germinate> {
-        self.planted.iter().filter(|plant| plant.epoch == epoch).map(|plant| self.plant(plant)).collect()
-    }
-
-    pub(crate) fn all_plants(&self) -> Vec<Germinate> {
-        self.planted.iter().map(|plant| self.plant(plant)).collect()
-    }
-
-    fn plant(&self, plant: &PlantConfig) -> Germinate {
-        let own = plant.blueprint.as_ref().is_none_or(|id| *id == self.blueprint);
-        let blueprint = plant.blueprint.as_ref().unwrap_or(&self.blueprint);
-        let seed_id = format!("{}-{}-planted", plant.slot, short(blueprint));
-        let asked = self.germination(&plant.slot, seed_id);
-        let config = if own { asked.blueprint_config } else { serde_json::Value::Null };
-        Germinate {
-            blueprint: blueprint.clone(),
-            blueprint_config: config,
-            prefetch: false,
-            whole: true,
-            ..asked
-        }
-    }
 }

@@ -1,73 +1,20 @@
 //! A live run listens: to a socket in its directory, and to the files of its plugins.
 //!
-//! Whatever takes time (judging, trying and opening a new build) is done by the threads here. The training thread looks at
-//! what they bring between two steps, and does nothing else for it.
+//! Whatever takes time (judging, trying and opening a new build) is done by the threads here. The training thread reads
+//! one queue between two steps, and does nothing else for it.
 
 mod client;
+mod message;
+mod outside;
+mod queue;
 mod socket;
 mod watch;
 mod watchdog;
 
 pub use client::{ControlError, ask};
-pub(crate) use socket::Listener;
+pub(crate) use message::ControlMessage;
+pub use message::{Reply, Request, SOCKET};
+pub(crate) use outside::Outside;
+pub(crate) use queue::ControlQueue;
 pub(crate) use watch::Watcher;
 pub use watchdog::STUCK;
-pub(crate) use watchdog::Watchdog;
-
-use kasmina_registry::{RegistryError, Staged};
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
-use std::path::PathBuf;
-use std::sync::mpsc::Sender;
-
-/// The socket's name in a run directory.
-pub const SOCKET: &str = "control.sock";
-
-/// What a run can be asked, as a line of JSON.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "ask", rename_all = "snake_case", deny_unknown_fields)]
-#[non_exhaustive]
-pub enum Request {
-    /// Where it stands.
-    Status,
-    /// Take another build of a plugin.
-    Swap {
-        /// Its file.
-        path: PathBuf,
-    },
-    /// Wait before the next step.
-    Pause,
-    /// Go on.
-    Resume,
-    /// Remove the seed of a slot, at the end of the epoch.
-    Prune {
-        /// Slot, by name or alias.
-        slot: String,
-    },
-    /// End cleanly after this step.
-    Stop,
-}
-
-/// What it answers.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Reply {
-    /// It is done; with what there is to say.
-    Done(Value),
-    /// It is not, and why.
-    Refused {
-        /// What is wrong.
-        error: String,
-        /// What to do.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        help: Option<String>,
-    },
-}
-
-/// What the training thread is brought.
-pub(crate) enum Brought {
-    /// A question for it alone.
-    Asked(Request, Sender<Reply>),
-    /// A build that was judged, tried and opened; or was not let in.
-    Built(PathBuf, Box<Result<Staged, RegistryError>>, Option<Sender<Reply>>),
-}

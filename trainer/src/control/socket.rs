@@ -1,6 +1,7 @@
 //! The socket: its owner's, and nobody else's.
 
-use super::{Brought, Reply, Request, SOCKET, Watchdog};
+use super::message::{ControlMessage, Reply, Request, SOCKET};
+use super::watchdog::Watchdog;
 use crate::error::TrainError;
 use kasmina_registry::Registry;
 use std::fs::{File, Permissions};
@@ -49,7 +50,7 @@ impl Listener {
     pub(crate) fn serve(
         &self,
         registry: &Registry,
-        run: &Sender<Brought>,
+        run: &Sender<ControlMessage>,
         (watchdog, over): (&Watchdog, &AtomicBool),
     ) {
         std::thread::scope(|scope| {
@@ -84,7 +85,12 @@ fn is_own(client: &UnixStream) -> bool {
 }
 
 /// One client, one request.
-fn hear(client: &UnixStream, registry: &Registry, run: &Sender<Brought>, state: (&Watchdog, &AtomicBool)) {
+fn hear(
+    client: &UnixStream,
+    registry: &Registry,
+    run: &Sender<ControlMessage>,
+    state: (&Watchdog, &AtomicBool),
+) {
     let reply =
         answer(client, registry, run, state).unwrap_or_else(|error| Reply::Refused { error, help: None });
     let _ = client.set_nonblocking(false);
@@ -96,7 +102,7 @@ fn hear(client: &UnixStream, registry: &Registry, run: &Sender<Brought>, state: 
 fn answer(
     client: &UnixStream,
     registry: &Registry,
-    run: &Sender<Brought>,
+    run: &Sender<ControlMessage>,
     (watchdog, over): (&Watchdog, &AtomicBool),
 ) -> Result<Reply, String> {
     client
@@ -107,15 +113,15 @@ fn answer(
     BufReader::new(client.take(LINE)).read_line(&mut line).map_err(|e| e.to_string())?;
     let request: Request = serde_json::from_str(&line).map_err(|e| format!("that is no request ({e})"))?;
     let (reply, replied) = channel();
-    let brought = match request {
+    let message = match request {
         Request::Swap { path } => {
             let staged = registry.stage(&path);
-            Brought::Built(path, Box::new(staged), Some(reply))
+            ControlMessage::Build(path, Box::new(staged), Some(reply))
         }
-        request => Brought::Asked(request, reply),
+        request => ControlMessage::Request(request, reply),
     };
     let ended = || "the run is over".to_owned();
-    run.send(brought).map_err(|_| ended())?;
+    run.send(message).map_err(|_| ended())?;
     loop {
         match replied.recv_timeout(PATIENCE) {
             Ok(reply) => return Ok(reply),

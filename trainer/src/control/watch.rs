@@ -1,6 +1,6 @@
 //! Plugin files that are being worked on: what is built there is brought to the run.
 
-use super::Brought;
+use super::message::ControlMessage;
 use crate::error::TrainError;
 use kasmina_registry::{Manifest, Registry};
 use notify_debouncer_full::notify::{RecommendedWatcher, RecursiveMode};
@@ -43,7 +43,7 @@ impl Watcher {
     }
 
     /// Brings new builds to the run until it is over.
-    pub(crate) fn serve(&self, registry: &Registry, run: &Sender<Brought>, over: &AtomicBool) {
+    pub(crate) fn serve(&self, registry: &Registry, run: &Sender<ControlMessage>, over: &AtomicBool) {
         let mut seen: BTreeMap<PathBuf, String> = BTreeMap::new();
         for plugin in registry.plugins() {
             if let (Some(path), Some(sha256)) = (&plugin.path, &plugin.sha256) {
@@ -76,7 +76,7 @@ impl Watcher {
                 }
                 seen.insert(path.clone(), hash);
                 let staged = Box::new(registry.stage(path));
-                if run.send(Brought::Built(path.clone(), staged, None)).is_err() {
+                if run.send(ControlMessage::Build(path.clone(), staged, None)).is_err() {
                     return;
                 }
             }

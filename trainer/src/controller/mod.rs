@@ -3,60 +3,19 @@
 
 mod heuristic;
 mod idle;
+mod interface;
 mod periodic;
 mod scripted;
 mod tending;
 
 use crate::config::RunConfig;
 use crate::error::TrainError;
-use crate::signals;
-use kasmina::model::Germinate;
-use kasmina::{Command, SlotReport};
 
 pub use heuristic::Heuristic;
 pub use idle::Idle;
+pub use interface::{Controller, Observation};
 pub use periodic::Periodic;
 pub use scripted::Scripted;
-
-/// What a controller sees.
-#[derive(Debug, Clone, Copy)]
-pub struct Observation<'a> {
-    /// Epochs done.
-    pub epoch: u32,
-    /// Epochs of the run.
-    pub max_epochs: u32,
-    /// Validation accuracy of the whole network, percent.
-    pub accuracy: f64,
-    /// Every slot, in the order of forward.
-    pub slots: &'a [SlotReport],
-    /// Seeds that have germinated in this run.
-    pub germinated: u32,
-    /// Trainable parameters of the host.
-    pub host_parameters: u64,
-}
-
-impl Observation<'_> {
-    /// Every slot as numbers, for a learned controller; the names are [`signals::FEATURES`].
-    pub fn features(&self) -> Vec<[f64; signals::FEATURES.len()]> {
-        let all = self.host_parameters + self.slots.iter().map(|s| s.parameters).sum::<u64>();
-        self.slots.iter().map(|slot| signals::features(slot, self.max_epochs, all)).collect()
-    }
-}
-
-/// Decides once per epoch.
-pub trait Controller {
-    /// Its id.
-    fn id(&self) -> &'static str;
-    /// The germinations that it may ask for in these slots: they are tried before the run begins, so that one that
-    /// cannot be made is an error at its start.
-    fn rehearsals(&self, slots: &[String]) -> Vec<Germinate>;
-    /// The fewest epochs in which a run with it can see a seed through, if it holds back in a shorter one.
-    fn shortest_run(&self) -> Option<u32> {
-        None
-    }
-    /// What should happen now.
-    fn decide(&mut self, observation: &Observation<'_>) -> Vec<Command>;
-}
 
 /// The controllers there are.
 pub const CONTROLLERS: [&str; 4] = ["heuristic", "none", "periodic", "scripted"];

@@ -1,7 +1,9 @@
 //! The two passes of an epoch: over the training data with steps, over the validation data with counterfactuals.
 
+use super::observer::Observer;
 use super::summary::Trained;
-use super::{Observer, Trainer};
+use super::trainer::Trainer;
+use super::training::Training;
 use crate::error::TrainError;
 use crate::schedule::learning_rate;
 use crate::task::{cross_entropy, hits};
@@ -41,13 +43,13 @@ impl Trainer<'_> {
         let trained = Trained {
             steps: per_epoch,
             samples: samples.unsigned_abs(),
-            multiply_adds: self.model.active_multiply_adds(),
+            multiply_adds: self.training.model.active_multiply_adds(),
         };
-        let mut sum = self.loss_sum.shallow_clone();
+        let mut sum = self.training.loss_sum.shallow_clone();
         let _ = sum.f_zero_()?;
         for start in (0..samples).step_by(batch as usize) {
-            self.listen(stop);
-            if self.model.events().len() != self.told {
+            self.answer_requests(stop);
+            if self.training.model.events().len() != self.shown {
                 self.show(epoch, observer);
             }
             if stop.load(Ordering::Relaxed) {
@@ -55,20 +57,20 @@ impl Trainer<'_> {
             }
             let len = batch.min(samples - start);
             let (x, y) = self.task.train.batch(&order, start, len)?;
-            if self.model.isolation_check_due() {
+            if self.training.model.isolation_check_due() {
                 self.recovering(|trainer| {
-                    trainer.model.check_isolation(&x, &mut |logits| Ok(cross_entropy(logits, &y)?))
+                    trainer.training.model.check_isolation(&x, &mut |logits| Ok(cross_entropy(logits, &y)?))
                 })?;
             }
-            let rate = learning_rate(&self.config.optimizer, self.model.step(), total);
-            self.optimizer.set_learning_rate(rate)?;
+            let rate = learning_rate(&self.config.optimizer, self.training.model.step(), total);
+            self.training.optimizer.set_learning_rate(rate)?;
             let mut loss = |logits: &Tensor, labels: &Tensor| {
                 let loss = cross_entropy(logits, labels)?;
                 let _ = sum.f_add_(&loss.f_detach()?.f_mul_scalar(len)?)?;
                 Ok(loss)
             };
             let _ = self.recovering(|trainer| {
-                let Self { stepper, model, optimizer, .. } = trainer;
+                let Training { stepper, model, optimizer, .. } = &mut trainer.training;
                 stepper.step(model, optimizer, (&x, &y), &mut loss)
             })?;
         }
@@ -87,7 +89,7 @@ impl Trainer<'_> {
         for start in (0..samples).step_by(batch as usize) {
             let len = batch.min(samples - start);
             let (x, y) = self.task.validation.slice(start, len)?;
-            let outputs = self.model.forward_counterfactual(&x, plan)?;
+            let outputs = self.training.model.forward_counterfactual(&x, plan)?;
             if let Some(as_is) = outputs.first() {
                 loss = loss.f_add(&cross_entropy(as_is, &y)?.f_mul_scalar(len)?)?;
             }

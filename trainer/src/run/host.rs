@@ -1,12 +1,12 @@
-//! What a host is told.
+//! The settings that a host is built with.
 
 use crate::config::HostConfig;
 use serde_json::{Map, Value};
 
-/// The settings that a host is built with: the run's, and what it must know of the data where its schema has the name. The
+/// Completes the settings of a host: the run's, and what it must know of the data where its schema has the name. The
 /// latter is not written down: another task, or another text, has other facts. Relative paths become absolute in both, so
 /// that the run's configuration means the same files wherever it is given again.
-pub(super) fn told(
+pub(super) fn configured(
     config: &mut HostConfig,
     schema: &Value,
     facts: &Map<String, Value>,
@@ -20,9 +20,9 @@ pub(super) fn told(
             *value = path.to_string_lossy().into();
         }
     }
-    let mut told = config.config.clone();
+    let mut settings = config.config.clone();
     for (name, value) in facts.iter().filter(|(name, _)| of(name).is_some()) {
-        told.entry(name.clone()).or_insert_with(|| value.clone());
+        settings.entry(name.clone()).or_insert_with(|| value.clone());
     }
-    told
+    settings
 }

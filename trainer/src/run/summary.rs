@@ -1,6 +1,5 @@
 //! What a run amounts to.
 
-use super::fate;
 use crate::config::RunConfig;
 use kasmina::lifecycle::{Event, EventKind};
 use kasmina::{MorphogeneticModel, SlotReport};
@@ -204,6 +203,16 @@ impl Tally {
         self.best = Some(self.best.map_or(accuracy, |best| best.max(accuracy)));
     }
 
+    /// The number of the epoch in training, counted from 1.
+    pub(super) fn epoch_in_training(&self) -> u32 {
+        self.epochs + 1
+    }
+
+    /// Validation accuracy after the last epoch, in percent.
+    pub(super) fn accuracy(&self) -> Option<f64> {
+        self.accuracy
+    }
+
     pub(super) fn germinated(&self) -> u32 {
         self.seeds.len() as u32
     }
@@ -302,5 +311,14 @@ impl Summary {
         self.status = status;
         self.error = error;
         self
+    }
+}
+
+/// Whether an event says that a seed is gone or here to stay.
+fn fate(kind: &EventKind) -> Option<&'static str> {
+    match kind {
+        EventKind::SeedFossilized { .. } => Some("fossilized"),
+        EventKind::SeedPruned { .. } => Some("pruned"),
+        _ => None,
     }
 }

@@ -111,6 +111,19 @@ mod spec {
     }
 
     #[test]
+    fn a_file_that_uses_what_it_reexports_takes_it() {
+        let files = [
+            ("a/src/lib.rs", "mod part;\n"),
+            (
+                "a/src/part/mod.rs",
+                "mod one;\npub use one::One;\npub trait Make {}\nfn f() -> Box<dyn Make> { Box::new(One) }\n",
+            ),
+            ("a/src/part/one.rs", "use super::Make;\npub struct One;\nimpl Make for One {}\n"),
+        ];
+        assert_eq!(found(&files).len(), 1);
+    }
+
+    #[test]
     fn tests_and_other_crates_make_no_cycle() {
         let files = [
             ("a/src/lib.rs", "mod one;\nmod two;\n"),

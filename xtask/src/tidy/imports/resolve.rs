@@ -34,17 +34,20 @@ impl Crate {
             let imported = source.imports.values().map(|path| self.definition(here, path, 0));
             let spelled = source.paths.iter().map(|path| {
                 // The first segment may be a name that `use` has given to a module.
-                let path = match source.imports.get(&path[0]) {
+                let path = match source.imports.get(&path[0]).or_else(|| source.reexports.get(&path[0])) {
                     Some(prefix) => [prefix, &path[1..]].concat(),
                     None => path.clone(),
                 };
                 self.definition(here, &path, 0)
             });
+            // What a file re-exports it may use itself.
+            let used = source.reexports.iter().filter(|(name, _)| source.words.contains(*name));
+            let used = used.map(|(_, path)| self.definition(here, path, 0));
             let globs = source.globs.iter().filter_map(|path| {
                 let target = self.module_of(here, path)?;
                 Some((*self.by_module.get(&target)?, "*".to_owned()))
             });
-            for (to, name) in imported.chain(spelled).flatten().chain(globs) {
+            for (to, name) in imported.chain(spelled).chain(used).flatten().chain(globs) {
                 if to != file {
                     arrows.entry((file, to)).or_default().insert(name);
                 }

@@ -1,6 +1,6 @@
 //! What one Rust file says about names: imports, re-exports, definitions, and paths in its code.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::tidy::tokens::{self, Token};
 
@@ -19,6 +19,8 @@ pub(super) struct Source {
     pub(super) reexported_globs: Vec<Path>,
     /// Paths of two segments or more in code.
     pub(super) paths: Vec<Path>,
+    /// Words that stand alone in code, where a name of an item could stand.
+    pub(super) words: BTreeSet<String>,
 }
 
 /// Reads a file. `Err` if it does not consist of Rust tokens, which another rule reports.
@@ -62,7 +64,15 @@ fn item(tokens: &[Token], at: usize, source: &mut Source) -> usize {
             }
             end
         }
-        _ => at + 1,
+        word => {
+            let before = at.checked_sub(1).map_or("", |i| tokens[i].text.as_str());
+            // Neither a field or method (`a.b`, `b: c`), nor the name of what is being defined.
+            let names_item = is_word(word) && text(1) != ":" && !matches!(before, "." | "fn" | "mod" | "let");
+            if names_item {
+                source.words.insert(word.to_owned());
+            }
+            at + 1
+        }
     }
 }
 

@@ -1,0 +1,97 @@
+//! Commands: those of the controller, of clients and of the configuration, executed and written down.
+
+use super::report::CommandRow;
+use super::trainer::Trainer;
+use crate::control::Reply;
+use crate::controller::Observation;
+use crate::error::TrainError;
+use kasmina::lifecycle::RefusalCode;
+use kasmina::model::Executed;
+use kasmina::{Command, CommandError};
+
+impl Trainer<'_> {
+    /// Builds the seeds that were made ready during the epoch.
+    pub(super) fn land(&mut self, epoch: u32) -> Vec<CommandRow> {
+        let landed = self.training.model.land(self.registry, &mut self.training.optimizer);
+        landed.into_iter().map(|(command, result)| self.noted(epoch, command, true, result)).collect()
+    }
+
+    /// Asks the controller and executes its commands. A refused command is written down and changes nothing.
+    pub(super) fn obey(&mut self, epoch: u32, accuracy: f64) -> Vec<CommandRow> {
+        // The rollback switch: the run is the host's own, whatever a script says.
+        if self.config.disable_seeds {
+            return Vec::new();
+        }
+        let mut rows = Vec::new();
+        for (slot, reply) in self.queue.take_prunes() {
+            let command = Command::Prune { slot, reason: "asked".to_owned() };
+            let result = self.execute(&command);
+            let said = match &result {
+                Ok(_) => Reply::Done(serde_json::json!({ "pruned": command.slot(), "epoch": epoch })),
+                Err(error) => Reply::Refused { error: error.to_string(), help: None },
+            };
+            rows.push(self.noted(epoch, command, false, result));
+            let _ = reply.send(said);
+        }
+        let reports = self.training.model.reports();
+        let observation = Observation {
+            epoch,
+            max_epochs: self.config.epochs,
+            accuracy,
+            slots: &reports,
+            germinated: self.tally.germinated(),
+            host_parameters: self.training.model.host_parameter_count(),
+        };
+        for command in self.controller.decide(&observation) {
+            let result = self.execute(&command);
+            rows.push(self.noted(epoch, command, false, result));
+        }
+        rows
+    }
+
+    /// A line of the journal; a refusal is also told where a person may see it.
+    fn noted(
+        &self,
+        epoch: u32,
+        command: Command,
+        landed: bool,
+        result: Result<Executed, CommandError>,
+    ) -> CommandRow {
+        if let Err(error) = &result {
+            // A gate that says no is the daily business of a controller; anything else is worth a look.
+            if error.code() == RefusalCode::GateFailed.as_str() {
+                tracing::debug!(epoch, "refused: {error}");
+            } else if matches!(command, Command::Germinate(_)) {
+                tracing::warn!(
+                    epoch,
+                    "germination refused: {error} (docs/troubleshooting.md#{})",
+                    error.code()
+                );
+            } else {
+                tracing::warn!(epoch, "command refused: {error} (docs/troubleshooting.md#{})", error.code());
+            }
+        }
+        let slot =
+            command.slot().and_then(|name| self.training.model.slot(name)).map(|s| s.name().to_owned());
+        CommandRow::new(epoch, command, slot, landed, result)
+    }
+
+    /// Puts in what the configuration wants whole at the end of an epoch.
+    pub(super) fn plant(&mut self, epoch: u32) -> Result<Vec<CommandRow>, TrainError> {
+        if self.config.disable_seeds {
+            return Ok(Vec::new());
+        }
+        let mut rows = Vec::new();
+        for germinate in self.config.plants(epoch) {
+            let command = Command::Germinate(germinate);
+            let done = self.execute(&command)?;
+            // Whoever gives the run's commands again plants by its configuration too.
+            rows.push(self.noted(epoch, command, true, Ok(done)));
+        }
+        Ok(rows)
+    }
+
+    fn execute(&mut self, command: &Command) -> Result<Executed, CommandError> {
+        self.training.model.execute(command, self.registry, &mut self.training.optimizer)
+    }
+}

@@ -1,0 +1,15 @@
+//! Who sees a run as it goes.
+
+use super::report::EpochReport;
+use kasmina::lifecycle::Event;
+
+/// Sees a run as it goes.
+pub trait Observer {
+    /// An epoch is over.
+    fn epoch(&mut self, _report: &EpochReport, _epochs: u32) {}
+    /// Something happened in a slot.
+    fn event(&mut self, _epoch: u32, _event: &Event) {}
+}
+
+/// Sees nothing.
+impl Observer for () {}

@@ -1,0 +1,114 @@
+//! Preparation: everything is checked and built before anything is written.
+
+use super::host;
+use super::summary::Tally;
+use super::trainer::Trainer;
+use super::training::Training;
+use crate::config::RunConfig;
+use crate::control::ControlQueue;
+use crate::controller::{self, Controller};
+use crate::device;
+use crate::error::TrainError;
+use crate::task::{self, Task};
+use kasmina::lifecycle::Isolation;
+use kasmina::model::Precision;
+use kasmina::{ModelConfig, MorphogeneticModel};
+use kasmina_plugin_api::{Kind, Mode};
+use kasmina_registry::Registry;
+use kasmina_torch_ext::cuda;
+
+impl<'r> Trainer<'r> {
+    /// Checks and builds everything; writes nothing.
+    ///
+    /// # Errors
+    /// The first thing that would make the run fail.
+    pub fn prepare(config: RunConfig, registry: &'r Registry) -> Result<Self, TrainError> {
+        let controller = controller::make(&config)?;
+        Self::prepare_with(config, registry, controller)
+    }
+
+    /// The same with a controller of the caller's own, a learned one for instance; the configuration's is not made.
+    ///
+    /// # Errors
+    /// The first thing that would make the run fail.
+    pub fn prepare_with(
+        mut config: RunConfig,
+        registry: &'r Registry,
+        controller: Box<dyn Controller>,
+    ) -> Result<Self, TrainError> {
+        controller.id().clone_into(&mut config.controller);
+        config.validate()?;
+        tch::set_num_threads(config.threads.try_into().unwrap_or(i32::MAX));
+        let device = device::resolve(&config.device)?;
+        cuda::choose(config.compute.convolutions.into())?;
+        if device.is_cuda()
+            && let Err(error) = cuda::fused::prepare(device, config.compute.precision == Precision::Bf16)
+        {
+            tracing::warn!("layers run as their parts, which is slower: {error}");
+        }
+        config.device = device::name(device);
+        let task = task::load(&config, device)?;
+        let host = registry.resolve(Kind::Host, &config.host.id)?;
+        let host_config = host::configured(&mut config.host, host.schema(), &task.facts);
+        if config.disable_seeds {
+            config.slots.clear();
+        }
+
+        let steps_of_epoch = task.train.steps(config.optimizer.batch_size);
+        let model_config = ModelConfig {
+            host: config.host.id.clone(),
+            host_config: serde_json::Value::from(host_config).to_string(),
+            slots: config.slots.clone(),
+            task: config.task_config(),
+            device,
+            seed: config.seed,
+            glide_steps: if config.growth.glide { steps_of_epoch.try_into().unwrap_or(u32::MAX) } else { 0 },
+            telemetry_interval: config.telemetry_interval,
+            isolation_check_interval: config.isolation_check_interval,
+            fail_on_breach: config.fail_on_breach,
+            fast_mode: config.fast_mode,
+            precision: config.compute.precision,
+            trial: config.plugins.trial,
+            on_panic: config.plugins.on_panic.clone(),
+        };
+        let (sample, labels) = task.train.slice(0, task.train.len().min(4))?;
+        let mut model = MorphogeneticModel::build(registry, &model_config, &sample)?;
+        task.fits(&tch::no_grad(|| model.forward(&sample, Mode::Eval))?, &labels, &config.host.id)?;
+        let mut training = Training::new(model, &config.optimizer, &config.compute)?;
+        let model = &mut training.model;
+        let slots: Vec<String> = model.slots().iter().map(|s| s.name().to_owned()).collect();
+        let plants = if slots.is_empty() { Vec::new() } else { config.all_plants() };
+        for germinate in controller.rehearsals(&slots).iter().chain(&plants) {
+            model.prewarm(germinate, registry)?;
+        }
+        if !slots.is_empty() {
+            warn_of_idle_settings(&config, &task, controller.as_ref());
+        }
+        let tally = Tally::new(model);
+        let (queue, watched, shown) = (ControlQueue::default(), None, 0);
+        Ok(Self { config, registry, task, training, controller, tally, queue, watched, shown })
+    }
+}
+
+/// Tells of settings that are legal and keep every seed from becoming something.
+fn warn_of_idle_settings(config: &RunConfig, task: &Task, controller: &dyn Controller) {
+    let epochs = config.epochs;
+    if let Some(shortest) = controller.shortest_run().filter(|shortest| epochs < *shortest) {
+        tracing::warn!(
+            "{epochs} epochs are too few to see a seed through; it takes {shortest}, and none will germinate"
+        );
+    }
+    if config.fast_mode {
+        tracing::warn!("fast_mode measures no gradients: G2 cannot pass, and no seed leaves TRAINING");
+    }
+    let steps = task.train.steps(config.optimizer.batch_size);
+    if config.telemetry_interval > steps {
+        tracing::warn!(
+            "telemetry_interval is {} steps and an epoch has {steps}: in many epochs nothing is measured for G2",
+            config.telemetry_interval
+        );
+    }
+    if config.isolation_check_interval > 0 && config.lifecycle.isolation == Isolation::Never {
+        tracing::warn!("isolation is `never`: there is nothing for isolation_check_interval to check");
+    }
+}

@@ -1,0 +1,122 @@
+//! Requests to a live run, and new builds of its plugins, between two steps.
+
+use super::trainer::Trainer;
+use crate::control::{ControlMessage, Reply, Request};
+use kasmina_registry::{RegistryError, Staged};
+use serde_json::json;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+impl Trainer<'_> {
+    /// Does what it was asked since the last step.
+    pub(super) fn answer_requests(&mut self, stop: &AtomicBool) {
+        while let Some(message) = self.queue.next(stop) {
+            match message {
+                ControlMessage::Build(path, staged, reply) => {
+                    let done = self.swap(&path, *staged);
+                    if let Some(reply) = reply {
+                        let _ = reply.send(done);
+                    }
+                }
+                ControlMessage::Request(Request::Prune { slot }, reply) => self.queue.keep_prune(slot, reply),
+                ControlMessage::Request(request, reply) => {
+                    let _ = reply.send(self.answer(&request, stop));
+                }
+            }
+        }
+    }
+
+    fn answer(&mut self, request: &Request, stop: &AtomicBool) -> Reply {
+        match request {
+            Request::Status => Reply::Done(self.status()),
+            Request::Pause => {
+                self.queue.set_paused(true);
+                Reply::Done(json!({ "paused": true, "step": self.training.model.step() }))
+            }
+            Request::Resume => {
+                self.queue.set_paused(false);
+                Reply::Done(json!({ "paused": false, "step": self.training.model.step() }))
+            }
+            Request::Stop => {
+                stop.store(true, Ordering::Relaxed);
+                Reply::Done(json!({ "stopping": true, "step": self.training.model.step() }))
+            }
+            Request::Swap { .. } | Request::Prune { .. } => {
+                // Both are dealt with elsewhere.
+                Reply::Refused {
+                    error: "`swap` and `prune` are handled elsewhere; this is a bug".to_owned(),
+                    help: None,
+                }
+            }
+        }
+    }
+
+    fn status(&self) -> serde_json::Value {
+        let build = |plugin: &kasmina_registry::PluginInfo| {
+            json!({
+                "name": plugin.name, "version": plugin.version, "generation": plugin.generation(),
+                "trust": plugin.trust, "path": plugin.path,
+            })
+        };
+        let slots = self.training.model.slots().iter().zip(self.training.model.reports()).map(|(slot, report)| {
+            let entries = slot.entries().map(|(blueprint, blend)| {
+                json!({
+                    "blueprint": blueprint.full_name(), "blueprint_generation": blueprint.plugin().generation(),
+                    "blend": blend.full_name(), "blend_generation": blend.plugin().generation(),
+                })
+            });
+            json!({
+                "slot": report.slot, "stage": report.stage, "alpha": report.alpha, "seed_id": report.seed_id,
+                "entries": entries,
+            })
+        });
+        // Every build that was ever opened here is still mapped, whatever has become of it.
+        let mapped = kasmina_registry::mappings()
+            .into_iter()
+            .map(|m| json!({ "name": m.name, "sha256": m.sha256, "address": format!("{:#x}", m.address) }));
+        json!({
+            "epoch": self.tally.epoch_in_training(),
+            "epochs": self.config.epochs,
+            "step": self.training.model.step(),
+            "accuracy": self.tally.accuracy(),
+            "paused": self.queue.is_paused(),
+            "on_trial": self.training.model.is_on_trial(),
+            "slots": slots.collect::<Vec<_>>(),
+            "mapped": mapped.collect::<Vec<_>>(),
+            "loaded": self.registry.plugins().iter().map(|p| build(p)).collect::<Vec<_>>(),
+            "retired": self.registry.retired().iter().map(|p| build(p)).collect::<Vec<_>>(),
+        })
+    }
+
+    /// Takes a build in, or says why not; either way it is an event.
+    fn swap(&mut self, path: &Path, staged: Result<Staged, RegistryError>) -> Reply {
+        let refused = |trainer: &mut Self, rule: &str, error: String, help: Option<String>| {
+            tracing::warn!("{error}");
+            trainer.training.model.note_refused(&path.display().to_string(), rule, &error);
+            Reply::Refused { error, help }
+        };
+        let staged = match staged {
+            Ok(staged) => staged,
+            Err(error) => {
+                let rule = match &error {
+                    RegistryError::Refused(refusal) => refusal.rule.as_str(),
+                    _ => "registry",
+                };
+                return refused(self, rule, error.to_string(), error.help());
+            }
+        };
+        match self.training.model.adopt(&staged, self.registry, &mut self.training.optimizer) {
+            Ok(slots) => Reply::Done(json!({
+                "plugin": staged.plugin().name,
+                "generation": staged.plugin().generation(),
+                "step": self.training.model.step(),
+                "slots": slots,
+                "on_trial": self.training.model.is_on_trial(),
+            })),
+            Err(error) => {
+                let text = format!("{} is not taken: {error}", path.display());
+                refused(self, error.code(), text, Some("the build before it goes on".to_owned()))
+            }
+        }
+    }
+}
