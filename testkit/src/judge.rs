@@ -1,11 +1,11 @@
 //! Comparing tensors, with words for what differs.
 
 use crate::failure::{Failure, broken};
+use kasmina_torch_ext::closeness::{Tolerance, all_close};
 use tch::{Kind, Tensor};
 
 /// How far two computations of the same thing may differ: as the probe of a run has it.
-const RELATIVE: f64 = 1e-3;
-const ABSOLUTE: f64 = 1e-4;
+const ROUNDING: Tolerance = Tolerance { relative: 1e-3, absolute: 1e-4, equal_nan: true };
 
 /// Reads one number.
 pub(crate) fn read(scalar: &Tensor) -> Result<f64, Failure> {
@@ -51,10 +51,7 @@ pub(crate) fn close(expected: &Tensor, came: &Tensor, what: &str) -> Result<(), 
         return broken(format!("{what}: expected shape {:?}, came {:?}", expected.size(), came.size()));
     }
     let came = came.detach().f_to_kind(expected.kind())?;
-    // Sums of large numbers that come to little are as exact as the large ones were.
-    let largest = if expected.numel() == 0 { 0.0 } else { read(&expected.detach().f_abs()?.f_max()?)? };
-    let scale = if largest.is_finite() { largest.max(1.0) } else { 1.0 };
-    if expected.detach().f_allclose(&came, RELATIVE, ABSOLUTE * scale, true)? {
+    if all_close(&expected.detach(), &came, ROUNDING)? {
         return Ok(());
     }
     broken(format!("{what}: they differ by up to {:.3e}", apart(expected, &came)?))

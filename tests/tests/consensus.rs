@@ -3,10 +3,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failed step is a failed test")]
 
 use kasmina::Command;
-use kasmina::consensus::InProcess;
 use kasmina::lifecycle::{EventKind, Stage};
 use kasmina::model::{EpochInputs, Germinate};
 use kasmina_tests::bench::{Bench, Refusing};
+use kasmina_tests::in_process::InProcess;
 use std::sync::{Arc, Barrier};
 use std::thread;
 use std::time::{Duration, Instant};

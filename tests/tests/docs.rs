@@ -2,8 +2,10 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failed step is a failed test")]
 
+use kasmina::CommandError;
 use kasmina::consensus::ConsensusError;
 use kasmina::lifecycle::{Check, RefusalCode};
+use kasmina_plugin_api::{ErrorKind, PluginError};
 use std::collections::BTreeSet;
 use std::fs;
 use std::time::Duration;
@@ -42,7 +44,18 @@ fn every_label_and_every_code_is_explained() {
         ConsensusError::Exchange(String::new()),
     ];
     let core = ["unknown_slot", "build_failed", "plugin_unavailable", "probe_failed", "parameter_owned"];
-    let core = core.into_iter().chain(["optimizer_refused", "ddp_veto", "no_thread", "torch"]);
+    let core = core.into_iter().chain([
+        "optimizer_refused",
+        "ddp_veto",
+        "no_thread",
+        "several_ranks",
+        "not_brought",
+    ]);
+    // Kinds beyond the last are `Other`, which has a code too.
+    let kinds = (0..16).map(|number| PluginError::new(ErrorKind::from_code(number), ""));
+    let failures: BTreeSet<&str> = kinds.map(|error| CommandError::from(error).code()).collect();
+    assert!(failures.contains("torch") && failures.len() > 5, "{failures:?}");
+    let core = core.chain(failures);
     let all = codes
         .iter()
         .cloned()

@@ -334,3 +334,81 @@ fn a_slot_that_is_pruned_during_a_trial_leaves_nothing_behind() {
     run.bench.germinate("block0", "conv_light", "waver").unwrap();
     assert!(run.steps(3).is_empty());
 }
+
+/// A model that moves to another device keeps the build that a panic policy goes back to.
+#[test]
+fn a_moved_model_still_goes_back_to_the_previous_generation() {
+    let builds = Builds::new();
+    let mut run = Run::new(&builds, '0', 2, PanicPolicy::PreviousGeneration);
+    let first = run.lives();
+    run.swap(&builds.make('l', 0));
+    run.steps(3);
+    assert_eq!(run.told(), ["swapped", "confirmed"]);
+    run.bench.model.to_device(tch::Device::Cpu, &mut run.bench.optimizer).unwrap();
+    let recovered = run.steps(70);
+    assert_eq!(recovered.len(), 1, "{recovered:?}");
+    assert_eq!(run.lives(), first);
+    assert_eq!(run.told(), ["swapped", "confirmed", "contained"]);
+}
+
+/// Whatever the optimizer refuses, a rollback that fails leaves the trial as it was, and can be tried again.
+#[test]
+fn a_rollback_that_fails_changes_nothing() {
+    let builds = Builds::new();
+    let mut run = Run::new(&builds, 'g', 50, PanicPolicy::Fail);
+    let good = run.lives();
+    run.swap(&builds.make('h', 0));
+    let tried = run.lives();
+    // It has only ever lived on the build that is on trial, and must move to the one before.
+    run.bench.germinate("block1", "conv_light", "waver").unwrap();
+    let weights = run.bench.weights();
+    let mut refused = 0;
+    for left in 0.. {
+        let Bench { model, optimizer, registry, .. } = &mut run.bench;
+        let mut sink = Refusing { optimizer, left };
+        match model.roll_back("it is told to", registry, &mut sink) {
+            Ok(recovered) => {
+                assert!(matches!(recovered, Some(Recovered::RolledBack { .. })));
+                break;
+            }
+            Err(error) => assert!(error.to_string().contains("told to refuse"), "{error}"),
+        }
+        refused += 1;
+        assert!(run.bench.model.is_on_trial(), "after {left} preparations");
+        assert_eq!((run.lives(), run.bench.weights()), (tried.clone(), weights.clone()));
+        let entry = run.bench.registry.resolve(kasmina_plugin_api::Kind::Blend, "waver").unwrap();
+        assert_eq!(entry.plugin().generation(), Some(tried.as_str()), "the registry follows the model");
+    }
+    assert_eq!(refused, 2, "one group is restored, one is substituted");
+    assert_eq!(run.lives(), good);
+    assert!(!run.bench.model.is_on_trial());
+    let blends: Vec<String> = run
+        .bench
+        .model
+        .slots()
+        .iter()
+        .filter_map(|s| s.entries())
+        .map(|(_, blend)| blend.plugin().generation().unwrap_or_default().to_owned())
+        .collect();
+    assert_eq!(blends, [good.clone(), good]);
+    assert!(run.steps(8).is_empty());
+}
+
+/// A call into an instance that has panicked is journaled as what it is.
+#[test]
+fn a_command_that_meets_a_poisoned_blend_says_so() {
+    let builds = Builds::new();
+    let mut run = Run::new(&builds, 'l', 2, PanicPolicy::Fail);
+    let failed = (0..70).find_map(|_| run.try_step().err());
+    assert!(failed.is_some() && run.recover().is_none());
+    let retarget =
+        kasmina::Command::SetAlphaTarget { slot: "block0".into(), target: 0.5, steps: 3, curve: None };
+    let Bench { model, optimizer, registry, .. } = &mut run.bench;
+    let error = model.execute(&retarget, registry, optimizer).unwrap_err();
+    assert_eq!(error.code(), "plugin_panic", "{error}");
+    let told = model.drain_events().into_iter().find_map(|event| match event.kind {
+        EventKind::Command { error, .. } => error,
+        _ => None,
+    });
+    assert!(told.is_some_and(|told| told.starts_with("plugin_panic: ")));
+}

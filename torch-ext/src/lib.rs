@@ -4,6 +4,7 @@
 //!
 //! * [`autocast`]: mixed precision
 //! * [`autograd`]: zero-copy straight-through, version counters, memory formats
+//! * [`closeness`]: equality but for rounding
 //! * [`norm`]: gradient norms that stay on the device
 //! * [`optim`]: fused SGD and AdamW over named, removable groups behind a two-phase [`ParameterSink`]
 //! * [`rng`]: saving, forking and restoring torch's generators
@@ -18,6 +19,7 @@
 
 pub mod autocast;
 pub mod autograd;
+pub mod closeness;
 pub mod cuda;
 mod error;
 mod ffi;

@@ -1,6 +1,7 @@
 //! Why a run cannot start, or cannot go on.
 
 use kasmina::{CommandError, ModelError};
+use kasmina_plugin_api::PluginError;
 use kasmina_registry::RegistryError;
 use std::path::PathBuf;
 
@@ -109,9 +110,12 @@ pub enum TrainError {
     /// The seeds that were asked for cannot live in the slots that were asked for.
     #[error(transparent)]
     Command(#[from] CommandError),
+    /// libtorch failed, in a call that is not a plugin's.
+    #[error(transparent)]
+    Tensor(#[from] PluginError),
     /// libtorch failed.
-    #[error("{0}")]
-    Torch(String),
+    #[error(transparent)]
+    Torch(#[from] kasmina_torch_ext::Error),
 }
 
 impl TrainError {
@@ -165,13 +169,8 @@ impl TrainError {
     }
 }
 
-impl From<kasmina_torch_ext::Error> for TrainError {
-    fn from(error: kasmina_torch_ext::Error) -> Self {
-        Self::Torch(error.to_string())
-    }
-}
 impl From<tch::TchError> for TrainError {
     fn from(error: tch::TchError) -> Self {
-        Self::Torch(kasmina_plugin_api::PluginError::from(error).to_string())
+        PluginError::from(error).into()
     }
 }

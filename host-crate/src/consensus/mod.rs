@@ -6,10 +6,8 @@
 //! how earlier implementations came to wait for a rank that had nothing to say.
 
 mod ballot;
-mod in_process;
 
 pub use ballot::{Act, Ballot};
-pub use in_process::InProcess;
 
 use ballot::Packed;
 use std::fmt::{Debug, Write as _};

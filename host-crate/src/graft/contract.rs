@@ -1,6 +1,7 @@
 //! The promises that author code makes with every tensor it returns.
 
 use kasmina_plugin_api::{PluginError, Result};
+use kasmina_torch_ext::closeness::{Tolerance, all_close};
 use tch::{Kind, Tensor};
 
 /// In what alphas and gates are kept beside features of a dtype: float32 at least.
@@ -16,13 +17,7 @@ pub(crate) fn alike(expected: &Tensor, came: &Tensor) -> Result<bool> {
         Kind::Float if expected.device().is_cuda() => (2e-2, 5e-3),
         _ => (1e-3, 1e-4),
     };
-    let largest = if expected.numel() == 0 {
-        0.0
-    } else {
-        expected.f_abs()?.f_max()?.f_to_kind(Kind::Double)?.f_double_value(&[])?
-    };
-    let scale = if largest.is_finite() { largest.max(1.0) } else { 1.0 };
-    Ok(expected.f_allclose(came, relative, absolute * scale, false)?)
+    Ok(all_close(expected, came, Tolerance { relative, absolute, equal_nan: false })?)
 }
 
 /// Where features are half as wide, what sums is computed in float32, and an author need not cast it back.

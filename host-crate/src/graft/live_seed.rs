@@ -44,12 +44,11 @@ impl LiveSeed {
 
     /// Runs the probe on these features, unless its result is known already: multiply-adds of a forward, per sample.
     pub(crate) fn probe(&mut self, features: &Features, known: Option<u64>) -> Result<u64, ProbeError> {
-        self.seed.multiply_adds = match known {
-            Some(multiply_adds) => multiply_adds,
-            None => {
-                let promises = Promises::of(&self.seed.entry, &self.blend.entry);
-                probe(&mut self.seed.instance, &mut self.blend.instance, features, promises)?
-            }
+        self.seed.multiply_adds = if let Some(multiply_adds) = known {
+            multiply_adds
+        } else {
+            let promises = Promises::of(&self.seed.entry, &self.blend.entry);
+            probe(&mut self.seed.instance, &mut self.blend.instance, features, promises)?
         };
         Ok(self.seed.multiply_adds)
     }

@@ -67,7 +67,8 @@ impl Germination {
     }
 }
 
-/// The complete state of a seed.
+/// The complete state of a seed. It has as many fields as it has because it is one row: what a journal keeps of a slot and
+/// a checkpoint gives back.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SeedState {
     /// The seed's name.

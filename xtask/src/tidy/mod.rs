@@ -49,7 +49,7 @@ pub(crate) fn findings(repo: &Repo) -> Result<Vec<Finding>> {
             _ if path.ends_with("/Cargo.toml") => findings.extend(manifest::findings(&path, source)),
             _ => {}
         }
-        if path.ends_with(".rs") {
+        if matches!(path.rsplit_once('.'), Some((_, "rs"))) {
             sources.push((path, source.to_owned()));
         }
     }

@@ -1,6 +1,6 @@
 //! Everything that a forward may move: kept, and put back, so that the next one sees the same.
 
-use crate::graft::{Buffers, SlotSnapshot};
+use crate::graft::{Buffers, SeedSlot, SlotSnapshot};
 use crate::model::ModelError;
 use crate::model::network::Network;
 use crate::model::slots::Slots;
@@ -19,10 +19,10 @@ impl Snapshot {
     /// Keeps generators, buffers, streams and state bytes.
     pub(in crate::model) fn of(network: &Network, slots: &Slots) -> Result<Self, ModelError> {
         let mut variables: Vec<Variable> = network.variables()?;
-        for live in slots.iter().filter_map(|slot| slot.live()) {
+        for live in slots.iter().filter_map(SeedSlot::live) {
             variables.extend(live.variables()?);
         }
-        let kept = slots.iter().map(|slot| slot.snapshot()).collect::<Result<_, _>>()?;
+        let kept = slots.iter().map(SeedSlot::snapshot).collect::<Result<_, _>>()?;
         Ok(Self { generators: RngState::save()?, buffers: Buffers::of(&variables), slots: kept })
     }
 

@@ -2,7 +2,7 @@
 
 use super::snapshot::Snapshot;
 use super::state::{OnTrial, StepBegin};
-use crate::graft::blend_group;
+use crate::graft::{SeedSlot, blend_group};
 use crate::lifecycle::EventKind;
 use crate::model::growth::Transaction;
 use crate::model::{CommandError, ModelError, MorphogeneticModel};
@@ -31,7 +31,7 @@ impl MorphogeneticModel {
         let Some(trial) = &mut self.swapping.on_trial else { return Ok(()) };
         // The step is whole; what fails from here on has not moved what it moved.
         trial.before = None;
-        let left = self.slots.iter_mut().map(|slot| slot.count_trial_step()).max().unwrap_or(0);
+        let left = self.slots.iter_mut().map(SeedSlot::count_trial_step).max().unwrap_or(0);
         if left == 0 { Ok(self.confirm(sink)?) } else { Ok(()) }
     }
 
@@ -48,7 +48,7 @@ impl MorphogeneticModel {
     /// What was on trial stays. Cannot fail.
     pub(super) fn end_trials(&mut self, closing: Transaction, sink: &mut dyn ParameterSink) {
         closing.commit(sink);
-        self.slots.iter_mut().for_each(|slot| slot.end_trial());
+        self.slots.iter_mut().for_each(SeedSlot::end_trial);
         if let Some(trial) = self.swapping.on_trial.take() {
             self.tell_confirmed(&trial);
         }

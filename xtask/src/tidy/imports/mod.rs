@@ -12,12 +12,12 @@ use std::collections::BTreeMap;
 use super::finding::Finding;
 use resolve::Crate;
 
-/// Every import cycle between files below `*/src/` of the same crate.
+/// Every import cycle between Rust files below `*/src/` of the same crate.
 pub(super) fn findings(files: &[(String, String)]) -> Vec<Finding> {
     let mut crates: BTreeMap<&str, Vec<(&str, &str)>> = BTreeMap::new();
     for (path, text) in files {
         let Some((folder, inner)) = path.split_once("src/") else { continue };
-        if path.ends_with(".rs") && (folder.is_empty() || folder.ends_with('/')) {
+        if folder.is_empty() || folder.ends_with('/') {
             crates.entry(folder).or_default().push((inner, text));
         }
     }

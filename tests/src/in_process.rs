@@ -1,6 +1,6 @@
 //! Ranks that are threads of one process: for tests of everything above the wire.
 
-use super::{Consensus, ConsensusError};
+use kasmina::consensus::{Consensus, ConsensusError};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 

@@ -1,0 +1,51 @@
+//! Whether two computations of the same thing came to the same but for rounding.
+
+use tch::{Kind, TchError, Tensor};
+
+/// How far apart two values may be.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Tolerance {
+    /// As a factor on the expected value.
+    pub relative: f64,
+    /// As it is where the largest expected magnitude is at most 1, and times that magnitude otherwise: a sum of large numbers
+    /// that comes to little is as exact as those were.
+    pub absolute: f64,
+    /// NaN equals NaN.
+    pub equal_nan: bool,
+}
+
+/// Whether all values are within the tolerance. Waits for the device.
+///
+/// # Shapes
+/// Both the same, of one dtype.
+///
+/// # Errors
+/// If libtorch refuses.
+pub fn all_close(expected: &Tensor, came: &Tensor, tolerance: Tolerance) -> Result<bool, TchError> {
+    let Tolerance { relative, absolute, equal_nan } = tolerance;
+    let largest = if expected.numel() == 0 {
+        0.0
+    } else {
+        expected.f_abs()?.f_max()?.f_to_kind(Kind::Double)?.f_double_value(&[])?
+    };
+    let scale = if largest.is_finite() { largest.max(1.0) } else { 1.0 };
+    expected.f_allclose(came, relative, absolute * scale, equal_nan)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Tolerance, all_close};
+    use tch::Tensor;
+
+    #[test]
+    fn the_absolute_part_grows_with_the_largest_value_and_nan_is_a_choice() {
+        let close = |a: &[f32], b: &[f32], equal_nan| {
+            let tolerance = Tolerance { relative: 0.0, absolute: 1e-3, equal_nan };
+            all_close(&Tensor::from_slice(a), &Tensor::from_slice(b), tolerance).unwrap()
+        };
+        assert!(close(&[0.5], &[0.5009], false) && !close(&[0.5], &[0.502], false));
+        assert!(close(&[100.0, 0.5], &[100.0, 0.55], false), "beside a hundred, 0.05 is rounding");
+        assert!(!close(&[f32::NAN], &[f32::NAN], false) && close(&[f32::NAN], &[f32::NAN], true));
+        assert!(close(&[], &[], false));
+    }
+}
