@@ -3,7 +3,7 @@
 
 use super::library::library;
 use crate::error::Result;
-use crate::optim::Algorithm;
+use crate::optim::config::Algorithm;
 use std::ffi::c_void;
 use torch_sys::C_tensor;
 

@@ -4,7 +4,7 @@
 //! group: gradients that are not finite raise a flag on the device and that group's update skips itself there;
 //! the host learns of it when it asks ([`Optimizer::skipped_steps`]), never in a step.
 
-mod config;
+pub(crate) mod config;
 mod group;
 mod native;
 

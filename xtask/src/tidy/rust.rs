@@ -5,6 +5,9 @@
 use super::finding::Finding;
 use super::tokens::{self, Token};
 
+/// The most lines of a file of `src`.
+const LONGEST: usize = 400;
+
 /// Names that may only stand in some places.
 struct Rule {
     names: &'static [Name],
@@ -103,6 +106,10 @@ pub(super) fn findings(path: &str, source: &str) -> Vec<Finding> {
                 findings.push(finding(tokens[at].line, format!("`{name}`"), rule.why));
             }
         }
+    }
+    let lines = source.lines().count();
+    if lines > LONGEST && (path.starts_with("src/") || path.contains("/src/")) {
+        findings.push(finding(LONGEST + 1, format!("{lines} lines"), "a file of `src` holds one idea"));
     }
     // `use tch::Tensor` is both `use tch` and `tch::`.
     findings.dedup_by(|later, earlier| later.line == earlier.line && later.why == earlier.why);
@@ -227,6 +234,14 @@ mod spec {
         assert_eq!(found("cli/src/a.rs", "fn f() {\n todo!()\n}\n"), ["2 `todo!`"]);
         assert_eq!(found("registry/src/a.rs", "use abi_stable::StableAbi;"), ["1 `abi_stable`"]);
         assert!(found("plugin-api/src/abi/a.rs", "use abi_stable::StableAbi;").is_empty());
+    }
+
+    #[test]
+    fn files_of_src_stay_short() {
+        let source = "\n".repeat(super::LONGEST + 1);
+        assert_eq!(found("cli/src/a.rs", &source), ["401 401 lines"]);
+        assert!(found("tests/tests/a.rs", &source).is_empty());
+        assert!(found("cli/src/a.rs", &"\n".repeat(super::LONGEST)).is_empty());
     }
 
     #[test]
