@@ -180,6 +180,7 @@ pub enum RegistryError {
         /// Its full name.
         id: String,
         /// What it said.
+        #[source]
         error: PluginError,
     },
 }

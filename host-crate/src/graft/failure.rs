@@ -1,6 +1,6 @@
 //! Failures below the model.
 
-use kasmina_plugin_api::{ErrorKind, PluginError};
+use kasmina_plugin_api::PluginError;
 use kasmina_registry::RegistryError;
 
 /// Why an instance cannot be built again at another site.
@@ -17,5 +17,5 @@ pub(crate) enum RebuildError {
 /// A failure of the shim, as author code's callers know it.
 #[expect(clippy::needless_pass_by_value, reason = "for map_err")]
 pub(super) fn torch(error: kasmina_torch_ext::Error) -> PluginError {
-    PluginError::new(ErrorKind::Torch, error.to_string())
+    PluginError::torch(&error.to_string())
 }

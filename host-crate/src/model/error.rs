@@ -185,11 +185,28 @@ pub enum CommandError {
 }
 
 impl CommandError {
+    /// Whether there was not enough memory, wherever that was found: while a seed was built, probed or called.
+    fn is_out_of_memory(&self) -> bool {
+        let torch = |error: &kasmina_torch_ext::Error| PluginError::torch(&error.to_string()).kind;
+        let kind = match self {
+            Self::Registry(RegistryError::Build { error, .. }) | Self::Plugin(error) => error.kind,
+            Self::Probe { error, .. } | Self::ProbeBlend { error, .. } => match error {
+                ProbeError::Failed(error) => error.kind,
+                ProbeError::Torch(error) => torch(error),
+                _ => return false,
+            },
+            Self::Torch(error) => torch(error),
+            _ => return false,
+        };
+        kind == ErrorKind::OutOfMemory
+    }
+
     /// A stable code, for journals.
     pub fn code(&self) -> &'static str {
         match self {
             Self::Refused(refusal) => refusal.code.as_str(),
             Self::UnknownSlot { .. } => "unknown_slot",
+            _ if self.is_out_of_memory() => "out_of_memory",
             Self::Registry(RegistryError::Build { .. }) => "build_failed",
             Self::Registry(_) => "plugin_unavailable",
             Self::Probe { .. } | Self::ProbeBlend { .. } => "probe_failed",

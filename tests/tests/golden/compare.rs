@@ -90,15 +90,19 @@ fn is_close(recorded: &str, found: &str) -> bool {
 /// The lines of the epochs that are compared, word by word.
 fn first_epochs(transcript: &str) -> Vec<Vec<String>> {
     let words = |line: &str| -> Vec<String> { line.split(' ').map(str::to_owned).collect() };
-    let early = |line: &Vec<String>| {
-        let kind = matches!(line.first().map(String::as_str), Some("epoch" | "event"));
-        kind && line.get(1).and_then(|epoch| epoch.parse::<u32>().ok()).is_some_and(|epoch| epoch <= EPOCHS)
+    let early = |line: &Vec<String>| match line.first().map(String::as_str) {
+        Some("epoch" | "event") => {
+            line.get(1).and_then(|epoch| epoch.parse::<u32>().ok()).is_some_and(|epoch| epoch <= EPOCHS)
+        }
+        // How the run ended, and what was swapped and contained on the way.
+        Some("run" | "swapped" | "recovered" | "failed") => true,
+        _ => false,
     };
     transcript.lines().map(words).filter(early).collect()
 }
 
 fn same_line(was: &[String], is: &[String]) -> bool {
-    if was.first().map(String::as_str) == Some("event") {
+    if was.first() != is.first() || was.first().map(String::as_str) != Some("epoch") {
         return was == is;
     }
     let number = |words: &[String], at: usize| words.get(at).and_then(|w| w.parse::<f64>().ok());

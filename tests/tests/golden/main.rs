@@ -43,12 +43,13 @@ fn main() -> ExitCode {
         print!("{}", run(name));
         return ExitCode::SUCCESS;
     }
-    let update = args.iter().any(|arg| arg == "--update");
-    let named: Vec<&String> = args.iter().filter(|arg| !arg.starts_with('-')).collect();
-    let names: Vec<String> = all()
-        .into_iter()
-        .filter(|name| named.is_empty() || named.iter().any(|n| name.contains(*n)))
-        .collect();
+    let (update, names) = match chosen(&args) {
+        Ok(chosen) => chosen,
+        Err(error) => {
+            eprintln!("golden: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
     // Two children must not both build what they test.
     kasmina_tests::built();
     let results = in_children(&names);
@@ -72,6 +73,33 @@ fn main() -> ExitCode {
     failed += orphans.len();
     println!("\n{} passed, {failed} failed", names.len().saturating_sub(failed));
     if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Whether transcripts are recorded, and the cases that the arguments choose. The options of libtest that `cargo test`
+/// passes on to every test program are understood where they choose tests, and passed over otherwise.
+fn chosen(args: &[String]) -> Result<(bool, Vec<String>), String> {
+    let (mut update, mut exact) = (false, false);
+    let (mut named, mut skipped) = (Vec::new(), Vec::new());
+    let mut args = args.iter();
+    while let Some(arg) = args.next() {
+        match arg.as_str() {
+            "--update" => update = true,
+            "--exact" => exact = true,
+            "--skip" => skipped.extend(args.next()),
+            "--test-threads" | "--color" | "--format" | "-Z" => drop(args.next()),
+            option if option.starts_with('-') => {}
+            _ => named.push(arg),
+        }
+    }
+    let is = |name: &str, wanted: &str| if exact { name == wanted } else { name.contains(wanted) };
+    let all = all();
+    if let Some(unknown) = named.iter().find(|wanted| !all.iter().any(|name| is(name, wanted))) {
+        return Err(format!("no case `{unknown}`; there are {}", all.join(", ")));
+    }
+    let wanted = |name: &String| {
+        (named.is_empty() || named.iter().any(|n| is(name, n))) && !skipped.iter().any(|n| is(name, n))
+    };
+    Ok((update, all.into_iter().filter(wanted).collect()))
 }
 
 /// The names of all cases, sorted.
@@ -114,9 +142,8 @@ fn child(name: &str) -> Result<String, String> {
     let program = std::env::current_exe().map_err(|e| e.to_string())?;
     let mut command = Command::new(program);
     command.args(["--case", name]).env("RUST_BACKTRACE", "0");
-    if std::env::var_os("KASMINA_GOLDEN_NATIVE").is_none() {
-        command.envs(PORTABLE);
-    }
+    // The parent has built what the children load.
+    command.env("KASMINA_TEST_BUILT", kasmina_tests::built()).envs(PORTABLE);
     let out = command.output().map_err(|e| e.to_string())?;
     if out.status.success() {
         return String::from_utf8(out.stdout).map_err(|e| e.to_string());

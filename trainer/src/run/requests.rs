@@ -41,13 +41,10 @@ impl Trainer<'_> {
                 stop.store(true, Ordering::Relaxed);
                 Reply::Done(json!({ "stopping": true, "step": self.training.model.step() }))
             }
-            Request::Swap { .. } | Request::Prune { .. } => {
-                // Both are dealt with elsewhere.
-                Reply::Refused {
-                    error: "`swap` and `prune` are handled elsewhere; this is a bug".to_owned(),
-                    help: None,
-                }
-            }
+            Request::Swap { .. } | Request::Prune { .. } => Reply::Refused {
+                error: "`swap` and `prune` are handled elsewhere; this is a bug".to_owned(),
+                help: None,
+            },
         }
     }
 

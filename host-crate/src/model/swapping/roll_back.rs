@@ -5,16 +5,20 @@ use super::state::Recovered;
 use crate::graft::SeedSlot;
 use crate::lifecycle::EventKind;
 use crate::model::{CommandError, ModelError, MorphogeneticModel};
-use kasmina_registry::{Committed, Registry};
+use kasmina_registry::{Committed, Entry, Registry};
 use kasmina_torch_ext::{Change, ParameterSink};
 
 impl MorphogeneticModel {
     /// Takes a build on trial back: its blends, their variables and the optimizer's state are as they were when it came,
     /// and alpha goes on from where it is.
     ///
+    /// The training step that failed is undone first: a blend that is built again copies the buffers that its step began
+    /// with. That moves the living model before anything is committed; if the rollback then fails, the model is as it was
+    /// before that step.
+    ///
     /// # Errors
-    /// If the optimizer refuses, a blend cannot be built again, or the step that failed cannot be put back; the build is
-    /// then on trial as before.
+    /// If the optimizer refuses, the step that failed cannot be undone, or a blend cannot be built again; the build is then
+    /// on trial as before.
     pub fn roll_back(
         &mut self,
         reason: &str,
@@ -24,18 +28,18 @@ impl MorphogeneticModel {
         let Some(trial) = &self.swapping.on_trial else { return Ok(None) };
         // Everything that can fail, beside the living model.
         let restore = self.close_trials(sink, |owner| Change::Restore { owner })?;
-        let substitutes = match self.prepare_substitutes(&trial.committed, sink) {
+        let leaves = self.blends_that_leave(&trial.committed);
+        if let Err(error) = self.undo_step(&leaves) {
+            restore.abort(sink);
+            return Err(error);
+        }
+        let substitutes = match self.prepare_substitutes(&leaves, sink) {
             Ok(substitutes) => substitutes,
             Err(error) => {
                 restore.abort(sink);
                 return Err(error.into());
             }
         };
-        if let Err(error) = self.put_step_back(&substitutes) {
-            restore.abort(sink);
-            abort(substitutes, sink);
-            return Err(error);
-        }
 
         // From here on nothing can fail.
         restore.commit(sink);
@@ -57,22 +61,31 @@ impl MorphogeneticModel {
         Ok(Some(Recovered::RolledBack { plugin, reason: reason.to_owned() }))
     }
 
+    /// How each slot's blend is affected by a rollback of this build.
+    fn blends_that_leave(&self, committed: &Committed) -> Vec<Leaves> {
+        self.slots
+            .iter()
+            .map(|slot| {
+                if slot.is_on_trial() {
+                    return Leaves::ForTheOneBefore;
+                }
+                let blend = slot.entries().map(|(_, blend)| blend).filter(|blend| self.swapping.tries(blend));
+                blend
+                    .and_then(|blend| committed.instead_of(blend))
+                    .map_or(Leaves::No, |entry| Leaves::For(entry.clone()))
+            })
+            .collect()
+    }
+
     /// Blends that germinated during the trial were never on another build; they move to the one before it.
     fn prepare_substitutes(
         &self,
-        committed: &Committed,
+        leaves: &[Leaves],
         sink: &mut dyn ParameterSink,
     ) -> Result<Vec<ReadyExchange>, CommandError> {
         let mut ready = Vec::new();
-        for index in 0..self.slots.len() {
-            let slot = &self.slots[index];
-            let Some((_, blend)) = slot.entries().filter(|(_, blend)| self.swapping.tries(blend)) else {
-                continue;
-            };
-            if slot.is_on_trial() {
-                continue;
-            }
-            let Some(entry) = committed.instead_of(blend) else { continue };
+        for (index, leaves) in leaves.iter().enumerate() {
+            let Leaves::For(entry) = leaves else { continue };
             match self.prepare_exchange(index, entry, WayBack::None, sink) {
                 Ok(exchange) => ready.push(exchange),
                 Err(error) => {
@@ -84,19 +97,25 @@ impl MorphogeneticModel {
         Ok(ready)
     }
 
-    /// Undoes what the failed half of the present step has moved. The state of blends that leave is not theirs to come.
-    fn put_step_back(&mut self, substitutes: &[ReadyExchange]) -> Result<(), ModelError> {
+    /// Undoes what the failed half of the present step has moved. The state bytes of a blend that leaves are not put back.
+    fn undo_step(&mut self, leaves: &[Leaves]) -> Result<(), ModelError> {
         let Some(begin) = self.swapping.on_trial.as_ref().and_then(|trial| trial.before.as_ref()) else {
             return Ok(());
         };
-        let leaves: Vec<bool> = (0..self.slots.len())
-            .map(|index| {
-                self.slots[index].is_on_trial() || substitutes.iter().any(|ready| ready.index == index)
-            })
-            .collect();
+        begin.snapshot.restore(&mut self.slots, |index| !matches!(leaves[index], Leaves::No))?;
         let _ = self.slots.split_off(&begin.marks);
-        begin.snapshot.restore(&mut self.slots, |index| leaves[index])
+        Ok(())
     }
+}
+
+/// What a rollback does to the blend of a slot.
+enum Leaves {
+    /// Nothing.
+    No,
+    /// The blend before the trial takes its place again.
+    ForTheOneBefore,
+    /// It germinated during the trial; this entry is built in its place.
+    For(Entry),
 }
 
 fn abort(exchanges: Vec<ReadyExchange>, sink: &mut dyn ParameterSink) {

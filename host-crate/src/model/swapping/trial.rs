@@ -29,7 +29,7 @@ impl MorphogeneticModel {
     /// If the optimizer refuses.
     pub(in crate::model) fn count_trial(&mut self, sink: &mut dyn ParameterSink) -> Result<(), ModelError> {
         let Some(trial) = &mut self.swapping.on_trial else { return Ok(()) };
-        // The step is whole; what fails from here on has not moved what it moved.
+        // The step has ended: a failure after it undoes nothing of it.
         trial.before = None;
         let left = self.slots.iter_mut().map(SeedSlot::count_trial_step).max().unwrap_or(0);
         if left == 0 { Ok(self.confirm(sink)?) } else { Ok(()) }

@@ -41,7 +41,8 @@ fn item(tokens: &[Token], at: usize, source: &mut Source) -> usize {
         return after_item(tokens, at + 7);
     }
     match text(0) {
-        "use" => {
+        // `use<'a>` captures lifetimes and imports nothing.
+        "use" if text(1) != "<" => {
             let end = (at..tokens.len()).find(|i| tokens[*i].text == ";").unwrap_or(tokens.len());
             // `pub use`, `pub(crate) use`, `pub(in path) use`.
             let public = at > 0 && (tokens[at - 1].text == "pub" || tokens[at - 1].text == ")");
