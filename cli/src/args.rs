@@ -19,6 +19,8 @@ pub(crate) enum Verb {
     Train(Box<TrainArgs>),
     /// See whether growing pays: a run beside its controls, over several seeds, each at its own best learning rate.
     Compare(CompareArgs),
+    /// Look at the checkpoints of a run, check them, remove old ones.
+    Checkpoints(CheckpointsArgs),
     /// Ask a run that is live: where it stands, to wait, to go on, to prune, to end.
     Control(ControlArgs),
     /// Look at plugins, check them, decide on them, and write new ones.
@@ -79,6 +81,46 @@ pub(crate) enum ControlVerb {
     },
     /// End cleanly after this step.
     Stop,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CheckpointsArgs {
+    #[command(subcommand)]
+    pub(crate) verb: CheckpointsVerb,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum CheckpointsVerb {
+    /// List them, oldest first.
+    List {
+        /// The run's directory.
+        #[arg(value_name = "RUN_DIR")]
+        run: PathBuf,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Check the size and hash of every file. Exits with 1 if a checkpoint is not whole.
+    Verify {
+        /// The run's directory.
+        #[arg(value_name = "RUN_DIR")]
+        run: PathBuf,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Remove all but the newest ones.
+    Prune {
+        /// The run's directory.
+        #[arg(value_name = "RUN_DIR")]
+        run: PathBuf,
+        /// How many of the newest stay.
+        #[arg(long, value_name = "N", default_value = "1")]
+        keep: NonZeroUsize,
+        /// Remove the one with the best validation score too, if it is not among the newest.
+        #[arg(long)]
+        without_best: bool,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -215,6 +257,28 @@ pub(crate) struct TrainArgs {
     /// The run directory [default: a new one under runs/].
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
+    /// Go on with the run of this directory from its newest whole checkpoint. Its settings are its own; `--epochs` extends it.
+    #[arg(long, value_name = "RUN_DIR", conflicts_with_all = [
+        "config", "task", "text", "host", "slots", "max_seeds", "blueprint", "blend_algorithm", "controller", "script",
+        "seed", "device", "precision", "no_capture", "no_seeds", "no_checkpoints",
+    ])]
+    pub(crate) resume: Option<PathBuf>,
+    /// With --resume: a setting that is another from now on, optimizer.batch_size=32 for instance. May be given several
+    /// times. The results are then no longer those of the run as it was begun.
+    #[arg(long = "override", value_name = "KEY=VALUE", requires = "resume")]
+    pub(crate) overrides: Vec<String>,
+    /// With --resume and --out: begin a branch in a new directory at the end of this epoch; the run stays as it is.
+    #[arg(long, value_name = "EPOCH", requires_all = ["resume", "out"])]
+    pub(crate) from: Option<u32>,
+    /// With --resume: trust the run directory's own copies of plugins, also where you have not run these bytes before.
+    #[arg(long, requires = "resume")]
+    pub(crate) trust_run: bool,
+    /// Save nothing; the run cannot be resumed, and its weights are gone when it ends.
+    #[arg(long)]
+    pub(crate) no_checkpoints: bool,
+    /// Exit with 0 when a signal ends the run, for schedulers that start it again.
+    #[arg(long = "requeue-exit-0")]
+    pub(crate) requeue_exit_0: bool,
     /// Train the host alone: bit for bit what a run without slots gives.
     #[arg(long)]
     pub(crate) no_seeds: bool,

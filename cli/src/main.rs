@@ -3,6 +3,7 @@
 #[macro_use]
 mod terminal;
 mod args;
+mod checkpoints;
 mod child;
 mod compare;
 mod control;
@@ -12,6 +13,7 @@ mod plugins;
 mod progress;
 mod record;
 mod schema;
+mod signals;
 mod simulate;
 mod table;
 mod train;
@@ -31,6 +33,7 @@ fn main() -> ExitCode {
     let result = match cli.verb {
         Verb::Train(args) => train::run(*args, &screen),
         Verb::Compare(args) => compare::run(args, &screen).map(|()| ExitCode::SUCCESS),
+        Verb::Checkpoints(args) => checkpoints::run(&args.verb),
         Verb::Control(args) => control::run(&args).map(|()| ExitCode::SUCCESS),
         Verb::Plugins(args) => plugins::run(&args),
         Verb::Simulate(args) => simulate::run(&args).map(|()| ExitCode::SUCCESS),

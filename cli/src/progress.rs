@@ -2,6 +2,7 @@
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use kasmina::lifecycle::{Event, EventKind, Stage};
+use kasmina_trainer::run::Saved;
 use kasmina_trainer::{EpochReport, Observer};
 use std::io::IsTerminal;
 
@@ -14,8 +15,9 @@ impl Progress {
     pub(crate) fn new(screen: &MultiProgress, epochs: u32) -> Self {
         let bar = std::io::stderr().is_terminal().then(|| {
             let bar = screen.add(ProgressBar::new(u64::from(epochs)));
-            let style = ProgressStyle::with_template("{bar:24} epoch {pos}/{len}  {msg}  eta {eta}")
-                .unwrap_or_else(|_| ProgressStyle::default_bar());
+            let style =
+                ProgressStyle::with_template("{bar:24} epoch {pos}/{len}  {msg}  eta {eta}  {prefix}")
+                    .unwrap_or_else(|_| ProgressStyle::default_bar());
             bar.set_style(style);
             bar
         });
@@ -51,6 +53,16 @@ impl Observer for Progress {
         } else {
             let message = message.trim_end();
             errln!("epoch {:>3}/{epochs}  loss {:.4}  {message}", report.epoch, report.train_loss);
+        }
+    }
+
+    fn saved(&mut self, saved: &Saved) {
+        let about = &saved.written.about;
+        let within = if about.epoch_is_whole { String::new() } else { format!(", step {}", about.step) };
+        let message = format!("saved epoch {}{within}", about.epoch);
+        match &self.bar {
+            Some(bar) => bar.set_prefix(message),
+            None => errln!("{message}"),
         }
     }
 

@@ -3,38 +3,47 @@
 use crate::args::TrainArgs;
 use crate::failure::Failure;
 use crate::progress::Progress;
+use crate::signals::{self, STOP};
 use crate::table;
 use indicatif::MultiProgress;
-use kasmina_registry::{Registry, SearchPath, services};
-use kasmina_trainer::run::Status;
+use kasmina_registry::{Registry, SearchPath};
+use kasmina_trainer::run::{Opened, ResumeOptions, Resumption, Status};
 use kasmina_trainer::{Layers, RunConfig, Summary, Trainer};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// The exit code of a run that was interrupted, as shells have it.
-const INTERRUPTED: u8 = 130;
-
-static STOP: AtomicBool = AtomicBool::new(false);
-
 pub(crate) fn run(args: TrainArgs, screen: &MultiProgress) -> Result<ExitCode, Failure> {
-    let (json, out) = (args.json, args.out.clone());
-    let watch = args.watch.clone();
+    let (json, requeue, watch) = (args.json, args.requeue_exit_0, args.watch.clone());
     let policy = match &watch {
         None => args.access.policy(),
         Some(files) if files.is_empty() => args.access.policy().watching_loaded(true),
         Some(files) => args.access.policy().watching(files.iter().cloned()),
     };
-    let config = configure(args)?;
-    let search = SearchPath::standard(&config.plugin_path);
-    let registry = Registry::load(&search, &policy)?;
-    let mut trainer = Trainer::prepare(config, &registry)?;
+    let (start, policy) = match args.resume.clone() {
+        None => (Start::of(args)?, policy),
+        Some(run) => match open(&args, run)? {
+            Resumption::Finished { epochs, checkpoint } => {
+                errln!(
+                    "the run is finished: {epochs} epochs, saved in {}; --epochs N extends it",
+                    checkpoint.display()
+                );
+                return Ok(ExitCode::SUCCESS);
+            }
+            Resumption::Ready(opened) => {
+                let policy = policy.resuming(&opened.stored_plugins(), args.trust_run);
+                (Start::Resumed { opened, plugin_path: args.access.plugin_path }, policy)
+            }
+        },
+    };
+    let registry = Registry::load(&SearchPath::standard(&start.plugin_path()), &policy)?;
+    let out = start.out();
+    let mut trainer = start.prepare(&registry)?;
     if let Some(files) = watch {
         trainer = trainer.watching(files);
     }
     let out = out.unwrap_or_else(|| default_out(trainer.config()));
-    ctrlc::set_handler(stop).map_err(Failure::new)?;
+    signals::listen()?;
 
     let mut progress = Progress::new(screen, trainer.config().epochs);
     let result = trainer.run(Some(&out), &mut progress, &STOP);
@@ -45,17 +54,63 @@ pub(crate) fn run(args: TrainArgs, screen: &MultiProgress) -> Result<ExitCode, F
     } else {
         print(&summary, &out);
     }
-    Ok(if summary.status == Status::Interrupted { INTERRUPTED.into() } else { ExitCode::SUCCESS })
+    Ok(if summary.status == Status::Interrupted { signals::exit_code(requeue) } else { ExitCode::SUCCESS })
 }
 
-/// The first Ctrl-C ends the run cleanly, the second at once.
-fn stop() {
-    if STOP.swap(true, Ordering::Relaxed) {
-        #[expect(clippy::exit, reason = "asked twice")]
-        std::process::exit(INTERRUPTED.into());
+/// What a run begins with.
+enum Start {
+    New { config: Box<RunConfig>, out: Option<PathBuf> },
+    Resumed { opened: Box<Opened>, plugin_path: Vec<PathBuf> },
+}
+
+impl Start {
+    fn of(args: TrainArgs) -> Result<Self, Failure> {
+        let out = args.out.clone();
+        Ok(Self::New { config: Box::new(configure(args)?), out })
     }
-    services::set_cancelled(true);
-    errln!("stopping after this step; Ctrl-C again to stop at once");
+
+    /// Where plugins are searched first.
+    fn plugin_path(&self) -> Vec<PathBuf> {
+        match self {
+            Self::New { config, .. } => config.plugin_path.clone(),
+            Self::Resumed { opened, plugin_path } => {
+                // The run keeps copies of what it has used: a place that is gone is not missed.
+                let own = opened.config().plugin_path.iter().filter(|path| path.exists());
+                plugin_path.iter().chain(own).cloned().collect()
+            }
+        }
+    }
+
+    fn out(&self) -> Option<PathBuf> {
+        match self {
+            Self::New { out, .. } => out.clone(),
+            Self::Resumed { opened, .. } => Some(opened.target().to_owned()),
+        }
+    }
+
+    fn prepare(self, registry: &Registry) -> Result<Trainer<'_>, Failure> {
+        match self {
+            Self::New { config, .. } => Ok(Trainer::prepare(*config, registry)?),
+            Self::Resumed { opened, .. } => {
+                let (epoch, step) = opened.done();
+                let trainer = Trainer::resume(*opened, registry)?;
+                errln!("going on after epoch {epoch}, step {step}");
+                Ok(trainer)
+            }
+        }
+    }
+}
+
+/// Opens a run that is to go on.
+fn open(args: &TrainArgs, run: PathBuf) -> Result<Resumption, Failure> {
+    let options = ResumeOptions {
+        run,
+        epochs: args.epochs,
+        overrides: args.overrides.clone(),
+        from: args.from,
+        out: args.out.clone(),
+    };
+    Ok(Opened::open(&options)?)
 }
 
 fn default_out(config: &RunConfig) -> PathBuf {
@@ -102,6 +157,9 @@ fn configure(args: TrainArgs) -> Result<RunConfig, Failure> {
     set(&mut config.seed, args.seed);
     set(&mut config.device, args.device);
     set(&mut config.compute.precision, args.precision.map(Into::into));
+    if args.no_checkpoints {
+        config.checkpoint.enabled = false;
+    }
     if args.no_capture {
         config.compute.capture = false;
     }
@@ -164,4 +222,7 @@ fn print(summary: &Summary, out: &Path) {
         summary.wall_seconds
     );
     outln!("run         {}", out.display());
+    if summary.status != Status::Completed {
+        outln!("resume      kasmina train --resume {}", out.display());
+    }
 }

@@ -7,6 +7,7 @@
 //! * [`lifecycle`]: the pure state machine that decides
 //! * [`graft`]: the tensor work of one slot
 //! * [`consensus`]: how several ranks come to one decision
+//! * [`state`]: what lasts between two steps, to be kept elsewhere and given back
 //! * [`model`]: a host with its slots, and the one door through which structure changes
 //!
 //! The core does no IO, runs no training loop, and never decides when to grow.
@@ -16,6 +17,7 @@ pub mod consensus;
 pub mod graft;
 pub mod lifecycle;
 pub mod model;
+pub mod state;
 
 pub use blend_catalog::BlendCatalog;
 pub use model::{Command, CommandError, ModelConfig, ModelError, MorphogeneticModel, SlotReport};

@@ -1,6 +1,6 @@
 //! Host networks and the taps through which seeds are grafted into them.
 
-use crate::{EntryInfo, Mode, Result, Topology};
+use crate::{EntryInfo, Mode, PluginError, Result, Topology};
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use tch::{Tensor, nn};
@@ -94,6 +94,23 @@ pub trait HostModule: Send {
     /// # Errors
     /// Use the `f_` functions of tch and `?`.
     fn forward(&mut self, x: &Tensor, taps: &mut Taps<'_>) -> Result<Tensor>;
+
+    /// What lasts between two forwards besides variables, for checkpoints; most hosts have nothing. Since 1.1.
+    ///
+    /// # Errors
+    /// If it cannot be told.
+    fn state(&self) -> Result<Vec<u8>> {
+        Ok(Vec::new())
+    }
+
+    /// Takes state back that an instance of `from_version` ([`EntryInfo::state_version`]) has told; it is never empty.
+    /// Since 1.1.
+    ///
+    /// # Errors
+    /// If these bytes cannot be read.
+    fn restore(&mut self, _bytes: &[u8], _from_version: u32) -> Result<()> {
+        Err(PluginError::unsupported("this host has no state besides its variables"))
+    }
 }
 
 /// What a host hands its features to; lent by the core for one forward.

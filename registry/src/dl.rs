@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use std::ffi::c_void;
 use std::fs::File;
 use std::io::Write;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, IntoRawFd, RawFd};
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -37,6 +37,14 @@ pub struct Mapping {
     pub sha256: String,
     /// Where its entry point lies.
     pub address: usize,
+    /// The descriptor of the sealed copy of its bytes; it is never closed.
+    copy: RawFd,
+}
+
+/// The bytes of a library that was opened in this process, as they were then.
+pub(crate) fn bytes(sha256: &str) -> Option<std::io::Result<Vec<u8>>> {
+    let copy = mapped().all.iter().find(|m| m.sha256 == sha256)?.copy;
+    Some(std::fs::read(format!("/proc/self/fd/{copy}")))
 }
 
 #[derive(Default)]
@@ -109,14 +117,14 @@ fn open_new(manifest: &Manifest, policy: &Policy, all: &mut Vec<Mapping>) -> Res
             )
         })?;
     std::mem::forget(library);
-    std::mem::forget(copy);
+    let copy = copy.into_raw_fd();
     let address = entry as usize;
     if all.iter().any(|m| m.address == address) {
         let found = "the loader gave the image of another build for it".to_owned();
         return Err(refuse(Rule::Open, found, "tell the developers of Kasmina"));
     }
     let (name, sha256) = (manifest.plugin.name.clone(), manifest.sha256.clone());
-    all.push(Mapping { name, sha256, address });
+    all.push(Mapping { name, sha256, address, copy });
 
     // SAFETY: the symbol is the one that the plugin's own record names, in a library that stays mapped.
     let plugin = unsafe { Plugin::adopt(entry) }.map_err(|error| {

@@ -35,6 +35,7 @@ mod read;
 mod registry;
 mod search;
 pub mod services;
+pub mod stored;
 pub mod survey;
 mod swap;
 mod verify;

@@ -28,6 +28,11 @@ pub(crate) fn quarantine() -> Option<PathBuf> {
     base().and_then(|b| b.state_dir()).map(|dir| dir.join("kasmina/quarantine.json"))
 }
 
+/// The hashes of what the user's runs have used.
+pub(crate) fn recorded() -> Option<PathBuf> {
+    base().and_then(|b| b.state_dir()).map(|dir| dir.join("kasmina/recorded.json"))
+}
+
 /// Writes a file whole, in a folder that is made where it is missing.
 pub(crate) fn write(path: &Path, text: &str) -> std::io::Result<()> {
     if let Some(folder) = path.parent().filter(|f| !f.as_os_str().is_empty()) {

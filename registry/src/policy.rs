@@ -17,6 +17,10 @@ pub struct Policy {
     pub(crate) probe: Option<(Program, Limits)>,
     pub(crate) cache: Option<PathBuf>,
     pub(crate) quarantine: Option<PathBuf>,
+    /// Where the hashes are recorded of what this user's runs have used.
+    pub(crate) recorded: Option<PathBuf>,
+    /// The plugins' folder of a run that goes on, and whether the user vouches for all of it.
+    pub(crate) stored: Option<(PathBuf, bool)>,
 }
 
 impl Policy {
@@ -33,6 +37,7 @@ impl Policy {
             keys: Keys::of_user(),
             cache: places::cache(),
             quarantine: places::quarantine(),
+            recorded: places::recorded(),
             ..Self::default()
         }
     }
@@ -49,6 +54,7 @@ impl Policy {
     pub fn with_state(mut self, folder: &Path) -> Self {
         self.cache = Some(folder.to_owned());
         self.quarantine = Some(folder.join("quarantine.json"));
+        self.recorded = Some(folder.join("recorded.json"));
         self
     }
 
@@ -87,6 +93,27 @@ impl Policy {
     pub fn probing(mut self, program: Program, limits: Limits) -> Self {
         self.probe = Some((program, limits));
         self
+    }
+
+    /// A run goes on whose plugins are kept in a folder: what lies there is let in if this user's own state folder records
+    /// its hash, or, with `trusted`, whatever lies there.
+    #[must_use]
+    pub fn resuming(mut self, stored: &Path, trusted: bool) -> Self {
+        self.stored = Some((stored.canonicalize().unwrap_or_else(|_| stored.to_owned()), trusted));
+        self
+    }
+
+    /// Whether a file is kept by the run that goes on, and this user vouches for its bytes.
+    pub(crate) fn vouches_for_stored(&self, path: &Path, sha256: &str) -> bool {
+        let Some((folder, trusted)) = &self.stored else { return false };
+        let lies_there = path.canonicalize().is_ok_and(|real| real.parent() == Some(folder));
+        lies_there && (*trusted || crate::stored::is_recorded(self, sha256))
+    }
+
+    /// Whether a file is kept by the run that goes on.
+    pub(crate) fn is_stored(&self, path: &Path) -> bool {
+        let folder = self.stored.as_ref().map(|(folder, _)| folder.as_path());
+        folder.is_some() && path.canonicalize().is_ok_and(|real| real.parent() == folder)
     }
 
     pub(crate) fn is_watched(&self, path: &Path) -> bool {

@@ -24,6 +24,16 @@ pub fn take_metrics() -> BTreeMap<String, f64> {
     std::mem::take(&mut *lock(&METRICS))
 }
 
+/// The newest values that plugins have recorded since they were last taken, as `plugin/name`.
+pub fn metrics() -> BTreeMap<String, f64> {
+    lock(&METRICS).clone()
+}
+
+/// Puts values that plugins have recorded back, as they were before a run was interrupted.
+pub fn put_metrics(metrics: BTreeMap<String, f64>) {
+    *lock(&METRICS) = metrics;
+}
+
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

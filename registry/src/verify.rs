@@ -21,6 +21,8 @@ pub enum Trust {
     Signed,
     /// These bytes were decided on, and written into the lock file.
     Pinned,
+    /// A run's own copy of bytes that this user has run before.
+    Recorded,
     /// A file that is being worked on, named as such for this run.
     Dev,
     /// Nobody vouches for it.
@@ -35,6 +37,7 @@ impl Trust {
             Self::Bundled => "bundled",
             Self::Signed => "signed",
             Self::Pinned => "pinned",
+            Self::Recorded => "recorded",
             Self::Dev => "dev",
             Self::Unsigned => "unsigned",
         }
@@ -88,7 +91,19 @@ pub(crate) fn vouched(
     {
         return vouched(Trust::Dev, None, false);
     }
+    if policy.vouches_for_stored(&manifest.path, &manifest.sha256) {
+        return vouched(Trust::Recorded, None, false);
+    }
     let file = manifest.path.display();
+    if policy.is_stored(&manifest.path) && !matches!(signed, Signed::By(_)) {
+        return Err(refuse(
+            Rule::Trust,
+            "it is a run's copy of a plugin, and you have not run these bytes before: a run directory vouches for \
+             nothing"
+                .to_owned(),
+            "if you know where the run directory comes from: --trust-run".to_owned(),
+        ));
+    }
     if let Some(was) = locked.and_then(|locked| locked.signer.as_ref()) {
         // What was signed once must be signed again, by the same key: also on a target that was never locked.
         let now = match &signed {

@@ -3,6 +3,8 @@
 #include <ATen/ATen.h>
 #include <ATen/CPUGeneratorImpl.h>
 #include <ATen/Context.h>
+#include <ATen/Version.h>
+#include <ATen/detail/CUDAHooksInterface.h>
 #include <ATen/record_function.h>
 #include <map>
 #include <memory>
@@ -49,6 +51,20 @@ void end_op(const at::RecordFunction &, at::ObserverContext *context) {
 
 extern "C" {
 const char *kte_last_error() { return kte::last_error().c_str(); }
+
+// The vector instructions that torch's CPU kernels use. The text is never freed.
+const char *kte_cpu_capability() {
+  static const std::string name = at::get_cpu_capability();
+  return name.c_str();
+}
+
+// Versions of the CUDA runtime and of cuDNN.
+int kte_cuda_versions(int64_t *runtime, int64_t *cudnn) {
+  KTE_GUARD({
+    *runtime = at::detail::getCUDAHooks().versionCUDART();
+    *cudnn = at::detail::getCUDAHooks().versionRuntimeCuDNN();
+  })
+}
 
 // How cuDNN chooses: by trying out, and among those that add up in the same order each time.
 int kte_convolutions(bool benchmark, bool deterministic) {

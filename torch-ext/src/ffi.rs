@@ -92,6 +92,8 @@ unsafe extern "C" {
         out: *mut *mut C_tensor,
     ) -> c_int;
 
+    pub(crate) fn kte_cpu_capability() -> *const c_char;
+    pub(crate) fn kte_cuda_versions(runtime: *mut i64, cudnn: *mut i64) -> c_int;
     pub(crate) fn kte_convolutions(benchmark: bool, deterministic: bool) -> c_int;
 
     pub(crate) fn kte_memory_start(count: *mut *mut c_void) -> c_int;

@@ -11,6 +11,7 @@
 //! * [`ops`]: counting dispatched operations
 //! * [`flops`]: counting multiply-adds
 //! * [`memory`]: counting the bytes that tensors hold
+//! * [`staging`]: host memory for copies of tensors
 //! * [`script`]: TorchScript modules with taps behind the calls of their submodules
 //! * [`trace`]: libtorch's profiler
 //! * [`cuda`]: opening `libtorch_cuda.so` at run time; streams, graphs and fused layers
@@ -24,6 +25,7 @@ pub mod cuda;
 mod error;
 mod ffi;
 pub mod flops;
+mod machine;
 pub mod memory;
 pub mod norm;
 pub mod ops;
@@ -31,7 +33,9 @@ pub mod optim;
 pub mod rng;
 pub mod script;
 mod sink;
+pub mod staging;
 pub mod trace;
 
 pub use error::{Error, Result};
+pub use machine::{cpu_capability, describe_gpu};
 pub use sink::{Change, NamedParameter, ParameterSink, Role, SinkError, Ticket};

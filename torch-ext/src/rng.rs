@@ -59,6 +59,19 @@ impl RngState {
         ffi::check(unsafe { ffi::kte_rng_restore(handles.as_ptr(), handles.len()) })
     }
 
+    /// The state of each generator by its name: `cpu`, then `cuda0` and so on.
+    pub fn named(&self) -> impl Iterator<Item = (String, &Tensor)> {
+        let name = |index: usize| if index == 0 { "cpu".to_owned() } else { format!("cuda{}", index - 1) };
+        self.0.iter().enumerate().map(move |(index, state)| (name(index), state))
+    }
+
+    /// The same with the states that are given for some of the names; the other generators keep theirs.
+    #[must_use]
+    pub fn replaced(&self, mut given: impl FnMut(&str) -> Option<Tensor>) -> Self {
+        let states = self.named().map(|(name, state)| given(&name).unwrap_or_else(|| state.copy()));
+        Self(states.collect())
+    }
+
     /// Whether both describe generators that would draw the same numbers.
     pub fn same_as(&self, other: &Self) -> bool {
         self.0.len() == other.0.len() && self.0.iter().zip(&other.0).all(|(a, b)| a.equal(b))
@@ -134,6 +147,16 @@ impl RngStream {
     #[must_use]
     pub fn fork(&self) -> Self {
         Self { inside: RngState(self.inside.0.iter().map(Tensor::copy).collect()) }
+    }
+
+    /// The generators' states where the stream stands.
+    pub fn state(&self) -> &RngState {
+        &self.inside
+    }
+
+    /// A stream that goes on from generators' states.
+    pub fn at(state: RngState) -> Self {
+        Self { inside: state }
     }
 
     /// Runs `body` on this stream; the generators outside are untouched, also if `body` panics.

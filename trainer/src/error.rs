@@ -51,6 +51,82 @@ pub enum TrainError {
         /// What is wrong.
         reason: String,
     },
+    /// A run directory that is another process's.
+    #[error("run directory {}: process {pid} on {host} owns it", path.display())]
+    Owned {
+        /// Which one.
+        path: PathBuf,
+        /// The owner's machine.
+        host: String,
+        /// The owner's process.
+        pid: u32,
+    },
+    /// A run directory that was to be new and is not.
+    #[error("run directory {}: it holds a run already", path.display())]
+    HoldsARun {
+        /// Which one.
+        path: PathBuf,
+        /// Whether that run can go on.
+        unfinished: bool,
+    },
+    /// There is no run that could go on.
+    #[error("no run can go on in {}: {reason}", path.display())]
+    NoRun {
+        /// Where.
+        path: PathBuf,
+        /// Why not.
+        reason: String,
+    },
+    /// No checkpoint of a run is whole.
+    #[error("none of the {tried} checkpoints of {} is whole; the newest: {first}", path.display())]
+    NoWholeCheckpoint {
+        /// The run directory.
+        path: PathBuf,
+        /// How many there are.
+        tried: usize,
+        /// What is wrong with the newest.
+        first: String,
+    },
+    /// The settings in a run directory were changed, and the results would be others.
+    #[error("{}: settings differ from those that the run was interrupted with: {}", path.display(), differences.join("; "))]
+    SettingsDiffer {
+        /// The file.
+        path: PathBuf,
+        /// Each setting, as it was and as it is.
+        differences: Vec<String>,
+    },
+    /// A plugin that a run was on is not there.
+    #[error("the run was on build {build} of plugin `{plugin}` {version}, and keeps no copy of it; {found}")]
+    PluginOfRun {
+        /// The plugin's name.
+        plugin: String,
+        /// Its version then.
+        version: String,
+        /// The beginning of its hash then.
+        build: String,
+        /// What is loaded.
+        found: String,
+    },
+    /// Something else than then, which a run cannot go on with.
+    #[error("checkpoint {}: {reason}", path.display())]
+    Resume {
+        /// The checkpoint's folder.
+        path: PathBuf,
+        /// What is another.
+        reason: String,
+    },
+    /// A checkpoint that does not fit the model.
+    #[error("checkpoint {}: {error}", path.display())]
+    State {
+        /// The checkpoint's folder.
+        path: PathBuf,
+        /// What does not fit.
+        #[source]
+        error: kasmina::state::StateError,
+    },
+    /// A checkpoint that cannot be read.
+    #[error(transparent)]
+    Checkpoint(#[from] kasmina_checkpoint::CheckpointError),
     /// A file of thresholds that cannot be used.
     #[error("thresholds {}: {reason}", path.display())]
     Gates {
@@ -144,6 +220,28 @@ impl TrainError {
             Self::Device { .. } => {
                 Some("use --device cpu, or --device auto to take what is there; `cargo xtask setup --cuda` brings the GPU libraries".to_owned())
             }
+            Self::HoldsARun { path, unfinished: true } => {
+                Some(format!("go on with it: kasmina train --resume {}", path.display()))
+            }
+            Self::HoldsARun { .. } => Some("choose another directory with --out".to_owned()),
+            Self::Owned { pid, .. } => {
+                Some(format!("wait until that run is over, or end it: kasmina control RUN stop, or kill {pid}"))
+            }
+            Self::NoRun { .. } => {
+                Some("name the directory of a run that `kasmina train` has written, with checkpoints on".to_owned())
+            }
+            Self::NoWholeCheckpoint { .. } => {
+                Some("`kasmina checkpoints verify RUN` says what is wrong with each".to_owned())
+            }
+            Self::SettingsDiffer { .. } => {
+                Some("undo the change, or ask for it: --override key=value".to_owned())
+            }
+            Self::PluginOfRun { .. } => Some("put that build of the plugin into the plugin path".to_owned()),
+            Self::Resume { .. } => Some("restore what was altered, or begin a new run".to_owned()),
+            Self::State { .. } => {
+                Some("the checkpoint is of another network: use the plugins and settings of its run".to_owned())
+            }
+            Self::Checkpoint(error) => error.help().map(str::to_owned),
             Self::RunDir { .. } => Some("choose another directory with --out".to_owned()),
             Self::Journal { .. } => {
                 Some("name a run directory that `kasmina train` has written, whole".to_owned())

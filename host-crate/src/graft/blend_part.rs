@@ -3,6 +3,7 @@
 use super::failure::RebuildError;
 use super::layout;
 use super::parameters::{blend_group, bring_all_over, trainable};
+use crate::state::{GivenTensors, PartState, StateError, StateTensors, copy_all};
 use kasmina_plugin_api::abi::BlendInstance;
 use kasmina_plugin_api::{Capability, PluginError, Site};
 use kasmina_registry::Entry;
@@ -54,6 +55,29 @@ impl BlendPart {
     /// Its trainable parameters, sorted by name.
     pub(crate) fn parameters(&self) -> &[NamedParameter] {
         &self.parameters
+    }
+
+    /// How it was made, its state bytes, and its variables.
+    pub(super) fn state(&self, slot: &str, tensors: &mut StateTensors) -> Result<PartState, StateError> {
+        tensors.add_variables(&blend_group(slot), self.instance.variables()?);
+        Ok(PartState::of(&self.entry, &self.config, self.instance.state()?))
+    }
+
+    /// The blend that had this state, built again.
+    pub(super) fn restored(
+        slot: &str,
+        site: &Site,
+        entry: Entry,
+        state: &PartState,
+        tensors: &mut GivenTensors,
+    ) -> Result<Self, StateError> {
+        let instance = entry.make_blend(site, &state.config)?;
+        let mut part = Self::new(slot, site, entry, state.config.clone(), instance)?;
+        copy_all(&tensors.take_variables(&blend_group(slot), part.instance.variables()?)?)?;
+        if !state.bytes.is_empty() {
+            part.instance.restore(&state.bytes, state.version)?;
+        }
+        Ok(part)
     }
 
     /// The same blend at another site, with its variables and its state.

@@ -102,7 +102,7 @@ impl SeedSlot {
     }
 
     /// The build of its blend before the last exchange that was confirmed.
-    pub(crate) fn earlier_blend(&self) -> Option<&Entry> {
+    pub fn earlier_blend(&self) -> Option<&Entry> {
         self.live.as_ref().and_then(|live| live.earlier_blend.as_ref())
     }
 }

@@ -5,6 +5,8 @@
 //! learned before either can answer. So the features are mixed by an alpha that is on its way: in the steps of an epoch
 //! from where it was to where the lifecycle has put it, and there in its last step, as everything that is measured is.
 
+use crate::state::GlideState;
+
 /// An alpha on its way.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Glide {
@@ -19,6 +21,17 @@ impl Glide {
     /// At rest, at 0.
     pub(crate) fn new(steps: u32) -> Self {
         Self { steps, done: steps, from: 0.0, to: 0.0 }
+    }
+
+    /// Where it is.
+    pub(crate) fn state(&self) -> GlideState {
+        GlideState { steps: self.steps, done: self.done, from: self.from, to: self.to }
+    }
+
+    /// Goes on from where one was. One that takes another number of steps is at its end.
+    pub(crate) fn restored(&self, state: GlideState) -> Self {
+        let GlideState { steps, done, from, to } = state;
+        Self { steps: self.steps, done: if steps == self.steps { done } else { self.steps }, from, to }
     }
 
     /// The alpha of the next training step towards this one.

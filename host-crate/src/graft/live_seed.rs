@@ -8,8 +8,9 @@ use super::parameters::{blend_group, seed_group};
 use super::probe::{ProbeError, Promises, probe};
 use super::seed_part::SeedPart;
 use super::trial::Trial;
+use crate::state::{EntryName, GivenTensors, LiveState, Resolve, StateError, StateTensors};
 use kasmina_plugin_api::abi::Variable;
-use kasmina_plugin_api::{PluginError, Site};
+use kasmina_plugin_api::{Kind, PluginError, Site};
 use kasmina_registry::Entry;
 use kasmina_torch_ext::{NamedParameter, Role};
 
@@ -117,6 +118,36 @@ impl LiveSeed {
         for parameter in self.parameters() {
             let _ = parameter.tensor.set_requires_grad(false);
         }
+    }
+
+    /// What it keeps between two steps. A blend on trial must be confirmed or taken back before.
+    pub(super) fn state(&self, slot: &str, tensors: &mut StateTensors) -> Result<LiveState, StateError> {
+        Ok(LiveState {
+            seed: self.seed.state(slot, tensors)?,
+            blend: self.blend.state(slot, tensors)?,
+            alpha: self.alpha.value(),
+            multiply_adds: self.seed.multiply_adds,
+            stochastic: self.seed.is_stochastic(),
+            earlier_blend: self.earlier_blend.as_ref().map(EntryName::of),
+        })
+    }
+
+    /// The seed and blend that had this state, built again.
+    pub(super) fn restored(
+        slot: &str,
+        site: &Site,
+        state: &LiveState,
+        tensors: &mut GivenTensors,
+        resolve: &Resolve<'_>,
+    ) -> Result<Self, StateError> {
+        let blueprint = resolve(Kind::Blueprint, &state.seed.entry)?;
+        let blend = resolve(Kind::Blend, &state.blend.entry)?;
+        let seed = SeedPart::restored(slot, site, blueprint, state, tensors)?;
+        let blend = BlendPart::restored(slot, site, blend, &state.blend, tensors)?;
+        let earlier = state.earlier_blend.as_ref().map(|name| resolve(Kind::Blend, name)).transpose()?;
+        let mut live = Self { earlier_blend: earlier, ..Self::new(site, seed, blend)? };
+        live.set_alpha(state.alpha)?;
+        Ok(live)
     }
 
     /// The same seed and blend at another site. A blend on trial must be confirmed or taken back before.

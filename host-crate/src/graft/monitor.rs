@@ -3,9 +3,12 @@
 use super::contract;
 use super::failure::torch;
 use crate::lifecycle::GradientCapture;
-use kasmina_plugin_api::Result;
+use crate::state::{GivenTensors, StateError, StateTensors, rows};
+use kasmina_plugin_api::PluginError;
 use kasmina_torch_ext::norm;
 use tch::{Device, Kind, Tensor};
+
+type Result<T, E = PluginError> = std::result::Result<T, E>;
 
 /// Watches one slot's seed without ever waiting for the device: gradient norms, whether its outputs are finite,
 /// how far it is from its host, and whether isolation holds. (Earlier monitors flagged every healthy host: they
@@ -154,6 +157,48 @@ impl GradientIsolationMonitor {
             breaches: breaches.collect::<Result<Vec<_>>>()?,
             watched: there(&self.watched)?,
             distances: there(&self.distances)?,
+        })
+    }
+
+    /// Hands over what is queued, as tensors whose names begin with a prefix, and the positions of the shadow checks.
+    pub(crate) fn state(&self, prefix: &str, tensors: &mut StateTensors) -> Result<Vec<usize>, StateError> {
+        let (at, flags): (Vec<usize>, Vec<Tensor>) =
+            self.breaches.iter().map(|(at, flag)| (*at, flag.shallow_clone())).unzip();
+        for (name, queue) in [
+            ("captures", &self.captures),
+            ("breaches", &flags),
+            ("watched", &self.watched),
+            ("distances", &self.distances),
+        ] {
+            tensors.training.extend(rows(queue)?.map(|rows| (format!("{prefix}.{name}"), rows)));
+        }
+        Ok(at)
+    }
+
+    /// A monitor of a seed with the queue that was handed over.
+    pub(crate) fn restored<'a>(
+        prefix: &str,
+        shadow_checks: &[usize],
+        tensors: &mut GivenTensors,
+        seed: impl IntoIterator<Item = &'a Tensor>,
+        device: Device,
+    ) -> Result<Self, StateError> {
+        let mut queue = |name: &str| -> Result<Vec<Tensor>, StateError> {
+            let rows = tensors.take_rows(&format!("{prefix}.{name}"))?;
+            rows.iter().map(|row| Ok(row.f_to(device)?)).collect()
+        };
+        let flags = queue("breaches")?;
+        if flags.len() != shadow_checks.len() {
+            let name = format!("{prefix}.breaches");
+            let (found, wanted) = (format!("{} rows", flags.len()), format!("{} rows", shadow_checks.len()));
+            return Err(StateError::Other { name, found, wanted });
+        }
+        Ok(Self {
+            seed: seed.into_iter().map(Tensor::shallow_clone).collect(),
+            captures: queue("captures")?,
+            breaches: shadow_checks.iter().copied().zip(flags).collect(),
+            watched: queue("watched")?,
+            distances: queue("distances")?,
         })
     }
 

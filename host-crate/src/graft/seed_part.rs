@@ -3,11 +3,12 @@
 use super::failure::RebuildError;
 use super::layout;
 use super::parameters::{bring_all_over, seed_group, trainable};
+use crate::state::{GivenTensors, LiveState, PartState, StateError, StateTensors, copy_all};
 use kasmina_plugin_api::abi::SeedInstance;
 use kasmina_plugin_api::{PluginError, Site};
 use kasmina_registry::Entry;
 use kasmina_torch_ext::NamedParameter;
-use kasmina_torch_ext::rng::RngStream;
+use kasmina_torch_ext::rng::{RngState, RngStream};
 
 /// A living instance of a blueprint.
 #[derive(Debug)]
@@ -61,6 +62,42 @@ impl SeedPart {
     /// Multiply-adds of a forward, per sample.
     pub(crate) fn multiply_adds(&self) -> u64 {
         self.multiply_adds
+    }
+
+    /// How it was made, its state bytes, and its tensors.
+    pub(super) fn state(&self, slot: &str, tensors: &mut StateTensors) -> Result<PartState, StateError> {
+        let group = seed_group(slot);
+        tensors.add_variables(&group, self.instance.variables()?);
+        if let Some(stream) = &self.stream {
+            let states = stream.state().named();
+            tensors
+                .training
+                .extend(states.map(|(name, t)| (format!("{group}.stream.{name}"), t.shallow_clone())));
+        }
+        Ok(PartState::of(&self.entry, &self.config, self.instance.state()?))
+    }
+
+    /// The seed that had this state, built again.
+    pub(super) fn restored(
+        slot: &str,
+        site: &Site,
+        entry: Entry,
+        state: &LiveState,
+        tensors: &mut GivenTensors,
+    ) -> Result<Self, StateError> {
+        let PartState { config, bytes, version, .. } = &state.seed;
+        let instance = entry.make_seed(site, config)?;
+        let mut part = Self::new(slot, site, entry, config.clone(), instance)?;
+        let group = seed_group(slot);
+        copy_all(&tensors.take_variables(&group, part.instance.variables()?)?)?;
+        if !bytes.is_empty() {
+            part.instance.restore(bytes, *version)?;
+        }
+        if state.stochastic {
+            let given = |name: &str| tensors.training.remove(&format!("{group}.stream.{name}"));
+            part.stream = Some(RngStream::at(RngState::save()?.replaced(given)));
+        }
+        Ok(Self { multiply_adds: state.multiply_adds, ..part })
     }
 
     /// The same seed at another site, with its variables, its state and its stream.

@@ -21,14 +21,14 @@ use tch::{Device, Tensor};
 #[derive(Debug)]
 pub struct SeedSlot {
     pub(super) spec: SlotSpec,
-    features: Features,
+    pub(super) features: Features,
     pub(super) lifecycle: Lifecycle,
     pub(super) live: Option<LiveSeed>,
     pub(super) monitor: GradientIsolationMonitor,
     /// Where alpha is on its way to where the lifecycle has put it.
-    glide: Glide,
+    pub(super) glide: Glide,
     /// An alpha that stands for the lifecycle's while a guard lives.
-    forced: Option<f64>,
+    pub(super) forced: Option<f64>,
     /// Training steps since the last edge of an epoch, for ramps that count them.
     pub(super) ticks: u32,
     /// What its ramp was told meanwhile.

@@ -9,7 +9,7 @@ use super::judge;
 use super::refusal::{Refusal, RefusalCode};
 use super::settings::Settings;
 use super::stage::Stage;
-use super::state::SeedState;
+use super::state::{LifecycleState, SeedState};
 use super::units::Percent;
 use kasmina_plugin_api::Topology;
 
@@ -41,6 +41,18 @@ impl Lifecycle {
     pub fn with_stage_events_only(mut self, brief: bool) -> Self {
         self.brief = brief;
         self
+    }
+
+    /// What it keeps between two operations.
+    pub fn state(&self) -> LifecycleState {
+        LifecycleState { seed: self.seed.clone(), events: self.events.clone(), now: self.now }
+    }
+
+    /// The same slot with the same settings, in a state that was kept.
+    #[must_use]
+    pub fn restored(&self, state: LifecycleState) -> Self {
+        let LifecycleState { seed, events, now } = state;
+        Self { seed, events, now, ..self.clone() }
     }
 
     /// Tells the time that transitions are recorded with; the machine has no clock of its own.

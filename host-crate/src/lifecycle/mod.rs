@@ -49,6 +49,6 @@ pub use operation::Operation;
 pub use refusal::{Refusal, RefusalCode};
 pub use settings::{Isolation, Settings};
 pub use stage::Stage;
-pub use state::{BlendPlan, Germination, Outcome, SeedState};
+pub use state::{BlendPlan, Germination, LifecycleState, Outcome, SeedState};
 pub use task::{AlphaSettings, TaskConfig, TempoUnit};
 pub use units::{Accuracy, Percent, any_number};

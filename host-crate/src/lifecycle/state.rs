@@ -1,6 +1,7 @@
 //! What goes into the machine, what it keeps of a seed, and what it answers.
 
 use super::alpha::AlphaController;
+use super::event::Event;
 use super::gate::GateResult;
 use super::metrics::SeedMetrics;
 use super::stage::Stage;
@@ -122,6 +123,18 @@ impl SeedState {
     pub fn is_living(&self) -> bool {
         !matches!(self.stage, Stage::Embargoed | Stage::Resetting)
     }
+}
+
+/// What a slot's lifecycle keeps between two operations, its settings apart.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LifecycleState {
+    /// The seed that lives there, or the memory of one in a cooldown.
+    pub seed: Option<SeedState>,
+    /// Events that nobody has taken out yet, oldest first.
+    pub events: Vec<Event>,
+    /// The time that transitions are recorded with, in milliseconds since 1970.
+    pub now: u64,
 }
 
 /// One thing that a `step_epoch` did.

@@ -28,6 +28,11 @@ impl EventLog {
         self.events.extend(slot.drain_events());
     }
 
+    /// Goes on with events that nobody has taken yet.
+    pub(super) fn restore(&mut self, events: Vec<Event>) {
+        self.events = events;
+    }
+
     pub(super) fn drain(&mut self) -> Vec<Event> {
         std::mem::take(&mut self.events)
     }

@@ -2,6 +2,7 @@
 
 use super::Precision;
 use crate::graft::{Grafting, bring_all_over, layout, trainable};
+use crate::state::{PartState, StateError, StateTensors};
 use kasmina_plugin_api::abi::{HostInstance, Variable};
 use kasmina_plugin_api::{Layout, Mode, PluginError};
 use kasmina_registry::Entry;
@@ -43,6 +44,20 @@ impl Network {
     /// Computes in the model's precision on this thread until the answer is dropped.
     pub(super) fn precision_scope(&self) -> Result<Option<Autocast>, kasmina_torch_ext::Error> {
         self.precision.scope(self.device)
+    }
+
+    /// How the host was made, its state bytes, and its variables.
+    pub(super) fn state(&self, tensors: &mut StateTensors) -> Result<PartState, StateError> {
+        tensors.add_variables(HOST_OWNER, self.variables()?);
+        Ok(PartState::of(&self.entry, &self.config, self.instance.state()?))
+    }
+
+    /// Takes state bytes back.
+    pub(super) fn restore(&mut self, state: &PartState) -> Result<(), StateError> {
+        if !state.bytes.is_empty() {
+            self.instance.restore(&state.bytes, state.version)?;
+        }
+        Ok(())
     }
 
     pub(super) fn entry(&self) -> &Entry {

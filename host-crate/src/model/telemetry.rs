@@ -32,6 +32,11 @@ impl Telemetry {
         self.step
     }
 
+    /// Goes on from a step.
+    pub(super) fn restore(&mut self, step: u64) {
+        self.step = step;
+    }
+
     pub(super) fn fails_on_breach(&self) -> bool {
         self.fail_on_breach
     }

@@ -173,4 +173,10 @@ impl HostObject for Instance<Box<dyn HostModule>> {
         let output = self.call(|host| host.forward(&x.view(), &mut Taps::new(&mut across, mode(train))));
         to_wire(output, RawTensor::new)
     }
+    fn state(&self) -> Wire<RVec<u8>> {
+        to_wire(self.look(|host| host.state()), RVec::from)
+    }
+    fn restore(&mut self, bytes: RSlice<'_, u8>, from_version: u32) -> Wire<()> {
+        to_wire(self.call(|host| host.restore(bytes.as_slice(), from_version)), |()| ())
+    }
 }

@@ -168,6 +168,20 @@ impl HostInstance {
         let sink = TapSink_TO::from_ptr(RMut::new(&mut lent), TD_Opaque);
         from_wire(self.object.forward(TensorRef::new(x), mode.is_train(), sink)).map(RawTensor::take)
     }
+    /// See [`HostModule::state`](crate::HostModule::state). Empty for a plugin that was built for 1.0.
+    ///
+    /// # Errors
+    /// The host's own, or its panic.
+    pub fn state(&self) -> Result<Vec<u8>> {
+        from_wire(self.object.state()).map(Into::into)
+    }
+    /// See [`HostModule::restore`](crate::HostModule::restore).
+    ///
+    /// # Errors
+    /// The host's own, or its panic.
+    pub fn restore(&mut self, bytes: &[u8], from_version: u32) -> Result<()> {
+        from_wire(self.object.restore(bytes.into(), from_version))
+    }
 }
 
 macro_rules! opaque_debug {

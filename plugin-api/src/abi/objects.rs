@@ -52,6 +52,13 @@ pub trait HostObject: Send {
     fn variables(&self) -> Wire<RVec<WireVariable>>;
     #[sabi(last_prefix_field)]
     fn forward(&mut self, x: TensorRef<'_>, train: bool, taps: TapSinkRef<'_>) -> Wire<RawTensor>;
+    // Since 1.1. A plugin of 1.0 keeps no state besides its variables.
+    fn state(&self) -> Wire<RVec<u8>> {
+        Wire::ROk(RVec::new())
+    }
+    fn restore(&mut self, _bytes: RSlice<'_, u8>, _from_version: u32) -> Wire<()> {
+        Wire::ROk(())
+    }
 }
 pub type HostBox = HostObject_TO<'static, RBox<()>>;
 

@@ -2,6 +2,7 @@
 
 use super::config::Algorithm;
 use super::native::{Member, NativeGroup};
+use super::state::GroupState;
 use crate::error::Result;
 use crate::sink::{NamedParameter, address};
 use tch::{Device, Kind, Tensor};
@@ -145,6 +146,24 @@ impl Group {
     pub(super) fn go_on(&mut self, held: &Self, learning_rate: f64) -> Result<()> {
         (self.scale, self.warm_up, self.warmed) = (held.scale, held.warm_up, held.warmed);
         self.set_rate(learning_rate)
+    }
+
+    /// The numbers that it keeps between two steps.
+    pub(super) fn kept(&self) -> GroupState {
+        GroupState { scale: self.scale, warm_up: self.warm_up, warmed: self.warmed }
+    }
+
+    /// Goes on from numbers that were kept.
+    pub(super) fn go_on_from(&mut self, kept: GroupState, learning_rate: f64) -> Result<()> {
+        (self.scale, self.warm_up, self.warmed) = (kept.scale, kept.warm_up, kept.warmed);
+        self.set_rate(learning_rate)
+    }
+
+    /// As [`tensors`](Self::tensors), and the count of skipped steps, which goes by the owner.
+    pub(super) fn all_tensors(&self, owner: &str) -> Vec<(String, Tensor)> {
+        let mut all = self.tensors();
+        all.push((format!("{owner}.skipped_steps"), self.skipped.shallow_clone()));
+        all
     }
 
     /// The state as named tensors, by parameter, in a stable order; the tensors themselves, not copies.

@@ -6,9 +6,12 @@
 
 pub(crate) mod config;
 mod group;
+mod keep;
 mod native;
+mod state;
 
 pub use config::{AdamW, Algorithm, Sgd};
+pub use state::{GroupState, OptimizerState};
 
 use crate::error::Result;
 use crate::sink::{Change, NamedParameter, ParameterSink, Role, SinkError, Ticket};

@@ -1,5 +1,6 @@
 //! What a run is told; every field has a default, and the resolved whole is written into the run directory.
 
+mod checkpoint;
 mod compute;
 mod data;
 mod germination;
@@ -11,6 +12,7 @@ mod plugins;
 mod run;
 mod validate;
 
+pub use checkpoint::CheckpointConfig;
 pub use compute::{ComputeConfig, Convolutions};
 pub use data::DataConfig;
 pub(crate) use data::at_most;

@@ -1,5 +1,6 @@
 //! The configuration of a run as a whole.
 
+use super::checkpoint::CheckpointConfig;
 use super::compute::ComputeConfig;
 use super::data::DataConfig;
 use super::growth::GrowthConfig;
@@ -26,6 +27,11 @@ pub struct RunConfig {
     /// Epochs to train.
     #[schemars(range(min = 1))]
     pub epochs: u32,
+    /// Epochs that learning rate, holding timeout and shortest training are derived from; `epochs` where nothing is said. A
+    /// run that is extended keeps what it was planned with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
+    pub schedule_epochs: Option<u32>,
     /// The run's seed: data split and order, every initial weight.
     pub seed: u64,
     /// `auto`, `cpu` or `cuda:N`.
@@ -66,6 +72,8 @@ pub struct RunConfig {
     /// What must flow through the slots; as it is, where nothing is said.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub topology: Option<String>,
+    /// When it is saved.
+    pub checkpoint: CheckpointConfig,
     /// How it is computed.
     pub compute: ComputeConfig,
     /// The host network.
@@ -104,6 +112,7 @@ impl RunConfig {
             task: "digits".to_owned(),
             data: DataConfig::default(),
             epochs,
+            schedule_epochs: None,
             seed: 1,
             device: "auto".to_owned(),
             threads: 1,
@@ -122,6 +131,7 @@ impl RunConfig {
             fail_on_breach: false,
             fast_mode: false,
             topology: None,
+            checkpoint: CheckpointConfig::default(),
             compute: ComputeConfig::default(),
             host: HostConfig::default(),
             optimizer: OptimizerConfig::default(),
@@ -144,8 +154,13 @@ impl RunConfig {
     /// The rules of every slot, with the run's length where they name none.
     pub fn effective_lifecycle(&self) -> Settings {
         let mut settings = self.lifecycle.clone();
-        settings.max_epochs.get_or_insert(self.epochs);
+        settings.max_epochs.get_or_insert(self.planned_epochs());
         settings
+    }
+
+    /// Epochs that the run was planned with.
+    pub fn planned_epochs(&self) -> u32 {
+        self.schedule_epochs.unwrap_or(self.epochs)
     }
 
     /// What the slots of this run are told.

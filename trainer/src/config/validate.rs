@@ -13,6 +13,8 @@ impl RunConfig {
     pub fn validate(&self) -> Result<(), TrainError> {
         let at_least_one = [
             ("epochs", u64::from(self.epochs)),
+            ("schedule_epochs", u64::from(self.planned_epochs())),
+            ("checkpoint.keep", u64::from(self.checkpoint.keep)),
             ("threads", u64::from(self.threads)),
             ("telemetry_interval", self.telemetry_interval),
             ("plugins.trial.steps", u64::from(self.plugins.trial.steps)),
@@ -33,6 +35,7 @@ impl RunConfig {
         }
         let (optimizer, growth) = (&self.optimizer, &self.growth);
         let ranges = [
+            ("checkpoint.every_minutes", self.checkpoint.every_minutes, 0.0, 1e6),
             ("optimizer.learning_rate", optimizer.learning_rate, 0.0, 1e3),
             ("optimizer.weight_decay", optimizer.weight_decay, 0.0, 1e3),
             ("optimizer.hold_fraction", optimizer.hold_fraction, 0.0, 1.0),

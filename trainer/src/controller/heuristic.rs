@@ -5,20 +5,31 @@ use super::{Controller, Observation};
 use crate::config::{GrowthConfig, RunConfig};
 use kasmina::Command;
 use kasmina::model::Germinate;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 /// Germinates on a plateau of the validation accuracy.
 #[derive(Debug)]
 pub struct Heuristic {
     tending: Tending,
     growth: GrowthConfig,
+    seen: Seen,
+}
+
+/// What it remembers from one decision to the next.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Seen {
+    /// Validation accuracy at the last decision, in percent.
     previous: Option<f64>,
+    /// Decisions since there was progress.
     plateau: u32,
 }
 
 impl Heuristic {
     /// As configured.
     pub fn new(config: &RunConfig) -> Self {
-        Self { tending: Tending::new(config), growth: config.growth.clone(), previous: None, plateau: 0 }
+        Self { tending: Tending::new(config), growth: config.growth.clone(), seen: Seen::default() }
     }
 }
 
@@ -35,16 +46,25 @@ impl Controller for Heuristic {
         Some(self.tending.shortest_run())
     }
 
+    fn state(&self) -> Value {
+        serde_json::to_value(self.seen).unwrap_or_default()
+    }
+
+    fn restore(&mut self, state: &Value) -> Result<(), String> {
+        self.seen = Seen::deserialize(state).map_err(|e| e.to_string())?;
+        Ok(())
+    }
+
     fn decide(&mut self, observation: &Observation<'_>) -> Vec<Command> {
         let progress =
-            self.previous.is_none_or(|p| observation.accuracy - p >= self.growth.plateau_threshold);
-        self.previous = Some(observation.accuracy);
-        self.plateau = if progress { 0 } else { self.plateau + 1 };
+            self.seen.previous.is_none_or(|p| observation.accuracy - p >= self.growth.plateau_threshold);
+        self.seen.previous = Some(observation.accuracy);
+        self.seen.plateau = if progress { 0 } else { self.seen.plateau + 1 };
         let mut commands = self.tending.tend(observation);
-        if self.plateau >= self.growth.plateau_epochs
+        if self.seen.plateau >= self.growth.plateau_epochs
             && let Some(command) = self.tending.germinate(observation)
         {
-            self.plateau = 0;
+            self.seen.plateau = 0;
             commands.push(command);
         }
         commands

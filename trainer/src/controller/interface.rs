@@ -3,6 +3,7 @@
 use crate::signals;
 use kasmina::model::Germinate;
 use kasmina::{Command, SlotReport};
+use serde_json::Value;
 
 /// What a controller sees.
 #[derive(Debug, Clone, Copy)]
@@ -39,6 +40,17 @@ pub trait Controller {
     /// The fewest epochs in which a run with it can see a seed through, if it holds back in a shorter one.
     fn shortest_run(&self) -> Option<u32> {
         None
+    }
+    /// What lasts between two decisions, for checkpoints; `null` where nothing does.
+    fn state(&self) -> Value {
+        Value::Null
+    }
+    /// Goes on from a state that this controller has told.
+    ///
+    /// # Errors
+    /// If it cannot be read; the text says why.
+    fn restore(&mut self, state: &Value) -> Result<(), String> {
+        if state.is_null() { Ok(()) } else { Err(format!("it keeps no state, the checkpoint has {state}")) }
     }
     /// What should happen now.
     fn decide(&mut self, observation: &Observation<'_>) -> Vec<Command>;

@@ -31,7 +31,9 @@ impl Trainer<'_> {
                 Err(error) => Reply::Refused { error: error.to_string(), help: None },
             };
             rows.push(self.noted(epoch, command, false, result));
-            let _ = reply.send(said);
+            if let Some(reply) = reply {
+                let _ = reply.send(said);
+            }
         }
         let reports = self.training.model.reports();
         let observation = Observation {

@@ -1,5 +1,8 @@
-//! The run directory: whole lines, flushed every epoch, and whole files, renamed into place.
+//! The run directory: journals of whole lines, and whole files, renamed into place.
 
+use super::journals::{Journal, JournalLengths};
+use super::live_journal::{LIVE_JOURNAL, LiveRow};
+use super::lock::RunLock;
 use super::report::{CommandRow, EpochReport, SlotInfo};
 use super::summary::Summary;
 use crate::config::RunConfig;
@@ -8,16 +11,17 @@ use kasmina::lifecycle::Event;
 use kasmina_registry::files::write_whole;
 use serde::Serialize;
 use std::fs::File;
-use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-/// The files of one run.
+/// The files of one run, which this process owns.
 #[derive(Debug)]
 pub struct RunDir {
     path: PathBuf,
-    metrics: BufWriter<File>,
-    events: BufWriter<File>,
-    commands: BufWriter<File>,
+    metrics: Journal,
+    events: Journal,
+    commands: Journal,
+    live: Journal,
+    lock: RunLock,
 }
 
 #[derive(Serialize)]
@@ -31,16 +35,19 @@ impl RunDir {
     /// Makes the directory and writes the configuration as resolved, and the slots of the model.
     ///
     /// # Errors
-    /// If it holds a run already, or cannot be written.
+    /// If it holds a run already, another process owns it, or it cannot be written.
     pub fn create(path: &Path, config: &RunConfig, slots: &[SlotInfo]) -> Result<Self, TrainError> {
         let wrong = |reason: String| TrainError::RunDir { path: path.to_owned(), reason };
         let io = |e: std::io::Error| wrong(e.to_string());
         std::fs::create_dir_all(path).map_err(io)?;
-        let text = toml::to_string(config).map_err(|e| wrong(e.to_string()))?;
+        if path.join("config.toml").exists() {
+            return Err(TrainError::HoldsARun { path: path.to_owned(), unfinished: is_unfinished(path) });
+        }
+        let lock = RunLock::take(path)?;
         // Whoever makes this file owns the directory; two runs cannot both.
-        write_whole(&path.join("config.toml"), text.as_bytes(), false).map_err(|e| {
+        write_config(path, config, false).map_err(|e| {
             if e.kind() == std::io::ErrorKind::AlreadyExists {
-                wrong("it holds a run already".to_owned())
+                TrainError::HoldsARun { path: path.to_owned(), unfinished: is_unfinished(path) }
             } else {
                 io(e)
             }
@@ -48,70 +55,130 @@ impl RunDir {
         let mut structure = serde_json::to_string_pretty(slots).map_err(|e| wrong(e.to_string()))?;
         structure.push('\n');
         let structure = write_whole(&path.join("slots.json"), structure.as_bytes(), true);
-        let open = |name: &str| File::create(path.join(name)).map(BufWriter::new).map_err(io);
-        let logs = (open("metrics.jsonl"), open("events.jsonl"), open("commands.jsonl"));
-        if let ((Ok(metrics), Ok(events), Ok(commands)), Ok(())) = (logs, structure) {
-            return Ok(Self { path: path.to_owned(), metrics, events, commands });
+        let open = |name: &str| Journal::create(&path.join(name));
+        let journals =
+            (open("metrics.jsonl"), open("events.jsonl"), open("commands.jsonl"), open(LIVE_JOURNAL));
+        if let ((Ok(metrics), Ok(events), Ok(commands), Ok(live)), Ok(())) = (journals, structure) {
+            return Ok(Self { path: path.to_owned(), metrics, events, commands, live, lock });
         }
         // Not half a run: the next try must not find one.
         let _ = std::fs::remove_file(path.join("config.toml"));
         Err(wrong("its files cannot be written".to_owned()))
     }
 
+    /// Goes on in a directory that this process owns: what its journals hold behind these lengths goes away, and is
+    /// written again.
+    ///
+    /// # Errors
+    /// If a journal is shorter than it was, or cannot be written.
+    pub(super) fn reopen(path: &Path, lengths: JournalLengths, lock: RunLock) -> Result<Self, TrainError> {
+        let open = |name: &str, length: u64| {
+            let wrong =
+                |e: std::io::Error| TrainError::Journal { path: path.join(name), reason: e.to_string() };
+            Journal::reopen(&path.join(name), length).map_err(wrong)
+        };
+        let live = std::fs::metadata(path.join(LIVE_JOURNAL)).map_or(0, |found| found.len());
+        let dir = Self {
+            path: path.to_owned(),
+            metrics: open("metrics.jsonl", lengths.metrics)?,
+            events: open("events.jsonl", lengths.events)?,
+            commands: open("commands.jsonl", lengths.commands)?,
+            live: open(LIVE_JOURNAL, live)?,
+            lock,
+        };
+        // It told how the run had ended.
+        let _ = std::fs::remove_file(path.join("summary.json"));
+        Ok(dir)
+    }
+
+    /// Keeps nothing but the lock.
+    pub(super) fn into_lock(self) -> RunLock {
+        self.lock
+    }
+
+    /// Where it lies.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// What was before the first epoch.
-    pub(super) fn begin(&mut self, events: &[Event], commands: &[CommandRow]) -> Result<(), TrainError> {
-        self.told(0, events, commands)
-            .map_err(|e| TrainError::RunDir { path: self.path.clone(), reason: e.to_string() })
+    pub(super) fn begin(&mut self, events: &[Event], commands: &[CommandRow]) {
+        self.tell(0, events, commands);
     }
 
-    pub(super) fn append(
-        &mut self,
-        report: &EpochReport,
-        events: &[Event],
-        commands: &[CommandRow],
-    ) -> Result<(), TrainError> {
-        self.write(report, events, commands)
-            .map_err(|e| TrainError::RunDir { path: self.path.clone(), reason: e.to_string() })
-    }
-
-    fn write(
-        &mut self,
-        report: &EpochReport,
-        events: &[Event],
-        commands: &[CommandRow],
-    ) -> std::io::Result<()> {
-        self.told(report.epoch, events, commands)?;
+    /// What an epoch has brought.
+    pub(super) fn append(&mut self, report: &EpochReport, events: &[Event], commands: &[CommandRow]) {
+        self.tell(report.epoch, events, commands);
         // Last: an epoch counts once this line is whole.
-        line(&mut self.metrics, report)?;
-        self.metrics.flush()
+        self.metrics.push(report);
+        self.metrics.flush();
     }
 
-    fn told(&mut self, epoch: u32, events: &[Event], commands: &[CommandRow]) -> std::io::Result<()> {
+    fn tell(&mut self, epoch: u32, events: &[Event], commands: &[CommandRow]) {
         for event in events {
-            line(&mut self.events, &EventRow { epoch, event })?;
+            self.events.push(&EventRow { epoch, event });
         }
         for command in commands {
-            line(&mut self.commands, command)?;
+            self.commands.push(command);
         }
-        self.events.flush()?;
-        self.commands.flush()
+        self.events.flush();
+        self.commands.flush();
+    }
+
+    /// Writes down what is about to be done to the live run, and waits until it is on the disk: what a resumed run does
+    /// not know of, it cannot do again.
+    pub(super) fn write_ahead(&mut self, row: &LiveRow) {
+        self.live.push(row);
+        self.live.flush();
+        if let Err(error) = self.live.synchronise() {
+            tracing::warn!("{}: {error}", self.path.join(LIVE_JOURNAL).display());
+        }
+    }
+
+    /// The lengths of the journals and handles on them; `None` while lines wait for room on the disk.
+    pub(super) fn journals(&mut self) -> Option<(JournalLengths, Vec<File>)> {
+        for journal in [&mut self.metrics, &mut self.events, &mut self.commands, &mut self.live] {
+            journal.flush();
+        }
+        let lengths = JournalLengths {
+            metrics: self.metrics.length()?,
+            events: self.events.length()?,
+            commands: self.commands.length()?,
+        };
+        self.live.length()?;
+        let all = [&self.metrics, &self.events, &self.commands, &self.live];
+        let handles = all.into_iter().map(Journal::handle).collect::<Result<_, _>>().ok()?;
+        Some((lengths, handles))
     }
 
     /// The last events and the summary.
     pub(super) fn finish(&mut self, events: &[Event], summary: &Summary) -> Result<(), TrainError> {
         let epoch = summary.epochs + 1;
-        let wrote = events.iter().try_for_each(|event| line(&mut self.events, &EventRow { epoch, event }));
+        for event in events {
+            self.events.push(&EventRow { epoch, event });
+        }
         let wrong = |reason: String| TrainError::RunDir { path: self.path.clone(), reason };
         let mut text = serde_json::to_string_pretty(summary).map_err(|e| wrong(e.to_string()))?;
         text.push('\n');
-        wrote
-            .and_then(|()| self.events.flush())
-            .and_then(|()| write_whole(&self.path.join("summary.json"), text.as_bytes(), true))
-            .map_err(|e| wrong(e.to_string()))
+        let path = self.path.join("summary.json");
+        [&mut self.metrics, &mut self.events, &mut self.commands, &mut self.live]
+            .into_iter()
+            .try_for_each(Journal::finish)
+            .and_then(|()| write_whole(&path, text.as_bytes(), true))
+            .map_err(|e| TrainError::RunDir { path: self.path.clone(), reason: e.to_string() })
     }
 }
 
-fn line(out: &mut impl Write, value: &impl Serialize) -> std::io::Result<()> {
-    serde_json::to_writer(&mut *out, value)?;
-    out.write_all(b"\n")
+/// Writes the configuration of a run.
+pub(super) fn write_config(path: &Path, config: &RunConfig, replace: bool) -> std::io::Result<()> {
+    let text = toml::to_string(config).map_err(std::io::Error::other)?;
+    write_whole(&path.join("config.toml"), text.as_bytes(), replace)
+}
+
+/// Whether a run lies there that has checkpoints and did not complete.
+fn is_unfinished(path: &Path) -> bool {
+    let summary = std::fs::read_to_string(path.join("summary.json")).unwrap_or_default();
+    let status = serde_json::from_str::<serde_json::Value>(&summary).unwrap_or_default();
+    let checkpoints = kasmina_checkpoint::list(&path.join(kasmina_checkpoint::FOLDER));
+    status["status"] != "completed" && checkpoints.is_ok_and(|all| !all.is_empty())
 }

@@ -1,7 +1,8 @@
 //! The two passes of an epoch: over the training data with steps, over the validation data with counterfactuals.
 
+use super::checkpoint::{Position, When};
 use super::observer::Observer;
-use super::summary::Trained;
+use super::tally::Trained;
 use super::trainer::Trainer;
 use super::training::Training;
 use crate::error::TrainError;
@@ -35,19 +36,20 @@ impl Trainer<'_> {
         let samples = self.task.train.len();
         let batch = i64::from(self.config.optimizer.batch_size);
         let per_epoch = self.task.train.steps(self.config.optimizer.batch_size);
-        let total = per_epoch * u64::from(self.config.epochs);
-        let name = epoch.to_string();
-        // A host with dropout draws from torch's own generators: they follow the run's seed, epoch by epoch.
-        seed_all(derive_seed(self.config.seed, &["host", &name]))?;
+        let total = per_epoch * u64::from(self.config.planned_epochs());
         let order = self.task.train.order(self.config.seed, epoch)?;
+        let mut sum = self.training.loss_sum.shallow_clone();
+        self.begin_epoch(epoch, &mut sum)?;
         let trained = Trained {
             steps: per_epoch,
             samples: samples.unsigned_abs(),
-            multiply_adds: self.training.model.active_multiply_adds(),
+            multiply_adds: self.progress.position.multiply_adds,
         };
-        let mut sum = self.training.loss_sum.shallow_clone();
-        let _ = sum.f_zero_()?;
-        for start in (0..samples).step_by(batch as usize) {
+        for start in (self.progress.position.samples..samples).step_by(batch as usize) {
+            self.progress.position.samples = start;
+            if start > 0 {
+                self.save_if_due(When::Step, observer);
+            }
             self.answer_requests(stop);
             if self.training.model.events().len() != self.shown {
                 self.show(epoch, observer);
@@ -77,6 +79,22 @@ impl Trainer<'_> {
         let mean = read(&sum)? / samples as f64;
         self.tally.trained(&trained, clock.elapsed());
         Ok(Some(mean))
+    }
+
+    /// Begins an epoch, or goes on in the middle of one.
+    fn begin_epoch(&mut self, epoch: u32, sum: &mut Tensor) -> Result<(), TrainError> {
+        if let Some(generators) = self.progress.generators.take() {
+            generators.restore()?;
+            return Ok(());
+        }
+        // A host with dropout draws from torch's own generators: they follow the run's seed, epoch by epoch.
+        seed_all(derive_seed(self.config.seed, &["host", &epoch.to_string()]))?;
+        let _ = sum.f_zero_()?;
+        self.progress.position = Position {
+            multiply_adds: self.training.model.active_multiply_adds(),
+            ..Position::begin_of(epoch)
+        };
+        Ok(())
     }
 
     /// Measures the network as it is and without each slot of the plan, in one forward a batch.

@@ -1,6 +1,6 @@
 //! The loop over the epochs: train, validate, decide, write down.
 
-use super::dir::RunDir;
+use super::checkpoint::{Position, When};
 use super::observer::Observer;
 use super::report::{self, EpochReport};
 use super::summary::Status;
@@ -15,15 +15,18 @@ impl Trainer<'_> {
     /// Trains all epochs, or until it is asked to stop.
     pub(super) fn epochs(
         &mut self,
-        mut dir: Option<&mut RunDir>,
         observer: &mut dyn Observer,
         stop: &AtomicBool,
     ) -> Result<Status, TrainError> {
         // For good: on a stream of its own a run waits for no other run of the process.
         let stream = self.training.stepper.stream();
         let _on = stream.as_ref().map(|stream| stream.enter()).transpose()?;
-        self.begin(dir.as_deref_mut())?;
-        for epoch in 1..=self.config.epochs {
+        if self.progress.position == Position::START {
+            self.begin()?;
+            self.progress.position = Position::begin_of(1);
+            self.save_if_due(When::Edge, observer);
+        }
+        for epoch in self.progress.position.epoch..=self.config.epochs {
             let clock = Instant::now();
             let Some(train_loss) = self.train_epoch(epoch, observer, stop)? else {
                 return Ok(Status::Interrupted);
@@ -64,10 +67,14 @@ impl Trainer<'_> {
                 reward: signals::reward(&events, &after, host_parameters, &self.config.reward),
                 plugin_metrics: kasmina_registry::services::take_metrics(),
             };
-            if let Some(dir) = dir.as_deref_mut() {
-                dir.append(&report, &events, &commands)?;
+            if let Some(dir) = &mut self.dir {
+                dir.append(&report, &events, &commands);
             }
             observer.epoch(&report, self.config.epochs);
+            self.progress.position = Position::begin_of(epoch + 1);
+            if epoch < self.config.epochs {
+                self.save_if_due(When::Epoch(epoch), observer);
+            }
             if stop.load(Ordering::Relaxed) && epoch < self.config.epochs {
                 return Ok(Status::Interrupted);
             }
@@ -76,7 +83,7 @@ impl Trainer<'_> {
     }
 
     /// Puts in what the configuration wants before the first step.
-    fn begin(&mut self, dir: Option<&mut RunDir>) -> Result<(), TrainError> {
+    fn begin(&mut self) -> Result<(), TrainError> {
         let commands = self.plant(0)?;
         if commands.is_empty() {
             return Ok(());
@@ -85,7 +92,10 @@ impl Trainer<'_> {
         let events = self.training.model.drain_events();
         self.tally.count(&events);
         self.tally.living(&self.training.model);
-        dir.map_or(Ok(()), |dir| dir.begin(&events, &commands))
+        if let Some(dir) = &mut self.dir {
+            dir.begin(&events, &commands);
+        }
+        Ok(())
     }
 
     /// Shows an observer what happened before its epoch is over.

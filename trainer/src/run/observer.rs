@@ -1,5 +1,6 @@
 //! Who sees a run as it goes.
 
+use super::checkpoint::Saved;
 use super::report::EpochReport;
 use kasmina::lifecycle::Event;
 
@@ -7,6 +8,8 @@ use kasmina::lifecycle::Event;
 pub trait Observer {
     /// An epoch is over.
     fn epoch(&mut self, _report: &EpochReport, _epochs: u32) {}
+    /// A checkpoint has reached the disk.
+    fn saved(&mut self, _saved: &Saved) {}
     /// Something happened in a slot.
     fn event(&mut self, _epoch: u32, _event: &Event) {}
 }

@@ -1,7 +1,8 @@
 //! Preparation: everything is checked and built before anything is written.
 
 use super::host;
-use super::summary::Tally;
+use super::progress::Progress;
+use super::tally::Tally;
 use super::trainer::Trainer;
 use super::training::Training;
 use crate::config::RunConfig;
@@ -85,8 +86,25 @@ impl<'r> Trainer<'r> {
             warn_of_idle_settings(&config, &task, controller.as_ref());
         }
         let tally = Tally::new(model);
-        let (queue, watched, shown) = (ControlQueue::default(), None, 0);
-        Ok(Self { config, registry, task, training, controller, tally, queue, watched, shown })
+        let mut trainer = Self {
+            config,
+            registry,
+            task,
+            training,
+            controller,
+            tally,
+            queue: ControlQueue::default(),
+            watched: None,
+            shown: 0,
+            progress: Progress::new(),
+            dir: None,
+            saver: None,
+            begun: None,
+        };
+        if trainer.config.checkpoint.enabled {
+            trainer.progress.inputs = trainer.input_hashes()?;
+        }
+        Ok(trainer)
     }
 }
 

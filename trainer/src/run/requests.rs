@@ -1,15 +1,15 @@
 //! Requests to a live run, and new builds of its plugins, between two steps.
 
+use super::live_journal::LiveAct;
 use super::trainer::Trainer;
 use crate::control::{ControlMessage, Reply, Request};
-use kasmina_registry::{RegistryError, Staged};
 use serde_json::json;
-use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 impl Trainer<'_> {
-    /// Does what it was asked since the last step.
+    /// Does what it was asked since the last step; first of all what was asked at this step before the run was interrupted.
     pub(super) fn answer_requests(&mut self, stop: &AtomicBool) {
+        self.repeat();
         while let Some(message) = self.queue.next(stop) {
             match message {
                 ControlMessage::Build(path, staged, reply) => {
@@ -18,7 +18,10 @@ impl Trainer<'_> {
                         let _ = reply.send(done);
                     }
                 }
-                ControlMessage::Request(Request::Prune { slot }, reply) => self.queue.keep_prune(slot, reply),
+                ControlMessage::Request(Request::Prune { slot }, reply) => {
+                    self.write_ahead(LiveAct::Prune { slot: slot.clone() });
+                    self.queue.keep_prune(slot, Some(reply));
+                }
                 ControlMessage::Request(request, reply) => {
                     let _ = reply.send(self.answer(&request, stop));
                 }
@@ -77,43 +80,22 @@ impl Trainer<'_> {
             "step": self.training.model.step(),
             "accuracy": self.tally.accuracy(),
             "paused": self.queue.is_paused(),
+            "checkpoint": self.saver.as_ref().map(|saver| json!({
+                "newest": saver.newest().map(|saved| json!({
+                    "path": saved.written.path,
+                    "epoch": saved.written.about.epoch,
+                    "step": saved.written.about.step,
+                    "bytes": saved.written.bytes,
+                    "written": saved.written.about.written,
+                })),
+                "stopped": saver.stopped(),
+                "longest_stall_ms": saver.longest_stall().as_secs_f64() * 1e3,
+            })),
             "on_trial": self.training.model.is_on_trial(),
             "slots": slots.collect::<Vec<_>>(),
             "mapped": mapped.collect::<Vec<_>>(),
             "loaded": self.registry.plugins().iter().map(|p| build(p)).collect::<Vec<_>>(),
             "retired": self.registry.retired().iter().map(|p| build(p)).collect::<Vec<_>>(),
         })
-    }
-
-    /// Takes a build in, or says why not; either way it is an event.
-    fn swap(&mut self, path: &Path, staged: Result<Staged, RegistryError>) -> Reply {
-        let refused = |trainer: &mut Self, rule: &str, error: String, help: Option<String>| {
-            tracing::warn!("{error}");
-            trainer.training.model.note_refused(&path.display().to_string(), rule, &error);
-            Reply::Refused { error, help }
-        };
-        let staged = match staged {
-            Ok(staged) => staged,
-            Err(error) => {
-                let rule = match &error {
-                    RegistryError::Refused(refusal) => refusal.rule.as_str(),
-                    _ => "registry",
-                };
-                return refused(self, rule, error.to_string(), error.help());
-            }
-        };
-        match self.training.model.adopt(&staged, self.registry, &mut self.training.optimizer) {
-            Ok(slots) => Reply::Done(json!({
-                "plugin": staged.plugin().name,
-                "generation": staged.plugin().generation(),
-                "step": self.training.model.step(),
-                "slots": slots,
-                "on_trial": self.training.model.is_on_trial(),
-            })),
-            Err(error) => {
-                let text = format!("{} is not taken: {error}", path.display());
-                refused(self, error.code(), text, Some("the build before it goes on".to_owned()))
-            }
-        }
     }
 }

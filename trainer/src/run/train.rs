@@ -1,16 +1,17 @@
 //! One run from its directory to its summary.
 
+use super::checkpoint::Saver;
 use super::dir::RunDir;
 use super::observer::Observer;
 use super::report::SlotInfo;
 use super::summary::{Status, Summary};
 use super::trainer::Trainer;
-use crate::control::{ControlQueue, Outside};
+use crate::control::Outside;
 use crate::error::TrainError;
 use kasmina::MorphogeneticModel;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 impl Trainer<'_> {
     /// Trains. `stop` ends the run before the next step; what was done until then is kept and summed up.
@@ -43,19 +44,22 @@ impl Trainer<'_> {
         observer: &mut dyn Observer,
         stop: &AtomicBool,
     ) -> Result<Summary, TrainError> {
-        let slots: Vec<SlotInfo> = self.training.model.slots().iter().map(SlotInfo::of).collect();
-        let mut dir = out.map(|path| RunDir::create(path, &self.config, &slots)).transpose()?;
+        self.open(out)?;
         let limit = Duration::from_secs_f64(self.config.plugins.call_limit_seconds);
-        let mut outside = Outside::open(out, self.watcher()?, limit)?;
-        let started = Instant::now();
+        let run = self.dir.as_ref().map(|dir| dir.path().to_owned());
+        let mut outside = Outside::open(run.as_deref(), self.watcher()?, limit)?;
+        self.begin_clock();
         let (registry, pulse) = (self.registry, self.training.model.pulse());
         let result = outside.serve(registry, &pulse, |queue| {
-            self.queue = queue;
-            let result = self.epochs(dir.as_mut(), observer, stop);
-            // Whoever still waits for an answer is told that there is none.
-            self.queue = ControlQueue::default();
+            self.queue.connect(queue);
+            let result = self.epochs(observer, stop);
+            self.queue.disconnect();
             result
         });
+        if let Ok(status) = result {
+            self.save(status == Status::Completed);
+        }
+        self.finish_saving(observer);
         let result = result.or_else(|error| {
             // A plugin that looks at `cancelled()` answers a stop with an error: that is what was asked for.
             if stop.load(Ordering::Relaxed) { Ok(Status::Interrupted) } else { Err(error) }
@@ -64,17 +68,33 @@ impl Trainer<'_> {
             Ok(status) => (*status, None),
             Err(error) => (Status::Failed, Some(error.to_string())),
         };
-        let summary = Summary::of(
-            &self.config,
-            &self.training.model,
-            &self.training.optimizer,
-            &self.tally,
-            started.elapsed(),
-        )
-        .ended(status, error);
-        let written =
-            dir.as_mut().map_or(Ok(()), |dir| dir.finish(&self.training.model.drain_events(), &summary));
+        let seconds = self.progress.seconds + self.begun.map_or(0.0, |begun| begun.elapsed().as_secs_f64());
+        let summary =
+            Summary::of(&self.config, &self.training.model, &self.training.optimizer, &self.tally, seconds)
+                .ended(status, error);
+        let events = self.training.model.drain_events();
+        let written = self.dir.take().map_or(Ok(()), |mut dir| dir.finish(&events, &summary));
         // What went wrong first is what the caller wants to know.
         result.and(written).map(|()| summary)
+    }
+
+    /// Opens the run directory, and what saves into it.
+    fn open(&mut self, out: Option<&Path>) -> Result<(), TrainError> {
+        let slots: Vec<SlotInfo> = self.training.model.slots().iter().map(SlotInfo::of).collect();
+        let restored = self.progress.restored.take();
+        let step = restored.as_ref().map_or(0, |restored| restored.step);
+        self.dir = match (restored, out) {
+            (Some(restored), _) => Some(restored.reopen(&self.config, &slots)?),
+            (None, Some(path)) => Some(RunDir::create(path, &self.config, &slots)?),
+            (None, None) => None,
+        };
+        if let Some(dir) = self.dir.as_ref().filter(|_| self.config.checkpoint.enabled) {
+            let saver = Saver::new(&self.config.checkpoint, dir.path(), self.registry.policy(), step);
+            self.saver = Some(saver.map_err(|e| TrainError::RunDir {
+                path: dir.path().to_owned(),
+                reason: format!("no thread for checkpoints: {e}"),
+            })?);
+        }
+        Ok(())
     }
 }

@@ -1,6 +1,9 @@
 //! A run that is ready to start, as a composition of its parts.
 
-use super::summary::Tally;
+use super::checkpoint::Saver;
+use super::dir::RunDir;
+use super::progress::Progress;
+use super::tally::Tally;
 use super::training::Training;
 use crate::config::RunConfig;
 use crate::control::{ControlQueue, Watcher};
@@ -10,12 +13,13 @@ use crate::task::Task;
 use kasmina::MorphogeneticModel;
 use kasmina_registry::Registry;
 use std::path::PathBuf;
+use std::time::Instant;
 
 /// A run that is ready to start: every name is resolved, every bound checked, and the seeds that the controller
 /// would put in have been built and probed once.
 ///
-/// What lasts between two epochs: `training`, `controller` and `tally`. The order of the data follows from the run's
-/// seed and the epoch's number.
+/// What lasts between two steps: `training`, `controller`, `tally`, the prunes in `queue`, and the position in `progress`.
+/// The order of the data follows from the run's seed and the epoch's number.
 pub struct Trainer<'r> {
     pub(super) config: RunConfig,
     pub(super) registry: &'r Registry,
@@ -28,6 +32,13 @@ pub struct Trainer<'r> {
     pub(super) watched: Option<Vec<PathBuf>>,
     /// Events of the present epoch that an observer has seen already.
     pub(super) shown: usize,
+    pub(super) progress: Progress,
+    /// Where it is written down, if anywhere.
+    pub(super) dir: Option<RunDir>,
+    /// Saves it into its directory.
+    pub(super) saver: Option<Saver>,
+    /// When this process has begun to train it.
+    pub(super) begun: Option<Instant>,
 }
 
 impl std::fmt::Debug for Trainer<'_> {

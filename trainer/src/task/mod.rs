@@ -2,6 +2,7 @@
 
 mod addition;
 mod chars;
+mod content;
 mod digits;
 mod images;
 mod loaded;

@@ -1,5 +1,6 @@
 //! A part of a task's data, on the device, and the batches that are made of it there.
 
+use super::content;
 use super::images::Pixels;
 use super::order::{Draws, Order};
 use crate::error::TrainError;
@@ -72,6 +73,21 @@ impl Part {
     pub fn steps(&self, batch_size: u32) -> u64 {
         self.samples.unsigned_abs().div_ceil(u64::from(batch_size.max(1)))
     }
+    /// SHA-256 of its samples as they are stored, in hexadecimal digits.
+    ///
+    /// # Errors
+    /// If libtorch fails.
+    pub fn content_hash(&self) -> Result<String, TrainError> {
+        match &self.rows {
+            Rows::Samples { inputs, labels } => content::hash(&[inputs, labels]),
+            Rows::Images { pixels, labels } => content::hash(&[pixels.stored(), labels]),
+            Rows::Windows { tokens, .. } => {
+                let table = tokens.of_byte.as_ref();
+                content::hash(&std::iter::once(&tokens.stored).chain(table).collect::<Vec<_>>())
+            }
+        }
+    }
+
     /// Where its batches are made.
     pub fn device(&self) -> Device {
         match &self.rows {

@@ -11,5 +11,6 @@ mod vote;
 
 pub(super) use curve::sample_points;
 pub(super) use state::Growth;
+pub use state::PrefetchState;
 pub(super) use transaction::Transaction;
 pub(super) use vote::{Question, written};

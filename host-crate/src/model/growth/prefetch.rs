@@ -4,7 +4,7 @@
 //! edge of the next epoch, whether its thread was quick or slow: a run is the same each time.
 
 use super::build_seed::{config_text, resolve};
-use super::state::{Prefetch, Worker};
+use super::state::{Prefetch, PrefetchState, Worker};
 use super::transaction::Transaction;
 use super::vote::Question;
 use crate::lifecycle::{Refusal, RefusalCode};
@@ -44,6 +44,30 @@ impl MorphogeneticModel {
     ) -> Result<Worker, CommandError> {
         self.unreserved(index)?;
         self.slots[index].lifecycle().clone().germinate(self.unbuilt(germinate))?;
+        self.work_ahead(index, germinate, registry)
+    }
+
+    /// Goes on with germinations that were being made ready when a state was kept.
+    pub(in crate::model) fn prepare_prefetches(
+        &self,
+        states: &[PrefetchState],
+        registry: &Registry,
+    ) -> Result<Vec<Prefetch>, CommandError> {
+        let prefetch = |state: &PrefetchState| {
+            let (index, germinate) = (self.slots.index_of(&state.slot)?, state.germinate.clone());
+            let worker = self.work_ahead(index, &germinate, registry)?;
+            Ok(Prefetch { germinate, index, worker })
+        };
+        states.iter().map(prefetch).collect()
+    }
+
+    /// Begins the part of a germination that needs no tensor.
+    fn work_ahead(
+        &self,
+        index: usize,
+        germinate: &Germinate,
+        registry: &Registry,
+    ) -> Result<Worker, CommandError> {
         let (blueprint, blend) = resolve(germinate, self.slots[index].lifecycle().topology(), registry)?;
         let (seed_config, blend_config) =
             (config_text(&germinate.blueprint_config), config_text(&germinate.blend_config));

@@ -3,15 +3,26 @@
 use crate::lifecycle::AlphaSettings;
 use crate::model::Germinate;
 use kasmina_registry::RegistryError;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::thread::JoinHandle;
 
 /// A thread that checks the configurations of a germination.
 pub(super) type Worker = JoinHandle<Result<(), RegistryError>>;
 
+/// A germination that was being made ready ahead when a state was kept.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PrefetchState {
+    /// The slot's own name.
+    pub slot: String,
+    /// As it was asked for.
+    pub germinate: Germinate,
+}
+
 /// A germination that is made ready ahead.
 #[derive(Debug)]
-pub(super) struct Prefetch {
+pub(in crate::model) struct Prefetch {
     /// As it was asked for.
     pub(super) germinate: Germinate,
     /// The position of the slot.
@@ -66,6 +77,17 @@ impl Growth {
 
     pub(super) fn reserve(&mut self, prefetch: Prefetch) {
         self.prefetches.push(prefetch);
+    }
+
+    /// The germinations that are being made ready, with the names of their slots.
+    pub(in crate::model) fn state(&self, name_of: impl Fn(usize) -> String) -> Vec<PrefetchState> {
+        let state = |p: &Prefetch| PrefetchState { slot: name_of(p.index), germinate: p.germinate.clone() };
+        self.prefetches.iter().map(state).collect()
+    }
+
+    /// Goes on with these germinations.
+    pub(in crate::model) fn restore(&mut self, prefetches: Vec<Prefetch>) {
+        self.prefetches = prefetches;
     }
 
     pub(super) fn take_prefetches(&mut self) -> Vec<Prefetch> {

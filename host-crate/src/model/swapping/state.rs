@@ -81,6 +81,11 @@ impl Swapping {
         self.fault = fault;
     }
 
+    /// Whether a build is on trial.
+    pub(in crate::model) fn is_on_trial(&self) -> bool {
+        self.on_trial.is_some()
+    }
+
     /// Whether an entry is of the build that is on trial.
     pub(super) fn tries(&self, entry: &Entry) -> bool {
         self.on_trial.as_ref().is_some_and(|trial| trial.is_of(entry))

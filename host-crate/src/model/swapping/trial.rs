@@ -11,7 +11,7 @@ use kasmina_torch_ext::{Change, ParameterSink, SinkError};
 impl MorphogeneticModel {
     /// Whether a build is on trial: its steps are watched, and not recorded.
     pub fn is_on_trial(&self) -> bool {
-        self.swapping.on_trial.is_some()
+        self.swapping.is_on_trial()
     }
 
     /// Remembers where a training step begins that a build on trial may fail in.

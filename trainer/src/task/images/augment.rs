@@ -51,6 +51,11 @@ impl Pixels {
         })
     }
 
+    /// The images as they lie.
+    pub(crate) fn stored(&self) -> &Tensor {
+        &self.bytes
+    }
+
     /// What has to be drawn for an image: how far it may be moved, and whether it is mirrored.
     pub(crate) fn moves(&self) -> Option<(i64, bool)> {
         let Augment { far, mirrored } = self.augment;

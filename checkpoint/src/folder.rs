@@ -1,0 +1,83 @@
+//! The folder of a run's checkpoints.
+
+use crate::error::io;
+use crate::{About, CheckpointError, Manifest};
+use std::cmp::Reverse;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The folder of checkpoints in a run directory.
+pub const FOLDER: &str = "checkpoints";
+/// How the names of folders begin that are being written.
+pub(crate) const TEMPORARY: &str = ".writing-";
+/// How the names of folders begin that are being removed.
+pub(crate) const REMOVED: &str = ".removing-";
+const PREFIX: &str = "step-";
+
+/// The name of a checkpoint's folder. The step comes first, so that names sort by age. The last step of an epoch has two
+/// names: before its validation and after.
+pub(crate) fn name_of(about: &About) -> String {
+    let part = if about.epoch_is_whole { "whole" } else { "within" };
+    format!("{PREFIX}{:010}-epoch-{:05}-{part}", about.step, about.epoch)
+}
+
+/// A checkpoint of a folder, by its manifest alone.
+#[derive(Debug)]
+pub struct Listed {
+    /// Its folder.
+    pub path: PathBuf,
+    /// Its manifest, or why it cannot be read.
+    pub manifest: Result<Manifest, CheckpointError>,
+}
+
+impl Listed {
+    /// The folder's own name.
+    pub fn name(&self) -> String {
+        self.path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+    }
+}
+
+/// The checkpoints of a folder, oldest first. A folder that is not there has none.
+///
+/// # Errors
+/// If it cannot be read.
+pub fn list(folder: &Path) -> Result<Vec<Listed>, CheckpointError> {
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(io("read", folder)(error)),
+    };
+    let mut paths = Vec::new();
+    for entry in entries {
+        let entry = entry.map_err(io("read", folder))?;
+        if entry.file_name().to_string_lossy().starts_with(PREFIX) {
+            paths.push(entry.path());
+        }
+    }
+    paths.sort();
+    Ok(paths.into_iter().map(|path| Listed { manifest: Manifest::read(&path), path }).collect())
+}
+
+/// The folders of checkpoints that may be there, newest first.
+///
+/// # Errors
+/// If the folder cannot be read, or holds none.
+pub fn newest_first(folder: &Path) -> Result<Vec<PathBuf>, CheckpointError> {
+    let mut paths: Vec<PathBuf> = list(folder)?.into_iter().map(|listed| listed.path).collect();
+    if paths.is_empty() {
+        return Err(CheckpointError::None { path: folder.to_owned() });
+    }
+    paths.sort_by_key(|path| Reverse(path.clone()));
+    Ok(paths)
+}
+
+/// Removes what a process that was killed has left half-written or half-removed. For the owner of the run alone.
+pub fn clean(folder: &Path) {
+    let Ok(entries) = fs::read_dir(folder) else { return };
+    for entry in entries.flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if name.starts_with(TEMPORARY) || name.starts_with(REMOVED) {
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
+}

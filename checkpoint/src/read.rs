@@ -1,0 +1,77 @@
+//! Reading a checkpoint: nothing of a file is used before its size and hash are right.
+
+use crate::error::damaged;
+use crate::manifest::{FILES, MODEL, OPTIMIZER, STATE, TRAINING};
+use crate::{About, CheckpointError, FileRecord, Manifest, Tensors, schema};
+use serde::Deserialize;
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+
+/// A checkpoint in memory.
+#[derive(Debug)]
+pub struct Checkpoint {
+    /// Its folder.
+    pub path: PathBuf,
+    /// What it is of.
+    pub about: About,
+    /// `state.json`, in the present version.
+    pub state: Value,
+    /// Variables of the network.
+    pub model: Tensors,
+    /// State of the optimizer.
+    pub optimizer: Tensors,
+    /// Other tensors.
+    pub training: Tensors,
+}
+
+/// `state.json` as it lies on the disk.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Versioned {
+    schema: u32,
+    state: Value,
+}
+
+impl Checkpoint {
+    /// Reads a checkpoint's folder.
+    ///
+    /// # Errors
+    /// If a file is missing, was truncated or altered, or is of a later version.
+    pub fn read(folder: &Path) -> Result<Self, CheckpointError> {
+        let manifest = Manifest::read(folder)?;
+        let bytes = |name: &str| record(&manifest, folder, name)?.read(&folder.join(name));
+        let tensors = |name: &str| Tensors::parse(&folder.join(name), bytes(name)?);
+        let state = read_state(&folder.join(STATE), &bytes(STATE)?)?;
+        Ok(Self {
+            path: folder.to_owned(),
+            state,
+            model: tensors(MODEL)?,
+            optimizer: tensors(OPTIMIZER)?,
+            training: tensors(TRAINING)?,
+            about: manifest.about,
+        })
+    }
+}
+
+/// Reads the text of a state.
+fn read_state(path: &Path, bytes: &[u8]) -> Result<Value, CheckpointError> {
+    let wrong = |e: serde_json::Error| damaged(path, format!("it is no state: {e}"));
+    let Versioned { schema, state } = serde_json::from_slice(bytes).map_err(wrong)?;
+    schema::migrate(path, schema, state)
+}
+
+/// Checks the size and hash of every file of a checkpoint.
+///
+/// # Errors
+/// The first file that is missing, truncated or altered.
+pub fn verify(folder: &Path) -> Result<Manifest, CheckpointError> {
+    let manifest = Manifest::read(folder)?;
+    for name in FILES {
+        record(&manifest, folder, name)?.verify(&folder.join(name))?;
+    }
+    Ok(manifest)
+}
+
+fn record<'m>(manifest: &'m Manifest, folder: &Path, name: &str) -> Result<&'m FileRecord, CheckpointError> {
+    manifest.files.get(name).ok_or_else(|| damaged(folder, format!("its manifest does not record {name}")))
+}

@@ -1,0 +1,101 @@
+//! Tensors by name, as bytes.
+
+use crate::CheckpointError;
+use crate::error::damaged;
+use safetensors::{Dtype, SafeTensors, View};
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::path::Path;
+
+/// A tensor that is to be written.
+#[derive(Debug, Clone)]
+pub struct TensorData<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// The type of its elements.
+    pub dtype: Dtype,
+    /// Its shape.
+    pub shape: &'a [usize],
+    /// Its elements, contiguous, little-endian.
+    pub bytes: &'a [u8],
+}
+
+impl View for &TensorData<'_> {
+    fn dtype(&self) -> Dtype {
+        self.dtype
+    }
+    fn shape(&self) -> &[usize] {
+        self.shape
+    }
+    fn data(&self) -> Cow<'_, [u8]> {
+        Cow::Borrowed(self.bytes)
+    }
+    fn data_len(&self) -> usize {
+        self.bytes.len()
+    }
+}
+
+/// A tensor that was read.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct TensorView<'a> {
+    /// The type of its elements.
+    pub dtype: Dtype,
+    /// Its shape.
+    pub shape: &'a [usize],
+    /// Its elements, contiguous, little-endian.
+    pub bytes: &'a [u8],
+}
+
+/// The tensors of one file.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Tensors {
+    bytes: Vec<u8>,
+    rows: BTreeMap<String, Row>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+struct Row {
+    dtype: Dtype,
+    shape: Vec<usize>,
+    place: Range<usize>,
+}
+
+impl Tensors {
+    /// Reads the bytes of a safetensors file. The header is checked against them before anything is used.
+    ///
+    /// # Errors
+    /// If they are no safetensors file.
+    pub fn parse(path: &Path, bytes: Vec<u8>) -> Result<Self, CheckpointError> {
+        let wrong = |e: safetensors::SafeTensorError| damaged(path, format!("it holds no tensors: {e}"));
+        let file = SafeTensors::deserialize(&bytes).map_err(wrong)?;
+        let start = bytes.as_ptr().addr();
+        let row = |(name, view): (String, safetensors::tensor::TensorView<'_>)| {
+            let begin = view.data().as_ptr().addr() - start;
+            let place = begin..begin + view.data().len();
+            (name, Row { dtype: view.dtype(), shape: view.shape().to_vec(), place })
+        };
+        let rows = file.tensors().into_iter().map(row).collect();
+        Ok(Self { rows, bytes })
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// Every tensor, sorted by name.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, TensorView<'_>)> {
+        self.rows.iter().map(|(name, row)| (name.as_str(), self.view(row)))
+    }
+
+    fn view<'a>(&'a self, row: &'a Row) -> TensorView<'a> {
+        let bytes = self.bytes.get(row.place.clone()).unwrap_or_default();
+        TensorView { dtype: row.dtype, shape: &row.shape, bytes }
+    }
+}

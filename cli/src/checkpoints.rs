@@ -1,0 +1,101 @@
+//! `kasmina checkpoints`.
+
+use crate::args::CheckpointsVerb;
+use crate::failure::Failure;
+use crate::table;
+use kasmina_checkpoint::{CheckpointError, FOLDER, Keep, Listed, Manifest};
+use serde_json::json;
+use std::path::Path;
+use std::process::ExitCode;
+
+impl From<CheckpointError> for Failure {
+    fn from(error: CheckpointError) -> Self {
+        let failure = Self::new(&error);
+        match error.help() {
+            Some(help) => failure.with_help(help),
+            None => failure,
+        }
+    }
+}
+
+pub(crate) fn run(verb: &CheckpointsVerb) -> Result<ExitCode, Failure> {
+    match verb {
+        CheckpointsVerb::List { run, json } => {
+            show(&all(run)?.iter().map(|l| (l.name(), told(&l.manifest))).collect::<Vec<_>>(), *json)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        CheckpointsVerb::Verify { run, json } => {
+            let verified: Vec<_> =
+                all(run)?.iter().map(|l| (l.name(), told(&kasmina_checkpoint::verify(&l.path)))).collect();
+            show(&verified, *json)?;
+            let whole = verified.iter().all(|(_, told)| told.is_ok());
+            Ok(if whole { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        }
+        CheckpointsVerb::Prune { run, keep, without_best } => {
+            all(run)?;
+            let keep = Keep { newest: keep.get(), best: !without_best };
+            for gone in kasmina_checkpoint::prune(&run.join(FOLDER), keep)? {
+                outln!("removed {}", gone.display());
+            }
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+/// The checkpoints of a run that has some.
+fn all(run: &Path) -> Result<Vec<Listed>, Failure> {
+    let folder = run.join(FOLDER);
+    let all = kasmina_checkpoint::list(&folder)?;
+    if all.is_empty() { Err(CheckpointError::None { path: folder }.into()) } else { Ok(all) }
+}
+
+/// A checkpoint's manifest, or what is wrong with it.
+type Told = Result<Manifest, String>;
+
+fn told(manifest: &Result<Manifest, CheckpointError>) -> Told {
+    manifest.as_ref().map(Clone::clone).map_err(ToString::to_string)
+}
+
+fn show(all: &[(String, Told)], as_json: bool) -> Result<(), Failure> {
+    if as_json {
+        let rows: Vec<_> = all
+            .iter()
+            .map(|(name, told)| match told {
+                Ok(manifest) => json!({
+                    "name": name, "whole": true, "about": manifest.about, "bytes": bytes(manifest),
+                }),
+                Err(error) => json!({ "name": name, "whole": false, "error": error }),
+            })
+            .collect();
+        outln!("{}", serde_json::to_string_pretty(&rows).map_err(Failure::new)?);
+        return Ok(());
+    }
+    let numbers = ["EPOCH", "STEP", "SCORE", "BYTES"];
+    let mut rows = table::table(&["CHECKPOINT", "EPOCH", "STEP", "SCORE", "BYTES", "STATE"], &numbers);
+    for (name, told) in all {
+        let row = match told {
+            Ok(manifest) => {
+                let about = &manifest.about;
+                let state = match (about.finished, about.epoch_is_whole) {
+                    (true, _) => "finished",
+                    (false, true) => "between epochs",
+                    (false, false) => "within an epoch",
+                };
+                let score = about.score.map_or_else(|| "-".to_owned(), |score| format!("{score:.2}"));
+                let (epoch, step) = (about.epoch.to_string(), about.step.to_string());
+                [name.clone(), epoch, step, score, bytes(manifest).to_string(), state.to_owned()]
+            }
+            Err(error) => {
+                let none = || "-".to_owned();
+                [name.clone(), none(), none(), none(), none(), format!("not whole: {error}")]
+            }
+        };
+        rows.add_row(row);
+    }
+    table::print(&rows);
+    Ok(())
+}
+
+fn bytes(manifest: &Manifest) -> u64 {
+    manifest.files.values().map(|file| file.bytes).sum()
+}

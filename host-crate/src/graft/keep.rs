@@ -1,0 +1,102 @@
+//! What a slot keeps between two steps, and a slot that goes on from it.
+
+use super::features::Features;
+use super::glide::Glide;
+use super::live_seed::LiveSeed;
+use super::monitor::GradientIsolationMonitor;
+use super::slot::SeedSlot;
+use crate::lifecycle::{Intervention, Lifecycle};
+use crate::state::{GivenTensors, Resolve, SlotState, StateError, StateTensors};
+use kasmina_plugin_api::SlotSpec;
+
+/// Everything of a slot that a state gives back, built beside the slot.
+#[derive(Debug)]
+pub(crate) struct RestoredSlot {
+    lifecycle: Lifecycle,
+    live: Option<LiveSeed>,
+    monitor: GradientIsolationMonitor,
+    glide: Glide,
+    ticks: u32,
+    interventions: Vec<Intervention>,
+}
+
+impl RestoredSlot {
+    /// What will live there.
+    pub(crate) fn live(&self) -> Option<&LiveSeed> {
+        self.live.as_ref()
+    }
+}
+
+fn monitor_name(slot: &str) -> String {
+    format!("slot.{slot}.monitor")
+}
+
+impl SeedSlot {
+    /// What it keeps between two steps.
+    pub(crate) fn state(&self, tensors: &mut StateTensors) -> Result<SlotState, StateError> {
+        // Without `..`: whoever adds a field decides here whether it lasts.
+        let Self {
+            spec,
+            features: _,
+            lifecycle,
+            live,
+            monitor,
+            glide,
+            forced: _,
+            ticks,
+            interventions,
+            pulse: _,
+        } = self;
+        let SlotSpec { name, topology, .. } = spec;
+        Ok(SlotState {
+            slot: name.clone(),
+            topology: topology.as_str().to_owned(),
+            lifecycle: lifecycle.state(),
+            glide: glide.state(),
+            ticks: *ticks,
+            interventions: interventions.clone(),
+            shadow_checks: monitor.state(&monitor_name(name), tensors)?,
+            live: live.as_ref().map(|live| live.state(name, tensors)).transpose()?,
+        })
+    }
+
+    /// Builds what a state says lives here, beside what lives here now.
+    pub(crate) fn prepare_restore(
+        &self,
+        state: &SlotState,
+        tensors: &mut GivenTensors,
+        resolve: &Resolve<'_>,
+    ) -> Result<RestoredSlot, StateError> {
+        let name = self.name();
+        if state.topology != self.spec.topology.as_str() {
+            let (wanted, found) = (state.topology.clone(), self.spec.topology.as_str().to_owned());
+            return Err(StateError::Topology { slot: name.to_owned(), wanted, found });
+        }
+        let site = self.site();
+        let restored = |live| LiveSeed::restored(name, &site, live, tensors, resolve);
+        let live = state.live.as_ref().map(restored).transpose()?;
+        let lifecycle = self.lifecycle.restored(state.lifecycle.clone());
+        if lifecycle.is_leaving() {
+            live.iter().for_each(LiveSeed::freeze);
+        }
+        let Features { device, .. } = *self.features();
+        let watched = live.iter().flat_map(|live| live.seed.parameters.iter().map(|p| &p.tensor));
+        let monitor = GradientIsolationMonitor::restored(
+            &monitor_name(name),
+            &state.shadow_checks,
+            tensors,
+            watched,
+            device,
+        )?;
+        let glide = self.glide.restored(state.glide);
+        let (ticks, interventions) = (state.ticks, state.interventions.clone());
+        Ok(RestoredSlot { lifecycle, live, monitor, glide, ticks, interventions })
+    }
+
+    /// Goes on from what was built. Cannot fail.
+    pub(crate) fn restore(&mut self, restored: RestoredSlot) {
+        let RestoredSlot { lifecycle, live, monitor, glide, ticks, interventions } = restored;
+        (self.lifecycle, self.live, self.monitor) = (lifecycle, live, monitor);
+        (self.glide, self.ticks, self.interventions) = (glide, ticks, interventions);
+    }
+}

@@ -1,0 +1,39 @@
+//! When a run is saved, and how many of its checkpoints stay.
+
+use kasmina_checkpoint::Keep;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// When a run is saved into its directory, and how many of its checkpoints stay. Whatever is set, the last state of a run
+/// is saved.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct CheckpointConfig {
+    /// Whether anything is saved.
+    pub enabled: bool,
+    /// Epochs between two checkpoints; 0 saves at no epoch's end.
+    pub every_epochs: u32,
+    /// Minutes between two checkpoints, counted from the last one; 0 goes by no clock.
+    #[schemars(range(min = 0.0, max = 1e6))]
+    pub every_minutes: f64,
+    /// Training steps between two checkpoints; 0 saves within no epoch.
+    pub every_steps: u64,
+    /// The newest so many checkpoints stay.
+    #[schemars(range(min = 1))]
+    pub keep: u32,
+    /// The checkpoint with the best validation score stays too.
+    pub keep_best: bool,
+}
+
+impl Default for CheckpointConfig {
+    fn default() -> Self {
+        Self { enabled: true, every_epochs: 1, every_minutes: 0.0, every_steps: 0, keep: 2, keep_best: true }
+    }
+}
+
+impl CheckpointConfig {
+    /// What stays.
+    pub fn keep(&self) -> Keep {
+        Keep { newest: self.keep as usize, best: self.keep_best }
+    }
+}

@@ -1,0 +1,118 @@
+//! Bringing the builds of plugins that a run was interrupted with.
+
+use super::state::{PluginRow, RunState};
+use crate::error::TrainError;
+use kasmina::state::EntryName;
+use kasmina_plugin_api::Kind;
+use kasmina_registry::{Entry, LookupError, Registry, RegistryError, Staged, stored};
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+/// The builds of a run that goes on: what is loaded, and the copies that the run keeps.
+pub(super) struct Builds<'r> {
+    registry: &'r Registry,
+    /// The folder of copies.
+    folder: PathBuf,
+    /// Builds that are opened and not current, by the hash of their file.
+    staged: RefCell<BTreeMap<String, Staged>>,
+}
+
+impl<'r> Builds<'r> {
+    pub(super) fn new(registry: &'r Registry, folder: PathBuf) -> Self {
+        Self { registry, folder, staged: RefCell::default() }
+    }
+
+    /// Makes the builds current that were current then. Of a plugin that the run has not used another build may be loaded;
+    /// that is told.
+    pub(super) fn restore(&self, state: &RunState) -> Result<(), TrainError> {
+        for row in state.plugins.iter().filter(|row| row.current) {
+            let loaded = self.registry.generation(&row.name);
+            if loaded.as_ref() == Some(&row.sha256) {
+                continue;
+            }
+            if row.used || stored::find(&self.folder, &row.sha256).is_some() {
+                self.registry.commit(&self.staged(row)?);
+            } else {
+                let (name, then) = (&row.name, row.sha256.get(..12).unwrap_or_default());
+                let now = loaded.as_deref().and_then(|hash| hash.get(..12)).unwrap_or("none");
+                tracing::warn!("plugin {name}: the run had build {then} and did not use it; loaded is {now}");
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes a build current that something is built from now.
+    pub(super) fn make_current(&self, state: &RunState, entry: &EntryName) -> Result<(), TrainError> {
+        let Some(sha256) = &entry.sha256 else { return Ok(()) };
+        if self.registry.generation(&entry.plugin).as_ref() == Some(sha256) {
+            return Ok(());
+        }
+        let row = state.plugins.iter().find(|row| row.sha256 == *sha256);
+        let missing = || missing(&entry.plugin, &entry.version, sha256, self.registry);
+        let staged = self.staged(row.ok_or_else(missing)?)?;
+        self.registry.commit(&staged);
+        Ok(())
+    }
+
+    /// An entry of the build that it was of.
+    pub(super) fn resolve(&self, kind: Kind, name: &EntryName) -> Result<Entry, RegistryError> {
+        let Some(sha256) = &name.sha256 else { return self.registry.resolve(kind, &name.full_name()) };
+        if self.registry.generation(&name.plugin).as_ref() == Some(sha256) {
+            return self.registry.resolve(kind, &name.full_name());
+        }
+        let staged = self.open(&name.plugin, sha256)?;
+        staged.entry(kind, &name.id).cloned().ok_or_else(|| {
+            let known = staged.entries().iter().filter(|e| e.kind() == kind).map(Entry::full_name).collect();
+            LookupError::Unknown { kind, id: name.full_name(), known, refused: Vec::new() }.into()
+        })
+    }
+
+    /// Opens the run's copy of a build, once.
+    pub(super) fn open(&self, plugin: &str, sha256: &str) -> Result<Staged, RegistryError> {
+        if let Some(staged) = self.staged.borrow().get(sha256) {
+            return Ok(staged.clone());
+        }
+        let path =
+            stored::find(&self.folder, sha256).unwrap_or_else(|| self.folder.join(format!("{sha256}.so")));
+        let staged = self.registry.stage(&path)?;
+        let found = staged.plugin().sha256.clone().unwrap_or_default();
+        if found != sha256 {
+            return Err(kasmina_registry::Refusal {
+                path,
+                rule: kasmina_registry::Rule::Lock,
+                found: format!(
+                    "it was altered: it is no copy of the build of `{plugin}` that the run was on"
+                ),
+                remedy: "get the run directory again".to_owned(),
+            }
+            .into());
+        }
+        self.staged.borrow_mut().insert(sha256.to_owned(), staged.clone());
+        Ok(staged)
+    }
+
+    fn staged(&self, row: &PluginRow) -> Result<Staged, TrainError> {
+        if stored::find(&self.folder, &row.sha256).is_none() {
+            return Err(missing(&row.name, &row.version, &row.sha256, self.registry));
+        }
+        Ok(self.open(&row.name, &row.sha256)?)
+    }
+}
+
+/// A build that is neither loaded nor kept by the run.
+fn missing(name: &str, version: &str, sha256: &str, registry: &Registry) -> TrainError {
+    let build = sha256.get(..12).unwrap_or(sha256);
+    let loaded = registry.plugins().into_iter().find(|plugin| plugin.name == name);
+    let found = match loaded {
+        None => "no plugin of that name is loaded".to_owned(),
+        Some(plugin) if plugin.version != version => format!("loaded is version {}", plugin.version),
+        Some(plugin) => format!("loaded is build {}", plugin.generation().unwrap_or("none")),
+    };
+    TrainError::PluginOfRun {
+        plugin: name.to_owned(),
+        version: version.to_owned(),
+        build: build.to_owned(),
+        found,
+    }
+}

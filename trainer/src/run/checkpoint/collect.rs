@@ -1,0 +1,160 @@
+//! Asking every part of a run for its state.
+
+use super::environment::Environment;
+use super::staging::Tensors;
+use super::state::{ControllerState, PluginRow, RunState};
+use crate::config::short;
+use crate::error::TrainError;
+use crate::run::journals::JournalLengths;
+use crate::run::trainer::Trainer;
+use kasmina::state::StateError;
+use kasmina_checkpoint::About;
+use kasmina_plugin_api::Kind;
+use kasmina_registry::{INTERPRETER, PluginInfo, services};
+use kasmina_torch_ext::rng::RngState;
+use sha2::{Digest as _, Sha256};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Everything of a run between two steps. The tensors are handles on those in training.
+pub(crate) struct Collected {
+    pub(super) about: About,
+    pub(super) state: RunState,
+    pub(super) tensors: Tensors,
+    pub(super) builds: Vec<Arc<PluginInfo>>,
+}
+
+impl Trainer<'_> {
+    /// Asks every part for what lasts between two steps.
+    pub(crate) fn collect(
+        &self,
+        finished: bool,
+        journals: JournalLengths,
+        seconds: f64,
+    ) -> Result<Collected, StateError> {
+        let training = &self.training;
+        let (model, tensors) = training.model.state()?;
+        let mut tensors = Tensors {
+            model: tensors.model,
+            optimizer: training.optimizer.state_tensors(),
+            training: tensors.training,
+        };
+        tensors.training.push(("loss_sum".to_owned(), training.loss_sum.shallow_clone()));
+        let generators = RngState::save()?;
+        let named =
+            generators.named().map(|(name, state)| (format!("generators.{name}"), state.shallow_clone()));
+        tensors.training.extend(named);
+        let position = self.progress.position;
+        let about = About {
+            epoch: self.tally.epochs(),
+            step: model.step,
+            epoch_is_whole: position.samples == 0,
+            finished,
+            score: self.tally.accuracy(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            written: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs()),
+        };
+        let builds = self.builds();
+        let state = RunState {
+            model,
+            optimizer: training.optimizer.kept(),
+            controller: ControllerState {
+                id: self.controller.id().to_owned(),
+                state: self.controller.state(),
+            },
+            tally: self.tally.clone(),
+            position,
+            asked_prunes: self.queue.asked_prunes().map(str::to_owned).collect(),
+            plugin_metrics: services::metrics(),
+            journals,
+            seconds,
+            config: self.config.clone(),
+            plugins: self.plugin_rows(&builds),
+            environment: Environment::now(training.model.device(), self.config.threads),
+            inputs: self.progress.inputs.clone(),
+        };
+        Ok(Collected { about, state, tensors, builds })
+    }
+
+    /// Every build that the run needs to go on: what is loaded, and what lives of others.
+    fn builds(&self) -> Vec<Arc<PluginInfo>> {
+        let model = &self.training.model;
+        let mut builds = self.registry.plugins();
+        let mut add = |build: &Arc<PluginInfo>| {
+            if !builds.iter().any(|known| known.sha256 == build.sha256 && known.name == build.name) {
+                builds.push(Arc::clone(build));
+            }
+        };
+        add(model.host().plugin());
+        for slot in model.slots() {
+            let living = slot.entries().map(|(blueprint, blend)| [blueprint, blend]);
+            living.into_iter().flatten().chain(slot.earlier_blend()).for_each(|entry| add(entry.plugin()));
+        }
+        builds.retain(|build| build.sha256.is_some());
+        builds
+    }
+
+    fn plugin_rows(&self, builds: &[Arc<PluginInfo>]) -> Vec<PluginRow> {
+        let used = self.used_plugins();
+        let row = |build: &Arc<PluginInfo>| {
+            let sha256 = build.sha256.clone()?;
+            let current = self.registry.generation(&build.name).as_ref() == Some(&sha256);
+            Some(PluginRow {
+                name: build.name.clone(),
+                version: build.version.clone(),
+                sha256,
+                trust: build.trust,
+                current,
+                // What is not current is here because something of it lives.
+                used: !current || used.contains(&build.name),
+            })
+        };
+        builds.iter().filter_map(row).collect()
+    }
+
+    /// The names of the plugins that the run has used, or will by its settings.
+    fn used_plugins(&self) -> BTreeSet<String> {
+        let mut used: BTreeSet<String> = self.tally.plugins().map(|plugin| plugin.name.clone()).collect();
+        let config = &self.config;
+        let planted = config.planted.iter().filter_map(|plant| plant.blueprint.as_ref());
+        let asked: Vec<(Kind, &str)> = planted
+            .chain([&config.blueprint])
+            .map(|id| (Kind::Blueprint, short(id)))
+            .chain([(Kind::Blend, short(&config.blend))])
+            .collect();
+        for entry in self.registry.entries() {
+            if asked.iter().any(|(kind, id)| entry.kind() == *kind && entry.id() == *id) {
+                used.insert(entry.plugin().name.clone());
+            }
+        }
+        // What is declared in a file needs the plugin that interprets it.
+        let declared = |plugin: &Arc<PluginInfo>| {
+            let library = plugin.path.as_ref().is_none_or(|path| path.extension().is_some_and(|e| e == "so"));
+            !library && used.contains(&plugin.name)
+        };
+        if self.registry.plugins().iter().any(declared) {
+            used.insert(INTERPRETER.to_owned());
+        }
+        used
+    }
+
+    /// SHA-256 of everything that the run reads besides plugins, by what it is.
+    pub(crate) fn input_hashes(&self) -> Result<BTreeMap<String, String>, TrainError> {
+        let mut inputs = BTreeMap::from([
+            ("training data".to_owned(), self.task.train.content_hash()?),
+            ("validation data".to_owned(), self.task.validation.content_hash()?),
+        ]);
+        let module =
+            self.config.host.config.get("module").and_then(|path| path.as_str()).map(std::path::Path::new);
+        for (what, path) in [("script", self.config.script.as_deref()), ("host module", module)] {
+            // A run directory is a script too; its journal is what is read of it.
+            let path =
+                path.map(|path| if path.is_dir() { path.join("commands.jsonl") } else { path.to_owned() });
+            if let Some(bytes) = path.and_then(|path| std::fs::read(path).ok()) {
+                inputs.insert(what.to_owned(), hex::encode(Sha256::digest(bytes)));
+            }
+        }
+        Ok(inputs)
+    }
+}

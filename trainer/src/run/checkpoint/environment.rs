@@ -1,0 +1,59 @@
+//! What the bits of a run's results depend on besides settings, data and plugins.
+
+use serde::{Deserialize, Serialize};
+
+/// What the bits of a run's results depend on besides settings, data and plugins.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Environment {
+    /// Kasmina's version.
+    pub(crate) program: String,
+    /// The version of torch.
+    pub(crate) torch: String,
+    /// The CPU's name.
+    pub(crate) cpu: String,
+    /// The vector instructions that torch uses.
+    pub(crate) cpu_capability: String,
+    /// Threads of the CPU.
+    pub(crate) threads: u32,
+    /// The GPU and its libraries; `None` on a CPU.
+    pub(crate) gpu: Option<String>,
+}
+
+impl Environment {
+    /// This process, with a run on such a device.
+    pub(crate) fn now(device: tch::Device, threads: u32) -> Self {
+        Self {
+            program: env!("CARGO_PKG_VERSION").to_owned(),
+            torch: kasmina_plugin_api::TORCH_VERSION.to_owned(),
+            cpu: cpu(),
+            cpu_capability: kasmina_torch_ext::cpu_capability(),
+            threads,
+            gpu: device.is_cuda().then(|| kasmina_torch_ext::describe_gpu(device)),
+        }
+    }
+
+    /// What has changed since then, as sentences.
+    pub(crate) fn changes_since(&self, then: &Self) -> Vec<String> {
+        let none = "none".to_owned();
+        [
+            ("Kasmina", &then.program, &self.program),
+            ("torch", &then.torch, &self.torch),
+            ("CPU", &then.cpu, &self.cpu),
+            ("CPU capability", &then.cpu_capability, &self.cpu_capability),
+            ("CPU threads", &then.threads.to_string(), &self.threads.to_string()),
+            ("GPU", then.gpu.as_ref().unwrap_or(&none), self.gpu.as_ref().unwrap_or(&none)),
+        ]
+        .into_iter()
+        .filter(|(_, then, now)| then != now)
+        .map(|(what, then, now)| format!("{what} was {then}, it is {now}"))
+        .collect()
+    }
+}
+
+/// The name of this machine's CPU.
+fn cpu() -> String {
+    let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let name = info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));
+    name.map_or_else(|| "unknown".to_owned(), |(_, name)| name.trim().to_owned())
+}

@@ -1,0 +1,220 @@
+//! Giving every part of a run its state back.
+
+use super::builds::Builds;
+use super::environment::Environment;
+use super::open::{Opened, RESUMES, ResumeRow};
+use super::staging::tensor_of;
+use super::state::RunState;
+use crate::config::RunConfig;
+use crate::controller::{self, Controller};
+use crate::error::TrainError;
+use crate::run::dir::{RunDir, write_config};
+use crate::run::journals::JournalLengths;
+use crate::run::live_journal::{LiveAct, Repeats};
+use crate::run::lock::RunLock;
+use crate::run::report::SlotInfo;
+use crate::run::trainer::Trainer;
+use kasmina::state::{GivenTensors, StateError};
+use kasmina_checkpoint::Tensors;
+use kasmina_plugin_api::PluginError;
+use kasmina_registry::{Registry, services, stored};
+use kasmina_torch_ext::rng::RngState;
+use std::collections::BTreeMap;
+use std::fs::OpenOptions;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use tch::Tensor;
+
+/// Where a run that goes on writes.
+#[derive(Debug)]
+pub(crate) struct Restored {
+    run: PathBuf,
+    target: PathBuf,
+    checkpoint: PathBuf,
+    lengths: JournalLengths,
+    lock: Option<RunLock>,
+    resume: ResumeRow,
+    /// Steps that were made.
+    pub(crate) step: u64,
+}
+
+impl<'r> Trainer<'r> {
+    /// Prepares a run that goes on: everything is built as it was, and every part has its state back. Writes nothing. The
+    /// registry's policy must know of [`Opened::stored_plugins`].
+    ///
+    /// # Errors
+    /// If a plugin, the data or a tensor is not what it was; the message says which.
+    pub fn resume(opened: Opened, registry: &'r Registry) -> Result<Self, TrainError> {
+        let controller = controller::make(&opened.config)?;
+        Self::resume_with(opened, registry, controller)
+    }
+
+    /// The same with a controller of the caller's own.
+    ///
+    /// # Errors
+    /// As [`resume`](Self::resume), or if it is another controller than it was.
+    pub fn resume_with(
+        opened: Opened,
+        registry: &'r Registry,
+        mut controller: Box<dyn Controller>,
+    ) -> Result<Self, TrainError> {
+        let wrong = |reason: String| TrainError::Resume { path: opened.checkpoint.path.clone(), reason };
+        let state = &opened.state;
+        if controller.id() != state.controller.id && controller.id() == opened.state.config.controller {
+            return Err(wrong(format!("its controller is `{}`", state.controller.id)));
+        }
+        if controller.id() == state.controller.id {
+            controller
+                .restore(&state.controller.state)
+                .map_err(|e| wrong(format!("controller `{}`: {e}", state.controller.id)))?;
+        }
+        let builds = Builds::new(registry, opened.stored_plugins());
+        builds.restore(state)?;
+        builds.make_current(state, &state.model.host.entry)?;
+        let mut trainer = Self::prepare_with(opened.config.clone(), registry, controller)?;
+        // The host may be of an earlier build than what germinates next.
+        builds.restore(state)?;
+        trainer.refuse_other_inputs(state, &wrong)?;
+        for change in Environment::now(trainer.training.model.device(), trainer.config.threads)
+            .changes_since(&state.environment)
+        {
+            tracing::warn!("results may differ in their bits from an uninterrupted run: {change}");
+        }
+        trainer.give_back(&opened, &builds)?;
+        let Opened { state, checkpoint, run, target, lock, resume, .. } = opened;
+        if lock.is_some() {
+            trainer.progress.repeats = Repeats::read(&run, checkpoint.about.step)?;
+            trainer.open_repeated_builds(&builds)?;
+        }
+        trainer.progress.restored = Some(Restored {
+            run,
+            target,
+            checkpoint: checkpoint.path,
+            lengths: state.journals,
+            lock,
+            resume,
+            step: checkpoint.about.step,
+        });
+        Ok(trainer)
+    }
+
+    fn refuse_other_inputs(
+        &self,
+        state: &RunState,
+        wrong: &dyn Fn(String) -> TrainError,
+    ) -> Result<(), TrainError> {
+        for (what, then) in &state.inputs {
+            match self.progress.inputs.get(what) {
+                Some(now) if now == then => {}
+                Some(_) => return Err(wrong(format!("the {what} was altered since then"))),
+                None => return Err(wrong(format!("the {what} is not there any more"))),
+            }
+        }
+        Ok(())
+    }
+
+    fn give_back(&mut self, opened: &Opened, builds: &Builds<'_>) -> Result<(), TrainError> {
+        let (state, checkpoint) = (&opened.state, &opened.checkpoint);
+        let unfit = |error: StateError| TrainError::State { path: checkpoint.path.clone(), error };
+        let mut tensors = GivenTensors {
+            model: tensors_of(&checkpoint.model)?,
+            training: tensors_of(&checkpoint.training)?,
+        };
+        let resolve = |kind, name: &kasmina::state::EntryName| builds.resolve(kind, name);
+        let training = &mut self.training;
+        training
+            .model
+            .restore(&state.model, &mut tensors, &resolve, self.registry, &mut training.optimizer)
+            .map_err(unfit)?;
+        let sum = take(&mut tensors.training, "loss_sum").map_err(unfit)?;
+        training.loss_sum.f_copy_(&sum)?;
+        let generators =
+            RngState::save()?.replaced(|name| tensors.training.remove(&format!("generators.{name}")));
+        // A GPU that is not here had a generator that nothing of this run draws from.
+        tensors.training.retain(|name, _| !name.contains("cuda"));
+        tensors.finish().map_err(unfit)?;
+        let mut optimizer = tensors_of(&checkpoint.optimizer)?;
+        training.optimizer.take_over(&state.optimizer, &mut optimizer).map_err(|e| unfit(e.into()))?;
+        GivenTensors { model: optimizer, ..GivenTensors::default() }.finish().map_err(unfit)?;
+
+        self.progress.position = state.position;
+        self.progress.generators = (state.position.samples > 0).then_some(generators);
+        self.progress.seconds = state.seconds;
+        self.tally = state.tally.clone();
+        self.shown = self.training.model.events().len();
+        for slot in &state.asked_prunes {
+            self.queue.keep_prune(slot.clone(), None);
+        }
+        services::put_metrics(state.plugin_metrics.clone());
+        Ok(())
+    }
+
+    /// Opens the builds that will be swapped in again, so that none is refused in the middle of the run.
+    fn open_repeated_builds(&mut self, builds: &Builds<'_>) -> Result<(), TrainError> {
+        let rows: Vec<LiveAct> = self.progress.repeats.acts().cloned().collect();
+        for act in rows {
+            if let LiveAct::Swap { plugin, sha256, .. } = act {
+                let staged = builds.open(&plugin, &sha256)?;
+                self.progress.repeats.open(sha256, staged);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Restored {
+    /// Makes the run directory one that goes on from the checkpoint.
+    pub(crate) fn reopen(self, config: &RunConfig, slots: &[SlotInfo]) -> Result<RunDir, TrainError> {
+        let Self { run, target, checkpoint, lengths, lock, resume, .. } = self;
+        let wrong = |e: std::io::Error| TrainError::RunDir { path: target.clone(), reason: e.to_string() };
+        let dir = match lock {
+            Some(lock) => {
+                write_config(&target, config, true).map_err(wrong)?;
+                RunDir::reopen(&target, lengths, lock)?
+            }
+            None => {
+                let lock = RunDir::create(&target, config, slots)?.into_lock();
+                branch(&run, &target, &checkpoint).map_err(wrong)?;
+                RunDir::reopen(&target, lengths, lock)?
+            }
+        };
+        let path = target.join(RESUMES);
+        let mut line = serde_json::to_vec(&resume).unwrap_or_default();
+        line.push(b'\n');
+        OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(path)
+            .and_then(|mut f| f.write_all(&line))
+            .map_err(wrong)?;
+        Ok(dir)
+    }
+}
+
+/// Copies what a branch begins with. The original is only read.
+fn branch(run: &Path, target: &Path, checkpoint: &Path) -> std::io::Result<()> {
+    for name in ["metrics.jsonl", "events.jsonl", "commands.jsonl"] {
+        std::fs::copy(run.join(name), target.join(name))?;
+    }
+    let name = checkpoint.file_name().unwrap_or_default();
+    copy_all(checkpoint, &target.join(kasmina_checkpoint::FOLDER).join(name))?;
+    let plugins = run.join(stored::FOLDER);
+    if plugins.is_dir() { copy_all(&plugins, &target.join(stored::FOLDER)) } else { Ok(()) }
+}
+
+fn copy_all(from: &Path, to: &Path) -> std::io::Result<()> {
+    std::fs::create_dir_all(to)?;
+    for entry in std::fs::read_dir(from)? {
+        let entry = entry?;
+        std::fs::copy(entry.path(), to.join(entry.file_name()))?;
+    }
+    Ok(())
+}
+
+fn tensors_of(tensors: &Tensors) -> Result<BTreeMap<String, Tensor>, PluginError> {
+    tensors.iter().map(|(name, view)| Ok((name.to_owned(), tensor_of(name, view)?))).collect()
+}
+
+fn take(tensors: &mut BTreeMap<String, Tensor>, name: &str) -> Result<Tensor, StateError> {
+    tensors.remove(name).ok_or_else(|| StateError::Missing { name: name.to_owned() })
+}

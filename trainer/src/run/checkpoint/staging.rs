@@ -1,0 +1,123 @@
+//! Tensors on their way to a file: copied to host memory, where training does not move them.
+
+use kasmina_checkpoint::{Dtype, TensorData, TensorView};
+use kasmina_plugin_api::PluginError;
+use kasmina_torch_ext::staging::HostBuffer;
+use std::ops::Range;
+use tch::{Device, Kind, Tensor};
+
+/// Room that a buffer has for growth: a quarter more than what is staged.
+const GROWTH: usize = 4;
+
+/// The tensors of the three files of a checkpoint, by name.
+#[derive(Debug, Default)]
+pub(super) struct Tensors {
+    pub(super) model: Vec<(String, Tensor)>,
+    pub(super) optimizer: Vec<(String, Tensor)>,
+    pub(super) training: Vec<(String, Tensor)>,
+}
+
+impl Tensors {
+    fn all(&self) -> impl Iterator<Item = &Tensor> {
+        self.model.iter().chain(&self.optimizer).chain(&self.training).map(|(_, tensor)| tensor)
+    }
+}
+
+/// Copies of tensors in host memory. They may move between threads.
+#[derive(Debug)]
+pub(super) struct Staged {
+    buffer: HostBuffer,
+    pub(super) model: Vec<Copied>,
+    pub(super) optimizer: Vec<Copied>,
+    pub(super) training: Vec<Copied>,
+}
+
+/// A copy of a tensor in a buffer.
+#[derive(Debug)]
+pub(super) struct Copied {
+    name: String,
+    dtype: Dtype,
+    shape: Vec<usize>,
+    place: Range<usize>,
+}
+
+/// Memory for copies of tensors of such a size, with room for growth; one that is large enough is used again.
+pub(super) fn buffer_for(
+    tensors: &Tensors,
+    device: Device,
+    earlier: Option<HostBuffer>,
+) -> Result<HostBuffer, PluginError> {
+    let needed = HostBuffer::needed(tensors.all());
+    match earlier.filter(|buffer| buffer.capacity() >= needed) {
+        Some(buffer) => Ok(buffer),
+        None => {
+            HostBuffer::new(needed + needed / GROWTH, device).map_err(|e| PluginError::torch(&e.to_string()))
+        }
+    }
+}
+
+impl Staged {
+    /// Copies tensors into a buffer that is large enough. Waits for the device.
+    pub(super) fn new(tensors: Tensors, mut buffer: HostBuffer) -> Result<Self, PluginError> {
+        buffer.clear();
+        let mut copy = |tensors: Vec<(String, Tensor)>| -> Result<Vec<Copied>, PluginError> {
+            tensors.into_iter().map(|(name, tensor)| copied(&mut buffer, name, &tensor)).collect()
+        };
+        let (model, optimizer, training) =
+            (copy(tensors.model)?, copy(tensors.optimizer)?, copy(tensors.training)?);
+        Ok(Self { buffer, model, optimizer, training })
+    }
+
+    /// Some of the copies, as they are written.
+    pub(super) fn data<'a>(&'a self, copies: &'a [Copied]) -> Vec<TensorData<'a>> {
+        let data = |copied: &'a Copied| TensorData {
+            name: &copied.name,
+            dtype: copied.dtype,
+            shape: &copied.shape,
+            bytes: self.buffer.get(copied.place.clone()),
+        };
+        copies.iter().map(data).collect()
+    }
+
+    /// The memory, to be used again.
+    pub(super) fn into_buffer(self) -> HostBuffer {
+        self.buffer
+    }
+}
+
+fn copied(buffer: &mut HostBuffer, name: String, tensor: &Tensor) -> Result<Copied, PluginError> {
+    let Some(dtype) = dtype_of(tensor.kind()) else {
+        let text = format!("tensor `{name}` is {:?}, which no checkpoint can hold", tensor.kind());
+        return Err(PluginError::unsupported(text));
+    };
+    let shape = tensor.size().into_iter().map(|n| usize::try_from(n).unwrap_or_default()).collect();
+    let place = buffer.push(tensor).map_err(|e| PluginError::torch(&e.to_string()))?;
+    Ok(Copied { name, dtype, shape, place })
+}
+
+/// A tensor on the CPU, from its bytes.
+pub(super) fn tensor_of(name: &str, view: TensorView<'_>) -> Result<Tensor, PluginError> {
+    let Some((_, kind)) = KINDS.into_iter().find(|(dtype, _)| *dtype == view.dtype) else {
+        let text = format!("tensor `{name}` is {:?}, which torch does not compute with", view.dtype);
+        return Err(PluginError::unsupported(text));
+    };
+    let shape: Vec<i64> = view.shape.iter().map(|n| i64::try_from(*n).unwrap_or(i64::MAX)).collect();
+    Ok(Tensor::f_from_data_size(view.bytes, &shape, kind)?)
+}
+
+/// What a file calls torch's kinds.
+const KINDS: [(Dtype, Kind); 9] = [
+    (Dtype::F32, Kind::Float),
+    (Dtype::F64, Kind::Double),
+    (Dtype::F16, Kind::Half),
+    (Dtype::BF16, Kind::BFloat16),
+    (Dtype::I64, Kind::Int64),
+    (Dtype::I32, Kind::Int),
+    (Dtype::I16, Kind::Int16),
+    (Dtype::U8, Kind::Uint8),
+    (Dtype::BOOL, Kind::Bool),
+];
+
+fn dtype_of(kind: Kind) -> Option<Dtype> {
+    KINDS.into_iter().find(|(_, known)| *known == kind).map(|(dtype, _)| dtype)
+}

@@ -1,0 +1,71 @@
+//! Saving a run between two steps.
+
+use super::checkpoint::When;
+use super::observer::Observer;
+use super::trainer::Trainer;
+use kasmina::state::StateError;
+use std::time::Instant;
+
+impl Trainer<'_> {
+    /// Saves the run if a checkpoint is due. Nothing that goes wrong here ends the run.
+    pub(super) fn save_if_due(&mut self, when: When, observer: &mut dyn Observer) {
+        let step = self.training.model.step();
+        let Some(saver) = &mut self.saver else { return };
+        if saver.is_due(when, step) {
+            self.save(false);
+        }
+        self.tell_of_saved(observer);
+    }
+
+    /// Saves the run as it is now.
+    pub(super) fn save(&mut self, finished: bool) {
+        let (Some(saver), Some(dir)) = (&mut self.saver, &mut self.dir) else { return };
+        let Some((lengths, journals)) = dir.journals() else {
+            saver.fail(&"the journals cannot be written");
+            return;
+        };
+        let seconds = self.progress.seconds + self.begun.map_or(0.0, |begun| begun.elapsed().as_secs_f64());
+        let collected = match self.collect(finished, lengths, seconds) {
+            Ok(collected) => collected,
+            Err(error) => {
+                if let Some(saver) = &mut self.saver {
+                    match error {
+                        // What it would be set back to cannot be kept. The checkpoint before the swap is good: what is
+                        // swapped in is swapped in again.
+                        StateError::OnTrial => saver.postpone(),
+                        error => saver.fail(&error),
+                    }
+                }
+                return;
+            }
+        };
+        let device = self.training.model.device();
+        if let Some(saver) = &mut self.saver
+            && let Err(error) = saver.save(collected, journals, device)
+        {
+            saver.fail(&error);
+        }
+    }
+
+    /// Shows an observer which checkpoints have reached the disk.
+    pub(super) fn tell_of_saved(&mut self, observer: &mut dyn Observer) {
+        let Some(saver) = &mut self.saver else { return };
+        saver.collect_done();
+        for saved in saver.take_untold() {
+            observer.saved(&saved);
+        }
+    }
+
+    /// Waits until every checkpoint is on the disk.
+    pub(super) fn finish_saving(&mut self, observer: &mut dyn Observer) {
+        if let Some(saver) = &mut self.saver {
+            saver.finish();
+        }
+        self.tell_of_saved(observer);
+    }
+
+    /// Counts the time of the run from now on.
+    pub(super) fn begin_clock(&mut self) {
+        self.begun = Some(Instant::now());
+    }
+}
