@@ -76,7 +76,7 @@ impl Tensors {
             (name, Row { dtype: view.dtype(), shape: view.shape().to_vec(), place })
         };
         let rows = file.tensors().into_iter().map(row).collect();
-        Ok(Self { rows, bytes })
+        Ok(Self { bytes, rows })
     }
 
     /// How many there are.

@@ -85,13 +85,14 @@ fn write_files(aside: &Path, contents: &Contents<'_>, state: &[u8]) -> Result<u6
     {
         let path = aside.join(name);
         let views = tensors.iter().map(|tensor| (tensor.name, tensor));
-        // Made first, so that it is as readable as any other file: the crate would make it for its owner alone.
-        File::create(&path).map_err(io("write", &path))?;
+        // The crate makes it for its owner alone; it is to be as readable as any other file.
+        let made = File::create(&path).and_then(|file| file.metadata()).map_err(io("write", &path))?;
         let format = HashMap::from([("format".to_owned(), "pt".to_owned())]);
         safetensors::serialize_to_file(views, Some(format), &path).map_err(|error| match error {
             safetensors::SafeTensorError::IoError(source) => io("write", &path)(source),
             other => crate::error::damaged(&path, other.to_string()),
         })?;
+        fs::set_permissions(&path, made.permissions()).map_err(io("write", &path))?;
         files.insert(name.to_owned(), recorded(&path)?);
     }
     let path = aside.join(STATE);

@@ -196,6 +196,58 @@ impl From<PrecisionArg> for kasmina::model::Precision {
     }
 }
 
+/// Going on with a run.
+#[derive(Debug, Args)]
+pub(crate) struct ResumeArgs {
+    /// Go on with the run of this directory from its newest whole checkpoint. Its settings are its own; `--epochs` extends it.
+    #[arg(long, value_name = "RUN_DIR", conflicts_with_all = [
+        "config", "task", "text", "host", "slots", "max_seeds", "blueprint", "blend_algorithm", "controller", "script",
+        "seed", "device", "precision", "no_capture", "no_seeds", "no_checkpoints", "on_nonfinite",
+    ])]
+    pub(crate) resume: Option<PathBuf>,
+    /// With --resume: a setting that is another from now on, optimizer.batch_size=32 for instance. May be given several
+    /// times. The results are then no longer those of the run as it was begun.
+    #[arg(long = "override", value_name = "KEY=VALUE", requires = "resume")]
+    pub(crate) overrides: Vec<String>,
+    /// With --resume and --out: begin a branch in a new directory at the end of this epoch; the run stays as it is.
+    #[arg(long, value_name = "EPOCH", requires_all = ["resume", "out"])]
+    pub(crate) from: Option<u32>,
+    /// With --resume: trust the run directory's own copies of plugins, also where you have not run these bytes before.
+    #[arg(long, requires = "resume")]
+    pub(crate) trust_run: bool,
+}
+
+/// Saving a run, and what happens when it cannot go on.
+#[derive(Debug, Args)]
+pub(crate) struct SavingArgs {
+    /// Save nothing; the run cannot be resumed, and its weights are gone when it ends.
+    #[arg(long)]
+    pub(crate) no_checkpoints: bool,
+    /// Exit with 0 when a signal ends the run, for schedulers that start it again.
+    #[arg(long = "requeue-exit-0")]
+    pub(crate) requeue_exit_0: bool,
+    /// When the host's numbers become NaN or infinite: go back to the last checkpoint once, or stop [default: rollback].
+    #[arg(long, value_name = "WHAT", value_enum)]
+    pub(crate) on_nonfinite: Option<OnNonFiniteArg>,
+}
+
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+pub(crate) enum OnNonFiniteArg {
+    /// Go back to the last whole checkpoint from before that epoch; the second time, stop.
+    Rollback,
+    /// Stop with an error.
+    Stop,
+}
+
+impl From<OnNonFiniteArg> for kasmina_trainer::config::OnNonFinite {
+    fn from(arg: OnNonFiniteArg) -> Self {
+        match arg {
+            OnNonFiniteArg::Rollback => Self::Rollback,
+            OnNonFiniteArg::Stop => Self::Stop,
+        }
+    }
+}
+
 /// What is not said here comes from `--config`, and from the defaults after that.
 #[derive(Debug, Args)]
 #[command(args_override_self = true)]
@@ -257,28 +309,10 @@ pub(crate) struct TrainArgs {
     /// The run directory [default: a new one under runs/].
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
-    /// Go on with the run of this directory from its newest whole checkpoint. Its settings are its own; `--epochs` extends it.
-    #[arg(long, value_name = "RUN_DIR", conflicts_with_all = [
-        "config", "task", "text", "host", "slots", "max_seeds", "blueprint", "blend_algorithm", "controller", "script",
-        "seed", "device", "precision", "no_capture", "no_seeds", "no_checkpoints",
-    ])]
-    pub(crate) resume: Option<PathBuf>,
-    /// With --resume: a setting that is another from now on, optimizer.batch_size=32 for instance. May be given several
-    /// times. The results are then no longer those of the run as it was begun.
-    #[arg(long = "override", value_name = "KEY=VALUE", requires = "resume")]
-    pub(crate) overrides: Vec<String>,
-    /// With --resume and --out: begin a branch in a new directory at the end of this epoch; the run stays as it is.
-    #[arg(long, value_name = "EPOCH", requires_all = ["resume", "out"])]
-    pub(crate) from: Option<u32>,
-    /// With --resume: trust the run directory's own copies of plugins, also where you have not run these bytes before.
-    #[arg(long, requires = "resume")]
-    pub(crate) trust_run: bool,
-    /// Save nothing; the run cannot be resumed, and its weights are gone when it ends.
-    #[arg(long)]
-    pub(crate) no_checkpoints: bool,
-    /// Exit with 0 when a signal ends the run, for schedulers that start it again.
-    #[arg(long = "requeue-exit-0")]
-    pub(crate) requeue_exit_0: bool,
+    #[command(flatten)]
+    pub(crate) resume: ResumeArgs,
+    #[command(flatten)]
+    pub(crate) saving: SavingArgs,
     /// Train the host alone: bit for bit what a run without slots gives.
     #[arg(long)]
     pub(crate) no_seeds: bool,

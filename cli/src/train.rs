@@ -14,13 +14,13 @@ use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 pub(crate) fn run(args: TrainArgs, screen: &MultiProgress) -> Result<ExitCode, Failure> {
-    let (json, requeue, watch) = (args.json, args.requeue_exit_0, args.watch.clone());
+    let (json, requeue, watch) = (args.json, args.saving.requeue_exit_0, args.watch.clone());
     let policy = match &watch {
         None => args.access.policy(),
         Some(files) if files.is_empty() => args.access.policy().watching_loaded(true),
         Some(files) => args.access.policy().watching(files.iter().cloned()),
     };
-    let (start, policy) = match args.resume.clone() {
+    let (start, policy) = match args.resume.resume.clone() {
         None => (Start::of(args)?, policy),
         Some(run) => match open(&args, run)? {
             Resumption::Finished { epochs, checkpoint } => {
@@ -31,7 +31,7 @@ pub(crate) fn run(args: TrainArgs, screen: &MultiProgress) -> Result<ExitCode, F
                 return Ok(ExitCode::SUCCESS);
             }
             Resumption::Ready(opened) => {
-                let policy = policy.resuming(&opened.stored_plugins(), args.trust_run);
+                let policy = policy.resuming(&opened.stored_plugins(), args.resume.trust_run);
                 (Start::Resumed { opened, plugin_path: args.access.plugin_path }, policy)
             }
         },
@@ -106,8 +106,8 @@ fn open(args: &TrainArgs, run: PathBuf) -> Result<Resumption, Failure> {
     let options = ResumeOptions {
         run,
         epochs: args.epochs,
-        overrides: args.overrides.clone(),
-        from: args.from,
+        overrides: args.resume.overrides.clone(),
+        from: args.resume.from,
         out: args.out.clone(),
     };
     Ok(Opened::open(&options)?)
@@ -157,7 +157,8 @@ fn configure(args: TrainArgs) -> Result<RunConfig, Failure> {
     set(&mut config.seed, args.seed);
     set(&mut config.device, args.device);
     set(&mut config.compute.precision, args.precision.map(Into::into));
-    if args.no_checkpoints {
+    set(&mut config.on_nonfinite, args.saving.on_nonfinite.map(Into::into));
+    if args.saving.no_checkpoints {
         config.checkpoint.enabled = false;
     }
     if args.no_capture {

@@ -32,6 +32,7 @@ mod policy;
 pub mod probe;
 pub mod quarantine;
 mod read;
+mod recorded;
 mod registry;
 mod search;
 pub mod services;

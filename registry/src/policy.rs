@@ -4,6 +4,7 @@ use crate::child::{Limits, Program};
 use crate::keys::Keys;
 use crate::lock::LOCK_FILE;
 use crate::places;
+use crate::recorded;
 use std::path::{Path, PathBuf};
 
 /// How files are judged. Decided once, when a process starts; while it runs nothing of it is relaxed.
@@ -107,7 +108,8 @@ impl Policy {
     pub(crate) fn vouches_for_stored(&self, path: &Path, sha256: &str) -> bool {
         let Some((folder, trusted)) = &self.stored else { return false };
         let lies_there = path.canonicalize().is_ok_and(|real| real.parent() == Some(folder));
-        lies_there && (*trusted || crate::stored::is_recorded(self, sha256))
+        let recorded = || self.recorded.as_deref().is_some_and(|record| recorded::contains(record, sha256));
+        lies_there && (*trusted || recorded())
     }
 
     /// Whether a file is kept by the run that goes on.

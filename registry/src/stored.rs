@@ -8,8 +8,7 @@ use crate::error::{Refusal, RegistryError, Rule};
 use crate::files::write_whole;
 use crate::policy::Policy;
 use crate::read::hash_of;
-use crate::{declared, dl, places};
-use std::collections::BTreeSet;
+use crate::{declared, dl, recorded};
 use std::path::{Path, PathBuf};
 
 /// The folder of copies in a run directory.
@@ -29,7 +28,9 @@ pub fn keep(plugin: &PluginInfo, folder: &Path, policy: &Policy) -> Result<Optio
         remedy: "check that the run directory can be written".to_owned(),
     };
     let to = place(folder, sha256, from);
-    record(policy, sha256);
+    if let Some(path) = &policy.recorded {
+        recorded::add(path, sha256);
+    }
     if to.exists() {
         return Ok(Some(to));
     }
@@ -70,22 +71,4 @@ fn place(folder: &Path, sha256: &str, from: &Path) -> PathBuf {
     let name = from.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let ending = ENDINGS.into_iter().find(|ending| name.ends_with(ending)).unwrap_or(".so");
     folder.join(format!("{sha256}{ending}"))
-}
-
-/// Whether this user has run these bytes.
-pub(crate) fn is_recorded(policy: &Policy, sha256: &str) -> bool {
-    policy.recorded.as_deref().is_some_and(|path| read(path).contains(sha256))
-}
-
-/// Records that this user runs these bytes. A record that cannot be kept makes a resume ask for `--trust-run`.
-fn record(policy: &Policy, sha256: &str) {
-    let Some(path) = &policy.recorded else { return };
-    let mut all = read(path);
-    if all.insert(sha256.to_owned()) {
-        places::write_json(path, &all);
-    }
-}
-
-fn read(path: &Path) -> BTreeSet<String> {
-    places::read_json(path)
 }

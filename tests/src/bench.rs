@@ -147,7 +147,7 @@ impl Bench {
     pub fn edge(&mut self, accuracy: f64, worth: f64) -> BTreeMap<String, SlotInputs> {
         let plan = self.model.counterfactual_plan();
         let without = plan.slots().map(|_| accuracy - worth).collect();
-        let inputs = EpochInputs { accuracy, plan: &plan, without };
+        let inputs = EpochInputs { accuracy, plan: &plan, without, unhealthy: Vec::new() };
         let measured = self.model.record_epoch(&inputs, 0).unwrap();
         self.model.step_epoch(&mut self.optimizer).unwrap();
         measured

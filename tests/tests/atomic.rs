@@ -247,7 +247,12 @@ fn an_epoch_s_end_is_made_whole_or_not_at_all() {
     let mut bench = grown();
     // Harmful in HOLDING: the next step prunes it, while `mid` goes on.
     let plan = bench.model.counterfactual_plan();
-    let inputs = kasmina::model::EpochInputs { accuracy: 60.0, plan: &plan, without: vec![70.0] };
+    let inputs = kasmina::model::EpochInputs {
+        accuracy: 60.0,
+        plan: &plan,
+        without: vec![70.0],
+        unhealthy: Vec::new(),
+    };
     bench.model.record_epoch(&inputs, 0).unwrap();
     let before = Everything::of(&mut bench);
     for left in [0, 1] {

@@ -39,7 +39,10 @@ fn epoch(bench: &mut Bench, accuracy: f64, worth: f64) -> Result<(), String> {
     (0..3).for_each(|_| bench.step());
     let plan = bench.model.counterfactual_plan();
     let without = plan.slots().map(|_| accuracy - worth).collect();
-    bench.model.record_epoch(&EpochInputs { accuracy, plan: &plan, without }, 0).unwrap();
+    bench
+        .model
+        .record_epoch(&EpochInputs { accuracy, plan: &plan, without, unhealthy: Vec::new() }, 0)
+        .unwrap();
     bench.model.step_epoch(&mut bench.optimizer).map(|_| ()).map_err(|e| e.to_string())
 }
 
@@ -240,7 +243,7 @@ fn a_rank_that_cannot_follow_stops_the_edge_for_all() {
         bench.germinate("mid", "conv_light", "linear").unwrap();
         bench.step();
         let plan = bench.model.counterfactual_plan();
-        let inputs = EpochInputs { accuracy: 30.0, plan: &plan, without: vec![40.0] };
+        let inputs = EpochInputs { accuracy: 30.0, plan: &plan, without: vec![40.0], unhealthy: Vec::new() };
         bench.model.record_epoch(&inputs, 0).unwrap();
         let before = bench.model.reports();
         let stuck = if rank == 0 {

@@ -131,7 +131,9 @@ fn through_every_stage(device: Device, seeds: [(&str, &str); 3]) {
             accuracy += 0.7;
             let plan = model.counterfactual_plan();
             let without = plan.slots().map(|_| accuracy - 2.0).collect();
-            model.record_epoch(&EpochInputs { accuracy, plan: &plan, without }, 0).unwrap();
+            model
+                .record_epoch(&EpochInputs { accuracy, plan: &plan, without, unhealthy: Vec::new() }, 0)
+                .unwrap();
             model.step_epoch(&mut optimizer).unwrap();
         }
         time(stage.as_str(), &mut model, &mut optimizer);

@@ -351,7 +351,7 @@ fn inputs_that_cannot_be_true_are_refused_before_any_slot_sees_them() {
     let plan = bench.model.counterfactual_plan();
     let before = bench.model.reports();
     let mut refused = |accuracy, without: Vec<f64>| {
-        let inputs = EpochInputs { accuracy, plan: &plan, without };
+        let inputs = EpochInputs { accuracy, plan: &plan, without, unhealthy: Vec::new() };
         let error = bench.model.record_epoch(&inputs, 0).unwrap_err().to_string();
         assert_eq!(before, bench.model.reports(), "{error}");
         error
@@ -360,7 +360,7 @@ fn inputs_that_cannot_be_true_are_refused_before_any_slot_sees_them() {
     assert!(refused(50.0, vec![101.0]).contains("slot `block0`: accuracy is 101"));
     assert!(refused(50.0, vec![]).contains("1 slots were planned, 0 measured"));
     bench.execute(&Command::Prune { slot: "early".into(), reason: "asked to".into() }).unwrap();
-    let stale = EpochInputs { accuracy: 50.0, plan: &plan, without: vec![50.0] };
+    let stale = EpochInputs { accuracy: 50.0, plan: &plan, without: vec![50.0], unhealthy: Vec::new() };
     let error = bench.model.record_epoch(&stale, 0).unwrap_err().to_string();
     assert!(error.contains("seed `early-conv_light` is no longer in slot `block0`"), "{error}");
 }

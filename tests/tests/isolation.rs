@@ -263,7 +263,8 @@ fn a_leak_is_found_out() {
     assert!(bench.check_isolation());
     bench.step();
     let plan = bench.model.counterfactual_plan();
-    let inputs = kasmina::model::EpochInputs { accuracy: 21.0, plan: &plan, without: vec![] };
+    let inputs =
+        kasmina::model::EpochInputs { accuracy: 21.0, plan: &plan, without: vec![], unhealthy: Vec::new() };
     let error = bench.model.record_epoch(&inputs, 0).unwrap_err().to_string();
     insta::assert_snapshot!(error, @"seed `s1` in slot `only` gives isolated host layers a gradient: 1 shadow checks failed in this epoch");
 }

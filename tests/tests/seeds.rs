@@ -215,7 +215,12 @@ fn a_shadowing_seed_is_compared_with_its_host() {
     assert_eq!((bench.model.reports()[0].stage, bench.model.reports()[0].alpha), (Stage::Shadowing, 1.0));
     (0..3).for_each(|_| bench.step());
     let plan = bench.model.counterfactual_plan();
-    let inputs = kasmina::model::EpochInputs { accuracy: 80.0, plan: &plan, without: vec![79.0] };
+    let inputs = kasmina::model::EpochInputs {
+        accuracy: 80.0,
+        plan: &plan,
+        without: vec![79.0],
+        unhealthy: Vec::new(),
+    };
     let raw = bench.model.record_epoch(&inputs, 0).unwrap();
     let distance = raw["block1"].shadow_distance.unwrap();
     assert!(distance.is_finite() && distance > 0.0 && distance < 10.0, "{distance}");

@@ -122,11 +122,23 @@ pub enum TrainError {
         path: PathBuf,
         /// What does not fit.
         #[source]
-        error: kasmina::state::StateError,
+        error: Box<kasmina::state::StateError>,
     },
     /// A checkpoint that cannot be read.
     #[error(transparent)]
     Checkpoint(#[from] kasmina_checkpoint::CheckpointError),
+    /// The host's numbers are NaN or infinite, and no seed is to blame.
+    #[error(
+        "epoch {epoch}: the host's numbers are not finite (loss {loss} in training), and no seed is to blame{again}"
+    )]
+    NonFinite {
+        /// The epoch.
+        epoch: u32,
+        /// The mean loss of its training steps.
+        loss: f64,
+        /// Whether it has happened again after a rollback.
+        again: &'static str,
+    },
     /// A file of thresholds that cannot be used.
     #[error("thresholds {}: {reason}", path.display())]
     Gates {
@@ -220,10 +232,12 @@ impl TrainError {
             Self::Device { .. } => {
                 Some("use --device cpu, or --device auto to take what is there; `cargo xtask setup --cuda` brings the GPU libraries".to_owned())
             }
+            Self::NonFinite { .. } => {
+                Some("lower optimizer.learning_rate, or look at the data; docs/troubleshooting.md, `non_finite_host`".to_owned())
+            }
             Self::HoldsARun { path, unfinished: true } => {
                 Some(format!("go on with it: kasmina train --resume {}", path.display()))
             }
-            Self::HoldsARun { .. } => Some("choose another directory with --out".to_owned()),
             Self::Owned { pid, .. } => {
                 Some(format!("wait until that run is over, or end it: kasmina control RUN stop, or kill {pid}"))
             }
@@ -242,7 +256,7 @@ impl TrainError {
                 Some("the checkpoint is of another network: use the plugins and settings of its run".to_owned())
             }
             Self::Checkpoint(error) => error.help().map(str::to_owned),
-            Self::RunDir { .. } => Some("choose another directory with --out".to_owned()),
+            Self::HoldsARun { .. } | Self::RunDir { .. } => Some("choose another directory with --out".to_owned()),
             Self::Journal { .. } => {
                 Some("name a run directory that `kasmina train` has written, whole".to_owned())
             }

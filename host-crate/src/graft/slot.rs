@@ -262,11 +262,17 @@ impl SeedSlot {
         self.monitor.queue_copies(queued)
     }
 
-    /// Takes out everything that its lifecycle is to be given of this epoch; waits for the device.
-    pub(crate) fn take_inputs(&mut self, contribution: Option<f64>) -> Result<SlotInputs, PluginError> {
+    /// Takes out everything that its lifecycle is to be given of this epoch; waits for the device. A seed is unhealthy if
+    /// its numbers were not finite in training, or if it has made the network's outputs so in the evaluation.
+    pub(crate) fn take_inputs(
+        &mut self,
+        contribution: Option<f64>,
+        unhealthy: bool,
+    ) -> Result<SlotInputs, PluginError> {
         let measured = self.monitor.materialise()?;
         let sane = |c: &GradientCapture| c.seed_norm.is_finite() && c.host_norm.is_finite();
-        let healthy = measured.finite.map(|finite| finite && measured.captures.iter().all(sane));
+        let trained = measured.finite.map(|finite| finite && measured.captures.iter().all(sane));
+        let healthy = if unhealthy { Some(false) } else { trained };
         let living = self.lifecycle.living();
         Ok(SlotInputs {
             contribution,

@@ -17,6 +17,8 @@ pub struct EpochInputs<'a> {
     pub plan: &'a CounterfactualPlan,
     /// Accuracy without each slot of the plan, in percent.
     pub without: Vec<f64>,
+    /// Whether each slot of the plan has made the network's outputs NaN or infinite; empty where none has.
+    pub unhealthy: Vec<bool>,
 }
 
 /// What an epoch's end did to one slot.
@@ -47,7 +49,9 @@ impl MorphogeneticModel {
             let without = position.and_then(|p| inputs.without.get(p));
             let slot = &mut self.slots[index];
             let name = slot.name().to_owned();
-            let given = slot.take_inputs(without.map(|w| inputs.accuracy - w))?;
+            let unhealthy =
+                position.and_then(|p| inputs.unhealthy.get(p)).is_some_and(|unhealthy| *unhealthy);
+            let given = slot.take_inputs(without.map(|w| inputs.accuracy - w), unhealthy)?;
             let violations = given.gradients.iter().filter(|c| c.violation).count();
             if let Some(seed) = slot.lifecycle().living().filter(|_| violations > 0) {
                 let (slot, seed_id) = (name.clone(), seed.seed_id.clone());

@@ -69,8 +69,14 @@ pub enum StateError {
     #[error("the optimizer refuses: {0}")]
     Sink(#[from] SinkError),
     /// A germination that was being made ready cannot be begun again.
-    #[error(transparent)]
-    Command(#[from] crate::model::CommandError),
+    #[error("the germination that slot `{slot}` was reserved for cannot be begun again: {error}")]
+    Germination {
+        /// Which slot.
+        slot: String,
+        /// Why not.
+        #[source]
+        error: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// libtorch failed.
     #[error(transparent)]
     Torch(#[from] kasmina_torch_ext::Error),

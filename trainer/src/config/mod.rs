@@ -3,6 +3,7 @@
 mod checkpoint;
 mod compute;
 mod data;
+mod faults;
 mod germination;
 mod growth;
 mod host;
@@ -16,6 +17,7 @@ pub use checkpoint::CheckpointConfig;
 pub use compute::{ComputeConfig, Convolutions};
 pub use data::DataConfig;
 pub(crate) use data::at_most;
+pub use faults::OnNonFinite;
 pub(crate) use germination::short;
 pub use growth::GrowthConfig;
 pub use host::HostConfig;

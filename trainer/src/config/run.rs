@@ -3,6 +3,7 @@
 use super::checkpoint::CheckpointConfig;
 use super::compute::ComputeConfig;
 use super::data::DataConfig;
+use super::faults::OnNonFinite;
 use super::growth::GrowthConfig;
 use super::host::HostConfig;
 use super::optimizer::OptimizerConfig;
@@ -69,6 +70,8 @@ pub struct RunConfig {
     pub fail_on_breach: bool,
     /// For rollouts: no gradients and no health are measured, only stages are told of.
     pub fast_mode: bool,
+    /// What is done when the host has become NaN or infinite.
+    pub on_nonfinite: OnNonFinite,
     /// What must flow through the slots; as it is, where nothing is said.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub topology: Option<String>,
@@ -130,6 +133,7 @@ impl RunConfig {
             isolation_check_interval: 0,
             fail_on_breach: false,
             fast_mode: false,
+            on_nonfinite: OnNonFinite::default(),
             topology: None,
             checkpoint: CheckpointConfig::default(),
             compute: ComputeConfig::default(),

@@ -52,7 +52,7 @@ impl Trainer<'_> {
     }
 
     /// A line of the journal; a refusal is also told where a person may see it.
-    fn noted(
+    pub(super) fn noted(
         &self,
         epoch: u32,
         command: Command,
@@ -93,7 +93,7 @@ impl Trainer<'_> {
         Ok(rows)
     }
 
-    fn execute(&mut self, command: &Command) -> Result<Executed, CommandError> {
+    pub(super) fn execute(&mut self, command: &Command) -> Result<Executed, CommandError> {
         self.training.model.execute(command, self.registry, &mut self.training.optimizer)
     }
 }

@@ -96,6 +96,19 @@ impl RunDir {
         self.lock
     }
 
+    /// Takes the journals back to these lengths.
+    ///
+    /// # Errors
+    /// If a journal is shorter, or cannot be written.
+    pub(super) fn cut(&mut self, lengths: JournalLengths) -> Result<(), TrainError> {
+        let JournalLengths { metrics, events, commands } = lengths;
+        let all = [(&mut self.metrics, metrics), (&mut self.events, events), (&mut self.commands, commands)];
+        for (journal, length) in all {
+            journal.cut(length).map_err(|(path, e)| TrainError::Journal { path, reason: e.to_string() })?;
+        }
+        Ok(())
+    }
+
     /// Where it lies.
     pub(super) fn path(&self) -> &Path {
         &self.path

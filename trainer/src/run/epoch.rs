@@ -21,6 +21,8 @@ pub(super) struct Validation {
     pub(super) accuracy: f64,
     /// Accuracy without each measured slot.
     pub(super) without: Vec<f64>,
+    /// Whether each measured slot has made the outputs NaN or infinite.
+    pub(super) unhealthy: Vec<bool>,
 }
 
 impl Trainer<'_> {
@@ -34,7 +36,7 @@ impl Trainer<'_> {
     ) -> Result<Option<f64>, TrainError> {
         let clock = Instant::now();
         let samples = self.task.train.len();
-        let batch = i64::from(self.config.optimizer.batch_size);
+        let batch = self.config.optimizer.batch_size;
         let per_epoch = self.task.train.steps(self.config.optimizer.batch_size);
         let total = per_epoch * u64::from(self.config.planned_epochs());
         let order = self.task.train.order(self.config.seed, epoch)?;
@@ -45,8 +47,8 @@ impl Trainer<'_> {
             samples: samples.unsigned_abs(),
             multiply_adds: self.progress.position.multiply_adds,
         };
-        for start in (self.progress.position.samples..samples).step_by(batch as usize) {
-            self.progress.position.samples = start;
+        while self.progress.position.samples < samples {
+            let start = self.progress.position.samples;
             if start > 0 {
                 self.save_if_due(When::Step, observer);
             }
@@ -57,7 +59,7 @@ impl Trainer<'_> {
             if stop.load(Ordering::Relaxed) {
                 return Ok(None);
             }
-            let len = batch.min(samples - start);
+            let len = self.task.train.batch_len(start, batch);
             let (x, y) = self.task.train.batch(&order, start, len)?;
             if self.training.model.isolation_check_due() {
                 self.recovering(|trainer| {
@@ -75,6 +77,7 @@ impl Trainer<'_> {
                 let Training { stepper, model, optimizer, .. } = &mut trainer.training;
                 stepper.step(model, optimizer, (&x, &y), &mut loss)
             })?;
+            self.progress.position.samples = start + len;
         }
         let mean = read(&sum)? / samples as f64;
         self.tally.trained(&trained, clock.elapsed());
@@ -104,6 +107,7 @@ impl Trainer<'_> {
         let _no_grad = tch::no_grad_guard();
         let mut loss = Tensor::f_zeros([], (Kind::Float, device))?;
         let mut correct = Tensor::f_zeros([plan.variants() as i64], (Kind::Int64, device))?;
+        let mut finite = Tensor::f_ones([plan.variants() as i64], (Kind::Bool, device))?;
         for start in (0..samples).step_by(batch as usize) {
             let len = batch.min(samples - start);
             let (x, y) = self.task.validation.slice(start, len)?;
@@ -113,16 +117,45 @@ impl Trainer<'_> {
             }
             let hits = outputs.iter().map(|logits| hits(logits, &y)).collect::<Result<Vec<_>, _>>()?;
             correct = correct.f_add(&Tensor::f_stack(&hits, 0)?)?;
+            let sane =
+                outputs.iter().map(|logits| logits.f_isfinite()?.f_all()).collect::<Result<Vec<_>, _>>()?;
+            finite = finite.f_logical_and(&Tensor::f_stack(&sane, 0)?)?;
         }
         let hits = Vec::<i64>::try_from(correct)?;
         let targets = self.task.validation.targets() as f64;
         let mut accuracies = hits.into_iter().map(|n| 100.0 * n as f64 / targets);
         let accuracy = accuracies.next().unwrap_or(0.0);
-        Ok(Validation { loss: read(&loss)? / samples as f64, accuracy, without: accuracies.collect() })
+        Ok(Validation {
+            loss: read(&loss)? / samples as f64,
+            accuracy,
+            without: accuracies.collect(),
+            unhealthy: culprits(&Vec::<bool>::try_from(finite)?),
+        })
     }
+}
+
+/// Which of the measured seeds have made the outputs NaN or infinite: `finite` tells it of the network as it is, then
+/// without each of them. Where none alone is to blame, all are.
+fn culprits(finite: &[bool]) -> Vec<bool> {
+    let Some((as_is, without)) = finite.split_first() else { return Vec::new() };
+    let one_heals = without.contains(&true);
+    without.iter().map(|finite| !as_is && (*finite || !one_heals)).collect()
 }
 
 /// Reads one number: the edge of an epoch is where a run waits for the device.
 fn read(scalar: &Tensor) -> Result<f64, tch::TchError> {
     scalar.f_double_value(&[])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::culprits;
+
+    #[test]
+    fn the_seed_without_which_outputs_are_finite_is_to_blame() {
+        assert_eq!(culprits(&[true, true, true]), [false, false]);
+        assert_eq!(culprits(&[false, true, false]), [true, false]);
+        assert_eq!(culprits(&[false, false, false]), [true, true], "two are to blame, or the host");
+        assert!(culprits(&[false]).is_empty());
+    }
 }

@@ -1,6 +1,7 @@
 //! The loop over the epochs: train, validate, decide, write down.
 
 use super::checkpoint::{Position, When};
+use super::health::Losses;
 use super::observer::Observer;
 use super::report::{self, EpochReport};
 use super::summary::Status;
@@ -26,60 +27,83 @@ impl Trainer<'_> {
             self.progress.position = Position::begin_of(1);
             self.save_if_due(When::Edge, observer);
         }
-        for epoch in self.progress.position.epoch..=self.config.epochs {
-            let clock = Instant::now();
-            let Some(train_loss) = self.train_epoch(epoch, observer, stop)? else {
+        while self.progress.position.epoch <= self.config.epochs {
+            let epoch = self.progress.position.epoch;
+            if !self.epoch(epoch, observer, stop)? {
                 return Ok(Status::Interrupted);
-            };
-            // A seed that fails in it may be gone when it is tried again: the plan belongs to the try.
-            let (plan, validation) = self.recovering(|trainer| {
-                let plan = trainer.training.model.counterfactual_plan();
-                trainer.validate(&plan).map(|validation| (plan, validation))
-            })?;
-            self.tally.validated(validation.accuracy);
-            let inputs =
-                EpochInputs { accuracy: validation.accuracy, plan: &plan, without: validation.without };
-            let raw = self.training.model.record_epoch(&inputs, now())?;
-            let measured = self.training.model.reports();
-            self.tally.measured(&measured);
-            self.training.model.step_epoch(&mut self.training.optimizer)?;
-            let mut commands = self.land(epoch);
-            commands.extend(self.obey(epoch, validation.accuracy));
-            commands.extend(self.plant(epoch)?);
-            self.training.set_seed_rates(&self.config.optimizer)?;
-
-            let events = self.training.model.drain_events();
-            let after = self.training.model.reports();
-            let host_parameters = self.training.model.host_parameter_count();
-            self.tally.count(&events);
-            self.tally.living(&self.training.model);
-            for event in events.iter().skip(std::mem::take(&mut self.shown)) {
-                observer.event(epoch, event);
-            }
-            let report = EpochReport {
-                epoch,
-                train_loss,
-                val_loss: validation.loss,
-                val_accuracy: validation.accuracy,
-                seconds: clock.elapsed().as_secs_f64(),
-                training_multiply_adds: self.tally.multiply_adds(),
-                slots: report::rows(&measured, &after, &raw),
-                reward: signals::reward(&events, &after, host_parameters, &self.config.reward),
-                plugin_metrics: kasmina_registry::services::take_metrics(),
-            };
-            if let Some(dir) = &mut self.dir {
-                dir.append(&report, &events, &commands);
-            }
-            observer.epoch(&report, self.config.epochs);
-            self.progress.position = Position::begin_of(epoch + 1);
-            if epoch < self.config.epochs {
-                self.save_if_due(When::Epoch(epoch), observer);
             }
             if stop.load(Ordering::Relaxed) && epoch < self.config.epochs {
                 return Ok(Status::Interrupted);
             }
         }
         Ok(Status::Completed)
+    }
+
+    /// One epoch with its edge; returns whether it was not interrupted. A host that has become NaN or infinite may have set
+    /// the run back to an earlier one.
+    fn epoch(
+        &mut self,
+        epoch: u32,
+        observer: &mut dyn Observer,
+        stop: &AtomicBool,
+    ) -> Result<bool, TrainError> {
+        let (clock, first_step) = (Instant::now(), self.training.model.step());
+        let Some(train_loss) = self.train_epoch(epoch, observer, stop)? else { return Ok(false) };
+        // A seed that fails in it may be gone when it is tried again: the plan belongs to the try.
+        let (plan, validation) = self.recovering(|trainer| {
+            let plan = trainer.training.model.counterfactual_plan();
+            trainer.validate(&plan).map(|validation| (plan, validation))
+        })?;
+        self.tally.validated(validation.accuracy);
+        let inputs = EpochInputs {
+            accuracy: validation.accuracy,
+            plan: &plan,
+            without: validation.without,
+            unhealthy: validation.unhealthy,
+        };
+        let raw = self.training.model.record_epoch(&inputs, now())?;
+        let losses = Losses { train: train_loss, validation: validation.loss };
+        if self.host_is_broken(losses, &raw)? {
+            self.go_back(epoch, first_step, train_loss)?;
+            return Ok(true);
+        }
+        let measured = self.training.model.reports();
+        self.tally.measured(&measured);
+        self.training.model.step_epoch(&mut self.training.optimizer)?;
+        let mut commands = self.land(epoch);
+        commands.extend(self.obey(epoch, validation.accuracy));
+        commands.extend(self.prune_unhealthy(epoch, &raw));
+        commands.extend(self.plant(epoch)?);
+        self.training.set_seed_rates(&self.config.optimizer)?;
+
+        let events = self.training.model.drain_events();
+        let after = self.training.model.reports();
+        let host_parameters = self.training.model.host_parameter_count();
+        self.tally.count(&events);
+        self.tally.living(&self.training.model);
+        for event in events.iter().skip(std::mem::take(&mut self.shown)) {
+            observer.event(epoch, event);
+        }
+        let report = EpochReport {
+            epoch,
+            train_loss,
+            val_loss: validation.loss,
+            val_accuracy: validation.accuracy,
+            seconds: clock.elapsed().as_secs_f64(),
+            training_multiply_adds: self.tally.multiply_adds(),
+            slots: report::rows(&measured, &after, &raw),
+            reward: signals::reward(&events, &after, host_parameters, &self.config.reward),
+            plugin_metrics: kasmina_registry::services::take_metrics(),
+        };
+        if let Some(dir) = &mut self.dir {
+            dir.append(&report, &events, &commands);
+        }
+        observer.epoch(&report, self.config.epochs);
+        self.progress.position = Position::begin_of(epoch + 1);
+        if epoch < self.config.epochs {
+            self.save_if_due(When::Epoch(epoch), observer);
+        }
+        Ok(true)
     }
 
     /// Puts in what the configuration wants before the first step.

@@ -42,6 +42,12 @@ impl Journal {
         Ok(Self { path: path.to_owned(), file, written: length, pending: Vec::new(), told: false })
     }
 
+    /// Goes back to a length.
+    pub(super) fn cut(&mut self, length: u64) -> Result<(), (PathBuf, std::io::Error)> {
+        *self = Self::reopen(&self.path, length).map_err(|error| (self.path.clone(), error))?;
+        Ok(())
+    }
+
     /// Adds a line. It reaches the file with the next [`flush`](Self::flush).
     pub(super) fn push(&mut self, row: &impl Serialize) {
         match serde_json::to_vec(row) {

@@ -18,7 +18,7 @@ const LOCK: &str = "run.lock";
 /// How often the owner renews it.
 const RENEWAL: Duration = Duration::from_secs(10);
 /// An owner on another machine that has not renewed it for so long is gone.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Who owns a run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,13 +55,13 @@ impl RunLock {
             pid: owner.pid,
         };
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => {}
             Err(rustix::io::Errno::WOULDBLOCK) => {
                 let unknown = Owner { host: "an unknown host".to_owned(), pid: 0 };
                 return Err(owned(&owner.unwrap_or(unknown)));
             }
-            // A file system without locks: the text decides.
-            Err(rustix::io::Errno::NOLCK | rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => {}
+            // On a file system without locks the text decides.
+            Ok(())
+            | Err(rustix::io::Errno::NOLCK | rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => {}
             Err(error) => return Err(io(error.into())),
         }
         if let Some(other) = owner.filter(|owner| owner.host != me.host && !is_stale(&file)) {

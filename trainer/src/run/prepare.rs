@@ -1,5 +1,6 @@
 //! Preparation: everything is checked and built before anything is written.
 
+use super::health::Health;
 use super::host;
 use super::progress::Progress;
 use super::tally::Tally;
@@ -93,6 +94,7 @@ impl<'r> Trainer<'r> {
             training,
             controller,
             tally,
+            health: Health::default(),
             queue: ControlQueue::default(),
             watched: None,
             shown: 0,

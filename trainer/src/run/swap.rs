@@ -46,7 +46,9 @@ impl Trainer<'_> {
                 LiveAct::Refused { path, rule, error } => drop(self.refuse(&path, &rule, error, None)),
                 LiveAct::Swap { path, sha256, .. } => {
                     let staged = self.progress.repeats.build(&sha256).cloned();
-                    staged.into_iter().for_each(|staged| drop(self.take_in(&path, &staged)));
+                    if let Some(staged) = staged {
+                        self.take_in(&path, &staged);
+                    }
                 }
             }
         }

@@ -2,6 +2,7 @@
 
 use super::checkpoint::Saver;
 use super::dir::RunDir;
+use super::health::Health;
 use super::progress::Progress;
 use super::tally::Tally;
 use super::training::Training;
@@ -18,7 +19,7 @@ use std::time::Instant;
 /// A run that is ready to start: every name is resolved, every bound checked, and the seeds that the controller
 /// would put in have been built and probed once.
 ///
-/// What lasts between two steps: `training`, `controller`, `tally`, the prunes in `queue`, and the position in `progress`.
+/// What lasts between two steps: `training`, `controller`, `tally`, `health`, the prunes in `queue`, and the position in `progress`.
 /// The order of the data follows from the run's seed and the epoch's number.
 pub struct Trainer<'r> {
     pub(super) config: RunConfig,
@@ -27,6 +28,7 @@ pub struct Trainer<'r> {
     pub(super) training: Training,
     pub(super) controller: Box<dyn Controller>,
     pub(super) tally: Tally,
+    pub(super) health: Health,
     pub(super) queue: ControlQueue,
     /// Files whose new builds are taken while the run is live; of everything that is loaded if empty.
     pub(super) watched: Option<Vec<PathBuf>>,

@@ -71,7 +71,15 @@ impl Part {
     }
     /// Batches of an epoch.
     pub fn steps(&self, batch_size: u32) -> u64 {
-        self.samples.unsigned_abs().div_ceil(u64::from(batch_size.max(1)))
+        let (samples, batch) = (self.samples.unsigned_abs(), u64::from(batch_size.max(1)));
+        let alone = batch > 1 && samples > batch && samples % batch == 1;
+        samples.div_ceil(batch) - u64::from(alone)
+    }
+    /// Samples of the batch that begins at one. A last sample is not left alone: batch statistics of one sample are no
+    /// numbers, so the batch before it takes it in.
+    pub fn batch_len(&self, start: i64, batch_size: u32) -> i64 {
+        let (left, batch) = (self.samples - start, i64::from(batch_size.max(1)));
+        if batch > 1 && left == batch + 1 { left } else { left.min(batch) }
     }
     /// SHA-256 of its samples as they are stored, in hexadecimal digits.
     ///

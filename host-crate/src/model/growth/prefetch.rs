@@ -9,6 +9,7 @@ use super::transaction::Transaction;
 use super::vote::Question;
 use crate::lifecycle::{Refusal, RefusalCode};
 use crate::model::{Command, CommandError, Executed, Germinate, MorphogeneticModel};
+use crate::state::StateError;
 use kasmina_registry::Registry;
 use kasmina_torch_ext::ParameterSink;
 
@@ -52,13 +53,19 @@ impl MorphogeneticModel {
         &self,
         states: &[PrefetchState],
         registry: &Registry,
-    ) -> Result<Vec<Prefetch>, CommandError> {
+    ) -> Result<Vec<Prefetch>, StateError> {
         let prefetch = |state: &PrefetchState| {
             let (index, germinate) = (self.slots.index_of(&state.slot)?, state.germinate.clone());
             let worker = self.work_ahead(index, &germinate, registry)?;
             Ok(Prefetch { germinate, index, worker })
         };
-        states.iter().map(prefetch).collect()
+        let named = |state: &PrefetchState| {
+            prefetch(state).map_err(|error: CommandError| StateError::Germination {
+                slot: state.slot.clone(),
+                error: error.into(),
+            })
+        };
+        states.iter().map(named).collect()
     }
 
     /// Begins the part of a germination that needs no tensor.

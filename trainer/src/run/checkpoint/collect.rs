@@ -1,5 +1,6 @@
 //! Asking every part of a run for its state.
 
+use super::collected::Collected;
 use super::environment::Environment;
 use super::staging::Tensors;
 use super::state::{ControllerState, PluginRow, RunState};
@@ -16,14 +17,6 @@ use sha2::{Digest as _, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
-
-/// Everything of a run between two steps. The tensors are handles on those in training.
-pub(crate) struct Collected {
-    pub(super) about: About,
-    pub(super) state: RunState,
-    pub(super) tensors: Tensors,
-    pub(super) builds: Vec<Arc<PluginInfo>>,
-}
 
 impl Trainer<'_> {
     /// Asks every part for what lasts between two steps.
@@ -64,6 +57,7 @@ impl Trainer<'_> {
                 state: self.controller.state(),
             },
             tally: self.tally.clone(),
+            health: self.health.clone(),
             position,
             asked_prunes: self.queue.asked_prunes().map(str::to_owned).collect(),
             plugin_metrics: services::metrics(),

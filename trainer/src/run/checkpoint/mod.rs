@@ -6,17 +6,20 @@
 
 mod builds;
 mod collect;
+mod collected;
 mod environment;
+mod go_back;
 mod open;
 mod overrides;
 mod restore;
+mod restored;
 mod saver;
 mod staging;
 mod state;
 mod writer;
 
 pub use open::{Opened, ResumeOptions, Resumption};
-pub(super) use restore::Restored;
+pub(super) use restored::Restored;
 pub(super) use saver::{Saver, When};
 pub(super) use state::Position;
 pub use writer::Saved;

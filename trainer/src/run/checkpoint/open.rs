@@ -102,7 +102,7 @@ impl Opened {
         };
         let lock = if branch.is_some() { None } else { Some(RunLock::take(run)?) };
         let (checkpoint, state) = match branch {
-            None => newest(run)?,
+            None => newest(run, None)?,
             Some((epoch, _)) => at_end_of(run, epoch)?,
         };
         let done = state.tally.epochs();
@@ -151,8 +151,9 @@ impl Opened {
     }
 }
 
-/// The newest checkpoint that is whole. One that is not is told of, and the one before it is tried.
-fn newest(run: &Path) -> Result<(Checkpoint, RunState), TrainError> {
+/// The newest checkpoint that is whole and has made at most so many steps. One that is not whole is told of, and the one
+/// before it is tried.
+pub(super) fn newest(run: &Path, most: Option<u64>) -> Result<(Checkpoint, RunState), TrainError> {
     let paths =
         kasmina_checkpoint::newest_first(&run.join(kasmina_checkpoint::FOLDER)).map_err(
             |error| match error {
@@ -166,6 +167,7 @@ fn newest(run: &Path) -> Result<(Checkpoint, RunState), TrainError> {
     let mut broken = Vec::new();
     for path in &paths {
         match read(run, path) {
+            Ok((checkpoint, _)) if most.is_some_and(|most| checkpoint.about.step > most) => {}
             Ok(found) => {
                 for error in &broken {
                     tracing::warn!("a checkpoint is not whole, the one before it is used: {error}");
@@ -177,7 +179,8 @@ fn newest(run: &Path) -> Result<(Checkpoint, RunState), TrainError> {
             Err(error) => broken.push(error),
         }
     }
-    let first = broken.into_iter().next().map_or_else(String::new, |error| error.to_string());
+    let first =
+        broken.into_iter().next().map_or_else(|| "it is too new".to_owned(), |error| error.to_string());
     Err(TrainError::NoWholeCheckpoint { path: run.to_owned(), tried: paths.len(), first })
 }
 
@@ -186,18 +189,12 @@ fn at_end_of(run: &Path, epoch: u32) -> Result<(Checkpoint, RunState), TrainErro
     let all = kasmina_checkpoint::list(&run.join(kasmina_checkpoint::FOLDER))?;
     let whole = all.iter().filter_map(|listed| Some((listed, listed.manifest.as_ref().ok()?)));
     let ends: Vec<_> = whole.filter(|(_, manifest)| manifest.about.epoch_is_whole).collect();
-    match ends.iter().find(|(_, manifest)| manifest.about.epoch == epoch) {
-        Some((listed, _)) => read(run, &listed.path),
-        None => {
-            let known: Vec<String> =
-                ends.iter().map(|(_, manifest)| manifest.about.epoch.to_string()).collect();
-            let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
-            Err(setting(
-                "from",
-                &format!("no checkpoint is left of the end of epoch {epoch}; there is {known}"),
-            ))
-        }
+    if let Some((listed, _)) = ends.iter().find(|(_, manifest)| manifest.about.epoch == epoch) {
+        return read(run, &listed.path);
     }
+    let known: Vec<String> = ends.iter().map(|(_, manifest)| manifest.about.epoch.to_string()).collect();
+    let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+    Err(setting("from", &format!("no checkpoint is left of the end of epoch {epoch}; there is {known}")))
 }
 
 fn read(run: &Path, path: &Path) -> Result<(Checkpoint, RunState), TrainError> {

@@ -12,6 +12,9 @@ const HARMLESS: [&str; 5] =
 /// A setting by its path, with a value.
 pub(super) type Overrides = BTreeMap<String, Value>;
 
+/// A setting then and now; none where it was or is not set.
+pub(super) type Difference = (Option<Value>, Option<Value>);
+
 /// Reads `key=value`. A value that is no TOML is a text.
 pub(super) fn parse(given: &[String]) -> Result<Overrides, TrainError> {
     let one = |text: &String| {
@@ -50,7 +53,7 @@ pub(super) fn apply(config: &RunConfig, overrides: &Overrides) -> Result<RunConf
 pub(super) fn differences(
     then: &RunConfig,
     now: &RunConfig,
-) -> Result<BTreeMap<String, (Option<Value>, Option<Value>)>, TrainError> {
+) -> Result<BTreeMap<String, Difference>, TrainError> {
     let (mut before, mut after) = (BTreeMap::new(), BTreeMap::new());
     flatten("", &table_of(then)?, &mut before);
     flatten("", &table_of(now)?, &mut after);
@@ -68,7 +71,7 @@ pub(super) fn is_harmless(key: &str) -> bool {
 }
 
 /// A difference as a person reads it.
-pub(super) fn told(key: &str, (then, now): &(Option<Value>, Option<Value>)) -> String {
+pub(super) fn told(key: &str, (then, now): &Difference) -> String {
     let shown =
         |value: &Option<Value>| value.as_ref().map_or_else(|| "unset".to_owned(), ToString::to_string);
     format!("{key} was {}, it is {}", shown(then), shown(now))

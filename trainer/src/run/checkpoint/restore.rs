@@ -2,41 +2,21 @@
 
 use super::builds::Builds;
 use super::environment::Environment;
-use super::open::{Opened, RESUMES, ResumeRow};
+use super::open::Opened;
+use super::restored::Restored;
 use super::staging::tensor_of;
 use super::state::RunState;
-use crate::config::RunConfig;
 use crate::controller::{self, Controller};
 use crate::error::TrainError;
-use crate::run::dir::{RunDir, write_config};
-use crate::run::journals::JournalLengths;
 use crate::run::live_journal::{LiveAct, Repeats};
-use crate::run::lock::RunLock;
-use crate::run::report::SlotInfo;
 use crate::run::trainer::Trainer;
 use kasmina::state::{GivenTensors, StateError};
-use kasmina_checkpoint::Tensors;
+use kasmina_checkpoint::{Checkpoint, Tensors};
 use kasmina_plugin_api::PluginError;
-use kasmina_registry::{Registry, services, stored};
+use kasmina_registry::{Registry, services};
 use kasmina_torch_ext::rng::RngState;
 use std::collections::BTreeMap;
-use std::fs::OpenOptions;
-use std::io::Write as _;
-use std::path::{Path, PathBuf};
 use tch::Tensor;
-
-/// Where a run that goes on writes.
-#[derive(Debug)]
-pub(crate) struct Restored {
-    run: PathBuf,
-    target: PathBuf,
-    checkpoint: PathBuf,
-    lengths: JournalLengths,
-    lock: Option<RunLock>,
-    resume: ResumeRow,
-    /// Steps that were made.
-    pub(crate) step: u64,
-}
 
 impl<'r> Trainer<'r> {
     /// Prepares a run that goes on: everything is built as it was, and every part has its state back. Writes nothing. The
@@ -80,7 +60,7 @@ impl<'r> Trainer<'r> {
         {
             tracing::warn!("results may differ in their bits from an uninterrupted run: {change}");
         }
-        trainer.give_back(&opened, &builds)?;
+        trainer.give_back(&opened.state, &opened.checkpoint, &builds)?;
         let Opened { state, checkpoint, run, target, lock, resume, .. } = opened;
         if lock.is_some() {
             trainer.progress.repeats = Repeats::read(&run, checkpoint.about.step)?;
@@ -113,9 +93,15 @@ impl<'r> Trainer<'r> {
         Ok(())
     }
 
-    fn give_back(&mut self, opened: &Opened, builds: &Builds<'_>) -> Result<(), TrainError> {
-        let (state, checkpoint) = (&opened.state, &opened.checkpoint);
-        let unfit = |error: StateError| TrainError::State { path: checkpoint.path.clone(), error };
+    /// Gives every part its state back.
+    pub(super) fn give_back(
+        &mut self,
+        state: &RunState,
+        checkpoint: &Checkpoint,
+        builds: &Builds<'_>,
+    ) -> Result<(), TrainError> {
+        let unfit =
+            |error: StateError| TrainError::State { path: checkpoint.path.clone(), error: error.into() };
         let mut tensors = GivenTensors {
             model: tensors_of(&checkpoint.model)?,
             training: tensors_of(&checkpoint.training)?,
@@ -141,6 +127,7 @@ impl<'r> Trainer<'r> {
         self.progress.generators = (state.position.samples > 0).then_some(generators);
         self.progress.seconds = state.seconds;
         self.tally = state.tally.clone();
+        self.health = state.health.clone();
         self.shown = self.training.model.events().len();
         for slot in &state.asked_prunes {
             self.queue.keep_prune(slot.clone(), None);
@@ -160,55 +147,6 @@ impl<'r> Trainer<'r> {
         }
         Ok(())
     }
-}
-
-impl Restored {
-    /// Makes the run directory one that goes on from the checkpoint.
-    pub(crate) fn reopen(self, config: &RunConfig, slots: &[SlotInfo]) -> Result<RunDir, TrainError> {
-        let Self { run, target, checkpoint, lengths, lock, resume, .. } = self;
-        let wrong = |e: std::io::Error| TrainError::RunDir { path: target.clone(), reason: e.to_string() };
-        let dir = match lock {
-            Some(lock) => {
-                write_config(&target, config, true).map_err(wrong)?;
-                RunDir::reopen(&target, lengths, lock)?
-            }
-            None => {
-                let lock = RunDir::create(&target, config, slots)?.into_lock();
-                branch(&run, &target, &checkpoint).map_err(wrong)?;
-                RunDir::reopen(&target, lengths, lock)?
-            }
-        };
-        let path = target.join(RESUMES);
-        let mut line = serde_json::to_vec(&resume).unwrap_or_default();
-        line.push(b'\n');
-        OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(path)
-            .and_then(|mut f| f.write_all(&line))
-            .map_err(wrong)?;
-        Ok(dir)
-    }
-}
-
-/// Copies what a branch begins with. The original is only read.
-fn branch(run: &Path, target: &Path, checkpoint: &Path) -> std::io::Result<()> {
-    for name in ["metrics.jsonl", "events.jsonl", "commands.jsonl"] {
-        std::fs::copy(run.join(name), target.join(name))?;
-    }
-    let name = checkpoint.file_name().unwrap_or_default();
-    copy_all(checkpoint, &target.join(kasmina_checkpoint::FOLDER).join(name))?;
-    let plugins = run.join(stored::FOLDER);
-    if plugins.is_dir() { copy_all(&plugins, &target.join(stored::FOLDER)) } else { Ok(()) }
-}
-
-fn copy_all(from: &Path, to: &Path) -> std::io::Result<()> {
-    std::fs::create_dir_all(to)?;
-    for entry in std::fs::read_dir(from)? {
-        let entry = entry?;
-        std::fs::copy(entry.path(), to.join(entry.file_name()))?;
-    }
-    Ok(())
 }
 
 fn tensors_of(tensors: &Tensors) -> Result<BTreeMap<String, Tensor>, PluginError> {

@@ -1,6 +1,6 @@
 //! When a run is saved.
 
-use super::collect::Collected;
+use super::collected::Collected;
 use super::staging::{Staged, buffer_for};
 use super::writer::{Done, IN_FLIGHT, Job, Saved, Target, Writer};
 use crate::config::CheckpointConfig;
@@ -125,7 +125,15 @@ impl Saver {
         }
     }
 
-    /// Waits until everything is written.
+    /// Waits until nothing is on its way.
+    pub(crate) fn settle(&mut self) {
+        while self.in_flight > 0 {
+            let done = self.writer.wait();
+            self.note(done);
+        }
+    }
+
+    /// Waits until everything is written, and ends the writer.
     pub(crate) fn finish(&mut self) {
         self.writer.finish();
         self.collect_done();

@@ -2,6 +2,7 @@
 
 use super::environment::Environment;
 use crate::config::RunConfig;
+use crate::run::health::Health;
 use crate::run::journals::JournalLengths;
 use crate::run::tally::Tally;
 use kasmina::lifecycle::any_number;
@@ -21,6 +22,7 @@ pub(crate) struct RunState {
     pub(crate) optimizer: OptimizerState,
     pub(crate) controller: ControllerState,
     pub(crate) tally: Tally,
+    pub(crate) health: Health,
     pub(crate) position: Position,
     /// Slots whose seed a client has asked to remove at the end of the epoch.
     pub(crate) asked_prunes: Vec<String>,

@@ -1,0 +1,22 @@
+//! The record, in this user's own state folder, of which bytes this user's runs have used.
+
+use crate::places;
+use std::collections::BTreeSet;
+use std::path::Path;
+
+/// Whether this user has run these bytes.
+pub(crate) fn contains(record: &Path, sha256: &str) -> bool {
+    read(record).contains(sha256)
+}
+
+/// Records that this user runs these bytes. A record that cannot be kept makes a resume ask for `--trust-run`.
+pub(crate) fn add(record: &Path, sha256: &str) {
+    let mut all = read(record);
+    if all.insert(sha256.to_owned()) {
+        places::write_json(record, &all);
+    }
+}
+
+fn read(record: &Path) -> BTreeSet<String> {
+    places::read_json(record)
+}

@@ -1,0 +1,23 @@
+//! What a run remembers of numbers that were NaN or infinite.
+
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// How long seeds have been unhealthy. Lasts between two steps.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Health {
+    /// By slot: its seed, and epochs in a row that the seed was unhealthy in.
+    pub(super) unhealthy: BTreeMap<String, (String, u32)>,
+    /// Steps that the host had skipped when that was last looked at.
+    pub(super) skipped: u64,
+    /// Whether the run has gone back to a checkpoint because its host had become NaN or infinite.
+    pub(super) rolled_back: bool,
+}
+
+/// The numbers of an epoch that tell whether a network computes at all.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Losses {
+    pub(super) train: f64,
+    pub(super) validation: f64,
+}

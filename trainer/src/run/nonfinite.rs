@@ -1,0 +1,66 @@
+//! Seeds whose numbers stay NaN or infinite, and a host whose do.
+
+use super::health::Losses;
+use super::report::CommandRow;
+use super::trainer::Trainer;
+use crate::error::TrainError;
+use kasmina::Command;
+use kasmina::lifecycle::Stage;
+use kasmina::model::SlotInputs;
+use std::collections::BTreeMap;
+
+impl Trainer<'_> {
+    /// Removes the seeds that have been unhealthy for too long.
+    pub(super) fn prune_unhealthy(
+        &mut self,
+        epoch: u32,
+        raw: &BTreeMap<String, SlotInputs>,
+    ) -> Vec<CommandRow> {
+        let limit = self.config.growth.max_unhealthy_epochs;
+        let mut failing = BTreeMap::new();
+        for report in self.training.model.reports() {
+            let Some(seed_id) = report.seed_id else { continue };
+            let unhealthy = raw.get(&report.slot).is_some_and(|given| given.healthy == Some(false));
+            // Nothing leads away from a fossil.
+            if unhealthy && report.stage != Stage::Fossilized {
+                let before = self.health.unhealthy.get(&report.slot).filter(|(seed, _)| *seed == seed_id);
+                failing.insert(report.slot, (seed_id, before.map_or(0, |(_, epochs)| *epochs) + 1));
+            }
+        }
+        self.health.unhealthy = failing;
+        if limit == 0 {
+            return Vec::new();
+        }
+        let due = self.health.unhealthy.iter().filter(|(_, (_, epochs))| *epochs >= limit);
+        let slots: Vec<String> = due.map(|(slot, _)| slot.clone()).collect();
+        slots
+            .into_iter()
+            .map(|slot| {
+                let command = Command::Prune { slot, reason: "unhealthy".to_owned() };
+                let result = self.execute(&command);
+                // Whoever gives the run's commands again has this policy too.
+                self.noted(epoch, command, true, result)
+            })
+            .collect()
+    }
+
+    /// Whether the host itself has become NaN or infinite: the losses are not finite, and no seed is to blame. Steps whose
+    /// gradients were not finite are skipped one by one; that alone is no reason to end a run.
+    pub(super) fn host_is_broken(
+        &mut self,
+        losses: Losses,
+        raw: &BTreeMap<String, SlotInputs>,
+    ) -> Result<bool, TrainError> {
+        if losses.train.is_finite() && losses.validation.is_finite() {
+            return Ok(false);
+        }
+        if raw.values().any(|given| given.healthy == Some(false)) {
+            return Ok(false);
+        }
+        let steps = self.task.train.steps(self.config.optimizer.batch_size);
+        let all = self.training.optimizer.skipped_steps()?;
+        let all = all.get(kasmina::model::HOST_OWNER).copied().unwrap_or(0);
+        let skipped = all.saturating_sub(std::mem::replace(&mut self.health.skipped, all));
+        Ok(!losses.validation.is_finite() || 2 * skipped >= steps)
+    }
+}
