@@ -53,7 +53,10 @@ fn all(run: &Path) -> Result<Vec<Listed>, Failure> {
 type Told = Result<Manifest, String>;
 
 fn told(manifest: &Result<Manifest, CheckpointError>) -> Told {
-    manifest.as_ref().map(Clone::clone).map_err(ToString::to_string)
+    match manifest {
+        Ok(manifest) => Ok(manifest.clone()),
+        Err(error) => Err(error.to_string()),
+    }
 }
 
 fn show(all: &[(String, Told)], as_json: bool) -> Result<(), Failure> {

@@ -60,9 +60,10 @@ impl Observer for Progress {
         let about = &saved.written.about;
         let within = if about.epoch_is_whole { String::new() } else { format!(", step {}", about.step) };
         let message = format!("saved epoch {}{within}", about.epoch);
-        match &self.bar {
-            Some(bar) => bar.set_prefix(message),
-            None => errln!("{message}"),
+        if let Some(bar) = &self.bar {
+            bar.set_prefix(message);
+        } else {
+            errln!("{message}");
         }
     }
 
