@@ -30,7 +30,7 @@ mod write;
 pub use error::CheckpointError;
 pub use folder::{FOLDER, Listed, clean, list, newest_first};
 pub use manifest::{About, FileRecord, Manifest};
-pub use read::{Checkpoint, verify};
+pub use read::{Checkpoint, parse_state, verify};
 pub use retention::{Keep, prune, surplus};
 pub use safetensors::Dtype;
 pub use schema::SCHEMA;

@@ -81,8 +81,11 @@ impl Manifest {
         Self::parse(&path, &bytes)
     }
 
-    /// Reads the text of a manifest.
-    pub(crate) fn parse(path: &Path, bytes: &[u8]) -> Result<Self, CheckpointError> {
+    /// Reads the text of a manifest; `path` is what messages name.
+    ///
+    /// # Errors
+    /// If it is no manifest, or is of a later version.
+    pub fn parse(path: &Path, bytes: &[u8]) -> Result<Self, CheckpointError> {
         let wrong = |e: serde_json::Error| damaged(path, format!("it is no manifest: {e}"));
         let Versioned { schema } = serde_json::from_slice(bytes).map_err(wrong)?;
         if schema > SCHEMA {

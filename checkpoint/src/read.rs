@@ -41,7 +41,7 @@ impl Checkpoint {
         let manifest = Manifest::read(folder)?;
         let bytes = |name: &str| record(&manifest, folder, name)?.read(&folder.join(name));
         let tensors = |name: &str| Tensors::parse(&folder.join(name), bytes(name)?);
-        let state = read_state(&folder.join(STATE), &bytes(STATE)?)?;
+        let state = parse_state(&folder.join(STATE), &bytes(STATE)?)?;
         Ok(Self {
             path: folder.to_owned(),
             state,
@@ -53,8 +53,11 @@ impl Checkpoint {
     }
 }
 
-/// Reads the text of a state.
-fn read_state(path: &Path, bytes: &[u8]) -> Result<Value, CheckpointError> {
+/// Reads the text of a `state.json` and turns an older version into the present one; `path` is what messages name.
+///
+/// # Errors
+/// If it is no state, or is of a later version.
+pub fn parse_state(path: &Path, bytes: &[u8]) -> Result<Value, CheckpointError> {
     let wrong = |e: serde_json::Error| damaged(path, format!("it is no state: {e}"));
     let Versioned { schema, state } = serde_json::from_slice(bytes).map_err(wrong)?;
     schema::migrate(path, schema, state)

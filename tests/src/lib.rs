@@ -5,6 +5,7 @@
 pub mod author;
 pub mod bench;
 pub mod builds;
+pub mod cases;
 pub mod in_process;
 pub mod laws;
 pub mod runs;

@@ -19,7 +19,7 @@ const HOST: &str = "x86_64-unknown-linux-gnu";
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// What to fuzz.
-    #[arg(default_value = "lifecycle", value_parser = ["lifecycle", "script"])]
+    #[arg(default_value = "lifecycle", value_parser = ["lifecycle", "script", "checkpoint"])]
     target: String,
     /// Inputs to try.
     #[arg(long, value_name = "N", default_value_t = 1_000_000)]

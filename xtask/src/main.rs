@@ -10,6 +10,7 @@ mod demo;
 mod examples;
 mod fuzz;
 mod golden;
+mod kills;
 mod process;
 mod product;
 mod repo;
@@ -78,6 +79,8 @@ enum Task {
     /// Set up and run the golden runs: short trainings whose losses, events and weights must be the recorded ones, bit
     /// for bit.
     Golden(golden::Args),
+    /// Set up, kill runs in every stage, resume them, compare each with an undisturbed run, and print a table.
+    Kills(kills::Args),
     /// Set up and fuzz the laws of the lifecycle, guided by coverage.
     Fuzz(fuzz::Args),
     /// Set up, and build, test and try the crates in `examples/` as their authors would.
@@ -115,6 +118,7 @@ fn run(task: Task) -> Result<ExitCode> {
         Task::Bench(args) => bench::run(&repo, &args),
         Task::Soak => soak::run(&repo),
         Task::Golden(args) => golden::run(&repo, args),
+        Task::Kills(args) => kills::run(&repo, &args),
         Task::Fuzz(args) => fuzz::run(&repo, &args),
         Task::Examples => examples::run(&repo),
         Task::Site => site::run(&repo),

@@ -22,7 +22,7 @@ mod trained;
 mod transcript;
 
 use compare::Verdict;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 use std::sync::Mutex;
 use std::time::Instant;
@@ -104,7 +104,7 @@ fn chosen(args: &[String]) -> Result<(bool, Vec<String>), String> {
 
 /// The names of all cases, sorted.
 fn all() -> Vec<String> {
-    let mut names = trained::names();
+    let mut names = kasmina_tests::cases::names();
     names.extend(live::NAMES.map(str::to_owned));
     names.sort();
     names
@@ -151,12 +151,8 @@ fn child(name: &str) -> Result<String, String> {
     Err(format!("{}: {}", out.status, String::from_utf8_lossy(&out.stderr)))
 }
 
-fn folder() -> &'static Path {
-    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden"))
-}
-
 fn expected(name: &str) -> PathBuf {
-    folder().join("expected").join(name).with_extension("txt")
+    kasmina_tests::cases::folder().join("expected").join(name).with_extension("txt")
 }
 
 fn record(name: &str, found: &str) {
@@ -167,7 +163,7 @@ fn record(name: &str, found: &str) {
 /// Transcripts of cases that no longer exist.
 fn orphans() -> Vec<String> {
     let known = all();
-    let files = std::fs::read_dir(folder().join("expected")).expect("the transcripts are there");
+    let files = std::fs::read_dir(kasmina_tests::cases::folder().join("expected")).expect("the transcripts are there");
     let names = files.map(|f| f.unwrap().path().file_stem().unwrap().to_string_lossy().into_owned());
     names.filter(|name| !known.contains(name)).collect()
 }

@@ -105,14 +105,28 @@ fn unfinished(dir: &Path, config: &RunConfig, epochs: u32) -> Option<String> {
     let of = format!("after {epochs} of {} epochs", config.epochs);
     let summary = std::fs::read(dir.join("summary.json")).ok();
     let summary: Option<Summary> = summary.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+    let next = last_checkpoint(dir);
     match summary.map(|s| (s.status, s.error)) {
         Some((Status::Completed, _)) => None,
-        Some((Status::Interrupted, _)) => Some(format!("The run was interrupted {of}.")),
+        Some((Status::Interrupted, _)) => Some(format!("The run was interrupted {of}.{next}")),
         Some((Status::Failed, error)) => {
-            Some(format!("The run failed {of}: {}", error.unwrap_or_else(|| "no reason given".to_owned())))
+            Some(format!("The run failed {of}: {}{next}", error.unwrap_or_else(|| "no reason given".to_owned())))
         }
-        None => Some(format!("The run has written no summary: it is still going, or was killed, {of}.")),
+        None => Some(format!("The run has written no summary: it is still going, or was killed, {of}.{next}")),
     }
+}
+
+/// A sentence on the newest checkpoint of a run, if it has one.
+fn last_checkpoint(dir: &Path) -> String {
+    let all = kasmina_checkpoint::list(&dir.join(kasmina_checkpoint::FOLDER)).unwrap_or_default();
+    let newest = all.into_iter().rev().find_map(|listed| listed.manifest.ok());
+    newest.map_or_else(String::new, |manifest| {
+        let (epoch, step) = (manifest.about.epoch, manifest.about.step);
+        let dir = dir.display();
+        format!(
+            " Its last checkpoint is of epoch {epoch}, step {step}; `kasmina train --resume {dir}` goes on from there."
+        )
+    })
 }
 
 /// Thresholds of a TOML file over others: what the file does not say stays as it is. The file holds them bare, or

@@ -1,0 +1,193 @@
+//! The format as others meet it: whole folders, damaged ones, and bytes that are nothing of the kind.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failed step is a failed test")]
+
+use kasmina_checkpoint::{
+    About, Checkpoint, CheckpointError, Contents, Dtype, Keep, Manifest, TensorData, Tensors, list, newest_first,
+    parse_state, prune, verify, write,
+};
+use proptest::prelude::*;
+use std::path::{Path, PathBuf};
+
+fn about(step: u64, score: Option<f64>) -> About {
+    About {
+        epoch: u32::try_from(step).unwrap(),
+        step,
+        epoch_is_whole: true,
+        finished: false,
+        score,
+        version: "0".to_owned(),
+        written: 1,
+    }
+}
+
+/// Writes a checkpoint with one tensor.
+fn save(folder: &Path, step: u64, score: Option<f64>) -> PathBuf {
+    let bytes: Vec<u8> = [step as f32, -1.5, f32::NAN].iter().flat_map(|x| x.to_le_bytes()).collect();
+    let tensor = TensorData { name: "host.w", dtype: Dtype::F32, shape: &[3], bytes: &bytes };
+    let state = serde_json::json!({ "step": step });
+    let contents = Contents {
+        about: about(step, score),
+        state: &state,
+        model: vec![tensor],
+        optimizer: Vec::new(),
+        training: Vec::new(),
+    };
+    write(folder, &contents).unwrap().path
+}
+
+#[test]
+fn what_was_written_is_read_and_takes_no_more_room_than_it_must() {
+    let home = tempfile::tempdir().unwrap();
+    let path = save(home.path(), 7, Some(90.0));
+    let checkpoint = Checkpoint::read(&path).unwrap();
+    assert_eq!((checkpoint.about.step, &checkpoint.state["step"]), (7, &7.into()));
+    let (name, view) = checkpoint.model.iter().next().unwrap();
+    assert_eq!((name, view.dtype, view.shape, view.bytes.len()), ("host.w", Dtype::F32, &[3][..], 12));
+    assert_eq!(view.bytes[..4], 7_f32.to_le_bytes());
+    assert!(checkpoint.optimizer.is_empty());
+    // The same contents give the same bytes.
+    let first = std::fs::read(path.join("model.safetensors")).unwrap();
+    save(home.path(), 7, Some(90.0));
+    assert_eq!(std::fs::read(path.join("model.safetensors")).unwrap(), first);
+    assert_eq!(list(home.path()).unwrap().len(), 1, "one of the same step takes its place");
+
+    let bytes = vec![0_u8; 4 << 20];
+    let large = TensorData { name: "large", dtype: Dtype::U8, shape: &[4 << 20], bytes: &bytes };
+    let state = serde_json::json!({});
+    let contents = Contents {
+        about: about(8, None),
+        state: &state,
+        model: vec![large],
+        optimizer: Vec::new(),
+        training: Vec::new(),
+    };
+    let written = write(home.path(), &contents).unwrap();
+    assert!(written.bytes as f64 <= 1.01 * bytes.len() as f64, "{} bytes", written.bytes);
+}
+
+#[test]
+fn any_file_that_was_touched_is_found() {
+    for name in ["model.safetensors", "optimizer.safetensors", "training.safetensors", "state.json"] {
+        let home = tempfile::tempdir().unwrap();
+        let path = save(home.path(), 1, None);
+        verify(&path).unwrap();
+        let file = path.join(name);
+        let bytes = std::fs::read(&file).unwrap();
+        for at in [0, bytes.len() / 2, bytes.len() - 1] {
+            let mut flipped = bytes.clone();
+            flipped[at] ^= 1;
+            std::fs::write(&file, &flipped).unwrap();
+            let error = Checkpoint::read(&path).unwrap_err();
+            assert!(error.to_string().contains("it was altered"), "{name}: {error}");
+            verify(&path).unwrap_err();
+        }
+        std::fs::write(&file, &bytes[..bytes.len() - 1]).unwrap();
+        let error = verify(&path).unwrap_err().to_string();
+        assert!(error.contains("the manifest records"), "{error}");
+        std::fs::remove_file(&file).unwrap();
+        verify(&path).unwrap_err();
+    }
+}
+
+#[test]
+fn an_old_one_goes_when_the_new_one_is_whole_and_the_best_stays() {
+    let home = tempfile::tempdir().unwrap();
+    for (step, score) in [(1, 50.0), (2, 90.0), (3, 70.0), (4, f64::NAN), (5, 60.0)] {
+        save(home.path(), step, Some(score));
+    }
+    // What cannot be read is for a person to look at.
+    let broken = save(home.path(), 6, None);
+    std::fs::write(broken.join("manifest.json"), "{").unwrap();
+    let gone = prune(home.path(), Keep { newest: 2, best: true }).unwrap();
+    assert_eq!(gone.len(), 2);
+    let left: Vec<u64> =
+        list(home.path()).unwrap().iter().filter_map(|l| Some(l.manifest.as_ref().ok()?.about.step)).collect();
+    assert_eq!(left, [2, 4, 5]);
+    assert_eq!(newest_first(home.path()).unwrap()[0], broken);
+    prune(home.path(), Keep { newest: 0, best: false }).unwrap();
+    assert_eq!(list(home.path()).unwrap().iter().filter(|l| l.manifest.is_ok()).count(), 1, "one stays, always");
+}
+
+#[test]
+fn what_a_killed_process_has_left_is_no_checkpoint() {
+    let home = tempfile::tempdir().unwrap();
+    save(home.path(), 1, None);
+    for name in [".writing-step-0000000002-epoch-00002-whole", ".removing-step-0000000000-epoch-00000-whole"] {
+        std::fs::create_dir(home.path().join(name)).unwrap();
+        std::fs::write(home.path().join(name).join("model.safetensors"), "half").unwrap();
+    }
+    assert_eq!(list(home.path()).unwrap().len(), 1);
+    kasmina_checkpoint::clean(home.path());
+    assert_eq!(std::fs::read_dir(home.path()).unwrap().count(), 1);
+    assert!(matches!(newest_first(&home.path().join("nowhere")), Err(CheckpointError::None { .. })));
+}
+
+#[test]
+fn a_later_version_says_so_whatever_else_it_holds() {
+    let path = Path::new("manifest.json");
+    let error = Manifest::parse(path, br#"{"schema":9,"shape":"of things to come"}"#).unwrap_err();
+    assert!(matches!(error, CheckpointError::Newer { found: 9, known: 1, .. }), "{error}");
+    let error = parse_state(path, br#"{"schema":9,"state":{}}"#).unwrap_err();
+    assert!(matches!(error, CheckpointError::Newer { .. }), "{error}");
+}
+
+proptest! {
+    #[test]
+    fn no_bytes_do_any_harm(bytes in proptest::collection::vec(any::<u8>(), 0..512)) {
+        harmless(&bytes);
+    }
+
+    /// Headers that are nearly right: a length that is too long, shapes and offsets that overflow.
+    #[test]
+    fn no_header_does_any_harm(
+        length in any::<u64>(),
+        shape in proptest::collection::vec(any::<u64>(), 0..4),
+        offsets in any::<(u64, u64)>(),
+        tail in 0..64_usize,
+    ) {
+        let (from, to) = offsets;
+        let header = format!(r#"{{"a":{{"dtype":"F64","shape":{shape:?},"data_offsets":[{from},{to}]}}}}"#);
+        for length in [length, header.len() as u64] {
+            let mut bytes = length.to_le_bytes().to_vec();
+            bytes.extend(header.as_bytes());
+            bytes.extend(vec![0; tail]);
+            harmless(&bytes);
+        }
+    }
+
+    /// Tensors of any shape come back as they were.
+    #[test]
+    fn tensors_come_back(shapes in proptest::collection::btree_map("[a-z.]{1,12}", proptest::collection::vec(0..4_usize, 0..4), 0..6)) {
+        let home = tempfile::tempdir().unwrap();
+        let tensors: Vec<(String, Vec<usize>, Vec<u8>)> = shapes
+            .into_iter()
+            .map(|(name, shape)| {
+                let count: usize = shape.iter().product();
+                let bytes = (0..count * 4).map(|i| (i * 7 + name.len()) as u8).collect();
+                (name, shape, bytes)
+            })
+            .collect();
+        let data = tensors.iter().map(|(name, shape, bytes)| TensorData { name, dtype: Dtype::F32, shape, bytes });
+        let state = serde_json::json!(null);
+        let contents = Contents {
+            about: about(1, None), state: &state, model: data.collect(), optimizer: Vec::new(), training: Vec::new(),
+        };
+        let path = write(home.path(), &contents).unwrap().path;
+        let read = Checkpoint::read(&path).unwrap();
+        prop_assert_eq!(read.model.len(), tensors.len());
+        for ((name, view), (wrote, shape, bytes)) in read.model.iter().zip(&tensors) {
+            prop_assert_eq!((name, view.shape, view.bytes), (wrote.as_str(), shape.as_slice(), bytes.as_slice()));
+        }
+    }
+}
+
+/// Whatever bytes a file has, they are read or refused.
+fn harmless(bytes: &[u8]) {
+    let path = Path::new("anything");
+    let _ = Manifest::parse(path, bytes);
+    let _ = parse_state(path, bytes);
+    if let Ok(tensors) = Tensors::parse(path, bytes.to_vec()) {
+        assert!(tensors.iter().map(|(_, view)| view.bytes.len()).sum::<usize>() <= bytes.len());
+    }
+}

@@ -1,0 +1,65 @@
+//! Moments of a run, and how they are drawn.
+
+use serde_json::Value;
+
+/// A moment at which a run is to be killed.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Moment {
+    /// What the run is in: a stage of a slot, or something special.
+    pub(crate) what: String,
+    /// The epoch in training, counted from 1.
+    pub(crate) epoch: u64,
+}
+
+/// A small generator of random numbers (SplitMix64): a table can be made again from its seed.
+pub(crate) struct Random(u64);
+
+impl Random {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    /// A number below a bound.
+    pub(crate) fn below(&mut self, bound: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (z ^ (z >> 31)) % bound.max(1)
+    }
+}
+
+/// What a run is in, by the state of a checkpoint: the stages of its slots, and whatever is special about the moment.
+pub(crate) fn of_state(state: &Value) -> Vec<String> {
+    let mut all = Vec::new();
+    let samples = state["position"]["samples"].as_i64().unwrap_or(0);
+    let batch = state["config"]["optimizer"]["batch_size"].as_i64().unwrap_or(1);
+    for slot in state["model"]["slots"].as_array().into_iter().flatten() {
+        let seed = &slot["lifecycle"]["seed"];
+        let Some(stage) = seed["stage"].as_str() else { continue };
+        all.push(stage.to_owned());
+        if seed["scheduled_prune"].is_string() {
+            all.push("scheduled prune".to_owned());
+        }
+        let glide = &slot["glide"];
+        if samples > 0 && glide["done"] != glide["steps"] && glide["from"] != glide["to"] {
+            all.push("BLENDING, alpha on its way".to_owned());
+        }
+        if stage == "TRAINING" && seed["epochs_in_stage"] == 0 {
+            match samples / batch {
+                0 => all.push("new seed, before its first step".to_owned()),
+                1..=3 => all.push("new seed, after 1 to 3 steps".to_owned()),
+                _ => {}
+            }
+        }
+    }
+    if state["model"]["prefetches"].as_array().is_some_and(|p| !p.is_empty()) {
+        all.push("prefetch in flight".to_owned());
+    }
+    if all.is_empty() {
+        all.push("no seed".to_owned());
+    }
+    all.sort();
+    all.dedup();
+    all
+}
