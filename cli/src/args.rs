@@ -175,6 +175,16 @@ pub(crate) enum SchemaOf {
     Events,
     /// The commands of commands.jsonl and of scripts (without their epoch).
     Commands,
+    /// The lines of metrics.jsonl.
+    Metrics,
+    /// The lines of commands.jsonl, with what came of each command.
+    Journal,
+    /// The lines of control.jsonl.
+    Control,
+    /// slots.json.
+    Slots,
+    /// summary.json.
+    Summary,
     /// A declared blueprint, `*.blueprint.toml`.
     Blueprint,
 }

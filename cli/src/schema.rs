@@ -6,6 +6,7 @@ use kasmina::Command;
 use kasmina::lifecycle::{Event, QualityGates};
 use kasmina_trainer::RunConfig;
 use kasmina_trainer::compare::CompareConfig;
+use kasmina_trainer::run::{CommandRow, EpochReport, LiveRow, SlotInfo, Summary};
 
 /// The interpreter's own; a test of its crate holds it to the code.
 const DECLARED: &str = include_str!("../../plugins/declared/blueprint.schema.json");
@@ -21,6 +22,11 @@ pub(crate) fn run(args: &SchemaArgs) -> Result<(), Failure> {
         SchemaOf::Compare => schemars::schema_for!(CompareConfig),
         SchemaOf::Events => schemars::schema_for!(Event),
         SchemaOf::Commands => schemars::schema_for!(Command),
+        SchemaOf::Metrics => schemars::schema_for!(EpochReport),
+        SchemaOf::Journal => schemars::schema_for!(CommandRow),
+        SchemaOf::Control => schemars::schema_for!(LiveRow),
+        SchemaOf::Slots => schemars::schema_for!(Vec<SlotInfo>),
+        SchemaOf::Summary => schemars::schema_for!(Summary),
     };
     outln!("{}", serde_json::to_string_pretty(&schema).map_err(Failure::new)?);
     Ok(())

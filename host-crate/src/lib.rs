@@ -15,9 +15,9 @@
 mod blend_catalog;
 pub mod consensus;
 pub mod graft;
-pub mod lifecycle;
 pub mod model;
 pub mod state;
 
 pub use blend_catalog::BlendCatalog;
+pub use kasmina_lifecycle as lifecycle;
 pub use model::{Command, CommandError, ModelConfig, ModelError, MorphogeneticModel, SlotReport};

@@ -43,6 +43,12 @@ impl Topology {
     }
 }
 
+impl From<Topology> for String {
+    fn from(topology: Topology) -> Self {
+        topology.as_str().to_owned()
+    }
+}
+
 impl fmt::Display for Topology {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.as_str())

@@ -9,7 +9,6 @@
 //! [`Command`]s through [`execute`](MorphogeneticModel::execute).
 
 mod build;
-mod command;
 mod config;
 mod counterfactual;
 mod epoch;
@@ -31,8 +30,7 @@ mod structure;
 mod swapping;
 mod telemetry;
 
-pub use crate::lifecycle::{Intervene, Intervention, SlotInputs};
-pub use command::{Command, Executed, Germinate};
+pub use crate::lifecycle::{Command, Executed, Germinate, Intervene, Intervention, SlotInputs};
 pub use config::ModelConfig;
 pub use counterfactual::CounterfactualPlan;
 pub use epoch::{EpochInputs, SlotOutcomes};

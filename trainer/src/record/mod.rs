@@ -6,13 +6,13 @@ mod words;
 
 pub use explain::{Explanation, LastGate, explain};
 pub use replay::{Divergence, Replay, SlotReplay, replay};
+pub use kasmina_records::EventLine;
 pub use words::Finding;
 
 use crate::config::RunConfig;
 use crate::error::TrainError;
-use crate::run::{CommandRow, EpochReport, SlotInfo, Status, Summary, journal};
-use kasmina::lifecycle::{Event, QualityGates};
-use serde::Deserialize;
+use kasmina::lifecycle::QualityGates;
+use kasmina_records::{CommandRow, EpochReport, EventLine, SlotInfo, Status, Summary};
 use serde::de::DeserializeOwned;
 use std::path::Path;
 
@@ -31,16 +31,6 @@ pub struct Record {
     pub commands: Vec<CommandRow>,
     /// How the run ended, if not by doing all its epochs.
     pub unfinished: Option<String>,
-}
-
-/// A line of `events.jsonl`.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-pub struct EventLine {
-    /// At the end of this epoch.
-    pub epoch: u32,
-    /// What happened.
-    #[serde(flatten)]
-    pub event: Event,
 }
 
 impl Record {
@@ -97,7 +87,7 @@ impl Record {
 
 fn lines<T: DeserializeOwned>(dir: &Path, name: &str) -> Result<Vec<T>, TrainError> {
     let path = dir.join(name);
-    journal::lines(&path).map_err(|reason| TrainError::Journal { path, reason })
+    kasmina_records::lines(&path).map_err(|reason| TrainError::Journal { path, reason })
 }
 
 /// How a run ended, if not by doing all its epochs.

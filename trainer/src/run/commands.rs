@@ -1,6 +1,6 @@
 //! Commands: those of the controller, of clients and of the configuration, executed and written down.
 
-use super::report::CommandRow;
+use super::report::command_row;
 use super::trainer::Trainer;
 use crate::control::Reply;
 use crate::controller::Observation;
@@ -8,6 +8,7 @@ use crate::error::TrainError;
 use kasmina::lifecycle::RefusalCode;
 use kasmina::model::Executed;
 use kasmina::{Command, CommandError};
+use kasmina_records::CommandRow;
 
 impl Trainer<'_> {
     /// Builds the seeds that were made ready during the epoch.
@@ -75,7 +76,7 @@ impl Trainer<'_> {
         }
         let slot =
             command.slot().and_then(|name| self.training.model.slot(name)).map(|s| s.name().to_owned());
-        CommandRow::new(epoch, command, slot, landed, result)
+        command_row(epoch, command, slot, landed, result)
     }
 
     /// Puts in what the configuration wants whole at the end of an epoch.

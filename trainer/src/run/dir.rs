@@ -1,15 +1,12 @@
 //! The run directory: journals of whole lines, and whole files, renamed into place.
 
 use super::journals::{Journal, JournalLengths};
-use super::live_journal::{LIVE_JOURNAL, LiveRow};
 use super::lock::RunLock;
-use super::report::{CommandRow, EpochReport, SlotInfo};
-use super::summary::Summary;
 use crate::config::RunConfig;
 use crate::error::TrainError;
 use kasmina::lifecycle::Event;
+use kasmina_records::{CommandRow, EpochReport, EventLine, LIVE_JOURNAL, LiveRow, SlotInfo, Summary};
 use kasmina_registry::files::write_whole;
-use serde::Serialize;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
@@ -22,13 +19,6 @@ pub struct RunDir {
     commands: Journal,
     live: Journal,
     lock: RunLock,
-}
-
-#[derive(Serialize)]
-struct EventRow<'a> {
-    epoch: u32,
-    #[serde(flatten)]
-    event: &'a Event,
 }
 
 impl RunDir {
@@ -129,7 +119,7 @@ impl RunDir {
 
     fn tell(&mut self, epoch: u32, events: &[Event], commands: &[CommandRow]) {
         for event in events {
-            self.events.push(&EventRow { epoch, event });
+            self.events.push(&EventLine { epoch, event: event.clone() });
         }
         for command in commands {
             self.commands.push(command);
@@ -168,7 +158,7 @@ impl RunDir {
     pub(super) fn finish(&mut self, events: &[Event], summary: &Summary) -> Result<(), TrainError> {
         let epoch = summary.epochs + 1;
         for event in events {
-            self.events.push(&EventRow { epoch, event });
+            self.events.push(&EventLine { epoch, event: event.clone() });
         }
         let wrong = |reason: String| TrainError::RunDir { path: self.path.clone(), reason };
         let mut text = serde_json::to_string_pretty(summary).map_err(|e| wrong(e.to_string()))?;

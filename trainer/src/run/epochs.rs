@@ -3,12 +3,12 @@
 use super::checkpoint::{Position, When};
 use super::health::Losses;
 use super::observer::Observer;
-use super::report::{self, EpochReport};
-use super::summary::Status;
+use super::report;
 use super::trainer::Trainer;
 use crate::error::TrainError;
 use crate::signals;
 use kasmina::model::EpochInputs;
+use kasmina_records::{EpochReport, Status};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 

@@ -7,13 +7,11 @@ mod epoch;
 mod epochs;
 mod health;
 mod host;
-pub(crate) mod journal;
 mod journals;
 mod live_journal;
 mod lock;
 mod nonfinite;
 mod observer;
-mod outcome;
 mod prepare;
 mod progress;
 mod recover;
@@ -29,9 +27,9 @@ mod training;
 
 pub use checkpoint::{Opened, ResumeOptions, Resumption, Saved};
 pub use dir::RunDir;
-pub use live_journal::{LIVE_JOURNAL, LiveAct, LiveRow};
+pub use kasmina_records::{
+    CommandRow, EpochReport, ErrorRow, LIVE_JOURNAL, LiveAct, LiveRow, PluginSummary, SeedFate, SlotInfo, SlotRow, Status,
+    Summary,
+};
 pub use observer::Observer;
-pub use outcome::{PluginSummary, SeedFate};
-pub use report::{CommandRow, EpochReport, ErrorRow, SlotInfo, SlotRow};
-pub use summary::{Status, Summary};
 pub use trainer::Trainer;

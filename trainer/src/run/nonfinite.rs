@@ -1,12 +1,12 @@
 //! Seeds whose numbers stay NaN or infinite, and a host whose do.
 
 use super::health::Losses;
-use super::report::CommandRow;
 use super::trainer::Trainer;
 use crate::error::TrainError;
 use kasmina::Command;
 use kasmina::lifecycle::Stage;
 use kasmina::model::SlotInputs;
+use kasmina_records::CommandRow;
 use std::collections::BTreeMap;
 
 impl Trainer<'_> {

@@ -1,8 +1,8 @@
 //! Who sees a run as it goes.
 
 use super::checkpoint::Saved;
-use super::report::EpochReport;
 use kasmina::lifecycle::Event;
+use kasmina_records::EpochReport;
 
 /// Sees a run as it goes.
 pub trait Observer {

@@ -1,8 +1,8 @@
 //! Requests to a live run, and new builds of its plugins, between two steps.
 
-use super::live_journal::LiveAct;
 use super::trainer::Trainer;
 use crate::control::{ControlMessage, Reply, Request};
+use kasmina_records::LiveAct;
 use serde_json::json;
 use std::sync::atomic::{AtomicBool, Ordering};
 

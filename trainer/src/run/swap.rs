@@ -1,8 +1,8 @@
 //! New builds of plugins for a live run, and everything that was done to it before an interruption, done again.
 
-use super::live_journal::{LiveAct, LiveRow};
 use super::trainer::Trainer;
 use crate::control::Reply;
+use kasmina_records::{LiveAct, LiveRow};
 use kasmina_registry::{RegistryError, Staged, stored};
 use serde_json::json;
 use std::path::Path;

@@ -1,8 +1,8 @@
 //! What is counted while a run goes.
 
-use super::outcome::{PluginSummary, SeedFate};
 use kasmina::lifecycle::{Event, EventKind};
 use kasmina::{MorphogeneticModel, SlotReport};
+use kasmina_records::{PluginSummary, SeedFate};
 use kasmina_registry::PluginInfo;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -134,7 +134,7 @@ impl Tally {
 
     pub(super) fn measured(&mut self, reports: &[SlotReport]) {
         for report in reports {
-            let seed = self.seeds.iter_mut().rfind(|s| s.is_in(report));
+            let seed = self.seeds.iter_mut().rfind(|s| is_in(s, report));
             if let (Some(seed), Some(contribution)) = (seed, report.contribution) {
                 seed.contribution = Some(contribution);
             }
@@ -180,4 +180,9 @@ fn fate(kind: &EventKind) -> Option<&'static str> {
         EventKind::SeedPruned { .. } => Some("pruned"),
         _ => None,
     }
+}
+
+/// Whether a seed may be the one of a slot's report; of several, the newest is.
+pub(super) fn is_in(seed: &SeedFate, report: &SlotReport) -> bool {
+    seed.slot == report.slot && Some(&seed.seed_id) == report.seed_id.as_ref()
 }

@@ -3,12 +3,13 @@
 use super::checkpoint::Saver;
 use super::dir::RunDir;
 use super::observer::Observer;
-use super::report::SlotInfo;
-use super::summary::{Status, Summary};
+use super::report::slot_info;
+use super::summary::summary;
 use super::trainer::Trainer;
 use crate::control::Outside;
 use crate::error::TrainError;
 use kasmina::MorphogeneticModel;
+use kasmina_records::{SlotInfo, Status, Summary};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -69,9 +70,9 @@ impl Trainer<'_> {
             Err(error) => (Status::Failed, Some(error.to_string())),
         };
         let seconds = self.progress.seconds + self.begun.map_or(0.0, |begun| begun.elapsed().as_secs_f64());
-        let summary =
-            Summary::of(&self.config, &self.training.model, &self.training.optimizer, &self.tally, seconds)
-                .ended(status, error);
+        let mut summary =
+            summary(&self.config, &self.training.model, &self.training.optimizer, &self.tally, seconds);
+        (summary.status, summary.error) = (status, error);
         let events = self.training.model.drain_events();
         let written = self.dir.take().map_or(Ok(()), |mut dir| dir.finish(&events, &summary));
         // What went wrong first is what the caller wants to know.
@@ -80,7 +81,7 @@ impl Trainer<'_> {
 
     /// Opens the run directory, and what saves into it.
     fn open(&mut self, out: Option<&Path>) -> Result<(), TrainError> {
-        let slots: Vec<SlotInfo> = self.training.model.slots().iter().map(SlotInfo::of).collect();
+        let slots: Vec<SlotInfo> = self.training.model.slots().iter().map(slot_info).collect();
         let restored = self.progress.restored.take();
         let step = restored.as_ref().map_or(0, |restored| restored.step);
         self.dir = match (restored, out) {

@@ -6,4 +6,5 @@ mod features;
 mod reward;
 
 pub use features::{FEATURES, FEATURES_VERSION, features};
-pub use reward::{Reward, RewardWeights, reward};
+pub use kasmina_records::Reward;
+pub use reward::{RewardWeights, reward};

@@ -2,6 +2,7 @@
 
 use kasmina::SlotReport;
 use kasmina::lifecycle::{Event, EventKind, Stage};
+use kasmina_records::Reward;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -26,26 +27,6 @@ pub struct RewardWeights {
 impl Default for RewardWeights {
     fn default() -> Self {
         Self { gate_passage: 0.2, fossilization: 2.0, pruning: 0.2, compute_rent: 0.05 }
-    }
-}
-
-/// The terms of one epoch's reward.
-#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
-pub struct Reward {
-    /// Gates passed.
-    pub gate_passage: f64,
-    /// Seeds fossilized.
-    pub fossilization: f64,
-    /// Seeds pruned; at most 0.
-    pub pruning: f64,
-    /// What the running seeds cost; at most 0.
-    pub compute_rent: f64,
-}
-
-impl Reward {
-    /// The sum of the terms.
-    pub fn total(&self) -> f64 {
-        self.gate_passage + self.fossilization + self.pruning + self.compute_rent
     }
 }
 

@@ -27,9 +27,9 @@ impl MorphogeneticModel {
     pub fn prewarm(&mut self, germinate: &Germinate, registry: &Registry) -> Result<(), CommandError> {
         let index = self.slots.index_of(&germinate.slot)?;
         let slot = self.slots[index].lifecycle();
-        let mut vacant = Lifecycle::new(slot.slot_id(), slot.topology(), slot.settings().clone());
+        let mut vacant = Lifecycle::new(slot.slot_id(), slot.topology().to_owned(), slot.settings().clone());
         vacant.germinate(self.unbuilt(germinate))?;
-        let (blueprint, blend) = resolve(germinate, self.slots[index].lifecycle().topology(), registry)?;
+        let (blueprint, blend) = resolve(germinate, self.slots[index].spec().topology, registry)?;
         self.build_and_probe(index, germinate, &blueprint, &blend).map(drop)
     }
 
@@ -65,7 +65,7 @@ impl MorphogeneticModel {
         // What needs no tensor is refused before anything is built.
         let unbuilt = self.unbuilt(germinate);
         self.slots[index].lifecycle().clone().germinate(unbuilt.clone())?;
-        let (blueprint, blend) = resolve(germinate, self.slots[index].lifecycle().topology(), registry)?;
+        let (blueprint, blend) = resolve(germinate, self.slots[index].spec().topology, registry)?;
         let mut plan = unbuilt.blend;
         let (mut live, curve) = self.build_and_probe(index, germinate, &blueprint, &blend)?;
         blend.id().clone_into(&mut plan.id);

@@ -75,7 +75,7 @@ impl MorphogeneticModel {
         germinate: &Germinate,
         registry: &Registry,
     ) -> Result<Worker, CommandError> {
-        let (blueprint, blend) = resolve(germinate, self.slots[index].lifecycle().topology(), registry)?;
+        let (blueprint, blend) = resolve(germinate, self.slots[index].spec().topology, registry)?;
         let (seed_config, blend_config) =
             (config_text(&germinate.blueprint_config), config_text(&germinate.blend_config));
         let work = move || {

@@ -259,7 +259,7 @@ fn settings(
 
 /// Settings whose changes were asked for, now or when the run went on before.
 fn accepted(run: &Path, asked: &Overrides) -> BTreeSet<String> {
-    let rows = crate::run::journal::lines::<ResumeRow>(&run.join(RESUMES)).unwrap_or_default();
+    let rows = kasmina_records::lines::<ResumeRow>(&run.join(RESUMES)).unwrap_or_default();
     let earlier = rows.into_iter().flat_map(|row| row.overrides.into_keys());
     earlier.chain(asked.keys().cloned()).collect()
 }

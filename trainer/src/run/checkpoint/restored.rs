@@ -6,7 +6,7 @@ use crate::error::TrainError;
 use crate::run::dir::{RunDir, write_config};
 use crate::run::journals::JournalLengths;
 use crate::run::lock::RunLock;
-use crate::run::report::SlotInfo;
+use kasmina_records::SlotInfo;
 use kasmina_registry::stored;
 use std::fs::OpenOptions;
 use std::io::Write as _;

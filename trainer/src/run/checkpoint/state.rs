@@ -5,7 +5,7 @@ use crate::config::RunConfig;
 use crate::run::health::Health;
 use crate::run::journals::JournalLengths;
 use crate::run::tally::Tally;
-use kasmina::lifecycle::any_number;
+use kasmina::lifecycle::any_numbers;
 use kasmina::model::ModelState;
 use kasmina_registry::Trust;
 use kasmina_torch_ext::optim::OptimizerState;
@@ -89,22 +89,4 @@ pub(crate) struct PluginRow {
     pub(crate) current: bool,
     /// Whether the run has used something of it, so that a copy of it is kept.
     pub(crate) used: bool,
-}
-
-/// Numbers by name, among them such as JSON has no word for.
-mod any_numbers {
-    use super::{BTreeMap, any_number};
-    use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
-    #[derive(Serialize, Deserialize)]
-    struct Number(#[serde(with = "any_number")] f64);
-
-    pub(super) fn serialize<S: Serializer>(all: &BTreeMap<String, f64>, to: S) -> Result<S::Ok, S::Error> {
-        to.collect_map(all.iter().map(|(name, value)| (name, Number(*value))))
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<BTreeMap<String, f64>, D::Error> {
-        let all = BTreeMap::<String, Number>::deserialize(from)?;
-        Ok(all.into_iter().map(|(name, Number(value))| (name, value)).collect())
-    }
 }

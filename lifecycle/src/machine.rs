@@ -11,7 +11,6 @@ use super::settings::Settings;
 use super::stage::Stage;
 use super::state::{LifecycleState, SeedState};
 use super::units::Percent;
-use kasmina_plugin_api::Topology;
 
 /// Transitions that a seed remembers.
 const HISTORY: usize = 100;
@@ -20,7 +19,7 @@ const HISTORY: usize = 100;
 #[derive(Debug, Clone)]
 pub struct Lifecycle {
     slot_id: String,
-    topology: Topology,
+    topology: String,
     pub(super) settings: Settings,
     /// `fast_mode`: no event below stage level.
     brief: bool,
@@ -31,9 +30,9 @@ pub struct Lifecycle {
 
 impl Lifecycle {
     /// An empty slot. The settings are taken as validated.
-    pub fn new(slot_id: impl Into<String>, topology: Topology, settings: Settings) -> Self {
+    pub fn new(slot_id: impl Into<String>, topology: impl Into<String>, settings: Settings) -> Self {
         let (seed, events) = (None, Vec::new());
-        Self { slot_id: slot_id.into(), topology, settings, brief: false, seed, events, now: 0 }
+        Self { slot_id: slot_id.into(), topology: topology.into(), settings, brief: false, seed, events, now: 0 }
     }
 
     /// Emits events of stage level only, as `fast_mode` wants it. Decisions are the same.
@@ -64,8 +63,8 @@ impl Lifecycle {
         &self.slot_id
     }
     /// What flows there.
-    pub fn topology(&self) -> Topology {
-        self.topology
+    pub fn topology(&self) -> &str {
+        &self.topology
     }
     /// The rules.
     pub fn settings(&self) -> &Settings {
@@ -93,7 +92,7 @@ impl Lifecycle {
     }
     /// Whether the seed's input is to be detached now.
     pub fn isolated(&self) -> bool {
-        self.settings.isolation.detaches(self.stage(), self.topology)
+        self.settings.isolation.detaches(self.stage(), &self.topology)
     }
     /// Takes the events out, oldest first.
     pub fn drain_events(&mut self) -> Vec<Event> {

@@ -1,12 +1,12 @@
 //! Scripts: a slot, its settings and a list of operations, as JSON; one line out per operation.
 //!
 //! ```
-//! use kasmina::lifecycle::script::Script;
+//! use kasmina_lifecycle::script::Script;
 //!
 //! let script: Script = r#"{"schema": 1, "slot": {"id": "early", "topology": "cnn"},
 //!     "ops": [{"op": "validation", "accuracy": 50.0}, {"op": "step_epoch"}]}"#.parse()?;
 //! assert!(script.run().all(|line| line.ok && line.state.is_none()));
-//! # Ok::<(), kasmina::lifecycle::script::ScriptError>(())
+//! # Ok::<(), kasmina_lifecycle::script::ScriptError>(())
 //! ```
 
 mod fields;
@@ -17,13 +17,12 @@ pub use fields::ScriptError;
 pub use view::{Line, MetricsView, StateView};
 
 use super::{Lifecycle, Operation, Settings};
-use kasmina_plugin_api::Topology;
 
 /// A script, checked.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Script {
     slot_id: String,
-    topology: Topology,
+    topology: String,
     settings: Settings,
     /// With the name that each goes by in scripts.
     operations: Vec<(&'static str, Operation)>,
@@ -32,7 +31,7 @@ pub struct Script {
 impl Script {
     /// A slot as the script wants it, before any operation.
     pub fn slot(&self) -> Lifecycle {
-        Lifecycle::new(self.slot_id.clone(), self.topology, self.settings.clone())
+        Lifecycle::new(self.slot_id.clone(), self.topology.clone(), self.settings.clone())
     }
 
     /// The operations, in order.

@@ -1,23 +1,25 @@
 //! The lifecycle of a seed: a pure state machine. No tensor, no clock, no file, no randomness.
 //!
 //! Numbers go in (accuracies, gradient norms, contributions), decisions and events come out, so the machine can
-//! be property-tested, fuzzed and replayed without libtorch ever being called. Tensor work sits around it, in
-//! [`graft`](crate::graft).
+//! be property-tested, fuzzed and replayed without libtorch. Tensor work sits around it, in the crate `kasmina`, and rows
+//! of journals are made of its types.
 //!
 //! ```
-//! use kasmina::lifecycle::{BlendPlan, Germination, Lifecycle, Settings, Stage};
-//! use kasmina_plugin_api::Topology;
+//! use kasmina_lifecycle::{BlendPlan, Germination, Lifecycle, Settings, Stage};
 //!
-//! let mut slot = Lifecycle::new("early", Topology::CNN, Settings::default());
+//! let mut slot = Lifecycle::new("early", "cnn", Settings::default());
 //! slot.germinate(Germination::new("s1", "conv_light", BlendPlan::new("linear")))?;
 //! slot.record_validation(50.0)?;
 //! slot.step_epoch();
 //! assert_eq!(slot.stage(), Stage::Training);
-//! # Ok::<(), kasmina::lifecycle::Refusal>(())
+//! # Ok::<(), kasmina_lifecycle::Refusal>(())
 //! ```
+
+#![forbid(unsafe_code)]
 
 mod alpha;
 mod bounds;
+mod command;
 mod curve;
 mod event;
 mod gate;
@@ -39,6 +41,7 @@ mod units;
 
 pub use alpha::{AlphaController, AlphaMode};
 pub use bounds::SettingsError;
+pub use command::{Command, Executed, Germinate};
 pub use curve::Curve;
 pub use event::{Event, EventKind, Initiator};
 pub use gate::{Check, Gate, GateResult, QualityGates};
@@ -51,4 +54,4 @@ pub use settings::{Isolation, Settings};
 pub use stage::Stage;
 pub use state::{BlendPlan, Germination, LifecycleState, Outcome, SeedState};
 pub use task::{AlphaSettings, TaskConfig, TempoUnit};
-pub use units::{Accuracy, Percent, any_number};
+pub use units::{Accuracy, Percent, any_number, any_number_or_none, any_numbers};

@@ -3,10 +3,11 @@
 use super::curve::Curve;
 use super::metrics::GradientCapture;
 use super::operation::Operation;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The raw inputs that a slot's lifecycle was given in an epoch: enough to decide again.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct SlotInputs {
     /// Gradient captures, oldest first.
     pub gradients: Vec<GradientCapture>,
@@ -24,7 +25,8 @@ pub struct SlotInputs {
     #[serde(default, skip_serializing_if = "is_zero")]
     pub isolation_checks: u32,
     /// In SHADOWING: how far its features are from its host's, relative to those (L2).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "super::units::any_number_or_none")]
+    #[schemars(with = "Option<f64>")]
     pub shadow_distance: Option<f64>,
     /// Trainable parameters of the seed.
     pub seed_params: u64,
@@ -38,7 +40,7 @@ fn is_zero(n: &u32) -> bool {
 }
 
 /// An operation that a slot's lifecycle was given between two training steps of an epoch.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Intervention {
     /// Training steps of the epoch that the ramp had counted before it.
     pub after_ticks: u32,
@@ -48,7 +50,7 @@ pub struct Intervention {
 }
 
 /// The kinds of intervention.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "intervention", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Intervene {

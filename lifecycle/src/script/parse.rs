@@ -2,10 +2,9 @@
 
 use super::Script;
 use super::fields::{Field, Fields, Result, ScriptError};
-use crate::lifecycle::{
+use crate::{
     BlendPlan, Curve, Gate, Germination, GradientCapture, Isolation, Operation, QualityGates, Settings, Stage,
 };
-use kasmina_plugin_api::Topology;
 use std::collections::BTreeSet;
 
 const SCHEMA: u32 = 1;
@@ -35,8 +34,8 @@ fn script(text: &str) -> Result<Script> {
     Ok(Script { slot_id, topology, settings, operations })
 }
 
-fn topology(name: &str) -> Option<Topology> {
-    [Topology::CNN, Topology::TRANSFORMER].into_iter().find(|t| t.as_str() == name)
+fn topology(name: &str) -> Option<String> {
+    ["cnn", "transformer"].contains(&name).then(|| name.to_owned())
 }
 
 fn settings(field: Field) -> Result<Settings> {

@@ -6,11 +6,12 @@ use super::gate::GateResult;
 use super::metrics::SeedMetrics;
 use super::stage::Stage;
 use super::task::{AlphaSettings, TempoUnit};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 
 /// How a seed is to be blended in.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct BlendPlan {
     /// The blend's id.
     pub id: String,
@@ -27,7 +28,7 @@ impl BlendPlan {
 }
 
 /// What a germination needs to know.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Germination {
     /// The seed's name.
     pub seed_id: String,

@@ -1,6 +1,9 @@
 //! The commands: everything that can change structure, as data.
 
-use crate::lifecycle::{Curve, Germination, Stage, TempoUnit};
+use super::curve::Curve;
+use super::stage::Stage;
+use super::state::Germination;
+use super::task::TempoUnit;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -78,8 +81,8 @@ pub struct Germinate {
     /// Where alpha goes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<f64>,
-    /// Do the work that needs no tensor now, on another thread; the seed is built when the model
-    /// [lands](super::MorphogeneticModel::land) it, at the edge of an epoch.
+    /// Do the work that needs no tensor now, on another thread; the seed is built when the model lands it, at the edge of
+    /// an epoch.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub prefetch: bool,
     /// Put it in whole, past every stage and gate: FOSSILIZED at once, alpha at its target. For controls that growth is
@@ -127,7 +130,7 @@ impl Command {
 }
 
 /// What an accepted command did.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Executed {

@@ -7,7 +7,7 @@ use std::path::Path;
 ///
 /// # Errors
 /// What is wrong, with the line.
-pub(crate) fn lines<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>, String> {
+pub fn lines<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>, String> {
     let bytes = std::fs::read(path).map_err(|e| e.to_string())?;
     let whole = bytes.iter().rposition(|b| *b == b'\n').map_or(0, |last| last + 1);
     let text = std::str::from_utf8(bytes.get(..whole).unwrap_or_default()).map_err(|e| e.to_string())?;

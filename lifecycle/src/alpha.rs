@@ -101,7 +101,7 @@ impl AlphaController {
     }
 
     /// The shape of the seed's ramps.
-    pub(crate) fn curve(&self) -> &Curve {
+    pub fn curve(&self) -> &Curve {
         &self.curve
     }
 

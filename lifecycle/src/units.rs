@@ -151,3 +151,55 @@ pub mod any_number {
         }
     }
 }
+
+/// The same of a number that may be absent, for `#[serde(with = "any_number_or_none")]`.
+pub mod any_number_or_none {
+    use super::any_number;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    #[derive(Serialize, Deserialize)]
+    struct Number(#[serde(with = "any_number")] f64);
+
+    /// As `#[serde(with = "any_number_or_none")]` calls it.
+    ///
+    /// # Errors
+    /// The format's own.
+    pub fn serialize<S: Serializer>(value: &Option<f64>, serializer: S) -> Result<S::Ok, S::Error> {
+        value.map(Number).serialize(serializer)
+    }
+
+    /// As `#[serde(with = "any_number_or_none")]` calls it.
+    ///
+    /// # Errors
+    /// If it is there, and neither a number nor one of the three names.
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f64>, D::Error> {
+        Ok(Option::<Number>::deserialize(deserializer)?.map(|Number(value)| value))
+    }
+}
+
+/// The same of numbers by name, for `#[serde(with = "any_numbers")]`.
+pub mod any_numbers {
+    use super::any_number;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+    use std::collections::BTreeMap;
+
+    #[derive(Serialize, Deserialize)]
+    struct Number(#[serde(with = "any_number")] f64);
+
+    /// As `#[serde(with = "any_numbers")]` calls it.
+    ///
+    /// # Errors
+    /// The format's own.
+    pub fn serialize<S: Serializer>(all: &BTreeMap<String, f64>, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(all.iter().map(|(name, value)| (name, Number(*value))))
+    }
+
+    /// As `#[serde(with = "any_numbers")]` calls it.
+    ///
+    /// # Errors
+    /// If one is neither a number nor one of the three names.
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, f64>, D::Error> {
+        let all = BTreeMap::<String, Number>::deserialize(deserializer)?;
+        Ok(all.into_iter().map(|(name, Number(value))| (name, value)).collect())
+    }
+}

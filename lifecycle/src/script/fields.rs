@@ -1,6 +1,6 @@
 //! Reading JSON objects field by field, so that every complaint names its path.
 
-use crate::lifecycle::any_number;
+use crate::any_number;
 use serde_json::{Map, Value};
 
 /// A script that cannot be read.

@@ -1,6 +1,6 @@
 //! What a script's lines say.
 
-use crate::lifecycle::{Accuracy, AlphaMode, Event, Lifecycle, Percent, Refusal, Stage};
+use crate::{Accuracy, AlphaMode, Event, Lifecycle, Percent, Refusal, Stage};
 use serde::Serialize;
 
 /// One line: what an operation did.

@@ -4,7 +4,6 @@ use super::bounds::{ABOVE_ZERO, SettingsError, bounded};
 use super::gate::{Gate, QualityGates};
 use super::stage::Stage;
 use super::units::floor;
-use kasmina_plugin_api::Topology;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -25,8 +24,8 @@ pub enum Isolation {
 
 impl Isolation {
     /// Whether the seed's input is detached (A17). Stages that are not active: false.
-    pub fn detaches(self, stage: Stage, topology: Topology) -> bool {
-        let cnn = topology == Topology::CNN;
+    pub fn detaches(self, stage: Stage, topology: &str) -> bool {
+        let cnn = topology == "cnn";
         match (self, stage) {
             (Self::Never, _) => false,
             (_, Stage::Training) => true,

@@ -161,7 +161,7 @@ impl Lifecycle {
     }
 
     /// Puts a ramp back to where it was, between the same two steps.
-    pub(crate) fn restore_ramp(&mut self, alpha: AlphaController) {
+    pub fn restore_ramp(&mut self, alpha: AlphaController) {
         if let Some(seed) = &mut self.seed {
             seed.alpha = alpha;
         }

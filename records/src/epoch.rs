@@ -1,0 +1,68 @@
+//! The lines of `metrics.jsonl`, and `slots.json`.
+
+use crate::reward::Reward;
+use kasmina_lifecycle::{SlotInputs, Stage, any_number, any_numbers};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// One epoch, as written to `metrics.jsonl`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct EpochReport {
+    /// Counted from 1.
+    pub epoch: u32,
+    /// Mean over the epoch's samples.
+    #[serde(with = "any_number")]
+    #[schemars(with = "f64")]
+    pub train_loss: f64,
+    /// Mean over the validation samples.
+    #[serde(with = "any_number")]
+    #[schemars(with = "f64")]
+    pub val_loss: f64,
+    /// Percent.
+    pub val_accuracy: f64,
+    /// Training, validation and decisions.
+    pub seconds: f64,
+    /// Multiply-adds of all training steps so far.
+    #[serde(default)]
+    pub training_multiply_adds: f64,
+    /// By slot.
+    pub slots: BTreeMap<String, SlotRow>,
+    /// What the epoch was worth to a learned controller.
+    #[serde(default)]
+    pub reward: Reward,
+    /// What plugins have recorded, by `plugin/name`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty", with = "any_numbers")]
+    #[schemars(with = "BTreeMap<String, f64>")]
+    pub plugin_metrics: BTreeMap<String, f64>,
+}
+
+/// A slot of the run's model, as written to `slots.json`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SlotInfo {
+    /// Its own name.
+    pub slot: String,
+    /// Its other names.
+    pub aliases: Vec<String>,
+    /// What flows there.
+    pub topology: String,
+    /// How wide it is there.
+    pub channels: i64,
+    /// The shape of one sample's features there.
+    pub shape: Vec<i64>,
+}
+
+/// One slot in one epoch.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct SlotRow {
+    /// After this epoch's decisions.
+    pub stage: Stage,
+    /// After this epoch's decisions.
+    pub alpha: f64,
+    /// Measured in this epoch.
+    pub contribution: Option<f64>,
+    /// As the gates saw it in this epoch.
+    pub gradient_ratio: Option<f64>,
+    /// Everything that the lifecycle was given.
+    pub inputs: SlotInputs,
+}
