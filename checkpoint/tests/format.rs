@@ -3,8 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failed step is a failed test")]
 
 use kasmina_checkpoint::{
-    About, Checkpoint, CheckpointError, Contents, Dtype, Keep, Manifest, TensorData, Tensors, list, newest_first,
-    parse_state, prune, verify, write,
+    About, Checkpoint, CheckpointError, Contents, Dtype, Keep, Manifest, TensorData, Tensors, list,
+    newest_first, parse_state, prune, verify, write,
 };
 use proptest::prelude::*;
 use std::path::{Path, PathBuf};
@@ -101,19 +101,27 @@ fn an_old_one_goes_when_the_new_one_is_whole_and_the_best_stays() {
     std::fs::write(broken.join("manifest.json"), "{").unwrap();
     let gone = prune(home.path(), Keep { newest: 2, best: true }).unwrap();
     assert_eq!(gone.len(), 2);
-    let left: Vec<u64> =
-        list(home.path()).unwrap().iter().filter_map(|l| Some(l.manifest.as_ref().ok()?.about.step)).collect();
+    let left: Vec<u64> = list(home.path())
+        .unwrap()
+        .iter()
+        .filter_map(|l| Some(l.manifest.as_ref().ok()?.about.step))
+        .collect();
     assert_eq!(left, [2, 4, 5]);
     assert_eq!(newest_first(home.path()).unwrap()[0], broken);
     prune(home.path(), Keep { newest: 0, best: false }).unwrap();
-    assert_eq!(list(home.path()).unwrap().iter().filter(|l| l.manifest.is_ok()).count(), 1, "one stays, always");
+    assert_eq!(
+        list(home.path()).unwrap().iter().filter(|l| l.manifest.is_ok()).count(),
+        1,
+        "one stays, always"
+    );
 }
 
 #[test]
 fn what_a_killed_process_has_left_is_no_checkpoint() {
     let home = tempfile::tempdir().unwrap();
     save(home.path(), 1, None);
-    for name in [".writing-step-0000000002-epoch-00002-whole", ".removing-step-0000000000-epoch-00000-whole"] {
+    for name in [".writing-step-0000000002-epoch-00002-whole", ".removing-step-0000000000-epoch-00000-whole"]
+    {
         std::fs::create_dir(home.path().join(name)).unwrap();
         std::fs::write(home.path().join(name).join("model.safetensors"), "half").unwrap();
     }

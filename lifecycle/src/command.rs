@@ -10,7 +10,6 @@ use serde::{Deserialize, Serialize};
 /// A wish of a controller or a person.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "command", rename_all = "snake_case", deny_unknown_fields)]
-#[non_exhaustive]
 pub enum Command {
     /// Put a seed into an empty slot.
     Germinate(Germinate),

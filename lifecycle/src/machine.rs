@@ -32,7 +32,15 @@ impl Lifecycle {
     /// An empty slot. The settings are taken as validated.
     pub fn new(slot_id: impl Into<String>, topology: impl Into<String>, settings: Settings) -> Self {
         let (seed, events) = (None, Vec::new());
-        Self { slot_id: slot_id.into(), topology: topology.into(), settings, brief: false, seed, events, now: 0 }
+        Self {
+            slot_id: slot_id.into(),
+            topology: topology.into(),
+            settings,
+            brief: false,
+            seed,
+            events,
+            now: 0,
+        }
     }
 
     /// Emits events of stage level only, as `fast_mode` wants it. Decisions are the same.

@@ -63,6 +63,7 @@ pub struct Refusal {
 }
 
 impl Refusal {
+    /// A refusal with its code, and what a person reads.
     pub fn new(code: RefusalCode, message: impl Into<String>) -> Self {
         Self { code, message: message.into() }
     }

@@ -198,7 +198,9 @@ pub mod any_numbers {
     ///
     /// # Errors
     /// If one is neither a number nor one of the three names.
-    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, f64>, D::Error> {
+    pub fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<BTreeMap<String, f64>, D::Error> {
         let all = BTreeMap::<String, Number>::deserialize(deserializer)?;
         Ok(all.into_iter().map(|(name, Number(value))| (name, value)).collect())
     }

@@ -1,5 +1,6 @@
-//! One major version, two minors, real libraries of both: the plugin API is built once more as 1.1, with a method and a
-//! root function that 1.0 does not have, and plugin and host of either meet the other's.
+//! One major version, three minors, real libraries of all: the plugin API is built once more as 1.2, with a method and a
+//! root function that this version does not have, and as 1.0, without what 1.1 has added; plugin and host of each meet the
+//! others'.
 
 #![allow(
     clippy::unwrap_used,
@@ -23,9 +24,13 @@ struct Tree(tempfile::TempDir);
 
 impl Tree {
     fn new(version: &str, edits: &[(&str, &str, &str)]) -> Self {
+        Self::with_host(version, edits, HOST)
+    }
+
+    fn with_host(version: &str, edits: &[(&str, &str, &str)], host: &str) -> Self {
         let tree = Self(tempfile::tempdir().unwrap());
         copy(&Path::new(ROOT).join("plugin-api"), &tree.path("plugin-api"));
-        tree.edit("plugin-api/Cargo.toml", "version = \"1.0.0\"", &format!("version = \"{version}\""));
+        tree.edit("plugin-api/Cargo.toml", "version = \"1.1.0\"", &format!("version = \"{version}\""));
         for (file, from, to) in edits {
             tree.edit(&format!("plugin-api/src/abi/{file}"), from, to);
         }
@@ -39,7 +44,7 @@ impl Tree {
         std::fs::write(tree.path("Cargo.toml"), manifest.to_string()).unwrap();
         std::fs::copy(Path::new(ROOT).join("Cargo.lock"), tree.path("Cargo.lock")).unwrap();
         tree.package("newer", "[lib]\ncrate-type = [\"cdylib\"]\n", "src/lib.rs", NEWER);
-        tree.package("host", "", "src/main.rs", HOST);
+        tree.package("host", "", "src/main.rs", host);
         tree
     }
 
@@ -89,7 +94,7 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// What 1.1 adds: a method of seeds, and a function of the root.
+/// What 1.2 adds: a method of seeds, and a function of the root.
 const ADDITIONS: [(&str, &str, &str); 6] = [
     (
         "objects.rs",
@@ -121,6 +126,35 @@ const ADDITIONS: [(&str, &str, &str); 6] = [
     ),
 ];
 
+/// What 1.1 has added, taken away.
+const REMOVALS: [(&str, &str, &str); 3] = [
+    (
+        "objects.rs",
+        "    // Since 1.1. A plugin of 1.0 keeps no state besides its variables.\n    fn state(&self) -> Wire<RVec<u8>> {\n        \
+         Wire::ROk(RVec::new())\n    }\n    fn restore(&mut self, _bytes: RSlice<'_, u8>, _from_version: u32) -> Wire<()> \
+         {\n        Wire::ROk(())\n    }\n",
+        "",
+    ),
+    (
+        "adapt.rs",
+        "    fn state(&self) -> Wire<RVec<u8>> {\n        to_wire(self.look(|host| host.state()), RVec::from)\n    }\n    \
+         fn restore(&mut self, bytes: RSlice<'_, u8>, from_version: u32) -> Wire<()> {\n        \
+         to_wire(self.call(|host| host.restore(bytes.as_slice(), from_version)), |()| ())\n    }\n",
+        "",
+    ),
+    (
+        "live.rs",
+        "        from_wire(self.object.state()).map(Into::into)\n    }\n",
+        "        Ok(Vec::new())\n    }\n",
+    ),
+];
+/// The last use of what is taken away.
+const LAST_REMOVAL: (&str, &str, &str) = (
+    "live.rs",
+    "        from_wire(self.object.restore(bytes.into(), from_version))",
+    "        let _ = (bytes, from_version);\n        Ok(())",
+);
+
 const NEWER: &str = r#"
 use kasmina_plugin_api::prelude::*;
 
@@ -146,6 +180,37 @@ impl Seed for Plain {
 }
 
 kasmina_plugin_api::register_blueprint!(Plain);
+
+/// A host that counts its forwards, and would tell.
+pub struct Counting(u64);
+
+impl Host for Counting {
+    const INFO: EntryInfo = EntryInfo::new("counting", "gives back what it is given");
+    type Config = NoConfig;
+    fn build(_: &nn::Path<'_>, _: NoConfig) -> Result<Box<dyn HostModule>> {
+        Ok(Box::new(Self(0)))
+    }
+}
+
+impl HostModule for Counting {
+    fn slots(&self) -> Vec<SlotSpec> {
+        Vec::new()
+    }
+    fn forward(&mut self, x: &Tensor, _: &mut Taps<'_>) -> Result<Tensor> {
+        self.0 += 1;
+        Ok(x.shallow_clone())
+    }
+    fn state(&self) -> Result<Vec<u8>> {
+        Ok(self.0.to_le_bytes().to_vec())
+    }
+    fn restore(&mut self, bytes: &[u8], _: u32) -> Result<()> {
+        let bytes = bytes.try_into().map_err(|_| PluginError::config("eight bytes"))?;
+        self.0 = u64::from_le_bytes(bytes);
+        Ok(())
+    }
+}
+
+kasmina_plugin_api::register_host!(Counting);
 kasmina_plugin_api::export_plugin!();
 "#;
 
@@ -197,9 +262,32 @@ fn run_host(host: &Path, plugin: &Path, symbol: &str, id: &str) -> String {
     String::from_utf8_lossy(&out.stdout).into_owned()
 }
 
+/// What a host counts after seven forwards and a restore into another one; none where it does not tell.
+fn state_of(registry: &Registry) -> Option<u64> {
+    let entry = registry.resolve(Kind::Host, "counting").unwrap();
+    let mut host = entry.make_host(Device::Cpu, "").unwrap();
+    let x = Tensor::ones([2, 4], (Dtype::Float, Device::Cpu));
+    for _ in 0..7 {
+        let _ = host.forward(&x, Mode::Train, &mut NoTaps).unwrap();
+    }
+    let told = host.state().unwrap();
+    let mut another = entry.make_host(Device::Cpu, "").unwrap();
+    another.restore(&told, 1).unwrap();
+    assert_eq!(another.state().unwrap(), told);
+    (!told.is_empty()).then(|| u64::from_le_bytes(told.try_into().unwrap()))
+}
+
+struct NoTaps;
+
+impl kasmina_plugin_api::TapHandler for NoTaps {
+    fn at(&mut self, _: usize, x: Tensor) -> kasmina_plugin_api::Result<Tensor> {
+        Ok(x)
+    }
+}
+
 #[test]
 fn old_and_new_minors_run_in_each_other_and_a_changed_type_is_refused() {
-    let newer = Tree::new("1.1.0", &ADDITIONS);
+    let newer = Tree::new("1.2.0", &ADDITIONS);
     let built = newer.build("newer");
     let plugin = newer.path("libnewer.so");
     std::fs::copy(built.join("libnewer.so"), &plugin).unwrap();
@@ -217,11 +305,29 @@ fn old_and_new_minors_run_in_each_other_and_a_changed_type_is_refused() {
     let old = run_host(&host, &fixture("hostile"), "kasmina_plugin_fixture_hostile", "hostile");
     assert_eq!(old, "[\"hostile\"] same true greet None mood 7\n");
     let new = run_host(&host, &plugin, "kasmina_plugin_newer", "plain");
-    assert_eq!(new, "[\"plain\"] same true greet Some(11) mood 42\n");
+    assert_eq!(new, "[\"plain\", \"counting\"] same true greet Some(11) mood 42\n");
+    assert_eq!(state_of(&registry), Some(7), "a host tells its state since 1.1");
+
+    // A plugin of 1.0 in this host: its hosts have no state that could be told. And one of this version in a host of 1.0.
+    let removals: Vec<_> = REMOVALS.into_iter().chain([LAST_REMOVAL]).collect();
+    let plain = HOST.replace(" greet {:?} mood {}", "").replace(", plugin.greet(), seed.mood()", "");
+    let older = Tree::with_host("1.0.0", &removals, &plain);
+    let old = older.path("libolder.so");
+    std::fs::copy(older.build("newer").join("libnewer.so"), &old).unwrap();
+    let registry = Registry::built_in().unwrap();
+    registry.load_file(&old).unwrap();
+    assert_eq!(state_of(&registry), None);
+    let host_of_1_0 = older.build("host").join("host");
+    let told = run_host(&host_of_1_0, &fixture("hostile"), "kasmina_plugin_fixture_hostile", "hostile");
+    assert_eq!(told, "[\"hostile\"] same true\n");
+    let told = run_host(&host_of_1_0, &plugin, "kasmina_plugin_newer", "plain");
+    assert_eq!(told, "[\"plain\", \"counting\"] same true\n");
+    // The newer one again: one folder holds what was built last.
+    let host = newer.build("host").join("host");
 
     // A type that is another one is refused, in a few words; all of it goes into a file.
     let changed = Tree::new(
-        "1.1.0",
+        "1.2.0",
         &[
             ("wire.rs", "    pub trainable: bool,", "    pub trainable: u64,"),
             ("live.rs", "trainable: v.trainable,", "trainable: v.trainable != 0,"),
@@ -254,5 +360,5 @@ fn old_and_new_minors_run_in_each_other_and_a_changed_type_is_refused() {
         panic!("it is let in")
     };
     assert_eq!(refusal.rule, Rule::Abi);
-    insta::assert_snapshot!(refusal.found, @"it speaks plugin API 2.0.0, this host 1.0.0; the first number must be the same");
+    insta::assert_snapshot!(refusal.found, @"it speaks plugin API 2.0.0, this host 1.1.0; the first number must be the same");
 }

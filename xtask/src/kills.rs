@@ -22,7 +22,8 @@ pub(crate) fn run(repo: &Repo, args: &Args) -> Result<ExitCode> {
     let torch = setup::run(repo, false)?;
     let forwarded = ["--quiet", "--release", "--test", "kills", "--", "--kills"].map(OsString::from);
     let mut forwarded = forwarded.to_vec();
-    forwarded.extend([args.kills.to_string(), "--seed".to_owned(), args.seed.to_string()].map(OsString::from));
+    forwarded
+        .extend([args.kills.to_string(), "--seed".to_owned(), args.seed.to_string()].map(OsString::from));
     let status = process::status(&mut tests::command(repo, &torch, &forwarded)?)?;
     Ok(ExitCode::from(u8::try_from(process::code(status)).unwrap_or(1)))
 }

@@ -2,7 +2,7 @@
 
 use super::growth::{PrefetchState, Transaction};
 use super::{HOST_OWNER, MorphogeneticModel};
-use crate::graft::RestoredSlot;
+use crate::graft::{RestoredSlot, SeedSlot};
 use crate::lifecycle::Event;
 use crate::state::{EntryName, GivenTensors, PartState, SlotState, StateError, StateTensors, copy_all};
 use kasmina_plugin_api::Kind;
@@ -10,7 +10,6 @@ use kasmina_registry::{Entry, Registry, RegistryError};
 use kasmina_torch_ext::rng::RngFork;
 use kasmina_torch_ext::{Change, NamedParameter, ParameterSink};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 
 /// The numbers and texts of a model's state: structure first, then what the parts have measured and counted.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -104,22 +103,20 @@ impl MorphogeneticModel {
         tensors: &mut GivenTensors,
         resolve: &dyn Fn(Kind, &EntryName) -> Result<Entry, RegistryError>,
     ) -> Result<Vec<RestoredSlot>, StateError> {
-        let mut kept: BTreeMap<&str, &SlotState> = state.slots.iter().map(|s| (s.slot.as_str(), s)).collect();
-        let restored = self.slots.iter().map(|slot| {
-            let state = kept.remove(slot.name()).ok_or_else(|| StateError::NoSlot {
-                slot: slot.name().to_owned(),
-                known: state.slots.iter().map(|s| s.slot.clone()).collect(),
-            })?;
-            slot.prepare_restore(state, tensors, resolve)
-        });
-        let restored: Vec<RestoredSlot> = restored.collect::<Result<_, _>>()?;
-        match kept.into_keys().next() {
-            None => Ok(restored),
-            Some(slot) => Err(StateError::NoSlot {
-                slot: slot.to_owned(),
-                known: self.slots.iter().map(|s| s.name().to_owned()).collect(),
-            }),
+        let known = |slots: &mut dyn Iterator<Item = &str>| slots.map(str::to_owned).collect();
+        let mine = || self.slots.iter().map(SeedSlot::name);
+        if let Some(gone) = state.slots.iter().find(|kept| !mine().any(|name| name == kept.slot)) {
+            return Err(StateError::NoSlot { slot: gone.slot.clone(), known: known(&mut mine()) });
         }
+        let restored = self.slots.iter().map(|slot| {
+            let kept = state.slots.iter().find(|kept| kept.slot == slot.name());
+            let kept = kept.ok_or_else(|| StateError::NewSlot {
+                slot: slot.name().to_owned(),
+                known: known(&mut state.slots.iter().map(|kept| kept.slot.as_str())),
+            })?;
+            slot.prepare_restore(kept, tensors, resolve)
+        });
+        restored.collect()
     }
 
     /// What the optimizer must be told so that it holds the parameters of what was built, and no others but the host's.

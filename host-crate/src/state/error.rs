@@ -27,6 +27,14 @@ pub enum StateError {
         /// The slots of the model.
         known: Vec<String>,
     },
+    /// The model has a slot that the state does not know.
+    #[error("this model has a slot `{slot}`; the state has {}", listed(known))]
+    NewSlot {
+        /// The slot of the model.
+        slot: String,
+        /// The slots of the state.
+        known: Vec<String>,
+    },
     /// Something else flows through the slot.
     #[error("slot `{slot}` is `{wanted}` in the state and `{found}` in this model")]
     Topology {

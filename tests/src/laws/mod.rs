@@ -7,14 +7,13 @@ pub use decode::operations;
 pub use script::script;
 
 use kasmina::lifecycle::{Event, EventKind, Lifecycle, Operation, RefusalCode, Settings, Stage};
-use kasmina_plugin_api::Topology;
 
 /// Drives a fresh slot through operations and checks every law after each. Answers with the stages that it saw, one
 /// for each operation.
 ///
 /// # Panics
 /// If a law is broken; the message says which, and by what.
-pub fn lifecycle(settings: &Settings, topology: Topology, operations: &[Operation]) -> Vec<Stage> {
+pub fn lifecycle(settings: &Settings, topology: impl Into<String>, operations: &[Operation]) -> Vec<Stage> {
     assert!(settings.validate().is_ok(), "a machine takes settings as validated");
     let mut slot = Lifecycle::new("early", topology, settings.clone());
     let mut seen = Vec::with_capacity(operations.len());

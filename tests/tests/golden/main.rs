@@ -163,7 +163,8 @@ fn record(name: &str, found: &str) {
 /// Transcripts of cases that no longer exist.
 fn orphans() -> Vec<String> {
     let known = all();
-    let files = std::fs::read_dir(kasmina_tests::cases::folder().join("expected")).expect("the transcripts are there");
+    let files = std::fs::read_dir(kasmina_tests::cases::folder().join("expected"))
+        .expect("the transcripts are there");
     let names = files.map(|f| f.unwrap().path().file_stem().unwrap().to_string_lossy().into_owned());
     names.filter(|name| !known.contains(name)).collect()
 }

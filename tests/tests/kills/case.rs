@@ -29,14 +29,14 @@ pub(crate) const NAMES: [&str; 12] = [
 /// Steps between two checkpoints.
 const EVERY: [u64; 3] = [1, 3, 7];
 /// Longer than any of these runs takes.
-const PATIENCE: Duration = Duration::from_secs(300);
+const PATIENCE: Duration = Duration::from_mins(5);
 
 /// A case with its undisturbed run.
 pub(crate) struct Case {
     pub(crate) name: &'static str,
     home: tempfile::TempDir,
-    /// What the slots were in, by the epoch at whose end they came into it.
-    stages: Vec<(u64, Vec<String>)>,
+    /// The moments that a run of this case has.
+    moments: Vec<Moment>,
     steps_per_epoch: u64,
 }
 
@@ -49,7 +49,7 @@ impl Case {
             text = text.replace("[data]\n", "[data]\ncrop = 4\nflip = true\n");
         }
         std::fs::write(home.path().join("case.toml"), text).unwrap();
-        let mut case = Self { name, home, stages: Vec::new(), steps_per_epoch: 1 };
+        let mut case = Self { name, home, moments: Vec::new(), steps_per_epoch: 1 };
         let mut command = case.train("whole", 0);
         let out = command.output().unwrap();
         assert!(out.status.success(), "{name}: {}", String::from_utf8_lossy(&out.stderr));
@@ -57,26 +57,12 @@ impl Case {
         let rows = runs::lines(&run.join("metrics.jsonl"));
         let steps = checkpoint(&newest(&run).unwrap())["model"]["step"].as_u64().unwrap();
         case.steps_per_epoch = steps / rows.len() as u64;
-        for row in &rows {
-            let slots = row["slots"].as_object().unwrap().values();
-            let stages = slots.filter_map(|slot| slot["stage"].as_str()).filter(|s| *s != "DORMANT");
-            case.stages.push((row["epoch"].as_u64().unwrap(), stages.map(str::to_owned).collect()));
-        }
+        case.moments = moments(&run, &rows, case.steps_per_epoch);
         case
     }
 
-    /// The moments that a run of this case has: each stage in each epoch that it lasts in.
-    pub(crate) fn moments(&self) -> Vec<Moment> {
-        let last = self.stages.len() as u64;
-        let running = self.stages.iter().filter(|(epoch, _)| *epoch < last);
-        let mut all: Vec<Moment> = running
-            .flat_map(|(epoch, stages)| {
-                let moment = |stage: &String| Moment { what: stage.clone(), epoch: epoch + 1 };
-                stages.iter().map(moment).collect::<Vec<_>>()
-            })
-            .collect();
-        all.push(Moment { what: "no seed".to_owned(), epoch: 1 });
-        all
+    pub(crate) fn moments(&self) -> &[Moment] {
+        &self.moments
     }
 
     /// Kills a run at a moment, resumes it, and compares it with the undisturbed one.
@@ -86,7 +72,12 @@ impl Case {
         let run = self.path(&name);
         let mut draws = 0;
         // A run that was over before it could be killed proves nothing.
-        while !self.kill_once(&name, every, (moment.epoch - 1) * self.steps_per_epoch + random.below(self.steps_per_epoch)) {
+        let (least, most) = moment.steps;
+        while !self.kill_once(
+            &name,
+            every,
+            (moment.epoch - 1) * self.steps_per_epoch + least + random.below(most - least + 1),
+        ) {
             std::fs::remove_dir_all(&run).unwrap();
             draws += 1;
             assert!(draws < 20, "{}: epoch {} is over too soon, always", self.name, moment.epoch);
@@ -169,6 +160,42 @@ impl Case {
     fn path(&self, name: &str) -> PathBuf {
         self.home.path().join(name)
     }
+}
+
+/// Every moment of an undisturbed run: each stage in each epoch that it lasts in, and whatever is special.
+fn moments(run: &Path, rows: &[Value], steps: u64) -> Vec<Moment> {
+    let last = rows.len() as u64;
+    let mut all = vec![Moment { what: "no seed".to_owned(), epoch: 1, steps: (0, steps - 1) }];
+    let mut add = |what: &str, end: &Value, steps: (u64, u64)| {
+        // What came at the end of an epoch lasts in the next one.
+        let end = end.as_u64().unwrap();
+        if end < last {
+            all.push(Moment { what: what.to_owned(), epoch: end + 1, steps });
+        }
+    };
+    for row in rows {
+        for slot in row["slots"].as_object().unwrap().values() {
+            let stage = slot["stage"].as_str().unwrap();
+            if stage != "DORMANT" {
+                add(stage, &row["epoch"], (0, steps - 1));
+            }
+        }
+    }
+    for command in runs::lines(&run.join("commands.jsonl")) {
+        if command["did"] == "prefetching" {
+            add("prefetch in flight", &command["epoch"], (0, steps - 1));
+        }
+        if command["did"]["prune_scheduled"].is_object() {
+            add("scheduled prune", &command["epoch"], (0, steps - 1));
+        }
+    }
+    for event in runs::lines(&run.join("events.jsonl")) {
+        if event["to"] == "TRAINING" {
+            add("new seed, before its first step", &event["epoch"], (0, 0));
+            add("new seed, after 1 to 3 steps", &event["epoch"], (1, 3.min(steps - 1)));
+        }
+    }
+    all
 }
 
 /// The newest checkpoint of a run.

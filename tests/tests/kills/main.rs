@@ -38,10 +38,10 @@ fn main() -> ExitCode {
     for number in 0..kills {
         // Every case has its turn, and within it the moment that was hit least.
         let case = &cases[number as usize % cases.len()];
-        let moment = table.rarest(&case.moments(), &mut random);
+        let moment = table.rarest(case.moments(), &mut random);
         let killed = case.kill(&moment, number, &mut random);
         println!("{number:>4} {:<28} {}", case.name, killed.told());
-        table.add(killed);
+        table.add(&killed);
     }
     println!("\n{table}");
     if table.all_exact() { ExitCode::SUCCESS } else { ExitCode::FAILURE }

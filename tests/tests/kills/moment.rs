@@ -9,6 +9,8 @@ pub(crate) struct Moment {
     pub(crate) what: String,
     /// The epoch in training, counted from 1.
     pub(crate) epoch: u64,
+    /// Steps of the epoch that were made at least, and at most.
+    pub(crate) steps: (u64, u64),
 }
 
 /// A small generator of random numbers (SplitMix64): a table can be made again from its seed.

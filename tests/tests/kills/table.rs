@@ -47,10 +47,10 @@ pub(crate) struct Table {
 }
 
 impl Table {
-    pub(crate) fn add(&mut self, killed: Killed) {
-        self.all.add(&killed);
+    pub(crate) fn add(&mut self, killed: &Killed) {
+        self.all.add(killed);
         for what in &killed.within {
-            self.rows.entry(what.clone()).or_default().add(&killed);
+            self.rows.entry(what.clone()).or_default().add(killed);
         }
     }
 

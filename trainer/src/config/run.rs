@@ -167,6 +167,16 @@ impl RunConfig {
         self.schedule_epochs.unwrap_or(self.epochs)
     }
 
+    /// The same files, by paths that hold in every working directory: the settings of a run mean them wherever it goes on.
+    pub(crate) fn make_paths_absolute(&mut self) {
+        let paths = self.plugin_path.iter_mut().chain(&mut self.script);
+        for path in paths.chain(&mut self.data.dir).chain(&mut self.data.text) {
+            if let Ok(absolute) = std::path::absolute(&*path) {
+                *path = absolute;
+            }
+        }
+    }
+
     /// What the slots of this run are told.
     pub fn task_config(&self) -> TaskConfig {
         let (topology, alpha) = (self.topology.clone(), self.alpha.clone());

@@ -44,7 +44,9 @@ impl Scripted {
         let path = if path.is_dir() { path.join("commands.jsonl") } else { path.to_owned() };
         let mut commands: BTreeMap<u32, Vec<Command>> = BTreeMap::new();
         let wrong = |reason| TrainError::Script { path: path.clone(), reason };
-        for line in kasmina_records::lines::<Line>(&path).map_err(wrong)?.into_iter().filter(|line| !line.landed) {
+        for line in
+            kasmina_records::lines::<Line>(&path).map_err(wrong)?.into_iter().filter(|line| !line.landed)
+        {
             if line.epoch == 0 {
                 return Err(wrong("a command is for epoch 0; epochs count from 1".to_owned()));
             }

@@ -5,14 +5,14 @@ mod replay;
 mod words;
 
 pub use explain::{Explanation, LastGate, explain};
-pub use replay::{Divergence, Replay, SlotReplay, replay};
 pub use kasmina_records::EventLine;
+pub use replay::{Divergence, Replay, SlotReplay, replay};
 pub use words::Finding;
 
 use crate::config::RunConfig;
 use crate::error::TrainError;
 use kasmina::lifecycle::QualityGates;
-use kasmina_records::{CommandRow, EpochReport, EventLine, SlotInfo, Status, Summary};
+use kasmina_records::{CommandRow, EpochReport, SlotInfo, Status, Summary};
 use serde::de::DeserializeOwned;
 use std::path::Path;
 
@@ -99,10 +99,13 @@ fn unfinished(dir: &Path, config: &RunConfig, epochs: u32) -> Option<String> {
     match summary.map(|s| (s.status, s.error)) {
         Some((Status::Completed, _)) => None,
         Some((Status::Interrupted, _)) => Some(format!("The run was interrupted {of}.{next}")),
-        Some((Status::Failed, error)) => {
-            Some(format!("The run failed {of}: {}{next}", error.unwrap_or_else(|| "no reason given".to_owned())))
+        Some((Status::Failed, error)) => Some(format!(
+            "The run failed {of}: {}{next}",
+            error.unwrap_or_else(|| "no reason given".to_owned())
+        )),
+        None => {
+            Some(format!("The run has written no summary: it is still going, or was killed, {of}.{next}"))
         }
-        None => Some(format!("The run has written no summary: it is still going, or was killed, {of}.{next}")),
     }
 }
 

@@ -6,7 +6,6 @@ use kasmina_registry::Staged;
 use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
 
-
 /// What a run that goes on has still to do again, oldest first.
 #[derive(Debug, Default)]
 pub(super) struct Repeats {

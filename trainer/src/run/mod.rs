@@ -28,8 +28,8 @@ mod training;
 pub use checkpoint::{Opened, ResumeOptions, Resumption, Saved};
 pub use dir::RunDir;
 pub use kasmina_records::{
-    CommandRow, EpochReport, ErrorRow, LIVE_JOURNAL, LiveAct, LiveRow, PluginSummary, SeedFate, SlotInfo, SlotRow, Status,
-    Summary,
+    CommandRow, EpochReport, ErrorRow, LIVE_JOURNAL, LiveAct, LiveRow, PluginSummary, SeedFate, SlotInfo,
+    SlotRow, Status, Summary,
 };
 pub use observer::Observer;
 pub use trainer::Trainer;

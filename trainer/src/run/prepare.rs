@@ -40,6 +40,7 @@ impl<'r> Trainer<'r> {
     ) -> Result<Self, TrainError> {
         controller.id().clone_into(&mut config.controller);
         config.validate()?;
+        config.make_paths_absolute();
         tch::set_num_threads(config.threads.try_into().unwrap_or(i32::MAX));
         let device = device::resolve(&config.device)?;
         cuda::choose(config.compute.convolutions.into())?;

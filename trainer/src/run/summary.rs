@@ -23,8 +23,7 @@ pub(super) fn summary(
     }
     let ended = |fate: &str| seeds.iter().filter(|s| s.fate == fate).count() as u32;
     let seconds = tally.training().as_secs_f64();
-    let skipped =
-        optimizer.skipped_steps().unwrap_or_default().into_iter().filter(|(_, n)| *n > 0).collect();
+    let skipped = optimizer.skipped_steps().unwrap_or_default().into_iter().filter(|(_, n)| *n > 0).collect();
     Summary {
         status: Status::Completed,
         error: None,

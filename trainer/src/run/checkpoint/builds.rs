@@ -4,7 +4,7 @@ use super::state::{PluginRow, RunState};
 use crate::error::TrainError;
 use kasmina::state::EntryName;
 use kasmina_plugin_api::Kind;
-use kasmina_registry::{Entry, LookupError, Registry, RegistryError, Staged, stored};
+use kasmina_registry::{Entry, LookupError, Refusal, Registry, RegistryError, Rule, Staged, hash_of, stored};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -75,19 +75,20 @@ impl<'r> Builds<'r> {
         }
         let path =
             stored::find(&self.folder, sha256).unwrap_or_else(|| self.folder.join(format!("{sha256}.so")));
-        let staged = self.registry.stage(&path)?;
-        let found = staged.plugin().sha256.clone().unwrap_or_default();
-        if found != sha256 {
-            return Err(kasmina_registry::Refusal {
+        // A copy is named by its hash. What was altered is refused before anything of it is asked.
+        if hash_of(&path)? != sha256 {
+            return Err(Refusal {
                 path,
-                rule: kasmina_registry::Rule::Lock,
+                rule: Rule::Lock,
                 found: format!(
                     "it was altered: it is no copy of the build of `{plugin}` that the run was on"
                 ),
-                remedy: "get the run directory again".to_owned(),
+                remedy: "get the run directory again, or put that build of the plugin into the plugin path"
+                    .to_owned(),
             }
             .into());
         }
+        let staged = self.registry.stage(&path)?;
         self.staged.borrow_mut().insert(sha256.to_owned(), staged.clone());
         Ok(staged)
     }
