@@ -9,6 +9,7 @@ pub mod cases;
 pub mod in_process;
 pub mod laws;
 pub mod runs;
+pub mod undisturbed;
 
 use kasmina_registry::{Origin, Policy, Registry, SearchPath};
 use std::io::Write as _;

@@ -10,7 +10,7 @@ use anyhow::{Result, bail};
 use clap::ValueEnum;
 
 use crate::setup::Torch;
-use crate::{examples, process, repo::Repo, setup, site, snapshots, tests, tidy};
+use crate::{examples, faults, process, repo::Repo, setup, site, snapshots, tests, tidy};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -31,6 +31,7 @@ enum Step {
     Clippy,
     Doc,
     Test,
+    Faults,
     Examples,
     Snapshots,
     AuditLicences,
@@ -49,7 +50,8 @@ pub(crate) fn run(repo: &Repo, args: &Args) -> ExitCode {
     };
     let steps: Vec<Step> = Step::value_variants().iter().filter(wanted).copied().collect();
     // Clippy and rustdoc run build scripts, so these need libtorch as much as the tests do.
-    let compiles = |step: &Step| matches!(step, Step::Clippy | Step::Doc | Step::Test | Step::Examples);
+    let compiles =
+        |step: &Step| matches!(step, Step::Clippy | Step::Doc | Step::Test | Step::Faults | Step::Examples);
     let torch = steps.iter().any(compiles).then(|| setup::run(repo, false));
 
     let mut results = Vec::new();
@@ -98,6 +100,7 @@ fn perform(step: Step, repo: &Repo, torch: Option<&Result<Torch>>) -> Result<Out
         }
         Step::Tidy => findings(&tidy::findings(repo)?, "finding(s)"),
         Step::Test => program(&mut tests::command(repo, torch()?, &[])?)?,
+        Step::Faults => program(&mut tests::command(repo, torch()?, &faults::forwarded(2.0, 1))?)?,
         Step::Site => findings(&site::write(repo)?.1, "broken link(s)"),
         Step::Examples => {
             torch()?;

@@ -8,6 +8,7 @@ mod bench;
 mod ci;
 mod demo;
 mod examples;
+mod faults;
 mod fuzz;
 mod golden;
 mod kills;
@@ -79,6 +80,8 @@ enum Task {
     /// Set up and run the golden runs: short trainings whose losses, events and weights must be the recorded ones, bit
     /// for bit.
     Golden(golden::Args),
+    /// Set up, let accidents happen to runs (kills, full disks, damaged files, signals), and print what was lost.
+    Faults(faults::Args),
     /// Set up, kill runs in every stage, resume them, compare each with an undisturbed run, and print a table.
     Kills(kills::Args),
     /// Set up and fuzz the laws of the lifecycle, guided by coverage.
@@ -118,6 +121,7 @@ fn run(task: Task) -> Result<ExitCode> {
         Task::Bench(args) => bench::run(&repo, &args),
         Task::Soak => soak::run(&repo),
         Task::Golden(args) => golden::run(&repo, args),
+        Task::Faults(args) => faults::run(&repo, &args),
         Task::Kills(args) => kills::run(&repo, &args),
         Task::Fuzz(args) => fuzz::run(&repo, &args),
         Task::Examples => examples::run(&repo),

@@ -13,6 +13,7 @@ mod moment;
 mod table;
 
 use case::Case;
+use kasmina_tests::undisturbed::{NAMES, Random};
 use std::process::ExitCode;
 use table::Table;
 
@@ -32,15 +33,15 @@ fn main() -> ExitCode {
     };
     kasmina_tests::built();
     println!("{kills} kills, seed {seed}");
-    let mut random = moment::Random::new(seed);
-    let cases: Vec<Case> = case::NAMES.iter().map(|name| Case::reference(name)).collect();
+    let mut random = Random::new(seed);
+    let cases: Vec<Case> = NAMES.iter().map(|name| Case::reference(name)).collect();
     let mut table = Table::default();
     for number in 0..kills {
         // Every case has its turn, and within it the moment that was hit least.
         let case = &cases[number as usize % cases.len()];
-        let moment = table.rarest(case.moments(), &mut random);
+        let moment = table.rarest(&case.moments, &mut random);
         let killed = case.kill(&moment, number, &mut random);
-        println!("{number:>4} {:<28} {}", case.name, killed.told());
+        println!("{number:>4} {:<28} {}", case.whole.name, killed.told());
         table.add(&killed);
     }
     println!("\n{table}");

@@ -1,4 +1,4 @@
-//! Moments of a run, and how they are drawn.
+//! Moments of a run.
 
 use serde_json::Value;
 
@@ -11,24 +11,6 @@ pub(crate) struct Moment {
     pub(crate) epoch: u64,
     /// Steps of the epoch that were made at least, and at most.
     pub(crate) steps: (u64, u64),
-}
-
-/// A small generator of random numbers (SplitMix64): a table can be made again from its seed.
-pub(crate) struct Random(u64);
-
-impl Random {
-    pub(crate) fn new(seed: u64) -> Self {
-        Self(seed)
-    }
-
-    /// A number below a bound.
-    pub(crate) fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)) % bound.max(1)
-    }
 }
 
 /// What a run is in, by the state of a checkpoint: the stages of its slots, and whatever is special about the moment.

@@ -1,6 +1,7 @@
 //! What came of the kills, by what the run was in.
 
-use crate::moment::{Moment, Random};
+use crate::moment::Moment;
+use kasmina_tests::undisturbed::Random;
 use std::collections::BTreeMap;
 use std::fmt;
 

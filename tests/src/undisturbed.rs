@@ -1,0 +1,140 @@
+//! Runs of every kind with their undisturbed course: what a run that was disturbed must end as.
+
+#![allow(clippy::unwrap_used, clippy::missing_panics_doc, reason = "a failed step is a failed test")]
+
+use crate::{SHIPPED, cases, fixture, kasmina, runs, shipped};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// The cases that are disturbed: every stage, dropout, a stochastic seed, a learned gate, crops and flips, a text, a grafted
+/// module, prefetches, scheduled prunes, ramps that count steps.
+pub const NAMES: [&str; 12] = [
+    "digits_shadowing_cooldown",
+    "digits_scripted",
+    "digits_prefetch",
+    "digits_periodic",
+    "digits_stochastic",
+    "digits_learned_gate",
+    "cifar_resnet",
+    "chars_dropout",
+    "digits_grafted",
+    "addition_attention",
+    "digits_ramp_in_steps",
+    "digits_heuristic",
+];
+
+/// A case with its undisturbed run, in the folder `whole`.
+#[derive(Debug)]
+pub struct Undisturbed {
+    /// The case's name.
+    pub name: &'static str,
+    home: tempfile::TempDir,
+}
+
+impl Undisturbed {
+    /// Trains a case without a disturbance.
+    pub fn train(name: &'static str) -> Self {
+        let home = tempfile::tempdir().unwrap();
+        let mut text = cases::text(name, home.path());
+        if name == "cifar_resnet" {
+            text = text.replace("[data]\n", "[data]\ncrop = 4\nflip = true\n");
+        }
+        // On a GPU, convolutions that add up in one order.
+        text.push_str("\n[compute]\nconvolutions = \"deterministic\"\n");
+        std::fs::write(home.path().join("case.toml"), text).unwrap();
+        let case = Self { name, home };
+        let mut command = case.command("whole", 0);
+        let out = command.stderr(Stdio::piped()).output().unwrap();
+        assert!(out.status.success(), "{name}: {}", String::from_utf8_lossy(&out.stderr));
+        case
+    }
+
+    /// A run of the case into a folder, with so many steps between two checkpoints; 0 saves at the beginning and the end.
+    pub fn command(&self, out: &str, every: u64) -> Command {
+        let text = std::fs::read_to_string(self.path("case.toml")).unwrap();
+        let checkpoints = format!("\n[checkpoint]\nevery_epochs = 0\nevery_steps = {every}\nkeep = 3\n");
+        let config = self.path(&format!("{out}.toml"));
+        std::fs::write(&config, text + &checkpoints).unwrap();
+        let device = std::env::var("KASMINA_KILLS_DEVICE").unwrap_or_else(|_| "cpu".to_owned());
+        let mut command = self.kasmina();
+        command.args(["train", "--device", &device, "--out", out, "--config"]).arg(config);
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+        command
+    }
+
+    /// Going on with a run in a folder.
+    pub fn resume(&self, run: &str) -> Command {
+        let mut command = self.kasmina();
+        command.args(["train", "--resume", run]);
+        command
+    }
+
+    /// The binary, with every plugin that the cases use.
+    fn kasmina(&self) -> Command {
+        let mut command = kasmina(self.home.path());
+        let paths =
+            SHIPPED.iter().map(|name| shipped(name)).chain(cases::FIXTURES.iter().map(|name| fixture(name)));
+        command.env("KASMINA_PLUGIN_PATH", std::env::join_paths(paths).unwrap());
+        // A machine with a GPU has its libraries elsewhere.
+        if let Some(libraries) = std::env::var_os("LD_LIBRARY_PATH") {
+            command.env("LD_LIBRARY_PATH", libraries);
+        }
+        command
+    }
+
+    /// How a run differs from the undisturbed one: the final weights and optimizer state, and the journals without times.
+    pub fn difference(&self, run: &str) -> Option<String> {
+        let (run, whole) = (self.path(run), self.path("whole"));
+        for file in ["model.safetensors", "optimizer.safetensors"] {
+            let bytes = |run: &Path| newest(run).and_then(|path| std::fs::read(path.join(file)).ok());
+            let (now, then) = (bytes(&run), bytes(&whole));
+            if now.is_none() || now != then {
+                return Some(format!("{file} differs, in {}", run.display()));
+            }
+        }
+        let (now, then) = (runs::bits(&run), runs::bits(&whole));
+        match now.iter().zip(&then).position(|(now, then)| now != then) {
+            Some(line) => Some(format!("line {line} of the journals differs, in {}", run.display())),
+            None if now.len() == then.len() => None,
+            None => Some(format!("{} lines instead of {}", now.len(), then.len())),
+        }
+    }
+
+    /// A file or folder beside the runs.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.home.path().join(name)
+    }
+}
+
+/// The newest checkpoint of a run, by its name.
+pub fn newest(run: &Path) -> Option<PathBuf> {
+    let entries = std::fs::read_dir(run.join("checkpoints")).ok()?;
+    let paths = entries.flatten().map(|entry| entry.path());
+    paths.filter(|path| path.file_name().is_some_and(|n| n.to_string_lossy().starts_with("step-"))).max()
+}
+
+/// The step in a checkpoint's name.
+pub fn step_of(path: &Path) -> u64 {
+    let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    name.split('-').nth(1).and_then(|step| step.parse().ok()).unwrap_or(0)
+}
+
+/// A small generator of random numbers (SplitMix64): what was drawn can be drawn again from its seed.
+#[derive(Debug)]
+pub struct Random(u64);
+
+impl Random {
+    /// One that begins at a seed.
+    pub fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    /// A number below a bound.
+    pub fn below(&mut self, bound: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (z ^ (z >> 31)) % bound.max(1)
+    }
+}

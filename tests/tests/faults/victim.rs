@@ -1,0 +1,179 @@
+//! A run that an accident happens to, and that goes on.
+
+use crate::fault::Fault;
+use kasmina_tests::undisturbed::{Random, Undisturbed, newest};
+use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command};
+use std::time::{Duration, Instant};
+
+/// Longer than any of these runs takes.
+const PATIENCE: Duration = Duration::from_mins(3);
+/// The files of a checkpoint.
+const FILES: [&str; 5] =
+    ["model.safetensors", "optimizer.safetensors", "training.safetensors", "state.json", "manifest.json"];
+
+/// What came of an accident.
+pub(crate) enum Outcome {
+    /// The run was over before it could happen.
+    Missed,
+    /// The run went on and ended as the undisturbed one.
+    Survived,
+    /// It did not.
+    Lost(String),
+}
+
+/// Starts a run, lets something happen to it, and resumes it until it is over.
+pub(crate) fn suffer(case: &Undisturbed, fault: Fault, number: usize, random: &mut Random) -> Outcome {
+    let name = format!("fault-{number}");
+    let run = case.path(&name);
+    let mut command = case.command(&name, 1 + random.below(4));
+    let mut child = spawn(&mut command, fault);
+    let pid = Pid::from_raw(child.id().try_into().unwrap()).unwrap();
+    // A few checkpoints first, so that there is something to go back to.
+    let few = 2 + random.below(6) as usize;
+    if !wait(&mut child, || count(&run) >= 2 && newest_number(&run) >= few) {
+        return finish(case, &name, None);
+    }
+    match fault {
+        Fault::KillAtFile(file) => {
+            let there = || writing(&run).is_some_and(|folder| file.is_empty() || folder.join(file).exists());
+            if !wait(&mut child, there) {
+                return finish(case, &name, None);
+            }
+            child.kill().unwrap();
+        }
+        Fault::Kill | Fault::Flip | Fault::Truncate | Fault::Remove | Fault::RemovePlugins => {
+            std::thread::sleep(Duration::from_millis(random.below(200)));
+            child.kill().unwrap();
+        }
+        Fault::Signal(name) => {
+            std::thread::sleep(Duration::from_millis(random.below(200)));
+            let signal = match name {
+                "TERM" => Signal::TERM,
+                "INT" => Signal::INT,
+                _ => Signal::USR1,
+            };
+            let _ = kill_process(pid, signal);
+        }
+        Fault::FullDisk => {
+            let limit = |bytes| prlimit(Some(pid), Resource::Fsize, Rlimit { current: bytes, maximum: None });
+            if limit(Some(0)).is_err() {
+                return finish(case, &name, None);
+            }
+            std::thread::sleep(Duration::from_millis(100 + random.below(300)));
+            let _ = limit(None);
+        }
+        Fault::Permissions => {
+            // Whoever is root may write anywhere: a file in the folder's place stops everybody.
+            let (folder, aside) = (run.join("checkpoints"), case.path(&format!("{name}-aside")));
+            if std::fs::rename(&folder, &aside).is_err() {
+                return finish(case, &name, None);
+            }
+            std::fs::write(&folder, "").unwrap();
+            std::thread::sleep(Duration::from_millis(100 + random.below(200)));
+            std::fs::remove_file(&folder).unwrap();
+            std::fs::rename(&aside, &folder).unwrap();
+        }
+    }
+    let happened = wait_for_end(&mut child);
+    if !happened && !matches!(fault, Fault::FullDisk | Fault::Permissions) {
+        return finish(case, &name, None);
+    }
+    damage(&run, fault, random);
+    finish(case, &name, Some(fault))
+}
+
+fn spawn(command: &mut Command, fault: Fault) -> Child {
+    if fault != Fault::FullDisk {
+        return command.spawn().unwrap();
+    }
+    // The signal that a file that cannot grow brings must not end it: on a full disk there is none.
+    let mut shell = Command::new("sh");
+    shell
+        .args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\""])
+        .arg(command.get_program())
+        .args(command.get_args());
+    shell.env_clear().stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
+    shell.current_dir(command.get_current_dir().unwrap());
+    for (key, value) in command.get_envs() {
+        shell.env(key, value.unwrap_or_default());
+    }
+    shell.spawn().unwrap()
+}
+
+/// Waits until something is so; false if the run is over before.
+fn wait(child: &mut Child, so: impl Fn() -> bool) -> bool {
+    let begun = Instant::now();
+    while begun.elapsed() < PATIENCE {
+        if so() {
+            return true;
+        }
+        if child.try_wait().unwrap().is_some() {
+            return false;
+        }
+        std::thread::sleep(Duration::from_micros(200));
+    }
+    panic!("a run does not come to an end");
+}
+
+/// Waits for the end of a process; returns whether it did not end by itself.
+fn wait_for_end(child: &mut Child) -> bool {
+    !child.wait().unwrap().success()
+}
+
+/// What happens to the files of a run that has ended.
+fn damage(run: &Path, fault: Fault, random: &mut Random) {
+    let Some(checkpoint) = newest(run).filter(|_| count(run) >= 2) else { return };
+    let file = checkpoint.join(FILES[random.below(FILES.len() as u64) as usize]);
+    match fault {
+        Fault::Flip => {
+            let mut bytes = std::fs::read(&file).unwrap();
+            let at = random.below(bytes.len() as u64) as usize;
+            bytes[at] ^= 1 << random.below(8);
+            std::fs::write(&file, bytes).unwrap();
+        }
+        Fault::Truncate => {
+            let bytes = std::fs::read(&file).unwrap();
+            std::fs::write(&file, &bytes[..random.below(bytes.len() as u64) as usize]).unwrap();
+        }
+        Fault::Remove => std::fs::remove_file(&file).unwrap(),
+        Fault::RemovePlugins => std::fs::remove_dir_all(run.join("plugins")).unwrap(),
+        _ => {}
+    }
+}
+
+/// Resumes a run until it is over, and compares it with the undisturbed one.
+fn finish(case: &Undisturbed, name: &str, fault: Option<Fault>) -> Outcome {
+    let mut resumed = case.resume(name);
+    let out = resumed.output().unwrap();
+    let lost = if out.status.success() {
+        case.difference(name)
+    } else {
+        Some(format!("it cannot be resumed: {}", String::from_utf8_lossy(&out.stderr)))
+    };
+    match (lost, fault) {
+        (Some(why), _) => Outcome::Lost(why),
+        (None, fault) => {
+            let _ = std::fs::remove_dir_all(case.path(name));
+            if fault.is_some() { Outcome::Survived } else { Outcome::Missed }
+        }
+    }
+}
+
+/// How many checkpoints a run has.
+fn count(run: &Path) -> usize {
+    let entries = std::fs::read_dir(run.join("checkpoints")).into_iter().flatten().flatten();
+    entries.filter(|entry| entry.file_name().to_string_lossy().starts_with("step-")).count()
+}
+
+fn newest_number(run: &Path) -> usize {
+    newest(run).map_or(0, |path| kasmina_tests::undisturbed::step_of(&path) as usize)
+}
+
+/// The folder of the checkpoint that is being written.
+fn writing(run: &Path) -> Option<PathBuf> {
+    let entries = std::fs::read_dir(run.join("checkpoints")).ok()?;
+    let paths = entries.flatten().map(|entry| entry.path());
+    paths.filter(|path| path.file_name().is_some_and(|n| n.to_string_lossy().starts_with(".writing-"))).max()
+}
