@@ -11,6 +11,7 @@ use kasmina_registry::stored;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 /// What each resume has changed, in a run directory.
 pub(super) const RESUMES: &str = "resumes.jsonl";
@@ -56,6 +57,8 @@ pub struct Opened {
     pub(super) target: PathBuf,
     pub(super) lock: Option<RunLock>,
     pub(super) resume: ResumeRow,
+    /// When opening began.
+    pub(super) begun: Instant,
 }
 
 /// One line of `resumes.jsonl`.
@@ -82,7 +85,7 @@ impl Opened {
     /// # Errors
     /// If there is no whole checkpoint, another process owns the run, or a setting differs that changes what is computed.
     pub fn open(options: &ResumeOptions) -> Result<Resumption, TrainError> {
-        let run = &options.run;
+        let (run, begun) = (&options.run, Instant::now());
         if !run.is_dir() {
             let reason = "there is no such directory".to_owned();
             return Err(TrainError::NoRun { path: run.clone(), reason });
@@ -127,7 +130,7 @@ impl Opened {
                 .map_or(0, |now| now.as_secs()),
         };
         let run = run.clone();
-        Ok(Resumption::Ready(Box::new(Self { config, state, checkpoint, run, target, lock, resume })))
+        Ok(Resumption::Ready(Box::new(Self { config, state, checkpoint, run, target, lock, resume, begun })))
     }
 
     /// The settings that the run goes on with.

@@ -62,7 +62,7 @@ impl<'r> Trainer<'r> {
             tracing::warn!("results may differ in their bits from an uninterrupted run: {change}");
         }
         trainer.give_back(&opened.state, &opened.checkpoint, &builds)?;
-        let Opened { state, checkpoint, run, target, lock, resume, .. } = opened;
+        let Opened { state, checkpoint, run, target, lock, resume, begun, .. } = opened;
         if lock.is_some() {
             trainer.progress.repeats = Repeats::read(&run, checkpoint.about.step)?;
             trainer.open_repeated_builds(&builds)?;
@@ -75,6 +75,7 @@ impl<'r> Trainer<'r> {
             lock,
             resume,
             step: checkpoint.about.step,
+            begun,
         });
         Ok(trainer)
     }

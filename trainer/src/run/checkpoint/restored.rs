@@ -11,6 +11,7 @@ use kasmina_registry::stored;
 use std::fs::OpenOptions;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 /// Where a run that goes on writes.
 #[derive(Debug)]
@@ -23,12 +24,14 @@ pub(crate) struct Restored {
     pub(super) resume: ResumeRow,
     /// Steps that were made.
     pub(crate) step: u64,
+    /// When the resume began.
+    pub(super) begun: Instant,
 }
 
 impl Restored {
     /// Makes the run directory one that goes on from the checkpoint.
     pub(crate) fn reopen(self, config: &RunConfig, slots: &[SlotInfo]) -> Result<RunDir, TrainError> {
-        let Self { run, target, checkpoint, lengths, lock, resume, .. } = self;
+        let Self { run, target, checkpoint, lengths, lock, resume, begun, step } = self;
         let wrong = |e: std::io::Error| TrainError::RunDir { path: target.clone(), reason: e.to_string() };
         let lock = if let Some(lock) = lock {
             write_config(&target, config, true).map_err(wrong)?;
@@ -48,6 +51,8 @@ impl Restored {
             .open(path)
             .and_then(|mut f| f.write_all(&line))
             .map_err(wrong)?;
+        let milliseconds = begun.elapsed().as_secs_f64() * 1e3;
+        tracing::debug!(step, milliseconds, "ready to go on");
         Ok(dir)
     }
 }
