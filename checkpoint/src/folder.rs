@@ -11,7 +11,7 @@ pub const FOLDER: &str = "checkpoints";
 /// How the names of folders begin that are being written.
 pub(crate) const TEMPORARY: &str = ".writing-";
 /// How the names of folders begin that are being removed.
-pub(crate) const REMOVED: &str = ".removing-";
+const REMOVED: &str = ".removing-";
 const PREFIX: &str = "step-";
 
 /// The name of a checkpoint's folder. The step comes first, so that names sort by age. The last step of an epoch has two
@@ -80,4 +80,13 @@ pub fn clean(folder: &Path) {
             let _ = fs::remove_dir_all(entry.path());
         }
     }
+}
+
+/// Takes a checkpoint's name away before its files, so that a half-removed one is none.
+pub(crate) fn remove(path: &Path) -> Result<(), CheckpointError> {
+    let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+    let aside = path.with_file_name(format!("{REMOVED}{name}"));
+    let _ = fs::remove_dir_all(&aside);
+    fs::rename(path, &aside).map_err(io("remove", path))?;
+    fs::remove_dir_all(&aside).map_err(io("remove", &aside))
 }

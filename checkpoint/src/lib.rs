@@ -31,7 +31,7 @@ pub use error::CheckpointError;
 pub use folder::{FOLDER, Listed, clean, list, newest_first};
 pub use manifest::{About, FileRecord, Manifest};
 pub use read::{Checkpoint, parse_state, verify};
-pub use retention::{Keep, prune, surplus};
+pub use retention::{Keep, prune, prune_verified, remove_newer, surplus};
 pub use safetensors::Dtype;
 pub use schema::SCHEMA;
 pub use space::free;

@@ -36,6 +36,8 @@ pub struct About {
     pub finished: bool,
     /// The task's score at the newest validation; more is better. `None` before the first.
     pub score: Option<f64>,
+    /// Whether the losses of the newest epoch were finite.
+    pub finite: bool,
     /// Kasmina's version.
     pub version: String,
     /// When it was written, in seconds since 1970.

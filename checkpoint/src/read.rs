@@ -2,6 +2,7 @@
 
 use crate::error::damaged;
 use crate::manifest::{FILES, MODEL, OPTIMIZER, STATE, TRAINING};
+use crate::write::{Contents, Written, write};
 use crate::{About, CheckpointError, FileRecord, Manifest, Tensors, schema};
 use serde::Deserialize;
 use serde_json::Value;
@@ -50,6 +51,18 @@ impl Checkpoint {
             training: tensors(TRAINING)?,
             about: manifest.about,
         })
+    }
+}
+
+impl Checkpoint {
+    /// Writes it into another folder of checkpoints.
+    ///
+    /// # Errors
+    /// As [`write`](crate::write).
+    pub fn write_to(&self, folder: &Path) -> Result<Written, CheckpointError> {
+        let (model, optimizer, training) = (self.model.data(), self.optimizer.data(), self.training.data());
+        let contents = Contents { about: self.about.clone(), state: &self.state, model, optimizer, training };
+        write(folder, &contents)
     }
 }
 

@@ -94,6 +94,15 @@ impl Tensors {
         self.rows.iter().map(|(name, row)| (name.as_str(), self.view(row)))
     }
 
+    /// Every tensor, as it is written.
+    pub(crate) fn data(&self) -> Vec<TensorData<'_>> {
+        let data = |(name, view)| {
+            let TensorView { dtype, shape, bytes } = view;
+            TensorData { name, dtype, shape, bytes }
+        };
+        self.iter().map(data).collect()
+    }
+
     fn view<'a>(&'a self, row: &'a Row) -> TensorView<'a> {
         let bytes = self.bytes.get(row.place.clone()).unwrap_or_default();
         TensorView { dtype: row.dtype, shape: &row.shape, bytes }

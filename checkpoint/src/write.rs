@@ -1,9 +1,10 @@
 //! Writing a checkpoint: aside, synchronised, renamed.
 
 use crate::error::io;
-use crate::folder::{TEMPORARY, name_of};
+use crate::folder::{TEMPORARY, name_of, remove};
 use crate::manifest::{MANIFEST, MODEL, OPTIMIZER, STATE, TRAINING};
 use crate::{About, CheckpointError, FileRecord, Manifest, SCHEMA, TensorData, space};
+use rustix::fs::{CWD, RenameFlags, renameat_with};
 use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -120,10 +121,16 @@ pub(crate) fn synchronise(path: &Path) -> Result<(), CheckpointError> {
     File::open(path).and_then(|file| file.sync_all()).map_err(io("synchronise", path))
 }
 
-/// Gives a folder its name; what has that name already goes away whole.
+/// Gives a folder its name. One that has the name already changes places with it and is removed then: there is no moment
+/// without a whole checkpoint of that name.
 fn replace(aside: &Path, path: &Path) -> Result<(), CheckpointError> {
-    if path.exists() {
-        crate::retention::remove(path)?;
+    if !path.exists() {
+        return fs::rename(aside, path).map_err(io("rename", aside));
     }
+    if renameat_with(CWD, aside, CWD, path, RenameFlags::EXCHANGE).is_ok() {
+        return fs::remove_dir_all(aside).map_err(io("remove", aside));
+    }
+    // A file system that cannot exchange.
+    remove(path)?;
     fs::rename(aside, path).map_err(io("rename", aside))
 }

@@ -16,6 +16,7 @@ fn about(step: u64, score: Option<f64>) -> About {
         epoch_is_whole: true,
         finished: false,
         score,
+        finite: score.is_none_or(f64::is_finite),
         version: "0".to_owned(),
         written: 1,
     }
@@ -108,12 +109,34 @@ fn an_old_one_goes_when_the_new_one_is_whole_and_the_best_stays() {
         .collect();
     assert_eq!(left, [2, 4, 5]);
     assert_eq!(newest_first(home.path()).unwrap()[0], broken);
+    // A truncated one does not count when each is verified.
+    std::fs::write(home.path().join("step-0000000005-epoch-00005-whole/state.json"), "{").unwrap();
+    let gone = kasmina_checkpoint::prune_verified(home.path(), Keep { newest: 1, best: false }).unwrap();
+    assert_eq!(gone.len(), 0, "the newest whole one, and the newest with finite losses");
     prune(home.path(), Keep { newest: 0, best: false }).unwrap();
     assert_eq!(
         list(home.path()).unwrap().iter().filter(|l| l.manifest.is_ok()).count(),
         1,
         "one stays, always"
     );
+}
+
+#[test]
+fn the_best_is_one_whose_weights_the_score_is_of() {
+    let home = tempfile::tempdir().unwrap();
+    let at = |step: u64, epoch: u32, whole: bool, score: f64| {
+        let state = serde_json::json!({});
+        let about = About { epoch, epoch_is_whole: whole, ..about(step, Some(score)) };
+        let contents =
+            Contents { about, state: &state, model: Vec::new(), optimizer: Vec::new(), training: Vec::new() };
+        write(home.path(), &contents).unwrap().path
+    };
+    let (best, _, newest) = (at(10, 1, true, 90.0), at(15, 1, false, 90.0), at(20, 2, true, 50.0));
+    prune(home.path(), Keep { newest: 1, best: true }).unwrap();
+    let left: Vec<PathBuf> = list(home.path()).unwrap().into_iter().map(|l| l.path).collect();
+    assert_eq!(left, [best.clone(), newest]);
+    kasmina_checkpoint::remove_newer(&best).unwrap();
+    assert_eq!(list(home.path()).unwrap().len(), 1);
 }
 
 #[test]

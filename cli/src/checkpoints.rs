@@ -34,7 +34,7 @@ pub(crate) fn run(verb: &CheckpointsVerb) -> Result<ExitCode, Failure> {
         CheckpointsVerb::Prune { run, keep, without_best } => {
             all(run)?;
             let keep = Keep { newest: keep.get(), best: !without_best };
-            for gone in kasmina_checkpoint::prune(&run.join(FOLDER), keep)? {
+            for gone in kasmina_checkpoint::prune_verified(&run.join(FOLDER), keep)? {
                 outln!("removed {}", gone.display());
             }
             Ok(ExitCode::SUCCESS)

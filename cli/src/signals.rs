@@ -31,8 +31,9 @@ pub(crate) fn listen() -> Result<(), Failure> {
 }
 
 fn note(signal: i32) {
-    CAME.compare_exchange(0, signal, Ordering::Relaxed, Ordering::Relaxed).ok();
-    if STOP.swap(true, Ordering::Relaxed) {
+    let first = CAME.compare_exchange(0, signal, Ordering::Relaxed, Ordering::Relaxed).is_ok();
+    STOP.store(true, Ordering::Relaxed);
+    if !first {
         #[expect(clippy::exit, reason = "asked twice")]
         std::process::exit(code().into());
     }

@@ -31,18 +31,19 @@ pub(crate) fn run(args: TrainArgs, screen: &MultiProgress) -> Result<ExitCode, F
                 return Ok(ExitCode::SUCCESS);
             }
             Resumption::Ready(opened) => {
-                let policy = policy.resuming(&opened.stored_plugins(), args.resume.trust_run);
+                let policy = policy.keeping_copies(opened.run()).trusting_run(args.resume.trust_run);
                 (Start::Resumed { opened, plugin_path: args.access.plugin_path }, policy)
             }
         },
     };
-    let registry = Registry::load(&SearchPath::standard(&start.plugin_path()), &policy)?;
     let out = start.out();
+    // What a run has kept is looked for again when it goes back to a checkpoint.
+    let policy = policy.keeping_copies(&out);
+    let registry = Registry::load(&SearchPath::standard(&start.plugin_path()), &policy)?;
     let mut trainer = start.prepare(&registry)?;
     if let Some(files) = watch {
         trainer = trainer.watching(files);
     }
-    let out = out.unwrap_or_else(|| default_out(trainer.config()));
     signals::listen()?;
 
     let mut progress = Progress::new(screen, trainer.config().epochs);
@@ -59,32 +60,31 @@ pub(crate) fn run(args: TrainArgs, screen: &MultiProgress) -> Result<ExitCode, F
 
 /// What a run begins with.
 enum Start {
-    New { config: Box<RunConfig>, out: Option<PathBuf> },
+    New { config: Box<RunConfig>, out: PathBuf },
     Resumed { opened: Box<Opened>, plugin_path: Vec<PathBuf> },
 }
 
 impl Start {
     fn of(args: TrainArgs) -> Result<Self, Failure> {
         let out = args.out.clone();
-        Ok(Self::New { config: Box::new(configure(args)?), out })
+        let config = Box::new(configure(args)?);
+        Ok(Self::New { out: out.unwrap_or_else(|| default_out(&config)), config })
     }
 
     /// Where plugins are searched first.
     fn plugin_path(&self) -> Vec<PathBuf> {
         match self {
             Self::New { config, .. } => config.plugin_path.clone(),
-            Self::Resumed { opened, plugin_path } => {
-                // The run keeps copies of what it has used: a place that is gone is not missed.
-                let own = opened.config().plugin_path.iter().filter(|path| path.exists());
-                plugin_path.iter().chain(own).cloned().collect()
-            }
+            // The run keeps copies of what it has used; its own settings name no place that is searched.
+            Self::Resumed { plugin_path, .. } => plugin_path.clone(),
         }
     }
 
-    fn out(&self) -> Option<PathBuf> {
+    /// The run directory.
+    fn out(&self) -> PathBuf {
         match self {
             Self::New { out, .. } => out.clone(),
-            Self::Resumed { opened, .. } => Some(opened.target().to_owned()),
+            Self::Resumed { opened, .. } => opened.target().to_owned(),
         }
     }
 
@@ -103,6 +103,10 @@ impl Start {
 
 /// Opens a run that is to go on.
 fn open(args: &TrainArgs, run: PathBuf) -> Result<Resumption, Failure> {
+    if switched_off()? {
+        return Err(Failure::new("KASMINA_DISABLE_SEEDS is set, and a run that goes on keeps its seeds")
+            .with_help("unset it, or begin a new run"));
+    }
     let options = ResumeOptions {
         run,
         epochs: args.epochs,
@@ -164,16 +168,18 @@ fn configure(args: TrainArgs) -> Result<RunConfig, Failure> {
     if args.no_capture {
         config.compute.capture = false;
     }
-    let switch = std::env::var("KASMINA_DISABLE_SEEDS").unwrap_or_default();
-    match switch.as_str() {
-        "" | "0" | "false" => {}
-        "1" | "true" => config.disable_seeds = true,
-        other => {
-            return Err(Failure::new(format!("KASMINA_DISABLE_SEEDS is `{other}`; it must be 1 or 0")));
-        }
-    }
+    config.disable_seeds |= switched_off()?;
     config.disable_seeds |= args.no_seeds;
     Ok(config)
+}
+
+/// Whether the environment's rollback switch is on.
+fn switched_off() -> Result<bool, Failure> {
+    match std::env::var("KASMINA_DISABLE_SEEDS").unwrap_or_default().as_str() {
+        "" | "0" | "false" => Ok(false),
+        "1" | "true" => Ok(true),
+        other => Err(Failure::new(format!("KASMINA_DISABLE_SEEDS is `{other}`; it must be 1 or 0"))),
+    }
 }
 
 fn print(summary: &Summary, out: &Path) {

@@ -21,5 +21,6 @@ pub fn write_whole(path: &Path, bytes: &[u8], replace: bool) -> std::io::Result<
     } else {
         aside.persist_noclobber(path)?
     };
-    Ok(())
+    // The name must be on the disk too.
+    std::fs::File::open(folder)?.sync_all()
 }

@@ -20,8 +20,10 @@ pub struct Policy {
     pub(crate) quarantine: Option<PathBuf>,
     /// Where the hashes are recorded of what this user's runs have used.
     pub(crate) recorded: Option<PathBuf>,
-    /// The plugins' folder of a run that goes on, and whether the user vouches for all of it.
-    pub(crate) stored: Option<(PathBuf, bool)>,
+    /// Folders of a run's own copies of plugins.
+    pub(crate) stored: Vec<PathBuf>,
+    /// Whether the user vouches for all that a run directory brings.
+    pub(crate) trusts_run: bool,
 }
 
 impl Policy {
@@ -96,26 +98,46 @@ impl Policy {
         self
     }
 
-    /// A run goes on whose plugins are kept in a folder: what lies there is let in if this user's own state folder records
-    /// its hash, or, with `trusted`, whatever lies there.
+    /// A run keeps copies of its plugins in a folder of its directory: what lies there is let in if this user's own state
+    /// folder records its hash. A lock file in that directory is not read: whoever made the directory wrote it.
     #[must_use]
-    pub fn resuming(mut self, stored: &Path, trusted: bool) -> Self {
-        self.stored = Some((stored.canonicalize().unwrap_or_else(|_| stored.to_owned()), trusted));
+    pub fn keeping_copies(mut self, run: &Path) -> Self {
+        let absolute = |path: &Path| {
+            path.canonicalize().or_else(|_| std::path::absolute(path)).unwrap_or_else(|_| path.to_owned())
+        };
+        let run = absolute(run);
+        self.lock.take_if(|lock| absolute(lock).parent() == Some(&run));
+        self.stored.push(run.join(recorded::COPIES));
         self
     }
 
-    /// Whether a file is kept by the run that goes on, and this user vouches for its bytes.
-    pub(crate) fn vouches_for_stored(&self, path: &Path, sha256: &str) -> bool {
-        let Some((folder, trusted)) = &self.stored else { return false };
-        let lies_there = path.canonicalize().is_ok_and(|real| real.parent() == Some(folder));
-        let recorded = || self.recorded.as_deref().is_some_and(|record| recorded::contains(record, sha256));
-        lies_there && (*trusted || recorded())
+    /// The user vouches for all that a run directory brings, copies of plugins and host modules.
+    #[must_use]
+    pub fn trusting_run(mut self, trust: bool) -> Self {
+        self.trusts_run = trust;
+        self
     }
 
-    /// Whether a file is kept by the run that goes on.
+    /// Whether this user vouches for bytes that a run directory names: by having run them before, or by saying so. A program
+    /// that names its plugins itself keeps no record, and vouches for what it opens.
+    pub fn vouches_for(&self, sha256: &str) -> bool {
+        let recorded = |record: &PathBuf| recorded::contains(record, sha256);
+        self.trusts_run || self.recorded.as_ref().is_none_or(recorded)
+    }
+
+    /// Records that this user runs these bytes.
+    pub fn record(&self, sha256: &str) {
+        if let Some(record) = &self.recorded {
+            recorded::add(record, sha256);
+        }
+    }
+
+    /// Whether a file is a run's own copy of a plugin.
     pub(crate) fn is_stored(&self, path: &Path) -> bool {
-        let folder = self.stored.as_ref().map(|(folder, _)| folder.as_path());
-        folder.is_some() && path.canonicalize().is_ok_and(|real| real.parent() == folder)
+        let real = path.canonicalize().ok();
+        let folder = real.as_deref().and_then(Path::parent);
+        let is = |stored: &PathBuf| folder.is_some() && stored.canonicalize().ok().as_deref() == folder;
+        self.stored.iter().any(is)
     }
 
     pub(crate) fn is_watched(&self, path: &Path) -> bool {

@@ -4,6 +4,9 @@ use crate::places;
 use std::collections::BTreeSet;
 use std::path::Path;
 
+/// The folder of a run directory in which copies of plugins are kept.
+pub(crate) const COPIES: &str = "plugins";
+
 /// Whether this user has run these bytes.
 pub(crate) fn contains(record: &Path, sha256: &str) -> bool {
     read(record).contains(sha256)

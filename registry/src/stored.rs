@@ -12,7 +12,7 @@ use crate::{declared, dl, recorded};
 use std::path::{Path, PathBuf};
 
 /// The folder of copies in a run directory.
-pub const FOLDER: &str = "plugins";
+pub const FOLDER: &str = recorded::COPIES;
 
 /// Keeps a copy of the bytes of a build that is loaded, named by their hash, and records them as run by this user. Returns
 /// where it lies, or `None` for a built-in.
@@ -28,9 +28,7 @@ pub fn keep(plugin: &PluginInfo, folder: &Path, policy: &Policy) -> Result<Optio
         remedy: "check that the run directory can be written".to_owned(),
     };
     let to = place(folder, sha256, from);
-    if let Some(path) = &policy.recorded {
-        recorded::add(path, sha256);
-    }
+    policy.record(sha256);
     if to.exists() {
         return Ok(Some(to));
     }

@@ -91,11 +91,12 @@ pub(crate) fn vouched(
     {
         return vouched(Trust::Dev, None, false);
     }
-    if policy.vouches_for_stored(&manifest.path, &manifest.sha256) {
+    let file = manifest.path.display();
+    let stored = policy.is_stored(&manifest.path);
+    if stored && policy.vouches_for(&manifest.sha256) {
         return vouched(Trust::Recorded, None, false);
     }
-    let file = manifest.path.display();
-    if policy.is_stored(&manifest.path) && !matches!(signed, Signed::By(_)) {
+    if stored && !matches!(signed, Signed::By(_)) {
         return Err(refuse(
             Rule::Trust,
             "it is a run's copy of a plugin, and you have not run these bytes before: a run directory vouches for \

@@ -71,7 +71,10 @@ fn a_seed_that_is_nan_in_the_evaluation_is_unhealthy_and_removed() {
 fn a_host_that_is_nan_once_goes_back_once_and_ends_as_if_nothing_had_happened() {
     let home = tempfile::tempdir().unwrap();
     let run = |out: &str, times: u32, args: &[&str]| {
-        let tables = format!("[host]\nid = \"glitch\"\n[host.config]\nafter = 12\ntimes = {times}\n");
+        // With few checkpoints of many, all of them within the epoch that is spoiled but one.
+        let tables = format!(
+            "[checkpoint]\nevery_steps = 1\nkeep = 2\nkeep_best = false\n[host]\nid = \"glitch\"\n[host.config]\nafter = 12\ntimes = {times}\n"
+        );
         let settings = ["epochs = 5\nslots = []\ncontroller = \"none\"", "train_samples = 320", &tables];
         let (_, error, code) = train(home.path(), out, settings, args);
         (error, code)

@@ -194,8 +194,7 @@ fn what_a_run_cannot_go_on_with_is_told_and_changes_nothing() {
         }),
         ("the manifest is half there", |home| {
             let path = home.newest("run").join("manifest.json");
-            let text = std::fs::read_to_string(&path).unwrap();
-            std::fs::write(&path, &text[..text.len() / 2]).unwrap();
+            std::fs::write(&path, "{\n  \"schema\": 1,\n").unwrap();
         }),
         ("a tensor is missing", |home| home.rewrite(|_, model| drop(model.remove(0)))),
         ("a tensor too many", |home| {
@@ -514,7 +513,7 @@ fn what_was_done_to_a_live_run_is_done_again() {
          [alpha]\ntempo = 4\n[growth]\nfirst_epoch = 1\n[checkpoint]\nevery_steps = 1\nkeep = 400\n",
     );
     std::fs::write(home.path("config.toml"), config).unwrap();
-    // The reference: a build is swapped in while a seed is blended in, and another seed is pruned by hand.
+    // The reference: a build is swapped in while a seed is blended in, and a prune is asked for.
     let mut command = home.command(&["train", "--config", "config.toml", "--out", "whole"]);
     let mut live = Live(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
     let ask = |args: &[&str]| {
@@ -531,7 +530,11 @@ fn what_was_done_to_a_live_run_is_done_again() {
     let swapped = ask(&["plugins", "swap", "whole", second.to_str().unwrap()]);
     assert!(!swapped["slots"].as_array().unwrap().is_empty(), "{swapped}");
     let at = swapped["step"].as_u64().unwrap();
+    let mut prune =
+        Live(home.command(&["control", "whole", "prune", "late"]).stderr(Stdio::null()).spawn().unwrap());
+    until("the prune is written down", || acts(&home.path("whole")).contains(&"prune".to_owned()));
     ask(&["control", "whole", "resume"]);
+    assert_eq!(prune.0.wait().unwrap().code(), Some(1), "there is no seed");
     assert_eq!(live.0.wait().unwrap().code(), Some(0));
     let reference = runs::bits(&home.path("whole"));
     let text = serde_json::to_string(&reference).unwrap();
@@ -567,6 +570,31 @@ fn what_was_done_to_a_live_run_is_done_again() {
     assert!(tried >= 3, "{tried} of the moments were there");
 }
 
+/// What was done to a live run, by what it was.
+fn acts(run: &Path) -> Vec<String> {
+    let text = std::fs::read_to_string(run.join("control.jsonl")).unwrap_or_default();
+    let rows = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    rows.filter_map(|row| row["act"].as_str().map(str::to_owned)).collect()
+}
+
+#[test]
+fn what_was_asked_for_at_the_step_of_a_stop_is_done_once() {
+    let home = Home::empty();
+    let mut live = start(&home, &[]);
+    let (_, error, code) = output(home.command(&["control", "run", "pause"]));
+    assert_eq!(code, Some(0), "{error}");
+    let _prune =
+        Live(home.command(&["control", "run", "prune", "early"]).stderr(Stdio::null()).spawn().unwrap());
+    until("the prune is written down", || !acts(&home.path("run")).is_empty());
+    signal(&live, "TERM");
+    assert_eq!(live.0.wait().unwrap().code(), Some(143));
+    let epochs = (runs::lines(&home.path("run/metrics.jsonl")).len() + 2).to_string();
+    let (_, error, code) = home.resume(&["--epochs", &epochs]);
+    assert_eq!(code, Some(0), "{error}");
+    let rows = runs::lines(&home.path("run/commands.jsonl"));
+    assert_eq!(rows.iter().filter(|row| row["reason"] == "asked").count(), 1, "{rows:?}");
+}
+
 /// A run as it was when one of its checkpoints was the newest: what a kill right after it leaves.
 fn copy_run(run: &Path, to: &Path, checkpoint: &Path) {
     let into = to.join("checkpoints").join(checkpoint.file_name().unwrap());
@@ -598,6 +626,36 @@ fn a_run_of_somebody_else_is_not_trusted() {
         error.contains("a run directory vouches for nothing") && error.contains("--trust-run"),
         "{error}"
     );
+    // A lock file in the run directory is the stranger's word too, also for whoever stands in it.
+    std::fs::copy(home.path("plugins.lock"), home.path("run/plugins.lock")).unwrap();
+    let mut inside = home.command(&["train", "--resume", ".", "--epochs", "5"]);
+    let other = home.path("other");
+    inside.current_dir(home.path("run")).env("HOME", &other).env("KASMINA_PLUGIN_PATH", &other);
+    let (_, error, code) = output(inside);
+    assert_eq!(code, Some(1), "{error}");
+    assert!(error.contains("a run directory vouches for nothing"), "{error}");
+    let (_, error, code) = stranger(&["--trust-run"]);
+    assert_eq!(code, Some(0), "{error}");
+}
+
+#[test]
+fn a_host_module_of_somebody_else_is_not_run() {
+    let home = tempfile::tempdir().unwrap();
+    let config = kasmina_tests::cases::write("digits_grafted", home.path());
+    let mut command = kasmina(home.path());
+    command.args(["train", "--epochs", "1", "--out", "run", "--config"]).arg(config);
+    let (_, error, code) = output(command);
+    assert_eq!(code, Some(0), "{error}");
+    let other = home.path().join("other");
+    std::fs::create_dir_all(&other).unwrap();
+    let stranger = |args: &[&str]| {
+        let mut command = kasmina(home.path());
+        command.args(["train", "--resume", "run", "--epochs", "2"]).args(args).env("HOME", &other);
+        output(command)
+    };
+    let (_, error, code) = stranger(&[]);
+    assert_eq!(code, Some(1), "{error}");
+    assert!(error.contains("it is the host module that a run directory names"), "{error}");
     let (_, error, code) = stranger(&["--trust-run"]);
     assert_eq!(code, Some(0), "{error}");
 }

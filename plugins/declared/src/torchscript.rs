@@ -111,6 +111,12 @@ fn looks_whole(path: &str) -> Result<(), String> {
     Err(format!("the module {path} is cut off; copy or save it again"))
 }
 
+/// Whether a class of a module lists buffers. Its code lies in the archive as it is.
+fn has_buffers(archive: &[u8]) -> bool {
+    const LIST: &[u8] = b"__buffers__ = [";
+    archive.windows(LIST.len() + 1).any(|part| part.starts_with(LIST) && part.last() != Some(&b']'))
+}
+
 /// The interpreter of TorchScript modules. It holds no tensor.
 #[derive(Debug)]
 pub struct TorchScript;
@@ -132,6 +138,13 @@ impl Blueprint for TorchScript {
         module.check_names(&bytes, vars)?;
         let loaded = TrainableCModule::load_data(&mut bytes.as_slice(), vars.sub("module"));
         let loaded = loaded.map_err(|error| module.refused(error))?;
+        if has_buffers(&bytes) {
+            kasmina_plugin_api::tracing::warn!(
+                "{}: the module has buffers (running statistics, for instance), which torch does not name: no checkpoint and \
+                 no move to another device takes them along",
+                module.source.file()
+            );
+        }
         let mixer = Mixer::new(vars, module.mix)?;
         Ok(Box::new(TorchScriptSeed { module: loaded, mode: None, mixer }))
     }

@@ -35,7 +35,7 @@ impl Case {
 
     /// Kills a run at a moment, resumes it, and compares it with the undisturbed one.
     pub(crate) fn kill(&self, moment: &Moment, number: u32, random: &mut Random) -> Killed {
-        let every = EVERY[number as usize % EVERY.len()];
+        let every = EVERY[random.below(EVERY.len() as u64) as usize];
         let name = format!("kill-{number}");
         let run = self.whole.path(&name);
         let (least, most) = moment.steps;

@@ -1,7 +1,6 @@
 //! The loop over the epochs: train, validate, decide, write down.
 
 use super::checkpoint::{Position, When};
-use super::health::Losses;
 use super::observer::Observer;
 use super::report;
 use super::trainer::Trainer;
@@ -47,13 +46,20 @@ impl Trainer<'_> {
         observer: &mut dyn Observer,
         stop: &AtomicBool,
     ) -> Result<bool, TrainError> {
-        let (clock, first_step) = (Instant::now(), self.training.model.step());
+        let clock = Instant::now();
         let Some(train_loss) = self.train_epoch(epoch, observer, stop)? else { return Ok(false) };
         // A seed that fails in it may be gone when it is tried again: the plan belongs to the try.
         let (plan, validation) = self.recovering(|trainer| {
             let plan = trainer.training.model.counterfactual_plan();
             trainer.validate(&plan).map(|validation| (plan, validation))
         })?;
+        // Steps whose gradients were not finite are skipped one by one; what the evaluation says decides.
+        let finite = validation.loss.is_finite();
+        if !finite && !validation.unhealthy.contains(&true) {
+            self.go_back(epoch, train_loss)?;
+            return Ok(true);
+        }
+        self.health.broken = !finite;
         self.tally.validated(validation.accuracy);
         let inputs = EpochInputs {
             accuracy: validation.accuracy,
@@ -62,11 +68,6 @@ impl Trainer<'_> {
             unhealthy: validation.unhealthy,
         };
         let raw = self.training.model.record_epoch(&inputs, now())?;
-        let losses = Losses { train: train_loss, validation: validation.loss };
-        if self.host_is_broken(losses, &raw)? {
-            self.go_back(epoch, first_step, train_loss)?;
-            return Ok(true);
-        }
         let measured = self.training.model.reports();
         self.tally.measured(&measured);
         self.training.model.step_epoch(&mut self.training.optimizer)?;

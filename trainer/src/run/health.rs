@@ -9,15 +9,8 @@ use std::collections::BTreeMap;
 pub(crate) struct Health {
     /// By slot: its seed, and epochs in a row that the seed was unhealthy in.
     pub(super) unhealthy: BTreeMap<String, (String, u32)>,
-    /// Steps that the host had skipped when that was last looked at.
-    pub(super) skipped: u64,
+    /// Whether the losses of the newest epoch were finite.
+    pub(super) broken: bool,
     /// Whether the run has gone back to a checkpoint because its host had become NaN or infinite.
     pub(super) rolled_back: bool,
-}
-
-/// The numbers of an epoch that tell whether a network computes at all.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Losses {
-    pub(super) train: f64,
-    pub(super) validation: f64,
 }

@@ -125,7 +125,8 @@ fn cut(path: &Path, length: u64) -> std::io::Result<()> {
     aside.as_file().sync_all()?;
     std::fs::set_permissions(aside.path(), std::fs::metadata(path)?.permissions())?;
     aside.persist(path)?;
-    Ok(())
+    // The name must be on the disk too: a checkpoint may be that counts on it.
+    File::open(folder)?.sync_all()
 }
 
 #[cfg(test)]

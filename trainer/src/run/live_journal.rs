@@ -15,16 +15,18 @@ pub(super) struct Repeats {
 }
 
 impl Repeats {
-    /// What was done from a step on.
-    pub(super) fn read(run: &Path, from_step: u64) -> Result<Self, TrainError> {
+    /// What was done from a step on, but for the first so many acts at that very step.
+    pub(super) fn read(run: &Path, from_step: u64, done: usize) -> Result<Self, TrainError> {
         let path = run.join(LIVE_JOURNAL);
         if !path.exists() {
             return Ok(Self::default());
         }
-        let rows = kasmina_records::lines::<LiveRow>(&path)
+        let mut rows = kasmina_records::lines::<LiveRow>(&path)
             .map_err(|reason| TrainError::Journal { path: path.clone(), reason })?;
-        let rows = rows.into_iter().filter(|row| row.step >= from_step).collect();
-        Ok(Self { rows, builds: BTreeMap::new() })
+        // What came after a resume stands behind what was still to be repeated then.
+        rows.sort_by_key(|row| row.step);
+        let done = rows.iter().filter(|row| row.step < from_step).count() + done;
+        Ok(Self { rows: rows.into_iter().skip(done).collect(), builds: BTreeMap::new() })
     }
 
     /// Everything that is done again.

@@ -1,8 +1,6 @@
-//! Seeds whose numbers stay NaN or infinite, and a host whose do.
+//! Seeds whose numbers stay NaN or infinite.
 
-use super::health::Losses;
 use super::trainer::Trainer;
-use crate::error::TrainError;
 use kasmina::Command;
 use kasmina::lifecycle::Stage;
 use kasmina::model::SlotInputs;
@@ -42,25 +40,5 @@ impl Trainer<'_> {
                 self.noted(epoch, command, true, result)
             })
             .collect()
-    }
-
-    /// Whether the host itself has become NaN or infinite: the losses are not finite, and no seed is to blame. Steps whose
-    /// gradients were not finite are skipped one by one; that alone is no reason to end a run.
-    pub(super) fn host_is_broken(
-        &mut self,
-        losses: Losses,
-        raw: &BTreeMap<String, SlotInputs>,
-    ) -> Result<bool, TrainError> {
-        if losses.train.is_finite() && losses.validation.is_finite() {
-            return Ok(false);
-        }
-        if raw.values().any(|given| given.healthy == Some(false)) {
-            return Ok(false);
-        }
-        let steps = self.task.train.steps(self.config.optimizer.batch_size);
-        let all = self.training.optimizer.skipped_steps()?;
-        let all = all.get(kasmina::model::HOST_OWNER).copied().unwrap_or(0);
-        let skipped = all.saturating_sub(std::mem::replace(&mut self.health.skipped, all));
-        Ok(!losses.validation.is_finite() || 2 * skipped >= steps)
     }
 }

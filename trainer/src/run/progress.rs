@@ -14,6 +14,8 @@ pub(super) struct Progress {
     pub(super) generators: Option<RngState>,
     /// What was done to the live run after the checkpoint, and is done again.
     pub(super) repeats: Repeats,
+    /// The step at which something was last done to the live run, and how much was.
+    acts: (u64, usize),
     /// Seconds that the run had taken before.
     pub(super) seconds: f64,
     /// The run directory that goes on; none for a new run.
@@ -29,9 +31,25 @@ impl Progress {
             position: Position::START,
             generators: None,
             repeats: Repeats::default(),
+            acts: (0, 0),
             seconds: 0.0,
             restored: None,
             inputs: BTreeMap::new(),
         }
+    }
+
+    /// Notes that something was done to the live run at a step.
+    pub(super) fn note_act(&mut self, step: u64) {
+        self.acts = (step, self.acts_done(step) + 1);
+    }
+
+    /// How much was done to the live run at a step.
+    pub(super) fn acts_done(&self, step: u64) -> usize {
+        if self.acts.0 == step { self.acts.1 } else { 0 }
+    }
+
+    /// Goes on at a step at which so much was done.
+    pub(super) fn set_acts(&mut self, step: u64, done: usize) {
+        self.acts = (step, done);
     }
 }

@@ -41,6 +41,7 @@ impl Trainer<'_> {
     pub(super) fn repeat(&mut self) {
         let step = self.training.model.step();
         while let Some(LiveRow { act, .. }) = self.progress.repeats.due(step) {
+            self.progress.note_act(step);
             match act {
                 LiveAct::Prune { slot } => self.queue.keep_prune(slot, None),
                 LiveAct::Refused { path, rule, error } => drop(self.refuse(&path, &rule, error, None)),
@@ -88,6 +89,7 @@ impl Trainer<'_> {
     /// Writes down what is about to be done to the live run.
     pub(super) fn write_ahead(&mut self, act: LiveAct) {
         let step = self.training.model.step();
+        self.progress.note_act(step);
         if let Some(dir) = &mut self.dir {
             dir.write_ahead(&LiveRow { step, act });
         }

@@ -1,6 +1,6 @@
 //! One run from its directory to its summary.
 
-use super::checkpoint::Saver;
+use super::checkpoint::{HOST_MODULE, Saver};
 use super::dir::RunDir;
 use super::observer::Observer;
 use super::report::slot_info;
@@ -8,7 +8,7 @@ use super::summary::summary;
 use super::trainer::Trainer;
 use crate::control::Outside;
 use crate::error::TrainError;
-use kasmina::MorphogeneticModel;
+use kasmina::{ModelError, MorphogeneticModel};
 use kasmina_records::{SlotInfo, Status, Summary};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -58,6 +58,10 @@ impl Trainer<'_> {
             result
         });
         if let Ok(status) = result {
+            if status == Status::Completed && self.training.model.is_on_trial() {
+                // A build that is still on trial has had its time, and the last state can be saved.
+                self.training.model.confirm(&mut self.training.optimizer).map_err(ModelError::from)?;
+            }
             self.save(status == Status::Completed);
         }
         self.finish_saving(observer);
@@ -89,6 +93,9 @@ impl Trainer<'_> {
             (None, Some(path)) => Some(RunDir::create(path, &self.config, &slots)?),
             (None, None) => None,
         };
+        if let Some(module) = self.progress.inputs.get(HOST_MODULE) {
+            self.registry.policy().record(module);
+        }
         if let Some(dir) = self.dir.as_ref().filter(|_| self.config.checkpoint.enabled) {
             let saver = Saver::new(&self.config.checkpoint, dir.path(), self.registry.policy(), step);
             self.saver = Some(saver.map_err(|e| TrainError::RunDir {

@@ -2,6 +2,7 @@
 
 use super::collected::Collected;
 use super::environment::Environment;
+use super::files::file_hashes;
 use super::staging::Tensors;
 use super::state::{ControllerState, PluginRow, RunState};
 use crate::config::short;
@@ -13,7 +14,6 @@ use kasmina_checkpoint::About;
 use kasmina_plugin_api::Kind;
 use kasmina_registry::{INTERPRETER, PluginInfo, services};
 use kasmina_torch_ext::rng::RngState;
-use sha2::{Digest as _, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -45,9 +45,11 @@ impl Trainer<'_> {
             epoch_is_whole: position.samples == 0,
             finished,
             score: self.tally.accuracy(),
+            finite: !self.health.broken,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             written: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs()),
         };
+        let model_step = model.step;
         let builds = self.builds();
         let state = RunState {
             model,
@@ -59,6 +61,7 @@ impl Trainer<'_> {
             tally: self.tally.clone(),
             health: self.health.clone(),
             position,
+            acts_done: self.progress.acts_done(model_step),
             asked_prunes: self.queue.asked_prunes().map(str::to_owned).collect(),
             plugin_metrics: services::metrics(),
             journals,
@@ -122,6 +125,16 @@ impl Trainer<'_> {
                 used.insert(entry.plugin().name.clone());
             }
         }
+        // A run that goes on searches no place that its settings name.
+        for plugin in self.registry.plugins() {
+            let own = |place: &std::path::PathBuf| {
+                let place = place.canonicalize().ok();
+                place.zip(plugin.path.as_ref()).is_some_and(|(place, path)| path.starts_with(place))
+            };
+            if config.plugin_path.iter().any(own) {
+                used.insert(plugin.name.clone());
+            }
+        }
         // What is declared in a file needs the plugin that interprets it.
         let declared = |plugin: &Arc<PluginInfo>| {
             let library = plugin.path.as_ref().is_none_or(|path| path.extension().is_some_and(|e| e == "so"));
@@ -139,16 +152,7 @@ impl Trainer<'_> {
             ("training data".to_owned(), self.task.train.content_hash()?),
             ("validation data".to_owned(), self.task.validation.content_hash()?),
         ]);
-        let module =
-            self.config.host.config.get("module").and_then(|path| path.as_str()).map(std::path::Path::new);
-        for (what, path) in [("script", self.config.script.as_deref()), ("host module", module)] {
-            // A run directory is a script too; its journal is what is read of it.
-            let path =
-                path.map(|path| if path.is_dir() { path.join("commands.jsonl") } else { path.to_owned() });
-            if let Some(bytes) = path.and_then(|path| std::fs::read(path).ok()) {
-                inputs.insert(what.to_owned(), hex::encode(Sha256::digest(bytes)));
-            }
-        }
+        inputs.extend(file_hashes(&self.config).into_iter().map(|(what, hash)| (what.to_owned(), hash)));
         Ok(inputs)
     }
 }

@@ -1,19 +1,20 @@
 //! Going back to a checkpoint in the middle of a run.
 
 use super::builds::Builds;
-use super::open::newest;
+use super::open::sound_before;
 use crate::config::OnNonFinite;
 use crate::error::TrainError;
+use crate::run::live_journal::Repeats;
 use crate::run::trainer::Trainer;
 use kasmina_registry::stored;
 
 impl Trainer<'_> {
-    /// Deals with a host that has become NaN or infinite in an epoch: the run goes back to the newest whole checkpoint from
-    /// before that epoch, once.
+    /// Restores the newest checkpoint of an epoch's end before `epoch` whose losses were finite, because the host has become
+    /// NaN or infinite in that epoch. A run does so once.
     ///
     /// # Errors
     /// If the configuration wants the run to end, nothing is saved, or it is the second time.
-    pub(crate) fn go_back(&mut self, epoch: u32, first_step: u64, loss: f64) -> Result<(), TrainError> {
+    pub(crate) fn go_back(&mut self, epoch: u32, loss: f64) -> Result<(), TrainError> {
         let ends = |again| Err(TrainError::NonFinite { epoch, loss, again });
         if self.config.on_nonfinite == OnNonFinite::Stop || self.saver.is_none() {
             return ends("");
@@ -25,11 +26,21 @@ impl Trainer<'_> {
         if let Some(saver) = &mut self.saver {
             saver.settle();
         }
-        let (checkpoint, state) = newest(&run, Some(first_step))?;
+        let Some((checkpoint, state)) = sound_before(&run, epoch)? else { return ends("") };
         let builds = Builds::new(self.registry, run.join(stored::FOLDER));
         builds.restore(&state)?;
+        self.controller.restore(&state.controller.state).map_err(|reason| TrainError::Resume {
+            path: checkpoint.path.clone(),
+            reason: format!("controller `{}`: {reason}", state.controller.id),
+        })?;
+        // Whoever waits for a prune of an abandoned epoch is told that there is no answer.
+        drop(self.queue.take_prunes());
         self.give_back(&state, &checkpoint, &builds)?;
         self.training.stepper.forget();
+        self.progress.repeats = Repeats::read(&run, checkpoint.about.step, state.acts_done)?;
+        self.open_repeated_builds(&builds)?;
+        self.begin_clock();
+        kasmina_checkpoint::remove_newer(&checkpoint.path)?;
         if let Some(dir) = &mut self.dir {
             dir.cut(state.journals)?;
         }
@@ -39,6 +50,7 @@ impl Trainer<'_> {
             "the host's numbers were not finite, and no seed is to blame: the run goes back to {}",
             checkpoint.path.display()
         );
+        self.save(false);
         Ok(())
     }
 }

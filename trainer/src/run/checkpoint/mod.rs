@@ -8,6 +8,7 @@ mod builds;
 mod collect;
 mod collected;
 mod environment;
+mod files;
 mod go_back;
 mod open;
 mod overrides;
@@ -18,6 +19,7 @@ mod staging;
 mod state;
 mod writer;
 
+pub(super) use files::HOST_MODULE;
 pub use open::{Opened, ResumeOptions, Resumption};
 pub(super) use restored::Restored;
 pub(super) use saver::{Saver, When};

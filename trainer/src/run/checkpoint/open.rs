@@ -105,17 +105,19 @@ impl Opened {
         };
         let lock = if branch.is_some() { None } else { Some(RunLock::take(run)?) };
         let (checkpoint, state) = match branch {
-            None => newest(run, None)?,
+            None => newest(run)?,
             Some((epoch, _)) => at_end_of(run, epoch)?,
         };
         let done = state.tally.epochs();
-        if checkpoint.about.finished && options.epochs.unwrap_or(0) <= done && branch.is_none() {
-            return Ok(Resumption::Finished { epochs: done, checkpoint: checkpoint.path });
-        }
         let asked = overrides::parse(&options.overrides)?;
         let config = settings(run, &state, &asked, options.epochs)?;
-        if config.epochs < done.max(state.position.epoch.saturating_sub(1)) {
-            let reason = format!("the run has trained {done} epochs already");
+        if checkpoint.about.finished && config.epochs <= done && branch.is_none() {
+            return Ok(Resumption::Finished { epochs: done, checkpoint: checkpoint.path });
+        }
+        // In the middle of an epoch that epoch is to be finished first.
+        let begun_epochs = done + u32::from(state.position.samples > 0);
+        if config.epochs < begun_epochs {
+            let reason = format!("the run has begun epoch {begun_epochs} already");
             return Err(TrainError::Setting { field: "epochs".to_owned(), reason });
         }
         let target = branch.map_or(run, |(_, out)| out).clone();
@@ -143,8 +145,14 @@ impl Opened {
         &self.target
     }
 
-    /// The folder of the run's own copies of plugins. The registry's policy must know of it.
-    pub fn stored_plugins(&self) -> PathBuf {
+    /// The run directory that it goes on from. The registry's policy must know of it
+    /// ([`keeping_copies`](kasmina_registry::Policy::keeping_copies)).
+    pub fn run(&self) -> &Path {
+        &self.run
+    }
+
+    /// The folder of the run's own copies of plugins.
+    pub(super) fn stored_plugins(&self) -> PathBuf {
         self.run.join(stored::FOLDER)
     }
 
@@ -154,9 +162,8 @@ impl Opened {
     }
 }
 
-/// The newest checkpoint that is whole and has made at most so many steps. One that is not whole is told of, and the one
-/// before it is tried.
-pub(super) fn newest(run: &Path, most: Option<u64>) -> Result<(Checkpoint, RunState), TrainError> {
+/// The newest checkpoint that is whole. One that is not is told of, and the one before it is tried.
+fn newest(run: &Path) -> Result<(Checkpoint, RunState), TrainError> {
     let paths =
         kasmina_checkpoint::newest_first(&run.join(kasmina_checkpoint::FOLDER)).map_err(
             |error| match error {
@@ -170,7 +177,6 @@ pub(super) fn newest(run: &Path, most: Option<u64>) -> Result<(Checkpoint, RunSt
     let mut broken = Vec::new();
     for path in &paths {
         match read(run, path) {
-            Ok((checkpoint, _)) if most.is_some_and(|most| checkpoint.about.step > most) => {}
             Ok(found) => {
                 for error in &broken {
                     tracing::warn!("a checkpoint is not whole, the one before it is used: {error}");
@@ -182,9 +188,18 @@ pub(super) fn newest(run: &Path, most: Option<u64>) -> Result<(Checkpoint, RunSt
             Err(error) => broken.push(error),
         }
     }
-    let first =
-        broken.into_iter().next().map_or_else(|| "it is too new".to_owned(), |error| error.to_string());
+    let first = broken.into_iter().next().map_or_else(String::new, |error| error.to_string());
     Err(TrainError::NoWholeCheckpoint { path: run.to_owned(), tried: paths.len(), first })
+}
+
+/// The newest whole checkpoint of an epoch's end before an epoch, whose losses were finite.
+pub(super) fn sound_before(run: &Path, epoch: u32) -> Result<Option<(Checkpoint, RunState)>, TrainError> {
+    let all = kasmina_checkpoint::list(&run.join(kasmina_checkpoint::FOLDER))?;
+    let sound = all.iter().rev().filter(|listed| {
+        let about = listed.manifest.as_ref().ok().map(|manifest| &manifest.about);
+        about.is_some_and(|about| about.epoch_is_whole && about.finite && about.epoch < epoch)
+    });
+    Ok(sound.map(|listed| read(run, &listed.path)).find_map(Result::ok))
 }
 
 /// The checkpoint at the end of an epoch.
@@ -239,7 +254,10 @@ fn settings(
         let accepted = accepted(run, asked);
         let (mut taken, mut refused) = (Overrides::new(), Vec::new());
         for (key, pair) in overrides::differences(&state.config, &now)? {
-            if !overrides::is_harmless(&key) && !accepted.contains(&key) {
+            // A run that was extended keeps what it was planned with.
+            let planned =
+                key == "schedule_epochs" && pair.1 == Some(i64::from(state.config.planned_epochs()).into());
+            if !planned && !overrides::is_harmless(&key) && !accepted.contains(&key) {
                 refused.push(overrides::told(&key, &pair));
             } else if let Some(value) = pair.1 {
                 taken.insert(key, value);
@@ -251,10 +269,10 @@ fn settings(
         config = overrides::apply(&config, &taken)?;
     }
     config = overrides::apply(&config, asked)?;
-    if let Some(epochs) = epochs.filter(|epochs| *epochs != config.epochs) {
+    config.epochs = epochs.unwrap_or(config.epochs);
+    if config.epochs != state.config.epochs && !asked.contains_key("schedule_epochs") {
         // What was derived from the run's length stays as it was planned.
-        config.schedule_epochs.get_or_insert(config.epochs);
-        config.epochs = epochs;
+        config.schedule_epochs = Some(state.config.planned_epochs());
     }
     config.validate()?;
     Ok(config)

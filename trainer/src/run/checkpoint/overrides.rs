@@ -6,8 +6,7 @@ use std::collections::BTreeMap;
 use toml::{Table, Value};
 
 /// Settings that do not change what is computed; whoever edits them in a run's `config.toml` needs no leave.
-const HARMLESS: [&str; 5] =
-    ["epochs", "schedule_epochs", "checkpoint.", "plugin_path", "plugins.call_limit_seconds"];
+const HARMLESS: [&str; 4] = ["epochs", "checkpoint.", "plugin_path", "plugins.call_limit_seconds"];
 
 /// A setting by its path, with a value.
 pub(super) type Overrides = BTreeMap<String, Value>;

@@ -2,6 +2,7 @@
 
 use super::builds::Builds;
 use super::environment::Environment;
+use super::files::{HOST_MODULE, file_hashes};
 use super::open::Opened;
 use super::restored::Restored;
 use super::staging::tensor_of;
@@ -21,7 +22,7 @@ use tch::Tensor;
 
 impl<'r> Trainer<'r> {
     /// Prepares a run that goes on: everything is built as it was, and every part has its state back. Writes nothing. The
-    /// registry's policy must know of [`Opened::stored_plugins`].
+    /// registry's policy must know of [`Opened::run`].
     ///
     /// # Errors
     /// If a plugin, the data or a tensor is not what it was; the message says which.
@@ -49,6 +50,7 @@ impl<'r> Trainer<'r> {
                 .restore(&state.controller.state)
                 .map_err(|e| wrong(format!("controller `{}`: {e}", state.controller.id)))?;
         }
+        refuse_other_files(&opened, registry, &wrong)?;
         let builds = Builds::new(registry, opened.stored_plugins());
         builds.restore(state)?;
         builds.make_current(state, &state.model.host.entry)?;
@@ -64,27 +66,30 @@ impl<'r> Trainer<'r> {
         trainer.give_back(&opened.state, &opened.checkpoint, &builds)?;
         let Opened { state, checkpoint, run, target, lock, resume, begun, .. } = opened;
         if lock.is_some() {
-            trainer.progress.repeats = Repeats::read(&run, checkpoint.about.step)?;
+            trainer.progress.repeats = Repeats::read(&run, checkpoint.about.step, state.acts_done)?;
             trainer.open_repeated_builds(&builds)?;
         }
         trainer.progress.restored = Some(Restored {
             run,
             target,
-            checkpoint: checkpoint.path,
             lengths: state.journals,
             lock,
             resume,
             step: checkpoint.about.step,
+            checkpoint,
             begun,
         });
         Ok(trainer)
     }
 
     fn refuse_other_inputs(
-        &self,
+        &mut self,
         state: &RunState,
         wrong: &dyn Fn(String) -> TrainError,
     ) -> Result<(), TrainError> {
+        if self.progress.inputs.is_empty() && !state.inputs.is_empty() {
+            self.progress.inputs = self.input_hashes()?;
+        }
         for (what, then) in &state.inputs {
             match self.progress.inputs.get(what) {
                 Some(now) if now == then => {}
@@ -126,6 +131,7 @@ impl<'r> Trainer<'r> {
         GivenTensors { model: optimizer, ..GivenTensors::default() }.finish().map_err(unfit)?;
 
         self.progress.position = state.position;
+        self.progress.set_acts(state.model.step, state.acts_done);
         self.progress.generators = (state.position.samples > 0).then_some(generators);
         self.progress.seconds = state.seconds;
         self.tally = state.tally.clone();
@@ -139,7 +145,7 @@ impl<'r> Trainer<'r> {
     }
 
     /// Opens the builds that will be swapped in again, so that none is refused in the middle of the run.
-    fn open_repeated_builds(&mut self, builds: &Builds<'_>) -> Result<(), TrainError> {
+    pub(super) fn open_repeated_builds(&mut self, builds: &Builds<'_>) -> Result<(), TrainError> {
         let rows: Vec<LiveAct> = self.progress.repeats.acts().cloned().collect();
         for act in rows {
             if let LiveAct::Swap { plugin, sha256, .. } = act {
@@ -149,6 +155,35 @@ impl<'r> Trainer<'r> {
         }
         Ok(())
     }
+}
+
+/// Refuses files that the settings name, before anything of them is read by torch: a script or host module that was altered,
+/// and a host module that this user has not run before.
+fn refuse_other_files(
+    opened: &Opened,
+    registry: &Registry,
+    wrong: &dyn Fn(String) -> TrainError,
+) -> Result<(), TrainError> {
+    for (what, sha256) in file_hashes(&opened.config) {
+        match opened.state.inputs.get(what) {
+            Some(then) if *then == sha256 => {}
+            Some(_) => return Err(wrong(format!("the {what} was altered since then"))),
+            // It is asked for now.
+            None => {}
+        }
+        if what == HOST_MODULE && !registry.policy().vouches_for(&sha256) {
+            let path = opened.config.host.config.get("module").and_then(|path| path.as_str());
+            return Err(kasmina_registry::Refusal {
+                path: path.unwrap_or_default().into(),
+                rule: kasmina_registry::Rule::Trust,
+                found: "it is the host module that a run directory names, and you have not run it before"
+                    .to_owned(),
+                remedy: "if you know where the run directory comes from: --trust-run".to_owned(),
+            })
+            .map_err(|refusal| kasmina_registry::RegistryError::from(refusal).into());
+        }
+    }
+    Ok(())
 }
 
 fn tensors_of(tensors: &Tensors) -> Result<BTreeMap<String, Tensor>, PluginError> {

@@ -6,6 +6,7 @@ use crate::error::TrainError;
 use crate::run::dir::{RunDir, write_config};
 use crate::run::journals::JournalLengths;
 use crate::run::lock::RunLock;
+use kasmina_checkpoint::Checkpoint;
 use kasmina_records::SlotInfo;
 use kasmina_registry::stored;
 use std::fs::OpenOptions;
@@ -18,7 +19,7 @@ use std::time::Instant;
 pub(crate) struct Restored {
     pub(super) run: PathBuf,
     pub(super) target: PathBuf,
-    pub(super) checkpoint: PathBuf,
+    pub(super) checkpoint: Checkpoint,
     pub(super) lengths: JournalLengths,
     pub(super) lock: Option<RunLock>,
     pub(super) resume: ResumeRow,
@@ -34,38 +35,46 @@ impl Restored {
         let Self { run, target, checkpoint, lengths, lock, resume, begun, step } = self;
         let wrong = |e: std::io::Error| TrainError::RunDir { path: target.clone(), reason: e.to_string() };
         let lock = if let Some(lock) = lock {
+            // First what was asked for, then the settings that it has changed.
+            add_line(&target.join(RESUMES), &resume).map_err(wrong)?;
             write_config(&target, config, true).map_err(wrong)?;
+            kasmina_checkpoint::remove_newer(&checkpoint.path)?;
             lock
         } else {
             let lock = RunDir::create(&target, config, slots)?.into_lock();
-            branch(&run, &target, &checkpoint).map_err(wrong)?;
+            if let Err(error) = branch(&run, &target, &checkpoint) {
+                // Not half a run: the next try must not find one.
+                let _ = std::fs::remove_file(target.join("config.toml"));
+                return Err(error);
+            }
+            add_line(&target.join(RESUMES), &resume).map_err(wrong)?;
             lock
         };
         let dir = RunDir::reopen(&target, lengths, lock)?;
-        let path = target.join(RESUMES);
-        let mut line = serde_json::to_vec(&resume).unwrap_or_default();
-        line.push(b'\n');
-        OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(path)
-            .and_then(|mut f| f.write_all(&line))
-            .map_err(wrong)?;
         let milliseconds = begun.elapsed().as_secs_f64() * 1e3;
         tracing::debug!(step, milliseconds, "ready to go on");
         Ok(dir)
     }
 }
 
-/// Copies what a branch begins with. The original is only read.
-fn branch(run: &Path, target: &Path, checkpoint: &Path) -> std::io::Result<()> {
+/// Adds a line to a file and waits until it is on the disk.
+fn add_line(path: &Path, row: &ResumeRow) -> std::io::Result<()> {
+    let mut line = serde_json::to_vec(row)?;
+    line.push(b'\n');
+    let mut file = OpenOptions::new().create(true).append(true).open(path)?;
+    file.write_all(&line)?;
+    file.sync_all()
+}
+
+/// Copies what a branch begins with. The original is only read, and may go on meanwhile.
+fn branch(run: &Path, target: &Path, checkpoint: &Checkpoint) -> Result<(), TrainError> {
+    let wrong = |e: std::io::Error| TrainError::RunDir { path: target.to_owned(), reason: e.to_string() };
+    checkpoint.write_to(&target.join(kasmina_checkpoint::FOLDER))?;
     for name in ["metrics.jsonl", "events.jsonl", "commands.jsonl"] {
-        std::fs::copy(run.join(name), target.join(name))?;
+        std::fs::copy(run.join(name), target.join(name)).map_err(wrong)?;
     }
-    let name = checkpoint.file_name().unwrap_or_default();
-    copy_all(checkpoint, &target.join(kasmina_checkpoint::FOLDER).join(name))?;
     let plugins = run.join(stored::FOLDER);
-    if plugins.is_dir() { copy_all(&plugins, &target.join(stored::FOLDER)) } else { Ok(()) }
+    if plugins.is_dir() { copy_all(&plugins, &target.join(stored::FOLDER)).map_err(wrong) } else { Ok(()) }
 }
 
 fn copy_all(from: &Path, to: &Path) -> std::io::Result<()> {

@@ -4,13 +4,19 @@ use super::collected::Collected;
 use super::staging::{Staged, buffer_for};
 use super::writer::{Done, IN_FLIGHT, Job, Saved, Target, Writer};
 use crate::config::CheckpointConfig;
+use kasmina_checkpoint::About;
 use kasmina_plugin_api::PluginError;
 use kasmina_registry::Policy;
+use kasmina_torch_ext::cuda::synchronize;
 use kasmina_torch_ext::staging::HostBuffer;
 use std::fs::File;
 use std::path::Path;
 use std::time::{Duration, Instant};
 use tch::Device;
+
+/// Time from a save that failed to the next try; it doubles with every failure.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 
 /// A moment at which a run could be saved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,21 +33,32 @@ pub(crate) enum When {
 pub(crate) struct Saver {
     config: CheckpointConfig,
     writer: Writer,
-    /// Memory that no checkpoint is in.
+    /// Staging buffers that no checkpoint is in.
     free: Vec<HostBuffer>,
     in_flight: usize,
     /// When the newest checkpoint was taken, and at which step.
     last: (Instant, u64),
+    /// What the newest checkpoint that was taken is of, its time apart.
+    taken: Option<About>,
     /// A checkpoint was due while none could be taken.
     overdue: bool,
-    /// Why saving has stopped, as it was told.
-    stopped: Option<String>,
+    /// Why saving has stopped, and when it is tried again.
+    stopped: Option<Stopped>,
     /// The newest checkpoint on the disk.
     newest: Option<Saved>,
     /// Checkpoints on the disk that nobody was told of.
     untold: Vec<Saved>,
     /// The longest that a step has waited for a copy.
     longest_stall: Duration,
+}
+
+/// Saving has stopped.
+#[derive(Debug)]
+struct Stopped {
+    why: String,
+    again: Instant,
+    /// Time to the try after the next one.
+    pause: Duration,
 }
 
 impl Saver {
@@ -60,6 +77,7 @@ impl Saver {
             free: Vec::new(),
             in_flight: 0,
             last: (Instant::now(), step),
+            taken: None,
             overdue: false,
             stopped: None,
             newest: None,
@@ -81,7 +99,11 @@ impl Saver {
                 self.config.every_epochs > 0 && epoch.is_multiple_of(self.config.every_epochs)
             }
         };
-        self.overdue || by_epoch || by_steps || by_clock()
+        match &self.stopped {
+            // A try costs a copy of everything: not at every step.
+            Some(stopped) if when != When::Edge => Instant::now() >= stopped.again,
+            _ => self.overdue || by_epoch || by_steps || by_clock(),
+        }
     }
 
     /// A checkpoint is due, and cannot be taken now: it is taken as soon as it can be.
@@ -98,19 +120,41 @@ impl Saver {
     ) -> Result<(), PluginError> {
         let Collected { about, state, tensors, builds } = collected;
         self.collect_done();
+        let taken = About { written: 0, ..about.clone() };
+        if self.taken.as_ref() == Some(&taken) && self.stopped.is_none() {
+            // It is on its way, or on the disk.
+            return Ok(());
+        }
         while self.in_flight >= IN_FLIGHT {
             let done = self.writer.wait();
             self.note(done);
         }
-        let begun = Instant::now();
         let step = about.step;
-        let buffer = buffer_for(&tensors, device, self.free.pop())?;
-        let staged = Staged::new(tensors, buffer)?;
+        let earlier = self.free.pop();
+        let first = earlier.is_none() && self.in_flight == 0;
+        let buffer = buffer_for(&tensors, device, earlier)?;
+        if device.is_cuda() && first {
+            // Page-locked memory takes a while to make: the second one is made before training begins too.
+            self.free.push(buffer_for(&tensors, device, None)?);
+        }
+        if device.is_cuda() {
+            // What was queued before is work and no stall.
+            synchronize(device).map_err(|e| PluginError::torch(&e.to_string()))?;
+        }
+        let begun = Instant::now();
+        let staged = match Staged::new(tensors, buffer) {
+            Ok(staged) => staged,
+            Err((error, buffer)) => {
+                self.free.push(buffer);
+                return Err(error);
+            }
+        };
         self.longest_stall = self.longest_stall.max(begun.elapsed());
         tracing::debug!(step, milliseconds = begun.elapsed().as_secs_f64() * 1e3, "copied for a checkpoint");
         self.in_flight += 1;
         self.last = (Instant::now(), step);
         self.overdue = false;
+        self.taken = Some(taken);
         if self.writer.send(Job { about, state, staged, journals, builds }).is_err() {
             self.in_flight -= 1;
             tracing::error!("the thread that writes checkpoints is gone; nothing is saved any more");
@@ -158,20 +202,20 @@ impl Saver {
         }
     }
 
-    /// Says once why nothing is saved; training goes on.
+    /// Says once why nothing is saved; training goes on, and it is tried again after a while.
     pub(crate) fn fail(&mut self, error: &dyn std::fmt::Display) {
-        let text = error.to_string();
-        // Numbers in it may change from try to try.
+        let why = error.to_string();
         if self.stopped.is_none() {
-            tracing::warn!("nothing is saved until this is mended, training goes on: {text}");
+            tracing::warn!("nothing is saved until this is mended, training goes on: {why}");
         }
-        self.stopped = Some(text);
-        self.overdue = true;
+        let pause = self.stopped.as_ref().map_or(FIRST_PAUSE, |stopped| stopped.pause);
+        let again = Instant::now() + pause;
+        self.stopped = Some(Stopped { why, again, pause: (2 * pause).min(LONGEST_PAUSE) });
     }
 
     /// Why nothing is saved now.
     pub(crate) fn stopped(&self) -> Option<&str> {
-        self.stopped.as_deref()
+        self.stopped.as_ref().map(|stopped| stopped.why.as_str())
     }
 
     /// The newest checkpoint on the disk.

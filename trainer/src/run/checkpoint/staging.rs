@@ -57,15 +57,20 @@ pub(super) fn buffer_for(
 }
 
 impl Staged {
-    /// Copies tensors into a buffer that is large enough. Waits for the device.
-    pub(super) fn new(tensors: Tensors, mut buffer: HostBuffer) -> Result<Self, PluginError> {
+    /// Copies tensors into a buffer that is large enough; gives it back where a copy fails. Waits for the device.
+    pub(super) fn new(tensors: Tensors, mut buffer: HostBuffer) -> Result<Self, (PluginError, HostBuffer)> {
+        match Self::copy(tensors, &mut buffer) {
+            Ok([model, optimizer, training]) => Ok(Self { buffer, model, optimizer, training }),
+            Err(error) => Err((error, buffer)),
+        }
+    }
+
+    fn copy(tensors: Tensors, buffer: &mut HostBuffer) -> Result<[Vec<Copied>; 3], PluginError> {
         buffer.clear();
         let mut copy = |tensors: Vec<(String, Tensor)>| -> Result<Vec<Copied>, PluginError> {
-            tensors.into_iter().map(|(name, tensor)| copied(&mut buffer, name, &tensor)).collect()
+            tensors.into_iter().map(|(name, tensor)| copied(buffer, name, &tensor)).collect()
         };
-        let (model, optimizer, training) =
-            (copy(tensors.model)?, copy(tensors.optimizer)?, copy(tensors.training)?);
-        Ok(Self { buffer, model, optimizer, training })
+        Ok([copy(tensors.model)?, copy(tensors.optimizer)?, copy(tensors.training)?])
     }
 
     /// Some of the copies, as they are written.

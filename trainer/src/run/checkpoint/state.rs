@@ -24,6 +24,8 @@ pub(crate) struct RunState {
     pub(crate) tally: Tally,
     pub(crate) health: Health,
     pub(crate) position: Position,
+    /// Acts on the live run at the present step that were done already.
+    pub(crate) acts_done: usize,
     /// Slots whose seed a client has asked to remove at the end of the epoch.
     pub(crate) asked_prunes: Vec<String>,
     /// What plugins have recorded since the last epoch, by `plugin/name`.
