@@ -4,8 +4,8 @@ use kasmina_checkpoint::Keep;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// When a run is saved into its directory, and how many of its checkpoints stay. Whatever is set, the last state of a run
-/// is saved.
+/// When a run is saved into its directory, and how many of its checkpoints are kept. While saving is enabled, the state before
+/// the first step and the last state are saved whatever else is set.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct CheckpointConfig {
@@ -18,10 +18,10 @@ pub struct CheckpointConfig {
     pub every_minutes: f64,
     /// Training steps between two checkpoints; 0 saves within no epoch.
     pub every_steps: u64,
-    /// The newest so many checkpoints stay.
+    /// Number of newest checkpoints that are kept.
     #[schemars(range(min = 1))]
     pub keep: u32,
-    /// The checkpoint with the best validation score stays too.
+    /// Keep the checkpoint with the best validation score too.
     pub keep_best: bool,
 }
 

@@ -81,7 +81,7 @@ impl RunDir {
         Ok(dir)
     }
 
-    /// Keeps nothing but the lock.
+    /// Closes the journals and returns the lock.
     pub(super) fn into_lock(self) -> RunLock {
         self.lock
     }

@@ -98,7 +98,10 @@ impl Journal {
         self.file.sync_data()
     }
 
-    /// Why its last lines cannot be written, at the end of a run.
+    /// Writes what is pending, at the end of a run.
+    ///
+    /// # Errors
+    /// If lines of it still cannot be written.
     pub(super) fn finish(&mut self) -> std::io::Result<()> {
         self.flush();
         if self.pending.is_empty() { Ok(()) } else { self.file.write_all(&self.pending) }

@@ -42,7 +42,7 @@ impl<'r> Builds<'r> {
         Ok(())
     }
 
-    /// Makes a build current that something is built from now.
+    /// Makes the build of an entry current, so that the registry resolves names to it.
     pub(super) fn make_current(&self, state: &RunState, entry: &EntryName) -> Result<(), TrainError> {
         let Some(sha256) = &entry.sha256 else { return Ok(()) };
         if self.registry.generation(&entry.plugin).as_ref() == Some(sha256) {
