@@ -8,7 +8,7 @@
 use crate::Result;
 use std::fmt::Write as _;
 use std::sync::OnceLock;
-use tch::Tensor;
+use tch::{Device, Tensor};
 use tracing_core::field::{Field, Visit};
 use tracing_core::span::{Attributes, Id, Record};
 use tracing_core::{Event, Level, Metadata, Subscriber};
@@ -36,6 +36,27 @@ pub trait Services: Send + Sync {
     /// Runs a layer of [`ops`](crate::ops) in one pass, where the process can for these tensors; `None` where the
     /// layer must be composed, a name that it does not know included.
     fn fused(&self, layer: &str, tensors: &[&Tensor], numbers: &[f64]) -> Option<Result<Tensor>>;
+    /// Reads the bytes of a TorchScript module onto a device; `None` where the process cannot. Since 1.1.
+    fn script(&self, _archive: &[u8], _device: Device) -> Option<Result<Box<dyn Script>>> {
+        None
+    }
+}
+
+/// A TorchScript module that the host process holds, with every tensor of it by name, buffers included. Since 1.1.
+pub trait Script: Send {
+    /// The module's tensors by dotted name: handles on those that it computes with. Those that learn require a gradient.
+    ///
+    /// # Errors
+    /// If libtorch fails.
+    fn variables(&self) -> Result<Vec<(String, Tensor)>>;
+    /// The module's output, training or measuring.
+    ///
+    /// # Shapes
+    /// The module's.
+    ///
+    /// # Errors
+    /// What the module or libtorch refused.
+    fn forward(&mut self, x: &Tensor, train: bool) -> Result<Tensor>;
 }
 
 static SERVICES: OnceLock<Box<dyn Services>> = OnceLock::new();
@@ -55,6 +76,12 @@ pub fn metric(name: &str, value: f64) {
 /// A layer in one pass, if there is a host process that has it.
 pub(crate) fn fused(layer: &str, tensors: &[&Tensor], numbers: &[f64]) -> Option<Result<Tensor>> {
     SERVICES.get()?.fused(layer, tensors, numbers)
+}
+
+/// Reads the bytes of a TorchScript module onto a device, with all its tensors by name; `None` where no host process does
+/// so: in an author's own tests, and in hosts older than 1.1.
+pub fn script(archive: &[u8], device: Device) -> Option<Result<Box<dyn Script>>> {
+    SERVICES.get()?.script(archive, device)
 }
 
 /// Installs the host's services in this library. Only the first call counts.

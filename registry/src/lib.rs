@@ -20,6 +20,7 @@ mod entry;
 mod error;
 pub mod files;
 mod grafted;
+mod held_script;
 pub mod keys;
 mod listing;
 pub mod lock;

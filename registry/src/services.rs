@@ -1,14 +1,15 @@
 //! What this process lends its plugins: its log, its spans, a place for metrics, its fast layers, and its
 //! wish to stop.
 
+use crate::held_script::HeldScript;
 use crate::manifest::Manifest;
-use kasmina_plugin_api::services::Services;
+use kasmina_plugin_api::services::{Script, Services};
 use kasmina_plugin_api::{ErrorKind, PluginError, Result};
 use kasmina_torch_ext::cuda::fused;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use tch::Tensor;
+use tch::{Device, Tensor};
 use tracing::{Level, Span};
 
 static CANCELLED: AtomicBool = AtomicBool::new(false);
@@ -146,5 +147,8 @@ impl Services for Forwarder {
             _ => None,
         }?;
         Some(out.map_err(|e| PluginError::new(ErrorKind::Torch, e.to_string())))
+    }
+    fn script(&self, archive: &[u8], device: Device) -> Option<Result<Box<dyn Script>>> {
+        Some(HeldScript::load(archive, device).map(|held| Box::new(held) as Box<dyn Script>))
     }
 }

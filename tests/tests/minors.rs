@@ -127,7 +127,23 @@ const ADDITIONS: [(&str, &str, &str); 6] = [
 ];
 
 /// What 1.1 has added, taken away.
-const REMOVALS: [(&str, &str, &str); 3] = [
+const REMOVALS: [(&str, &str, &str); 6] = [
+    (
+        "objects.rs",
+        "    // Since 1.1. `device`: -1 is the CPU, else the CUDA device.\n    fn script(&self, _archive: RSlice<'_, u8>, \
+         _device: i64) -> ROption<Wire<ScriptBox>> {\n        ROption::RNone\n    }\n",
+        "",
+    ),
+    (
+        "log.rs",
+        "    fn script(&self, archive: RSlice<'_, u8>, device: i64) -> ROption<Wire<ScriptBox>> {",
+        "}\nimpl Offered {\n    fn script(&self, archive: RSlice<'_, u8>, device: i64) -> ROption<Wire<ScriptBox>> {",
+    ),
+    (
+        "log.rs",
+        "self.0.script(archive.into(), device).into_option()?",
+        "{ let _ = (archive, device); let none: Option<Wire<ScriptBox>> = None; none? }",
+    ),
     (
         "objects.rs",
         "    // Since 1.1. A plugin of 1.0 keeps no state besides its variables.\n    fn state(&self) -> Wire<RVec<u8>> {\n        \

@@ -1,12 +1,13 @@
 //! Host services on their way across: offered on one side, used as [`Services`] on the other.
 
-use super::objects::{ServicesBox, ServicesObject, ServicesObject_TO};
+use super::objects::{ScriptBox, ServicesBox, ServicesObject, ServicesObject_TO};
+use super::script;
 use super::wire::{RawTensor, TensorRef, Wire, from_wire, to_wire};
 use crate::Result;
-use crate::services::Services;
+use crate::services::{Script, Services};
 use abi_stable::sabi_trait::TD_Opaque;
 use abi_stable::std_types::{ROption, RSlice, RStr};
-use tch::Tensor;
+use tch::{Device, Tensor};
 use tracing_core::Level;
 
 fn level_to_wire(level: Level) -> u8 {
@@ -79,6 +80,11 @@ impl ServicesObject for Offered {
         let out = self.call(None, |s| s.fused(layer.as_str(), &tensors, numbers.as_slice()));
         out.map(|out| to_wire(out, RawTensor::new)).into()
     }
+    fn script(&self, archive: RSlice<'_, u8>, device: i64) -> ROption<Wire<ScriptBox>> {
+        let device = usize::try_from(device).map_or(Device::Cpu, Device::Cuda);
+        let module = self.call(None, |s| s.script(archive.as_slice(), device));
+        module.map(|module| to_wire(module, script::offer)).into()
+    }
 }
 
 pub(super) fn offer(services: Box<dyn Services>) -> ServicesBox {
@@ -120,5 +126,13 @@ impl Services for Received {
         let tensors: Vec<TensorRef<'_>> = tensors.iter().map(|t| TensorRef::new(t)).collect();
         let out = self.0.fused(layer.into(), tensors.as_slice().into(), numbers.into());
         out.into_option().map(|out| from_wire(out).map(RawTensor::take))
+    }
+    fn script(&self, archive: &[u8], device: Device) -> Option<Result<Box<dyn Script>>> {
+        let device = match device {
+            Device::Cuda(index) => index as i64,
+            _ => -1,
+        };
+        let module = self.0.script(archive.into(), device).into_option()?;
+        Some(from_wire(module).map(|module| Box::new(script::Received(module)) as Box<dyn Script>))
     }
 }

@@ -31,6 +31,7 @@ mod log;
 mod objects;
 mod pending;
 mod root;
+mod script;
 mod wire;
 
 pub use adopt::{AdoptError, Listed, Plugin};

@@ -62,6 +62,15 @@ pub trait HostObject: Send {
 }
 pub type HostBox = HostObject_TO<'static, RBox<()>>;
 
+/// A TorchScript module that lives in the host process. Since 1.1.
+#[sabi_trait]
+pub trait ScriptObject: Send {
+    fn variables(&self) -> Wire<RVec<WireVariable>>;
+    #[sabi(last_prefix_field)]
+    fn forward(&mut self, x: TensorRef<'_>, train: bool) -> Wire<RawTensor>;
+}
+pub type ScriptBox = ScriptObject_TO<'static, RBox<()>>;
+
 /// The host process's services; levels are 1 (error) to 5 (trace).
 #[sabi_trait]
 pub trait ServicesObject: Send + Sync {
@@ -81,5 +90,9 @@ pub trait ServicesObject: Send + Sync {
         tensors: RSlice<'_, TensorRef<'_>>,
         numbers: RSlice<'_, f64>,
     ) -> ROption<Wire<RawTensor>>;
+    // Since 1.1. `device`: -1 is the CPU, else the CUDA device.
+    fn script(&self, _archive: RSlice<'_, u8>, _device: i64) -> ROption<Wire<ScriptBox>> {
+        ROption::RNone
+    }
 }
 pub type ServicesBox = ServicesObject_TO<'static, RBox<()>>;

@@ -6,6 +6,7 @@ use crate::mix::Mixer;
 use crate::reader::{At, Reader};
 use crate::source::{Fault, Source};
 use kasmina_plugin_api::prelude::*;
+use kasmina_plugin_api::services::{self, Script};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::fs;
@@ -111,10 +112,44 @@ fn looks_whole(path: &str) -> Result<(), String> {
     Err(format!("the module {path} is cut off; copy or save it again"))
 }
 
-/// Whether a class of a module lists buffers. Its code lies in the archive as it is.
-fn has_buffers(archive: &[u8]) -> bool {
-    const LIST: &[u8] = b"__buffers__ = [";
-    archive.windows(LIST.len() + 1).any(|part| part.starts_with(LIST) && part.last() != Some(&b']'))
+/// A module that can be called.
+enum Loaded {
+    /// Held by the host process, which names its buffers too: they are variables of the seed like its parameters.
+    Held(Box<dyn Script>),
+    /// Held here, with parameters alone as variables, where the host process cannot; and the mode that it was put into last.
+    Plain(TrainableCModule, Option<Mode>),
+}
+
+impl Loaded {
+    fn new(module: &Module, bytes: &[u8], vars: &nn::Path<'_>) -> Result<Self> {
+        let below = vars.sub("module");
+        let Some(script) = services::script(bytes, vars.device()) else {
+            let loaded = TrainableCModule::load_data(&mut &*bytes, below);
+            return Ok(Self::Plain(loaded.map_err(|error| module.refused(error))?, None));
+        };
+        let script = script.map_err(|error| module.refused_for(&error.message))?;
+        for (name, tensor) in script.variables()? {
+            let learns = tensor.requires_grad();
+            let _ = below.add(&name.replace('.', "_"), tensor, learns);
+        }
+        Ok(Self::Held(script))
+    }
+
+    fn forward(&mut self, x: &Tensor, mode: Mode) -> Result<Tensor> {
+        match self {
+            Self::Held(script) => script.forward(x, mode.is_train()),
+            Self::Plain(module, last) => {
+                if *last != Some(mode) {
+                    match mode {
+                        Mode::Train => module.f_set_train()?,
+                        Mode::Eval => module.f_set_eval()?,
+                    }
+                    *last = Some(mode);
+                }
+                Ok(module.forward_ts(&[x])?)
+            }
+        }
+    }
 }
 
 /// The interpreter of TorchScript modules. It holds no tensor.
@@ -136,17 +171,9 @@ impl Blueprint for TorchScript {
         module.fits(site)?;
         let bytes = module.bytes()?;
         module.check_names(&bytes, vars)?;
-        let loaded = TrainableCModule::load_data(&mut bytes.as_slice(), vars.sub("module"));
-        let loaded = loaded.map_err(|error| module.refused(error))?;
-        if has_buffers(&bytes) {
-            kasmina_plugin_api::tracing::warn!(
-                "{}: the module has buffers (running statistics, for instance), which torch does not name: no checkpoint and \
-                 no move to another device takes them along",
-                module.source.file()
-            );
-        }
+        let loaded = Loaded::new(&module, &bytes, vars)?;
         let mixer = Mixer::new(vars, module.mix)?;
-        Ok(Box::new(TorchScriptSeed { module: loaded, mode: None, mixer }))
+        Ok(Box::new(TorchScriptSeed { module: loaded, mixer }))
     }
 }
 
@@ -176,7 +203,10 @@ impl Module {
 
     /// Torch's own words, without its trace.
     fn refused(&self, error: tch::TchError) -> PluginError {
-        let words = PluginError::from(error).message;
+        self.refused_for(&PluginError::from(error).message)
+    }
+
+    fn refused_for(&self, words: &str) -> PluginError {
         let words: Vec<&str> = words.split_whitespace().collect();
         let words: String = words.join(" ").chars().take(200).collect();
         let text = format!("{} is no TorchScript module that can be loaded: {words}", self.path);
@@ -203,24 +233,14 @@ impl Module {
 }
 
 /// A living module.
-#[derive(Debug)]
 struct TorchScriptSeed {
-    module: TrainableCModule,
-    /// The mode that the module was put into last.
-    mode: Option<Mode>,
+    module: Loaded,
     mixer: Mixer,
 }
 
 impl Seed for TorchScriptSeed {
     fn forward(&mut self, x: &Tensor, cx: &Cx<'_>) -> Result<Tensor> {
-        if self.mode != Some(cx.mode()) {
-            match cx.mode() {
-                Mode::Train => self.module.f_set_train()?,
-                Mode::Eval => self.module.f_set_eval()?,
-            }
-            self.mode = Some(cx.mode());
-        }
-        let made = self.module.forward_ts(&[x])?;
+        let made = self.module.forward(x, cx.mode())?;
         if made.size() != x.size() {
             let text = format!("the module made {:?} of {:?}; a seed keeps the shape", made.size(), x.size());
             return Err(PluginError::contract(text));

@@ -1,0 +1,42 @@
+//! TorchScript modules that this process holds for a plugin: with every tensor by name, which torch does not give a plugin.
+
+use kasmina_plugin_api::services::Script;
+use kasmina_plugin_api::{PluginError, Result};
+use kasmina_torch_ext::script::{self, Failed};
+use std::convert::Infallible;
+use tch::{Device, Tensor};
+
+/// A module, interpreted as it is written.
+pub(crate) struct HeldScript {
+    module: script::Script,
+    /// The mode that the module was put into last.
+    train: Option<bool>,
+}
+
+impl HeldScript {
+    /// Reads the bytes of an archive.
+    pub(crate) fn load(archive: &[u8], device: Device) -> Result<Self> {
+        Ok(Self { module: script::Script::load(archive, device).map_err(|e| torch(&e))?, train: None })
+    }
+}
+
+impl Script for HeldScript {
+    fn variables(&self) -> Result<Vec<(String, Tensor)>> {
+        self.module.variables().map_err(|e| torch(&e))
+    }
+
+    fn forward(&mut self, x: &Tensor, train: bool) -> Result<Tensor> {
+        if self.train != Some(train) {
+            self.module.train(train).map_err(|e| torch(&e))?;
+            self.train = Some(train);
+        }
+        self.module.forward(x, &mut |_, x| Ok::<_, Infallible>(x)).map_err(|failed| match failed {
+            Failed::Torch(error) => torch(&error),
+            Failed::Tap(never) => match never {},
+        })
+    }
+}
+
+fn torch(error: &kasmina_torch_ext::Error) -> PluginError {
+    PluginError::torch(&error.to_string())
+}
