@@ -578,6 +578,43 @@ fn acts(run: &Path) -> Vec<String> {
 }
 
 #[test]
+fn the_running_statistics_of_a_torchscript_seed_are_saved() {
+    let home = Home::empty();
+    let module = home.path("normed.pt");
+    let made = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/script/normed.pt");
+    std::fs::copy(made, &module).unwrap();
+    let sidecar = "[blueprint]\nid = \"normed\"\nsummary = \"a branch with batch norm\"\ntopologies = [\"cnn\"]\n\
+                   \n[module]\nchannels = 3\n";
+    std::fs::write(home.path("normed.pt.toml"), sidecar).unwrap();
+    let line = "{\"epoch\":1,\"command\":\"germinate\",\"slot\":\"early\",\"seed_id\":\"one\",\"blueprint\":\"normed\",\
+                \"blend\":\"linear\",\"tempo\":2}\n";
+    std::fs::write(home.path("one.jsonl"), line).unwrap();
+    home.configure("[checkpoint]\nevery_steps = 1\nkeep = 400\n");
+    let (_, error, code) =
+        home.train(&["--out", "whole", "--epochs", "6", "--plugin-path", module.to_str().unwrap()]);
+    assert_eq!(code, Some(0), "{error}");
+    let reference = runs::bits(&home.path("whole"));
+    for wanted in [13, 22] {
+        let from = home
+            .checkpoints("whole")
+            .into_iter()
+            .find(|path| kasmina_tests::undisturbed::step_of(path) >= wanted);
+        let from = from.unwrap();
+        let checkpoint = Checkpoint::read(&from).unwrap();
+        let names: Vec<&str> = checkpoint.model.iter().map(|(name, _)| name).collect();
+        assert!(names.contains(&"slot.block0.seed.module.norm_running_mean"), "{names:?}");
+        let copy = home.path("again");
+        let _ = std::fs::remove_dir_all(&copy);
+        copy_run(&home.path("whole"), &copy, &from);
+        let (_, error, code) = output(home.command(&["train", "--resume", "again"]));
+        assert_eq!(code, Some(0), "{error}");
+        assert!(runs::bits(&copy) == reference, "from step {wanted} it went on otherwise");
+        let model = |run: &str| std::fs::read(home.newest(run).join("model.safetensors")).unwrap();
+        assert!(model("again") == model("whole"), "from step {wanted}");
+    }
+}
+
+#[test]
 fn what_was_asked_for_at_the_step_of_a_stop_is_done_once() {
     let home = Home::empty();
     let mut live = start(&home, &[]);
