@@ -7,10 +7,12 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a test program reports on its own")]
 
 mod fault;
+mod small;
 mod victim;
 
 use fault::Fault;
 use kasmina_tests::undisturbed::{Random, Undisturbed};
+use small::Small;
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -34,7 +36,8 @@ fn main() -> ExitCode {
         }
     };
     kasmina_tests::built();
-    println!("{minutes} minutes, seed {seed}; a full disk is a limit on the size of files");
+    let small = Small::allowed();
+    println!("{minutes} minutes, seed {seed}; a full disk is {}", small.told());
     let cases: Vec<Undisturbed> = CASES.iter().map(|name| Undisturbed::train(name)).collect();
     let mut random = Random::new(seed);
     let mut table: BTreeMap<String, [u32; 3]> = BTreeMap::new();
@@ -43,7 +46,7 @@ fn main() -> ExitCode {
     while number < Fault::ALL.len() || Instant::now() < end {
         let fault = Fault::ALL[number % Fault::ALL.len()];
         let case = &cases[random.below(cases.len() as u64) as usize];
-        let outcome = victim::suffer(case, fault, number, &mut random);
+        let outcome = victim::suffer(case, fault, small, number, &mut random);
         let [injected, survived, lost] = table.entry(fault.told().to_owned()).or_default();
         match outcome {
             Outcome::Missed => {}

@@ -1,10 +1,11 @@
 //! A run that an accident happens to, and that goes on.
 
 use crate::fault::Fault;
+use crate::small::Small;
 use kasmina_tests::undisturbed::{Random, Undisturbed, newest};
-use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
+use rustix::process::{Pid, Signal, kill_process};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command};
+use std::process::Child;
 use std::time::{Duration, Instant};
 
 /// Longer than any of these runs takes.
@@ -24,15 +25,29 @@ pub(crate) enum Outcome {
 }
 
 /// Starts a run, lets something happen to it, and resumes it until it is over.
-pub(crate) fn suffer(case: &Undisturbed, fault: Fault, number: usize, random: &mut Random) -> Outcome {
+pub(crate) fn suffer(
+    case: &Undisturbed,
+    fault: Fault,
+    small: Small,
+    number: usize,
+    random: &mut Random,
+) -> Outcome {
     let name = format!("fault-{number}");
     let run = case.path(&name);
     let mut command = case.command(&name, 1 + random.below(4));
-    let mut child = spawn(&mut command, fault);
+    let full = fault == Fault::FullDisk;
+    if full {
+        command = small.around(&command, &run);
+    }
+    let mut child = command.spawn().unwrap();
     let pid = Pid::from_raw(child.id().try_into().unwrap()).unwrap();
+    let folder = if full { small.seen(&run, pid) } else { run.clone() };
     // A few checkpoints first, so that there is something to go back to.
     let few = 2 + random.below(6) as usize;
-    if !wait(&mut child, || count(&run) >= 2 && newest_number(&run) >= few) {
+    if !wait(&mut child, || count(&folder) >= 2 && newest_number(&folder) >= few) {
+        if full {
+            small.bring_back(&run);
+        }
         return finish(case, &name, None);
     }
     match fault {
@@ -57,12 +72,13 @@ pub(crate) fn suffer(case: &Undisturbed, fault: Fault, number: usize, random: &m
             let _ = kill_process(pid, signal);
         }
         Fault::FullDisk => {
-            let limit = |bytes| prlimit(Some(pid), Resource::Fsize, Rlimit { current: bytes, maximum: None });
-            if limit(Some(0)).is_err() {
-                return finish(case, &name, None);
-            }
-            std::thread::sleep(Duration::from_millis(100 + random.below(300)));
-            let _ = limit(None);
+            let filled = small.fill(&run, pid, Duration::from_millis(100 + random.below(300)));
+            let whole = child.wait().unwrap().success();
+            small.bring_back(&run);
+            return match (filled, whole) {
+                (_, false) => Outcome::Lost("the run ended on a full disk".to_owned()),
+                (filled, true) => finish(case, &name, filled.then_some(fault)),
+            };
         }
         Fault::Permissions => {
             // Whoever is root may write anywhere: a file in the folder's place stops everybody.
@@ -77,29 +93,11 @@ pub(crate) fn suffer(case: &Undisturbed, fault: Fault, number: usize, random: &m
         }
     }
     let happened = wait_for_end(&mut child);
-    if !happened && !matches!(fault, Fault::FullDisk | Fault::Permissions) {
+    if !happened && fault != Fault::Permissions {
         return finish(case, &name, None);
     }
     damage(&run, fault, random);
     finish(case, &name, Some(fault))
-}
-
-fn spawn(command: &mut Command, fault: Fault) -> Child {
-    if fault != Fault::FullDisk {
-        return command.spawn().unwrap();
-    }
-    // The signal that a file that cannot grow brings must not end it: on a full disk there is none.
-    let mut shell = Command::new("sh");
-    shell
-        .args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\""])
-        .arg(command.get_program())
-        .args(command.get_args());
-    shell.env_clear().stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
-    shell.current_dir(command.get_current_dir().unwrap());
-    for (key, value) in command.get_envs() {
-        shell.env(key, value.unwrap_or_default());
-    }
-    shell.spawn().unwrap()
 }
 
 /// Waits until something is so; false if the run is over before.

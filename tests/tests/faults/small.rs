@@ -1,0 +1,124 @@
+//! A disk that is full for a while: a small filesystem of memory where the system allows one to a user, else a limit on the
+//! size of files.
+
+use rustix::process::{Pid, Resource, Rlimit, prlimit};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+/// Bytes of the small filesystem: room for a run of these cases with all its checkpoints.
+const BYTES: u64 = 256 << 20;
+/// What fills it.
+const FILLING: &str = "filling";
+
+/// How a disk is full.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Small {
+    /// The run's folder is a filesystem of its own, which another file fills.
+    Filesystem,
+    /// No file of the process can grow.
+    Limit,
+}
+
+impl Small {
+    /// The filesystem, where a user may mount one and file owners keep their meaning in it.
+    pub(crate) fn allowed() -> Self {
+        let probe = "mount -t tmpfs -o size=1m none /mnt && test \"$(stat -c %u /)\" = 0";
+        let mut command = Command::new("unshare");
+        command.args(["-rm", "sh", "-c", probe]).stdout(Stdio::null()).stderr(Stdio::null());
+        if command.status().is_ok_and(|status| status.success()) { Self::Filesystem } else { Self::Limit }
+    }
+
+    pub(crate) fn told(self) -> &'static str {
+        match self {
+            Self::Filesystem => "a small filesystem of memory",
+            Self::Limit => "a limit on the size of files",
+        }
+    }
+
+    /// A command whose run is on such a disk. A filesystem ends with the process: what is in it is copied to
+    /// [`kept`](Self::kept) before.
+    pub(crate) fn around(self, command: &Command, run: &Path) -> Command {
+        let mut shell = match self {
+            Self::Filesystem => {
+                std::fs::create_dir_all(run).expect("the run's folder can be made");
+                let script = "mount -t tmpfs -o size=$1,mode=700 none \"$2\" && kept=$3 && shift 3 && { \"$@\"; code=$?; \
+                              cp -a \"$0\" \"$kept\" && exit $code; }";
+                let mut shell = Command::new("unshare");
+                shell
+                    .args(["-rm", "sh", "-c", script])
+                    .arg(run)
+                    .arg(BYTES.to_string())
+                    .args([run, &kept(run)]);
+                shell
+            }
+            // The signal that a file that cannot grow brings must not end it: on a full disk there is none.
+            Self::Limit => {
+                let mut shell = Command::new("sh");
+                shell.args(["-c", "trap '' XFSZ; exec \"$@\"", "sh"]);
+                shell
+            }
+        };
+        shell.arg(command.get_program()).args(command.get_args());
+        shell.env_clear().stdout(Stdio::null()).stderr(Stdio::null());
+        shell.current_dir(command.get_current_dir().expect("every run has a folder"));
+        for (key, value) in command.get_envs() {
+            shell.env(key, value.unwrap_or_default());
+        }
+        if command.get_envs().all(|(key, _)| key != "PATH") {
+            shell.env("PATH", std::env::var_os("PATH").unwrap_or_default());
+        }
+        shell
+    }
+
+    /// The run's folder as its process sees it.
+    pub(crate) fn seen(self, run: &Path, pid: Pid) -> PathBuf {
+        match self {
+            Self::Filesystem => {
+                let below = run.strip_prefix("/").unwrap_or(run);
+                PathBuf::from(format!("/proc/{}/root", pid.as_raw_nonzero())).join(below)
+            }
+            Self::Limit => run.to_owned(),
+        }
+    }
+
+    /// Fills it for a while; false if the process is over.
+    pub(crate) fn fill(self, run: &Path, pid: Pid, time: Duration) -> bool {
+        match self {
+            Self::Filesystem => {
+                let filling = self.seen(run, pid).join(FILLING);
+                let Ok(mut file) = std::fs::File::create(&filling) else { return false };
+                let block = vec![0; 1 << 20];
+                while file.write_all(&block).is_ok() {}
+                // And the last bytes.
+                while file.write_all(&[0]).is_ok() {}
+                std::thread::sleep(time);
+                std::fs::remove_file(&filling).is_ok()
+            }
+            Self::Limit => {
+                let limit =
+                    |bytes| prlimit(Some(pid), Resource::Fsize, Rlimit { current: bytes, maximum: None });
+                if limit(Some(0)).is_err() {
+                    return false;
+                }
+                std::thread::sleep(time);
+                limit(None).is_ok()
+            }
+        }
+    }
+
+    /// Puts what was in the filesystem where the run's folder is.
+    pub(crate) fn bring_back(self, run: &Path) {
+        if self == Self::Filesystem {
+            std::fs::remove_dir(run).expect("the mount point is empty");
+            std::fs::rename(kept(run), run).expect("the run was copied");
+            let _ = std::fs::remove_file(run.join(FILLING));
+        }
+    }
+}
+
+/// Where a run in a filesystem is copied to.
+fn kept(run: &Path) -> PathBuf {
+    run.with_extension("kept")
+}
