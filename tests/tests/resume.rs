@@ -12,6 +12,7 @@ use kasmina_checkpoint::{Checkpoint, Contents, TensorData};
 use kasmina_tests::{builds::Builds, kasmina, output, runs};
 use serde_json::Value;
 use std::fmt::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -251,6 +252,40 @@ fn what_a_run_cannot_go_on_with_is_told_and_changes_nothing() {
         args.clear();
         table.push_str(&format!("{what}\n{refusal}\n\n"));
         assert!(before == contents(&home.path("run")), "{what}: something has changed");
+    }
+    insta::assert_snapshot!(table);
+}
+
+#[test]
+fn a_run_that_cannot_be_written_is_left_as_it_is() {
+    // Where root runs the tests, the program runs without root's right to write anywhere.
+    let root = rustix::process::geteuid().is_root();
+    let bare = if root { "setpriv --bounding-set=-all --inh-caps=-all" } else { "" };
+    let mut table = String::new();
+    for (what, before, mode) in [
+        ("nobody may write into it", format!("exec {bare} "), 0o555),
+        ("no file can grow", "trap '' XFSZ; ulimit -f 0; exec ".to_owned(), 0o755),
+    ] {
+        let home = Home::finished();
+        let whole = contents(&home.path("run"));
+        let allow = |mode| {
+            for folder in ["run", "run/checkpoints"] {
+                std::fs::set_permissions(home.path(folder), std::fs::Permissions::from_mode(mode)).unwrap();
+            }
+        };
+        allow(mode);
+        let kasmina = home.command(&["train", "--resume", "run", "--epochs", "6"]);
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &format!("{before}\"$0\" \"$@\"")]).arg(kasmina.get_program());
+        shell.args(kasmina.get_args()).env_clear().current_dir(home.0.path());
+        for (key, value) in kasmina.get_envs() {
+            shell.env(key, value.unwrap_or_default());
+        }
+        let (_, error, code) = output(shell);
+        allow(0o755);
+        assert_eq!(code, Some(1), "{error}");
+        table.push_str(&format!("{what}\n{}\n\n", home.told(&error)));
+        assert!(whole == contents(&home.path("run")), "{what}: something has changed");
     }
     insta::assert_snapshot!(table);
 }

@@ -256,7 +256,11 @@ impl TrainError {
                 Some("the checkpoint is of another network: use the plugins and settings of its run".to_owned())
             }
             Self::Checkpoint(error) => error.help().map(str::to_owned),
-            Self::HoldsARun { .. } | Self::RunDir { .. } => Some("choose another directory with --out".to_owned()),
+            Self::HoldsARun { .. } => Some("choose another directory with --out".to_owned()),
+            Self::RunDir { .. } => Some(
+                "see that you may write there and that there is room, or choose another directory with --out"
+                    .to_owned(),
+            ),
             Self::Journal { .. } => {
                 Some("name a run directory that `kasmina train` has written, whole".to_owned())
             }
