@@ -107,6 +107,7 @@ pub fn registry(fixtures: &[&str]) -> Registry {
 /// # Panics
 /// If the plugins lie in a folder that cannot be named in a search path.
 pub fn kasmina(directory: &Path) -> Command {
+    heed_interrupts();
     let mut command = Command::new(built().join("kasmina-alone/kasmina"));
     command.env_clear().current_dir(directory);
     let paths = std::env::join_paths(SHIPPED.iter().map(|name| shipped(name))).expect("no colon in paths");
@@ -114,6 +115,18 @@ pub fn kasmina(directory: &Path) -> Command {
     // What the tests have built themselves is vouched for; who tests trust takes this away.
     command.env("KASMINA_ALLOW_UNSIGNED", "1");
     command
+}
+
+/// Programs that this process starts heed SIGINT, also where a shell has started the tests in the background, which makes them
+/// ignore it: a program that ignores a signal when it starts goes on ignoring it.
+fn heed_interrupts() {
+    static ONCE: std::sync::Once = std::sync::Once::new();
+    // A signal with a handler is one with the default action in the programs that are started.
+    ONCE.call_once(|| {
+        let always = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(true));
+        let interrupt = signal_hook::consts::SIGINT;
+        signal_hook::flag::register_conditional_default(interrupt, always).expect("SIGINT can be handled");
+    });
 }
 
 /// Past the test harness, which hides what a passing test prints.
