@@ -352,6 +352,11 @@ fn old_and_new_minors_run_in_each_other_and_a_changed_type_is_refused() {
                 "trainable: tensor.requires_grad(),",
                 "trainable: u64::from(tensor.requires_grad()),",
             ),
+            (
+                "script.rs",
+                "trainable: tensor.requires_grad(),",
+                "trainable: u64::from(tensor.requires_grad()),",
+            ),
         ],
     );
     let plugin = changed.path("libchanged.so");
