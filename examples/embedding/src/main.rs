@@ -77,7 +77,10 @@ fn main() -> Result<(), Box<dyn Error>> {
             outputs.iter().map(|logits| accuracy(logits, &validation.1)).collect::<Result<_, _>>()?;
         let (as_is, without) = accuracies.split_first().ok_or("there is always one output")?;
         // Every slot is told what was measured; the clock is for the record alone. Then every slot decides, once.
-        model.record_epoch(&EpochInputs { accuracy: *as_is, plan: &plan, without: without.to_vec(), unhealthy: Vec::new() }, 0)?;
+        model.record_epoch(
+            &EpochInputs { accuracy: *as_is, plan: &plan, without: without.to_vec(), unhealthy: Vec::new() },
+            0,
+        )?;
         model.step_epoch(&mut optimizer)?;
 
         // When to grow is this program's decision. Commands are the one door through which structure changes.
