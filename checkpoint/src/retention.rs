@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 /// run goes back to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Keep {
-    /// The newest so many; at least one.
+    /// How many of the newest checkpoints stay; 0 is taken as 1.
     pub newest: usize,
-    /// The one with the best score too.
+    /// Whether the checkpoint with the best score stays too.
     pub best: bool,
 }
 

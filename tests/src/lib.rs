@@ -6,9 +6,11 @@ pub mod author;
 pub mod bench;
 pub mod builds;
 pub mod cases;
+pub mod files;
 pub mod in_process;
 pub mod laws;
 pub mod runs;
+pub mod shell;
 pub mod undisturbed;
 
 use kasmina_registry::{Origin, Policy, Registry, SearchPath};

@@ -49,7 +49,7 @@ impl Undisturbed {
         case
     }
 
-    /// A run of the case into a folder, with so many steps between two checkpoints; 0 saves at the beginning and the end.
+    /// The command that trains the case into a folder and saves every `every` steps; 0 saves at the beginning and the end only.
     pub fn command(&self, out: &str, every: u64) -> Command {
         let text = std::fs::read_to_string(self.path("case.toml")).unwrap();
         let checkpoints = format!("\n[checkpoint]\nevery_epochs = 0\nevery_steps = {every}\nkeep = 3\n");

@@ -9,7 +9,7 @@
 )]
 
 use kasmina_checkpoint::{Checkpoint, Contents, TensorData};
-use kasmina_tests::{builds::Builds, kasmina, output, runs};
+use kasmina_tests::{builds::Builds, files::copy_tree, kasmina, output, runs, shell::in_shell};
 use serde_json::Value;
 use std::fmt::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
@@ -275,13 +275,7 @@ fn a_run_that_cannot_be_written_is_left_as_it_is() {
         };
         allow(mode);
         let kasmina = home.command(&["train", "--resume", "run", "--epochs", "6"]);
-        let mut shell = Command::new("sh");
-        shell.args(["-c", &format!("{before}\"$0\" \"$@\"")]).arg(kasmina.get_program());
-        shell.args(kasmina.get_args()).env_clear().current_dir(home.0.path());
-        for (key, value) in kasmina.get_envs() {
-            shell.env(key, value.unwrap_or_default());
-        }
-        let (_, error, code) = output(shell);
+        let (_, error, code) = output(in_shell(&kasmina, &format!("{before}\"$@\""), &[]));
         allow(0o755);
         assert_eq!(code, Some(1), "{error}");
         table.push_str(&format!("{what}\n{}\n\n", home.told(&error)));
@@ -434,13 +428,8 @@ fn a_signal_lets_the_step_finish_and_saves_it() {
 #[test]
 fn a_signal_that_was_ignored_stays_ignored() {
     let home = Home::empty();
-    let program = home.command(&[]).get_program().to_owned();
-    let mut shell = Command::new("sh");
-    let line = "trap '' HUP; exec \"$0\" train --config config.toml --out run --epochs 100000";
-    shell.args(["-c", line]).arg(program).env_clear().current_dir(home.0.path());
-    for (key, value) in home.command(&[]).get_envs() {
-        shell.env(key, value.unwrap_or_default());
-    }
+    let train = home.command(&["train", "--config", "config.toml", "--out", "run", "--epochs", "100000"]);
+    let mut shell = in_shell(&train, "trap '' HUP; exec \"$@\"", &[]);
     shell.stdout(Stdio::null()).stderr(Stdio::null());
     let mut live = Live(shell.spawn().unwrap());
     let epochs =
@@ -467,14 +456,9 @@ fn a_second_owner_is_told_who_the_first_is() {
 fn a_full_disk_pauses_saving_and_loses_nothing() {
     use rustix::process::{Pid, Resource, Rlimit, prlimit};
     let home = Home::empty();
-    let program = home.command(&[]).get_program().to_owned();
-    let mut shell = Command::new("sh");
-    let line = "trap '' XFSZ; exec \"$0\" train --config config.toml --out run --epochs 100000";
-    shell.args(["-c", line]).arg(program).env_clear().current_dir(home.0.path()).stdout(Stdio::null());
-    shell.stderr(Stdio::piped());
-    for (key, value) in home.command(&[]).get_envs() {
-        shell.env(key, value.unwrap_or_default());
-    }
+    let train = home.command(&["train", "--config", "config.toml", "--out", "run", "--epochs", "100000"]);
+    let mut shell = in_shell(&train, "trap '' XFSZ; exec \"$@\"", &[]);
+    shell.stdout(Stdio::null()).stderr(Stdio::piped());
     let mut live = Live(shell.spawn().unwrap());
     let epochs =
         || std::fs::read_to_string(home.path("run/metrics.jsonl")).map_or(0, |text| text.lines().count());
@@ -742,18 +726,6 @@ fn the_first_version_can_still_be_read() {
     let opened = kasmina_trainer::run::Opened::open(&options).unwrap();
     let kasmina_trainer::run::Resumption::Ready(opened) = opened else { panic!("it can go on") };
     assert_eq!(opened.done(), (2, 10));
-}
-
-fn copy_tree(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap().map(Result::unwrap) {
-        let (path, to) = (entry.path(), to.join(entry.file_name()));
-        if path.is_dir() {
-            copy_tree(&path, &to);
-        } else {
-            std::fs::copy(path, to).unwrap();
-        }
-    }
 }
 
 #[test]

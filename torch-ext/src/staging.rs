@@ -4,7 +4,7 @@ use crate::error::Result;
 use std::ops::Range;
 use tch::{Device, Kind, Tensor};
 
-/// Copies begin at multiples of so many bytes.
+/// Alignment of each copy in the buffer, in bytes.
 const ALIGNMENT: usize = 64;
 
 /// Host memory for copies of tensors, to be used again and again. It may move between threads.
@@ -17,8 +17,8 @@ pub struct HostBuffer {
 }
 
 impl HostBuffer {
-    /// Memory for so many bytes of copies from a device. For a GPU it is page-locked, so that the device writes into it
-    /// directly.
+    /// Allocates `capacity` bytes for copies from a device. For a GPU the memory is page-locked, so that the device writes
+    /// into it directly.
     ///
     /// # Errors
     /// If there is not enough memory.

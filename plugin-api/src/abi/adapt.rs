@@ -65,15 +65,7 @@ impl<M> Instance<M> {
             all.sort_by(|a, b| a.0.cmp(&b.0));
             Ok(all)
         });
-        to_wire(listed.result, |all| {
-            all.into_iter()
-                .map(|(name, tensor)| WireVariable {
-                    name: name.into(),
-                    trainable: tensor.requires_grad(),
-                    tensor: RawTensor::new(tensor),
-                })
-                .collect()
-        })
+        to_wire(listed.result, |all| all.into_iter().map(WireVariable::new).collect())
     }
 }
 

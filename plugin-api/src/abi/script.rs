@@ -14,14 +14,7 @@ struct Offered(Box<dyn Script>);
 
 impl ScriptObject for Offered {
     fn variables(&self) -> Wire<RVec<WireVariable>> {
-        to_wire(guard(|| self.0.variables()).result, |all| {
-            let wire = |(name, tensor): (String, Tensor)| WireVariable {
-                name: name.into(),
-                trainable: tensor.requires_grad(),
-                tensor: RawTensor::new(tensor),
-            };
-            all.into_iter().map(wire).collect()
-        })
+        to_wire(guard(|| self.0.variables()).result, |all| all.into_iter().map(WireVariable::new).collect())
     }
     fn forward(&mut self, x: TensorRef<'_>, train: bool) -> Wire<RawTensor> {
         to_wire(guard(|| self.0.forward(&x.view(), train)).result, RawTensor::new)

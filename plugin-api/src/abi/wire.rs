@@ -199,6 +199,12 @@ pub struct WireVariable {
     pub tensor: RawTensor,
 }
 
+impl WireVariable {
+    pub fn new((name, tensor): (String, Tensor)) -> Self {
+        Self { name: name.into(), trainable: tensor.requires_grad(), tensor: RawTensor::new(tensor) }
+    }
+}
+
 #[repr(C)]
 #[derive(StableAbi)]
 pub struct WireSlot {

@@ -1,6 +1,7 @@
 //! A disk that is full for a while: a small filesystem of memory where the system allows one to a user, else a limit on the
 //! size of files.
 
+use kasmina_tests::shell::{around, in_shell};
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -43,32 +44,17 @@ impl Small {
         let mut shell = match self {
             Self::Filesystem => {
                 std::fs::create_dir_all(run).expect("the run's folder can be made");
-                let script = "mount -t tmpfs -o size=$1,mode=700 none \"$2\" && kept=$3 && shift 3 && { \"$@\"; code=$?; \
-                              cp -a \"$0\" \"$kept\" && exit $code; }";
-                let mut shell = Command::new("unshare");
-                shell
-                    .args(["-rm", "sh", "-c", script])
-                    .arg(run)
-                    .arg(BYTES.to_string())
-                    .args([run, &kept(run)]);
-                shell
+                let script = "size=$1 run=$2 kept=$3; shift 3; mount -t tmpfs -o \"size=$size,mode=700\" none \"$run\" && \
+                              { \"$@\"; code=$?; cp -a \"$run\" \"$kept\" && exit $code; }";
+                let mut unshare = Command::new("unshare");
+                unshare.args(["-rm", "sh"]);
+                let size = BYTES.to_string();
+                around(unshare, command, script, &[size.as_ref(), run.as_ref(), kept(run).as_ref()])
             }
             // The signal that a file that cannot grow brings must not end it: on a full disk there is none.
-            Self::Limit => {
-                let mut shell = Command::new("sh");
-                shell.args(["-c", "trap '' XFSZ; exec \"$@\"", "sh"]);
-                shell
-            }
+            Self::Limit => in_shell(command, "trap '' XFSZ; exec \"$@\"", &[]),
         };
-        shell.arg(command.get_program()).args(command.get_args());
-        shell.env_clear().stdout(Stdio::null()).stderr(Stdio::null());
-        shell.current_dir(command.get_current_dir().expect("every run has a folder"));
-        for (key, value) in command.get_envs() {
-            shell.env(key, value.unwrap_or_default());
-        }
-        if command.get_envs().all(|(key, _)| key != "PATH") {
-            shell.env("PATH", std::env::var_os("PATH").unwrap_or_default());
-        }
+        shell.stdout(Stdio::null()).stderr(Stdio::null());
         shell
     }
 

@@ -104,12 +104,12 @@ impl RunDir {
         &self.path
     }
 
-    /// What was before the first epoch.
+    /// Writes the rows of what happened before the first epoch.
     pub(super) fn begin(&mut self, events: &[Event], commands: &[CommandRow]) {
         self.tell(0, events, commands);
     }
 
-    /// What an epoch has brought.
+    /// Writes the rows of one epoch into the journals.
     pub(super) fn append(&mut self, report: &EpochReport, events: &[Event], commands: &[CommandRow]) {
         self.tell(report.epoch, events, commands);
         // Last: an epoch counts once this line is whole.

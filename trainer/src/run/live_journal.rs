@@ -15,7 +15,7 @@ pub(super) struct Repeats {
 }
 
 impl Repeats {
-    /// What was done from a step on, but for the first so many acts at that very step.
+    /// Reads the acts on the live run from step `from_step` on, without the first `done` acts of that step.
     pub(super) fn read(run: &Path, from_step: u64, done: usize) -> Result<Self, TrainError> {
         let path = run.join(LIVE_JOURNAL);
         if !path.exists() {
@@ -44,7 +44,7 @@ impl Repeats {
         self.builds.get(sha256)
     }
 
-    /// The next that is due after so many steps.
+    /// Takes out the next act that is due once `step` steps were made.
     pub(super) fn due(&mut self, step: u64) -> Option<LiveRow> {
         self.rows.pop_front_if(|row| row.step <= step)
     }
