@@ -4,6 +4,9 @@ use kasmina_lifecycle::{Command, Executed};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+/// Name of the file of commands in a run directory.
+pub const COMMANDS: &str = "commands.jsonl";
+
 /// One command, as written to `commands.jsonl`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct CommandRow {

@@ -4,6 +4,9 @@ use kasmina_lifecycle::Event;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+/// Name of the file of events in a run directory.
+pub const EVENTS: &str = "events.jsonl";
+
 /// A line of `events.jsonl`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct EventLine {

@@ -22,9 +22,9 @@ mod live;
 mod reward;
 mod summary;
 
-pub use command::{CommandRow, ErrorRow};
-pub use epoch::{EpochReport, SlotInfo, SlotRow};
-pub use event::EventLine;
+pub use command::{COMMANDS, CommandRow, ErrorRow};
+pub use epoch::{EpochReport, METRICS, SlotInfo, SlotRow};
+pub use event::{EVENTS, EventLine};
 pub use lines::lines;
 pub use live::{LIVE_JOURNAL, LiveAct, LiveRow};
 pub use reward::Reward;

@@ -37,5 +37,5 @@ pub mod staging;
 pub mod trace;
 
 pub use error::{Error, Result};
-pub use machine::{cpu_capability, describe_gpu};
+pub use machine::{cpu_capability, cpu_name, describe_gpu};
 pub use sink::{Change, NamedParameter, ParameterSink, Role, SinkError, Ticket};

@@ -4,6 +4,13 @@ use crate::ffi;
 use std::ffi::CStr;
 use tch::Device;
 
+/// The name of this machine's CPU, as the system tells it.
+pub fn cpu_name() -> String {
+    let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let name = info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));
+    name.map_or_else(|| "unknown".to_owned(), |(_, name)| name.trim().to_owned())
+}
+
 /// The vector instructions that torch's CPU kernels use: `AVX2`, `AVX512`, `DEFAULT`.
 pub fn cpu_capability() -> String {
     // SAFETY: a NUL-terminated text that is never freed.

@@ -65,6 +65,11 @@ impl RngState {
         self.0.iter().enumerate().map(move |(index, state)| (name(index), state))
     }
 
+    /// Whether a name is one of a GPU's generator, as [`named`](Self::named) has them.
+    pub fn is_of_gpu(name: &str) -> bool {
+        name.strip_prefix("cuda").is_some_and(|index| index.parse::<usize>().is_ok())
+    }
+
     /// The same with the states that are given for some of the names; the other generators keep theirs.
     #[must_use]
     pub fn replaced(&self, mut given: impl FnMut(&str) -> Option<Tensor>) -> Self {

@@ -1,5 +1,6 @@
 //! The comparison of a transcript with the recorded one.
 
+use kasmina_torch_ext::cpu_name;
 use std::fmt;
 
 /// On another CPU than the one that recorded: epochs that are compared. Differences of rounding grow with every step, and
@@ -41,13 +42,6 @@ impl fmt::Display for Verdict {
     }
 }
 
-/// The model of this machine's CPU.
-pub(crate) fn cpu() -> String {
-    let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));
-    model.map_or_else(|| "unknown".to_owned(), |(_, name)| name.trim().to_owned())
-}
-
 pub(crate) fn compare(name: &str, found: &str) -> Verdict {
     let path = super::expected(name);
     let Ok(recorded) = std::fs::read_to_string(&path) else {
@@ -57,7 +51,7 @@ pub(crate) fn compare(name: &str, found: &str) -> Verdict {
     if recorded == found {
         return Verdict::Same;
     }
-    if header != format!("cpu {}", cpu()) && is_close(recorded, found) {
+    if header != format!("cpu {}", cpu_name()) && is_close(recorded, found) {
         return Verdict::Close;
     }
     Verdict::Differs(difference(recorded, found))

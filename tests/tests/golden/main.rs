@@ -156,7 +156,7 @@ fn expected(name: &str) -> PathBuf {
 }
 
 fn record(name: &str, found: &str) {
-    std::fs::write(expected(name), format!("cpu {}\n{found}", compare::cpu()))
+    std::fs::write(expected(name), format!("cpu {}\n{found}", kasmina_torch_ext::cpu_name()))
         .expect("the transcript is written");
 }
 

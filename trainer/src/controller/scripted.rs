@@ -41,7 +41,7 @@ impl Scripted {
     /// # Errors
     /// If it cannot be read, or says something unknown; the message names the line.
     pub fn read(path: &Path, epochs: u32) -> Result<Self, TrainError> {
-        let path = if path.is_dir() { path.join("commands.jsonl") } else { path.to_owned() };
+        let path = if path.is_dir() { path.join(kasmina_records::COMMANDS) } else { path.to_owned() };
         let mut commands: BTreeMap<u32, Vec<Command>> = BTreeMap::new();
         let wrong = |reason| TrainError::Script { path: path.clone(), reason };
         for line in

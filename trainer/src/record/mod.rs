@@ -12,7 +12,7 @@ pub use words::Finding;
 use crate::config::RunConfig;
 use crate::error::TrainError;
 use kasmina::lifecycle::QualityGates;
-use kasmina_records::{CommandRow, EpochReport, SlotInfo, Status, Summary};
+use kasmina_records::{COMMANDS, CommandRow, EVENTS, EpochReport, METRICS, SlotInfo, Status, Summary};
 use serde::de::DeserializeOwned;
 use std::path::Path;
 
@@ -48,9 +48,9 @@ impl Record {
         let wrong = |reason: String| TrainError::Journal { path: path.clone(), reason };
         let text = std::fs::read_to_string(&path).map_err(|e| wrong(e.to_string()))?;
         let slots = serde_json::from_str(&text).map_err(|e| wrong(e.to_string()))?;
-        let epochs: Vec<EpochReport> = lines(dir, "metrics.jsonl")?;
+        let epochs: Vec<EpochReport> = lines(dir, METRICS)?;
         let last = epochs.last().map_or(0, |e| e.epoch);
-        let damaged = |reason: String| TrainError::Journal { path: dir.join("metrics.jsonl"), reason };
+        let damaged = |reason: String| TrainError::Journal { path: dir.join(METRICS), reason };
         if let Some((line, report)) = epochs.iter().enumerate().find(|(i, e)| e.epoch as usize != i + 1) {
             return Err(damaged(format!(
                 "line {} is epoch {}; epoch {} is due",
@@ -59,8 +59,8 @@ impl Record {
                 line + 1
             )));
         }
-        let mut events: Vec<EventLine> = lines(dir, "events.jsonl")?;
-        let mut commands: Vec<CommandRow> = lines(dir, "commands.jsonl")?;
+        let mut events: Vec<EventLine> = lines(dir, EVENTS)?;
+        let mut commands: Vec<CommandRow> = lines(dir, COMMANDS)?;
         // A kill may have caught one epoch half written, whose own line comes last; more than one is damage.
         let reach = events.iter().map(|e| e.epoch).chain(commands.iter().map(|c| c.epoch)).max().unwrap_or(0);
         if reach > last + 1 {

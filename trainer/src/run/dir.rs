@@ -5,7 +5,9 @@ use super::lock::RunLock;
 use crate::config::RunConfig;
 use crate::error::TrainError;
 use kasmina::lifecycle::Event;
-use kasmina_records::{CommandRow, EpochReport, EventLine, LIVE_JOURNAL, LiveRow, SlotInfo, Summary};
+use kasmina_records::{
+    COMMANDS, CommandRow, EVENTS, EpochReport, EventLine, LIVE_JOURNAL, LiveRow, METRICS, SlotInfo, Summary,
+};
 use kasmina_registry::files::write_whole;
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -46,8 +48,7 @@ impl RunDir {
         structure.push('\n');
         let structure = write_whole(&path.join("slots.json"), structure.as_bytes(), true);
         let open = |name: &str| Journal::create(&path.join(name));
-        let journals =
-            (open("metrics.jsonl"), open("events.jsonl"), open("commands.jsonl"), open(LIVE_JOURNAL));
+        let journals = (open(METRICS), open(EVENTS), open(COMMANDS), open(LIVE_JOURNAL));
         if let ((Ok(metrics), Ok(events), Ok(commands), Ok(live)), Ok(())) = (journals, structure) {
             return Ok(Self { path: path.to_owned(), metrics, events, commands, live, lock });
         }
@@ -70,9 +71,9 @@ impl RunDir {
         let live = std::fs::metadata(path.join(LIVE_JOURNAL)).map_or(0, |found| found.len());
         let dir = Self {
             path: path.to_owned(),
-            metrics: open("metrics.jsonl", lengths.metrics)?,
-            events: open("events.jsonl", lengths.events)?,
-            commands: open("commands.jsonl", lengths.commands)?,
+            metrics: open(METRICS, lengths.metrics)?,
+            events: open(EVENTS, lengths.events)?,
+            commands: open(COMMANDS, lengths.commands)?,
             live: open(LIVE_JOURNAL, live)?,
             lock,
         };
@@ -156,10 +157,7 @@ impl RunDir {
 
     /// The last events and the summary.
     pub(super) fn finish(&mut self, events: &[Event], summary: &Summary) -> Result<(), TrainError> {
-        let epoch = summary.epochs + 1;
-        for event in events {
-            self.events.push(&EventLine { epoch, event: event.clone() });
-        }
+        self.tell(summary.epochs + 1, events, &[]);
         let wrong = |reason: String| TrainError::RunDir { path: self.path.clone(), reason };
         let mut text = serde_json::to_string_pretty(summary).map_err(|e| wrong(e.to_string()))?;
         text.push('\n');

@@ -107,7 +107,8 @@ impl Trainer<'_> {
         let _no_grad = tch::no_grad_guard();
         let mut loss = Tensor::f_zeros([], (Kind::Float, device))?;
         let mut correct = Tensor::f_zeros([plan.variants() as i64], (Kind::Int64, device))?;
-        let mut finite = Tensor::f_ones([plan.variants() as i64], (Kind::Bool, device))?;
+        // A sum is NaN or infinite where any of the outputs is: one operation per output.
+        let mut sums = Tensor::f_zeros([plan.variants() as i64], (Kind::Double, device))?;
         for start in (0..samples).step_by(batch as usize) {
             let len = batch.min(samples - start);
             let (x, y) = self.task.validation.slice(start, len)?;
@@ -117,9 +118,9 @@ impl Trainer<'_> {
             }
             let hits = outputs.iter().map(|logits| hits(logits, &y)).collect::<Result<Vec<_>, _>>()?;
             correct = correct.f_add(&Tensor::f_stack(&hits, 0)?)?;
-            let sane =
-                outputs.iter().map(|logits| logits.f_isfinite()?.f_all()).collect::<Result<Vec<_>, _>>()?;
-            finite = finite.f_logical_and(&Tensor::f_stack(&sane, 0)?)?;
+            let all =
+                outputs.iter().map(|logits| logits.f_sum(Kind::Double)).collect::<Result<Vec<_>, _>>()?;
+            sums = sums.f_add(&Tensor::f_stack(&all, 0)?)?;
         }
         let hits = Vec::<i64>::try_from(correct)?;
         let targets = self.task.validation.targets() as f64;
@@ -129,7 +130,7 @@ impl Trainer<'_> {
             loss: read(&loss)? / samples as f64,
             accuracy,
             without: accuracies.collect(),
-            unhealthy: culprits(&Vec::<bool>::try_from(finite)?),
+            unhealthy: culprits(&Vec::<bool>::try_from(sums.f_isfinite()?)?),
         })
     }
 }

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 pub(crate) struct Health {
     /// By slot: its seed, and epochs in a row that the seed was unhealthy in.
     pub(super) unhealthy: BTreeMap<String, (String, u32)>,
-    /// Whether the losses of the newest epoch were finite.
+    /// Whether the validation loss of the newest epoch was NaN or infinite.
     pub(super) broken: bool,
     /// Whether the run has gone back to a checkpoint because its host had become NaN or infinite.
     pub(super) rolled_back: bool,

@@ -1,5 +1,6 @@
 //! Journals of a run directory: files of lines that grow while a run goes, and that a full disk does not end.
 
+use kasmina_records::{COMMANDS, EVENTS, METRICS};
 use serde::{Deserialize, Serialize};
 use std::fs::{File, OpenOptions};
 use std::io::{Seek as _, SeekFrom, Write as _};
@@ -12,6 +13,13 @@ pub(crate) struct JournalLengths {
     pub(crate) metrics: u64,
     pub(crate) events: u64,
     pub(crate) commands: u64,
+}
+
+impl JournalLengths {
+    /// Each file's name with its length.
+    pub(crate) fn named(self) -> [(&'static str, u64); 3] {
+        [(METRICS, self.metrics), (EVENTS, self.events), (COMMANDS, self.commands)]
+    }
 }
 
 /// A file of lines. What cannot be written now is kept in memory, and written when it can be.

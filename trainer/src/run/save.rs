@@ -3,7 +3,6 @@
 use super::checkpoint::When;
 use super::observer::Observer;
 use super::trainer::Trainer;
-use kasmina::state::StateError;
 use std::time::Instant;
 
 impl Trainer<'_> {
@@ -20,30 +19,27 @@ impl Trainer<'_> {
     /// Saves the run as it is now.
     pub(super) fn save(&mut self, finished: bool) {
         let (Some(saver), Some(dir)) = (&mut self.saver, &mut self.dir) else { return };
+        if self.training.model.is_on_trial() {
+            // What the trial would go back to cannot be saved. The checkpoint before the swap is good: a resumed run makes
+            // the swap again.
+            saver.postpone();
+            return;
+        }
         let Some((lengths, journals)) = dir.journals() else {
             saver.fail(&"the journals cannot be written");
             return;
         };
         let seconds = self.progress.seconds + self.begun.map_or(0.0, |begun| begun.elapsed().as_secs_f64());
-        let collected = match self.collect(finished, lengths, seconds) {
-            Ok(collected) => collected,
-            Err(error) => {
-                if let Some(saver) = &mut self.saver {
-                    match error {
-                        // What it would be set back to cannot be kept. The checkpoint before the swap is good: what is
-                        // swapped in is swapped in again.
-                        StateError::OnTrial => saver.postpone(),
-                        error => saver.fail(&error),
-                    }
-                }
-                return;
-            }
-        };
+        let collected = self.collect(finished, lengths, seconds);
         let device = self.training.model.device();
-        if let Some(saver) = &mut self.saver
-            && let Err(error) = saver.save(collected, journals, device)
-        {
-            saver.fail(&error);
+        let Some(saver) = &mut self.saver else { return };
+        match collected {
+            Ok(collected) => {
+                if let Err(error) = saver.save(collected, journals, device) {
+                    saver.fail(&error);
+                }
+            }
+            Err(error) => saver.fail(&error),
         }
     }
 

@@ -49,7 +49,7 @@ impl Trainer<'_> {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             written: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs()),
         };
-        let model_step = model.step;
+        let acts_done = self.progress.acts_done(model.step);
         let builds = self.builds();
         let state = RunState {
             model,
@@ -61,7 +61,7 @@ impl Trainer<'_> {
             tally: self.tally.clone(),
             health: self.health.clone(),
             position,
-            acts_done: self.progress.acts_done(model_step),
+            acts_done,
             asked_prunes: self.queue.asked_prunes().map(str::to_owned).collect(),
             plugin_metrics: services::metrics(),
             journals,

@@ -26,7 +26,7 @@ impl Environment {
         Self {
             program: env!("CARGO_PKG_VERSION").to_owned(),
             torch: kasmina_plugin_api::TORCH_VERSION.to_owned(),
-            cpu: cpu(),
+            cpu: kasmina_torch_ext::cpu_name(),
             cpu_capability: kasmina_torch_ext::cpu_capability(),
             threads,
             gpu: device.is_cuda().then(|| kasmina_torch_ext::describe_gpu(device)),
@@ -49,11 +49,4 @@ impl Environment {
         .map(|(what, then, now)| format!("{what} was {then}, it is {now}"))
         .collect()
     }
-}
-
-/// The name of this machine's CPU.
-fn cpu() -> String {
-    let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let name = info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));
-    name.map_or_else(|| "unknown".to_owned(), |(_, name)| name.trim().to_owned())
 }

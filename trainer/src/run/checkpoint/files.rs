@@ -14,7 +14,7 @@ pub(super) fn file_hashes(config: &RunConfig) -> Vec<(&'static str, String)> {
     let hash = |(what, path): (&'static str, Option<&Path>)| {
         let path = path?;
         // A run directory is a script too; its journal is what is read of it.
-        let path = if path.is_dir() { path.join("commands.jsonl") } else { path.to_owned() };
+        let path = if path.is_dir() { path.join(kasmina_records::COMMANDS) } else { path.to_owned() };
         Some((what, hex::encode(Sha256::digest(std::fs::read(path).ok()?))))
     };
     named.into_iter().filter_map(hash).collect()

@@ -225,11 +225,7 @@ fn read(run: &Path, path: &Path) -> Result<(Checkpoint, RunState), TrainError> {
 
 /// Refuses a checkpoint whose journals are shorter than they were.
 fn journals_reach(run: &Path, lengths: JournalLengths) -> Result<(), TrainError> {
-    for (name, length) in [
-        ("metrics.jsonl", lengths.metrics),
-        ("events.jsonl", lengths.events),
-        ("commands.jsonl", lengths.commands),
-    ] {
+    for (name, length) in lengths.named() {
         let path = run.join(name);
         let found = std::fs::metadata(&path).map_or(0, |found| found.len());
         if found < length {

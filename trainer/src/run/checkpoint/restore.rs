@@ -15,7 +15,7 @@ use kasmina::state::{GivenTensors, StateError};
 use kasmina_checkpoint::{Checkpoint, Tensors};
 use kasmina_plugin_api::PluginError;
 use kasmina_records::LiveAct;
-use kasmina_registry::{Registry, services};
+use kasmina_registry::{Refusal, Registry, RegistryError, Rule, services};
 use kasmina_torch_ext::rng::RngState;
 use std::collections::BTreeMap;
 use tch::Tensor;
@@ -124,7 +124,7 @@ impl<'r> Trainer<'r> {
         let generators =
             RngState::save()?.replaced(|name| tensors.training.remove(&format!("generators.{name}")));
         // A GPU that is not here had a generator that nothing of this run draws from.
-        tensors.training.retain(|name, _| !name.contains("cuda"));
+        tensors.training.retain(|name, _| !RngState::is_of_gpu(name.rsplit('.').next().unwrap_or_default()));
         tensors.finish().map_err(unfit)?;
         let mut optimizer = tensors_of(&checkpoint.optimizer)?;
         training.optimizer.take_over(&state.optimizer, &mut optimizer).map_err(|e| unfit(e.into()))?;
@@ -173,14 +173,14 @@ fn refuse_other_files(
         }
         if what == HOST_MODULE && !registry.policy().vouches_for(&sha256) {
             let path = opened.config.host.config.get("module").and_then(|path| path.as_str());
-            return Err(kasmina_registry::Refusal {
+            let refusal = Refusal {
                 path: path.unwrap_or_default().into(),
-                rule: kasmina_registry::Rule::Trust,
+                rule: Rule::Trust,
                 found: "it is the host module that a run directory names, and you have not run it before"
                     .to_owned(),
                 remedy: "if you know where the run directory comes from: --trust-run".to_owned(),
-            })
-            .map_err(|refusal| kasmina_registry::RegistryError::from(refusal).into());
+            };
+            return Err(RegistryError::from(refusal).into());
         }
     }
     Ok(())

@@ -42,7 +42,7 @@ impl Restored {
             lock
         } else {
             let lock = RunDir::create(&target, config, slots)?.into_lock();
-            if let Err(error) = branch(&run, &target, &checkpoint) {
+            if let Err(error) = branch(&run, &target, &checkpoint, lengths) {
                 // Not half a run: the next try must not find one.
                 let _ = std::fs::remove_file(target.join("config.toml"));
                 return Err(error);
@@ -67,10 +67,15 @@ fn add_line(path: &Path, row: &ResumeRow) -> std::io::Result<()> {
 }
 
 /// Copies what a branch begins with. The original is only read, and may go on meanwhile.
-fn branch(run: &Path, target: &Path, checkpoint: &Checkpoint) -> Result<(), TrainError> {
+fn branch(
+    run: &Path,
+    target: &Path,
+    checkpoint: &Checkpoint,
+    lengths: JournalLengths,
+) -> Result<(), TrainError> {
     let wrong = |e: std::io::Error| TrainError::RunDir { path: target.to_owned(), reason: e.to_string() };
     checkpoint.write_to(&target.join(kasmina_checkpoint::FOLDER))?;
-    for name in ["metrics.jsonl", "events.jsonl", "commands.jsonl"] {
+    for (name, _) in lengths.named() {
         std::fs::copy(run.join(name), target.join(name)).map_err(wrong)?;
     }
     let plugins = run.join(stored::FOLDER);
