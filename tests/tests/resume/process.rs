@@ -1,0 +1,154 @@
+//! Signals, locks, full disks and kills of a process that trains.
+
+use crate::home::Home;
+use crate::live::{Live, signal, start, until};
+use kasmina_checkpoint::Checkpoint;
+use kasmina_tests::{runs, shell::in_shell};
+use serde_json::Value;
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::Stdio;
+use std::time::Duration;
+
+#[test]
+fn a_signal_lets_the_step_finish_and_saves_it() {
+    for (name, args, code) in
+        [("TERM", &[][..], 143), ("INT", &[], 130), ("USR1", &[], 130), ("USR1", &["--requeue-exit-0"], 0)]
+    {
+        let home = Home::empty();
+        let mut live = start(&home, args);
+        signal(&live, name);
+        assert_eq!(live.0.wait().unwrap().code(), Some(code), "{name} {args:?}");
+        let summary: Value =
+            serde_json::from_str(&std::fs::read_to_string(home.path("run/summary.json")).unwrap()).unwrap();
+        assert_eq!(summary["status"], "interrupted");
+        let checkpoint = Checkpoint::read(&home.newest("run")).unwrap();
+        let rows = runs::lines(&home.path("run/metrics.jsonl")).len();
+        assert_eq!(
+            checkpoint.about.epoch as usize, rows,
+            "the last state is saved, whatever the schedule says"
+        );
+        let epochs = (rows + 2).to_string();
+        let (_, error, code) = home.resume(&["--epochs", &epochs]);
+        assert_eq!(code, Some(0), "{error}");
+    }
+}
+
+#[test]
+fn a_signal_that_was_ignored_stays_ignored() {
+    let home = Home::empty();
+    let train = home.command(&["train", "--config", "config.toml", "--out", "run", "--epochs", "100000"]);
+    let mut shell = in_shell(&train, "trap '' HUP; exec \"$@\"", &[]);
+    shell.stdout(Stdio::null()).stderr(Stdio::null());
+    let mut live = Live(shell.spawn().unwrap());
+    let epochs =
+        || std::fs::read_to_string(home.path("run/metrics.jsonl")).map_or(0, |text| text.lines().count());
+    until("the first epochs", || epochs() > 2);
+    signal(&live, "HUP");
+    let then = epochs();
+    until("more epochs", || epochs() > then + 3);
+    assert!(live.0.try_wait().unwrap().is_none(), "it runs on");
+    signal(&live, "TERM");
+    assert_eq!(live.0.wait().unwrap().code(), Some(143));
+}
+
+#[test]
+fn a_second_owner_is_told_who_the_first_is() {
+    let home = Home::empty();
+    let live = start(&home, &[]);
+    let (_, error, code) = home.resume(&[]);
+    assert_eq!(code, Some(1));
+    assert!(error.contains(&format!("process {} on ", live.0.id())), "{error}");
+}
+
+#[test]
+fn a_full_disk_pauses_saving_and_loses_nothing() {
+    use rustix::process::{Pid, Resource, Rlimit, prlimit};
+    let home = Home::empty();
+    let train = home.command(&["train", "--config", "config.toml", "--out", "run", "--epochs", "100000"]);
+    let mut shell = in_shell(&train, "trap '' XFSZ; exec \"$@\"", &[]);
+    shell.stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut live = Live(shell.spawn().unwrap());
+    let epochs =
+        || std::fs::read_to_string(home.path("run/metrics.jsonl")).map_or(0, |text| text.lines().count());
+    let saved = || {
+        kasmina_checkpoint::list(&home.path("run/checkpoints"))
+            .unwrap()
+            .last()
+            .map(kasmina_checkpoint::Listed::name)
+    };
+    // What it says goes into a pipe: a file could not grow either.
+    let mut said = live.0.stderr.take().map(Said::read).unwrap();
+    until("the first epochs", || epochs() > 2);
+    // No file may grow any more, as on a full disk.
+    let pid = Pid::from_raw(live.0.id().try_into().unwrap());
+    let limit = |bytes| prlimit(pid, Resource::Fsize, Rlimit { current: bytes, maximum: None }).unwrap();
+    limit(Some(0));
+    until("it is noticed", || {
+        said.times("metrics.jsonl cannot be written, its lines are kept in memory") > 0
+    });
+    until("saving pauses", || said.times("nothing is saved until this is mended, training goes on") > 0);
+    let (then, checkpoint) = (epochs(), saved());
+    std::thread::sleep(Duration::from_millis(500));
+    assert_eq!((epochs(), saved()), (then, checkpoint.clone()), "nothing is written");
+    assert!(live.0.try_wait().unwrap().is_none(), "it runs on");
+    limit(None);
+    until("the journal goes on", || epochs() > then + 3);
+    until("saving goes on", || saved() != checkpoint);
+    signal(&live, "TERM");
+    assert_eq!(live.0.wait().unwrap().code(), Some(143));
+    assert_eq!(said.times("nothing is saved"), 1, "it is said once");
+    let rows = runs::lines(&home.path("run/metrics.jsonl"));
+    assert!(rows.iter().zip(1_u64..).all(|(row, epoch)| row["epoch"] == epoch), "no line is lost");
+    let left = std::fs::read_dir(home.path("run/checkpoints")).unwrap().map(|e| e.unwrap().file_name());
+    assert!(
+        left.into_iter().all(|name| name.to_string_lossy().starts_with("step-")),
+        "nothing half-written is left"
+    );
+    let (_, error, code) = home.resume(&["--epochs", &(rows.len() + 1).to_string()]);
+    assert_eq!(code, Some(0), "{error}");
+}
+
+/// What a process says on its standard error, read on a thread as it comes.
+struct Said(std::sync::Arc<std::sync::Mutex<String>>);
+
+impl Said {
+    fn read(pipe: std::process::ChildStderr) -> Self {
+        use std::io::BufRead as _;
+        let text = std::sync::Arc::new(std::sync::Mutex::new(String::new()));
+        let into = std::sync::Arc::clone(&text);
+        std::thread::spawn(move || {
+            for line in std::io::BufReader::new(pipe).lines().map_while(Result::ok) {
+                into.lock().unwrap().push_str(&format!("{line}\n"));
+            }
+        });
+        Self(text)
+    }
+
+    fn times(&mut self, text: &str) -> usize {
+        self.0.lock().unwrap().matches(text).count()
+    }
+}
+
+#[test]
+fn a_kill_in_the_middle_of_writing_leaves_the_checkpoint_before() {
+    let home = Home::empty();
+    home.configure("[checkpoint]\nevery_steps = 1\nkeep = 2\n");
+    for _ in 0..6 {
+        let _ = std::fs::remove_dir_all(home.path("run"));
+        let mut live = start(&home, &[]);
+        live.0.kill().unwrap();
+        assert_eq!(live.0.wait().unwrap().signal(), Some(9));
+        for path in home.checkpoints("run") {
+            kasmina_checkpoint::verify(&path).unwrap();
+        }
+        let rows = runs::lines(&home.path("run/metrics.jsonl")).len();
+        let epochs = (rows + 1).to_string();
+        let (_, error, code) = home.resume(&["--epochs", &epochs]);
+        assert_eq!(code, Some(0), "{error}");
+        let left = std::fs::read_dir(home.path("run/checkpoints")).unwrap().map(|e| e.unwrap().file_name());
+        assert!(
+            left.into_iter().all(|name| name.to_string_lossy().starts_with("step-")),
+            "nothing half-written is left"
+        );
+    }
+}
