@@ -110,7 +110,7 @@ fn sorted(mut names: [&'static str; 4]) -> [&'static str; 4] {
 impl FileRecord {
     /// Measures a file as it lies on the disk.
     pub(crate) fn of(path: &Path) -> Result<Self, CheckpointError> {
-        let mut file = File::open(path).map_err(io("read", path))?;
+        let mut file = open(path)?;
         let mut hash = Sha256::new();
         let (mut bytes, mut chunk) = (0, vec![0; CHUNK]);
         loop {
@@ -126,7 +126,8 @@ impl FileRecord {
     pub(crate) fn read(&self, path: &Path) -> Result<Vec<u8>, CheckpointError> {
         self.check_size(path)?;
         // The allocation follows the size of the file on disk, never a number that a file states.
-        let bytes = std::fs::read(path).map_err(io("read", path))?;
+        let mut bytes = Vec::new();
+        open(path)?.read_to_end(&mut bytes).map_err(io("read", path))?;
         self.check_hash(path, &hex::encode(Sha256::digest(&bytes)))?;
         Ok(bytes)
     }
@@ -153,9 +154,17 @@ impl FileRecord {
     }
 }
 
-/// Reads a file that is at most so long.
-pub(crate) fn read_bounded(path: &Path, most: u64) -> Result<Vec<u8>, CheckpointError> {
-    let file = File::open(path).map_err(io("read", path))?;
+/// Opens a file for reading. What is no file (a pipe, a device) is refused: opening or reading it might never end.
+fn open(path: &Path) -> Result<File, CheckpointError> {
+    if !std::fs::metadata(path).map_err(io("read", path))?.is_file() {
+        return Err(damaged(path, "it is no regular file"));
+    }
+    File::open(path).map_err(io("read", path))
+}
+
+/// Reads a file of at most `most` bytes.
+fn read_bounded(path: &Path, most: u64) -> Result<Vec<u8>, CheckpointError> {
+    let file = open(path)?;
     let mut bytes = Vec::new();
     file.take(most + 1).read_to_end(&mut bytes).map_err(io("read", path))?;
     if bytes.len() as u64 > most {

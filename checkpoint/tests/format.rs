@@ -92,6 +92,28 @@ fn any_file_that_was_touched_is_found() {
 }
 
 #[test]
+fn a_pipe_in_a_file_s_place_is_refused_and_not_waited_for() {
+    for name in ["manifest.json", "state.json", "model.safetensors"] {
+        let home = tempfile::tempdir().unwrap();
+        let path = save(home.path(), 1, None);
+        std::fs::remove_file(path.join(name)).unwrap();
+        let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+        rustix::fs::mknodat(rustix::fs::CWD, path.join(name), rustix::fs::FileType::Fifo, mode, 0).unwrap();
+        // A size of 0 is what a pipe has: the size alone must not let it pass.
+        if name != "manifest.json" {
+            let manifest = path.join("manifest.json");
+            let mut text: serde_json::Value =
+                serde_json::from_slice(&std::fs::read(&manifest).unwrap()).unwrap();
+            text["files"][name]["bytes"] = 0.into();
+            std::fs::write(&manifest, text.to_string()).unwrap();
+        }
+        for error in [Checkpoint::read(&path).unwrap_err(), verify(&path).unwrap_err()] {
+            assert!(error.to_string().ends_with("it is no regular file"), "{error}");
+        }
+    }
+}
+
+#[test]
 fn an_old_one_goes_when_the_new_one_is_whole_and_the_best_stays() {
     let home = tempfile::tempdir().unwrap();
     for (step, score) in [(1, 50.0), (2, 90.0), (3, 70.0), (4, f64::NAN), (5, 60.0)] {
