@@ -4,6 +4,7 @@
 //! one queue between two steps, and does nothing else for it.
 
 mod client;
+mod line;
 mod message;
 mod outside;
 mod queue;

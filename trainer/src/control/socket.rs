@@ -1,25 +1,27 @@
 //! The socket: its owner's, and nobody else's.
 
+use super::line::{Line, ReadError};
 use super::message::{ControlMessage, Reply, Request, SOCKET};
 use super::watchdog::Watchdog;
-use crate::error::TrainError;
 use kasmina_registry::Registry;
 use std::fs::{File, Permissions};
-use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
+use std::io::{ErrorKind, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How often the listener looks whether the run is over.
 const LOOK: Duration = Duration::from_millis(50);
-/// The longest line that is read.
-const LINE: u64 = 1 << 16;
-/// How long a client may take to say what it wants.
+/// How many clients are heard at the same time.
+const MOST_CLIENTS: usize = 16;
+/// How long a client may take to say what it wants, all of it, and to read the answer.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How often a client that waits is told that the run is still there.
+pub(super) const SIGN_OF_LIFE: Duration = Duration::from_secs(5);
 
 /// A run's open socket; it goes with this value.
 pub(crate) struct Listener {
@@ -29,20 +31,16 @@ pub(crate) struct Listener {
 
 impl Listener {
     /// Opens it in a run directory.
-    pub(crate) fn open(run: &Path) -> Result<Self, TrainError> {
+    pub(crate) fn open(run: &Path) -> std::io::Result<Self> {
         let path = run.join(SOCKET);
-        let wrong = |e: std::io::Error| TrainError::RunDir {
-            path: path.clone(),
-            reason: format!("its socket cannot be opened: {e}"),
-        };
         // Of a run that was killed here: nobody listens there any more.
         let _ = std::fs::remove_file(&path);
         // A socket's path has room for a hundred bytes; through its folder's handle it is always short.
-        let folder = File::open(run).map_err(wrong)?;
+        let folder = File::open(run)?;
         let short = format!("/proc/self/fd/{}/{SOCKET}", folder.as_raw_fd());
-        let listener = UnixListener::bind(short).map_err(wrong)?;
-        std::fs::set_permissions(&path, Permissions::from_mode(0o600)).map_err(wrong)?;
-        listener.set_nonblocking(true).map_err(wrong)?;
+        let listener = UnixListener::bind(short)?;
+        std::fs::set_permissions(&path, Permissions::from_mode(0o600))?;
+        listener.set_nonblocking(true)?;
         Ok(Self { listener, path })
     }
 
@@ -53,22 +51,61 @@ impl Listener {
         run: &Sender<ControlMessage>,
         (watchdog, over): (&Watchdog, &AtomicBool),
     ) {
+        let clients = AtomicUsize::new(0);
+        let clients = &clients;
+        let mut told = false;
         std::thread::scope(|scope| {
             while !over.load(Ordering::Relaxed) {
-                match self.listener.accept() {
-                    Ok((client, _)) if is_own(&client) => {
-                        let run = run.clone();
-                        scope.spawn(move || hear(&client, registry, &run, (watchdog, over)));
-                    }
-                    Ok(_) => {}
-                    Err(e) if e.kind() == ErrorKind::WouldBlock => std::thread::sleep(LOOK),
+                let client = match self.listener.accept() {
+                    Ok((client, _)) if is_own(&client) => client,
+                    Ok(_) => continue,
                     Err(error) => {
-                        tracing::warn!("the run's socket fails: {error}");
-                        break;
+                        // Too many open files, say: that passes.
+                        if error.kind() != ErrorKind::WouldBlock && !std::mem::replace(&mut told, true) {
+                            tracing::warn!("the run's socket fails, it is tried again: {error}");
+                        }
+                        std::thread::sleep(LOOK);
+                        continue;
                     }
+                };
+                let busy = |why: String| {
+                    let help = Some("try again in a moment".to_owned());
+                    tell(&client, &Reply::Refused { error: why, help });
+                };
+                if clients.load(Ordering::Relaxed) >= MOST_CLIENTS {
+                    busy(format!("{MOST_CLIENTS} clients are being heard already"));
+                    continue;
+                }
+                let one = OneMore::of(clients);
+                let (run, heard) = (run.clone(), client.try_clone());
+                let started = heard.and_then(|heard| {
+                    let body = move || {
+                        let _one = one;
+                        hear(&heard, registry, &run, (watchdog, over));
+                    };
+                    std::thread::Builder::new().name("client".to_owned()).spawn_scoped(scope, body)
+                });
+                if let Err(error) = started {
+                    busy(format!("there is no thread to hear you: {error}"));
                 }
             }
         });
+    }
+}
+
+/// A client in the count of those that are heard.
+struct OneMore<'c>(&'c AtomicUsize);
+
+impl<'c> OneMore<'c> {
+    fn of(count: &'c AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for OneMore<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -93,8 +130,13 @@ fn hear(
 ) {
     let reply =
         answer(client, registry, run, state).unwrap_or_else(|error| Reply::Refused { error, help: None });
-    let _ = client.set_nonblocking(false);
-    if let Ok(line) = serde_json::to_string(&reply) {
+    tell(client, &reply);
+}
+
+/// Writes an answer. A client that does not read it is not waited for.
+fn tell(client: &UnixStream, reply: &Reply) {
+    let ready = client.set_nonblocking(false).and_then(|()| client.set_write_timeout(Some(PATIENCE)));
+    if let (Ok(()), Ok(line)) = (ready, serde_json::to_string(reply)) {
         let _ = writeln!(&mut &*client, "{line}");
     }
 }
@@ -105,12 +147,14 @@ fn answer(
     run: &Sender<ControlMessage>,
     (watchdog, over): (&Watchdog, &AtomicBool),
 ) -> Result<Reply, String> {
-    client
-        .set_nonblocking(false)
-        .and_then(|()| client.set_read_timeout(Some(PATIENCE)))
-        .map_err(|e| e.to_string())?;
-    let mut line = String::new();
-    BufReader::new(client.take(LINE)).read_line(&mut line).map_err(|e| e.to_string())?;
+    client.set_nonblocking(false).map_err(|e| e.to_string())?;
+    client.set_write_timeout(Some(PATIENCE)).map_err(|e| e.to_string())?;
+    let ended = || "the run is over".to_owned();
+    let line = Line::new(client).within(PATIENCE).until(over).read().map_err(|error| match error {
+        ReadError::TooLate => format!("no request within {} s", PATIENCE.as_secs()),
+        ReadError::Over => ended(),
+        other => other.to_string(),
+    })?;
     let request: Request = serde_json::from_str(&line).map_err(|e| format!("that is no request ({e})"))?;
     let (reply, replied) = channel();
     let message = match request {
@@ -120,10 +164,10 @@ fn answer(
         }
         request => ControlMessage::Request(request, reply),
     };
-    let ended = || "the run is over".to_owned();
     run.send(message).map_err(|_| ended())?;
+    let mut told = Instant::now();
     loop {
-        match replied.recv_timeout(PATIENCE) {
+        match replied.recv_timeout(LOOK) {
             Ok(reply) => return Ok(reply),
             Err(RecvTimeoutError::Disconnected) => return Err(ended()),
             Err(RecvTimeoutError::Timeout) if over.load(Ordering::Relaxed) => return Err(ended()),
@@ -136,6 +180,11 @@ fn answer(
                     ));
                 }
             }
+        }
+        if told.elapsed() >= SIGN_OF_LIFE {
+            told = Instant::now();
+            // An empty line says that there is no answer yet. Who does not hear it has gone.
+            writeln!(&mut &*client).map_err(|e| e.to_string())?;
         }
     }
 }

@@ -1,16 +1,18 @@
 //! The run directory: journals of whole lines, and whole files, renamed into place.
 
 use super::journals::{Journal, JournalLengths};
+use super::last_try::LastTry;
 use super::lock::RunLock;
 use crate::config::RunConfig;
 use crate::error::TrainError;
 use kasmina::lifecycle::Event;
+use kasmina_files::write_whole;
 use kasmina_records::{
     COMMANDS, CommandRow, EVENTS, EpochReport, EventLine, LIVE_JOURNAL, LiveRow, METRICS, SlotInfo, Summary,
 };
-use kasmina_registry::files::write_whole;
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 
 /// The files of one run, which this process owns.
 #[derive(Debug)]
@@ -44,17 +46,43 @@ impl RunDir {
                 io(e)
             }
         })?;
-        let mut structure = serde_json::to_string_pretty(slots).map_err(|e| wrong(e.to_string()))?;
-        structure.push('\n');
-        let structure = write_whole(&path.join("slots.json"), structure.as_bytes(), true);
-        let open = |name: &str| Journal::create(&path.join(name));
-        let journals = (open(METRICS), open(EVENTS), open(COMMANDS), open(LIVE_JOURNAL));
-        if let ((Ok(metrics), Ok(events), Ok(commands), Ok(live)), Ok(())) = (journals, structure) {
-            return Ok(Self { path: path.to_owned(), metrics, events, commands, live, lock });
-        }
-        // Not half a run: the next try must not find one.
-        let _ = std::fs::remove_file(path.join("config.toml"));
-        Err(wrong("its files cannot be written".to_owned()))
+        // Only what this process has made goes away again when something fails.
+        let mut made = vec![path.join("config.toml")];
+        Self::create_files(path, slots, lock, &mut made).map_err(|(file, error)| {
+            for file in &made {
+                let _ = std::fs::remove_file(file);
+            }
+            let file = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            match error.kind() {
+                std::io::ErrorKind::AlreadyExists => wrong(format!("it has a {file} already")),
+                _ => wrong(format!("its {file} cannot be written: {error}")),
+            }
+        })
+    }
+
+    fn create_files(
+        path: &Path,
+        slots: &[SlotInfo],
+        lock: RunLock,
+        made: &mut Vec<PathBuf>,
+    ) -> Result<Self, (PathBuf, std::io::Error)> {
+        let file = path.join("slots.json");
+        let written =
+            serde_json::to_string_pretty(slots).map_err(std::io::Error::from).and_then(|mut text| {
+                text.push('\n');
+                write_whole(&file, text.as_bytes(), false)
+            });
+        written.map_err(|error| (file.clone(), error))?;
+        made.push(file);
+        let mut open = |name: &str| -> Result<Journal, (PathBuf, std::io::Error)> {
+            let file = path.join(name);
+            let journal = Journal::create(&file).map_err(|error| (file.clone(), error))?;
+            made.push(file);
+            Ok(journal)
+        };
+        let (metrics, events) = (open(METRICS)?, open(EVENTS)?);
+        let (commands, live) = (open(COMMANDS)?, open(LIVE_JOURNAL)?);
+        Ok(Self { path: path.to_owned(), metrics, events, commands, live, lock })
     }
 
     /// Goes on in a directory that this process owns: what its journals hold behind these lengths goes away, and is
@@ -155,18 +183,32 @@ impl RunDir {
         Some((lengths, handles))
     }
 
-    /// The last events and the summary.
-    pub(super) fn finish(&mut self, events: &[Event], summary: &Summary) -> Result<(), TrainError> {
+    /// Writes the last events and the summary. It waits for a while for a disk that is full.
+    pub(super) fn finish(
+        &mut self,
+        events: &[Event],
+        summary: &Summary,
+        stop: &AtomicBool,
+    ) -> Result<(), TrainError> {
         self.tell(summary.epochs + 1, events, &[]);
         let wrong = |reason: String| TrainError::RunDir { path: self.path.clone(), reason };
         let mut text = serde_json::to_string_pretty(summary).map_err(|e| wrong(e.to_string()))?;
         text.push('\n');
         let path = self.path.join("summary.json");
-        [&mut self.metrics, &mut self.events, &mut self.commands, &mut self.live]
-            .into_iter()
-            .try_for_each(Journal::finish)
-            .and_then(|()| write_whole(&path, text.as_bytes(), true))
-            .map_err(|e| TrainError::RunDir { path: self.path.clone(), reason: e.to_string() })
+        let last_try = LastTry::begin(stop);
+        loop {
+            let written = [&mut self.metrics, &mut self.events, &mut self.commands, &mut self.live]
+                .into_iter()
+                .try_for_each(Journal::finish)
+                .and_then(|()| write_whole(&path, text.as_bytes(), true));
+            match written {
+                Ok(()) => return Ok(()),
+                Err(error) if last_try.waits(&error.to_string()) => {}
+                Err(error) => {
+                    return Err(TrainError::RunDir { path: self.path.clone(), reason: error.to_string() });
+                }
+            }
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! Journals of a run directory: files of lines that grow while a run goes, and that a full disk does not end.
 
+use kasmina_files::make_new;
 use kasmina_records::{COMMANDS, EVENTS, METRICS};
 use serde::{Deserialize, Serialize};
 use std::fs::{File, OpenOptions};
@@ -36,9 +37,9 @@ pub(super) struct Journal {
 }
 
 impl Journal {
-    /// An empty file.
+    /// A new file. One that exists is left alone, and so is what a link of that name leads to.
     pub(super) fn create(path: &Path) -> std::io::Result<Self> {
-        let file = File::create(path)?;
+        let file = make_new(path)?;
         Ok(Self { path: path.to_owned(), file, written: 0, pending: Vec::new(), told: false })
     }
 
@@ -69,8 +70,13 @@ impl Journal {
 
     /// Writes what is pending. A file that cannot be written keeps whole lines only; the rest waits.
     pub(super) fn flush(&mut self) {
+        // It is tried again with the next line.
+        let _ = self.write_pending();
+    }
+
+    fn write_pending(&mut self) -> std::io::Result<()> {
         if self.pending.is_empty() {
-            return;
+            return Ok(());
         }
         match self.file.write_all(&self.pending) {
             Ok(()) => {
@@ -79,6 +85,7 @@ impl Journal {
                 if std::mem::take(&mut self.told) {
                     tracing::info!("{} is written again, nothing of it is lost", self.path.display());
                 }
+                Ok(())
             }
             Err(error) => {
                 // Half a line is no line.
@@ -87,6 +94,7 @@ impl Journal {
                     let path = self.path.display();
                     tracing::warn!("{path} cannot be written, its lines are kept in memory: {error}");
                 }
+                Err(error)
             }
         }
     }
@@ -111,8 +119,7 @@ impl Journal {
     /// # Errors
     /// If lines of it still cannot be written.
     pub(super) fn finish(&mut self) -> std::io::Result<()> {
-        self.flush();
-        if self.pending.is_empty() { Ok(()) } else { self.file.write_all(&self.pending) }
+        self.write_pending()
     }
 }
 

@@ -8,6 +8,7 @@ mod epochs;
 mod health;
 mod host;
 mod journals;
+mod last_try;
 mod live_journal;
 mod lock;
 mod nonfinite;

@@ -18,6 +18,12 @@ impl Trainer<'_> {
                         let _ = reply.send(done);
                     }
                 }
+                ControlMessage::Request(Request::Prune { .. }, reply) if self.config.disable_seeds => {
+                    let _ = reply.send(Reply::Refused {
+                        error: "the run has no seeds: they are switched off".to_owned(),
+                        help: None,
+                    });
+                }
                 ControlMessage::Request(Request::Prune { slot }, reply) => {
                     self.write_ahead(LiveAct::Prune { slot: slot.clone() });
                     self.queue.keep_prune(slot, Some(reply));

@@ -1,8 +1,10 @@
 //! Saving a run between two steps.
 
 use super::checkpoint::When;
+use super::last_try::LastTry;
 use super::observer::Observer;
 use super::trainer::Trainer;
+use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 impl Trainer<'_> {
@@ -40,6 +42,21 @@ impl Trainer<'_> {
                 }
             }
             Err(error) => saver.fail(&error),
+        }
+    }
+
+    /// Saves the run for the last time. Where there is no room, or the disk has another fault, it waits for a while: what was
+    /// trained since the last checkpoint would have to be trained again.
+    pub(super) fn save_last(&mut self, finished: bool, stop: &AtomicBool) {
+        let last_try = LastTry::begin(stop);
+        loop {
+            self.save(finished);
+            let Some(saver) = &mut self.saver else { return };
+            saver.settle();
+            let Some(why) = saver.stopped().map(str::to_owned) else { return };
+            if !last_try.waits(&why) {
+                return;
+            }
         }
     }
 

@@ -45,24 +45,36 @@ impl Trainer<'_> {
         observer: &mut dyn Observer,
         stop: &AtomicBool,
     ) -> Result<Summary, TrainError> {
+        // What can fail without a directory is opened first, so that a run that cannot begin leaves none behind.
+        let watcher = self.watcher()?;
         self.open(out)?;
         let limit = Duration::from_secs_f64(self.config.plugins.call_limit_seconds);
         let run = self.dir.as_ref().map(|dir| dir.path().to_owned());
-        let mut outside = Outside::open(run.as_deref(), self.watcher()?, limit)?;
+        let mut outside = Outside::open(run.as_deref(), watcher, limit);
         self.begin_clock();
         let (registry, pulse) = (self.registry, self.training.model.pulse());
-        let result = outside.serve(registry, &pulse, |queue| {
+        // Everything is written before clients are waited for.
+        outside.serve(registry, &pulse, |queue| {
             self.queue.connect(queue);
             let result = self.epochs(observer, stop);
             self.queue.disconnect();
-            result
-        });
+            self.finish(result, observer, stop)
+        })
+    }
+
+    /// Saves the end of a run, and sums it up.
+    fn finish(
+        &mut self,
+        result: Result<Status, TrainError>,
+        observer: &mut dyn Observer,
+        stop: &AtomicBool,
+    ) -> Result<Summary, TrainError> {
         if let Ok(status) = result {
             if status == Status::Completed && self.training.model.is_on_trial() {
                 // A build that is still on trial has had its time, and the last state can be saved.
                 self.training.model.confirm(&mut self.training.optimizer).map_err(ModelError::from)?;
             }
-            self.save(status == Status::Completed);
+            self.save_last(status == Status::Completed, stop);
         }
         self.finish_saving(observer);
         let result = result.or_else(|error| {
@@ -78,7 +90,7 @@ impl Trainer<'_> {
             summary(&self.config, &self.training.model, &self.training.optimizer, &self.tally, seconds);
         (summary.status, summary.error) = (status, error);
         let events = self.training.model.drain_events();
-        let written = self.dir.take().map_or(Ok(()), |mut dir| dir.finish(&events, &summary));
+        let written = self.dir.take().map_or(Ok(()), |mut dir| dir.finish(&events, &summary, stop));
         // What went wrong first is what the caller wants to know.
         result.and(written).map(|()| summary)
     }
