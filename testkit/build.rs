@@ -2,6 +2,6 @@
 
 fn main() {
     if let Ok(lib) = std::env::var("DEP_KASMINA_TORCH_LIBDIR") {
-        println!("cargo::rustc-link-arg=-Wl,-rpath,{lib}");
+        println!("cargo::rustc-link-arg-tests=-Wl,-rpath,{lib}");
     }
 }

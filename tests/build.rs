@@ -1,7 +1,7 @@
-//! Lets this crate's tests find libtorch.
+//! Lets the tests of this crate find libtorch. Its examples are plugins, which carry no search path of their own.
 
 fn main() {
     if let Ok(lib) = std::env::var("DEP_KASMINA_TORCH_LIBDIR") {
-        println!("cargo::rustc-link-arg=-Wl,-rpath,{lib}");
+        println!("cargo::rustc-link-arg-tests=-Wl,-rpath,{lib}");
     }
 }

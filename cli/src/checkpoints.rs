@@ -3,6 +3,7 @@
 use crate::args::CheckpointsVerb;
 use crate::failure::Failure;
 use crate::table;
+use crate::terminal;
 use kasmina_checkpoint::{CheckpointError, FOLDER, Keep, Listed, Manifest};
 use serde_json::json;
 use std::path::Path;
@@ -70,7 +71,7 @@ fn show(all: &[(String, Told)], as_json: bool) -> Result<(), Failure> {
                 Err(error) => json!({ "name": name, "whole": false, "error": error }),
             })
             .collect();
-        outln!("{}", serde_json::to_string_pretty(&rows).map_err(Failure::new)?);
+        terminal::out_json(&rows)?;
         return Ok(());
     }
     let numbers = ["EPOCH", "STEP", "SCORE", "BYTES"];

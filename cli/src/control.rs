@@ -2,6 +2,7 @@
 
 use crate::args::{ControlArgs, ControlVerb};
 use crate::failure::Failure;
+use crate::terminal;
 use kasmina_trainer::control::{ControlError, Request, ask};
 use std::path::Path;
 
@@ -19,7 +20,7 @@ pub(crate) fn run(args: &ControlArgs) -> Result<(), Failure> {
 /// Asks, and prints the answer.
 pub(crate) fn send(run: &Path, request: &Request) -> Result<(), Failure> {
     let answer = ask(run, request)?;
-    outln!("{}", serde_json::to_string_pretty(&answer).map_err(Failure::new)?);
+    terminal::out_json(&answer)?;
     Ok(())
 }
 

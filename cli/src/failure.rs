@@ -1,10 +1,10 @@
 //! How a failure is told: what, where, and what to do.
 
-use kasmina_registry::RegistryError;
+use crate::terminal;
+use kasmina_registry::{RegistryError, plain};
 use kasmina_trainer::TrainError;
 use miette::{Diagnostic, MietteHandlerOpts};
 use std::fmt::Display;
-use std::io::IsTerminal;
 
 /// A failure with its help line.
 #[derive(Debug, thiserror::Error)]
@@ -22,35 +22,42 @@ impl Diagnostic for Failure {
 
 impl Failure {
     pub(crate) fn new(message: impl Display) -> Self {
-        Self { message: message.to_string(), help: None }
+        Self::of(message, None)
     }
 
     pub(crate) fn with_help(self, help: impl Into<String>) -> Self {
-        Self { help: Some(help.into()), ..self }
+        Self { help: Some(plain::lines(&help.into()).into_owned()), ..self }
+    }
+
+    /// A message quotes names and paths of files of other people.
+    fn of(message: impl Display, help: Option<String>) -> Self {
+        let message = plain::lines(&message.to_string()).into_owned();
+        Self { message, help: help.map(|help| plain::lines(&help).into_owned()) }
     }
 }
 
 impl From<TrainError> for Failure {
     fn from(error: TrainError) -> Self {
-        Self { message: error.to_string(), help: error.help() }
+        Self::of(&error, error.help())
     }
 }
 
 impl From<RegistryError> for Failure {
     fn from(error: RegistryError) -> Self {
-        Self { message: error.to_string(), help: error.help() }
+        Self::of(&error, error.help())
     }
 }
 
 /// Plain and unwrapped where nobody looks, so that logs can be searched.
 pub(crate) fn install_handler() {
-    let person = std::io::stderr().is_terminal();
+    let (person, colours) = (terminal::draws_on_errors(), terminal::colours_errors());
     // Fails only if a handler is set already, and this is the one place that sets one.
     let _ = miette::set_hook(Box::new(move |_| {
         let mut options = MietteHandlerOpts::new().terminal_links(false).context_lines(0);
         if !person {
-            options = options.unicode(false).color(false).width(10_000);
+            options = options.unicode(false).width(10_000);
         }
+        options = options.color(colours);
         Box::new(options.build())
     }));
 }

@@ -1,7 +1,8 @@
 //! The log, on stderr, around the progress bar. `KASMINA_LOG` filters it (`warn` by default).
 
+use crate::terminal;
 use indicatif::MultiProgress;
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
@@ -9,10 +10,9 @@ use tracing_subscriber::fmt::MakeWriter;
 pub(crate) fn install() -> MultiProgress {
     let screen = MultiProgress::new();
     let filter = EnvFilter::try_from_env("KASMINA_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
-    let color = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_ansi(color)
+        .with_ansi(terminal::colours_errors())
         .without_time()
         .with_writer(AroundBars(screen.clone()))
         .init();

@@ -20,6 +20,7 @@ mod train;
 
 use args::{Cli, Verb};
 use clap::Parser;
+use failure::Failure;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -28,9 +29,24 @@ fn main() -> ExitCode {
         return child::run();
     }
     let cli = Cli::parse();
+    let failed = perform(cli);
+    let unwritten = terminal::finish().map(|error| {
+        Failure::new(format!("standard output cannot be written: {error}"))
+            .with_help("check the disk or the program that reads it; the command itself has run")
+    });
+    match (failed, unwritten) {
+        (Ok(code), None) => code,
+        (Err(failure), _) | (Ok(_), Some(failure)) => {
+            terminal::err_drawn(&format!("{:?}", miette::Report::new(failure)));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn perform(cli: Cli) -> Result<ExitCode, Failure> {
     failure::install_handler();
     let screen = log::install();
-    let result = match cli.verb {
+    match cli.verb {
         Verb::Train(args) => train::run(*args, &screen),
         Verb::Compare(args) => compare::run(args, &screen).map(|()| ExitCode::SUCCESS),
         Verb::Checkpoints(args) => checkpoints::run(&args.verb),
@@ -40,9 +56,5 @@ fn main() -> ExitCode {
         Verb::Replay(args) => record::run_replay(&args),
         Verb::Explain(args) => record::run_explain(&args).map(|()| ExitCode::SUCCESS),
         Verb::Schema(args) => schema::run(&args).map(|()| ExitCode::SUCCESS),
-    };
-    result.unwrap_or_else(|failure| {
-        errln!("{:?}", miette::Report::new(failure));
-        ExitCode::FAILURE
-    })
+    }
 }

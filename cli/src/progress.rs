@@ -1,10 +1,11 @@
 //! A bar with epoch, accuracy and every slot; plain lines where stderr is no terminal.
 
+use crate::terminal;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use kasmina::lifecycle::{Event, EventKind, Stage};
+use kasmina_registry::plain;
 use kasmina_trainer::run::Saved;
 use kasmina_trainer::{EpochReport, Observer};
-use std::io::IsTerminal;
 
 pub(crate) struct Progress {
     screen: MultiProgress,
@@ -13,7 +14,7 @@ pub(crate) struct Progress {
 
 impl Progress {
     pub(crate) fn new(screen: &MultiProgress, epochs: u32) -> Self {
-        let bar = std::io::stderr().is_terminal().then(|| {
+        let bar = terminal::draws_on_errors().then(|| {
             let bar = screen.add(ProgressBar::new(u64::from(epochs)));
             let style =
                 ProgressStyle::with_template("{bar:24} epoch {pos}/{len}  {msg}  eta {eta}  {prefix}")
@@ -49,7 +50,7 @@ impl Observer for Progress {
         let message = format!("accuracy {:5.2}  {}", report.val_accuracy, slots.join("  "));
         if let Some(bar) = &self.bar {
             bar.set_position(u64::from(report.epoch));
-            bar.set_message(message);
+            bar.set_message(plain::one_line(&message).into_owned());
         } else {
             let message = message.trim_end();
             errln!("epoch {:>3}/{epochs}  loss {:.4}  {message}", report.epoch, report.train_loss);

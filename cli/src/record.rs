@@ -2,6 +2,7 @@
 
 use crate::args::{ExplainArgs, ReplayArgs};
 use crate::failure::Failure;
+use crate::terminal;
 use kasmina_trainer::record::{Explanation, Finding, Record, Replay, explain, gates_from_file, replay};
 use std::process::ExitCode;
 
@@ -16,14 +17,16 @@ pub(crate) fn run_replay(args: &ReplayArgs) -> Result<ExitCode, Failure> {
         .transpose()?;
     let replay = replay(&record, gates.as_ref());
     if args.json {
-        outln!("{}", serde_json::to_string_pretty(&replay).map_err(Failure::new)?);
+        terminal::out_json(&replay)?;
     } else {
         print_replay(&replay, gates.is_some());
         if let Some(unfinished) = &record.unfinished {
-            outln!("\n{unfinished}");
+            outln!();
+            outln!("{unfinished}");
         }
         if record.config.lifecycle.permissive {
-            outln!("\nThe run is permissive: its gates ask for no threshold.");
+            outln!();
+            outln!("The run is permissive: its gates ask for no threshold.");
         }
     }
     let contradicted = gates.is_none() && replay.slots.iter().any(|s| s.divergence.is_some());
@@ -67,7 +70,7 @@ pub(crate) fn run_explain(args: &ExplainArgs) -> Result<(), Failure> {
     };
     let explained: Vec<Explanation> = slots.into_iter().map(|slot| explain(&record, slot)).collect();
     if args.json {
-        outln!("{}", serde_json::to_string_pretty(&explained).map_err(Failure::new)?);
+        terminal::out_json(&explained)?;
         return Ok(());
     }
     if explained.is_empty() {

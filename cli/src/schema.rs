@@ -2,6 +2,7 @@
 
 use crate::args::{SchemaArgs, SchemaOf};
 use crate::failure::Failure;
+use crate::terminal;
 use kasmina::Command;
 use kasmina::lifecycle::{Event, QualityGates};
 use kasmina_trainer::RunConfig;
@@ -14,7 +15,7 @@ const DECLARED: &str = include_str!("../../plugins/declared/blueprint.schema.jso
 pub(crate) fn run(args: &SchemaArgs) -> Result<(), Failure> {
     let schema = match args.of {
         SchemaOf::Blueprint => {
-            crate::terminal::out(DECLARED);
+            terminal::out(DECLARED);
             return Ok(());
         }
         SchemaOf::Gates => schemars::schema_for!(QualityGates),
@@ -28,6 +29,6 @@ pub(crate) fn run(args: &SchemaArgs) -> Result<(), Failure> {
         SchemaOf::Slots => schemars::schema_for!(Vec<SlotInfo>),
         SchemaOf::Summary => schemars::schema_for!(Summary),
     };
-    outln!("{}", serde_json::to_string_pretty(&schema).map_err(Failure::new)?);
+    terminal::out_json(&schema)?;
     Ok(())
 }

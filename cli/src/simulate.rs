@@ -2,7 +2,7 @@
 
 use crate::args::SimulateArgs;
 use crate::failure::Failure;
-use crate::table;
+use crate::{table, terminal};
 use kasmina::lifecycle::script::{Line, Script};
 use kasmina::lifecycle::{AlphaMode, EventKind};
 
@@ -16,7 +16,7 @@ pub(crate) fn run(args: &SimulateArgs) -> Result<(), Failure> {
     })?;
     if args.json {
         for line in script.run() {
-            outln!("{}", serde_json::to_string(&line).map_err(Failure::new)?);
+            terminal::out_json_line(&line)?;
         }
     } else {
         print(script.run());

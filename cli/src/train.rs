@@ -5,6 +5,7 @@ use crate::failure::Failure;
 use crate::progress::Progress;
 use crate::signals::{self, STOP};
 use crate::table;
+use crate::terminal;
 use indicatif::MultiProgress;
 use kasmina_registry::{Registry, SearchPath};
 use kasmina_trainer::run::{Opened, ResumeOptions, Resumption, Status};
@@ -51,7 +52,7 @@ pub(crate) fn run(args: TrainArgs, screen: &MultiProgress) -> Result<ExitCode, F
     progress.finish();
     let summary = result?;
     if json {
-        outln!("{}", serde_json::to_string_pretty(&summary).map_err(Failure::new)?);
+        terminal::out_json(&summary)?;
     } else {
         print(&summary, &out);
     }

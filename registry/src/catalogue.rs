@@ -3,6 +3,7 @@
 use crate::builtin;
 use crate::entry::{Entry, Factory, PluginInfo};
 use crate::error::{LookupError, Refusal, RegistryError};
+use crate::policy::Policy;
 use crate::verify::Trust;
 use kasmina_plugin_api::abi::Plugin;
 use kasmina_plugin_api::{Kind, Topology};
@@ -41,8 +42,8 @@ pub(crate) struct Catalogue {
 
 impl Catalogue {
     /// The built-ins alone.
-    pub(crate) fn built_in() -> Result<Self, RegistryError> {
-        let linked = Plugin::linked();
+    pub(crate) fn built_in(policy: &Policy) -> Result<Self, RegistryError> {
+        let (linked, policy) = (Plugin::linked(), Arc::new(policy.clone()));
         let info = Arc::new(PluginInfo {
             name: builtin::PLUGIN.to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -74,7 +75,12 @@ impl Catalogue {
                 };
                 (Arc::new(info), Vec::new())
             });
-            entries.extend(Entry::new(info, l.record, l.schema, Factory::Library(linked), None));
+            let factory = if own && l.record.kind == Kind::Host.as_str() {
+                Factory::Grafted(linked, Arc::clone(&policy))
+            } else {
+                Factory::Library(linked)
+            };
+            entries.extend(Entry::new(info, l.record, l.schema, factory, None));
         }
         for (info, entries) in packages.into_values() {
             catalogue.insert(&info, entries);

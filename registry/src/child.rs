@@ -4,7 +4,7 @@
 //! job that crashes, does not end or asks for too much memory is told as an [`Outcome`]; the rest go on in a fresh child.
 
 use rustix::fs::MemfdFlags;
-use rustix::process::{Resource, Rlimit, Signal, setrlimit};
+use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::ffi::OsString;
@@ -13,13 +13,17 @@ use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, Command, ExitCode, ExitStatus, Stdio};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
-use std::time::Duration;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::time::{Duration, Instant};
 
 /// What a line of the protocol begins with; a program may have printed others before it serves.
 const MARK: &str = "\u{1}kasmina ";
 /// How long a child may take to start: libtorch takes a third of a second, on a cold disk many of them.
 const START: Duration = Duration::from_mins(2);
+/// How long a child may take to end once it has closed its output, and to be cleared up after it was killed.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// The longest line that is read of a child, in bytes: schemas of many entries, as JSON.
+const LONGEST_LINE: u64 = 16 << 20;
 /// How much of a child's last words are kept.
 const WORDS: usize = 4096;
 const MEMORY: &str = "KASMINA_CHILD_MEMORY";
@@ -30,17 +34,24 @@ pub struct Program {
     path: PathBuf,
     args: Vec<OsString>,
     environment: Vec<(OsString, OsString)>,
+    start: Duration,
 }
 
 impl Program {
     /// A program by its path.
     pub fn new(path: impl Into<PathBuf>, args: impl IntoIterator<Item = impl Into<OsString>>) -> Self {
         let args = args.into_iter().map(Into::into).collect();
-        Self { path: path.into(), args, environment: Vec::new() }
+        Self { path: path.into(), args, environment: Vec::new(), start: START }
     }
     /// This very program, also where its file has been replaced since it was started.
     pub fn this(args: impl IntoIterator<Item = impl Into<OsString>>) -> Self {
         Self::new("/proc/self/exe", args)
+    }
+    /// Sets how long it may take to begin to serve; two minutes by default.
+    #[must_use]
+    pub fn starting_within(mut self, time: Duration) -> Self {
+        self.start = time;
+        self
     }
     /// Sets a variable of its environment.
     #[must_use]
@@ -142,35 +153,32 @@ impl Running {
         command.args(&program.args).envs(program.environment.iter().cloned());
         command.env(MEMORY, limits.memory.to_string()).env("OMP_NUM_THREADS", "1").env("RUST_BACKTRACE", "0");
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        // A group of its own, so that what it starts itself can be ended with it.
+        command.process_group(0);
         let mut child = command.spawn()?;
         let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
 
         let (to_lines, lines) = channel();
         let (to_said, said) = channel();
+        // Owned from here on, so that whatever fails below ends the child.
+        let mut running = Self { child, stdin, lines, said };
         if let Some(stdout) = stdout {
-            std::thread::spawn(move || {
-                for line in BufReader::new(stdout).split(b'\n').map_while(Result::ok) {
-                    let line = String::from_utf8_lossy(&line);
-                    let Some((_, json)) = line.split_once(MARK) else { continue };
-                    let Ok(line) = serde_json::from_str(json) else { continue };
-                    if to_lines.send(line).is_err() {
-                        break;
-                    }
-                }
-            });
+            start_reader("child-answers", move || forward_lines(stdout, &to_lines))?;
         }
         if let Some(stderr) = stderr {
-            std::thread::spawn(move || to_said.send(tail(stderr)));
+            start_reader("child-errors", move || {
+                let _ = to_said.send(tail(stderr));
+            })?;
         }
 
-        let mut running = Self { child, stdin, lines, said };
-        match running.lines.recv_timeout(START) {
+        match running.lines.recv_timeout(program.start) {
             Ok(Line::Ready) => Ok(running),
             Ok(Line::Answer { .. }) | Err(RecvTimeoutError::Timeout) => {
                 Err(std::io::Error::other("it does not begin to serve"))
             }
             Err(RecvTimeoutError::Disconnected) => {
                 let (how, said) = running.end();
+                let said = if said.is_empty() { "nothing".to_owned() } else { said };
                 Err(std::io::Error::other(format!(
                     "it ended before it began to serve: {how}; it said: {said}"
                 )))
@@ -184,6 +192,7 @@ impl Running {
         match answer {
             Ok(Line::Answer { answer, printed }) => Outcome::Answered { answer, printed },
             Err(RecvTimeoutError::Timeout) => Outcome::TimedOut { after: time },
+            // A second "ready" is an answer to nothing: whatever wrote it does not follow the protocol.
             Ok(Line::Ready) | Err(RecvTimeoutError::Disconnected) => {
                 let (how, said) = self.end();
                 Outcome::Crashed { how, said }
@@ -191,21 +200,75 @@ impl Running {
         }
     }
 
-    /// Waits for a child that has closed its side, and hears its last words.
+    /// How a child ended that has closed its side, and its last words. One that goes on all the same is ended.
     fn end(&mut self) -> (String, String) {
         self.stdin = None;
-        let how = self.child.wait().map_or_else(|e| e.to_string(), in_words);
+        let how = match self.wait(PATIENCE) {
+            Ok(Some(status)) => in_words(status),
+            Ok(None) => {
+                self.kill();
+                "it closed its output and went on; it was ended".to_owned()
+            }
+            Err(error) => error.to_string(),
+        };
         // A grandchild may hold standard error open.
-        let said = self.said.recv_timeout(Duration::from_secs(1)).unwrap_or_default();
+        self.kill();
+        let said = self.said.recv_timeout(PATIENCE).unwrap_or_default();
         (how, said)
+    }
+
+    /// Waits for the child's end, but not longer than that.
+    fn wait(&mut self, time: Duration) -> std::io::Result<Option<ExitStatus>> {
+        let begun = Instant::now();
+        loop {
+            let status = self.child.try_wait()?;
+            if status.is_some() || begun.elapsed() >= time {
+                return Ok(status);
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Ends the child with everything that it has started in its group.
+    fn kill(&mut self) {
+        let group = i32::try_from(self.child.id()).ok().and_then(rustix::process::Pid::from_raw);
+        if let Some(group) = group {
+            let _ = rustix::process::kill_process_group(group, Signal::KILL);
+        }
+        let _ = self.child.kill();
+        // It cannot refuse, and is gone as soon as the kernel has cleared up after it.
+        let _ = self.wait(PATIENCE);
     }
 }
 
 impl Drop for Running {
     /// A child that still runs has answered everything, or will never answer; it has nothing to save.
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        self.kill();
+    }
+}
+
+/// A thread that may fail to start.
+fn start_reader(name: &str, body: impl FnOnce() + Send + 'static) -> std::io::Result<()> {
+    std::thread::Builder::new().name(name.to_owned()).spawn(body).map(drop)
+}
+
+/// Hands the lines of the protocol on until the stream ends or has a line that is too long.
+fn forward_lines(stdout: impl Read, lines: &Sender<Line>) {
+    let mut stdout = BufReader::new(stdout);
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        match Read::take(&mut stdout, LONGEST_LINE).read_until(b'\n', &mut line) {
+            Ok(1..) if line.ends_with(b"\n") => {}
+            _ => return,
+        }
+        let text = String::from_utf8_lossy(&line);
+        let Some((_, json)) = text.split_once(MARK) else { continue };
+        let Ok(line) = serde_json::from_str(json) else { continue };
+        if lines.send(line).is_err() {
+            return;
+        }
     }
 }
 
@@ -244,7 +307,11 @@ fn in_words(status: ExitStatus) -> String {
 pub fn serve(mut answer: impl FnMut(Value) -> Value) -> ExitCode {
     match serve_all(&mut answer) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(_) => ExitCode::FAILURE,
+        Err(error) => {
+            // Standard error is the parent's to read: this is the reason that it gives.
+            let _ = writeln!(std::io::stderr(), "the child cannot serve: {error}");
+            ExitCode::FAILURE
+        }
     }
 }
 
@@ -252,8 +319,11 @@ fn serve_all(answer: &mut dyn FnMut(Value) -> Value) -> std::io::Result<()> {
     let _ = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
     let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
     let memory: Option<u64> = std::env::var(MEMORY).ok().and_then(|bytes| bytes.parse().ok());
-    if memory.is_some() {
-        setrlimit(Resource::As, Rlimit { current: memory, maximum: memory })?;
+    if let Some(wanted) = memory {
+        // Nobody may ask for more than a limit that is set already.
+        let hard = getrlimit(Resource::As).maximum.unwrap_or(u64::MAX);
+        let limit = Some(wanted.min(hard));
+        setrlimit(Resource::As, Rlimit { current: limit, maximum: limit })?;
     }
     // The parent's channels move away from where a plugin might read or print.
     let mut jobs = BufReader::new(File::from(rustix::io::fcntl_dupfd_cloexec(std::io::stdin(), 3)?));

@@ -5,6 +5,7 @@ use crate::declared::{DECLARED, Head, INTERPRETER, MODULE, refusal, sidecar};
 use crate::error::{Refusal, Rule};
 use crate::manifest::{Form, Glance};
 use crate::plugin_file;
+use kasmina_files::limit;
 use kasmina_plugin_api::record::{EntryRecord, PluginRecord};
 use kasmina_plugin_api::{ABI_VERSION, Capability, Kind, TARGET, TORCH_VERSION};
 use std::path::Path;
@@ -30,7 +31,7 @@ pub(crate) fn read_module(path: &Path) -> Result<Result<Glance, Refusal>, Refusa
             remedy: "write one; docs/guide/declared.md says what stands there".to_owned(),
         }));
     }
-    let bytes = plugin_file::read(&beside)?;
+    let bytes = plugin_file::read(&beside, limit::DECLARED)?;
     let sidecar = text_of(&beside, &bytes)?.to_owned();
     let head = head_of(&beside, &sidecar)?;
     Ok(Ok(glance(path, MODULE, head.clone(), Form::Module { head, sidecar })))

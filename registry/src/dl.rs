@@ -158,8 +158,8 @@ fn open_new(manifest: &Manifest, policy: &Policy, all: &mut Vec<Mapping>) -> Res
 
 /// A layout report has thousands of lines: they go where whoever wants them finds them.
 fn keep_report(manifest: &Manifest, policy: &Policy, full: &str) -> Option<PathBuf> {
-    let folder = policy.cache.clone().unwrap_or_else(std::env::temp_dir);
-    let path = folder.join("reports").join(format!("{}-{}.txt", manifest.plugin.name, manifest.generation()));
+    // Not in a folder that others share, and not under a name that the plugin has chosen.
+    let path = policy.cache.as_ref()?.join("reports").join(format!("{}.txt", manifest.sha256));
     places::write(&path, full).is_ok().then_some(path)
 }
 

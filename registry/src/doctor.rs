@@ -4,10 +4,10 @@ use crate::dl::mappings;
 use crate::error::RegistryError;
 use crate::listing::State;
 use crate::policy::Policy;
+use crate::project_lock::{ProjectLock, how_to_confirm};
 use crate::quarantine::Quarantine;
 use crate::search::SearchPath;
 use crate::survey::survey;
-use crate::verify::lock_of;
 use kasmina_plugin_api::{ABI_VERSION, TARGET, TORCH_VERSION};
 use serde::Serialize;
 
@@ -112,18 +112,28 @@ fn trust(policy: &Policy, findings: &mut Vec<Finding>) {
         findings.push(Finding::new(Weight::Note, "trust", text));
     }
     if let Some(path) = policy.lock() {
-        findings.push(match lock_of(policy) {
-            Ok(lock) if path.exists() => Finding::new(
-                Weight::Fine,
-                "lock file",
-                format!("{}, {} plugins", path.display(), lock.plugins().count()),
-            ),
+        findings.push(match ProjectLock::of(policy) {
+            Ok(lock) if path.exists() => {
+                let found = format!("{}, {} plugins", path.display(), lock.lock().plugins().count());
+                if lock.counts() {
+                    Finding::new(Weight::Fine, "lock file", found)
+                } else {
+                    Finding::new(Weight::Problem, "lock file", format!("{found}, not confirmed by you"))
+                        .with_remedy(how_to_confirm(path))
+                }
+            }
             Ok(_) => Finding::new(Weight::Fine, "lock file", format!("{} (not there)", path.display())),
             Err(error) => Finding::new(Weight::Problem, "lock file", error.to_string())
                 .with_remedy("correct it, or write it anew with `kasmina plugins lock`"),
         });
     }
-    for out in policy.quarantine.as_ref().map(Quarantine::in_file).iter().flat_map(Quarantine::list) {
+    let quarantine = policy.quarantine.as_ref().map(|file| Quarantine::in_file(file).list());
+    let quarantined = quarantine.unwrap_or_else(|| Ok(Vec::new())).unwrap_or_else(|error| {
+        let finding = Finding::new(Weight::Problem, "quarantine", error.to_string());
+        findings.push(finding.with_remedy(error.help().unwrap_or_default()));
+        Vec::new()
+    });
+    for out in quarantined {
         let found = format!("{} {}: {}", out.name, &out.sha256.get(..12).unwrap_or_default(), out.reason);
         let remedy =
             format!("tell its author; `kasmina plugins quarantine clear {}` to try it again", out.name);

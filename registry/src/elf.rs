@@ -1,22 +1,12 @@
 //! Shared libraries, looked at without opening them.
 
+use crate::dynamic;
 use crate::error::{Refusal, Rule};
 use crate::manifest::{Form, Glance};
 use kasmina_plugin_api::record::{self, Record};
-use object::elf::{DT_NEEDED, FileHeader64};
-use object::read::elf::{Dyn, FileHeader};
-use object::{Endianness, Object, ObjectSection, ObjectSegment, ObjectSymbol, ReadRef};
+use object::{Object, ObjectSection, ObjectSegment, ObjectSymbol, ReadRef};
 use std::path::Path;
 
-/// Names by which libtorch's libraries are the host's own.
-const TORCH: [&str; 6] = [
-    "libtorch.so",
-    "libtorch_cpu.so",
-    "libtorch_cuda.so",
-    "libc10.so",
-    "libc10_cuda.so",
-    "libtorch_global_deps.so",
-];
 /// Every libtorch exports this; a library that does brings one along.
 const TORCH_SYMBOL: &str = "aoti_torch_abi_version";
 const REBUILD: &str = "build the plugin again and copy the whole file (write it aside, then rename it)";
@@ -83,35 +73,18 @@ pub(crate) fn records<'d, D: ReadRef<'d>>(path: &Path, data: D) -> Result<Result
         }
     };
     entries.sort();
-    if let Some(found) = second_torch(&file, data) {
+    if let Some(found) = second_torch(&file) {
         let remedy = "link libtorch as `cargo build` does here: by its plain name, without packing it in";
         return Err(refuse(Rule::Torch, found, remedy));
     }
+    dynamic::check(data).map_err(|(rule, found)| {
+        refuse(rule, found, "link only libtorch and the system's own libraries, by their plain names")
+    })?;
     Ok(Ok(Glance { plugin, entries, form: Form::Library }))
 }
 
 /// Two libtorches in one process end it; this says how a library would bring the second.
-fn second_torch<'d, D: ReadRef<'d>>(file: &object::File<'d, D>, data: D) -> Option<String> {
-    if file.dynamic_symbols().any(|s| s.is_definition() && s.name() == Ok(TORCH_SYMBOL)) {
-        return Some("it has a libtorch of its own packed in; a process cannot hold two".to_owned());
-    }
-    let foreign = needed(data)?.into_iter().find(|name| {
-        (name.starts_with("libtorch") || name.starts_with("libc10")) && !TORCH.contains(&name.as_str())
-    })?;
-    Some(format!("it asks for a libtorch of its own, `{foreign}`; a process cannot hold two"))
-}
-
-/// The libraries that a library asks for.
-fn needed<'d, D: ReadRef<'d>>(data: D) -> Option<Vec<String>> {
-    let header = FileHeader64::<Endianness>::parse(data).ok()?;
-    let endian = header.endian().ok()?;
-    let sections = header.sections(endian, data).ok()?;
-    let (dynamic, strings) = sections.dynamic(endian, data).ok()??;
-    let strings = sections.strings(endian, data, strings).ok()?;
-    let named = dynamic.iter().filter(|entry| entry.tag(endian) == DT_NEEDED);
-    let names = named.filter_map(|entry| {
-        let name = strings.get(u32::try_from(entry.val(endian)).ok()?).ok()?;
-        Some(String::from_utf8_lossy(name).into_owned())
-    });
-    Some(names.collect())
+fn second_torch<'d, D: ReadRef<'d>>(file: &object::File<'d, D>) -> Option<String> {
+    let packed = file.dynamic_symbols().any(|s| s.is_definition() && s.name() == Ok(TORCH_SYMBOL));
+    packed.then(|| "it has a libtorch of its own packed in; a process cannot hold two".to_owned())
 }

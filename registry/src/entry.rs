@@ -2,6 +2,8 @@
 
 use crate::declared;
 use crate::error::RegistryError;
+use crate::grafted::gate;
+use crate::policy::Policy;
 use crate::verify::Trust;
 use kasmina_plugin_api::abi::{BlendInstance, HostInstance, Plugin, SeedInstance};
 use kasmina_plugin_api::record::EntryRecord;
@@ -43,6 +45,8 @@ impl PluginInfo {
 #[derive(Debug)]
 pub(crate) enum Factory {
     Library(Plugin),
+    /// The host `grafted`, whose module is judged by a policy.
+    Grafted(Plugin, Arc<Policy>),
     Interpreted(Interpreted),
 }
 
@@ -150,7 +154,9 @@ impl Entry {
     pub fn make_seed(&self, site: &Site, config: &str) -> Result<SeedInstance, RegistryError> {
         self.check(Kind::Blueprint, Some(site))?;
         let made = match &self.0.factory {
-            Factory::Library(plugin) => plugin.make_seed(self.id(), site, config),
+            Factory::Library(plugin) | Factory::Grafted(plugin, _) => {
+                plugin.make_seed(self.id(), site, config)
+            }
             Factory::Interpreted(file) => file.wrap(config).and_then(|config| {
                 // Its errors name this file; the interpreter's own name would only be in the way.
                 file.interpreter.make_seed(site, &config).map_err(|e| inner(e, &config))
@@ -174,6 +180,10 @@ impl Entry {
     /// As [`make_seed`](Self::make_seed).
     pub fn make_host(&self, device: Device, config: &str) -> Result<HostInstance, RegistryError> {
         self.check(Kind::Host, None)?;
+        let _module = match &self.0.factory {
+            Factory::Grafted(_, policy) => gate::admit(config, policy)?,
+            _ => None,
+        };
         self.library()
             .and_then(|plugin| plugin.make_host(self.id(), device, tch::Kind::Float, config))
             .map_err(|e| self.failed(e))
@@ -184,7 +194,9 @@ impl Entry {
     /// If the configuration is not valid.
     pub fn check_config(&self, config: &str) -> Result<(), RegistryError> {
         let checked = match &self.0.factory {
-            Factory::Library(plugin) => plugin.check_config(self.kind(), self.id(), config),
+            Factory::Library(plugin) | Factory::Grafted(plugin, _) => {
+                plugin.check_config(self.kind(), self.id(), config)
+            }
             Factory::Interpreted(file) => file
                 .wrap(config)
                 .and_then(|config| file.interpreter.check_config(&config).map_err(|e| inner(e, &config))),
@@ -198,7 +210,7 @@ impl Entry {
     pub fn cost(&self, site: &Site, config: &str) -> Result<Option<Cost>, RegistryError> {
         self.check(Kind::Blueprint, Some(site))?;
         let cost = match &self.0.factory {
-            Factory::Library(plugin) => plugin.cost(self.id(), site, config),
+            Factory::Library(plugin) | Factory::Grafted(plugin, _) => plugin.cost(self.id(), site, config),
             Factory::Interpreted(file) => file
                 .wrap(config)
                 .and_then(|config| file.interpreter.cost(site, &config).map_err(|e| inner(e, &config))),
@@ -208,7 +220,7 @@ impl Entry {
 
     fn library(&self) -> Result<&Plugin, PluginError> {
         match &self.0.factory {
-            Factory::Library(plugin) => Ok(plugin),
+            Factory::Library(plugin) | Factory::Grafted(plugin, _) => Ok(plugin),
             Factory::Interpreted(_) => Err(PluginError::unsupported(format!(
                 "`{}` interprets blueprints alone",
                 declared::INTERPRETER

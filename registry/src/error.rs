@@ -53,6 +53,10 @@ pub enum Rule {
     Interpreter,
     /// What it declares can be built.
     Declaration,
+    /// The loader would load nothing with it that its hash does not cover.
+    Libraries,
+    /// A module uses only operators that compute.
+    Operators,
     /// This process has room for another build.
     Generations,
 }
@@ -83,6 +87,8 @@ impl Rule {
             Self::Smoke => "smoke",
             Self::Interpreter => "interpreter",
             Self::Declaration => "declaration",
+            Self::Libraries => "libraries",
+            Self::Operators => "operators",
             Self::Generations => "generations",
         }
     }
@@ -164,6 +170,30 @@ pub enum RegistryError {
         /// What is wrong with it.
         reason: String,
     },
+    /// The lock file came from somebody else, and the user has not said yes to it.
+    #[error("lock file {}: you have not confirmed it, so it is neither believed nor changed", path.display())]
+    Unconfirmed {
+        /// Which.
+        path: PathBuf,
+        /// How to confirm it.
+        help: String,
+    },
+    /// The record of confirmed lock files cannot be read or written.
+    #[error("confirmed lock files, {}: {reason}", path.display())]
+    Project {
+        /// The record, or the lock file that was to be confirmed.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The quarantine cannot be read or written.
+    #[error("quarantine {}: {reason}", path.display())]
+    Quarantine {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// A trusted key cannot be read, added or removed.
     #[error("trusted key {}: {reason}", path.display())]
     Keys {
@@ -204,6 +234,13 @@ impl RegistryError {
                 Some("name a folder of plugins or one plugin file that you may read".to_owned())
             }
             Self::Lock { .. } => Some("correct it, or write it anew with `kasmina plugins lock`".to_owned()),
+            Self::Unconfirmed { help, .. } => Some(help.clone()),
+            Self::Project { .. } => {
+                Some("correct or remove that record; `kasmina plugins trust project` writes it".to_owned())
+            }
+            Self::Quarantine { .. } => {
+                Some("correct that file, or remove it: what it names is then tried again".to_owned())
+            }
             Self::Keys { .. } => {
                 Some("`kasmina plugins trust list` shows the keys that are trusted".to_owned())
             }

@@ -6,9 +6,12 @@
 
 use crate::error::{Refusal, RegistryError, Rule};
 use crate::manifest::Manifest;
+use crate::ownership::Owners;
 use crate::places;
+use kasmina_files::{limit, read_text};
 use minisign_verify::{Error as Minisign, PublicKey, Signature};
 use serde::{Deserialize, Serialize};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 /// A trusted key.
@@ -50,7 +53,14 @@ impl Keys {
     /// # Errors
     /// If one cannot be read: a key that is silently ignored is a signature that silently counts for nothing.
     pub fn list(&self) -> Result<Vec<TrustedKey>, RegistryError> {
-        let Ok(folder) = std::fs::read_dir(&self.0) else { return Ok(Vec::new()) };
+        let folder = match std::fs::read_dir(&self.0) {
+            Ok(folder) => folder,
+            Err(e) if e.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(e) => return Err(error(&self.0, e)),
+        };
+        // Whoever can put a key there decides which signatures count.
+        let owners = Owners::user();
+        owners.check_folder(&self.0).map_err(|exposed| error(&self.0, exposed.found()))?;
         let mut keys = Vec::new();
         for path in folder.filter_map(Result::ok).map(|e| e.path()) {
             let (Some(name), Some("pub")) =
@@ -58,7 +68,8 @@ impl Keys {
             else {
                 continue;
             };
-            let text = std::fs::read_to_string(&path).map_err(|e| error(&path, &e))?;
+            owners.check(&path).map_err(|exposed| error(&path, exposed.found()))?;
+            let text = read_text(&path, limit::KEY).map_err(|e| error(&path, &e))?;
             let key = decode(&text).map_err(|e| error(&path, e))?.1;
             keys.push(TrustedKey { name: name.to_owned(), key });
         }
@@ -104,13 +115,17 @@ impl Keys {
     /// Who signed a file, if a trusted key did.
     pub(crate) fn signed(&self, manifest: &Manifest) -> Result<Signed, Refusal> {
         let path = signature_path(&manifest.path);
-        let Ok(text) = std::fs::read_to_string(&path) else { return Ok(Signed::No) };
         let refuse = |found: String| Refusal {
             path: manifest.path.clone(),
             rule: Rule::Signature,
             found,
             remedy: "get file and signature again from whoever ships them, or sign the file you mean"
                 .to_owned(),
+        };
+        let text = match read_text(&path, limit::SIGNATURE) {
+            Ok(text) => text,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Signed::No),
+            Err(error) => return Err(refuse(format!("{} cannot be read: {error}", path.display()))),
         };
         let signature = Signature::decode(&text)
             .map_err(|e| refuse(format!("{} is no minisign signature ({e})", path.display())))?;

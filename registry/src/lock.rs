@@ -7,7 +7,9 @@ use crate::error::RegistryError;
 use crate::keys::TrustedKey;
 use crate::manifest::Manifest;
 use crate::places;
+use kasmina_files::{limit, read_text};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -21,6 +23,7 @@ const HEAD: &str =
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Lock {
     plugins: BTreeMap<String, Locked>,
+    modules: BTreeMap<String, LockedModule>,
 }
 
 /// One plugin of a lock file.
@@ -46,42 +49,86 @@ impl Locked {
     }
 }
 
+/// One TorchScript module of a lock file that is used as a host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LockedModule {
+    /// The name of its file.
+    pub name: String,
+    /// SHA-256 of its bytes, in hexadecimal digits.
+    pub sha256: String,
+}
+
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Format {
     format: u32,
-    #[serde(default, rename = "plugin")]
+    #[serde(default, rename = "plugin", skip_serializing_if = "Vec::is_empty")]
     plugins: Vec<Locked>,
+    #[serde(default, rename = "module", skip_serializing_if = "Vec::is_empty")]
+    modules: Vec<LockedModule>,
 }
 
 impl Lock {
-    /// Reads a lock file; one that is not there is empty.
+    /// Reads a lock file; one that does not exist is empty.
     ///
     /// # Errors
-    /// If it is there and cannot be read.
+    /// If it exists and cannot be read.
     pub fn read(path: &Path) -> Result<Self, RegistryError> {
-        let fail = |reason: String| RegistryError::Lock { path: path.to_owned(), reason };
-        let text = match std::fs::read_to_string(path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Self::default()),
-            Err(error) => return Err(fail(error.to_string())),
-        };
-        let read: Format = toml::from_str(&text).map_err(|e| fail(e.to_string()))?;
-        if read.format != FORMAT {
-            return Err(fail(format!("its format is {}, this program knows {FORMAT}", read.format)));
-        }
-        Ok(Self { plugins: read.plugins.into_iter().map(|p| (p.name.clone(), p)).collect() })
+        Ok(Self::read_with_hash(path)?.0)
     }
 
-    /// Writes it, whole or not at all.
+    /// The same, with the SHA-256 of the text that was read; none where the file does not exist.
+    ///
+    /// # Errors
+    /// If it exists and cannot be read.
+    pub fn read_with_hash(path: &Path) -> Result<(Self, Option<String>), RegistryError> {
+        let fail = |reason: String| RegistryError::Lock { path: path.to_owned(), reason };
+        let text = match read_text(path, limit::LOCK) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok((Self::default(), None)),
+            Err(error) => return Err(fail(error.to_string())),
+        };
+        Ok((Self::parse(&text).map_err(fail)?, Some(hash_of_text(&text))))
+    }
+
+    /// Reads the text of a lock file.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let read: Format = toml::from_str(text).map_err(|e| e.to_string())?;
+        if read.format != FORMAT {
+            return Err(format!("its format is {}, this program knows {FORMAT}", read.format));
+        }
+        let (mut plugins, mut modules) = (BTreeMap::new(), BTreeMap::new());
+        for plugin in read.plugins {
+            if let Some(earlier) = plugins.insert(plugin.name.clone(), plugin) {
+                return Err(format!("plugin `{}` stands there twice", earlier.name));
+            }
+        }
+        for module in read.modules {
+            if let Some(earlier) = modules.insert(module.name.clone(), module) {
+                return Err(format!("module `{}` stands there twice", earlier.name));
+            }
+        }
+        Ok(Self { plugins, modules })
+    }
+
+    /// Writes it, whole or not at all. Returns the SHA-256 of the text.
     ///
     /// # Errors
     /// If the place cannot be written.
-    pub fn write(&self, path: &Path) -> Result<(), RegistryError> {
+    pub fn write(&self, path: &Path) -> Result<String, RegistryError> {
         let fail = |reason: String| RegistryError::Lock { path: path.to_owned(), reason };
-        let format = Format { format: FORMAT, plugins: self.plugins.values().cloned().collect() };
-        let text = toml::to_string(&format).map_err(|e| fail(e.to_string()))?;
-        places::write(path, &format!("{HEAD}{text}")).map_err(|e| fail(e.to_string()))
+        let format = Format {
+            format: FORMAT,
+            plugins: self.plugins.values().cloned().collect(),
+            modules: self.modules.values().cloned().collect(),
+        };
+        let text = format!("{HEAD}{}", toml::to_string(&format).map_err(|e| fail(e.to_string()))?);
+        places::write(path, &text).map_err(|e| fail(e.to_string()))?;
+        Ok(hash_of_text(&text))
     }
 
     /// What is locked under a name.
@@ -107,6 +154,22 @@ impl Lock {
         self.plugins.insert(name.clone(), locked);
     }
 
+    /// What is locked under the name of a module's file.
+    pub fn find_module(&self, name: &str) -> Option<&LockedModule> {
+        self.modules.get(name)
+    }
+
+    /// All modules that are locked, sorted by name.
+    pub fn modules(&self) -> impl Iterator<Item = &LockedModule> {
+        self.modules.values()
+    }
+
+    /// Locks a module to these bytes.
+    pub fn pin_module(&mut self, name: &str, sha256: &str) {
+        let module = LockedModule { name: name.to_owned(), sha256: sha256.to_owned() };
+        self.modules.insert(module.name.clone(), module);
+    }
+
     /// Lets a plugin go.
     pub fn remove(&mut self, name: &str) -> bool {
         self.plugins.remove(name).is_some()
@@ -116,4 +179,8 @@ impl Lock {
 /// The lock file of a folder.
 pub fn in_folder(folder: &Path) -> PathBuf {
     folder.join(LOCK_FILE)
+}
+
+fn hash_of_text(text: &str) -> String {
+    hex::encode(Sha256::digest(text.as_bytes()))
 }

@@ -1,17 +1,20 @@
 //! Deciding which bytes a project runs.
 
 use crate::check;
-use crate::error::{Refusal, RegistryError};
+use crate::error::{Refusal, RegistryError, Rule};
+use crate::guard::FolderGuard;
 use crate::keys::Signed;
-use crate::lock::{Lock, Locked};
+use crate::lock::{LOCK_FILE, Lock, Locked};
 use crate::manifest::Manifest;
-use crate::permissions;
+use crate::module_file::{self, ModuleFile};
 use crate::policy::Policy;
-use crate::search::SearchPath;
-use crate::survey::survey;
-use crate::verify::lock_of;
+use crate::project_lock::{ProjectLock, refuse_unconfirmed};
+use crate::quote::quoted;
+use crate::search::{Origin, SearchPath};
+use crate::survey::{Surveyed, survey};
+use crate::verify::exposed;
 use serde::Serialize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// What becomes of one plugin of the lock file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -45,89 +48,131 @@ pub struct Decision {
     pub change: Change,
 }
 
-/// What a lock file would be.
+/// What a lock file would be. While it exists, no other process changes the lock file.
 #[derive(Debug)]
 pub struct Decisions {
     /// Sorted by name.
     pub plugins: Vec<Decision>,
-    /// Files that were found and cannot be locked.
+    /// Files that were found and are not locked.
     pub refused: Vec<Refusal>,
     lock: Lock,
     path: PathBuf,
+    _alone: FolderGuard,
 }
 
 impl Decisions {
-    /// Whether the lock file says all this already.
+    /// Whether the lock file says all that is found, of every plugin in it.
     pub fn stand(&self) -> bool {
-        self.plugins.iter().all(|d| d.change == Change::Same)
+        let other_bytes = |refusal: &Refusal| matches!(refusal.rule, Rule::Lock | Rule::Signature);
+        self.is_written() && !self.refused.iter().any(other_bytes)
     }
 
-    /// Writes the lock file.
+    /// Whether the lock file says already what it would say.
+    pub fn is_written(&self) -> bool {
+        self.path.exists() && self.plugins.iter().all(|d| d.change == Change::Same)
+    }
+
+    /// Writes the lock file, and confirms it for the user who has decided it.
     ///
     /// # Errors
-    /// If it cannot be written.
-    pub fn write(&self) -> Result<(), RegistryError> {
-        self.lock.write(&self.path)
+    /// If it, or the record of confirmed lock files, cannot be written.
+    pub fn write(&self, policy: &Policy) -> Result<(), RegistryError> {
+        policy.confirm_lock(&self.lock.write(&self.path)?)?;
+        Ok(())
     }
 
     /// Which lock file.
-    pub fn path(&self) -> &std::path::Path {
+    pub fn path(&self) -> &Path {
         &self.path
     }
 }
 
-/// Decides for the files named, or for everything in the search path where none is. Of what is not found the lock file
-/// keeps what it has, unless everything was looked for.
+/// Decides for the files named, or for everything in the search path where none is.
+///
+/// A file that is named is the user's decision: it is pinned, whoever vouches for it. Without names only what somebody
+/// vouches for already is renewed: what is bundled or pinned, and what is signed by the trusted key that it was locked with.
+/// Whatever else is found is left out, and the lock file keeps what it has of it.
 ///
 /// # Errors
-/// If a named file cannot be locked, or the lock file cannot be read.
+/// If a named file cannot be locked, two named files bring the same plugin, or the lock file cannot be read or was not
+/// confirmed.
 pub fn decide(files: &[PathBuf], path: &SearchPath, policy: &Policy) -> Result<Decisions, RegistryError> {
-    let lock_path = policy.lock().map_or_else(|| crate::lock::LOCK_FILE.into(), ToOwned::to_owned);
-    let before = lock_of(policy)?;
-    let mut decisions =
-        Decisions { plugins: Vec::new(), refused: Vec::new(), lock: before.clone(), path: lock_path };
+    let lock_path = policy.lock().unwrap_or(Path::new(LOCK_FILE)).to_owned();
+    let alone = FolderGuard::of(&lock_path)
+        .map_err(|e| RegistryError::Lock { path: lock_path.clone(), reason: e.to_string() })?;
+    let current = ProjectLock::of(policy)?;
+    refuse_unconfirmed(&current, policy)?;
+    let before = current.lock().clone();
+    let mut decisions = Decisions {
+        plugins: Vec::new(),
+        refused: Vec::new(),
+        lock: before.clone(),
+        path: lock_path,
+        _alone: alone,
+    };
     if files.is_empty() {
-        let survey = survey(path, policy)?;
-        for file in &survey.files {
-            // What a run passes over, because it takes another file of that name, is not what it runs.
-            let name = &file.manifest.plugin.name;
-            let taken = survey.files.iter().find(|f| f.manifest.plugin.name == *name && f.refusal.is_none());
-            if let (Some(refusal), Some(_)) = (&file.refusal, taken) {
-                decisions.refused.push(refusal.clone());
-                continue;
-            }
-            if let Err(refusal) = decisions.add(&file.manifest.path, &before, policy) {
-                decisions.refused.push(refusal);
-            }
-        }
-        let gone: Vec<Locked> = before
-            .plugins()
-            .filter(|l| !survey.files.iter().any(|f| f.manifest.plugin.name == l.name))
-            .cloned()
-            .collect();
-        for locked in gone {
-            decisions.lock.remove(&locked.name);
-            let Locked { name, version, signer, .. } = locked;
-            let signer = signer.map(|key| key.name);
-            decisions.plugins.push(Decision {
-                name,
-                version,
-                signer,
-                generation: None,
-                change: Change::Missing,
-            });
-        }
+        decisions.renew(&before, path, policy)?;
     } else {
-        files.iter().try_for_each(|file| decisions.add(file, &before, policy))?;
+        for file in files {
+            decisions.add_named(file, &before, policy)?;
+        }
     }
     decisions.plugins.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(decisions)
 }
 
 impl Decisions {
-    fn add(&mut self, file: &std::path::Path, before: &Lock, policy: &Policy) -> Result<(), Refusal> {
+    /// Takes everything that is found and that somebody vouches for.
+    fn renew(&mut self, before: &Lock, path: &SearchPath, policy: &Policy) -> Result<(), RegistryError> {
+        let survey = survey(path, policy)?;
+        for file in &survey.files {
+            let name = &file.manifest.plugin.name;
+            // What a run passes over, because it takes another file of that name, is not what it runs.
+            let taken = survey.files.iter().find(|f| f.manifest.plugin.name == *name && f.refusal.is_none());
+            let refusal = match (&file.refusal, taken) {
+                (None, _) => None,
+                (Some(refusal), None) if is_renewal(file, before, policy)? => {
+                    tracing::debug!("{name} is signed by the key that it was locked with: {refusal}");
+                    None
+                }
+                (Some(refusal), _) => Some(Refusal {
+                    remedy: format!(
+                        "if you want it, name it: `kasmina plugins lock {}`",
+                        quoted(&file.manifest.path)
+                    ),
+                    ..refusal.clone()
+                }),
+            };
+            let added = match refusal {
+                Some(refusal) => Err(refusal),
+                None => self.add(&file.manifest.path, before, policy),
+            };
+            if let Err(refusal) = added {
+                self.refused.push(refusal);
+            }
+        }
+        let found = |locked: &&Locked| survey.files.iter().any(|f| f.manifest.plugin.name == locked.name);
+        for locked in before.plugins().filter(|l| !found(l)).cloned() {
+            self.lock.remove(&locked.name);
+            let Locked { name, version, signer, .. } = locked;
+            let signer = signer.map(|key| key.name);
+            self.plugins.push(Decision { name, version, signer, generation: None, change: Change::Missing });
+        }
+        Ok(())
+    }
+
+    fn add_named(&mut self, file: &Path, before: &Lock, policy: &Policy) -> Result<(), Refusal> {
+        if let Some(module) = module_file::without_sidecar(file)? {
+            return self.add_module(&module, before, policy);
+        }
+        self.add(file, before, policy)
+    }
+
+    fn add(&mut self, file: &Path, before: &Lock, policy: &Policy) -> Result<(), Refusal> {
         let manifest = Manifest::read(file)?;
-        permissions::file(file)?;
+        if let Some(exposed) = exposed(&manifest, Origin::Named, policy).filter(|e| !e.is_foreign()) {
+            return Err(exposed.refusal(file));
+        }
         check::compatible(&manifest)?;
         let signed = policy.keys.as_ref().map_or(Ok(Signed::No), |keys| keys.signed(&manifest))?;
         let signer = match signed {
@@ -135,6 +180,7 @@ impl Decisions {
             Signed::No | Signed::Unknown => None,
         };
         let (name, version) = (manifest.plugin.name.clone(), manifest.plugin.version.clone());
+        self.refuse_second(&name, file)?;
         let generation = manifest.generation().to_owned();
         let locked = before.find(&name);
         self.lock.pin(&manifest, signer.clone());
@@ -151,4 +197,48 @@ impl Decisions {
         self.plugins.push(Decision { name, version, generation: Some(generation), signer, change });
         Ok(())
     }
+
+    /// Locks a TorchScript module that is used as a host.
+    fn add_module(&mut self, module: &ModuleFile, before: &Lock, policy: &Policy) -> Result<(), Refusal> {
+        if let Err(exposed) = policy.owners(&module.path, Origin::Named).check(&module.path)
+            && !exposed.is_foreign()
+        {
+            return Err(exposed.refusal(&module.path));
+        }
+        let name = module.name();
+        self.refuse_second(&name, &module.path)?;
+        let change = match before.find_module(&name) {
+            None => Change::Added,
+            Some(locked) if locked.sha256 == module.sha256 => Change::Same,
+            Some(locked) => Change::Changed { from: locked.sha256.get(..12).map(str::to_owned) },
+        };
+        self.lock.pin_module(&name, &module.sha256);
+        let generation = Some(module.sha256[..12].to_owned());
+        self.plugins.push(Decision { name, version: "-".to_owned(), generation, signer: None, change });
+        Ok(())
+    }
+
+    fn refuse_second(&self, name: &str, file: &Path) -> Result<(), Refusal> {
+        if !self.plugins.iter().any(|decision| decision.name == name) {
+            return Ok(());
+        }
+        Err(Refusal {
+            path: file.to_owned(),
+            rule: Rule::Names,
+            found: format!("another of the files named brings `{name}` too"),
+            remedy: "name one file of each plugin".to_owned(),
+        })
+    }
+}
+
+/// Whether a file that is locked with other bytes is a new build by the same trusted key.
+fn is_renewal(file: &Surveyed, before: &Lock, policy: &Policy) -> Result<bool, RegistryError> {
+    let locked = before.find(&file.manifest.plugin.name).and_then(|locked| locked.signer.as_ref());
+    let (Some(was), Some(keys)) = (locked, &policy.keys) else { return Ok(false) };
+    if file.refusal.as_ref().is_none_or(|refusal| refusal.rule != Rule::Lock) {
+        return Ok(false);
+    }
+    // A survey keeps no bytes.
+    let manifest = Manifest::read(&file.manifest.path)?;
+    Ok(matches!(keys.signed(&manifest)?, Signed::By(now) if now.key == was.key))
 }

@@ -1,7 +1,7 @@
 //! Where the user's own files lie, and how they are written: whole, or not at all.
 
-use crate::files::write_whole;
 use etcetera::BaseStrategy as _;
+use kasmina_files::{limit, read, write_whole};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::io::Error;
@@ -28,6 +28,11 @@ pub(crate) fn quarantine() -> Option<PathBuf> {
     base().and_then(|b| b.state_dir()).map(|dir| dir.join("kasmina/quarantine.json"))
 }
 
+/// The lock files that the user has confirmed.
+pub(crate) fn projects() -> Option<PathBuf> {
+    base().and_then(|b| b.state_dir()).map(|dir| dir.join("kasmina/projects.json"))
+}
+
 /// The hashes of what the user's runs have used.
 pub(crate) fn recorded() -> Option<PathBuf> {
     base().and_then(|b| b.state_dir()).map(|dir| dir.join("kasmina/recorded.json"))
@@ -50,8 +55,19 @@ pub(crate) fn write_json(path: &Path, value: &impl Serialize) {
     }
 }
 
-/// Reads it back; what is not there, or is not ours, is nothing.
+/// Reads what can be made again; a file that is missing or damaged is empty.
 pub(crate) fn read_json<T: DeserializeOwned + Default>(path: &Path) -> T {
-    let text = std::fs::read_to_string(path).unwrap_or_default();
-    serde_json::from_str(&text).unwrap_or_default()
+    read_kept(path).unwrap_or_default()
+}
+
+/// Reads what cannot be made again; a file that is missing is empty.
+///
+/// # Errors
+/// If it is there and cannot be read, or is damaged.
+pub(crate) fn read_kept<T: DeserializeOwned + Default>(path: &Path) -> std::io::Result<T> {
+    match read(path, limit::STATE) {
+        Ok(bytes) => serde_json::from_slice(&bytes).map_err(Error::from),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(T::default()),
+        Err(error) => Err(error),
+    }
 }

@@ -1,36 +1,43 @@
 //! The bytes of a file that may be a plugin.
 
+use crate::declared;
 use crate::error::{Refusal, Rule};
+use kasmina_files::{Limit, limit, open_regular};
 use std::fs::File;
-use std::io::Read;
+use std::io::{Error, ErrorKind};
 use std::path::Path;
 
 /// Opens a regular file; nothing else is waited for.
 pub(crate) fn open(path: &Path) -> Result<File, Refusal> {
-    let refuse = |found: String, remedy: &str| Refusal {
-        path: path.to_owned(),
-        rule: Rule::Readable,
-        found,
-        remedy: remedy.to_owned(),
-    };
-    let unreadable =
-        |e: std::io::Error| refuse(e.to_string(), "check the path and that you may read the file");
-    // Opening a pipe waits for whoever writes into it.
-    if !std::fs::metadata(path).map_err(unreadable)?.is_file() {
-        let remedy = "name a plugin library, or the folder that holds it";
-        return Err(refuse("it is not a regular file".to_owned(), remedy));
-    }
-    File::open(path).map_err(unreadable)
+    open_regular(path).map_err(|error| unreadable(path, &error))
 }
 
-/// Reads a regular file.
-pub(crate) fn read(path: &Path) -> Result<Vec<u8>, Refusal> {
-    let mut bytes = Vec::new();
-    open(path)?.read_to_end(&mut bytes).map_err(|e| Refusal {
+/// Reads a regular file of at most so many bytes.
+pub(crate) fn read(path: &Path, limit: Limit) -> Result<Vec<u8>, Refusal> {
+    kasmina_files::read(path, limit).map_err(|error| unreadable(path, &error))
+}
+
+/// The limit of a plugin file, by its name.
+pub(crate) fn limit_of(path: &Path) -> Limit {
+    if declared::is_declared(path) {
+        limit::DECLARED
+    } else if declared::is_module(path) {
+        limit::MODULE
+    } else {
+        limit::LIBRARY
+    }
+}
+
+fn unreadable(path: &Path, error: &Error) -> Refusal {
+    let remedy = match error.kind() {
+        ErrorKind::InvalidInput => "name a plugin file, or the folder that holds it",
+        ErrorKind::FileTooLarge => "docs/security.md lists the limits; check that it is the file you mean",
+        _ => "check the path and that you may read the file",
+    };
+    Refusal {
         path: path.to_owned(),
         rule: Rule::Readable,
-        found: e.to_string(),
-        remedy: "check the disk that it lies on".to_owned(),
-    })?;
-    Ok(bytes)
+        found: error.to_string(),
+        remedy: remedy.to_owned(),
+    }
 }

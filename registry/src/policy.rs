@@ -1,16 +1,21 @@
 //! What a process asks of a plugin before it runs it.
 
 use crate::child::{Limits, Program};
+use crate::error::RegistryError;
 use crate::keys::Keys;
 use crate::lock::LOCK_FILE;
-use crate::places;
-use crate::recorded;
+use crate::ownership::Owners;
+use crate::projects::{Confirmed, Projects};
+use crate::search::Origin;
+use crate::{places, recorded, search};
 use std::path::{Path, PathBuf};
 
 /// How files are judged. Decided once, when a process starts; while it runs nothing of it is relaxed.
 #[derive(Debug, Clone, Default)]
 pub struct Policy {
-    pub(crate) lock: Option<PathBuf>,
+    lock: Option<LockFile>,
+    /// Which lock files the user has said yes to.
+    projects: Projects,
     pub(crate) keys: Option<Keys>,
     pub(crate) allow_unsigned: bool,
     pub(crate) watched: Vec<PathBuf>,
@@ -26,17 +31,26 @@ pub struct Policy {
     pub(crate) trusts_run: bool,
 }
 
+/// A lock file that counts if its user says so.
+#[derive(Debug, Clone)]
+struct LockFile {
+    path: PathBuf,
+    /// The user has named it, which is a yes to whatever it says.
+    named: bool,
+}
+
 impl Policy {
     /// For programs that name their plugins themselves: what they name is trusted, and nothing is probed or written.
     pub fn embedded() -> Self {
         Self { allow_unsigned: true, ..Self::default() }
     }
 
-    /// For users: `plugins.lock` of the working directory, the user's trusted keys, caches and quarantine. Nothing is
-    /// probed until a [program](Self::probing) for it is named.
+    /// For users: `plugins.lock` of the working directory if the user has [confirmed](Self::confirm) it, the user's trusted
+    /// keys, caches and quarantine. Nothing is probed until a [program](Self::probing) for it is named.
     pub fn standard() -> Self {
         Self {
-            lock: Some(PathBuf::from(LOCK_FILE)),
+            lock: Some(LockFile { path: PathBuf::from(LOCK_FILE), named: false }),
+            projects: Projects::of_user(),
             keys: Keys::of_user(),
             cache: places::cache(),
             quarantine: places::quarantine(),
@@ -45,10 +59,10 @@ impl Policy {
         }
     }
 
-    /// Another lock file.
+    /// Another lock file. Whoever names it believes it.
     #[must_use]
     pub fn with_lock(mut self, path: impl Into<PathBuf>) -> Self {
-        self.lock = Some(path.into());
+        self.lock = Some(LockFile { path: path.into(), named: true });
         self
     }
 
@@ -58,6 +72,7 @@ impl Policy {
         self.cache = Some(folder.to_owned());
         self.quarantine = Some(folder.join("quarantine.json"));
         self.recorded = Some(folder.join("recorded.json"));
+        self.projects = Projects::in_file(folder.join("projects.json"));
         self
     }
 
@@ -79,7 +94,12 @@ impl Policy {
     /// These files are being worked on: whatever lies there is let in, as often as it changes.
     #[must_use]
     pub fn watching(mut self, files: impl IntoIterator<Item = PathBuf>) -> Self {
-        self.watched.extend(files.into_iter().map(|f| f.canonicalize().unwrap_or(f)));
+        let real = |f: PathBuf| match f.canonicalize() {
+            Ok(real) => real,
+            // It need not be built yet; its folder is there.
+            Err(_) => std::path::absolute(&f).map_or(f, |absolute| in_real_folder(&absolute)),
+        };
+        self.watched.extend(files.into_iter().map(real));
         self
     }
 
@@ -106,7 +126,7 @@ impl Policy {
             path.canonicalize().or_else(|_| std::path::absolute(path)).unwrap_or_else(|_| path.to_owned())
         };
         let run = absolute(run);
-        self.lock.take_if(|lock| absolute(lock).parent() == Some(&run));
+        self.lock.take_if(|lock| absolute(&lock.path).parent() == Some(&run));
         self.stored.push(run.join(recorded::COPIES));
         self
     }
@@ -121,8 +141,12 @@ impl Policy {
     /// Whether this user vouches for bytes that a run directory names: by having run them before, or by saying so. A program
     /// that names its plugins itself keeps no record, and vouches for what it opens.
     pub fn vouches_for(&self, sha256: &str) -> bool {
-        let recorded = |record: &PathBuf| recorded::contains(record, sha256);
-        self.trusts_run || self.recorded.as_ref().is_none_or(recorded)
+        self.trusts_run || self.recorded.is_none() || self.has_run(sha256)
+    }
+
+    /// Whether the record says that this user has run these bytes.
+    pub(crate) fn has_run(&self, sha256: &str) -> bool {
+        self.recorded.as_ref().is_some_and(|record| recorded::contains(record, sha256))
     }
 
     /// Records that this user runs these bytes.
@@ -145,8 +169,78 @@ impl Policy {
         self.watched.iter().any(|watched| watched == path || real.as_ref().is_ok_and(|real| watched == real))
     }
 
-    /// The lock file that counts.
+    /// The lock file that is read and written.
     pub fn lock(&self) -> Option<&Path> {
-        self.lock.as_deref()
+        self.lock.as_ref().map(|lock| lock.path.as_path())
     }
+
+    /// The same policy without a confirmation for its lock file: what `kasmina plugins trust project` asks about, however the
+    /// file was named.
+    #[must_use]
+    pub fn asking_for_lock(mut self) -> Self {
+        if let Some(lock) = &mut self.lock {
+            lock.named = false;
+        }
+        self
+    }
+
+    /// Whether the user has said yes to the lock file with this text.
+    ///
+    /// # Errors
+    /// If the user has named it and others can write it.
+    pub fn confirms_lock(&self, sha256: &str) -> Result<bool, RegistryError> {
+        let Some(lock) = &self.lock else { return Ok(false) };
+        if !lock.named {
+            return Ok(self.projects.confirms(&lock.path, sha256));
+        }
+        match Owners::user().check(&lock.path) {
+            Err(exposed) if !exposed.is_foreign() => {
+                Err(RegistryError::Lock { path: lock.path.clone(), reason: exposed.found() })
+            }
+            _ => Ok(true),
+        }
+    }
+
+    /// Records the user's yes to the lock file with this text.
+    ///
+    /// # Errors
+    /// If the record cannot be read or written.
+    pub fn confirm_lock(&self, sha256: &str) -> Result<Option<Confirmed>, RegistryError> {
+        match &self.lock {
+            Some(lock) if !lock.named => self.projects.confirm(&lock.path, sha256).map(Some),
+            _ => Ok(None),
+        }
+    }
+
+    /// Takes the user's yes to the lock file back; returns whether there was one.
+    ///
+    /// # Errors
+    /// If the record cannot be read or written.
+    pub fn forget_lock(&self) -> Result<bool, RegistryError> {
+        self.lock.as_ref().map_or(Ok(false), |lock| self.projects.forget(&lock.path))
+    }
+
+    /// The lock files that the user has said yes to, sorted by path.
+    ///
+    /// # Errors
+    /// If others can write the record, or it cannot be read.
+    pub fn confirmed_locks(&self) -> Result<Vec<Confirmed>, RegistryError> {
+        self.projects.list()
+    }
+
+    /// Who may own a file that was found here.
+    pub(crate) fn owners(&self, path: &Path, origin: Origin) -> Owners {
+        let owners = if origin == Origin::Executable || search::beside(path) {
+            Owners::of_program()
+        } else {
+            Owners::user()
+        };
+        owners.and(self.projects.owner_of(path))
+    }
+}
+
+/// The path of a file that need not exist, with its folder resolved.
+fn in_real_folder(file: &Path) -> PathBuf {
+    let folder = file.parent().and_then(|folder| folder.canonicalize().ok());
+    folder.zip(file.file_name()).map_or_else(|| file.to_owned(), |(folder, name)| folder.join(name))
 }

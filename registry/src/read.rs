@@ -3,9 +3,10 @@
 use crate::declared;
 use crate::declared_file;
 use crate::elf;
-use crate::error::Refusal;
+use crate::error::{Refusal, Rule};
 use crate::manifest::{Glance, Manifest, whole};
-use crate::plugin_file::{open, read};
+use crate::plugin_file::{limit_of, open, read};
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 use std::path::Path;
 
@@ -30,7 +31,7 @@ impl Manifest {
 }
 
 pub(crate) fn find(path: &Path) -> Result<Found, Refusal> {
-    let bytes = read(path)?;
+    let bytes = read(path, limit_of(path))?;
     let glance = match glance_at(path, &bytes)? {
         Ok(glance) => glance,
         Err(refusal) => return Ok(Found::NoPlugin(refusal)),
@@ -43,21 +44,47 @@ pub(crate) fn find(path: &Path) -> Result<Found, Refusal> {
 /// What a file says of itself, reading no more of it than that.
 pub(crate) fn glance(path: &Path) -> Result<Result<Glance, Refusal>, Refusal> {
     if declared::is_declared(path) || declared::is_module(path) {
-        return glance_at(path, &read(path)?);
+        return glance_at(path, &read(path, limit_of(path))?);
     }
     let file = open(path)?;
     let cached = object::read::ReadCache::new(file);
-    elf::records(path, &cached)
+    elf::records(path, &cached).and_then(|found| plain(path, found))
 }
 
 fn glance_at(path: &Path, bytes: &[u8]) -> Result<Result<Glance, Refusal>, Refusal> {
-    if declared::is_declared(path) {
-        return declared_file::read(path, bytes).map(Ok);
+    let found = if declared::is_declared(path) {
+        declared_file::read(path, bytes).map(Ok)
+    } else if declared::is_module(path) {
+        declared_file::read_module(path)
+    } else {
+        elf::records(path, bytes)
+    }?;
+    plain(path, found)
+}
+
+/// Refuses texts that would act on a terminal or mislead its reader: control characters and marks of direction.
+fn plain(path: &Path, found: Result<Glance, Refusal>) -> Result<Result<Glance, Refusal>, Refusal> {
+    let Ok(glance) = &found else { return Ok(found) };
+    let text = serde_json::to_value((&glance.plugin, &glance.entries)).unwrap_or_default();
+    match misleading(&text) {
+        None => Ok(found),
+        Some(text) => Err(Refusal {
+            path: path.to_owned(),
+            rule: Rule::Records,
+            found: format!("a text of its records has a control character: {text:?}"),
+            remedy: "write names, summaries and authors as plain text of one line".to_owned(),
+        }),
     }
-    if declared::is_module(path) {
-        return declared_file::read_module(path);
+}
+
+/// The first text in a value that is not plain.
+fn misleading(value: &Value) -> Option<&str> {
+    match value {
+        Value::String(text) => text.contains(crate::plain::is_misleading).then_some(text),
+        Value::Array(all) => all.iter().find_map(misleading),
+        Value::Object(all) => all.values().find_map(misleading),
+        _ => None,
     }
-    elf::records(path, bytes)
 }
 
 /// The hash of a plugin's file by itself, as its record gives it; the file is only looked at.
@@ -70,5 +97,5 @@ pub fn hash_of(path: &Path) -> Result<String, Refusal> {
     {
         return Ok(manifest.sha256);
     }
-    Ok(hex::encode(Sha256::digest(read(path)?)))
+    Ok(hex::encode(Sha256::digest(read(path, limit_of(path))?)))
 }

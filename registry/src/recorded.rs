@@ -1,5 +1,6 @@
 //! The record, in this user's own state folder, of which bytes this user's runs have used.
 
+use crate::ownership::Owners;
 use crate::places;
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -9,7 +10,8 @@ pub(crate) const COPIES: &str = "plugins";
 
 /// Whether this user has run these bytes.
 pub(crate) fn contains(record: &Path, sha256: &str) -> bool {
-    read(record).contains(sha256)
+    // A record that somebody else could have written records nothing.
+    Owners::user().check(record).is_ok() && read(record).contains(sha256)
 }
 
 /// Records that this user runs these bytes. A record that cannot be kept makes a resume ask for `--trust-run`.

@@ -7,17 +7,19 @@ use crate::dl;
 use crate::entry::{Entry, Factory, Interpreted, PluginInfo};
 use crate::error::{Refusal, RegistryError, Rule};
 use crate::manifest::{Form, Manifest};
-use crate::permissions;
 use crate::policy::Policy;
-use crate::probe::{self, Probed};
+use crate::probe::{self, Judged, Probed};
+use crate::project_lock::{ProjectLock, pin_first_use};
 use crate::read::{Found, find};
 use crate::search::{Origin, SearchPath, candidates};
-use crate::verify::{Intent, Trust, Vouched, lock_of, vouched};
+use crate::verify::{Intent, Trust, Vouched, let_in};
 use arc_swap::ArcSwap;
 use kasmina_plugin_api::record::EntryRecord;
 use kasmina_plugin_api::{Kind, Topology};
+use kasmina_torch_ext::script::Script;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
+use tch::Device;
 
 /// Everything loaded. It is shared between threads: whoever looks sees the catalogue of one moment, and a build that is
 /// swapped in appears to the next who looks.
@@ -47,7 +49,7 @@ impl Registry {
     }
 
     fn empty(policy: &Policy) -> Result<Self, RegistryError> {
-        let catalogue = ArcSwap::from_pointee(Catalogue::built_in()?);
+        let catalogue = ArcSwap::from_pointee(Catalogue::built_in(policy)?);
         Ok(Self { catalogue, changing: Mutex::new(()), policy: policy.clone() })
     }
 
@@ -59,7 +61,7 @@ impl Registry {
     pub fn load(path: &SearchPath, policy: &Policy) -> Result<Self, RegistryError> {
         let registry = Self::empty(policy)?;
         let mut catalogue = Catalogue::clone(&registry.catalogue.load());
-        let lock = lock_of(policy)?;
+        let lock = ProjectLock::of(policy)?;
         let mut admitted: Vec<Admitted> = Vec::new();
         for candidate in candidates(path)? {
             let looked = candidate.path.and_then(|path| {
@@ -100,7 +102,6 @@ impl Registry {
             admitted.into_iter().partition(|a| a.manifest.is_interpreted());
         for round in [libraries, interpreted] {
             let interpreter = catalogue.plugin(declared::INTERPRETER).cloned();
-            let mut pins = Vec::new();
             let manifests: Vec<&Manifest> = round.iter().map(|a| &a.manifest).collect();
             let probed = probe::probe(&manifests, interpreter.as_ref(), &self.policy);
             for (admitted, probed) in round.iter().zip(probed) {
@@ -112,31 +113,24 @@ impl Registry {
                     let info = info(&admitted.manifest, &admitted.vouched);
                     Ok((entries(catalogue, &admitted.manifest, &info, &probed, &self.policy)?, info))
                 });
-                match opened {
-                    Ok((entries, info)) => {
-                        catalogue.insert(&info, entries);
-                        if admitted.vouched.pin {
-                            pins.push(&admitted.manifest);
+                let opened = match opened {
+                    // Written down once it is in, and judged by what the lock file says by then.
+                    Ok(opened) if admitted.vouched.pin => {
+                        match pin_first_use(&self.policy, &admitted.manifest) {
+                            Ok(()) => Ok(opened),
+                            Err(RegistryError::Refused(refusal)) => Err(refusal),
+                            Err(error) => return Err(error),
                         }
                     }
+                    other => other,
+                };
+                match opened {
+                    Ok((entries, info)) => catalogue.insert(&info, entries),
                     Err(refusal) => catalogue.refuse(refusal, admitted.named)?,
                 }
             }
-            self.pin(&pins)?;
         }
         Ok(())
-    }
-
-    /// Writes down what is used for the first time.
-    fn pin(&self, pins: &[&Manifest]) -> Result<(), RegistryError> {
-        let Some(path) = self.policy.lock().filter(|_| !pins.is_empty()) else { return Ok(()) };
-        let mut lock = lock_of(&self.policy)?;
-        for manifest in pins {
-            let (name, generation) = (&manifest.plugin.name, manifest.generation());
-            tracing::info!("{name} {generation} is unsigned; it is pinned in {}", path.display());
-            lock.pin(manifest, None);
-        }
-        lock.write(path)
     }
 
     /// Loads one file that was named; where a plugin of its name is loaded already, that one stays.
@@ -144,14 +138,26 @@ impl Registry {
     /// # Errors
     /// The rule that it breaks.
     pub fn load_file(&self, path: &Path) -> Result<(), RegistryError> {
-        let manifest = Manifest::read(path)?;
-        let vouched = let_in(&manifest, Origin::Named, &self.policy, &lock_of(&self.policy)?, Intent::Load)?;
+        self.admit(Manifest::read(path)?)
+    }
+
+    fn admit(&self, manifest: Manifest) -> Result<(), RegistryError> {
+        let lock = ProjectLock::of(&self.policy)?;
+        let vouched = let_in(&manifest, Origin::Named, &self.policy, &lock, Intent::Load)?;
         self.change(|catalogue| {
             if catalogue.plugin(&manifest.plugin.name).is_some() {
                 return Ok(());
             }
             self.open(catalogue, vec![Admitted { manifest, vouched, named: true }])
         })
+    }
+
+    /// Loads one file that was judged elsewhere.
+    ///
+    /// # Errors
+    /// If its bytes are others by now, or the rule that it breaks.
+    pub fn load_judged(&self, judged: &Judged) -> Result<(), RegistryError> {
+        self.admit(judged.read()?)
     }
 
     /// Takes in what is to be probed in this very process.
@@ -244,23 +250,6 @@ impl Catalogue {
     }
 }
 
-/// Everything that is asked of a file before it is tried.
-pub(crate) fn let_in(
-    manifest: &Manifest,
-    origin: Origin,
-    policy: &Policy,
-    lock: &crate::lock::Lock,
-    intent: Intent,
-) -> Result<Vouched, Refusal> {
-    permissions::file(&manifest.path)?;
-    if manifest.is_module() {
-        permissions::file(&declared::sidecar(&manifest.path))?;
-    }
-    let vouched = vouched(manifest, origin, policy, lock, intent)?;
-    check::compatible(manifest)?;
-    Ok(vouched)
-}
-
 pub(crate) fn info(manifest: &Manifest, vouched: &Vouched) -> Arc<PluginInfo> {
     Arc::new(PluginInfo {
         name: manifest.plugin.name.clone(),
@@ -294,6 +283,9 @@ pub(crate) fn entries(
         Form::Module { head, sidecar } => (head, sidecar.clone()),
     };
     let refuse = |found: &str| declared::refusal(&manifest.path, found);
+    if manifest.is_module() {
+        refuse_operators(manifest)?;
+    }
     let module = match manifest.form {
         Form::Module { .. } => Some(dl::sealed_copy(manifest).map_err(|e| refuse(&e.to_string()))?),
         _ => None,
@@ -323,4 +315,19 @@ pub(crate) fn entries(
         entries.push(entry);
     }
     Ok(entries)
+}
+
+/// Refuses a module that does more than compute, before the plugin that interprets it loads it.
+fn refuse_operators(manifest: &Manifest) -> Result<(), Refusal> {
+    let Err(error) = Script::load(&manifest.bytes, Device::Cpu) else { return Ok(()) };
+    Err(match &error {
+        kasmina_torch_ext::Error::Forbidden { .. } => Refusal {
+            path: manifest.path.clone(),
+            rule: Rule::Operators,
+            found: error.to_string(),
+            remedy: "docs/security.md says what a module may do".to_owned(),
+        },
+        // Nor is what could not be looked at.
+        _ => declared::refusal(&manifest.path, &error.to_string()),
+    })
 }

@@ -2,7 +2,8 @@
 
 use crate::declared;
 use crate::error::{Refusal, RegistryError};
-use crate::{permissions, places};
+use crate::ownership::Owners;
+use crate::places;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 
@@ -106,7 +107,15 @@ pub(crate) fn candidates(path: &SearchPath) -> Result<Vec<Candidate>, RegistryEr
             reason: error.to_string(),
         };
         if place.path.is_dir() {
-            if let Err(refusal) = permissions::folder(&place.path) {
+            let owners = match origin {
+                Origin::Executable => Owners::of_program(),
+                _ => Owners::user(),
+            };
+            // Another user's files are judged one by one.
+            if let Err(exposed) = owners.check_folder(&place.path)
+                && !exposed.is_foreign()
+            {
+                let refusal = exposed.refusal(&place.path);
                 all.push(Candidate { path: Err(refusal), origin, named: place.must_exist() });
                 continue;
             }

@@ -5,10 +5,10 @@
 
 use crate::entry::PluginInfo;
 use crate::error::{Refusal, RegistryError, Rule};
-use crate::files::write_whole;
 use crate::policy::Policy;
 use crate::read::hash_of;
-use crate::{declared, dl, recorded};
+use crate::{declared, dl, plugin_file, recorded};
+use kasmina_files::{limit, write_whole};
 use std::path::{Path, PathBuf};
 
 /// The folder of copies in a run directory.
@@ -42,11 +42,11 @@ pub fn keep(plugin: &PluginInfo, folder: &Path, policy: &Policy) -> Result<Optio
     if hash_of(from)? != *sha256 {
         return Err(wrong(from, "it has changed since it was loaded".to_owned()).into());
     }
-    let read = |path: &Path| std::fs::read(path).map_err(|e| wrong(path, e.to_string()));
     if declared::is_module(from) {
-        write(&declared::sidecar(&to), &read(&declared::sidecar(from))?)?;
+        let sidecar = declared::sidecar(from);
+        write(&declared::sidecar(&to), &plugin_file::read(&sidecar, limit::DECLARED)?)?;
     }
-    write(&to, &read(from)?)?;
+    write(&to, &plugin_file::read(from, plugin_file::limit_of(from))?)?;
     Ok(Some(to))
 }
 

@@ -7,16 +7,15 @@ use crate::entry::PluginInfo;
 use crate::error::{Refusal, RegistryError, Rule};
 use crate::keys::signature_path;
 use crate::listing::{EntryRow, Listing, RefusedRow, State};
-use crate::lock::Lock;
 use crate::manifest::{Form, Glance, Manifest};
 use crate::places;
 use crate::policy::Policy;
 use crate::probe;
-use crate::quarantine::Quarantine;
+use crate::project_lock::{ProjectLock, pin_first_use};
 use crate::read::{Found, find, glance, hash_of};
-use crate::registry::{Registry, info, let_in};
+use crate::registry::{Registry, info};
 use crate::search::{Origin, SearchPath, candidates};
-use crate::verify::{Intent, Trust, Vouched, lock_of};
+use crate::verify::{Intent, Trust, Vouched, let_in};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -33,6 +32,8 @@ pub struct Surveyed {
     pub state: State,
     /// The rule that it breaks.
     pub refusal: Option<Refusal>,
+    /// Whether it is let in for the first time, and is to be pinned when it has been opened.
+    pin: bool,
     /// The build, as a run would have it.
     pub plugin: Arc<PluginInfo>,
     /// Schemas of its entries' configurations, by `kind id`, as far as an earlier probe has left them.
@@ -53,7 +54,7 @@ pub struct Survey {
 /// # Errors
 /// If a named place cannot be read, or the lock file cannot.
 pub fn survey(path: &SearchPath, policy: &Policy) -> Result<Survey, RegistryError> {
-    let (lock, mut hashes) = (lock_of(policy)?, Hashes::read(policy));
+    let (lock, mut hashes) = (ProjectLock::of(policy)?, Hashes::read(policy));
     let mut survey = Survey::default();
     for candidate in candidates(path)? {
         let looked = candidate.path.and_then(|path| look(&path, &mut hashes).map(|found| (path, found)));
@@ -75,13 +76,18 @@ pub fn inspect(path: &Path, policy: &Policy) -> Result<Surveyed, RegistryError> 
     let mut hashes = Hashes::read(policy);
     let manifest = look(path, &mut hashes)??;
     let mut survey = Survey::default();
-    survey.add(manifest, Origin::Named, policy, &lock_of(policy)?);
+    survey.add(manifest, Origin::Named, policy, &ProjectLock::of(policy)?);
     hashes.keep();
     let mut found = survey.files.remove(0);
     // What somebody vouches for may be asked for its schemas, in a process of its own.
     if found.refusal.is_none() && found.schemas.is_empty() && policy.probe.is_some() {
         match probe::probe(&[&found.manifest], None, policy).remove(0) {
-            Ok(probed) => found.schemas = probed.schemas,
+            Ok(probed) => {
+                found.schemas = probed.schemas;
+                if found.pin {
+                    pin_first_use(policy, &found.manifest)?;
+                }
+            }
             Err(refusal) => (found.state, found.refusal) = (State::of(refusal.rule), Some(refusal)),
         }
     }
@@ -106,7 +112,7 @@ fn look(path: &Path, hashes: &mut Hashes) -> Result<Result<Manifest, Refusal>, R
 }
 
 impl Survey {
-    fn add(&mut self, mut manifest: Manifest, origin: Origin, policy: &Policy, lock: &Lock) {
+    fn add(&mut self, mut manifest: Manifest, origin: Origin, policy: &Policy, lock: &ProjectLock) {
         let earlier =
             self.files.iter().find(|f| f.manifest.plugin.name == manifest.plugin.name && f.refusal.is_none());
         if let Some(earlier) = earlier {
@@ -118,11 +124,8 @@ impl Survey {
             return;
         }
         let judged = let_in(&manifest, origin, policy, lock, Intent::Load).and_then(|vouched| {
-            let quarantine = policy.quarantine.as_ref().map(Quarantine::in_file);
-            match quarantine.and_then(|q| q.find(&manifest.sha256)) {
-                Some(known) => Err(probe::quarantined(&manifest, &known.reason)),
-                None => Ok(vouched),
-            }
+            probe::refuse_quarantined(policy, &manifest)?;
+            Ok(vouched)
         });
         let nobody = Vouched { trust: Trust::Unsigned, signer: None, pin: false };
         let (state, refusal, vouched) = match judged {
@@ -136,7 +139,8 @@ impl Survey {
         }
         manifest.bytes = Vec::new();
         let plugin = info(&manifest, &vouched);
-        self.files.push(Surveyed { manifest, state, refusal, plugin, schemas });
+        let pin = vouched.pin;
+        self.files.push(Surveyed { manifest, state, refusal, pin, plugin, schemas });
     }
 
     /// The listing, with the built-ins.

@@ -8,9 +8,10 @@ use crate::entry::{Entry, PluginInfo};
 use crate::error::{Refusal, RegistryError, Rule};
 use crate::manifest::Manifest;
 use crate::probe;
-use crate::registry::{Registry, entries, info, let_in};
+use crate::project_lock::ProjectLock;
+use crate::registry::{Registry, entries, info};
 use crate::search::Origin;
-use crate::verify::{Intent, lock_of};
+use crate::verify::{Intent, let_in};
 use kasmina_plugin_api::Kind;
 use std::path::Path;
 use std::sync::Arc;
@@ -88,7 +89,8 @@ impl Registry {
         let in_place =
             real.is_some() && now.plugin(&manifest.plugin.name).is_some_and(|loaded| loaded.path == real);
         let intent = Intent::Swap { in_place };
-        let vouched = let_in(&manifest, Origin::Named, self.policy(), &lock_of(self.policy())?, intent)?;
+        let vouched =
+            let_in(&manifest, Origin::Named, self.policy(), &ProjectLock::of(self.policy())?, intent)?;
         let held = dl::generations(&manifest.plugin.name);
         if held >= MOST_GENERATIONS && !dl::is_mapped(&manifest) {
             return Err(Refusal {

@@ -1,12 +1,17 @@
 //! Whether somebody vouches for a file.
 
-use crate::error::{Refusal, RegistryError, Rule};
+use crate::error::{Refusal, Rule};
 use crate::keys::Signed;
-use crate::lock::Lock;
+use crate::lock::LOCK_FILE;
 use crate::manifest::Manifest;
+use crate::ownership::Exposed;
 use crate::policy::Policy;
+use crate::project_lock::{ProjectLock, how_to_confirm};
+use crate::quote::quoted;
 use crate::search::{Origin, beside};
+use crate::{check, declared};
 use serde::{Deserialize, Serialize};
+use std::path::Path;
 
 /// How far a plugin is trusted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,25 +70,69 @@ pub(crate) struct Vouched {
     pub(crate) pin: bool,
 }
 
-/// Asks lock file, signature and policy, in this order.
-pub(crate) fn vouched(
+/// Whether a file is let in, and who vouches for it: everything that is asked before it is opened. This is the only place that
+/// decides so.
+pub(crate) fn let_in(
     manifest: &Manifest,
     origin: Origin,
     policy: &Policy,
-    lock: &Lock,
+    lock: &ProjectLock,
+    intent: Intent,
+) -> Result<Vouched, Refusal> {
+    let exposed = exposed(manifest, origin, policy);
+    if let Some(exposed) = exposed.as_ref().filter(|exposed| !exposed.is_foreign()) {
+        return Err(exposed.refusal(&manifest.path));
+    }
+    let vouched = vouched(manifest, origin, policy, lock, intent)?;
+    // Another user's file may be exchanged by that user at any time, so somebody must vouch for its bytes.
+    if let Some(exposed) = exposed
+        && !vouched.is_for_bytes()
+    {
+        return Err(exposed.refusal(&manifest.path));
+    }
+    check::compatible(manifest)?;
+    Ok(vouched)
+}
+
+/// Who else can change a file, or the text beside it that says what it is.
+pub(crate) fn exposed(manifest: &Manifest, origin: Origin, policy: &Policy) -> Option<Exposed> {
+    let owners = policy.owners(&manifest.path, origin);
+    let sidecar = manifest.is_module().then(|| declared::sidecar(&manifest.path));
+    let files = std::iter::once(&manifest.path).chain(&sidecar);
+    let mut exposed = files.filter_map(|file| owners.check(file).err()).collect::<Vec<_>>();
+    // What cannot be mended by a word is told first.
+    exposed.sort_by_key(Exposed::is_foreign);
+    exposed.into_iter().next()
+}
+
+impl Vouched {
+    /// Whether the word is about these very bytes, and not about the place that they lie in.
+    fn is_for_bytes(&self) -> bool {
+        matches!(self.trust, Trust::Signed | Trust::Pinned | Trust::Recorded) && !self.pin
+    }
+}
+
+/// Asks lock file, signature and policy, in this order.
+fn vouched(
+    manifest: &Manifest,
+    origin: Origin,
+    policy: &Policy,
+    lock: &ProjectLock,
     intent: Intent,
 ) -> Result<Vouched, Refusal> {
     let vouched = |trust, signer, pin| Ok(Vouched { trust, signer, pin });
     let refuse =
         |rule, found: String, remedy: String| Refusal { path: manifest.path.clone(), rule, found, remedy };
     let signed = policy.keys.as_ref().map_or(Ok(Signed::No), |keys| keys.signed(manifest))?;
-    let locked = lock.find(&manifest.plugin.name);
+    let locked = lock.lock().find(&manifest.plugin.name);
     let pinned = locked.and_then(|locked| locked.sha256.get(&manifest.plugin.target));
-    if pinned == Some(&manifest.sha256) {
-        return match signed {
-            Signed::By(key) => vouched(Trust::Signed, Some(key.name), false),
-            Signed::No | Signed::Unknown => vouched(Trust::Pinned, None, false),
-        };
+    let is_pinned = pinned == Some(&manifest.sha256);
+    if is_pinned {
+        match signed {
+            Signed::By(key) => return vouched(Trust::Signed, Some(key.name), false),
+            Signed::No | Signed::Unknown if lock.counts() => return vouched(Trust::Pinned, None, false),
+            Signed::No | Signed::Unknown => {}
+        }
     }
     let swapped = matches!(intent, Intent::Swap { .. });
     if policy.is_watched(&manifest.path)
@@ -91,7 +140,7 @@ pub(crate) fn vouched(
     {
         return vouched(Trust::Dev, None, false);
     }
-    let file = manifest.path.display();
+    let file = quoted(&manifest.path);
     let stored = policy.is_stored(&manifest.path);
     if stored && policy.vouches_for(&manifest.sha256) {
         return vouched(Trust::Recorded, None, false);
@@ -105,7 +154,7 @@ pub(crate) fn vouched(
             "if you know where the run directory comes from: --trust-run".to_owned(),
         ));
     }
-    if let Some(was) = locked.and_then(|locked| locked.signer.as_ref()) {
+    if let Some(was) = locked.and_then(|locked| locked.signer.as_ref()).filter(|_| !is_pinned) {
         // What was signed once must be signed again, by the same key: also on a target that was never locked.
         let now = match &signed {
             Signed::By(now) if now.key == was.key && (pinned.is_none() || swapped) => {
@@ -123,6 +172,7 @@ pub(crate) fn vouched(
         ));
     }
     if let Some(pinned) = pinned
+        && !is_pinned
         && !(swapped && (policy.allow_unsigned || matches!(signed, Signed::By(_))))
     {
         return Err(refuse(
@@ -140,10 +190,16 @@ pub(crate) fn vouched(
     match signed {
         Signed::By(key) => vouched(Trust::Signed, Some(key.name), false),
         _ if origin == Origin::Executable || beside(&manifest.path) => vouched(Trust::Bundled, None, false),
+        // A lock file that the user has not said yes to is not added to.
         _ if policy.allow_unsigned => {
-            let pin = policy.lock.is_some() && intent == Intent::Load;
+            let pin = policy.lock().is_some() && lock.counts() && intent == Intent::Load;
             vouched(if pin { Trust::Pinned } else { Trust::Unsigned }, None, pin)
         }
+        _ if is_pinned => Err(refuse(
+            Rule::Trust,
+            "the lock file pins these bytes, but you have not confirmed the lock file".to_owned(),
+            how_to_confirm(policy.lock().unwrap_or(Path::new(LOCK_FILE))),
+        )),
         Signed::Unknown => Err(refuse(
             Rule::Trust,
             "it is signed by a key that is not trusted".to_owned(),
@@ -161,9 +217,4 @@ pub(crate) fn vouched(
 
 fn short(hash: &str) -> &str {
     hash.get(..12).unwrap_or(hash)
-}
-
-/// The lock file that a policy names.
-pub(crate) fn lock_of(policy: &Policy) -> Result<Lock, RegistryError> {
-    policy.lock.as_deref().map_or_else(|| Ok(Lock::default()), Lock::read)
 }

@@ -1,9 +1,9 @@
 //! What the two sides of a check say to each other.
 
 use crate::report::Verdict;
+use kasmina_registry::Judged;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use std::path::PathBuf;
 
 /// The key that tells a job of this kit from others that the same child may serve.
 pub(crate) const KEY: &str = "check";
@@ -11,10 +11,10 @@ pub(crate) const KEY: &str = "check";
 /// One check of one entry.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Job {
-    pub(crate) file: PathBuf,
+    pub(crate) file: Judged,
     /// What it needs to be loaded before it.
     #[serde(default)]
-    pub(crate) with: Vec<PathBuf>,
+    pub(crate) with: Vec<Judged>,
     /// Kind and id; none for the file as a whole.
     pub(crate) entry: Option<(String, String)>,
     pub(crate) name: String,

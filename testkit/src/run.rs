@@ -5,9 +5,9 @@ use crate::job::{Job, Said};
 use crate::report::{Report, Row, Verdict};
 use kasmina_plugin_api::record::EntryRecord;
 use kasmina_registry::child::{self, Limits, Outcome, Program};
-use kasmina_registry::{Manifest, Refusal};
+use kasmina_registry::{Judged, Manifest, Refusal, quoted};
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Instant;
 
 /// How much of what was printed or said is quoted.
@@ -28,7 +28,7 @@ pub struct Options {
     /// What one check of one entry may take.
     pub limits: Limits,
     /// Plugin files that it needs: the interpreter of a declared blueprint.
-    pub with: Vec<PathBuf>,
+    pub with: Vec<Judged>,
 }
 
 impl Default for Options {
@@ -95,7 +95,15 @@ pub fn check_file_told(
     let manifest = Manifest::read(path)?;
     let entries = chosen(&manifest.entries, &options.entries)?;
     chosen(&manifest.entries, &options.configs.keys().cloned().collect::<Vec<_>>())?;
-    let mut run = Run { path, program, options, told, asked: BTreeMap::new(), printed: BTreeMap::new() };
+    let mut run = Run {
+        path,
+        judged: judged(&manifest),
+        program,
+        options,
+        told,
+        asked: BTreeMap::new(),
+        printed: BTreeMap::new(),
+    };
 
     // Others are told apart by the process that they need and by what must be known before.
     if wanted.iter().any(|check| check.name == LISTING) {
@@ -168,10 +176,17 @@ fn title(entry: Option<&EntryRecord>) -> String {
     entry.map_or_else(|| "plugin".to_owned(), |entry| format!("{} {}", entry.kind, entry.id))
 }
 
+/// The file as its children find it, from whatever folder.
+fn judged(manifest: &Manifest) -> Judged {
+    let path = manifest.path.canonicalize().unwrap_or_else(|_| manifest.path.clone());
+    Judged { path, sha256: manifest.sha256.clone() }
+}
+
 type Asked<'a> = (Option<&'a EntryRecord>, Option<&'static Check>);
 
 struct Run<'a> {
     path: &'a Path,
+    judged: Judged,
     program: &'a Program,
     options: &'a Options,
     told: &'a mut dyn FnMut(&Row),
@@ -188,7 +203,6 @@ impl Run<'_> {
     }
 
     fn ask(&mut self, asked: &[Asked<'_>]) -> Result<(), CheckError> {
-        let file: PathBuf = self.path.canonicalize().unwrap_or_else(|_| self.path.to_owned());
         let checks: Vec<(String, &'static Check)> =
             asked.iter().filter_map(|(entry, check)| Some((title(*entry), (*check)?))).collect();
         let jobs: Vec<_> = asked
@@ -200,7 +214,7 @@ impl Run<'_> {
                 let name = (*check)?.name.to_owned();
                 Some(
                     Job {
-                        file: file.clone(),
+                        file: self.judged.clone(),
                         with: self.options.with.clone(),
                         entry,
                         name,
@@ -290,9 +304,7 @@ fn row(
     check: &Check,
     (result, detail, seconds): (Verdict, String, f64),
 ) -> Row {
-    let file = path.display().to_string();
-    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+=:@".contains(c);
-    let file = if file.chars().all(plain) { file } else { format!("'{}'", file.replace('\'', r"'\''")) };
+    let file = quoted(path);
     let reproduce = format!("kasmina plugins check {file} --only {} --seed {}", check.name, options.seed);
     Row { entry: entry.to_owned(), check: check.name.to_owned(), result, detail, seconds, reproduce }
 }

@@ -83,7 +83,8 @@ mod tests {
     fn fixture(name: &str) -> Vec<Entry> {
         let exe = std::env::current_exe().unwrap();
         let file = exe.ancestors().nth(2).unwrap().join(format!("examples/libchecked_{name}.so"));
-        entries(&file, &[]).unwrap()
+        let sha256 = kasmina_registry::hash_of(&file).unwrap();
+        entries(&kasmina_registry::Judged { path: file, sha256 }, &[]).unwrap()
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 #![allow(clippy::expect_used, reason = "a failed step is a failed test")]
 
+pub mod archive;
 pub mod author;
 pub mod bench;
 pub mod builds;

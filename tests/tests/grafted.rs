@@ -52,6 +52,12 @@ fn build(name: &str, more: &Value) -> Result<HostInstance, PluginError> {
 fn make(config: &str) -> Result<HostInstance, PluginError> {
     entry().make_host(Device::Cpu, config).map_err(|error| match error {
         RegistryError::Build { error, .. } => error,
+        RegistryError::Refused(refusal) => PluginError::config(format!(
+            "{}: {} ({})",
+            refusal.path.display(),
+            refusal.found,
+            refusal.rule.as_str()
+        )),
         other => panic!("{other}"),
     })
 }

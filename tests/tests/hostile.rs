@@ -62,7 +62,7 @@ fn whatever_a_plugin_does_to_its_process_is_told() {
     }
     insta::assert_snapshot!(table);
     // What ended its process is not tried again, by anybody who shares the quarantine.
-    let quarantined = Quarantine::in_file(state.path().join("quarantine.json")).list();
+    let quarantined = Quarantine::in_file(state.path().join("quarantine.json")).list().unwrap();
     assert_eq!(quarantined.len(), 9, "{quarantined:#?}");
 }
 
@@ -86,7 +86,7 @@ fn a_crasher_costs_the_others_nothing() {
     }
     let quarantine = Quarantine::in_file(state.path().join("quarantine.json"));
     assert_eq!(quarantine.clear(Some("fixture_hostile")).unwrap().len(), 1);
-    assert!(quarantine.list().is_empty());
+    assert!(quarantine.list().unwrap().is_empty());
 }
 
 #[test]

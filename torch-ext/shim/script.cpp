@@ -3,10 +3,8 @@
 // A module's own methods are never changed. What runs is a copy of its forward in which every call is inlined, so that a
 // call has one place even if its class has many instances; it runs in the interpreter as it is written, operation by
 // operation: nothing is profiled, fused or compiled behind a run's back, and autograd and autocast are the ordinary ones.
-#include "shim.h"
+#include "script.h"
 #include <algorithm>
-#include <caffe2/serialize/read_adapter_interface.h>
-#include <cstring>
 #include <mutex>
 #include <set>
 #include <torch/csrc/jit/api/function_impl.h>
@@ -79,6 +77,15 @@ bool is_forward(const Node *call) {
   return name == "forward" || name.rfind("forward__", 0) == 0;
 }
 
+// The most calls that are inlined on the way to one submodule.
+constexpr size_t MOST_INLINED = 4096;
+
+// Counts an operation of what a module becomes when its calls are inlined.
+void spend(size_t &left) {
+  TORCH_CHECK(left > 0, "its forward has more than ", kte::MOST_OPERATIONS, " operations when its calls are inlined");
+  --left;
+}
+
 // Where forward calls a submodule.
 struct Called {
   std::string path;
@@ -90,17 +97,19 @@ struct Called {
   bool conditional;
 };
 
+// `left` is how many operations may still be passed: a module whose methods call each other twice has 2^n of them.
 void list_calls(Block *block, const Value *self, const std::string &prefix, bool conditional,
-                std::vector<Called> &calls) {
+                std::vector<Called> &calls, size_t &left) {
   for (auto node : block->nodes()) {
-    for (auto inner : node->blocks()) list_calls(inner, self, prefix, true, calls);
+    spend(left);
+    for (auto inner : node->blocks()) list_calls(inner, self, prefix, true, calls, left);
     if (node->kind() != prim::CallMethod) continue;
     auto path = path_of(node->input(0), self);
     auto callee = path ? tryToGraphFunction(node) : nullptr;
     if (!callee) continue;
     auto whole = join(prefix, *path);
     auto graph = callee->graph();
-    list_calls(graph->block(), graph->inputs().at(0), whole, conditional, calls);
+    list_calls(graph->block(), graph->inputs().at(0), whole, conditional, calls, left);
     if (path->empty() || !is_forward(node)) continue;
     auto known = std::find_if(calls.begin(), calls.end(), [&](const Called &c) { return c.path == whole; });
     if (known != calls.end()) {
@@ -116,7 +125,9 @@ void list_calls(Block *block, const Value *self, const std::string &prefix, bool
 // Puts a tap behind the one call of a submodule; the calls on the way to it are inlined.
 void insert_tap(Graph &graph, const std::string &path, int64_t slot) {
   auto self = graph.inputs().at(0);
-  for (;;) {
+  // Each turn inlines one call and looks at all of the graph.
+  for (size_t left = MOST_INLINED;;) {
+    spend(left);
     Node *call = nullptr;
     Node *way = nullptr;
     for (auto node : graph.nodes()) {
@@ -144,9 +155,10 @@ void insert_tap(Graph &graph, const std::string &path, int64_t slot) {
 }
 
 // Inlines every call that is left.
-void flatten(Block *block) {
+void flatten(Block *block, size_t &left) {
   for (auto node = block->nodes().front(); node->kind() != prim::Return;) {
-    for (auto inner : node->blocks()) flatten(inner);
+    spend(left);
+    for (auto inner : node->blocks()) flatten(inner, left);
     bool function = node->kind() == prim::CallFunction;
     auto callee = function || node->kind() == prim::CallMethod ? tryToGraphFunction(node) : nullptr;
     if (!callee) {
@@ -249,7 +261,8 @@ struct Script {
     auto depth = [&](size_t i) { return std::count(paths[i].begin(), paths[i].end(), '.'); };
     std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return depth(a) < depth(b); });
     for (auto i : order) insert_tap(*graph, paths[i], static_cast<int64_t>(i));
-    flatten(graph->block());
+    auto left = kte::MOST_OPERATIONS;
+    flatten(graph->block(), left);
     std::set<std::string> names;
     list_assigned(graph->block(), names);
     assigned.clear();
@@ -290,30 +303,33 @@ struct Script {
   }
 };
 
-// The bytes of an archive; libtorch's own adapter believes any offset.
-struct Bytes : caffe2::serialize::ReadAdapterInterface {
-  const char *data;
-  size_t length;
-  Bytes(const char *data, size_t length) : data(data), length(length) {}
-  size_t size() const override { return length; }
-  size_t read(uint64_t at, void *into, size_t n, const char *what) const override {
-    TORCH_CHECK(at <= length && n <= length - at, "the archive ends before its ", what);
-    std::memcpy(into, data + at, n);
-    return n;
-  }
-};
-
-Module read(const char *data, size_t length, at::Device device) {
-  const char *refused = "it is no module that torch.jit.save has written: ";
+// What libtorch says of an archive that it cannot read, with what that means.
+template <class Body> auto reading(Body body) -> decltype(body()) {
+  auto refuse = [](const char *said) {
+    bool unknown = std::strstr(said, "Unknown builtin op");
+    TORCH_CHECK(false, unknown ? "it uses an operator that this torch does not have: "
+                               : "it is no module that torch.jit.save has written: ", said);
+  };
   try {
-    return torch::jit::load(std::make_shared<Bytes>(data, length), device, /*load_debug_files=*/false);
+    return body();
   } catch (const c10::OutOfMemoryError &) {
     throw;
   } catch (const c10::Error &e) {
-    TORCH_CHECK(false, refused, e.what_without_backtrace());
+    refuse(e.what_without_backtrace());
   } catch (const std::exception &e) {
-    TORCH_CHECK(false, refused, e.what());
+    refuse(e.what());
   }
+  throw std::logic_error("it was refused");
+}
+
+std::set<std::string> check_archive(const char *data, size_t length) {
+  return reading([&] { return kte::forbidden_in_archive(data, length); });
+}
+
+Module read(const char *data, size_t length, at::Device device) {
+  return reading([&] {
+    return torch::jit::load(std::make_shared<kte::Bytes>(data, length), device, /*load_debug_files=*/false);
+  });
 }
 
 // One tensor in, one tensor out.
@@ -332,12 +348,21 @@ void check_forward(const Module &module) {
 } // namespace
 
 extern "C" {
-// A TorchScript archive in memory; the bytes are needed for the call only. `cuda` is the device's number, -1 the CPU.
-int kte_script_load(const char *data, size_t length, int64_t cuda, void **out) {
+// A TorchScript archive in memory; the bytes are needed for the call only. `cuda` is the device's number, -1 the CPU. If the
+// module uses what is not allowed, `forbidden` is told of each name, and there is no module.
+int kte_script_load(const char *data, size_t length, int64_t cuda, void (*forbidden)(void *, const char *),
+                    void *context, void **out) {
   KTE_GUARD({
+    auto tell = [&](const std::set<std::string> &names) {
+      for (auto &name : names) forbidden(context, name.c_str());
+      return !names.empty();
+    };
+    *out = nullptr;
+    if (tell(check_archive(data, length))) return 0;
     register_tap();
     auto device = cuda < 0 ? at::Device(at::kCPU) : at::Device(at::kCUDA, static_cast<c10::DeviceIndex>(cuda));
     auto module = read(data, length, device);
+    if (tell(kte::forbidden_operators(module))) return 0;
     check_forward(module);
     GraphOptimizerEnabledGuard plain(false);
     *out = new Script(std::move(module));
@@ -352,7 +377,8 @@ int kte_script_calls(const void *script, void (*each)(void *, const char *, cons
   KTE_GUARD({
     auto graph = toGraphFunction(static_cast<const Script *>(script)->module.get_method("forward").function()).graph();
     std::vector<Called> calls;
-    list_calls(graph->block(), graph->inputs().at(0), "", false, calls);
+    auto left = kte::MOST_OPERATIONS;
+    list_calls(graph->block(), graph->inputs().at(0), "", false, calls, left);
     for (auto &c : calls) each(context, c.path.c_str(), c.type.c_str(), c.tensor, c.times, c.conditional);
   })
 }

@@ -7,6 +7,12 @@ pub enum Error {
     /// libtorch threw; the text is its own first paragraph.
     #[error("torch: {0}")]
     Torch(String),
+    /// A TorchScript module uses what is not allowed.
+    #[error("it uses {}, which does more than compute; a module may only compute", names.join(", "))]
+    Forbidden {
+        /// Operators, and names in its code.
+        names: Vec<String>,
+    },
     /// The CUDA libraries could not be opened.
     #[error("cannot open {library}: {reason}")]
     Library {

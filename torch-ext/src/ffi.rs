@@ -69,6 +69,8 @@ unsafe extern "C" {
         archive: *const c_char,
         length: usize,
         cuda: i64,
+        forbidden: extern "C" fn(*mut c_void, *const c_char),
+        context: *mut c_void,
         out: *mut *mut c_void,
     ) -> c_int;
     pub(crate) fn kte_script_free(script: *mut c_void);

@@ -55,20 +55,36 @@ pub enum Failed<E> {
 }
 
 impl Script {
-    /// Reads the bytes of an archive onto a device.
+    /// Reads the bytes of an archive onto a device. Nothing of its code runs: what would run while it is loaded is refused
+    /// before, and what does more than compute is refused by name.
     ///
     /// # Errors
-    /// If it is no archive of a module, or its `forward` does not take and return one tensor.
+    /// If it is no archive of a module, uses what is not allowed, is too large or nested too deeply, or its `forward` does
+    /// not take and return one tensor.
     pub fn load(archive: &[u8], device: Device) -> Result<Self> {
         let cuda = match device {
             Device::Cuda(index) => index as i64,
             _ => -1,
         };
         let mut raw = std::ptr::null_mut();
-        // SAFETY: the bytes are live for the call, which keeps none of them, and the place is valid.
-        let code =
-            unsafe { ffi::kte_script_load(archive.as_ptr().cast(), archive.len(), cuda, &raw mut raw) };
+        let mut names: Vec<String> = Vec::new();
+        let context: *mut Vec<String> = &raw mut names;
+        // SAFETY: the bytes are live for the call, which keeps none of them; the callback matches the declaration, its
+        // context outlives the call, and the place is valid.
+        let code = with_deep_stack(|| unsafe {
+            ffi::kte_script_load(
+                archive.as_ptr().cast(),
+                archive.len(),
+                cuda,
+                forbidden,
+                context.cast(),
+                &raw mut raw,
+            )
+        });
         ffi::check(code).map_err(plainly)?;
+        if raw.is_null() {
+            return Err(Error::Forbidden { names });
+        }
         Ok(Self { raw })
     }
 
@@ -100,7 +116,7 @@ impl Script {
         let mut calls: Vec<Call> = Vec::new();
         let context: *mut Vec<Call> = &raw mut calls;
         // SAFETY: the module is live, the callback matches the declaration and `context` outlives the call.
-        ffi::check(unsafe { ffi::kte_script_calls(self.raw, each, context.cast()) })?;
+        ffi::check(with_deep_stack(|| unsafe { ffi::kte_script_calls(self.raw, each, context.cast()) }))?;
         Ok(calls)
     }
 
@@ -136,8 +152,8 @@ impl Script {
         let paths = paths.map_err(|e| Error::Torch(format!("the path of a submodule: {e}")))?;
         let pointers: Vec<*const c_char> = paths.iter().map(|path| path.as_ptr()).collect();
         // SAFETY: the module is live and not in use elsewhere; the texts are NUL-terminated and live for the call.
-        ffi::check(unsafe { ffi::kte_script_attach(self.raw, pointers.as_ptr(), pointers.len()) })
-            .map_err(plainly)
+        let attach = || unsafe { ffi::kte_script_attach(self.raw, pointers.as_ptr(), pointers.len()) };
+        ffi::check(with_deep_stack(attach)).map_err(plainly)
     }
 
     /// Training or measuring, for the module and all its submodules.
@@ -175,6 +191,19 @@ impl Script {
             (None, output) => output.map_err(|error| Failed::Torch(plainly(error))),
         }
     }
+}
+
+/// Runs what calls itself once for each part of a module, on a stack that suffices for the largest module that is let in;
+/// its pages take memory only where they are used.
+fn with_deep_stack<T>(body: impl FnOnce() -> T) -> T {
+    const STACK: usize = 256 << 20;
+    stacker::grow(STACK, body)
+}
+
+extern "C" fn forbidden(context: *mut c_void, name: *const c_char) {
+    // SAFETY: `context` is the list that `load` passes, borrowed for the call; the name is NUL-terminated.
+    let (names, name) = unsafe { (&mut *context.cast::<Vec<String>>(), CStr::from_ptr(name)) };
+    names.push(name.to_string_lossy().into_owned());
 }
 
 impl Drop for Script {

@@ -2,14 +2,14 @@
 
 use crate::failure::Failure;
 use crate::plugins::args::Access;
+use crate::terminal;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
-use kasmina_registry::files::write_whole;
+use kasmina_files::write_whole;
 use kasmina_registry::hash_of;
 use kasmina_trainer::compare::{CurvePoint, Done, Job, Runner};
 use kasmina_trainer::run::{PluginSummary, Status};
 use kasmina_trainer::{EpochReport, RunConfig, Summary, TrainError};
 use std::fs;
-use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Mutex;
@@ -42,7 +42,7 @@ impl Children {
         if let Some(lock) = &access.lock {
             options.extend(["--lock".to_owned(), lock.display().to_string()]);
         }
-        let bar = if std::io::stderr().is_terminal() {
+        let bar = if terminal::draws_on_errors() {
             let style = ProgressStyle::with_template("{bar:24} run {pos}/{len}  {msg}  eta {eta}")
                 .unwrap_or_else(|_| ProgressStyle::default_bar());
             screen.add(ProgressBar::new(0)).with_style(style)

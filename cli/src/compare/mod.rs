@@ -9,7 +9,7 @@ use crate::failure::Failure;
 use crate::table;
 use children::Children;
 use indicatif::MultiProgress;
-use kasmina_registry::files::write_whole;
+use kasmina_files::write_whole;
 use kasmina_trainer::compare::{CompareConfig, Report, Row, compare};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;

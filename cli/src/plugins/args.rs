@@ -85,9 +85,8 @@ pub(crate) enum PluginsVerb {
         /// Where random inputs start, to see a failure again.
         #[arg(long, value_name = "N", default_value_t = 1)]
         seed: u64,
-        /// What files of other plugins it needs, `kasmina_declared` for declared blueprints.
-        #[arg(long, value_name = "PATH")]
-        plugin_path: Vec<PathBuf>,
+        #[command(flatten)]
+        access: Access,
         /// Print JSON.
         #[arg(long)]
         json: bool,
@@ -104,7 +103,7 @@ pub(crate) enum PluginsVerb {
         #[arg(long)]
         check: bool,
     },
-    /// Keys that are trusted to sign plugins.
+    /// Keys that are trusted to sign plugins, and projects whose lock files are confirmed.
     Trust(TrustArgs),
     /// Make a key to sign plugins with: NAME.key, to be kept secret, and NAME.pub.
     Keygen {
@@ -189,6 +188,21 @@ pub(crate) enum TrustVerb {
     Remove {
         /// What it is called.
         name: String,
+    },
+    /// Confirm the lock file of a project that came from somebody else: from then on the bytes that it names may run as you.
+    Project {
+        /// The lock file [default: plugins.lock of the working directory].
+        #[arg(long, value_name = "FILE")]
+        lock: Option<PathBuf>,
+        /// Do not ask; for scripts.
+        #[arg(long)]
+        yes: bool,
+        /// Take the confirmation back.
+        #[arg(long, conflicts_with = "yes")]
+        forget: bool,
+        /// Show the lock files that are confirmed.
+        #[arg(long, conflicts_with_all = ["yes", "forget", "lock"])]
+        list: bool,
     },
 }
 

@@ -4,6 +4,7 @@ use super::args::Access;
 use super::output::topologies;
 use super::settings;
 use crate::failure::Failure;
+use crate::terminal;
 use kasmina_plugin_api::{Kind, Site, Topology};
 use kasmina_registry::{Entry, Registry};
 use std::fmt::Write as _;
@@ -15,7 +16,7 @@ const BASE: i64 = 64;
 
 pub(crate) fn run(access: &Access) -> Result<(), Failure> {
     let registry = Registry::load(&access.search(), &access.policy())?;
-    crate::terminal::out(&page(&registry.entries()));
+    terminal::out(&page(&registry.entries()));
     Ok(())
 }
 

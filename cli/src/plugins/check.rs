@@ -1,26 +1,30 @@
 //! `kasmina plugins check`.
 
-use super::output::print_json;
+use super::args::Access;
 use crate::child::VERB;
 use crate::failure::Failure;
+use crate::terminal;
 use indicatif::ProgressBar;
 use kasmina_registry::child::Program;
 use kasmina_registry::survey::survey;
-use kasmina_registry::{Manifest, Policy, RegistryError, SearchPath};
+use kasmina_registry::{INTERPRETER, Judged, Manifest, RegistryError};
 use kasmina_testkit::{CheckError, Options, check_file_told};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 
 pub(crate) fn run(
     file: &Path,
     (only, seed): (&[String], u64),
-    plugin_path: &[PathBuf],
+    access: &Access,
     json: bool,
 ) -> Result<ExitCode, Failure> {
     let mut options = Options::default();
     options.only = only.to_vec();
     options.seed = seed;
-    options.with = needed(file, plugin_path)?;
+    let manifest = Manifest::read(file).map_err(RegistryError::from)?;
+    // Naming a file here means running it, as naming a program does; but then nobody else may be able to exchange it.
+    manifest.refuse_others(&access.policy()).map_err(RegistryError::from)?;
+    options.with = needed(&manifest, access)?;
     let bar = ProgressBar::new_spinner();
     let mut done = 0;
     let report = check_file_told(file, &Program::this([VERB]), &options, &mut |row| {
@@ -31,28 +35,31 @@ pub(crate) fn run(
     bar.finish_and_clear();
     let report = report?;
     if json {
-        print_json(&report)?;
+        terminal::out_json(&report)?;
     } else {
-        crate::terminal::out(&report.to_string());
+        terminal::out(&report.to_string());
     }
     Ok(if report.passed() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// What interprets a file that is no library.
-fn needed(file: &Path, plugin_path: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
-    let manifest = Manifest::read(file).map_err(RegistryError::from)?;
+/// What interprets a file that is no library: the plugin that a run would take, judged as a run would judge it.
+fn needed(manifest: &Manifest, access: &Access) -> Result<Vec<Judged>, Failure> {
     if !manifest.is_interpreted() {
         return Ok(Vec::new());
     }
-    let found = survey(&SearchPath::standard(plugin_path), &Policy::embedded())?;
-    let interpreter =
-        found.files.into_iter().find(|f| f.manifest.plugin.name == kasmina_registry::INTERPRETER);
-    interpreter.map(|f| vec![f.manifest.path]).ok_or_else(|| {
-        Failure::new(format!(
-            "the plugin that interprets it, `{}`, is not found",
-            kasmina_registry::INTERPRETER
-        ))
-        .with_help("name the folder that it lies in with --plugin-path")
+    let found = survey(&access.search(), &access.policy())?;
+    let of_name = found.files.into_iter().filter(|f| f.manifest.plugin.name == INTERPRETER);
+    let mut refused = None;
+    for file in of_name {
+        match file.refusal {
+            None => return Ok(vec![Judged { path: file.manifest.path, sha256: file.manifest.sha256 }]),
+            Some(refusal) => refused = refused.or(Some(refusal)),
+        }
+    }
+    Err(match refused {
+        Some(refusal) => RegistryError::from(refusal).into(),
+        None => Failure::new(format!("the plugin that interprets it, `{INTERPRETER}`, is not found"))
+            .with_help("name the folder that it lies in with --plugin-path"),
     })
 }
 

@@ -1,8 +1,8 @@
 //! `kasmina plugins doctor`.
 
 use super::args::Access;
-use super::output::print_json;
 use crate::failure::Failure;
+use crate::terminal;
 use kasmina_registry::doctor::{Finding, Weight, examine};
 use std::process::ExitCode;
 
@@ -11,7 +11,7 @@ pub(crate) fn run(access: &Access, json: bool) -> Result<ExitCode, Failure> {
     findings.extend(examine(&access.search(), &access.policy())?);
     let worst = findings.iter().map(|f| f.weight).max();
     if json {
-        print_json(&findings)?;
+        terminal::out_json(&findings)?;
     } else {
         findings.iter().for_each(print);
         let problems = findings.iter().filter(|f| f.weight == Weight::Problem).count();

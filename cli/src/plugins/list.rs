@@ -1,10 +1,11 @@
 //! `kasmina plugins list` and `inspect`: records, nothing opened.
 
 use super::args::Access;
-use super::output::{print_json, topologies};
+use super::output::topologies;
 use super::settings;
 use crate::failure::Failure;
 use crate::table;
+use crate::terminal;
 use kasmina_registry::survey::{Surveyed, inspect as look, survey};
 use kasmina_registry::{Listing, Trust};
 use serde_json::Value;
@@ -13,7 +14,7 @@ use std::path::Path;
 pub(crate) fn list(access: &Access, json: bool) -> Result<(), Failure> {
     let listing = survey(&access.search(), &access.policy())?.listing()?;
     if json {
-        return print_json(&listing);
+        return terminal::out_json(&listing);
     }
     print(&listing);
     Ok(())
@@ -51,7 +52,7 @@ pub(crate) fn inspect(file: &Path, access: &Access, json: bool) -> Result<(), Fa
             .refusal
             .as_ref()
             .map(|r| serde_json::json!({ "rule": r.rule, "found": r.found, "remedy": r.remedy }));
-        return print_json(&serde_json::json!({
+        return terminal::out_json(&serde_json::json!({
             "path": file,
             "sha256": found.manifest.sha256,
             "state": found.state,

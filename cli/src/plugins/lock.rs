@@ -8,7 +8,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 pub(crate) fn run(files: &[PathBuf], access: &Access, check: bool) -> Result<ExitCode, Failure> {
-    let decisions = decide(files, &access.search(), &access.policy())?;
+    let policy = access.policy();
+    let decisions = decide(files, &access.search(), &policy)?;
     let mut rows = table::table(&["PLUGIN", "VERSION", "BUILD", "SIGNED BY", ""], &[]);
     for decision in &decisions.plugins {
         let change = match &decision.change {
@@ -32,6 +33,7 @@ pub(crate) fn run(files: &[PathBuf], access: &Access, check: bool) -> Result<Exi
     }
     for refused in &decisions.refused {
         errln!("left out: {refused}");
+        errln!("  help: {}", refused.remedy);
     }
     let path = decisions.path().display();
     if check {
@@ -44,10 +46,10 @@ pub(crate) fn run(files: &[PathBuf], access: &Access, check: bool) -> Result<Exi
             Failure::new(text).with_help("`kasmina plugins lock` writes it, if this is what you want")
         );
     }
-    if decisions.stand() && !decisions.plugins.is_empty() {
+    if decisions.is_written() {
         outln!("{path} says all this already");
     } else {
-        decisions.write()?;
+        decisions.write(&policy)?;
         outln!("written: {path}");
     }
     Ok(ExitCode::SUCCESS)

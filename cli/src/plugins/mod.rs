@@ -34,8 +34,8 @@ pub(crate) fn run(args: &PluginsArgs) -> Result<ExitCode, Failure> {
         PluginsVerb::Quarantine(args) => quarantine::run(args).map(|()| done),
         PluginsVerb::Doctor { access, json } => doctor::run(access, *json),
         PluginsVerb::Swap { run, file } => swap(run, file).map(|()| done),
-        PluginsVerb::Check { file, only, seed, plugin_path, json } => {
-            check::run(file, (only, *seed), plugin_path, *json)
+        PluginsVerb::Check { file, only, seed, access, json } => {
+            check::run(file, (only, *seed), access, *json)
         }
         PluginsVerb::New(args) => new::run(args).map(|()| done),
     }

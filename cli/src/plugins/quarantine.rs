@@ -1,8 +1,8 @@
 //! `kasmina plugins quarantine`.
 
 use super::args::{QuarantineArgs, QuarantineVerb};
-use super::output::print_json;
 use crate::failure::Failure;
+use crate::terminal;
 use kasmina_registry::quarantine::{Quarantine, Quarantined};
 
 pub(crate) fn run(args: &QuarantineArgs) -> Result<(), Failure> {
@@ -10,9 +10,9 @@ pub(crate) fn run(args: &QuarantineArgs) -> Result<(), Failure> {
         Failure::new("there is no place for a quarantine").with_help("set HOME, or XDG_STATE_HOME")
     })?;
     match &args.verb {
-        QuarantineVerb::List { json: true } => print_json(&quarantine.list()),
+        QuarantineVerb::List { json: true } => terminal::out_json(&quarantine.list()?),
         QuarantineVerb::List { json: false } => {
-            let all = quarantine.list();
+            let all = quarantine.list()?;
             all.iter().for_each(print);
             if all.is_empty() {
                 outln!("nothing is in quarantine");
@@ -20,7 +20,7 @@ pub(crate) fn run(args: &QuarantineArgs) -> Result<(), Failure> {
             Ok(())
         }
         QuarantineVerb::Clear { meant } => {
-            let out = quarantine.clear(meant.as_deref()).map_err(Failure::new)?;
+            let out = quarantine.clear(meant.as_deref())?;
             if out.is_empty() {
                 let what = meant
                     .as_deref()

@@ -1,29 +1,59 @@
-//! `kasmina plugins schema`: the one question about a plugin that only its own code can answer.
+//! `kasmina plugins schema`: the settings of one entry. It opens the one plugin that brings the entry, in a process of its own,
+//! and nothing at all for what is part of the program or was asked before.
 
 use super::args::Access;
-use super::output::print_json;
 use crate::failure::Failure;
-use kasmina_plugin_api::Kind;
-use kasmina_registry::{LookupError, Registry, RegistryError};
+use crate::terminal;
+use kasmina_registry::survey::{inspect, survey};
+use kasmina_registry::{EntryRow, LookupError, RegistryError, State};
 
 pub(crate) fn run(id: &str, access: &Access) -> Result<(), Failure> {
-    let registry = Registry::load(&access.search(), &access.policy())?;
-    let mut unknown = None;
-    for kind in [Kind::Blueprint, Kind::Blend, Kind::Host] {
-        match registry.resolve(kind, id) {
-            Ok(entry) => return print_json(entry.schema()),
-            Err(error) if is_ambiguous(&error) => return Err(error.into()),
-            Err(error) => unknown = Some(error),
+    let policy = access.policy();
+    let survey = survey(&access.search(), &policy)?;
+    let listing = survey.listing()?;
+    let usable = |row: &&EntryRow| matches!(row.state, State::Loaded | State::Found);
+    let full = |row: &EntryRow| format!("{}::{}", row.plugin, row.id);
+    let named: Vec<&EntryRow> =
+        listing.entries.iter().filter(usable).filter(|row| row.id == id || full(row) == id).collect();
+    // The listing is sorted by kind; of a blueprint and a blend of one name the blueprint is meant.
+    let kind = named.first().map(|row| row.kind.as_str());
+    let meant: Vec<&EntryRow> = named.iter().copied().filter(|row| Some(row.kind.as_str()) == kind).collect();
+    // A bare id means the built-in one only where no plugin brings it.
+    let brought: Vec<&EntryRow> = meant.iter().copied().filter(|row| row.path.is_some()).collect();
+    let row = match (brought.as_slice(), meant.as_slice()) {
+        ([], [row]) | ([row], _) => *row,
+        ([], []) => {
+            let known: Vec<String> = listing.entries.iter().filter(usable).map(full).collect();
+            let failure = Failure::new(format!("no entry `{id}`; there are {}", known.join(", ")));
+            let refused = listing.refused.iter().map(|r| format!("{} ({})", r.path.display(), r.found));
+            let refused: Vec<String> = refused.collect();
+            return Err(match refused.as_slice() {
+                [] => failure.with_help(
+                    "`kasmina plugins list` shows what is found; add a folder or a file with --plugin-path",
+                ),
+                some => failure.with_help(format!("these files were found and refused: {}", some.join("; "))),
+            });
         }
+        (rows @ [first, ..], _) | ([], rows @ [first, ..]) => {
+            let kind = kasmina_plugin_api::Kind::parse(&first.kind);
+            let candidates = rows.iter().map(|row| full(row)).collect();
+            let kind = kind.unwrap_or(kasmina_plugin_api::Kind::Blueprint);
+            return Err(
+                RegistryError::from(LookupError::Ambiguous { kind, id: id.to_owned(), candidates }).into()
+            );
+        }
+    };
+    if let Some(schema) = &row.config_schema {
+        return terminal::out_json(schema);
     }
-    let known: Vec<String> = registry.entries().iter().map(kasmina_registry::Entry::full_name).collect();
-    let failure = Failure::new(format!("no entry `{id}`; there are {}", known.join(", ")));
-    Err(match unknown.and_then(|error| error.help()) {
-        Some(help) => failure.with_help(help),
-        None => failure,
-    })
-}
-
-fn is_ambiguous(error: &RegistryError) -> bool {
-    matches!(error, RegistryError::Lookup(LookupError::Ambiguous { .. }))
+    let path = row.path.as_deref().ok_or_else(|| Failure::new(format!("`{id}` has no settings")))?;
+    let asked = inspect(path, &policy)?;
+    if let Some(refusal) = asked.refusal.clone() {
+        return Err(RegistryError::from(refusal).into());
+    }
+    let found = asked.rows().find(|r| r.kind == row.kind && r.id == row.id).and_then(|r| r.config_schema);
+    match found {
+        Some(schema) => terminal::out_json(&schema),
+        None => Err(Failure::new(format!("`{id}` did not tell its settings"))),
+    }
 }

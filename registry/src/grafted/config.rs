@@ -36,10 +36,14 @@ impl Default for GraftedConfig {
 }
 
 impl GraftedConfig {
+    /// The size of the batch that a module is first looked at with: a number that is no other dimension's, so that where the
+    /// batch went can be seen of the features.
+    pub(super) fn batch(&self) -> i64 {
+        if self.sample.contains(&2) { 3 } else { 2 }
+    }
+
     /// A batch of zeros. Token 0 is in every vocabulary.
-    pub(super) fn zeros(&self, device: Device) -> Result<Tensor> {
-        // A number that is no other dimension's: where the batch went can be seen of the features.
-        let batch = if self.sample.contains(&2) { 3 } else { 2 };
+    pub(super) fn zeros(&self, batch: i64, device: Device) -> Result<Tensor> {
         let shape: Vec<i64> = std::iter::once(batch).chain(self.sample.iter().copied()).collect();
         let kind = if self.tokens { Kind::Int64 } else { Kind::Float };
         Ok(Tensor::f_zeros(shape, (kind, device))?)

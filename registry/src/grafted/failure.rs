@@ -7,7 +7,7 @@ use std::path::Path;
 /// What libtorch said of a module in a file.
 pub(super) fn refused(path: &Path, error: &Error) -> PluginError {
     let mut error = torch(error.clone());
-    if error.kind == ErrorKind::Torch {
+    if error.kind == ErrorKind::Torch || error.kind == ErrorKind::Other {
         error.kind = ErrorKind::Config;
     }
     // Of a damaged archive it quotes what it could not read.

@@ -1,22 +1,35 @@
-//! The file of a module.
+//! The bytes of a module that was judged, on their way into the host that is built of them.
 
 use kasmina_plugin_api::{PluginError, Result};
-use std::path::Path;
+use std::cell::RefCell;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
-/// Its bytes, if they look like an archive whose end is there.
-pub(super) fn read(path: &Path) -> Result<Vec<u8>> {
-    let wrong = |what: String| Err(PluginError::config(format!("{}: {what}", path.display())));
-    let bytes = match std::fs::read(path) {
-        Ok(bytes) => bytes,
-        Err(error) => return wrong(format!("the module cannot be read: {error}")),
-    };
-    if !bytes.starts_with(b"PK\x03\x04") {
-        return wrong("it is no TorchScript archive; write it with torch.jit.save".to_owned());
+thread_local! {
+    /// What this thread builds a host of, by the path that its configuration names.
+    static JUDGED: RefCell<Option<(PathBuf, Rc<Vec<u8>>)>> = const { RefCell::new(None) };
+}
+
+/// Lends the bytes of a judged module to the host that this thread builds, until it is dropped.
+pub(crate) struct Lent {
+    before: Option<(PathBuf, Rc<Vec<u8>>)>,
+}
+
+impl Lent {
+    pub(super) fn new(path: PathBuf, bytes: Vec<u8>) -> Self {
+        Self { before: JUDGED.replace(Some((path, Rc::new(bytes)))) }
     }
-    // The archive's directory ends within this many bytes of the file's end.
-    let tail = &bytes[bytes.len().saturating_sub(22 + 0xffff)..];
-    if !tail.windows(4).any(|four| four == b"PK\x05\x06") {
-        return wrong("it is cut off; copy or save it again".to_owned());
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        JUDGED.set(self.before.take());
     }
-    Ok(bytes)
+}
+
+/// The bytes of the module that a configuration names. A file that nobody has judged is not read.
+pub(super) fn judged(named: &Path) -> Result<Rc<Vec<u8>>> {
+    let lent =
+        JUDGED.with_borrow(|lent| lent.as_ref().filter(|(path, _)| path == named).map(|(_, b)| Rc::clone(b)));
+    lent.ok_or_else(|| PluginError::config(format!("{}: no registry has judged the module", named.display())))
 }

@@ -3,6 +3,7 @@
 mod config;
 mod failure;
 mod file;
+pub(crate) mod gate;
 mod pattern;
 mod slots;
 
@@ -42,7 +43,7 @@ impl Host for Grafted {
             );
             return Err(PluginError::config(text));
         }
-        let bytes = file::read(path)?;
+        let bytes = file::judged(path)?;
         let load = || Script::load(&bytes, vars.device()).map_err(|error| refused(path, &error));
         // Looking runs a forward, which may move what the module keeps: that is done to another than the host.
         let slots = slots::find(load()?, path, &config, vars.device())?;

@@ -108,7 +108,7 @@ fn look(
     device: Device,
 ) -> Result<(Vec<Seen>, i64)> {
     let _fork = RngFork::here().map_err(torch)?;
-    let zeros = config.zeros(device)?;
+    let zeros = config.zeros(config.batch(), device)?;
     script.train(false).map_err(torch)?;
     let mut features: Vec<Option<(Tensor, u32)>> = (0..taps).map(|_| None).collect();
     let output = tch::no_grad(|| {
@@ -125,6 +125,7 @@ fn look(
         Ok(output) => output,
         Err(Failed::Torch(error) | Failed::Tap(error)) => return Err(torch(error)).with_context(doing),
     };
+    takes_any_batch(script, config, device)?;
     let seen = |x: Option<(Tensor, u32)>| {
         let (x, before) =
             x.ok_or_else(|| PluginError::unsupported("a submodule was not reached")).with_context(doing)?;
@@ -132,6 +133,23 @@ fn look(
         Ok(Seen { shape: x.size(), is_output, is_overwritten: version(&x).map_err(torch)? != before })
     };
     Ok((features.into_iter().map(seen).collect::<Result<_>>()?, zeros.size()[0]))
+}
+
+/// A module that was traced may have the size of its example's batch in it.
+fn takes_any_batch(script: &mut Script, config: &GraftedConfig, device: Device) -> Result<()> {
+    let (first, second) = (config.batch(), config.batch() + 3);
+    let zeros = config.zeros(second, device)?;
+    let output = tch::no_grad(|| script.forward(&zeros, &mut |_, x: Tensor| Ok::<_, PluginError>(x)));
+    let reason = match output {
+        Ok(output) if output.size().first() == Some(&second) => return Ok(()),
+        Ok(output) => format!("it makes {:?} of a batch of {second}", output.size()),
+        Err(Failed::Torch(error)) => torch(error).message,
+        Err(Failed::Tap(error)) => return Err(error),
+    };
+    Err(PluginError::config(format!(
+        "it takes a batch of {first} samples and not of {second}, so the size of the batch seems to be written in it; \
+         script it, or trace it without sizes in its code: {reason}"
+    )))
 }
 
 /// Whether a pattern that means it wants a slot there: what the module returns is no feature, one position is no map, and

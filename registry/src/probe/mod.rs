@@ -4,9 +4,12 @@
 //! process is quarantined, and the rest go on.
 
 mod child;
+mod module;
 mod parent;
 mod protocol;
 
 pub use child::answer;
-pub(crate) use parent::{Probed, probe, quarantined, schemas};
+pub(crate) use module::try_module;
+pub(crate) use parent::{Probed, probe, refuse_quarantined, schemas};
+pub use protocol::Judged;
 pub(crate) use protocol::key;

@@ -1,6 +1,6 @@
 //! The parent's side: asks children about builds, and keeps what they found.
 
-use super::protocol::{Answer, Job, Which, key};
+use super::protocol::{Answer, Job, Judged, key};
 use crate::child::{self, Limits, Outcome, Program};
 use crate::dl;
 use crate::entry::PluginInfo;
@@ -42,8 +42,8 @@ pub(crate) fn probe(
     let mut results: Vec<Option<Result<Probed, Refusal>>> = manifests
         .iter()
         .map(|manifest| {
-            if let Some(known) = quarantine.as_ref().and_then(|q| q.find(&manifest.sha256)) {
-                return Some(Err(quarantined(manifest, &known.reason)));
+            if let Err(refusal) = refuse_quarantined(policy, manifest) {
+                return Some(Err(refusal));
             }
             match &policy.probe {
                 None => Some(Ok(Probed::default())),
@@ -104,11 +104,11 @@ fn in_children(
 ) -> Vec<Found> {
     let mut found: Vec<Found> =
         manifests.iter().map(|_| Found::Probed(Probed { by: this_build(), ..Probed::default() })).collect();
-    let which = |m: &Manifest| Which { path: m.path.clone(), sha256: m.sha256.clone() };
+    let which = |m: &Manifest| Judged { path: m.path.clone(), sha256: m.sha256.clone() };
     let of = |m: &Manifest, entry| {
         let interpreter = interpreter
             .filter(|_| m.is_interpreted())
-            .and_then(|plugin| Some(Which { path: plugin.path.clone()?, sha256: plugin.sha256.clone()? }));
+            .and_then(|plugin| Some(Judged { path: plugin.path.clone()?, sha256: plugin.sha256.clone()? }));
         json!(Job { probe: which(m), interpreter, entry })
     };
     // First all are opened; then the entries of those that could be are tried.
@@ -154,7 +154,7 @@ fn in_children(
     found
 }
 
-fn verdict(outcome: Outcome) -> Result<Answer, String> {
+pub(super) fn verdict(outcome: Outcome) -> Result<Answer, String> {
     match outcome {
         Outcome::Answered { answer, .. } => {
             serde_json::from_value(answer).map_err(|e| format!("it gave an answer that cannot be read ({e})"))
@@ -167,7 +167,22 @@ fn verdict(outcome: Outcome) -> Result<Answer, String> {
     }
 }
 
-pub(crate) fn quarantined(manifest: &Manifest, reason: &str) -> Refusal {
+/// Refuses a build that has ended a process before, or of which that cannot be known.
+pub(crate) fn refuse_quarantined(policy: &Policy, manifest: &Manifest) -> Result<(), Refusal> {
+    let Some(quarantine) = policy.quarantine.as_ref().map(Quarantine::in_file) else { return Ok(()) };
+    match quarantine.find(&manifest.sha256) {
+        Ok(None) => Ok(()),
+        Ok(Some(known)) => Err(quarantined(manifest, &known.reason)),
+        Err(error) => Err(Refusal {
+            path: manifest.path.clone(),
+            rule: Rule::Quarantine,
+            found: format!("whether it is in quarantine cannot be known: {error}"),
+            remedy: error.help().unwrap_or_default(),
+        }),
+    }
+}
+
+fn quarantined(manifest: &Manifest, reason: &str) -> Refusal {
     Refusal {
         path: manifest.path.clone(),
         rule: Rule::Quarantine,
@@ -211,7 +226,7 @@ fn keep(policy: &Policy, manifest: &Manifest, probed: &Probed) {
 }
 
 /// A name for this very executable: what one build finds need not hold in another.
-fn this_build() -> String {
+pub(super) fn this_build() -> String {
     static BUILD: std::sync::OnceLock<String> = std::sync::OnceLock::new();
     BUILD
         .get_or_init(|| {

@@ -1,0 +1,24 @@
+//! The way of a module's file into the host `grafted`: read once, judged, tried in a child, and lent to the host as the bytes
+//! that were judged.
+
+use super::file::Lent;
+use crate::error::RegistryError;
+use crate::module_file::ModuleFile;
+use crate::policy::Policy;
+use crate::probe;
+use serde_json::{Map, Value};
+use std::path::Path;
+
+/// Judges the module that a configuration of `grafted` names. While the result lives, this thread can build a host of it.
+///
+/// # Errors
+/// The rule that the module breaks.
+pub(crate) fn admit(config: &str, policy: &Policy) -> Result<Option<Lent>, RegistryError> {
+    // What is no object, or names no module, is told by whoever reads the configuration.
+    let Ok(settings) = serde_json::from_str::<Map<String, Value>>(config) else { return Ok(None) };
+    let Some(path) = settings.get("module").and_then(Value::as_str).map(Path::new) else { return Ok(None) };
+    let module = ModuleFile::read(path)?;
+    module.let_in(policy)?;
+    probe::try_module(&module, config, policy)?;
+    Ok(Some(Lent::new(path.to_owned(), module.bytes)))
+}

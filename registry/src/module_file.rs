@@ -1,0 +1,137 @@
+//! TorchScript modules that are used as hosts: read once, judged like any file whose code runs.
+
+use crate::declared;
+use crate::error::{Refusal, RegistryError, Rule};
+use crate::lock::Lock;
+use crate::plugin_file;
+use crate::policy::Policy;
+use crate::project_lock::{ProjectLock, change_lock, how_to_confirm};
+use crate::quote::quoted;
+use crate::search::Origin;
+use crate::verify::Trust;
+use kasmina_files::limit;
+use sha2::{Digest as _, Sha256};
+use std::path::{Path, PathBuf};
+
+/// A module as read.
+#[derive(Debug)]
+pub(crate) struct ModuleFile {
+    /// Where it was found.
+    pub(crate) path: PathBuf,
+    /// SHA-256 of the bytes, in hexadecimal digits.
+    pub(crate) sha256: String,
+    /// The whole file: what is judged is what is loaded.
+    pub(crate) bytes: Vec<u8>,
+}
+
+impl ModuleFile {
+    /// Reads a file that begins and ends as `torch.jit.save` makes it.
+    pub(crate) fn read(path: &Path) -> Result<Self, Refusal> {
+        let bytes = plugin_file::read(path, limit::MODULE)?;
+        let refuse = |found: &str, remedy: &str| {
+            Err(Refusal {
+                path: path.to_owned(),
+                rule: Rule::Readable,
+                found: found.to_owned(),
+                remedy: remedy.to_owned(),
+            })
+        };
+        if !bytes.starts_with(b"PK\x03\x04") {
+            return refuse("it is no TorchScript archive", "write it with torch.jit.save");
+        }
+        // The archive's directory ends within this many bytes of the file's end.
+        let tail = &bytes[bytes.len().saturating_sub(22 + 0xffff)..];
+        if !tail.windows(4).any(|four| four == b"PK\x05\x06") {
+            return refuse("it is cut off", "copy or save it again");
+        }
+        let sha256 = hex::encode(Sha256::digest(&bytes));
+        Ok(Self { path: path.to_owned(), sha256, bytes })
+    }
+
+    /// The name by which a lock file knows it: that of the file.
+    pub(crate) fn name(&self) -> String {
+        self.path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+    }
+
+    /// Asks ownership, lock file, the record of what this user has run, and policy, in this order. Bytes that are used for
+    /// the first time are pinned if the policy lets them in.
+    ///
+    /// # Errors
+    /// The rule that it breaks.
+    pub(crate) fn let_in(&self, policy: &Policy) -> Result<Trust, RegistryError> {
+        let exposed = policy.owners(&self.path, Origin::Named).check(&self.path).err();
+        if let Some(exposed) = exposed.as_ref().filter(|exposed| !exposed.is_foreign()) {
+            return Err(exposed.refusal(&self.path).into());
+        }
+        let lock = ProjectLock::of(policy)?;
+        let (name, file) = (self.name(), quoted(&self.path));
+        let refuse = |rule, found: &str, remedy: String| {
+            let found = found.to_owned();
+            Err(RegistryError::from(Refusal { path: self.path.clone(), rule, found, remedy }))
+        };
+        let locked = lock.lock().find_module(&name);
+        let is_pinned = locked.is_some_and(|locked| locked.sha256 == self.sha256);
+        if is_pinned && lock.counts() {
+            return Ok(Trust::Pinned);
+        }
+        if policy.trusts_run || policy.has_run(&self.sha256) {
+            return Ok(Trust::Recorded);
+        }
+        if locked.is_some() && !is_pinned {
+            return refuse(
+                Rule::Lock,
+                "it was modified: the lock file has other bytes of it",
+                format!(
+                    "if you changed it, decide it: `kasmina plugins lock {file}`; otherwise get the file again"
+                ),
+            );
+        }
+        if let Some(exposed) = exposed {
+            return Err(exposed.refusal(&self.path).into());
+        }
+        match (policy.allow_unsigned, policy.lock().filter(|_| lock.counts())) {
+            (true, Some(_)) => {
+                change_lock(policy, |lock| self.pin(lock, &name))?;
+                Ok(Trust::Pinned)
+            }
+            (true, None) => Ok(Trust::Unsigned),
+            (false, _) if is_pinned => refuse(
+                Rule::Trust,
+                "the lock file pins these bytes, but you have not confirmed the lock file",
+                how_to_confirm(policy.lock().unwrap_or(Path::new(crate::lock::LOCK_FILE))),
+            ),
+            (false, _) => refuse(
+                Rule::Trust,
+                "nobody vouches for it: a TorchScript module is code, and it is not in plugins.lock",
+                format!(
+                    "pin these bytes with `kasmina plugins lock {file}`, or with --allow-unsigned at first use"
+                ),
+            ),
+        }
+    }
+
+    fn pin(&self, lock: &mut Lock, name: &str) -> Result<bool, RegistryError> {
+        match lock.find_module(name) {
+            None => {
+                lock.pin_module(name, &self.sha256);
+                Ok(true)
+            }
+            Some(locked) if locked.sha256 == self.sha256 => Ok(false),
+            Some(_) => Err(Refusal {
+                path: self.path.clone(),
+                rule: Rule::Lock,
+                found: "another process has locked other bytes of it meanwhile".to_owned(),
+                remedy: "start again: the lock file decides now".to_owned(),
+            }
+            .into()),
+        }
+    }
+}
+
+/// The module in a file that is no plugin: one without a sidecar.
+pub(crate) fn without_sidecar(path: &Path) -> Result<Option<ModuleFile>, Refusal> {
+    if !declared::is_module(path) || declared::sidecar(path).exists() {
+        return Ok(None);
+    }
+    ModuleFile::read(path).map(Some)
+}

@@ -1,0 +1,113 @@
+//! The lock file that a policy names, and whether it vouches for anything.
+
+use crate::error::{Refusal, RegistryError, Rule};
+use crate::guard::FolderGuard;
+use crate::lock::Lock;
+use crate::manifest::Manifest;
+use crate::policy::Policy;
+use crate::projects::TRUSTED_PROJECTS;
+use std::path::Path;
+
+/// A lock file as read.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct ProjectLock {
+    lock: Lock,
+    /// Whether the user has said yes to it. Otherwise it refuses what it has with other bytes, and lets nothing in.
+    counts: bool,
+}
+
+impl ProjectLock {
+    /// Reads the lock file that a policy names.
+    pub(crate) fn of(policy: &Policy) -> Result<Self, RegistryError> {
+        let Some(path) = policy.lock() else { return Ok(Self { lock: Lock::default(), counts: true }) };
+        let (lock, sha256) = Lock::read_with_hash(path)?;
+        let counts = match &sha256 {
+            // One that does not exist lets nothing in; what is written there first is the user's own.
+            None => true,
+            Some(sha256) => policy.confirms_lock(sha256)?,
+        };
+        Ok(Self { lock, counts })
+    }
+
+    /// What it says.
+    pub(crate) fn lock(&self) -> &Lock {
+        &self.lock
+    }
+
+    /// Whether it vouches for the bytes that it names.
+    pub(crate) fn counts(&self) -> bool {
+        self.counts
+    }
+}
+
+/// Changes the lock file of a policy while no other process does, and confirms the new text for the user, who has asked for
+/// it. `change` returns whether anything is to be written.
+///
+/// # Errors
+/// If the user has not said yes to the file that is there, it cannot be written, or `change` fails.
+pub(crate) fn change_lock<E: From<RegistryError>>(
+    policy: &Policy,
+    change: impl FnOnce(&mut Lock) -> Result<bool, E>,
+) -> Result<(), E> {
+    let Some(path) = policy.lock() else { return Ok(()) };
+    let fail = |e: std::io::Error| RegistryError::Lock { path: path.to_owned(), reason: e.to_string() };
+    let _alone = FolderGuard::of(path).map_err(fail)?;
+    let current = ProjectLock::of(policy)?;
+    refuse_unconfirmed(&current, policy)?;
+    let mut lock = current.lock;
+    if change(&mut lock)? {
+        policy.confirm_lock(&lock.write(path)?)?;
+    }
+    Ok(())
+}
+
+/// Pins bytes that are used for the first time. What another process has decided meanwhile stays.
+///
+/// # Errors
+/// If the lock file has other bytes of the plugin by now, or cannot be written.
+pub(crate) fn pin_first_use(policy: &Policy, manifest: &Manifest) -> Result<(), RegistryError> {
+    change_lock(policy, |lock| {
+        let (name, target) = (&manifest.plugin.name, &manifest.plugin.target);
+        match lock.find(name).map(|locked| locked.sha256.get(target)) {
+            Some(Some(pinned)) if *pinned == manifest.sha256 => return Ok(false),
+            Some(_) => {
+                return Err(Refusal {
+                    path: manifest.path.clone(),
+                    rule: Rule::Lock,
+                    found: "another process has locked other bytes of it meanwhile".to_owned(),
+                    remedy: "start again: the lock file decides now".to_owned(),
+                }
+                .into());
+            }
+            None => {}
+        }
+        lock.pin(manifest, None);
+        tracing::info!("{name} {} is unsigned and is now pinned in the lock file", manifest.generation());
+        Ok(true)
+    })
+}
+
+/// What to do about a lock file that the user has not said yes to.
+pub(crate) fn how_to_confirm(path: &Path) -> String {
+    format!(
+        "read it, then `{}`; in a CI job set {TRUSTED_PROJECTS} to the project's folder",
+        confirming_command(path)
+    )
+}
+
+fn confirming_command(path: &Path) -> String {
+    if path == Path::new(crate::lock::LOCK_FILE) {
+        return "kasmina plugins trust project".to_owned();
+    }
+    format!("kasmina plugins trust project --lock {}", crate::quote::quoted(path))
+}
+
+/// Refuses to change a lock file that the user has not said yes to: the new text would be confirmed with all that is in it.
+pub(crate) fn refuse_unconfirmed(lock: &ProjectLock, policy: &Policy) -> Result<(), RegistryError> {
+    match policy.lock() {
+        Some(path) if !lock.counts => {
+            Err(RegistryError::Unconfirmed { path: path.to_owned(), help: how_to_confirm(path) })
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,122 @@
+//! Lock files of projects that the user has said yes to.
+//!
+//! A lock file decides which bytes run. One that came with a clone or an archive was written by somebody else, so it vouches
+//! for nothing until the user has confirmed exactly this text at exactly this place. Confirmations are kept in the user's
+//! state folder.
+
+use crate::error::RegistryError;
+use crate::ownership::Owners;
+use crate::places;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+/// Names folders, separated by colons, whose lock files count without a confirmation and whose owner counts as the user: for
+/// CI jobs and containers, which have no earlier session to confirm anything in.
+pub const TRUSTED_PROJECTS: &str = "KASMINA_TRUSTED_PROJECTS";
+
+/// A lock file that the user has confirmed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Confirmed {
+    /// Where it lies, without symbolic links.
+    pub path: PathBuf,
+    /// SHA-256 of its text when it was confirmed, in hexadecimal digits.
+    pub sha256: String,
+}
+
+/// Which lock files count.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Projects {
+    /// The file of confirmations; none where the user has no state folder.
+    record: Option<PathBuf>,
+    /// Folders whose lock files count.
+    folders: Vec<PathBuf>,
+}
+
+impl Projects {
+    /// The user's own confirmations, and the folders that the environment names.
+    pub(crate) fn of_user() -> Self {
+        let named = std::env::var_os(TRUSTED_PROJECTS).unwrap_or_default();
+        let folders = std::env::split_paths(&named).filter_map(|folder| folder.canonicalize().ok()).collect();
+        Self { record: places::projects(), folders }
+    }
+
+    /// Confirmations that are kept in a file.
+    pub(crate) fn in_file(record: PathBuf) -> Self {
+        Self { record: Some(record), folders: Vec::new() }
+    }
+
+    /// Whether a lock file with this text counts.
+    pub(crate) fn confirms(&self, lock: &Path, sha256: &str) -> bool {
+        let Ok(real) = lock.canonicalize() else { return false };
+        if real.parent().is_some_and(|folder| self.folders.iter().any(|f| f == folder)) {
+            return true;
+        }
+        self.list().is_ok_and(|all| all.iter().any(|c| c.path == real && c.sha256 == sha256))
+    }
+
+    /// The owner of the trusted folder that a file lies in.
+    pub(crate) fn owner_of(&self, path: &Path) -> Option<u32> {
+        if self.folders.is_empty() {
+            return None;
+        }
+        let real = path.canonicalize().ok()?;
+        let folder = self.folders.iter().find(|folder| real.starts_with(folder))?;
+        std::fs::metadata(folder).ok().map(|m| m.uid())
+    }
+
+    /// Every confirmation, sorted by path.
+    ///
+    /// # Errors
+    /// If another user could have written the record.
+    pub(crate) fn list(&self) -> Result<Vec<Confirmed>, RegistryError> {
+        Ok(self.read()?.into_iter().map(|(path, sha256)| Confirmed { path: path.into(), sha256 }).collect())
+    }
+
+    /// Confirms a lock file with this text, in place of an earlier text.
+    ///
+    /// # Errors
+    /// If there is no state folder, or the record cannot be read or written.
+    pub(crate) fn confirm(&self, lock: &Path, sha256: &str) -> Result<Confirmed, RegistryError> {
+        let path = lock.canonicalize().map_err(|e| error(lock, e))?;
+        let key = path.to_str().ok_or_else(|| error(&path, "its path is not UTF-8 text"))?.to_owned();
+        self.change(|all| all.insert(key, sha256.to_owned()))?;
+        Ok(Confirmed { path, sha256: sha256.to_owned() })
+    }
+
+    /// Takes the confirmation of a lock file back; returns whether there was one.
+    ///
+    /// # Errors
+    /// As [`confirm`](Self::confirm).
+    pub(crate) fn forget(&self, lock: &Path) -> Result<bool, RegistryError> {
+        let path = lock.canonicalize().unwrap_or_else(|_| lock.to_owned());
+        Ok(self.change(|all| all.remove(&*path.to_string_lossy()))?.is_some())
+    }
+
+    fn change<T>(&self, body: impl FnOnce(&mut BTreeMap<String, String>) -> T) -> Result<T, RegistryError> {
+        let record = self.record.as_deref().ok_or_else(|| {
+            error(
+                Path::new("projects.json"),
+                "there is no state folder to keep it in; set HOME or XDG_STATE_HOME",
+            )
+        })?;
+        let mut all = self.read()?;
+        let value = body(&mut all);
+        let text = serde_json::to_string_pretty(&all).map_err(|e| error(record, e))?;
+        places::write(record, &text).map_err(|e| error(record, e))?;
+        Ok(value)
+    }
+
+    fn read(&self) -> Result<BTreeMap<String, String>, RegistryError> {
+        let Some(record) = self.record.as_deref().filter(|record| record.exists()) else {
+            return Ok(BTreeMap::new());
+        };
+        Owners::user().check(record).map_err(|exposed| error(record, exposed.found()))?;
+        places::read_kept(record).map_err(|e| error(record, e))
+    }
+}
+
+fn error(path: &Path, reason: impl std::fmt::Display) -> RegistryError {
+    RegistryError::Project { path: path.to_owned(), reason: reason.to_string() }
+}

@@ -1,0 +1,98 @@
+//! What a library would make the loader load besides itself.
+
+use kasmina_registry::{Manifest, Rule};
+use kasmina_tests::fixture;
+use std::path::PathBuf;
+
+/// Dynamic entries of 16 bytes: a tag and a value.
+const NEEDED: u64 = 1;
+const ENTRY: usize = 16;
+
+/// The bytes of a plugin, and where its dynamic entries lie in them.
+struct Library {
+    folder: tempfile::TempDir,
+    bytes: Vec<u8>,
+    dynamic: usize,
+}
+
+impl Library {
+    fn new() -> Self {
+        let bytes = std::fs::read(fixture("gated")).unwrap();
+        let word = |at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap());
+        let (table, size) = (word(32) as usize, usize::from(u16::from_le_bytes([bytes[54], bytes[55]])));
+        let count = usize::from(u16::from_le_bytes([bytes[56], bytes[57]]));
+        let header =
+            (0..count).map(|i| table + i * size).find(|at| bytes[*at..*at + 4] == [2, 0, 0, 0]).unwrap();
+        let dynamic = word(header + 8) as usize;
+        Self { folder: tempfile::tempdir().unwrap(), bytes, dynamic }
+    }
+
+    /// Gives the first entry of a needed library another tag.
+    fn with_tag(mut self, tag: u64) -> Self {
+        let at = (0..)
+            .map(|i| self.dynamic + i * ENTRY)
+            .find(|at| self.bytes[*at..*at + 8] == NEEDED.to_le_bytes());
+        let at = at.unwrap();
+        self.bytes[at..at + 8].copy_from_slice(&tag.to_le_bytes());
+        self
+    }
+
+    /// Calls a needed library something else of the same length.
+    fn with_name(mut self, from: &[u8], to: &[u8]) -> Self {
+        assert_eq!(from.len(), to.len());
+        let at = self.bytes.windows(from.len()).position(|bytes| bytes == from).unwrap();
+        self.bytes[at..at + to.len()].copy_from_slice(to);
+        self
+    }
+
+    fn found(&self) -> String {
+        let path: PathBuf = self.folder.path().join("libx.so");
+        std::fs::write(&path, &self.bytes).unwrap();
+        match Manifest::read(&path) {
+            Ok(_) => "read".to_owned(),
+            Err(refusal) => {
+                assert!(matches!(refusal.rule, Rule::Libraries | Rule::SharedLibrary));
+                refusal.found
+            }
+        }
+    }
+}
+
+#[test]
+fn a_plugin_loads_nothing_that_its_hash_does_not_cover() {
+    assert_eq!(Library::new().found(), "read");
+    let cases = [
+        ("a path", Library::new().with_name(b"\0libgcc_s.so.1\0", b"\0./plugins/x.s\0")),
+        ("an unknown library", Library::new().with_name(b"\0libgcc_s.so.1\0", b"\0libother.so.1\0")),
+        ("DT_RPATH", Library::new().with_tag(15)),
+        ("DT_RUNPATH", Library::new().with_tag(29)),
+        ("DT_AUDIT", Library::new().with_tag(0x6fff_fefc)),
+        ("DT_DEPAUDIT", Library::new().with_tag(0x6fff_fefb)),
+        ("DT_FILTER", Library::new().with_tag(0x7fff_ffff)),
+        ("DT_AUXILIARY", Library::new().with_tag(0x7fff_fffd)),
+    ];
+    let table: String =
+        cases.iter().map(|(what, library)| format!("{what}: {}\n", library.found())).collect();
+    insta::assert_snapshot!(table);
+}
+
+/// The loader reads program headers; sections may say what they like.
+#[test]
+fn section_headers_are_not_believed() {
+    let mut library = Library::new().with_tag(29);
+    // No section headers at all: then there are no records, and it is no plugin. With a table that ends before `.dynamic`
+    // it is one, and its search path must be seen all the same.
+    let sections = library.bytes.len();
+    let table = u64::from_le_bytes(library.bytes[40..48].try_into().unwrap()) as usize;
+    assert!(table < sections);
+    let size = usize::from(u16::from_le_bytes([library.bytes[58], library.bytes[59]]));
+    let count = usize::from(u16::from_le_bytes([library.bytes[60], library.bytes[61]]));
+    for section in 0..count {
+        let kind = table + section * size + 4;
+        // SHT_DYNAMIC becomes SHT_NOTE.
+        if library.bytes[kind..kind + 4] == [6, 0, 0, 0] {
+            library.bytes[kind] = 7;
+        }
+    }
+    assert!(library.found().contains("DT_RPATH or DT_RUNPATH"), "{}", library.found());
+}

@@ -1,0 +1,172 @@
+//! TorchScript modules are code: who vouches for them, and what they may do.
+
+use kasmina_tests::archive::{edited, replaced};
+use kasmina_tests::{cases, kasmina, output};
+use kasmina_torch_ext::script::Script;
+use std::path::{Path, PathBuf};
+use tch::Device;
+
+/// The one line of `forward` that the cases change.
+const LINE: &str = "    _0 = (body).forward(torch.add(x, offset), )\n";
+
+fn digits() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/script/digits.pt")
+}
+
+fn loads(bytes: &[u8]) -> String {
+    match Script::load(bytes, Device::Cpu) {
+        Ok(_) => "loaded".to_owned(),
+        Err(error) => error.to_string(),
+    }
+}
+
+fn with(line: &str) -> Vec<u8> {
+    replaced(&digits(), LINE, &format!("{line}{LINE}"))
+}
+
+#[test]
+fn a_module_may_compute_and_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let written = folder.path().join("written");
+    let path = written.display().to_string();
+    let cases = [
+        ("nothing more", "    y = torch.relu(x)\n".to_owned()),
+        ("a text as a choice", "    y = torch.div(x, 2., rounding_mode=\"floor\")\n".to_owned()),
+        ("a message", "    _2 = torch.format(\"{}\", 1)\n".to_owned()),
+        ("writing a file", format!("    ops.aten.save([x], \"{path}\")\n")),
+        ("writing a file by another name", format!("    torch.save([x], \"{path}\")\n")),
+        (
+            "mapping a file",
+            format!("    x = torch.add(x, torch.mean(torch.from_file(\"{path}\", False, 4)))\n"),
+        ),
+        ("the run's generator", "    torch.manual_seed(1)\n".to_owned()),
+        ("printing", "    print(\"hello\")\n".to_owned()),
+    ];
+    let mut table = String::new();
+    for (what, line) in &cases {
+        table += &format!("{what}: {}\n", loads(&with(line)));
+    }
+    assert!(!written.exists());
+    insta::assert_snapshot!(table.replace(&path, "[FILE]"));
+}
+
+#[test]
+fn nothing_of_a_module_runs_while_it_is_loaded() {
+    let method =
+        "  def __setstate__(self: __torch__.Digits,\n    state: Tensor) -> NoneType:\n    return None\n";
+    let told = loads(&edited(&digits(), |text| {
+        text.contains("class Digits").then(|| format!("{}{method}", text.trim_end().to_owned() + "\n"))
+    }));
+    assert!(told.contains("it uses __setstate__"), "{told}");
+    let told = loads(&with("    h = __torch__.torch.classes.dist_c10d.Store\n"));
+    assert!(told.contains("it uses torch.classes"), "{told}");
+}
+
+/// As large as what overflowed the stack, on a thread with a stack of 2 MiB.
+#[test]
+fn a_module_that_would_overflow_the_stack_is_refused_or_runs() {
+    std::thread::Builder::new()
+        .stack_size(2 << 20)
+        .spawn(|| {
+            let chain = |n: usize| "    x = torch.relu(x)\n".repeat(n);
+            assert_eq!(loads(&with(&chain(30_000))), "loaded");
+            let told = loads(&with(&chain(200_000)));
+            assert!(told.contains("more than 100000 operations"), "{told}");
+            let nested = format!("    y = {}x{}\n", "torch.relu(".repeat(3000), ")".repeat(3000));
+            let told = loads(&with(&nested));
+            assert!(told.contains("nested deeper than 200"), "{told}");
+            let long = format!("    y = x{}\n", ".relu()".repeat(30_000));
+            let told = loads(&with(&long));
+            assert!(told.contains("more than 2000 parts"), "{told}");
+        })
+        .unwrap()
+        .join()
+        .unwrap();
+}
+
+/// Each of 18 methods calls the next one twice.
+#[test]
+fn calls_that_double_are_counted() {
+    let methods: String = (0..18)
+        .map(|i| {
+            let next = format!("self.m{}", i + 1);
+            format!(
+                "  def m{i}(self: __torch__.Digits,\n    x: Tensor) -> Tensor:\n    y = ({next})(x, )\n    return ({next})(y, )\n"
+            )
+        })
+        .collect();
+    let last = "  def m18(self: __torch__.Digits,\n    x: Tensor) -> Tensor:\n    return torch.relu(x)\n";
+    let bytes = edited(&digits(), |text| {
+        let text = text.contains("class Digits").then(|| {
+            text.replace("(body).forward(torch.add(x, offset), )", "(body).forward((self).m0(x, ), )")
+        })?;
+        Some(format!(
+            "{}\n{}{last}",
+            text.trim_end(),
+            methods.replace("(self.", "(self).").replace(")(x, )", "(x, )").replace(")(y, )", "(y, )")
+        ))
+    });
+    let told = match Script::load(&bytes, Device::Cpu).and_then(|script| script.calls()) {
+        Ok(_) => "listed".to_owned(),
+        Err(error) => error.to_string(),
+    };
+    assert!(told.contains("more than 100000 operations when its calls are inlined"), "{told}");
+}
+
+#[test]
+fn a_host_module_is_judged_like_a_plugin() {
+    let home = tempfile::tempdir().unwrap();
+    let config = cases::write("digits_grafted", home.path());
+    let module = home.path().join("net.pt");
+    let train = |out: &str, args: &[&str]| {
+        let mut command = kasmina(home.path());
+        command.env_remove("KASMINA_ALLOW_UNSIGNED").env_remove("KASMINA_PLUGIN_PATH");
+        command.env("KASMINA_PLUGIN_PATH", "");
+        command
+            .args(["train", "--epochs", "1", "--no-seeds", "--out", out, "--config"])
+            .arg(&config)
+            .args(args);
+        output(command)
+    };
+    let text = std::fs::read_to_string(&config).unwrap();
+    let named = text.lines().find(|line| line.trim_start().starts_with("module")).unwrap();
+    std::fs::copy(digits(), &module).unwrap();
+    std::fs::write(&config, text.replace(named, &format!("module = {:?}", module.display().to_string())))
+        .unwrap();
+    let (_, error, code) = train("a", &[]);
+    assert_eq!(code, Some(1), "{error}");
+    assert!(error.contains("nobody vouches for it: a TorchScript module is code"), "{error}");
+    assert!(!home.path().join("a").exists(), "nothing is left of a run that did not begin");
+    // Pinned at first use, and only these bytes from then on.
+    let (_, error, code) = train("b", &["--allow-unsigned"]);
+    assert_eq!(code, Some(0), "{error}");
+    assert!(std::fs::read_to_string(home.path().join("plugins.lock")).unwrap().contains("net.pt"));
+    assert_eq!(train("c", &[]).2, Some(0));
+    std::fs::write(&module, with("    y = torch.relu(x)\n")).unwrap();
+    let (_, error, code) = train("d", &["--allow-unsigned"]);
+    assert_eq!(code, Some(1));
+    assert!(error.contains("the lock file has other bytes of it"), "{error}");
+    // A decision for these bytes.
+    let mut lock = kasmina(home.path());
+    lock.args(["plugins", "lock", "net.pt"]);
+    let (told, error, code) = output(lock);
+    assert_eq!(code, Some(0), "{error}");
+    assert!(told.contains("net.pt"), "{told}");
+    assert_eq!(train("e", &[]).2, Some(0));
+}
+
+#[test]
+fn what_torch_save_has_written_is_told_apart() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("weights.pt");
+    // torch.save writes an archive without code.
+    let mut zip = zip::ZipWriter::new(std::fs::File::create(&path).unwrap());
+    let stored = zip::write::SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored);
+    for (name, bytes) in [("weights/data.pkl", b"\x80\x02}q\x00.".as_slice()), ("weights/version", b"3\n")] {
+        zip.start_file(name, stored).unwrap();
+        std::io::Write::write_all(&mut zip, bytes).unwrap();
+    }
+    zip.finish().unwrap();
+    let told = loads(&std::fs::read(&path).unwrap());
+    insta::assert_snapshot!(told, @"torch: it is no module that torch.jit.save has written: it holds weights without code, as torch.save writes them; write it with torch.jit.save");
+}

@@ -1,0 +1,62 @@
+//! What is printed: names of other people, and outputs that cannot be written.
+
+use crate::project::Project;
+use kasmina_tests::{kasmina, output};
+use std::process::Stdio;
+
+const HEAD: &str = "[blueprint]\nid = \"x\"\nsummary = \"SUMMARY\"\n";
+
+#[test]
+fn names_of_other_people_cannot_act_on_the_terminal() {
+    let project = Project::new();
+    let evil = "plugins/a\u{1b}[2J\nblueprint  trusted  core.blueprint.toml";
+    std::fs::write(project.path(evil), HEAD).unwrap();
+    let summary = HEAD.replace("SUMMARY", "\\u001B[31mred\\u202Edesrever");
+    std::fs::write(project.path("plugins/b.blueprint.toml"), summary).unwrap();
+    let (out, error, _) = output(project.command(&["plugins", "list"]));
+    let all = format!("{out}{error}");
+    assert!(!all.contains('\u{1b}') && !all.contains('\u{202e}'), "{all:?}");
+    assert!(!all.lines().any(|line| line.starts_with("blueprint  trusted")), "{all}");
+    assert!(all.contains("a text of its records has a control character"), "{all}");
+}
+
+#[test]
+fn a_path_in_a_command_to_copy_is_one_word() {
+    let project = Project::new();
+    let name = "plugins/x; touch owned .so";
+    std::fs::copy(project.path("plugins/libgated.so"), project.path(name)).unwrap();
+    std::fs::remove_file(project.path("plugins/libgated.so")).unwrap();
+    let told = project.says(&["plugins", "list"]);
+    assert!(told.contains("`kasmina plugins lock 'plugins/x; touch owned .so'`"), "{told}");
+}
+
+#[test]
+fn an_output_that_cannot_be_written_is_an_error() {
+    let home = tempfile::tempdir().unwrap();
+    for args in [vec!["schema", "run"], vec!["plugins", "list", "--json"], vec!["plugins", "list"]] {
+        let mut command = kasmina(home.path());
+        let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        command.args(&args).stdout(full).stderr(Stdio::piped());
+        let out = command.output().unwrap();
+        let error = String::from_utf8_lossy(&out.stderr).into_owned();
+        assert_eq!(out.status.code(), Some(1), "{args:?}: {error}");
+        assert!(error.contains("standard output cannot be written"), "{error}");
+    }
+}
+
+/// Whoever reads the first line only wants no more.
+#[test]
+fn a_closed_pipe_is_no_error() {
+    let home = tempfile::tempdir().unwrap();
+    let mut command = kasmina(home.path());
+    command.args(["schema", "run"]).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    drop(child.stdout.take());
+    let out = child.wait_with_output().unwrap();
+    assert_eq!(
+        (out.status.code(), out.stderr.len()),
+        (Some(0), 0),
+        "{}",
+        String::from_utf8_lossy(&out.stderr)
+    );
+}
