@@ -3,5 +3,7 @@
 fn main() {
     if let Ok(lib) = std::env::var("DEP_KASMINA_TORCH_LIBDIR") {
         println!("cargo::rustc-link-arg-bins=-Wl,-rpath,{lib}");
+        // The libtorch that it was built against, whatever LD_LIBRARY_PATH names.
+        println!("cargo::rustc-link-arg-bins=-Wl,--disable-new-dtags");
     }
 }

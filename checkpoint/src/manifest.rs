@@ -2,11 +2,12 @@
 
 use crate::error::{damaged, io};
 use crate::{CheckpointError, SCHEMA};
+use kasmina_files::open_regular;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::path::Path;
 
 pub(crate) const MANIFEST: &str = "manifest.json";
@@ -156,10 +157,10 @@ impl FileRecord {
 
 /// Opens a file for reading. What is no file (a pipe, a device) is refused: opening or reading it might never end.
 fn open(path: &Path) -> Result<File, CheckpointError> {
-    if !std::fs::metadata(path).map_err(io("read", path))?.is_file() {
-        return Err(damaged(path, "it is no regular file"));
-    }
-    File::open(path).map_err(io("read", path))
+    open_regular(path).map_err(|error| match error.kind() {
+        ErrorKind::InvalidInput => damaged(path, "it is no regular file"),
+        _ => io("read", path)(error),
+    })
 }
 
 /// Reads a file of at most `most` bytes.

@@ -3,6 +3,7 @@
 #[macro_use]
 mod terminal;
 mod args;
+mod before_libraries;
 mod checkpoints;
 mod child;
 mod compare;

@@ -34,8 +34,8 @@ fn note(signal: i32) {
     let first = CAME.compare_exchange(0, signal, Ordering::Relaxed, Ordering::Relaxed).is_ok();
     STOP.store(true, Ordering::Relaxed);
     if !first {
-        #[expect(clippy::exit, reason = "asked twice")]
-        std::process::exit(code().into());
+        // At once, without the ends of libraries whose threads still run.
+        signal_hook::low_level::exit(code().into());
     }
     services::set_cancelled(true);
     errln!("stopping after this step; once more to stop at once");

@@ -5,10 +5,11 @@ use crate::failure::Failure;
 use crate::{table, terminal};
 use kasmina::lifecycle::script::{Line, Script};
 use kasmina::lifecycle::{AlphaMode, EventKind};
+use kasmina_files::{limit, read_text};
 
 pub(crate) fn run(args: &SimulateArgs) -> Result<(), Failure> {
     let path = args.script.display();
-    let text = std::fs::read_to_string(&args.script).map_err(|e| {
+    let text = read_text(&args.script, limit::CONFIG).map_err(|e| {
         Failure::new(format!("{path}: {e}")).with_help("name a script; examples/scripts has some")
     })?;
     let script: Script = text.parse().map_err(|e| {

@@ -3,7 +3,6 @@
 //! Names, paths and summaries come from files of other people. What they bring that acts on a terminal is escaped here, so
 //! that no text of theirs can move the cursor, change colours or look like a line of this program.
 
-use crate::failure::Failure;
 use kasmina_registry::plain;
 use serde::Serialize;
 use std::fmt::Arguments;
@@ -40,8 +39,8 @@ pub(crate) fn out(text: &str) {
 ///
 /// # Errors
 /// If it cannot be written as JSON.
-pub(crate) fn out_json(value: &impl Serialize) -> Result<(), Failure> {
-    let json = serde_json::to_string_pretty(value).map_err(Failure::new)?;
+pub(crate) fn out_json(value: &impl Serialize) -> serde_json::Result<()> {
+    let json = serde_json::to_string_pretty(value)?;
     write_out(&format!("{json}\n"));
     Ok(())
 }
@@ -50,8 +49,8 @@ pub(crate) fn out_json(value: &impl Serialize) -> Result<(), Failure> {
 ///
 /// # Errors
 /// If it cannot be written as JSON.
-pub(crate) fn out_json_line(value: &impl Serialize) -> Result<(), Failure> {
-    write_out(&format!("{}\n", serde_json::to_string(value).map_err(Failure::new)?));
+pub(crate) fn out_json_line(value: &impl Serialize) -> serde_json::Result<()> {
+    write_out(&format!("{}\n", serde_json::to_string(value)?));
     Ok(())
 }
 

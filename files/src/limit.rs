@@ -38,7 +38,7 @@ pub const JOURNAL: Limit = limit("journal of a run (`*.jsonl`)", 4 * GIB);
 /// Texts for the task `chars`.
 pub const TEXT: Limit = limit("text of the task `chars`", 2 * GIB);
 /// One file of images or labels, unpacked.
-pub const IMAGES: Limit = limit("file of images or labels, unpacked", 2 * GIB);
+pub const IMAGES: Limit = limit("file of images or labels, unpacked", 512 * MIB);
 
 /// Every limit, in the order of `docs/security.md`.
 pub const ALL: [Limit; 11] =

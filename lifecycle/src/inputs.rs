@@ -13,6 +13,10 @@ pub struct SlotInputs {
     pub gradients: Vec<GradientCapture>,
     /// What was said of its health, if anything.
     pub healthy: Option<bool>,
+    /// Whether it has given isolated host layers a gradient more often than `max_isolation_violations` allows; then it is
+    /// unhealthy in every stage, whatever was said of its numbers.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub leaks: bool,
     /// Its contribution, if it was measured.
     pub contribution: Option<f64>,
     /// Training steps that its ramp has counted.
@@ -97,8 +101,15 @@ impl SlotInputs {
         let mut told = vec![Operation::Validation { accuracy }];
         if active {
             told.extend(self.gradients.iter().map(|capture| Operation::Gradients(*capture)));
-            told.extend(self.healthy.map(|healthy| {
-                let cause = if healthy { "finite_again" } else { "non_finite_output" };
+            let healthy = if self.leaks { Some(false) } else { self.healthy };
+            told.extend(healthy.map(|healthy| {
+                let cause = if healthy {
+                    "finite_again"
+                } else if self.leaks {
+                    "isolation_violations"
+                } else {
+                    "non_finite_output"
+                };
                 Operation::Health { healthy, cause: cause.to_owned() }
             }));
             let worth = self.contribution.map(|contribution| Operation::Counterfactual { contribution });

@@ -23,8 +23,8 @@ impl Lifecycle {
         if plan.tempo == 0 {
             return Err(Refusal::new(RefusalCode::OutOfRange, "tempo is 0; a ramp takes at least 1"));
         }
-        let curve = plan.curve.or_else(|| Curve::by_id(&blend)).unwrap_or_default();
-        let alpha = AlphaController::new(plan.target, curve, plan.steepness)?;
+        // The machine knows no blends: whoever knows this one asks it for its curve.
+        let alpha = AlphaController::new(plan.target, plan.curve.unwrap_or_default(), plan.steepness)?;
         self.vacant()?;
         let g0 = judge::identity(&request.seed_id, &request.blueprint_id);
         if !g0.passed {

@@ -58,13 +58,14 @@ pub struct SlotInfo {
 /// One slot in one epoch.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct SlotRow {
-    /// After this epoch's decisions.
+    /// Stage after the decisions at the end of this epoch. What was measured was measured before them, in the stage of the row
+    /// before.
     pub stage: Stage,
-    /// After this epoch's decisions.
+    /// Alpha after the decisions at the end of this epoch.
     pub alpha: f64,
-    /// Measured in this epoch.
+    /// Contribution that was measured before the decisions, in percentage points.
     pub contribution: Option<f64>,
-    /// As the gates saw it in this epoch.
+    /// Ratio of gradient norms that the gates saw when they decided.
     pub gradient_ratio: Option<f64>,
     /// Everything that the lifecycle was given.
     pub inputs: SlotInputs,

@@ -1,5 +1,6 @@
 //! Reading the line files of a run directory.
 
+use kasmina_files::limit;
 use serde::de::DeserializeOwned;
 use std::path::Path;
 
@@ -8,7 +9,7 @@ use std::path::Path;
 /// # Errors
 /// What is wrong, with the line.
 pub fn lines<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>, String> {
-    let bytes = std::fs::read(path).map_err(|e| e.to_string())?;
+    let bytes = kasmina_files::read(path, limit::JOURNAL).map_err(|e| e.to_string())?;
     let whole = bytes.iter().rposition(|b| *b == b'\n').map_or(0, |last| last + 1);
     let text = std::str::from_utf8(bytes.get(..whole).unwrap_or_default()).map_err(|e| e.to_string())?;
     text.lines()

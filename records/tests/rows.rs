@@ -221,6 +221,7 @@ fn summary() -> impl Strategy<Value = Summary> {
             wall_seconds: 7.25,
             seeds,
             plugins,
+            inputs: [("training data".to_owned(), "00".repeat(32))].into(),
         })
 }
 

@@ -24,6 +24,8 @@ const START: Duration = Duration::from_mins(2);
 const PATIENCE: Duration = Duration::from_secs(1);
 /// The longest line that is read of a child, in bytes: schemas of many entries, as JSON.
 const LONGEST_LINE: u64 = 16 << 20;
+/// The largest file that a child may write, in bytes; what it prints is one.
+const MOST_WRITTEN: u64 = 256 << 20;
 /// How much of a child's last words are kept.
 const WORDS: usize = 4096;
 const MEMORY: &str = "KASMINA_CHILD_MEMORY";
@@ -318,6 +320,8 @@ pub fn serve(mut answer: impl FnMut(Value) -> Value) -> ExitCode {
 fn serve_all(answer: &mut dyn FnMut(Value) -> Value) -> std::io::Result<()> {
     let _ = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
     let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
+    // What is printed is caught in memory; a file that it writes is none of its business either.
+    let _ = setrlimit(Resource::Fsize, Rlimit { current: Some(MOST_WRITTEN), maximum: Some(MOST_WRITTEN) });
     let memory: Option<u64> = std::env::var(MEMORY).ok().and_then(|bytes| bytes.parse().ok());
     if let Some(wanted) = memory {
         // Nobody may ask for more than a limit that is set already.

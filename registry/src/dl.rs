@@ -104,6 +104,10 @@ fn open_new(manifest: &Manifest, policy: &Policy, all: &mut Vec<Mapping>) -> Res
         let reason = std::error::Error::source(&e).map_or_else(|| e.to_string(), ToString::to_string);
         refuse(Rule::Open, reason.replace(&path, "it"), "build the plugin on this system, with this torch")
     })?;
+    // Its constructors have run: from here on it stays, whatever else is found. The descriptor stays too, since the loader
+    // knows the image by that path.
+    let copy = copy.into_raw_fd();
+    let library = std::mem::ManuallyDrop::new(library);
     let symbol = &manifest.plugin.entry_symbol;
     // SAFETY: only the address is taken; `adopt` checks what lies there.
     let entry = unsafe { library.get::<*const c_void>(symbol.as_bytes()) }
@@ -116,8 +120,6 @@ fn open_new(manifest: &Manifest, policy: &Policy, all: &mut Vec<Mapping>) -> Res
                 "build the plugin again; its record and its code do not belong together",
             )
         })?;
-    std::mem::forget(library);
-    let copy = copy.into_raw_fd();
     let address = entry as usize;
     if all.iter().any(|m| m.address == address) {
         let found = "the loader gave the image of another build for it".to_owned();

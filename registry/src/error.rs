@@ -1,5 +1,6 @@
 //! Why a plugin was refused, and why a name leads nowhere.
 
+use crate::bundled;
 use kasmina_plugin_api::{Kind, PluginError};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -223,10 +224,17 @@ impl RegistryError {
             Self::Lookup(LookupError::Unknown { refused, .. }) if !refused.is_empty() => {
                 Some(format!("these files were found and refused: {}", refused.join("; ")))
             }
-            Self::Lookup(LookupError::Unknown { .. }) => Some(
-                "`kasmina plugins list` shows what is found; add a folder or a file with --plugin-path"
-                    .to_owned(),
-            ),
+            Self::Lookup(LookupError::Unknown { known, .. }) => Some(match bundled::missing(known) {
+                Some(folder) => format!(
+                    "the plugins that ship with this program are not beside it: there is no {}; `cargo xtask build` \
+                     makes it in a checkout, and a distribution has it",
+                    folder.display()
+                ),
+                None => {
+                    "`kasmina plugins list` shows what is found; add a folder or a file with --plugin-path"
+                        .to_owned()
+                }
+            }),
             Self::Lookup(LookupError::Ambiguous { candidates, .. }) => {
                 Some(format!("say which: {}", candidates.join(" or ")))
             }

@@ -8,6 +8,7 @@
 //! A library is never unloaded: its code may sit under any live object. Bytes seen before reuse their mapping.
 
 mod builtin;
+mod bundled;
 mod catalogue;
 mod check;
 pub mod child;
@@ -63,4 +64,4 @@ pub use read::hash_of;
 pub use registry::Registry;
 pub use search::{Origin, Place, SearchPath};
 pub use swap::{Committed, MOST_GENERATIONS, Staged};
-pub use verify::Trust;
+pub use verify::{Trust, refuse_others};

@@ -61,7 +61,7 @@ pub struct LockedModule {
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Format {
+struct LockText {
     format: u32,
     #[serde(default, rename = "plugin", skip_serializing_if = "Vec::is_empty")]
     plugins: Vec<Locked>,
@@ -97,7 +97,7 @@ impl Lock {
     /// # Errors
     /// What is wrong with it.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let read: Format = toml::from_str(text).map_err(|e| e.to_string())?;
+        let read: LockText = toml::from_str(text).map_err(|e| e.to_string())?;
         if read.format != FORMAT {
             return Err(format!("its format is {}, this program knows {FORMAT}", read.format));
         }
@@ -121,12 +121,12 @@ impl Lock {
     /// If the place cannot be written.
     pub fn write(&self, path: &Path) -> Result<String, RegistryError> {
         let fail = |reason: String| RegistryError::Lock { path: path.to_owned(), reason };
-        let format = Format {
+        let text = LockText {
             format: FORMAT,
             plugins: self.plugins.values().cloned().collect(),
             modules: self.modules.values().cloned().collect(),
         };
-        let text = format!("{HEAD}{}", toml::to_string(&format).map_err(|e| fail(e.to_string()))?);
+        let text = format!("{HEAD}{}", toml::to_string(&text).map_err(|e| fail(e.to_string()))?);
         places::write(path, &text).map_err(|e| fail(e.to_string()))?;
         Ok(hash_of_text(&text))
     }

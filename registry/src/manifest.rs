@@ -1,10 +1,6 @@
 //! What a file says of itself: its records, its form, its bytes.
 
 use crate::declared::Head;
-use crate::error::Refusal;
-use crate::policy::Policy;
-use crate::search::Origin;
-use crate::verify;
 use kasmina_plugin_api::record::{EntryRecord, PluginRecord};
 use std::borrow::Cow;
 use std::path::PathBuf;
@@ -53,15 +49,6 @@ impl Manifest {
     /// What hash and signature are over: the file, and of a module its sidecar too.
     pub fn signed_bytes(&self) -> Cow<'_, [u8]> {
         whole(&self.form, &self.bytes)
-    }
-
-    /// Refuses a file that somebody else could have put in the place of what the user means.
-    ///
-    /// # Errors
-    /// Who can write which part of its path.
-    pub fn refuse_others(&self, policy: &Policy) -> Result<(), Refusal> {
-        verify::exposed(self, Origin::Named, policy)
-            .map_or(Ok(()), |exposed| Err(exposed.refusal(&self.path)))
     }
 
     pub(crate) fn is_module(&self) -> bool {

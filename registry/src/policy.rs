@@ -7,7 +7,7 @@ use crate::lock::LOCK_FILE;
 use crate::ownership::Owners;
 use crate::projects::{Confirmed, Projects};
 use crate::search::Origin;
-use crate::{places, recorded, search};
+use crate::{bundled, places, recorded};
 use std::path::{Path, PathBuf};
 
 /// How files are judged. Decided once, when a process starts; while it runs nothing of it is relaxed.
@@ -230,7 +230,7 @@ impl Policy {
 
     /// Who may own a file that was found here.
     pub(crate) fn owners(&self, path: &Path, origin: Origin) -> Owners {
-        let owners = if origin == Origin::Executable || search::beside(path) {
+        let owners = if origin == Origin::Executable || bundled::contains(path) {
             Owners::of_program()
         } else {
             Owners::user()

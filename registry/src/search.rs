@@ -1,5 +1,6 @@
 //! Where plugins are looked for.
 
+use crate::bundled;
 use crate::declared;
 use crate::error::{Refusal, RegistryError};
 use crate::ownership::Owners;
@@ -62,7 +63,7 @@ impl SearchPath {
         }
         path.extend([PathBuf::from("plugins")], Origin::Project);
         path.extend(places::plugins(), Origin::User);
-        path.extend(beside_executable(), Origin::Executable);
+        path.extend(bundled::folder(), Origin::Executable);
         path
     }
 
@@ -75,18 +76,6 @@ impl SearchPath {
     pub fn places(&self) -> &[Place] {
         &self.0
     }
-}
-
-/// Where the plugins lie that belong to this program.
-fn beside_executable() -> Option<PathBuf> {
-    std::env::current_exe().ok().and_then(|exe| exe.parent().map(|folder| folder.join("plugins")))
-}
-
-/// Whether a file lies among the plugins that belong to this program, however it was named.
-pub(crate) fn beside(file: &Path) -> bool {
-    let real = |path: &Path| path.canonicalize().ok();
-    let folder = real(file).and_then(|file| file.parent().map(Path::to_owned));
-    folder.is_some() && folder == beside_executable().as_deref().and_then(real)
 }
 
 /// A file that may be a plugin, or a place that cannot be searched.

@@ -8,8 +8,8 @@ use crate::ownership::Exposed;
 use crate::policy::Policy;
 use crate::project_lock::{ProjectLock, how_to_confirm};
 use crate::quote::quoted;
-use crate::search::{Origin, beside};
-use crate::{check, declared};
+use crate::search::Origin;
+use crate::{bundled, check, declared};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
@@ -92,6 +92,14 @@ pub(crate) fn let_in(
     }
     check::compatible(manifest)?;
     Ok(vouched)
+}
+
+/// Refuses a file that somebody else could have put in the place of what the user means.
+///
+/// # Errors
+/// Who can write which part of its path.
+pub fn refuse_others(manifest: &Manifest, policy: &Policy) -> Result<(), Refusal> {
+    exposed(manifest, Origin::Named, policy).map_or(Ok(()), |exposed| Err(exposed.refusal(&manifest.path)))
 }
 
 /// Who else can change a file, or the text beside it that says what it is.
@@ -189,7 +197,9 @@ fn vouched(
     }
     match signed {
         Signed::By(key) => vouched(Trust::Signed, Some(key.name), false),
-        _ if origin == Origin::Executable || beside(&manifest.path) => vouched(Trust::Bundled, None, false),
+        _ if origin == Origin::Executable || bundled::contains(&manifest.path) => {
+            vouched(Trust::Bundled, None, false)
+        }
         // A lock file that the user has not said yes to is not added to.
         _ if policy.allow_unsigned => {
             let pin = policy.lock().is_some() && lock.counts() && intent == Intent::Load;

@@ -19,7 +19,8 @@ pub fn edited(archive: &Path, edit: impl Fn(&str) -> Option<String>) -> Vec<u8> 
         let mut file = old.by_index(index).unwrap();
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes).unwrap();
-        let text = file.name().ends_with(".py").then(|| String::from_utf8(bytes.clone()).unwrap());
+        let is_code = Path::new(file.name()).extension().is_some_and(|end| end == "py");
+        let text = is_code.then(|| String::from_utf8(bytes.clone()).unwrap());
         if let Some(text) = text.and_then(|text| edit(&text)) {
             bytes = text.into_bytes();
             changed = true;

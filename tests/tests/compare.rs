@@ -73,7 +73,7 @@ fn a_comparison_runs_every_arm_and_no_run_twice() {
     run();
     assert!(victim.join("summary.json").exists());
 
-    // And so is one of another build of a plugin, or one that is older than the program.
+    // And so is one of another build of a plugin, of other data, or made by another program. Dates say nothing.
     let path = victim.join("summary.json");
     let written = || fs::read_to_string(&path).unwrap();
     let before = written();
@@ -82,8 +82,18 @@ fn a_comparison_runs_every_arm_and_no_run_twice() {
     fs::write(&path, before.replace(sha256.as_str(), &"0".repeat(64))).unwrap();
     run();
     assert!(written().contains(sha256.as_str()));
+    let data = summary.inputs["training data"].as_str();
+    fs::write(&path, before.replace(data, &"0".repeat(64))).unwrap();
+    run();
+    assert!(written().contains(data));
     fs::write(&path, before.replace(&summary.version, "long ago")).unwrap();
     fs::File::options().append(true).open(&path).unwrap().set_modified(std::time::UNIX_EPOCH).unwrap();
+    run();
+    assert!(written().contains("long ago"), "it is as good as it was");
+    let mut program = victim.into_os_string();
+    program.push(".program");
+    assert_eq!(fs::read_to_string(&program).unwrap().len(), 64);
+    fs::write(&program, "another").unwrap();
     run();
     assert!(!written().contains("long ago"));
 }
@@ -142,6 +152,7 @@ fn done(config: &RunConfig) -> Done {
         wall_seconds: 1.0,
         seeds: if grown { vec![fossil] } else { Vec::new() },
         plugins: Vec::new(),
+        inputs: BTreeMap::new(),
     };
     Done { summary, curve: vec![CurvePoint { multiply_adds: 1.0, accuracy }] }
 }

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failed step is a failed test")]
 #![allow(clippy::disallowed_methods, reason = "tests read numbers")]
 
-use kasmina::lifecycle::{Isolation, Settings, Stage};
+use kasmina::lifecycle::{EventKind, Isolation, Settings, Stage};
 use kasmina::model::Germinate;
 use kasmina::{Command, ModelConfig};
 use kasmina_plugin_api::{Cx, Kind as EntryKind, Layout, Mode, Site, Topology};
@@ -257,6 +257,13 @@ fn a_leak_is_found_out() {
     assert_eq!((report.stage, report.isolation_violations), (Stage::Training, 12));
     let failed = &report.next_gate.as_ref().unwrap().checks_failed;
     assert!(failed.iter().any(|c| c.to_string() == "isolation_violations"), "{failed:?}");
+    // Past the limit it is unhealthy in every stage, which is what gates of later stages ask for.
+    assert!(!report.healthy);
+    let told = bench.model.events().iter().filter_map(|event| match &event.kind {
+        EventKind::SeedHealth { healthy: false, cause } => Some(cause.as_str()),
+        _ => None,
+    });
+    assert_eq!(told.collect::<Vec<_>>(), ["isolation_violations"]);
 
     let mut bench = leaky(true);
     bench.epoch(20.0, 0.0);

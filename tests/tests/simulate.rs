@@ -140,7 +140,7 @@ fn what_is_no_script_is_told_with_its_place() {
     let changes: [(&str, Change); 35] = [
         ("schema", |s| s["schema"] = json!(2)),
         ("schema", |s| _ = s.as_object_mut().unwrap().remove("schema")),
-        ("slot.topology", |s| s["slot"]["topology"] = json!("graph")),
+        ("slot.topology", |s| s["slot"]["topology"] = json!(7)),
         ("slot.name", |s| s["slot"]["name"] = json!("x")),
         ("slot.id", |s| s["slot"]["id"] = json!(3)),
         ("extra", |s| s["extra"] = json!(1)),

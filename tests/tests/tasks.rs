@@ -248,3 +248,158 @@ fn the_folder_of_the_data_may_come_from_the_environment() {
     // What the host was told of the data is not the user's word: another task has other classes.
     assert!(config.host.config.is_empty(), "{:?}", config.host.config);
 }
+
+/// Rewrites the archive of CIFAR-10 with the entries that `change` makes of its own.
+fn rewritten(folder: &Path, change: impl Fn(&str, Vec<u8>) -> Vec<(String, Vec<u8>)>) {
+    use std::io::Read as _;
+    let path = folder.join("cifar-10-binary.tar.gz");
+    let mut old = tar::Archive::new(flate2::read::GzDecoder::new(fs::File::open(&path).unwrap()));
+    let mut entries = Vec::new();
+    for entry in old.entries().unwrap() {
+        let mut entry = entry.unwrap();
+        let name = entry.path().unwrap().display().to_string();
+        let mut bytes = Vec::new();
+        entry.read_to_end(&mut bytes).unwrap();
+        entries.extend(change(&name, bytes));
+    }
+    let mut new = tar::Builder::new(GzEncoder::new(fs::File::create(&path).unwrap(), Compression::fast()));
+    for (name, bytes) in entries {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(bytes.len() as u64);
+        header.set_mode(0o644);
+        header.set_cksum();
+        new.append_data(&mut header, name, bytes.as_slice()).unwrap();
+    }
+    new.into_inner().unwrap().finish().unwrap();
+}
+
+fn refused(task: &str, change: impl FnOnce(&mut RunConfig)) -> String {
+    let mut config = RunConfig::for_task(task).unwrap();
+    config.device = "cpu".into();
+    change(&mut config);
+    Trainer::prepare(config, &kasmina_tests::registry(&[])).map(drop).unwrap_err().to_string()
+}
+
+#[test]
+fn an_archive_with_two_files_of_one_name_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    cifar(folder.path(), true);
+    let of = |config: &mut RunConfig| config.data.dir = Some(folder.path().to_owned());
+    rewritten(folder.path(), |name, bytes| {
+        let twice = name.ends_with("/test_batch.bin");
+        let backup = twice.then(|| ("backup/test_batch.bin".to_owned(), bytes.clone()));
+        std::iter::once((name.to_owned(), bytes)).chain(backup).collect()
+    });
+    let told = refused("cifar10", of);
+    assert!(
+        told.contains("it holds test_batch.bin twice, as cifar-10-batches-bin/test_batch.bin and as backup/test_batch.bin"),
+        "{told}"
+    );
+    rewritten(folder.path(), |name, bytes| {
+        if name.ends_with("/test_batch.bin") { Vec::new() } else { vec![(name.to_owned(), bytes)] }
+    });
+    let told = refused("cifar10", of);
+    assert!(told.contains("it holds no test_batch.bin"), "{told}");
+}
+
+/// What nobody wants of an archive is not read, however large it says it is.
+#[test]
+fn a_file_that_is_too_large_is_refused_before_it_fills_the_memory() {
+    let folder = tempfile::tempdir().unwrap();
+    let name = folder.path().join("cifar-10-binary.tar.gz");
+    let mut tar = tar::Builder::new(GzEncoder::new(fs::File::create(name).unwrap(), Compression::fast()));
+    for (name, size) in [("readme.bin", 1_u64 << 30), ("cifar-10-batches-bin/data_batch_1.bin", 600 << 20)] {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(size);
+        header.set_mode(0o644);
+        header.set_cksum();
+        tar.append_data(&mut header, name, std::io::Read::take(std::io::repeat(0), size)).unwrap();
+    }
+    tar.into_inner().unwrap().finish().unwrap();
+    let told = refused("cifar10", |config| config.data.dir = Some(folder.path().to_owned()));
+    assert!(
+        told.contains("data_batch_1.bin in it: it is larger than the limit of 536870912 bytes"),
+        "{told}"
+    );
+}
+
+#[test]
+fn files_are_found_by_the_names_that_they_go_by() {
+    let folder = tempfile::tempdir().unwrap();
+    let plain = folder.path().join("plain");
+    mnist(&plain, false);
+    let (mut losses, _) = train("mnist", |config| config.data.dir = Some(plain.clone()));
+    let mut same = |place: &Path| {
+        let (others, _) = train("mnist", |config| config.data.dir = Some(place.to_owned()));
+        assert_eq!(losses, others, "{}", place.display());
+        losses = others;
+    };
+    // With a dot, in a folder of its own name, and packed in two pieces.
+    let (dotted, inner, pieces) =
+        (folder.path().join("dotted"), folder.path().join("inner"), folder.path().join("pieces"));
+    for place in [&dotted, &inner, &pieces] {
+        fs::create_dir(place).unwrap();
+    }
+    for entry in fs::read_dir(&plain).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+        fs::copy(&path, dotted.join(name.replace("-idx", ".idx"))).unwrap();
+        fs::create_dir(inner.join(&name)).unwrap();
+        fs::copy(&path, inner.join(&name).join(&name)).unwrap();
+        let bytes = fs::read(&path).unwrap();
+        let packed: Vec<u8> = bytes
+            .chunks(bytes.len() / 2 + 1)
+            .flat_map(|piece| {
+                let mut gz = GzEncoder::new(Vec::new(), Compression::fast());
+                gz.write_all(piece).unwrap();
+                gz.finish().unwrap()
+            })
+            .collect();
+        fs::write(pieces.join(format!("{name}.gz")), packed).unwrap();
+    }
+    same(&dotted);
+    same(&inner);
+    same(&pieces);
+}
+
+/// A run that cannot begin says what is in its way and leaves nothing behind.
+#[test]
+fn what_surrounds_a_run_is_told_apart_from_its_data() {
+    use std::os::unix::ffi::OsStrExt as _;
+    let home = tempfile::tempdir().unwrap();
+    let text = home.path().join("text");
+    fs::write(&text, "a text of some letters ".repeat(200)).unwrap();
+    let chars = |change: &dyn Fn(&mut std::process::Command)| {
+        let mut command = kasmina(home.path());
+        command.args(["train", "--task", "chars", "--epochs", "1", "--out", "run", "--no-seeds"]);
+        change(&mut command);
+        let (_, error, code) = output(command);
+        assert_eq!(code, Some(1), "{error}");
+        assert!(!home.path().join("run").exists(), "{error}");
+        error
+    };
+    let told = chars(&|command| {
+        command.arg("--text").arg(&text).env("TMPDIR", "/nonexistent");
+    });
+    assert!(told.contains("no temporary file can be made in /nonexistent"), "{told}");
+    let pipe = home.path().join("pipe");
+    rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+    let told = chars(&|command| {
+        command.arg("--text").arg(&pipe);
+    });
+    assert!(told.contains("it is not a regular file"), "{told}");
+    let odd = home.path().join(std::ffi::OsStr::from_bytes(b"te\xffxt"));
+    fs::copy(&text, &odd).unwrap();
+    let told = chars(&|command| {
+        command.arg("--text").arg(&odd);
+    });
+    assert!(told.contains("is not UTF-8") && told.contains("data.text"), "{told}");
+    let gone = home.path().join("gone");
+    fs::create_dir(&gone).unwrap();
+    let mut shell = std::process::Command::new("sh");
+    let program = kasmina_tests::built().join("kasmina-alone/kasmina");
+    shell.args(["-c", "cd \"$1\" && rmdir \"$1\" && exec \"$2\" plugins list", "sh"]).arg(&gone).arg(program);
+    let (_, error, code) = output(shell);
+    assert_eq!(code, Some(1));
+    assert!(error.contains("the working directory cannot be found"), "{error}");
+}

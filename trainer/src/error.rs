@@ -61,6 +61,12 @@ pub enum TrainError {
         /// The owner's process.
         pid: u32,
     },
+    /// The host has no parameter that learns.
+    #[error("host `{host}` has no parameter that learns, so there is nothing to train")]
+    NothingLearns {
+        /// The host.
+        host: String,
+    },
     /// A run directory that was to be new and is not.
     #[error("run directory {}: it holds a run already", path.display())]
     HoldsARun {
@@ -235,6 +241,9 @@ impl TrainError {
             Self::NonFinite { .. } => {
                 Some("lower optimizer.learning_rate, or look at the data; docs/troubleshooting.md, `non_finite_host`".to_owned())
             }
+            Self::NothingLearns { .. } => Some(
+                "choose another host; a TorchScript module keeps what requires_grad was when it was saved".to_owned(),
+            ),
             Self::HoldsARun { path, unfinished: true } => {
                 Some(format!("go on with it: kasmina train --resume {}", path.display()))
             }

@@ -3,6 +3,7 @@
 use crate::config::{RunConfig, short};
 use crate::error::TrainError;
 use crate::task;
+use kasmina_files::{limit, read_text};
 use std::path::Path;
 use toml::{Table, Value};
 
@@ -69,7 +70,7 @@ impl RunConfig {
 /// What a file says.
 fn read(path: &Path) -> Result<Table, TrainError> {
     let wrong = |reason: String| TrainError::Config { path: path.to_owned(), reason };
-    let text = std::fs::read_to_string(path).map_err(|e| wrong(e.to_string()))?;
+    let text = read_text(path, limit::CONFIG).map_err(|e| wrong(e.to_string()))?;
     // As a whole first: only here it is known in which line something is wrong.
     let said = |e: toml::de::Error| wrong(e.to_string().trim_end().to_owned());
     toml::from_str::<RunConfig>(&text).map_err(said)?;

@@ -4,21 +4,26 @@ use crate::failure::Failure;
 use crate::plugins::args::Access;
 use crate::terminal;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
-use kasmina_files::write_whole;
+use kasmina_files::{limit, read, read_text, sha256, write_whole};
 use kasmina_registry::hash_of;
 use kasmina_trainer::compare::{CurvePoint, Done, Job, Runner};
 use kasmina_trainer::run::{PluginSummary, Status};
 use kasmina_trainer::{EpochReport, RunConfig, Summary, TrainError};
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 /// Runs `kasmina train` for every job. A run that is there already, whole, of the same settings and made by what would make
 /// it now, is taken as it is.
 pub(super) struct Children {
     program: PathBuf,
+    /// SHA-256 of the program's file.
+    program_sha256: String,
+    /// What runs would read, by the settings that say so; none where it cannot be read.
+    inputs: Mutex<BTreeMap<String, Option<BTreeMap<String, String>>>>,
     folder: PathBuf,
     at_a_time: usize,
     options: Vec<String>,
@@ -49,7 +54,17 @@ impl Children {
         } else {
             ProgressBar::hidden()
         };
-        Ok(Self { program, folder, at_a_time, options, bar, screen: screen.clone() })
+        let program_sha256 = sha256(Path::new("/proc/self/exe")).map_err(Failure::new)?;
+        Ok(Self {
+            program,
+            program_sha256,
+            inputs: Mutex::default(),
+            folder,
+            at_a_time,
+            options,
+            bar,
+            screen: screen.clone(),
+        })
     }
 
     pub(super) fn finish(&self) {
@@ -82,26 +97,41 @@ impl Children {
         let ended = command.output().map_err(|e| wrong(e.to_string()))?;
         let told = String::from_utf8_lossy(&ended.stderr);
         match there(&out, &job.config) {
-            Some(done) => Ok(done),
+            Some(done) => {
+                let by = self.program_sha256.as_bytes();
+                write_whole(&program_of(&out), by, true).map_err(|e| wrong(e.to_string()))?;
+                Ok(done)
+            }
             None => Err(wrong(format!("the run did not complete: {}", last_words(&told)))),
         }
     }
 }
 
 impl Children {
-    /// Whether the plugins of a run are the builds that they were, and program and data older than it; of a folder of data,
-    /// as far as its own date tells.
+    /// Whether program, plugins and data are, byte for byte, those that a run was made with. Dates say nothing: a file may be
+    /// replaced by one with an older date.
     fn is_up_to_date(&self, out: &Path, done: &Done, config: &RunConfig) -> bool {
-        let changed = |path: &Path| fs::metadata(path).and_then(|meta| meta.modified());
-        let Ok(made) = changed(&out.join("summary.json")) else { return false };
-        let older = |path: &Path| changed(path).is_ok_and(|changed| changed <= made);
         let same = |plugin: &PluginSummary| match (&plugin.path, &plugin.sha256) {
             (Some(path), Some(sha256)) => hash_of(path).is_ok_and(|now| now == *sha256),
             // Part of the program.
             _ => true,
         };
-        let data = config.data.text.iter().chain(&config.data.dir);
-        older(&self.program) && data.map(PathBuf::as_path).all(older) && done.summary.plugins.iter().all(same)
+        let made_by = read_text(&program_of(out), limit::CONFIG).unwrap_or_default();
+        made_by == self.program_sha256
+            && done.summary.plugins.iter().all(same)
+            && self.inputs(config).is_some_and(|inputs| inputs == done.summary.inputs)
+    }
+
+    /// Hashes of everything that a run of these settings would read, computed once for each source of data.
+    fn inputs(&self, config: &RunConfig) -> Option<BTreeMap<String, String>> {
+        let key = serde_json::to_string(&(&config.task, &config.data, &config.script, &config.host)).ok()?;
+        let mut known = self.inputs.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(inputs) = known.get(&key) {
+            return inputs.clone();
+        }
+        let inputs = kasmina_trainer::run::input_hashes(config).ok();
+        known.insert(key, inputs.clone());
+        inputs
     }
 }
 
@@ -109,6 +139,13 @@ impl Children {
 fn settings(out: &Path) -> PathBuf {
     let mut name = out.as_os_str().to_owned();
     name.push(".toml");
+    name.into()
+}
+
+/// The file beside a run's folder that says by which program it was made.
+fn program_of(out: &Path) -> PathBuf {
+    let mut name = out.as_os_str().to_owned();
+    name.push(".program");
     name.into()
 }
 
@@ -125,13 +162,14 @@ fn there(out: &Path, config: &RunConfig) -> Option<Done> {
     if asked != *config {
         return None;
     }
-    let summary: Summary = serde_json::from_slice(&fs::read(out.join("summary.json")).ok()?).ok()?;
-    let metrics = fs::read_to_string(out.join("metrics.jsonl")).ok()?;
-    let point = |line: &str| {
-        let report: EpochReport = serde_json::from_str(line).ok()?;
-        Some(CurvePoint { multiply_adds: report.training_multiply_adds, accuracy: report.val_accuracy })
+    let summary = read(&out.join("summary.json"), limit::CONFIG).ok()?;
+    let summary: Summary = serde_json::from_slice(&summary).ok()?;
+    let epochs: Vec<EpochReport> = kasmina_records::lines(&out.join(kasmina_records::METRICS)).ok()?;
+    let point = |report: &EpochReport| CurvePoint {
+        multiply_adds: report.training_multiply_adds,
+        accuracy: report.val_accuracy,
     };
-    let curve = metrics.lines().map(point).collect::<Option<Vec<_>>>()?;
+    let curve = epochs.iter().map(point).collect();
     let whole = summary.status == Status::Completed && summary.seeds_disabled == config.disable_seeds;
     whole.then_some(Done { summary, curve })
 }

@@ -7,7 +7,7 @@ use crate::terminal;
 use indicatif::ProgressBar;
 use kasmina_registry::child::Program;
 use kasmina_registry::survey::survey;
-use kasmina_registry::{INTERPRETER, Judged, Manifest, RegistryError};
+use kasmina_registry::{INTERPRETER, Judged, Manifest, RegistryError, refuse_others};
 use kasmina_testkit::{CheckError, Options, check_file_told};
 use std::path::Path;
 use std::process::ExitCode;
@@ -23,7 +23,7 @@ pub(crate) fn run(
     options.seed = seed;
     let manifest = Manifest::read(file).map_err(RegistryError::from)?;
     // Naming a file here means running it, as naming a program does; but then nobody else may be able to exchange it.
-    manifest.refuse_others(&access.policy()).map_err(RegistryError::from)?;
+    refuse_others(&manifest, &access.policy()).map_err(RegistryError::from)?;
     options.with = needed(&manifest, access)?;
     let bar = ProgressBar::new_spinner();
     let mut done = 0;

@@ -3,11 +3,12 @@
 use super::args::Access;
 use crate::failure::Failure;
 use crate::terminal;
+use kasmina_registry::child::{Limits, Outcome, Program, run as run_jobs};
 use kasmina_registry::doctor::{Finding, Weight, examine};
 use std::process::ExitCode;
 
 pub(crate) fn run(access: &Access, json: bool) -> Result<ExitCode, Failure> {
-    let mut findings = vec![device()];
+    let mut findings = vec![device(), child()];
     findings.extend(examine(&access.search(), &access.policy())?);
     let worst = findings.iter().map(|f| f.weight).max();
     if json {
@@ -33,6 +34,24 @@ fn device() -> Finding {
         Ok(()) => Finding::new(Weight::Note, "device", "torch's GPU half is there, and sees no GPU"),
         Err(error) => Finding::new(Weight::Fine, "device", format!("CPU alone: {error}")),
     }
+}
+
+/// Whether the process can be started in which builds are tried.
+fn child() -> Finding {
+    let mut answered = false;
+    let jobs = [serde_json::Value::Null];
+    let program = Program::this([crate::child::VERB]);
+    let done = run_jobs(&program, &jobs, Limits::default(), &mut |_, outcome| {
+        answered |= matches!(outcome, Some(Outcome::Answered { .. }));
+    });
+    let found = match done {
+        Ok(()) if answered => return Finding::new(Weight::Fine, "child process", "starts and answers"),
+        Ok(()) => "it starts and does not answer".to_owned(),
+        Err(error) => error.to_string(),
+    };
+    Finding::new(Weight::Problem, "child process", found).with_remedy(
+        "builds are tried in a process of their own before they are opened: check `ulimit -v` and the memory that is left",
+    )
 }
 
 fn print(finding: &Finding) {

@@ -14,7 +14,7 @@ use std::path::Path;
 pub(crate) fn list(access: &Access, json: bool) -> Result<(), Failure> {
     let listing = survey(&access.search(), &access.policy())?.listing()?;
     if json {
-        return terminal::out_json(&listing);
+        return Ok(terminal::out_json(&listing)?);
     }
     print(&listing);
     Ok(())
@@ -52,7 +52,7 @@ pub(crate) fn inspect(file: &Path, access: &Access, json: bool) -> Result<(), Fa
             .refusal
             .as_ref()
             .map(|r| serde_json::json!({ "rule": r.rule, "found": r.found, "remedy": r.remedy }));
-        return terminal::out_json(&serde_json::json!({
+        return Ok(terminal::out_json(&serde_json::json!({
             "path": file,
             "sha256": found.manifest.sha256,
             "state": found.state,
@@ -61,7 +61,7 @@ pub(crate) fn inspect(file: &Path, access: &Access, json: bool) -> Result<(), Fa
             "plugin": found.manifest.plugin,
             "entries": rows,
             "refusal": refusal,
-        }));
+        }))?);
     }
     about(&found);
     for row in found.rows() {

@@ -10,7 +10,7 @@ pub(crate) fn run(args: &QuarantineArgs) -> Result<(), Failure> {
         Failure::new("there is no place for a quarantine").with_help("set HOME, or XDG_STATE_HOME")
     })?;
     match &args.verb {
-        QuarantineVerb::List { json: true } => terminal::out_json(&quarantine.list()?),
+        QuarantineVerb::List { json: true } => Ok(terminal::out_json(&quarantine.list()?)?),
         QuarantineVerb::List { json: false } => {
             let all = quarantine.list()?;
             all.iter().for_each(print);

@@ -44,7 +44,7 @@ pub(crate) fn run(id: &str, access: &Access) -> Result<(), Failure> {
         }
     };
     if let Some(schema) = &row.config_schema {
-        return terminal::out_json(schema);
+        return Ok(terminal::out_json(schema)?);
     }
     let path = row.path.as_deref().ok_or_else(|| Failure::new(format!("`{id}` has no settings")))?;
     let asked = inspect(path, &policy)?;
@@ -53,7 +53,7 @@ pub(crate) fn run(id: &str, access: &Access) -> Result<(), Failure> {
     }
     let found = asked.rows().find(|r| r.kind == row.kind && r.id == row.id).and_then(|r| r.config_schema);
     match found {
-        Some(schema) => terminal::out_json(&schema),
+        Some(schema) => Ok(terminal::out_json(&schema)?),
         None => Err(Failure::new(format!("`{id}` did not tell its settings"))),
     }
 }

@@ -1,6 +1,7 @@
 //! `kasmina plugins keygen` and `sign`: minisign's own formats, so that its tools read them too.
 
 use crate::failure::Failure;
+use kasmina_files::{limit, read_text};
 use kasmina_registry::Manifest;
 use kasmina_registry::keys::{comment, signature_path};
 use minisign::{KeyPair, PublicKey, SecretKey, SecretKeyBox};
@@ -55,7 +56,7 @@ pub(crate) fn sign(file: &Path, key: &Path) -> Result<(), Failure> {
         Failure::new(format!("cannot use the secret key {}: {e}", key.display()))
             .with_help(format!("`kasmina plugins keygen` makes one; its password can stand in {PASSWORD}"))
     };
-    let text = std::fs::read_to_string(key).map_err(|e| unreadable(&e))?;
+    let text = read_text(key, limit::KEY).map_err(|e| unreadable(&e))?;
     let boxed = SecretKeyBox::from_string(&text).map_err(|e| unreadable(&e))?;
     let secret: SecretKey =
         match SecretKeyBox::from_string(&text).map_err(|e| unreadable(&e))?.into_unencrypted_secret_key() {

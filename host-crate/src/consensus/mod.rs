@@ -9,6 +9,7 @@ mod ballot;
 
 pub use ballot::{Act, Ballot};
 
+use crate::model::CommandCode;
 use ballot::Packed;
 use std::fmt::{Debug, Write as _};
 use std::time::Duration;
@@ -38,12 +39,12 @@ pub enum ConsensusError {
 
 impl ConsensusError {
     /// A stable code, for journals.
-    pub const fn code(&self) -> &'static str {
+    pub const fn code(&self) -> CommandCode {
         match self {
-            Self::OutOfStep(_) => "ranks_out_of_step",
-            Self::Timeout { .. } => "rank_timeout",
-            Self::Unable(_) => "rank_unable",
-            Self::Exchange(_) => "rank_exchange",
+            Self::OutOfStep(_) => CommandCode::RanksOutOfStep,
+            Self::Timeout { .. } => CommandCode::RankTimeout,
+            Self::Unable(_) => CommandCode::RankUnable,
+            Self::Exchange(_) => CommandCode::RankExchange,
         }
     }
 }

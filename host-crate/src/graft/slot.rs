@@ -274,9 +274,14 @@ impl SeedSlot {
         let trained = measured.finite.map(|finite| finite && measured.captures.iter().all(sane));
         let healthy = if unhealthy { Some(false) } else { trained };
         let living = self.lifecycle.living();
+        let settings = self.lifecycle.settings();
+        let violations = living.map_or(0, |s| s.metrics.isolation_violations)
+            + measured.captures.iter().map(|c| u32::from(c.violation)).sum::<u32>();
+        let leaks = !settings.permissive && violations > settings.gates.max_isolation_violations;
         Ok(SlotInputs {
             contribution,
             healthy,
+            leaks,
             seed_params: living.map_or(0, |s| s.seed_params),
             host_params: living.map_or(0, |s| s.host_params),
             ticks: std::mem::take(&mut self.ticks),

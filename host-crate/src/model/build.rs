@@ -83,7 +83,7 @@ impl MorphogeneticModel {
             network,
             slots,
             structure,
-            growth: Growth::new(config.seed, config.task.alpha.clone()),
+            growth: Growth::new(config.seed, config.max_seeds, config.task.alpha.clone()),
             swapping: Swapping::new(config.trial, config.on_panic.clone()),
             telemetry: Telemetry::new(config),
             events: EventLog::default(),

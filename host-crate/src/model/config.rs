@@ -19,6 +19,9 @@ pub struct ModelConfig {
     pub device: Device,
     /// The run's seed; every initial weight follows from it and from names.
     pub seed: u64,
+    /// How many seeds may live at the same time, fossilized ones included: a germination beyond is refused, whoever asks for
+    /// it. No limit if `None`.
+    pub max_seeds: Option<u32>,
     /// Steps of an epoch, over which alpha moves to where the lifecycle puts it at its edge; 0 jumps there.
     pub glide_steps: u32,
     /// Gradients are measured every so many steps.
@@ -47,6 +50,7 @@ impl Default for ModelConfig {
             task: TaskConfig::default(),
             device: Device::Cpu,
             seed: 0,
+            max_seeds: None,
             glide_steps: 0,
             telemetry_interval: 4,
             isolation_check_interval: 0,

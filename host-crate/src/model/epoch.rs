@@ -138,6 +138,7 @@ impl MorphogeneticModel {
                 all.push(SlotOutcomes { slot: self.slots[index].name().to_owned(), outcomes });
             }
         }
+        self.events.tell_listener();
         Ok(all)
     }
 

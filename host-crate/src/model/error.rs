@@ -1,6 +1,6 @@
 //! What can go wrong with a model, and why a command was refused.
 
-use super::OwnershipError;
+use super::{CommandCode, OwnershipError};
 use crate::consensus::ConsensusError;
 use crate::graft::{ProbeError, RebuildError};
 use crate::lifecycle::{Refusal, SettingsError};
@@ -123,6 +123,12 @@ pub enum CommandError {
         /// What there is.
         known: Vec<String>,
     },
+    /// As many seeds live as the run allows.
+    #[error("{limit} seeds live, and `max_seeds` allows no more")]
+    MaxSeeds {
+        /// How many may live at the same time, fossilized ones included.
+        limit: u32,
+    },
     /// The blueprint or blend is missing, or cannot be built.
     #[error(transparent)]
     Registry(#[from] RegistryError),
@@ -205,20 +211,28 @@ impl CommandError {
     pub fn code(&self) -> &'static str {
         match self {
             Self::Refused(refusal) => refusal.code.as_str(),
-            Self::UnknownSlot { .. } => "unknown_slot",
-            _ if self.is_out_of_memory() => "out_of_memory",
-            Self::Registry(RegistryError::Build { .. }) => "build_failed",
-            Self::Registry(_) => "plugin_unavailable",
-            Self::Probe { .. } | Self::ProbeBlend { .. } => "probe_failed",
-            Self::NotBrought { .. } => "not_brought",
-            Self::Ownership(_) => "parameter_owned",
-            Self::Sink(_) => "optimizer_refused",
-            Self::SeveralRanks => "several_ranks",
-            Self::Vetoed => "ddp_veto",
+            other => other.own_code().as_str(),
+        }
+    }
+
+    /// The code where the lifecycle does not refuse.
+    fn own_code(&self) -> CommandCode {
+        match self {
+            Self::UnknownSlot { .. } => CommandCode::UnknownSlot,
+            Self::MaxSeeds { .. } => CommandCode::MaxSeeds,
+            _ if self.is_out_of_memory() => CommandCode::OutOfMemory,
+            Self::Registry(RegistryError::Build { .. }) => CommandCode::BuildFailed,
+            Self::Registry(_) => CommandCode::PluginUnavailable,
+            Self::Probe { .. } | Self::ProbeBlend { .. } => CommandCode::ProbeFailed,
+            Self::NotBrought { .. } => CommandCode::NotBrought,
+            Self::Ownership(_) => CommandCode::ParameterOwned,
+            Self::Sink(_) => CommandCode::OptimizerRefused,
+            Self::SeveralRanks => CommandCode::SeveralRanks,
+            Self::Vetoed => CommandCode::DdpVeto,
             Self::Consensus(error) => error.code(),
-            Self::Thread(_) => "no_thread",
+            Self::Thread(_) => CommandCode::NoThread,
             Self::Plugin(error) => code_of(error.kind),
-            Self::Torch(_) => "torch",
+            Self::Refused(_) | Self::Torch(_) => CommandCode::Torch,
         }
     }
 }
@@ -252,14 +266,14 @@ impl From<CommandError> for ModelError {
 }
 
 /// The stable code of a failure of author code, for journals.
-const fn code_of(kind: ErrorKind) -> &'static str {
+const fn code_of(kind: ErrorKind) -> CommandCode {
     match kind {
-        ErrorKind::Torch => "torch",
-        ErrorKind::OutOfMemory => "out_of_memory",
-        ErrorKind::Config => "plugin_config",
-        ErrorKind::Contract => "plugin_contract",
-        ErrorKind::Panic | ErrorKind::Poisoned => "plugin_panic",
-        ErrorKind::Unsupported => "plugin_unsupported",
-        _ => "plugin_failed",
+        ErrorKind::Torch => CommandCode::Torch,
+        ErrorKind::OutOfMemory => CommandCode::OutOfMemory,
+        ErrorKind::Config => CommandCode::PluginConfig,
+        ErrorKind::Contract => CommandCode::PluginContract,
+        ErrorKind::Panic | ErrorKind::Poisoned => CommandCode::PluginPanic,
+        ErrorKind::Unsupported => CommandCode::PluginUnsupported,
+        _ => CommandCode::PluginFailed,
     }
 }

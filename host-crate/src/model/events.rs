@@ -1,5 +1,6 @@
 //! What has happened in a model since somebody asked.
 
+use super::event_sink::{EventSink, Listener};
 use crate::graft::SeedSlot;
 use crate::lifecycle::{Event, EventKind};
 
@@ -7,6 +8,7 @@ use crate::lifecycle::{Event, EventKind};
 #[derive(Debug, Default)]
 pub(super) struct EventLog {
     events: Vec<Event>,
+    listener: Listener,
 }
 
 impl EventLog {
@@ -31,9 +33,24 @@ impl EventLog {
     /// Goes on with events that nobody has taken yet.
     pub(super) fn restore(&mut self, events: Vec<Event>) {
         self.events = events;
+        self.listener.skip(&self.events);
     }
 
     pub(super) fn drain(&mut self) -> Vec<Event> {
-        std::mem::take(&mut self.events)
+        // What has happened in a step is told before it goes.
+        self.tell_listener();
+        let events = std::mem::take(&mut self.events);
+        self.listener.skip(&self.events);
+        events
+    }
+
+    /// Sets who hears of events from now on.
+    pub(super) fn listen(&mut self, sink: Option<Box<dyn EventSink>>) {
+        self.listener.replace(sink, &self.events);
+    }
+
+    /// Tells the listener of what has happened since it was told last.
+    pub(super) fn tell_listener(&mut self) {
+        self.listener.tell(&self.events);
     }
 }

@@ -9,10 +9,12 @@
 //! [`Command`]s through [`execute`](MorphogeneticModel::execute).
 
 mod build;
+mod command_code;
 mod config;
 mod counterfactual;
 mod epoch;
 mod error;
+mod event_sink;
 mod events;
 mod force;
 mod growth;
@@ -31,10 +33,12 @@ mod swapping;
 mod telemetry;
 
 pub use crate::lifecycle::{Command, Executed, Germinate, Intervene, Intervention, SlotInputs};
+pub use command_code::CommandCode;
 pub use config::ModelConfig;
 pub use counterfactual::CounterfactualPlan;
 pub use epoch::{EpochInputs, SlotOutcomes};
 pub use error::{CommandError, ModelError};
+pub use event_sink::EventSink;
 pub use force::ForcedAlpha;
 pub use growth::PrefetchState;
 pub use keep::ModelState;

@@ -1,5 +1,6 @@
 //! The model as a composition of its parts.
 
+use super::event_sink::EventSink;
 use super::events::EventLog;
 use super::growth::Growth;
 use super::network::Network;
@@ -182,6 +183,12 @@ impl MorphogeneticModel {
     /// What has happened since the events were last taken out.
     pub fn events(&self) -> &[Event] {
         self.events.as_slice()
+    }
+
+    /// Sets who hears of events as they happen, in place of an earlier listener. It is called when a command was executed and
+    /// at the edge of an epoch; one that fails, or takes longer than a second, is dropped with a warning.
+    pub fn set_event_sink(&mut self, sink: Option<Box<dyn EventSink>>) {
+        self.events.listen(sink);
     }
 
     /// Takes the events out, oldest first.

@@ -25,17 +25,13 @@ fn script(text: &str) -> Result<Script> {
     }
     let mut slot = fields.required("slot")?.object()?;
     let slot_id = slot.required("id")?.text()?;
-    let topology = slot.required("topology")?.one_of("topology", &["cnn", "transformer"], topology)?;
+    let topology = slot.required("topology")?.text()?;
     slot.finish()?;
     let settings = fields.optional("settings").map_or_else(|| Ok(Settings::default()), settings)?;
     let operations =
         fields.required("ops")?.array()?.into_iter().map(operation).collect::<Result<Vec<_>>>()?;
     fields.finish()?;
     Ok(Script { slot_id, topology, settings, operations })
-}
-
-fn topology(name: &str) -> Option<String> {
-    ["cnn", "transformer"].contains(&name).then(|| name.to_owned())
 }
 
 fn settings(field: Field) -> Result<Settings> {
@@ -151,6 +147,9 @@ fn blend(field: Field) -> Result<BlendPlan> {
     fields.set("curve", &mut plan.alpha.curve, curve)?;
     fields.set("steepness", &mut plan.alpha.steepness, Field::any_number)?;
     fields.finish()?;
+    // In a script a bare id means the blend that ships with Kasmina; another plugin's is named `plugin::id`, and its curve
+    // is given as `curve`.
+    plan.alpha.curve = plan.alpha.curve.or_else(|| Curve::by_id(&plan.id));
     Ok(plan)
 }
 

@@ -1,6 +1,6 @@
 //! The child's side: opens a build, and tries its entries.
 
-use super::module;
+use super::module_child;
 use super::protocol::{Answer, Job, key};
 use crate::entry::Entry;
 use crate::error::{Refusal, Rule};
@@ -9,12 +9,11 @@ use serde_json::Value;
 
 /// Answers a job of a probe, with a try of each entry that the program brings.
 pub fn answer(job: &Value, smoke: &dyn Fn(&Entry) -> Result<(), String>) -> Option<Value> {
-    let answer = match serde_json::from_value(job.clone()) {
-        Ok(host) => module::answer(&host),
-        Err(_) => {
-            let job: Job = serde_json::from_value(job.clone()).ok()?;
-            perform(&job, smoke).unwrap_or_else(Answer::Refused)
-        }
+    let answer = if let Ok(host) = serde_json::from_value(job.clone()) {
+        module_child::answer(&host)
+    } else {
+        let job: Job = serde_json::from_value(job.clone()).ok()?;
+        perform(&job, smoke).unwrap_or_else(Answer::Refused)
     };
     Some(serde_json::to_value(answer).unwrap_or_default())
 }

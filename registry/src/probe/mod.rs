@@ -5,8 +5,11 @@
 
 mod child;
 mod module;
+mod module_child;
 mod parent;
 mod protocol;
+mod this_build;
+mod verdict;
 
 pub use child::answer;
 pub(crate) use module::try_module;

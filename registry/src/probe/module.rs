@@ -1,21 +1,19 @@
 //! A TorchScript module that is to be a host is loaded for the first time in a process of its own.
 
-use super::parent::{this_build, verdict};
-use super::protocol::{Answer, HostJob, Judged};
+use super::protocol::{HostJob, Judged};
+use super::this_build::this_build;
+use super::verdict::verdict;
 use crate::child::{self, Limits};
-use crate::error::{Refusal, RegistryError, Rule};
+use crate::error::{Refusal, Rule};
 use crate::module_file::ModuleFile;
 use crate::places;
 use crate::policy::Policy;
 use crate::quarantine::Quarantine;
-use crate::registry::Registry;
-use kasmina_plugin_api::Kind;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 use std::path::PathBuf;
 use std::time::Duration;
-use tch::Device;
 
 /// What is kept of a try: only one that ended well for the process is.
 #[derive(Default, Serialize, Deserialize)]
@@ -64,21 +62,6 @@ pub(crate) fn try_module(module: &ModuleFile, config: &str, policy: &Policy) -> 
             Err(quarantined(module, &reason))
         }
     }
-}
-
-/// The child's side.
-pub(super) fn answer(job: &HostJob) -> Answer {
-    match make(job) {
-        Ok(()) => Answer::Fit,
-        Err(error) => Answer::Unfit(error.to_string()),
-    }
-}
-
-fn make(job: &HostJob) -> Result<(), RegistryError> {
-    let module = ModuleFile::read(&job.host_module.path)?;
-    job.host_module.is_still(&module.sha256)?;
-    let registry = Registry::built_in()?;
-    registry.resolve(Kind::Host, "core::grafted")?.make_host(Device::Cpu, &job.config).map(drop)
 }
 
 /// A large module takes longer to read, and its bytes several times their size.

@@ -1,7 +1,9 @@
 //! The parent's side: asks children about builds, and keeps what they found.
 
 use super::protocol::{Answer, Job, Judged, key};
-use crate::child::{self, Limits, Outcome, Program};
+use super::this_build::this_build;
+use super::verdict::verdict;
+use crate::child::{self, Limits, Program};
 use crate::dl;
 use crate::entry::PluginInfo;
 use crate::error::{Refusal, Rule};
@@ -12,7 +14,6 @@ use crate::quarantine::Quarantine;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -154,19 +155,6 @@ fn in_children(
     found
 }
 
-pub(super) fn verdict(outcome: Outcome) -> Result<Answer, String> {
-    match outcome {
-        Outcome::Answered { answer, .. } => {
-            serde_json::from_value(answer).map_err(|e| format!("it gave an answer that cannot be read ({e})"))
-        }
-        Outcome::Crashed { how, said } => {
-            let last = said.lines().rfind(|l| !l.trim().is_empty());
-            Err(last.map_or_else(|| how.clone(), |last| format!("{how}; its last words: {}", last.trim())))
-        }
-        Outcome::TimedOut { after } => Err(format!("it did not end within {} seconds", after.as_secs())),
-    }
-}
-
 /// Refuses a build that has ended a process before, or of which that cannot be known.
 pub(crate) fn refuse_quarantined(policy: &Policy, manifest: &Manifest) -> Result<(), Refusal> {
     let Some(quarantine) = policy.quarantine.as_ref().map(Quarantine::in_file) else { return Ok(()) };
@@ -223,18 +211,4 @@ fn keep(policy: &Policy, manifest: &Manifest, probed: &Probed) {
     if let Some(file) = file_of(policy, &manifest.sha256) {
         places::write_json(&file, probed);
     }
-}
-
-/// A name for this very executable: what one build finds need not hold in another.
-pub(super) fn this_build() -> String {
-    static BUILD: std::sync::OnceLock<String> = std::sync::OnceLock::new();
-    BUILD
-        .get_or_init(|| {
-            let file = std::fs::metadata("/proc/self/exe");
-            file.map_or_else(
-                |_| env!("CARGO_PKG_VERSION").to_owned(),
-                |m| format!("{} {} {}.{}", env!("CARGO_PKG_VERSION"), m.size(), m.mtime(), m.mtime_nsec()),
-            )
-        })
-        .clone()
 }

@@ -10,6 +10,7 @@
 
 mod decisions;
 mod libraries;
+mod matrix;
 mod modules;
 mod owners;
 mod project;

@@ -87,24 +87,19 @@ fn a_module_that_would_overflow_the_stack_is_refused_or_runs() {
 /// Each of 18 methods calls the next one twice.
 #[test]
 fn calls_that_double_are_counted() {
-    let methods: String = (0..18)
-        .map(|i| {
-            let next = format!("self.m{}", i + 1);
-            format!(
-                "  def m{i}(self: __torch__.Digits,\n    x: Tensor) -> Tensor:\n    y = ({next})(x, )\n    return ({next})(y, )\n"
-            )
-        })
-        .collect();
+    let mut methods = String::new();
+    for i in 0..18 {
+        let next = i + 1;
+        methods += &format!(
+            "  def m{i}(self: __torch__.Digits,\n    x: Tensor) -> Tensor:\n    y = (self).m{next}(x, )\n    return (self).m{next}(y, )\n"
+        );
+    }
     let last = "  def m18(self: __torch__.Digits,\n    x: Tensor) -> Tensor:\n    return torch.relu(x)\n";
     let bytes = edited(&digits(), |text| {
         let text = text.contains("class Digits").then(|| {
             text.replace("(body).forward(torch.add(x, offset), )", "(body).forward((self).m0(x, ), )")
         })?;
-        Some(format!(
-            "{}\n{}{last}",
-            text.trim_end(),
-            methods.replace("(self.", "(self).").replace(")(x, )", "(x, )").replace(")(y, )", "(y, )")
-        ))
+        Some(format!("{}\n{}{last}", text.trim_end(), methods))
     });
     let told = match Script::load(&bytes, Device::Cpu).and_then(|script| script.calls()) {
         Ok(_) => "listed".to_owned(),

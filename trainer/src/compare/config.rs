@@ -3,6 +3,7 @@
 use crate::config::RunConfig;
 use crate::error::TrainError;
 use crate::layers::Layers;
+use kasmina_files::{limit, read_text};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -37,7 +38,7 @@ impl CompareConfig {
     /// If it cannot be read, or says something unknown.
     pub fn from_file(path: &Path) -> Result<Self, TrainError> {
         let wrong = |reason: String| TrainError::Config { path: path.to_owned(), reason };
-        let text = std::fs::read_to_string(path).map_err(|e| wrong(e.to_string()))?;
+        let text = read_text(path, limit::CONFIG).map_err(|e| wrong(e.to_string()))?;
         let said = |e: toml::de::Error| wrong(e.to_string().trim_end().to_owned());
         let config: Self = toml::from_str(&text).map_err(said)?;
         let mut table: Table = toml::from_str(&text).map_err(said)?;

@@ -10,6 +10,7 @@ use super::optimizer::OptimizerConfig;
 use super::plant::PlantConfig;
 use super::plugins::PluginsConfig;
 use crate::device;
+use crate::error::TrainError;
 use crate::signals::RewardWeights;
 use crate::task;
 use kasmina::lifecycle::{AlphaSettings, Settings, TaskConfig};
@@ -175,6 +176,23 @@ impl RunConfig {
                 *path = absolute;
             }
         }
+    }
+
+    /// Refuses paths that a configuration, which is UTF-8 text, could not name again.
+    pub(crate) fn refuse_paths_that_are_no_text(&self) -> Result<(), TrainError> {
+        let paths = self.plugin_path.iter().map(|path| ("plugin_path", path));
+        let paths = paths.chain(self.script.iter().map(|path| ("script", path)));
+        let paths = paths.chain(self.data.dir.iter().map(|path| ("data.dir", path)));
+        let mut paths = paths.chain(self.data.text.iter().map(|path| ("data.text", path)));
+        paths.find(|(_, path)| path.to_str().is_none()).map_or(Ok(()), |(field, path)| {
+            Err(TrainError::Setting {
+                field: field.to_owned(),
+                reason: format!(
+                    "the path {} is not UTF-8, and the run's configuration must name it",
+                    path.display()
+                ),
+            })
+        })
     }
 
     /// What the slots of this run are told.

@@ -12,6 +12,7 @@ pub use words::Finding;
 use crate::config::RunConfig;
 use crate::error::TrainError;
 use kasmina::lifecycle::QualityGates;
+use kasmina_files::{limit, read, read_text};
 use kasmina_records::{COMMANDS, CommandRow, EVENTS, EpochReport, METRICS, SlotInfo, Status, Summary};
 use serde::de::DeserializeOwned;
 use std::path::Path;
@@ -46,7 +47,7 @@ impl Record {
         let config = RunConfig::from_file(&dir.join("config.toml"))?;
         let path = dir.join("slots.json");
         let wrong = |reason: String| TrainError::Journal { path: path.clone(), reason };
-        let text = std::fs::read_to_string(&path).map_err(|e| wrong(e.to_string()))?;
+        let text = read_text(&path, limit::CONFIG).map_err(|e| wrong(e.to_string()))?;
         let slots = serde_json::from_str(&text).map_err(|e| wrong(e.to_string()))?;
         let epochs: Vec<EpochReport> = lines(dir, METRICS)?;
         let last = epochs.last().map_or(0, |e| e.epoch);
@@ -93,7 +94,7 @@ fn lines<T: DeserializeOwned>(dir: &Path, name: &str) -> Result<Vec<T>, TrainErr
 /// How a run ended, if not by doing all its epochs.
 fn unfinished(dir: &Path, config: &RunConfig, epochs: u32) -> Option<String> {
     let of = format!("after {epochs} of {} epochs", config.epochs);
-    let summary = std::fs::read(dir.join("summary.json")).ok();
+    let summary = read(&dir.join("summary.json"), limit::CONFIG).ok();
     let summary: Option<Summary> = summary.and_then(|bytes| serde_json::from_slice(&bytes).ok());
     let next = last_checkpoint(dir);
     match summary.map(|s| (s.status, s.error)) {
@@ -129,7 +130,7 @@ fn last_checkpoint(dir: &Path) -> String {
 /// If it cannot be read, says something unknown, or is out of bounds.
 pub fn gates_from_file(path: &Path, over: &QualityGates) -> Result<QualityGates, TrainError> {
     let wrong = |reason: String| TrainError::Gates { path: path.to_owned(), reason };
-    let text = std::fs::read_to_string(path).map_err(|e| wrong(e.to_string()))?;
+    let text = read_text(path, limit::CONFIG).map_err(|e| wrong(e.to_string()))?;
     let told = |e: toml::de::Error| wrong(e.to_string().trim_end().to_owned());
     let whole: toml::Table = text.parse().map_err(told)?;
     let inner = whole.get("lifecycle").and_then(|l| l.get("gates")).or_else(|| whole.get("gates"));

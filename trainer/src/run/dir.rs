@@ -6,7 +6,7 @@ use super::lock::RunLock;
 use crate::config::RunConfig;
 use crate::error::TrainError;
 use kasmina::lifecycle::Event;
-use kasmina_files::write_whole;
+use kasmina_files::{limit, read_text, write_whole};
 use kasmina_records::{
     COMMANDS, CommandRow, EVENTS, EpochReport, EventLine, LIVE_JOURNAL, LiveRow, METRICS, SlotInfo, Summary,
 };
@@ -33,6 +33,7 @@ impl RunDir {
     pub fn create(path: &Path, config: &RunConfig, slots: &[SlotInfo]) -> Result<Self, TrainError> {
         let wrong = |reason: String| TrainError::RunDir { path: path.to_owned(), reason };
         let io = |e: std::io::Error| wrong(e.to_string());
+        let is_new = !path.exists();
         std::fs::create_dir_all(path).map_err(io)?;
         if path.join("config.toml").exists() {
             return Err(TrainError::HoldsARun { path: path.to_owned(), unfinished: is_unfinished(path) });
@@ -51,6 +52,9 @@ impl RunDir {
         Self::create_files(path, slots, lock, &mut made).map_err(|(file, error)| {
             for file in &made {
                 let _ = std::fs::remove_file(file);
+            }
+            if is_new {
+                let _ = std::fs::remove_dir(path);
             }
             let file = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
             match error.kind() {
@@ -220,7 +224,7 @@ pub(super) fn write_config(path: &Path, config: &RunConfig, replace: bool) -> st
 
 /// Whether a run lies there that has checkpoints and did not complete.
 fn is_unfinished(path: &Path) -> bool {
-    let summary = std::fs::read_to_string(path.join("summary.json")).unwrap_or_default();
+    let summary = read_text(&path.join("summary.json"), limit::CONFIG).unwrap_or_default();
     let status = serde_json::from_str::<serde_json::Value>(&summary).unwrap_or_default();
     let checkpoints = kasmina_checkpoint::list(&path.join(kasmina_checkpoint::FOLDER));
     status["status"] != "completed" && checkpoints.is_ok_and(|all| !all.is_empty())

@@ -26,7 +26,7 @@ mod train;
 mod trainer;
 mod training;
 
-pub use checkpoint::{Opened, ResumeOptions, Resumption, Saved};
+pub use checkpoint::{Opened, ResumeOptions, Resumption, Saved, input_hashes};
 pub use dir::RunDir;
 pub use kasmina_records::{
     CommandRow, EpochReport, ErrorRow, LIVE_JOURNAL, LiveAct, LiveRow, PluginSummary, SeedFate, SlotInfo,

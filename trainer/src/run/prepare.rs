@@ -41,6 +41,7 @@ impl<'r> Trainer<'r> {
         controller.id().clone_into(&mut config.controller);
         config.validate()?;
         config.make_paths_absolute();
+        config.refuse_paths_that_are_no_text()?;
         tch::set_num_threads(config.threads.try_into().unwrap_or(i32::MAX));
         let device = device::resolve(&config.device)?;
         cuda::choose(config.compute.convolutions.into())?;
@@ -65,6 +66,7 @@ impl<'r> Trainer<'r> {
             task: config.task_config(),
             device,
             seed: config.seed,
+            max_seeds: Some(config.max_seeds),
             glide_steps: if config.growth.glide { steps_of_epoch.try_into().unwrap_or(u32::MAX) } else { 0 },
             telemetry_interval: config.telemetry_interval,
             isolation_check_interval: config.isolation_check_interval,
@@ -77,6 +79,9 @@ impl<'r> Trainer<'r> {
         let (sample, labels) = task.train.slice(0, task.train.len().min(4))?;
         let mut model = MorphogeneticModel::build(registry, &model_config, &sample)?;
         task.fits(&tch::no_grad(|| model.forward(&sample, Mode::Eval))?, &labels, &config.host.id)?;
+        if model.host_parameters().next().is_none() {
+            return Err(TrainError::NothingLearns { host: config.host.id });
+        }
         let mut training = Training::new(model, &config.optimizer, &config.compute)?;
         let model = &mut training.model;
         let slots: Vec<String> = model.slots().iter().map(|s| s.name().to_owned()).collect();

@@ -5,6 +5,7 @@ use crate::config::RunConfig;
 use kasmina::MorphogeneticModel;
 use kasmina_records::{Status, Summary};
 use kasmina_torch_ext::optim::Optimizer;
+use std::collections::BTreeMap;
 
 /// What a run amounts to.
 pub(super) fn summary(
@@ -51,5 +52,6 @@ pub(super) fn summary(
         wall_seconds,
         seeds,
         plugins: tally.plugins().cloned().collect(),
+        inputs: BTreeMap::new(),
     }
 }

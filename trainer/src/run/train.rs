@@ -89,6 +89,7 @@ impl Trainer<'_> {
         let mut summary =
             summary(&self.config, &self.training.model, &self.training.optimizer, &self.tally, seconds);
         (summary.status, summary.error) = (status, error);
+        summary.inputs = self.progress.inputs.clone();
         let events = self.training.model.drain_events();
         let written = self.dir.take().map_or(Ok(()), |mut dir| dir.finish(&events, &summary, stop));
         // What went wrong first is what the caller wants to know.

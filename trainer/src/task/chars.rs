@@ -14,6 +14,10 @@ use tch::{Device, Kind, Tensor};
 pub(super) const ID: &str = "chars";
 /// Of ten characters, the last one is measured by.
 const PARTS: i64 = 10;
+/// More different characters than any alphabet has are said aloud.
+const LARGE_ALPHABET: usize = 5000;
+/// What some programs put before a text; it is no part of it.
+const BYTE_ORDER_MARK: char = '\u{feff}';
 /// Read at a time.
 const CHUNK: usize = 1 << 20;
 
@@ -29,7 +33,22 @@ pub(super) fn load(data: &DataConfig, device: Device) -> Result<Task, TrainError
         help: help.to_owned(),
     };
     let broken = |reason: String| wrong(reason, "name a file of UTF-8 text with --text");
+    // A pipe can be read once, and the text is read twice.
+    kasmina_files::open_regular(path).map_err(|e| broken(e.to_string()))?;
     let text = Text::survey(path).map_err(broken)?;
+    if text.alphabet.len() < 2 {
+        let reason =
+            format!("it has {} different characters, and there is nothing to predict", text.alphabet.len());
+        return Err(wrong(reason, "name a text with more than one"));
+    }
+    if text.alphabet.len() > LARGE_ALPHABET {
+        tracing::warn!(
+            "{} has {} different characters; every one of them is a class to predict, which costs memory and time in \
+             proportion: is it a text?",
+            path.display(),
+            text.alphabet.len()
+        );
+    }
     let length = i64::from(data.sequence_length);
     let train = text.characters / PARTS * (PARTS - 1);
     let validation = text.characters - train;
@@ -106,18 +125,18 @@ impl Text {
     /// The text itself, where nobody changes it under a run.
     fn copy(&self, path: &Path) -> Result<File, String> {
         let failed = |e: std::io::Error| format!("{} cannot be copied: {e}", path.display());
-        let mut file = tempfile::tempfile().map_err(failed)?;
-        let copied = std::io::copy(&mut File::open(path).map_err(failed)?, &mut file).map_err(failed)?;
-        if copied == self.bytes.unsigned_abs() {
-            Ok(file)
-        } else {
-            Err("it changed while it was read".to_owned())
-        }
+        let mut file = temporary()?;
+        let mut copied = 0;
+        decode(path, |part| {
+            copied += part.len() as i64;
+            file.write_all(part.as_bytes()).map_err(failed)
+        })?;
+        if copied == self.bytes { Ok(file) } else { Err("it changed while it was read".to_owned()) }
     }
 
     fn encode(&self, path: &Path) -> Result<File, String> {
         let failed = |e: std::io::Error| format!("the tokens of {} cannot be written: {e}", path.display());
-        let mut file = BufWriter::new(tempfile::tempfile().map_err(failed)?);
+        let mut file = BufWriter::new(temporary()?);
         decode(path, |part| {
             for c in part.chars() {
                 let token = self.alphabet.get(&c).ok_or("it changed while it was read")?;
@@ -131,6 +150,14 @@ impl Text {
     }
 }
 
+/// A file without a name, in the folder for such files.
+fn temporary() -> Result<File, String> {
+    tempfile::tempfile().map_err(|e| {
+        let folder = std::env::temp_dir();
+        format!("no temporary file can be made in {} (TMPDIR names another folder): {e}", folder.display())
+    })
+}
+
 /// Maps a file that is open.
 fn map(file: &File, elements: i64, kind: Kind) -> Result<Tensor, TrainError> {
     let name = format!("/proc/self/fd/{}", file.as_raw_fd());
@@ -141,6 +168,7 @@ fn map(file: &File, elements: i64, kind: Kind) -> Result<Tensor, TrainError> {
 fn decode(path: &Path, mut each: impl FnMut(&str) -> Result<(), String>) -> Result<(), String> {
     let mut file = File::open(path).map_err(|e| e.to_string())?;
     let (mut buffer, mut kept, mut read_before) = (vec![0; CHUNK], 0, 0_u64);
+    let mut begins = true;
     loop {
         let read = file.read(&mut buffer[kept..]).map_err(|e| e.to_string())?;
         let all = kept + read;
@@ -154,6 +182,8 @@ fn decode(path: &Path, mut each: impl FnMut(&str) -> Result<(), String>) -> Resu
             }
         };
         if let Ok(part) = std::str::from_utf8(&buffer[..whole]) {
+            let part = if begins { part.strip_prefix(BYTE_ORDER_MARK).unwrap_or(part) } else { part };
+            begins &= whole == 0;
             each(part)?;
         }
         if read == 0 {
@@ -216,5 +246,17 @@ mod tests {
         );
         let short = task(b"too short", 4).unwrap_err().to_string();
         assert!(short.contains("9 characters are too few for sequences of 4"), "{short}");
+        let one = task("a".repeat(100).as_bytes(), 4).unwrap_err().to_string();
+        assert!(one.contains("it has 1 different characters, and there is nothing to predict"), "{one}");
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_no_part_of_the_text() {
+        for text in ["abc", "aß€"] {
+            let marked = format!("\u{feff}{}", text.repeat(40));
+            let task = task(marked.as_bytes(), 4).unwrap();
+            assert_eq!(task.facts["vocab_size"], 3);
+            assert_eq!((task.train.len(), task.validation.len()), (26, 2));
+        }
     }
 }

@@ -26,6 +26,7 @@ impl MorphogeneticModel {
     ) -> Result<Executed, CommandError> {
         let result = self.perform(command, registry, sink);
         self.journal(command, result.as_ref().err());
+        self.events.tell_listener();
         result
     }
 

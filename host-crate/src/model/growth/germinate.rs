@@ -54,6 +54,13 @@ impl MorphogeneticModel {
         Ok(Executed::Germinated(Box::new(germination)))
     }
 
+    /// Refuses a seed more than may live at the same time.
+    fn refuse_beyond_limit(&self) -> Result<(), CommandError> {
+        let Some(limit) = self.growth.max_seeds() else { return Ok(()) };
+        let living = self.slots.iter().filter(|slot| slot.lifecycle().living().is_some()).count();
+        if living >= limit as usize { Err(CommandError::MaxSeeds { limit }) } else { Ok(()) }
+    }
+
     /// Everything of a germination that can fail.
     fn make_ready(
         &mut self,
@@ -64,6 +71,7 @@ impl MorphogeneticModel {
     ) -> Result<Ready, CommandError> {
         // What needs no tensor is refused before anything is built.
         let unbuilt = self.unbuilt(germinate);
+        self.refuse_beyond_limit()?;
         self.slots[index].lifecycle().clone().germinate(unbuilt.clone())?;
         let (blueprint, blend) = resolve(germinate, self.slots[index].spec().topology, registry)?;
         let mut plan = unbuilt.blend;

@@ -35,6 +35,8 @@ pub(in crate::model) struct Prefetch {
 pub(in crate::model) struct Growth {
     /// The run's seed; every initial weight follows from it and from names.
     seed: u64,
+    /// How many seeds may live at the same time, fossilized ones included; no limit if `None`.
+    max_seeds: Option<u32>,
     /// How alpha moves where a germination does not say otherwise.
     alpha: AlphaSettings,
     /// Multiply-adds per sample of what has passed its probe, by everything that the probe depends on. A cache: made
@@ -45,13 +47,18 @@ pub(in crate::model) struct Growth {
 }
 
 impl Growth {
-    pub(in crate::model) fn new(seed: u64, alpha: AlphaSettings) -> Self {
-        Self { seed, alpha, probed: BTreeMap::new(), prefetches: Vec::new() }
+    pub(in crate::model) fn new(seed: u64, max_seeds: Option<u32>, alpha: AlphaSettings) -> Self {
+        Self { seed, max_seeds, alpha, probed: BTreeMap::new(), prefetches: Vec::new() }
     }
 
     /// The run's seed.
     pub(in crate::model) fn seed(&self) -> u64 {
         self.seed
+    }
+
+    /// How many seeds may live at the same time.
+    pub(super) fn max_seeds(&self) -> Option<u32> {
+        self.max_seeds
     }
 
     /// How alpha moves where a germination does not say otherwise.

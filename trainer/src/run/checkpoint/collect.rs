@@ -5,10 +5,12 @@ use super::environment::Environment;
 use super::files::file_hashes;
 use super::staging::Tensors;
 use super::state::{ControllerState, PluginRow, RunState};
+use crate::config::RunConfig;
 use crate::config::short;
 use crate::error::TrainError;
 use crate::run::journals::JournalLengths;
 use crate::run::trainer::Trainer;
+use crate::task::{self, Task};
 use kasmina::state::StateError;
 use kasmina_checkpoint::About;
 use kasmina_plugin_api::Kind;
@@ -148,11 +150,23 @@ impl Trainer<'_> {
 
     /// SHA-256 of everything that the run reads besides plugins, by what it is.
     pub(crate) fn input_hashes(&self) -> Result<BTreeMap<String, String>, TrainError> {
-        let mut inputs = BTreeMap::from([
-            ("training data".to_owned(), self.task.train.content_hash()?),
-            ("validation data".to_owned(), self.task.validation.content_hash()?),
-        ]);
-        inputs.extend(file_hashes(&self.config).into_iter().map(|(what, hash)| (what.to_owned(), hash)));
-        Ok(inputs)
+        hashes_of(&self.task, &self.config)
     }
+}
+
+/// SHA-256 of everything that a run of these settings would read besides plugins, by what it is.
+///
+/// # Errors
+/// If the data cannot be read.
+pub fn input_hashes(config: &RunConfig) -> Result<BTreeMap<String, String>, TrainError> {
+    hashes_of(&task::load(config, tch::Device::Cpu)?, config)
+}
+
+fn hashes_of(task: &Task, config: &RunConfig) -> Result<BTreeMap<String, String>, TrainError> {
+    let mut inputs = BTreeMap::from([
+        ("training data".to_owned(), task.train.content_hash()?),
+        ("validation data".to_owned(), task.validation.content_hash()?),
+    ]);
+    inputs.extend(file_hashes(config).into_iter().map(|(what, hash)| (what.to_owned(), hash)));
+    Ok(inputs)
 }

@@ -1,7 +1,7 @@
 //! Files that the settings of a run name, besides data and plugins.
 
 use crate::config::RunConfig;
-use sha2::{Digest as _, Sha256};
+use kasmina_files::sha256;
 use std::path::Path;
 
 /// What a host's module is called among the inputs of a run.
@@ -15,7 +15,7 @@ pub(super) fn file_hashes(config: &RunConfig) -> Vec<(&'static str, String)> {
         let path = path?;
         // A run directory is a script too; its journal is what is read of it.
         let path = if path.is_dir() { path.join(kasmina_records::COMMANDS) } else { path.to_owned() };
-        Some((what, hex::encode(Sha256::digest(std::fs::read(path).ok()?))))
+        Some((what, sha256(&path).ok()?))
     };
     named.into_iter().filter_map(hash).collect()
 }

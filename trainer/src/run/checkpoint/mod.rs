@@ -19,6 +19,7 @@ mod staging;
 mod state;
 mod writer;
 
+pub use collect::input_hashes;
 pub(super) use files::HOST_MODULE;
 pub use open::{Opened, ResumeOptions, Resumption};
 pub(super) use restored::Restored;

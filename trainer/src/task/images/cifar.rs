@@ -1,11 +1,10 @@
 //! CIFAR-10 and CIFAR-100 in their binary version: a label or two, then 3 x 32 x 32 bytes, image after image.
 
-use super::files::{Published, Raw, Source};
+use super::files::{Published, Raw, Source, read_some};
 use super::set::Set;
 use crate::error::TrainError;
 use std::collections::BTreeMap;
-use std::io::Read as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 pub(super) const TEN: Set = Set {
     id: super::CIFAR10,
@@ -16,6 +15,7 @@ pub(super) const TEN: Set = Set {
         folders: &["cifar-10-batches-bin"],
         first: &["data_batch_1.bin", "cifar-10-binary.tar.gz"],
         md5: &[("cifar-10-binary.tar.gz", "c32a1d4ab5d03f1284b67883e8d87530")],
+        twin: None,
         from: "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz",
     },
 };
@@ -29,6 +29,7 @@ pub(super) const HUNDRED: Set = Set {
         folders: &["cifar-100-binary"],
         first: &["train.bin", "cifar-100-binary.tar.gz"],
         md5: &[("cifar-100-binary.tar.gz", "03b5dce01913d631647c71ecec9e9cb8")],
+        twin: None,
         from: "https://www.cs.toronto.edu/~kriz/cifar-100-binary.tar.gz",
     },
 };
@@ -50,30 +51,44 @@ struct Files<'a> {
 pub(super) fn read(set: &Set, folder: &Path) -> Result<(Raw, Raw), TrainError> {
     let (train, test): (&[&str], &str) =
         if set.classes == 10 { (&TEN_TRAIN, "test_batch.bin") } else { (&["train.bin"], "test.bin") };
-    let files = Files::open(set, folder)?;
+    let wanted: Vec<&str> = train.iter().copied().chain([test]).collect();
+    let files = Files::open(set, folder, &wanted)?;
     Ok((files.images(train)?, files.images(&[test])?))
 }
 
 impl<'a> Files<'a> {
-    fn open(set: &'a Set, folder: &'a Path) -> Result<Self, TrainError> {
+    fn open(set: &'a Set, folder: &'a Path, wanted: &[&str]) -> Result<Self, TrainError> {
         let mut files = Self { set, folder, unpacked: BTreeMap::new() };
         let [first, archive] = set.published.first else { return Ok(files) };
         if folder.join(first).is_file() {
             return Ok(files);
         }
         let source = files.source(archive);
-        let bytes = source.read()?;
-        // `read` has unpacked the `.gz`.
-        let mut archive = tar::Archive::new(bytes.as_slice());
+        let mut archive = tar::Archive::new(source.stream()?);
         let broken = |e: std::io::Error| source.wrong(format!("it is no whole archive: {e}"));
+        let mut found: BTreeMap<String, PathBuf> = BTreeMap::new();
         for entry in archive.entries().map_err(broken)? {
             let mut entry = entry.map_err(broken)?;
-            let name = entry.path().ok().and_then(|p| Some(p.file_name()?.to_string_lossy().into_owned()));
-            let mut content = Vec::new();
-            entry.read_to_end(&mut content).map_err(broken)?;
-            files.unpacked.extend(name.map(|name| (name, content)));
+            let Ok(path) = entry.path().map(std::borrow::Cow::into_owned) else { continue };
+            let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+            if !entry.header().entry_type().is_file() || !wanted.contains(&name.as_str()) {
+                continue;
+            }
+            if let Some(earlier) = found.insert(name.clone(), path.clone()) {
+                return Err(source.wrong(format!(
+                    "it holds {name} twice, as {} and as {}; only one can be meant",
+                    earlier.display(),
+                    path.display()
+                )));
+            }
+            let content = read_some(&mut entry).map_err(|e| source.wrong(format!("{name} in it: {e}")))?;
+            files.unpacked.insert(name, content);
         }
-        Ok(files)
+        // What an archive lacks is not looked for beside it.
+        match wanted.iter().find(|name| !files.unpacked.contains_key(**name)) {
+            Some(missing) => Err(source.wrong(format!("it holds no {missing}"))),
+            None => Ok(files),
+        }
     }
 
     fn source(&self, name: &str) -> Source<'a> {

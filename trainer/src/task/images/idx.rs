@@ -1,11 +1,33 @@
 //! MNIST and Fashion-MNIST: files of the IDX format, packed or not.
 
-use super::files::{Published, Raw, Source};
+use super::files::{Published, Raw, Source, Twin, find};
 use super::set::Set;
 use crate::error::TrainError;
 use std::path::Path;
 
 const FIRST: &[&str] = &["train-images-idx3-ubyte", "train-images-idx3-ubyte.gz"];
+
+const OF_MNIST: &[(&str, &str)] = &[
+    ("train-images-idx3-ubyte.gz", "f68b3c2dcbeaaa9fbdd348bbdeb94873"),
+    ("train-labels-idx1-ubyte.gz", "d53e105ee54ea40749a09fcbcd1e9432"),
+    ("t10k-images-idx3-ubyte.gz", "9fb629c4189551a2d022fa330f9573f3"),
+    ("t10k-labels-idx1-ubyte.gz", "ec29112dd5afa0611ce80d1b7f02629c"),
+    ("train-images-idx3-ubyte", "6bbc9ace898e44ae57da46a324031adb"),
+    ("train-labels-idx1-ubyte", "a25bea736e30d166cdddb491f175f624"),
+    ("t10k-images-idx3-ubyte", "2646ac647ad5339dbf082846283269ea"),
+    ("t10k-labels-idx1-ubyte", "27ae3e4e09519cfbb04c329615203637"),
+];
+
+const OF_FASHION: &[(&str, &str)] = &[
+    ("train-images-idx3-ubyte.gz", "8d4fb7e6c68d591d4c3dfef9ec88bf0d"),
+    ("train-labels-idx1-ubyte.gz", "25c81989df183df01b3e8a0aad5dffbe"),
+    ("t10k-images-idx3-ubyte.gz", "bef4ecab320f06d8554ea6380940ec79"),
+    ("t10k-labels-idx1-ubyte.gz", "bb300cfdad3c16e7a12a480ee83cd310"),
+    ("train-images-idx3-ubyte", "f4a8712d7a061bf5bd6d2ca38dc4d50a"),
+    ("train-labels-idx1-ubyte", "9018921c3c673c538a1fc5bad174d6f9"),
+    ("t10k-images-idx3-ubyte", "8181f5470baa50b63fa0f6fddb340f0a"),
+    ("t10k-labels-idx1-ubyte", "15d484375f8d13e6eb1aabb0c3f46965"),
+];
 
 pub(super) const MNIST: Set = Set {
     id: super::MNIST,
@@ -15,12 +37,8 @@ pub(super) const MNIST: Set = Set {
     published: Published {
         folders: &["mnist", "MNIST/raw"],
         first: FIRST,
-        md5: &[
-            ("train-images-idx3-ubyte.gz", "f68b3c2dcbeaaa9fbdd348bbdeb94873"),
-            ("train-labels-idx1-ubyte.gz", "d53e105ee54ea40749a09fcbcd1e9432"),
-            ("t10k-images-idx3-ubyte.gz", "9fb629c4189551a2d022fa330f9573f3"),
-            ("t10k-labels-idx1-ubyte.gz", "ec29112dd5afa0611ce80d1b7f02629c"),
-        ],
+        md5: OF_MNIST,
+        twin: Some(Twin { id: super::FASHION_MNIST, md5: OF_FASHION }),
         from: "the four files of https://ossci-datasets.s3.amazonaws.com/mnist/ (train-images-idx3-ubyte.gz, ..)",
     },
 };
@@ -33,12 +51,8 @@ pub(super) const FASHION: Set = Set {
     published: Published {
         folders: &["fashion_mnist", "fashion-mnist", "FashionMNIST/raw"],
         first: FIRST,
-        md5: &[
-            ("train-images-idx3-ubyte.gz", "8d4fb7e6c68d591d4c3dfef9ec88bf0d"),
-            ("train-labels-idx1-ubyte.gz", "25c81989df183df01b3e8a0aad5dffbe"),
-            ("t10k-images-idx3-ubyte.gz", "bef4ecab320f06d8554ea6380940ec79"),
-            ("t10k-labels-idx1-ubyte.gz", "bb300cfdad3c16e7a12a480ee83cd310"),
-        ],
+        md5: OF_FASHION,
+        twin: Some(Twin { id: super::MNIST, md5: OF_MNIST }),
         from: "the four files of https://github.com/zalandoresearch/fashion-mnist (train-images-idx3-ubyte.gz, ..)",
     },
 };
@@ -50,8 +64,8 @@ pub(super) fn read(set: &Set, folder: &Path) -> Result<(Raw, Raw), TrainError> {
 
 fn part(set: &Set, folder: &Path, which: &str) -> Result<Raw, TrainError> {
     let source = |what: &str| {
-        let plain = folder.join(format!("{which}-{what}-ubyte"));
-        let path = if plain.is_file() { plain } else { folder.join(format!("{which}-{what}-ubyte.gz")) };
+        let plain = format!("{which}-{what}-ubyte");
+        let path = find(folder, &[&plain, &format!("{plain}.gz")]).unwrap_or_else(|| folder.join(&plain));
         Source { task: set.id, published: &set.published, path }
     };
     let (of_images, of_labels) = (source("images-idx3"), source("labels-idx1"));

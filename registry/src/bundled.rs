@@ -1,0 +1,22 @@
+//! The plugins that belong to this program, in a folder beside it.
+
+use std::path::{Path, PathBuf};
+
+/// Where the plugins lie that belong to this program.
+pub(crate) fn folder() -> Option<PathBuf> {
+    std::env::current_exe().ok().and_then(|exe| exe.parent().map(|folder| folder.join("plugins")))
+}
+
+/// The folder of plugins that should lie beside this program, if there is none and nothing but built-ins is known.
+pub(crate) fn missing(known: &[String]) -> Option<PathBuf> {
+    const BUILT_IN: [&str; 3] = ["noop", "linear", "grafted"];
+    let nothing_else = known.iter().all(|id| BUILT_IN.contains(&id.as_str()));
+    folder().filter(|folder| nothing_else && !folder.exists())
+}
+
+/// Whether a file lies among the plugins that belong to this program, however it was named.
+pub(crate) fn contains(file: &Path) -> bool {
+    let real = |path: &Path| path.canonicalize().ok();
+    let of_file = real(file).and_then(|file| file.parent().map(Path::to_owned));
+    of_file.is_some() && of_file == folder().as_deref().and_then(real)
+}
