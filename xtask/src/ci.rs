@@ -2,7 +2,6 @@
 
 use std::env;
 use std::fmt;
-use std::path::Path;
 use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 
@@ -10,7 +9,7 @@ use anyhow::{Result, bail};
 use clap::ValueEnum;
 
 use crate::setup::Torch;
-use crate::{examples, faults, process, repo::Repo, setup, site, snapshots, tests, tidy};
+use crate::{audit, dist, examples, faults, process, repo::Repo, setup, site, snapshots, tests, tidy};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -34,13 +33,13 @@ enum Step {
     Faults,
     Examples,
     Snapshots,
-    AuditLicences,
+    Dist,
+    Audit,
 }
 
 enum Outcome {
     Passed,
     Failed(String),
-    Skipped(&'static str),
 }
 
 /// Runs the steps, the later ones even when an earlier one fails.
@@ -50,8 +49,9 @@ pub(crate) fn run(repo: &Repo, args: &Args) -> ExitCode {
     };
     let steps: Vec<Step> = Step::value_variants().iter().filter(wanted).copied().collect();
     // Clippy and rustdoc run build scripts, so these need libtorch as much as the tests do.
-    let compiles =
-        |step: &Step| matches!(step, Step::Clippy | Step::Doc | Step::Test | Step::Faults | Step::Examples);
+    let compiles = |step: &Step| {
+        matches!(step, Step::Clippy | Step::Doc | Step::Test | Step::Faults | Step::Examples | Step::Dist)
+    };
     let torch = steps.iter().any(compiles).then(|| setup::run(repo, false));
 
     let mut results = Vec::new();
@@ -106,16 +106,12 @@ fn perform(step: Step, repo: &Repo, torch: Option<&Result<Torch>>) -> Result<Out
             torch()?;
             code(examples::run(repo)?)
         }
-        Step::Snapshots => findings(&snapshots::unreferenced(repo)?, "snapshot(s) that no test asserts"),
-        Step::AuditLicences => {
-            if process::on_path(Path::new("cargo-deny")).is_none() {
-                Outcome::Skipped("cargo-deny is not installed")
-            } else if !repo.root().join("deny.toml").exists() {
-                Outcome::Skipped("there is no deny.toml")
-            } else {
-                program(process::cargo().args(["deny", "check", "licenses"]).current_dir(repo.root()))?
-            }
+        Step::Dist => {
+            torch()?;
+            code(dist::run(repo, &dist::Args::trying())?)
         }
+        Step::Snapshots => findings(&snapshots::unreferenced(repo)?, "snapshot(s) that no test asserts"),
+        Step::Audit => program(&mut audit::command(repo)?)?,
     };
     Ok(outcome)
 }
@@ -158,7 +154,6 @@ impl fmt::Display for Outcome {
         match self {
             Self::Passed => f.write_str("ok"),
             Self::Failed(why) => write!(f, "FAILED: {why}"),
-            Self::Skipped(why) => write!(f, "skipped: {why}"),
         }
     }
 }
@@ -172,12 +167,12 @@ mod spec {
     fn the_table_says_what_came_of_each_step() {
         let results = [
             (Step::Fmt, Outcome::Passed, Duration::from_millis(1_240)),
-            (Step::AuditLicences, Outcome::Skipped("cargo-deny is not installed"), Duration::ZERO),
+            (Step::Audit, Outcome::Failed("exit code 1".into()), Duration::ZERO),
             (Step::Tidy, Outcome::Failed("2 finding(s)".into()), Duration::from_secs(100)),
         ];
         let expected = "\
 fmt                  1.2 s  ok
-audit-licences       0.0 s  skipped: cargo-deny is not installed
+audit                0.0 s  FAILED: exit code 1
 tidy               100.0 s  FAILED: 2 finding(s)";
         assert_eq!(table(&results), expected);
     }

@@ -4,9 +4,11 @@
 //! the set-up. `demo`, `build`, `test` and `ci` each bring what they need by themselves.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command-line tool talks to its terminal")]
 
+mod audit;
 mod bench;
 mod ci;
 mod demo;
+mod dist;
 mod examples;
 mod faults;
 mod fuzz;
@@ -65,6 +67,8 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<std::ffi::OsString>,
     },
+    /// Set up, build in release mode and make a folder and an archive that run from anywhere, as anyone.
+    Dist(dist::Args),
     /// Set up, build in release mode and compare growing with its controls: `kasmina compare ARGS..`.
     Compare {
         /// Arguments of `kasmina compare`: `examples/compare/digits.toml` for one.
@@ -117,6 +121,7 @@ fn run(task: Task) -> Result<ExitCode> {
         }
         Task::Demo { args } => demo::run(&repo, &args),
         Task::Test { args } => tests::run(&repo, &args),
+        Task::Dist(args) => dist::run(&repo, &args),
         Task::Compare { args } => demo::compare(&repo, &args),
         Task::Bench(args) => bench::run(&repo, &args),
         Task::Soak => soak::run(&repo),

@@ -21,11 +21,19 @@ const PLUGINS: [&str; 5] = [
 
 /// Sets up, builds and installs; returns the executable.
 pub(crate) fn build(repo: &Repo, release: bool) -> Result<PathBuf> {
+    build_for(repo, release, None)
+}
+
+/// The same for another place than this machine: the program looks for libtorch where `rpath` says.
+pub(crate) fn build_for(repo: &Repo, release: bool, rpath: Option<&str>) -> Result<PathBuf> {
     let torch = setup::run(repo, false)?;
     let mut cargo = torch.cargo();
     cargo.arg("build").current_dir(repo.root());
     if release {
         cargo.arg("--release");
+    }
+    if let Some(rpath) = rpath {
+        cargo.env("KASMINA_RPATH", rpath);
     }
     for package in ["kasmina-cli"].iter().chain(&PLUGINS) {
         cargo.args(["-p", package]);

@@ -39,6 +39,10 @@ impl Cache {
         Self { dir }
     }
 
+    pub(super) fn folder(&self) -> &Path {
+        &self.dir
+    }
+
     pub(super) fn libtorch(&self) -> PathBuf {
         self.dir.join(format!("libtorch-{TORCH_VERSION}-x86_64-linux"))
     }

@@ -29,6 +29,12 @@ use problem::Problem;
 use wheels::Part;
 
 pub(crate) use torch::Torch;
+pub(crate) use wheels::TORCH_VERSION;
+
+/// The per-user cache of this repository's tools.
+pub(crate) fn cache_folder() -> Result<std::path::PathBuf> {
+    Ok(Cache::of_user()?.folder().to_owned())
+}
 
 /// Makes libtorch available to cargo; with everything in place already, this is a handful of `stat` calls.
 pub(crate) fn run(repo: &Repo, cuda: bool) -> Result<Torch> {

@@ -6,7 +6,7 @@
 use std::path::Path;
 
 /// The libtorch that the torch bindings of this workspace are made for.
-pub(super) const TORCH_VERSION: &str = "2.11.0";
+pub(crate) const TORCH_VERSION: &str = "2.11.0";
 
 /// The two halves of a libtorch, set up separately.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

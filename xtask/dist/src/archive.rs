@@ -1,0 +1,36 @@
+//! The archive: a `.tar.zst` of the folder, the same bytes for the same files.
+
+use crate::sums::files;
+use anyhow::{Context as _, Result};
+use std::fs::File;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use tar::{Builder, Header};
+
+const LEVEL: i32 = 9;
+
+/// Writes the archive beside the folder; returns where it lies.
+pub(crate) fn write(folder: &Path) -> Result<PathBuf> {
+    let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let path = folder.with_file_name(format!("{name}.tar.zst"));
+    let file = File::create(&path).with_context(|| format!("cannot make {}", path.display()))?;
+    let mut packed = zstd::Encoder::new(file, LEVEL)?;
+    let threads = std::thread::available_parallelism().map_or(1, |n| u32::try_from(n.get()).unwrap_or(1));
+    packed.multithread(threads)?;
+    let mut tar = Builder::new(packed);
+    for path in files(folder)? {
+        let mut header = Header::new_gnu();
+        let metadata = path.metadata()?;
+        header.set_size(metadata.len());
+        // Neither owner nor time, which would be those of whoever packs it.
+        header.set_mode(metadata.permissions().mode() & 0o755);
+        header.set_mtime(0);
+        header.set_uid(0);
+        header.set_gid(0);
+        header.set_cksum();
+        let inner = Path::new(&name).join(path.strip_prefix(folder).unwrap_or(&path));
+        tar.append_data(&mut header, inner, File::open(&path)?)?;
+    }
+    tar.into_inner()?.finish()?;
+    Ok(path)
+}

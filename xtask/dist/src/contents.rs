@@ -1,0 +1,80 @@
+//! The program, its plugins and libtorch.
+
+use anyhow::{Context as _, Result, bail};
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::process::Command;
+
+const README: &str = "\
+Kasmina grows neural networks while they train.
+
+    ./kasmina plugins list
+    ./kasmina train --epochs 5 --out /tmp/first
+
+The folder may lie anywhere and be read-only; nothing is written into it.
+
+GPU: libtorch's GPU libraries are looked for in `cuda/` beside `lib/`. A link does: 
+    ln -s \"$(python3 -c 'import torch, os; print(os.path.join(os.path.dirname(torch.__file__), \"lib\"))')\" cuda
+That torch must be the version that `licences/libtorch.txt` names. KASMINA_LIBTORCH_CUDA names another folder.
+
+SHA256SUMS has the hash of every file (`sha256sum -c SHA256SUMS`), sbom.cdx.json every component (CycloneDX), `licences/`
+their licences.
+";
+
+/// Copies everything that runs, without debug information.
+pub(crate) fn copy(built: &Path, torch: &Path, out: &Path, cuda: bool) -> Result<()> {
+    for folder in ["plugins", "lib"] {
+        let folder = out.join(folder);
+        fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    }
+    copy_file(&built.join("kasmina"), &out.join("kasmina"), 0o755)?;
+    copy_libraries(&built.join("plugins"), &out.join("plugins"))?;
+    copy_libraries(&torch.join("lib"), &out.join("lib"))?;
+    let mut ours = vec![out.join("kasmina")];
+    ours.extend(fs::read_dir(out.join("plugins"))?.flatten().map(|entry| entry.path()));
+    for file in &ours {
+        strip(file)?;
+    }
+    if cuda {
+        let from = torch.join("cuda");
+        if !from.is_dir() {
+            bail!("there are no GPU libraries in {}; `cargo xtask setup --cuda` brings them", from.display());
+        }
+        fs::create_dir_all(out.join("cuda"))?;
+        copy_libraries(&from, &out.join("cuda"))?;
+    }
+    fs::write(out.join("README.txt"), README)?;
+    Ok(())
+}
+
+/// Copies the shared libraries of a folder.
+fn copy_libraries(from: &Path, to: &Path) -> Result<()> {
+    let entries = fs::read_dir(from).with_context(|| format!("cannot read {}", from.display()))?;
+    for entry in entries {
+        let path = entry?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if name.contains(".so") && path.is_file() {
+            copy_file(&path, &to.join(&name), 0o644)?;
+        }
+    }
+    Ok(())
+}
+
+fn copy_file(from: &Path, to: &Path, mode: u32) -> Result<()> {
+    fs::copy(from, to).with_context(|| format!("cannot copy {} to {}", from.display(), to.display()))?;
+    fs::set_permissions(to, fs::Permissions::from_mode(mode))?;
+    Ok(())
+}
+
+/// Removes symbols that only debuggers read. A system without `strip` makes larger files.
+fn strip(file: &Path) -> Result<()> {
+    match Command::new("strip").arg("--strip-unneeded").arg(file).status() {
+        Ok(status) if status.success() => Ok(()),
+        Ok(status) => bail!("strip {} failed ({status})", file.display()),
+        Err(_) => {
+            eprintln!("{} keeps its debug information: there is no `strip`", file.display());
+            Ok(())
+        }
+    }
+}

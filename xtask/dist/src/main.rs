@@ -1,0 +1,71 @@
+//! Makes a folder that holds everything `kasmina` needs, and an archive of it. `cargo xtask dist` builds what goes in and calls
+//! this.
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command-line tool talks to its terminal")]
+
+mod archive;
+mod contents;
+mod licences;
+mod packages;
+mod sbom;
+mod sums;
+
+use anyhow::{Context as _, Result};
+use clap::Parser;
+use packages::Package;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+#[derive(Parser)]
+#[command(about = "Makes a distribution of what was built")]
+struct Args {
+    /// The folder that cargo has built into, with the program and its `plugins/`.
+    #[arg(long)]
+    built: PathBuf,
+    /// The folder of libtorch, with its `lib/`.
+    #[arg(long)]
+    torch: PathBuf,
+    /// The version of libtorch.
+    #[arg(long)]
+    torch_version: String,
+    /// The repository.
+    #[arg(long)]
+    root: PathBuf,
+    /// Where the folder is made; an earlier one is replaced.
+    #[arg(long)]
+    out: PathBuf,
+    /// Take the GPU libraries too, from `cuda/` of libtorch.
+    #[arg(long)]
+    cuda: bool,
+    /// Make the folder and no archive.
+    #[arg(long)]
+    no_archive: bool,
+}
+
+fn main() -> ExitCode {
+    match run(&Args::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(args: &Args) -> Result<()> {
+    if args.out.exists() {
+        std::fs::remove_dir_all(&args.out)
+            .with_context(|| format!("cannot remove {}", args.out.display()))?;
+    }
+    contents::copy(&args.built, &args.torch, &args.out, args.cuda)?;
+    let packages: Vec<Package> = packages::of(&args.root)?;
+    licences::collect(&args.root, &packages, &args.torch_version, &args.out.join("licences"))?;
+    sbom::write(&packages, &args.torch_version, &args.out.join("sbom.cdx.json"))?;
+    sums::write(&args.out)?;
+    println!("{}", args.out.display());
+    if !args.no_archive {
+        let archive = archive::write(&args.out)?;
+        let size = archive.metadata().map_or(0, |m| m.len());
+        println!("{} ({:.1} MB)", archive.display(), size as f64 / 1e6);
+    }
+    Ok(())
+}

@@ -1,0 +1,122 @@
+//! `cargo xtask dist`: a folder and an archive that run from anywhere, as anyone; and the try that they do.
+
+use std::fs;
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::{process, product, repo::Repo, setup};
+
+/// Where the program of a distribution finds libtorch.
+const RPATH: &str = "$ORIGIN/lib";
+/// A user who owns nothing, for the try.
+const NOBODY: u32 = 65_534;
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Take the GPU libraries too (`cargo xtask setup --cuda` brings them).
+    #[arg(long)]
+    cuda: bool,
+    /// Build without optimisations, and make no archive: for trying the distribution itself.
+    #[arg(long)]
+    dev: bool,
+    /// Run what was made: from another folder, read-only, as another user where that is allowed, with an empty environment.
+    #[arg(long = "try")]
+    tries: bool,
+}
+
+impl Args {
+    /// A distribution of a debug build, run once.
+    pub(crate) const fn trying() -> Self {
+        Self { cuda: false, dev: true, tries: true }
+    }
+}
+
+pub(crate) fn run(repo: &Repo, args: &Args) -> Result<ExitCode> {
+    let program = product::build_for(repo, !args.dev, Some(RPATH))?;
+    let torch = setup::run(repo, false)?;
+    let version = env!("CARGO_PKG_VERSION");
+    let cuda = if args.cuda { "-cuda" } else { "" };
+    let out = repo.target()?.join("dist").join(format!("kasmina-{version}-x86_64-linux{cuda}"));
+    let mut dist = torch.cargo();
+    dist.args(["run", "--quiet", "--locked", "--package", "kasmina-dist", "--"]).current_dir(repo.root());
+    dist.arg("--built").arg(program.parent().context("the program has no folder")?);
+    dist.arg("--torch").arg(repo.libtorch()).args(["--torch-version", setup::TORCH_VERSION]);
+    dist.arg("--root").arg(repo.root()).arg("--out").arg(&out);
+    if args.cuda {
+        dist.arg("--cuda");
+    }
+    if args.dev {
+        dist.arg("--no-archive");
+    }
+    process::check(&mut dist)?;
+    if args.tries {
+        try_it(&out)?;
+        println!("it runs from another folder, read-only, with an empty environment");
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Moves the folder elsewhere, closes it for writing, and runs it.
+fn try_it(out: &Path) -> Result<()> {
+    let elsewhere = tempfile::tempdir().context("there is no temporary folder")?;
+    let moved = elsewhere.path().join("another name");
+    fs::rename(out, &moved).or_else(|_| copy(out, &moved)).context("the distribution cannot be moved")?;
+    let home = elsewhere.path().join("home");
+    fs::create_dir(&home)?;
+    let root = rustix::process::geteuid().is_root();
+    if root {
+        for folder in [elsewhere.path(), &home] {
+            std::os::unix::fs::chown(folder, Some(NOBODY), Some(NOBODY))?;
+        }
+    } else {
+        eprintln!("SKIPPED running it as another user: only root can");
+    }
+    let set_writable = |writable: bool| {
+        let mode = if writable { "u+w" } else { "a-w" };
+        process::check(Command::new("chmod").arg("-R").arg(mode).arg(&moved))
+    };
+    set_writable(false)?;
+    let result = run_moved(&moved, &home, root);
+    set_writable(true)?;
+    fs::rename(&moved, out)
+        .or_else(|_| copy(&moved, out))
+        .context("the distribution cannot be moved back")?;
+    result
+}
+
+fn run_moved(moved: &Path, home: &Path, root: bool) -> Result<()> {
+    let run: PathBuf = home.join("run");
+    let commands: [&[&str]; 3] = [
+        &["plugins", "list"],
+        &["plugins", "doctor"],
+        &["train", "--epochs", "2", "--device", "cpu", "--out", run.to_str().unwrap_or_default()],
+    ];
+    for args in commands {
+        let mut command = Command::new(moved.join("kasmina"));
+        command.env_clear().current_dir("/").args(args);
+        if root {
+            command.uid(NOBODY).gid(NOBODY);
+        }
+        let output = command.output().context("the program does not start")?;
+        let said =
+            String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+        if !output.status.success() {
+            bail!("`kasmina {}` failed ({}):\n{said}", args.join(" "), output.status);
+        }
+        if args.contains(&"list") && !said.contains("bundled") {
+            bail!("its plugins are not its own:\n{said}");
+        }
+    }
+    Ok(())
+}
+
+fn copy(from: &Path, to: &Path) -> std::io::Result<()> {
+    let status = Command::new("cp").arg("-a").arg(from).arg(to).status()?;
+    if !status.success() {
+        return Err(std::io::Error::other("cp failed"));
+    }
+    fs::remove_dir_all(from)
+}
