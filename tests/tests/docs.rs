@@ -98,3 +98,13 @@ fn the_catalogue_is_what_the_plugins_say() {
     }
     assert_eq!(page, document("catalogue.md"), "run this test with KASMINA_UPDATE_DOCS=1");
 }
+
+/// The table of limits says what the code holds to.
+#[test]
+fn every_limit_is_in_the_table() {
+    let text = document("security.md");
+    for limit in kasmina_files::limit::ALL {
+        let row = format!("| {} | {} |", limit.kind, limit.bytes);
+        assert!(text.contains(&row), "security.md lacks: {row}");
+    }
+}

@@ -14,16 +14,33 @@ use crate::{process, repo::Repo, setup};
 const FLAGS: &str = "--cfg fuzzing -Cpasses=sancov-module -Ccodegen-units=1 -Cdebug-assertions \
     -Cllvm-args=-sanitizer-coverage-level=4 -Cllvm-args=-sanitizer-coverage-inline-8bit-counters \
     -Cllvm-args=-sanitizer-coverage-pc-table -Cllvm-args=-sanitizer-coverage-trace-compares";
+/// Everything that is fuzzed: the laws of the lifecycle, and the parsers of files and messages that people exchange.
+const TARGETS: [&str; 11] = [
+    "checkpoint",
+    "control",
+    "declared",
+    "images",
+    "library",
+    "lifecycle",
+    "lock",
+    "module",
+    "quarantine",
+    "script",
+    "sidecar",
+];
 const HOST: &str = "x86_64-unknown-linux-gnu";
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// What to fuzz.
-    #[arg(default_value = "lifecycle", value_parser = ["lifecycle", "script", "checkpoint"])]
+    #[arg(default_value = "lifecycle", value_parser = TARGETS)]
     target: String,
     /// Inputs to try.
     #[arg(long, value_name = "N", default_value_t = 1_000_000)]
     runs: u64,
+    /// End after so many seconds, whatever was tried by then.
+    #[arg(long, value_name = "S", default_value_t = 0)]
+    seconds: u64,
 }
 
 /// Builds the target with coverage and runs it. What it finds worth keeping is in `target/fuzz-corpus`; an input
@@ -31,6 +48,12 @@ pub(crate) struct Args {
 pub(crate) fn run(repo: &Repo, args: &Args) -> Result<ExitCode> {
     let torch = setup::run(repo, false)?;
     let corpus = repo.root().join("target/fuzz-corpus").join(&args.target);
+    // What a fuzzer would take long to find by itself: a file of each kind.
+    let kept = repo.root().join(match args.target.as_str() {
+        "declared" => "plugins/declared/examples".to_owned(),
+        "module" => "tests/fixtures/script".to_owned(),
+        target => format!("fuzz/corpus/{target}"),
+    });
     fs::create_dir_all(&corpus).with_context(|| format!("cannot create {}", corpus.display()))?;
     // A target of its own, so that build scripts and macros are not instrumented.
     let mut cargo = torch.cargo();
@@ -41,9 +64,11 @@ pub(crate) fn run(repo: &Repo, args: &Args) -> Result<ExitCode> {
         .arg(repo.root().join("target/fuzz"))
         .args(["--bin", &args.target, "--"])
         .arg(format!("-runs={}", args.runs))
-        .args(["-print_final_stats=1", "-max_len=1024"])
+        .arg(format!("-max_total_time={}", args.seconds))
+        .args(["-print_final_stats=1", "-max_len=16384", "-len_control=50"])
         .arg(format!("-artifact_prefix={}-", corpus.display()))
         .arg(&corpus)
+        .args(kept.exists().then_some(&kept))
         .env("RUSTFLAGS", FLAGS)
         .current_dir(repo.root());
     let status = process::status(&mut cargo)?;

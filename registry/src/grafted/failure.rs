@@ -6,8 +6,12 @@ use std::path::Path;
 
 /// What libtorch said of a module in a file.
 pub(super) fn refused(path: &Path, error: &Error) -> PluginError {
+    if let Error::Forbidden { .. } = error {
+        let text = format!("{}: {error}; docs/security.md says what it may do", path.display());
+        return PluginError::unsupported(text);
+    }
     let mut error = torch(error.clone());
-    if error.kind == ErrorKind::Torch || error.kind == ErrorKind::Other {
+    if error.kind == ErrorKind::Torch {
         error.kind = ErrorKind::Config;
     }
     // Of a damaged archive it quotes what it could not read.

@@ -5,7 +5,7 @@ use anyhow::{Context as _, Result};
 use std::fs::File;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use tar::{Builder, Header};
+use tar::{Builder, EntryType, Header};
 
 const LEVEL: i32 = 9;
 
@@ -20,15 +20,21 @@ pub(crate) fn write(folder: &Path) -> Result<PathBuf> {
     let mut tar = Builder::new(packed);
     for path in files(folder)? {
         let mut header = Header::new_gnu();
-        let metadata = path.metadata()?;
+        let metadata = path.symlink_metadata()?;
+        let inner = Path::new(&name).join(path.strip_prefix(folder).unwrap_or(&path));
         header.set_size(metadata.len());
         // Neither owner nor time, which would be those of whoever packs it.
         header.set_mode(metadata.permissions().mode() & 0o755);
         header.set_mtime(0);
         header.set_uid(0);
         header.set_gid(0);
+        if metadata.is_symlink() {
+            header.set_entry_type(EntryType::Symlink);
+            header.set_size(0);
+            tar.append_link(&mut header, inner, std::fs::read_link(&path)?)?;
+            continue;
+        }
         header.set_cksum();
-        let inner = Path::new(&name).join(path.strip_prefix(folder).unwrap_or(&path));
         tar.append_data(&mut header, inner, File::open(&path)?)?;
     }
     tar.into_inner()?.finish()?;

@@ -14,7 +14,7 @@ Kasmina grows neural networks while they train.
 
 The folder may lie anywhere and be read-only; nothing is written into it.
 
-GPU: libtorch's GPU libraries are looked for in `cuda/` beside `lib/`. A link does: 
+GPU: libtorch's GPU libraries are looked for in `cuda/` beside `lib/`. A link does:
     ln -s \"$(python3 -c 'import torch, os; print(os.path.join(os.path.dirname(torch.__file__), \"lib\"))')\" cuda
 That torch must be the version that `licences/libtorch.txt` names. KASMINA_LIBTORCH_CUDA names another folder.
 
@@ -54,7 +54,11 @@ fn copy_libraries(from: &Path, to: &Path) -> Result<()> {
     for entry in entries {
         let path = entry?.path();
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        if name.contains(".so") && path.is_file() {
+        let target = fs::read_link(&path).ok().filter(|target| target.components().count() == 1);
+        if let Some(target) = target {
+            // Another name of a library beside it.
+            std::os::unix::fs::symlink(target, to.join(&name))?;
+        } else if name.contains(".so") && path.is_file() {
             copy_file(&path, &to.join(&name), 0o644)?;
         }
     }

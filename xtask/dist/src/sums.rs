@@ -10,7 +10,7 @@ const NAME: &str = "SHA256SUMS";
 /// Hashes every file of a folder.
 pub(crate) fn write(folder: &Path) -> Result<()> {
     let mut text = String::new();
-    for file in files(folder)? {
+    for file in files(folder)?.into_iter().filter(|file| !file.is_symlink()) {
         let hash = kasmina_files::sha256(&file).with_context(|| format!("cannot read {}", file.display()))?;
         let name = file.strip_prefix(folder).unwrap_or(&file);
         writeln!(text, "{hash}  {}", name.display())?;

@@ -1,0 +1,35 @@
+//! A folder of this process in memory, for what is read from files.
+
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+/// The folder.
+pub fn folder() -> &'static Path {
+    static FOLDER: OnceLock<PathBuf> = OnceLock::new();
+    FOLDER.get_or_init(|| {
+        let folder = PathBuf::from(format!("/dev/shm/kasmina-fuzz-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).expect("memory can be written");
+        folder
+    })
+}
+
+/// Writes a file there.
+pub fn file(name: &str, bytes: &[u8]) -> PathBuf {
+    let path = folder().join(name);
+    std::fs::write(&path, bytes).expect("memory can be written");
+    path
+}
+
+/// Removes a file there.
+#[allow(dead_code, reason = "not every target removes one")]
+pub fn remove(name: &str) {
+    let _ = std::fs::remove_file(folder().join(name));
+}
+
+/// Removes every file there.
+#[allow(dead_code, reason = "not every target empties it")]
+pub fn empty() {
+    for entry in std::fs::read_dir(folder()).into_iter().flatten().flatten() {
+        let _ = std::fs::remove_file(entry.path());
+    }
+}

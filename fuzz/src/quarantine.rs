@@ -1,0 +1,17 @@
+//! Any text as a quarantine: listed, or an error; what cannot be read is never changed.
+
+#![no_main]
+
+mod place;
+
+use kasmina_registry::quarantine::Quarantine;
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|bytes: &[u8]| {
+    let path = place::file("quarantine.json", bytes);
+    let quarantine = Quarantine::in_file(&path);
+    if quarantine.list().is_err() {
+        assert!(quarantine.clear(None).is_err());
+        assert_eq!(std::fs::read(&path).expect("it is there"), bytes, "a damaged file is left alone");
+    }
+});
