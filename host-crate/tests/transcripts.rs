@@ -102,8 +102,11 @@ fn brief(kind: &EventKind) -> String {
     }
 }
 
+/// With the curve of the blend that ships by this name.
 fn plan(id: &str) -> BlendPlan {
-    BlendPlan::new(id)
+    let mut plan = BlendPlan::new(id);
+    plan.alpha.curve = Curve::by_id(id);
+    plan
 }
 
 /// A linear ramp with one thing changed.

@@ -15,7 +15,7 @@ use std::collections::VecDeque;
 pub struct BlendPlan {
     /// The blend's id.
     pub id: String,
-    /// The ramp. Where it names no curve, the one that goes by the blend's id holds, otherwise a line (A13).
+    /// The ramp. Where it names no curve it is a line; whoever knows the blend asks it for its own.
     #[serde(flatten)]
     pub alpha: AlphaSettings,
 }

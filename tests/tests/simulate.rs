@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failed step is a failed test")]
 
+use kasmina::lifecycle::{BlendPlan, Curve, Germination, Lifecycle, Settings};
 use kasmina_tests::{kasmina, output};
 use serde_json::{Value, json};
 use std::fs;
@@ -244,4 +245,25 @@ fn the_schemas_are_published() {
     ] {
         assert!(events.contains(name), "{name}");
     }
+}
+
+/// The machine takes any topology and knows no blend by its name.
+#[test]
+fn names_of_other_people_are_taken_and_mean_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("script.json");
+    let script = json!({
+        "schema": 1,
+        "slot": {"id": "a", "topology": "graph"},
+        "ops": [
+            {"op": "germinate", "seed_id": "s", "blueprint_id": "b", "seed_params": 9, "host_params": 90,
+             "blend": {"id": "acme::sigmoid", "tempo": 3}},
+        ],
+    });
+    fs::write(&path, script.to_string()).unwrap();
+    let (_, error, code) = simulate(&path, &[]);
+    assert_eq!((code, error.as_str()), (Some(0), ""));
+    let mut slot = Lifecycle::new("a", "graph", Settings::default());
+    slot.germinate(Germination::new("s", "b", BlendPlan::new("sigmoid"))).unwrap();
+    assert_eq!(slot.seed().unwrap().alpha.curve(), &Curve::Linear);
 }

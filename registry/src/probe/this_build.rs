@@ -5,11 +5,7 @@ use std::os::unix::fs::MetadataExt as _;
 
 /// The libtorch that this process runs, by where it lies and when it was written: the next one may do otherwise.
 fn torch_in_use() -> String {
-    let maps = std::fs::read_to_string("/proc/self/maps").unwrap_or_default();
-    let file = maps.lines().find_map(|line| {
-        let path = line.get(line.find('/')?..)?;
-        path.ends_with("/libtorch_cpu.so").then_some(path)
-    });
+    let file = kasmina_torch_ext::cuda::libtorch_dir().map(|folder| folder.join("libtorch_cpu.so"));
     let meta = file.and_then(|file| std::fs::metadata(file).ok());
     meta.map_or_else(String::new, |m| format!("{} {}.{}", m.size(), m.mtime(), m.mtime_nsec()))
 }

@@ -10,6 +10,7 @@
 
 mod decisions;
 mod libraries;
+mod limits;
 mod matrix;
 mod modules;
 mod owners;

@@ -1,5 +1,7 @@
 //! TorchScript modules are code: who vouches for them, and what they may do.
 
+use kasmina_plugin_api::Kind;
+use kasmina_registry::{Policy, Registry, SearchPath};
 use kasmina_tests::archive::{edited, replaced};
 use kasmina_tests::{cases, kasmina, output};
 use kasmina_torch_ext::script::Script;
@@ -164,4 +166,59 @@ fn what_torch_save_has_written_is_told_apart() {
     zip.finish().unwrap();
     let told = loads(&std::fs::read(&path).unwrap());
     insta::assert_snapshot!(told, @"torch: it is no module that torch.jit.save has written: it holds weights without code, as torch.save writes them; write it with torch.jit.save");
+}
+
+#[test]
+fn an_operator_that_does_not_exist_is_named() {
+    let told = loads(&with("    y = ops.nobody.knows(x)\n"));
+    assert!(
+        told.contains("it uses an operator that this torch does not have") && told.contains("nobody::knows"),
+        "{told}"
+    );
+}
+
+/// A traced module may have the size of its example's batch in it.
+#[test]
+fn a_module_for_one_size_of_batch_is_refused_beforehand() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("net.pt");
+    std::fs::write(&path, with("    x = torch.reshape(x, [2, 1, 8, 8])\n")).unwrap();
+    let registry = Registry::load(&SearchPath::empty(), &Policy::embedded()).unwrap();
+    let host = registry.resolve(Kind::Host, "core::grafted").unwrap();
+    let config = serde_json::json!({ "module": path, "sample": [1, 8, 8], "slots": ["body.*"] });
+    let told = host.make_host(Device::Cpu, &config.to_string()).unwrap_err().to_string();
+    assert!(told.contains("it takes a batch of 2 samples and not of 5"), "{told}");
+}
+
+/// What was saved with nothing that requires a gradient has nothing to train.
+#[test]
+fn a_module_without_a_parameter_that_learns_is_refused_beforehand() {
+    let home = tempfile::tempdir().unwrap();
+    let config = cases::write("digits_grafted", home.path());
+    let text = std::fs::read_to_string(&config).unwrap();
+    let named = text.lines().find(|line| line.trim_start().starts_with("module")).unwrap();
+    let module = home.path().join("net.pt");
+    std::fs::write(&module, frozen()).unwrap();
+    std::fs::write(&config, text.replace(named, &format!("module = {:?}", module.display().to_string())))
+        .unwrap();
+    let mut command = kasmina(home.path());
+    command.args(["train", "--epochs", "1", "--no-seeds", "--out", "run", "--config"]).arg(&config);
+    let (_, error, code) = output(command);
+    assert_eq!(code, Some(1), "{error}");
+    assert!(error.contains("has no parameter that learns"), "{error}");
+    assert!(!home.path().join("run").exists());
+}
+
+/// The module with no parameter that requires a gradient.
+fn frozen() -> Vec<u8> {
+    // In the pickle of a tensor the flag follows its strides; a parameter is built from a tensor that has it.
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("frozen.pt");
+    let mut module = tch::CModule::load(digits()).unwrap();
+    for (_, mut tensor) in module.named_parameters().unwrap() {
+        let _ = tensor.requires_grad_(false);
+    }
+    module.set_eval();
+    module.save(&path).unwrap();
+    std::fs::read(path).unwrap()
 }

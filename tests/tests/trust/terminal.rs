@@ -1,6 +1,7 @@
 //! What is printed: names of other people, and outputs that cannot be written.
 
 use crate::project::Project;
+use kasmina_tests::shell::in_shell;
 use kasmina_tests::{kasmina, output};
 use std::process::Stdio;
 
@@ -59,4 +60,21 @@ fn a_closed_pipe_is_no_error() {
         "{}",
         String::from_utf8_lossy(&out.stderr)
     );
+}
+
+/// On a terminal that cannot move its cursor there are plain lines.
+#[test]
+fn a_dumb_terminal_gets_a_line_an_epoch() {
+    let home = tempfile::tempdir().unwrap();
+    for term in ["dumb", ""] {
+        let mut train = kasmina(home.path());
+        let out = format!("run-{term}");
+        train.args(["train", "--no-seeds", "--epochs", "2", "--out", &out]).env("TERM", term);
+        // `script` gives it a terminal.
+        let command = in_shell(&train, "exec script -qec \"$*\" /dev/null </dev/null", &[]);
+        let (told, error, code) = output(command);
+        assert_eq!(code, Some(0), "{told}{error}");
+        assert!(told.contains("epoch   1/2") && told.contains("epoch   2/2"), "{told}");
+        assert!(!told.contains('\u{1b}'), "{told:?}");
+    }
 }

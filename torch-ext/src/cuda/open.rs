@@ -29,7 +29,8 @@ fn candidates() -> Vec<PathBuf> {
 pub fn libtorch_dir() -> Option<PathBuf> {
     let maps = std::fs::read_to_string("/proc/self/maps").ok()?;
     let path = maps.lines().find_map(|line| {
-        let path = line.split_whitespace().nth(5)?;
+        // The path comes last, and may have blanks in it.
+        let path = line.get(line.find('/')?..)?;
         path.ends_with("/libtorch_cpu.so").then(|| PathBuf::from(path))
     })?;
     path.parent().map(PathBuf::from)

@@ -1,0 +1,97 @@
+//! Files that would cost memory or time before anybody has judged them.
+
+use crate::project::Project;
+use kasmina_tests::shell::in_shell;
+use kasmina_tests::{output, shipped};
+use std::fs::File;
+use std::path::Path;
+
+/// What the program may take in these tests: much less than any of the files.
+const MEMORY: &str = "ulimit -v 6000000; exec \"$@\"";
+
+fn pipe(path: &Path) {
+    rustix::fs::mknodat(rustix::fs::CWD, path, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+}
+
+#[test]
+fn files_that_are_too_large_or_no_files_are_refused_by_name() {
+    let project = Project::new();
+    std::fs::remove_file(project.path("plugins/libgated.so")).unwrap();
+    File::create(project.path("plugins/big.so")).unwrap().set_len(6 << 30).unwrap();
+    File::create(project.path("plugins/long.blueprint.toml")).unwrap().set_len(3 << 30).unwrap();
+    std::fs::copy(shipped("kasmina_blends"), project.path("plugins/signed.so")).unwrap();
+    pipe(&project.path("plugins/signed.so.minisig"));
+    pipe(&project.path("plugins/pipe.so"));
+    // With a key that is trusted the signature is looked at.
+    project.says(&["plugins", "keygen", "me", "--no-password"]);
+    project.says(&["plugins", "trust", "add", "me", "me.pub"]);
+    let command = in_shell(&project.command(&["plugins", "list"]), MEMORY, &[]);
+    let (out, error, code) = output(command);
+    assert_eq!(code, Some(0), "{error}");
+    let told: Vec<&str> = out.lines().skip_while(|line| !line.is_empty()).collect();
+    let told = told.join("\n").replace(&format!("{}/", project.path("").display()).replace("//", "/"), "");
+    insta::assert_snapshot!(told);
+}
+
+/// The process that tries a build asks for no more than it may have.
+#[test]
+fn a_limit_on_memory_is_kept_and_not_exceeded() {
+    let project = Project::new();
+    let schema = project.command(&["plugins", "schema", "gate_net", "--allow-unsigned"]);
+    let (out, error, code) = output(in_shell(&schema, MEMORY, &[]));
+    assert_eq!(code, Some(0), "{error}");
+    assert!(out.contains("hidden"), "{out}");
+    let doctor = |limit: &str| {
+        let script = format!("ulimit -v {limit}; exec \"$@\"");
+        output(in_shell(&project.command(&["plugins", "doctor"]), &script, &[]))
+    };
+    assert!(doctor("6000000").0.contains("child process  starts and answers"), "{}", doctor("6000000").0);
+}
+
+#[test]
+fn what_cannot_be_read_is_never_taken_for_nothing() {
+    let project = Project::new();
+    let quarantine = project.path(".local/state/kasmina/quarantine.json");
+    std::fs::create_dir_all(quarantine.parent().unwrap()).unwrap();
+    std::fs::write(&quarantine, "{ half").unwrap();
+    let told = project.says(&["plugins", "schema", "gate_net", "--allow-unsigned"]);
+    assert!(told.contains("whether it is in quarantine cannot be known"), "{told}");
+    assert!(project.says(&["plugins", "quarantine", "list"]).contains("[1]"));
+    assert_eq!(std::fs::read_to_string(&quarantine).unwrap(), "{ half");
+    std::fs::remove_file(&quarantine).unwrap();
+    // A signature that cannot be read is no missing one.
+    project.says(&["plugins", "lock", "plugins/libgated.so"]);
+    std::fs::create_dir(project.path("plugins/libgated.so.minisig")).unwrap();
+    let told = project.says(&["plugins", "schema", "gate_net"]);
+    assert!(told.contains("cannot be read"), "{told}");
+}
+
+/// The interpreter of a declared blueprint is the one that a run would take.
+#[test]
+fn an_interpreter_that_nobody_vouches_for_is_not_run() {
+    let project = Project::new();
+    let name = "plugins/libkasmina_declared.so";
+    std::fs::copy(shipped("kasmina_declared"), project.path(name)).unwrap();
+    std::fs::write(project.path("one.blueprint.toml"), "[blueprint]\nid = \"one\"\nsummary = \"one\"\n")
+        .unwrap();
+    let told = project.says(&["plugins", "check", "one.blueprint.toml", "--only", "listing"]);
+    assert!(told.contains("libkasmina_declared.so refused by rule `trust`"), "{told}");
+    project.says(&["plugins", "lock", name]);
+    let told = project.says(&["plugins", "check", "one.blueprint.toml", "--only", "listing"]);
+    assert!(!told.contains("rule `trust`"), "{told}");
+}
+
+/// Another libtorch in the loader's path is not taken for the program's own.
+#[test]
+fn a_foreign_libtorch_is_passed_over() {
+    let project = Project::new();
+    let other = project.path("other");
+    std::fs::create_dir(&other).unwrap();
+    for name in ["libtorch_cpu.so", "libc10.so"] {
+        std::fs::copy(shipped("kasmina_blends"), other.join(name)).unwrap();
+    }
+    let mut command = project.command(&["plugins", "list"]);
+    command.env("LD_LIBRARY_PATH", &other);
+    let (_, error, code) = output(command);
+    assert_eq!(code, Some(0), "{error}");
+}
