@@ -11,4 +11,4 @@ mod write;
 pub use hash::sha256;
 pub use limit::Limit;
 pub use read::{open_regular, read, read_text};
-pub use write::{make_new, write_whole};
+pub use write::{make_new, open_own, write_whole};

@@ -13,7 +13,7 @@ use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, Command, ExitCode, ExitStatus, Stdio};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, channel, sync_channel};
 use std::time::{Duration, Instant};
 
 /// What a line of the protocol begins with; a program may have printed others before it serves.
@@ -160,7 +160,8 @@ impl Running {
         let mut child = command.spawn()?;
         let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
 
-        let (to_lines, lines) = channel();
+        // A child that answers what nobody asked waits.
+        let (to_lines, lines) = sync_channel(1);
         let (to_said, said) = channel();
         // Owned from here on, so that whatever fails below ends the child.
         let mut running = Self { child, stdin, lines, said };
@@ -256,7 +257,7 @@ fn start_reader(name: &str, body: impl FnOnce() + Send + 'static) -> std::io::Re
 }
 
 /// Hands the lines of the protocol on until the stream ends or has a line that is too long.
-fn forward_lines(stdout: impl Read, lines: &Sender<Line>) {
+fn forward_lines(stdout: impl Read, lines: &SyncSender<Line>) {
     let mut stdout = BufReader::new(stdout);
     let mut line = Vec::new();
     loop {

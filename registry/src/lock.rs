@@ -115,11 +115,16 @@ impl Lock {
         Ok(Self { plugins, modules })
     }
 
-    /// Writes it, whole or not at all. Returns the SHA-256 of the text.
+    /// Writes it, whole or not at all. `confirm` is handed the SHA-256 of the text before: a file that cannot be confirmed is
+    /// not written.
     ///
     /// # Errors
-    /// If the place cannot be written.
-    pub fn write(&self, path: &Path) -> Result<String, RegistryError> {
+    /// If the place cannot be written, or what `confirm` says.
+    pub fn write(
+        &self,
+        path: &Path,
+        confirm: impl FnOnce(&str) -> Result<(), RegistryError>,
+    ) -> Result<(), RegistryError> {
         let fail = |reason: String| RegistryError::Lock { path: path.to_owned(), reason };
         let text = LockText {
             format: FORMAT,
@@ -127,8 +132,8 @@ impl Lock {
             modules: self.modules.values().cloned().collect(),
         };
         let text = format!("{HEAD}{}", toml::to_string(&text).map_err(|e| fail(e.to_string()))?);
-        places::write(path, &text).map_err(|e| fail(e.to_string()))?;
-        Ok(hash_of_text(&text))
+        confirm(&hash_of_text(&text))?;
+        places::write(path, &text).map_err(|e| fail(e.to_string()))
     }
 
     /// What is locked under a name.

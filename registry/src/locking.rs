@@ -1,12 +1,13 @@
 //! Deciding which bytes a project runs.
 
 use crate::check;
+use crate::declared;
 use crate::error::{Refusal, RegistryError, Rule};
 use crate::guard::FolderGuard;
 use crate::keys::Signed;
 use crate::lock::{LOCK_FILE, Lock, Locked};
 use crate::manifest::Manifest;
-use crate::module_file::{self, ModuleFile};
+use crate::module_file::ModuleFile;
 use crate::policy::Policy;
 use crate::project_lock::{ProjectLock, refuse_unconfirmed};
 use crate::quote::quoted;
@@ -77,8 +78,7 @@ impl Decisions {
     /// # Errors
     /// If it, or the record of confirmed lock files, cannot be written.
     pub fn write(&self, policy: &Policy) -> Result<(), RegistryError> {
-        policy.confirm_lock(&self.lock.write(&self.path)?)?;
-        Ok(())
+        self.lock.write(&self.path, |sha256| policy.confirm_lock(sha256).map(drop))
     }
 
     /// Which lock file.
@@ -145,11 +145,16 @@ impl Decisions {
             };
             let added = match refusal {
                 Some(refusal) => Err(refusal),
-                None => self.add(&file.manifest.path, before, policy),
+                // These bytes were judged; what lies there by now may be others.
+                None => self.add(&file.manifest.path, Some(&file.manifest.sha256), before, policy),
             };
             if let Err(refusal) = added {
                 self.refused.push(refusal);
             }
+        }
+        // A file that cannot be read may be the one that is locked.
+        if !survey.refused.is_empty() {
+            return Ok(());
         }
         let found = |locked: &&Locked| survey.files.iter().any(|f| f.manifest.plugin.name == locked.name);
         for locked in before.plugins().filter(|l| !found(l)).cloned() {
@@ -162,14 +167,32 @@ impl Decisions {
     }
 
     fn add_named(&mut self, file: &Path, before: &Lock, policy: &Policy) -> Result<(), Refusal> {
-        if let Some(module) = module_file::without_sidecar(file)? {
-            return self.add_module(&module, before, policy);
+        if !declared::is_module(file) {
+            return self.add(file, None, before, policy);
         }
-        self.add(file, before, policy)
+        // It may be used as a host, and with a sidecar as a seed too.
+        if declared::sidecar(file).exists() {
+            self.add(file, None, before, policy)?;
+        }
+        self.add_module(&ModuleFile::read(file)?, before, policy)
     }
 
-    fn add(&mut self, file: &Path, before: &Lock, policy: &Policy) -> Result<(), Refusal> {
+    fn add(
+        &mut self,
+        file: &Path,
+        judged: Option<&str>,
+        before: &Lock,
+        policy: &Policy,
+    ) -> Result<(), Refusal> {
         let manifest = Manifest::read(file)?;
+        if judged.is_some_and(|judged| judged != manifest.sha256) {
+            return Err(Refusal {
+                path: file.to_owned(),
+                rule: Rule::Lock,
+                found: "it changed while it was looked at".to_owned(),
+                remedy: "try again".to_owned(),
+            });
+        }
         if let Some(exposed) = exposed(&manifest, Origin::Named, policy).filter(|e| !e.is_foreign()) {
             return Err(exposed.refusal(file));
         }

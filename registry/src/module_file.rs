@@ -1,6 +1,5 @@
 //! TorchScript modules that are used as hosts: read once, judged like any file whose code runs.
 
-use crate::declared;
 use crate::error::{Refusal, RegistryError, Rule};
 use crate::lock::Lock;
 use crate::plugin_file;
@@ -74,9 +73,6 @@ impl ModuleFile {
         if is_pinned && lock.counts() {
             return Ok(Trust::Pinned);
         }
-        if policy.trusts_run || policy.has_run(&self.sha256) {
-            return Ok(Trust::Recorded);
-        }
         if locked.is_some() && !is_pinned {
             return refuse(
                 Rule::Lock,
@@ -85,6 +81,9 @@ impl ModuleFile {
                     "if you changed it, decide it: `kasmina plugins lock {file}`; otherwise get the file again"
                 ),
             );
+        }
+        if policy.trusts_run || policy.has_run(&self.sha256) {
+            return Ok(Trust::Recorded);
         }
         if let Some(exposed) = exposed {
             return Err(exposed.refusal(&self.path).into());
@@ -126,12 +125,4 @@ impl ModuleFile {
             .into()),
         }
     }
-}
-
-/// The module in a file that is no plugin: one without a sidecar.
-pub(crate) fn without_sidecar(path: &Path) -> Result<Option<ModuleFile>, Refusal> {
-    if !declared::is_module(path) || declared::sidecar(path).exists() {
-        return Ok(None);
-    }
-    ModuleFile::read(path).map(Some)
 }

@@ -82,9 +82,12 @@ impl Owners {
         };
         let absolute = std::path::absolute(path).map_err(|e| unknown(path, e))?;
         let mut left: VecDeque<OsString> = parts(&absolute);
+        // Told only where nothing worse is found on the way.
+        let mut foreign = None;
         let mut at = PathBuf::from("/");
         let mut links = 0;
-        self.check_one(&at, &std::fs::symlink_metadata(&at).map_err(|e| unknown(&at, e))?, true)?;
+        let root = std::fs::symlink_metadata(&at).map_err(|e| unknown(&at, e))?;
+        worse(self.check_one(&at, &root, true), &mut foreign)?;
         while let Some(part) = left.pop_front() {
             if part == ".." {
                 at.pop();
@@ -93,11 +96,11 @@ impl Owners {
             at.push(part);
             let metadata = std::fs::symlink_metadata(&at).map_err(|e| unknown(&at, e))?;
             if !metadata.is_symlink() {
-                self.check_one(&at, &metadata, !left.is_empty())?;
+                worse(self.check_one(&at, &metadata, !left.is_empty()), &mut foreign)?;
                 continue;
             }
             // The mode of a link says nothing; who owns it decides where it leads.
-            self.check_owner(&at, &metadata)?;
+            worse(self.check_owner(&at, &metadata), &mut foreign)?;
             links += 1;
             if links > MOST_LINKS {
                 return Err(unknown(&at, std::io::Error::other("too many levels of symbolic links")));
@@ -111,7 +114,7 @@ impl Owners {
                 left.push_front(part);
             }
         }
-        Ok(())
+        foreign.map_or(Ok(()), Err)
     }
 
     /// Whether nobody else can put files into a folder: being sticky does not help here.
@@ -133,9 +136,9 @@ impl Owners {
     fn check_one(&self, place: &Path, metadata: &Metadata, passed: bool) -> Result<(), Exposed> {
         let mode = metadata.mode();
         let exposed = |how| Err(Exposed { place: place.to_owned(), how });
-        self.check_owner(place, metadata)?;
+        let owner = self.check_owner(place, metadata);
         if passed && mode & STICKY != 0 {
-            return Ok(());
+            return owner;
         }
         if mode & OTHERS_WRITE != 0 {
             return exposed(How::Everybody);
@@ -149,7 +152,18 @@ impl Owners {
                 return exposed(How::Group(metadata.gid()));
             }
         }
-        Ok(())
+        owner
+    }
+}
+
+/// Keeps that something belongs to another user, which may be outweighed; anything else is an error at once.
+fn worse(checked: Result<(), Exposed>, foreign: &mut Option<Exposed>) -> Result<(), Exposed> {
+    match checked {
+        Err(exposed) if exposed.is_foreign() => {
+            foreign.get_or_insert(exposed);
+            Ok(())
+        }
+        other => other,
     }
 }
 

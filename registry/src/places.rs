@@ -38,11 +38,24 @@ pub(crate) fn recorded() -> Option<PathBuf> {
     base().and_then(|b| b.state_dir()).map(|dir| dir.join("kasmina/recorded.json"))
 }
 
+/// Where a file lies that need not exist: its folder without symbolic links, and its name.
+pub(crate) fn in_real_folder(file: &Path) -> PathBuf {
+    let absolute = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
+    let folder = absolute.parent().and_then(|folder| folder.canonicalize().ok());
+    folder.zip(absolute.file_name()).map_or(absolute.clone(), |(folder, name)| folder.join(name))
+}
+
+/// Makes the folder of a file where it is missing.
+pub(crate) fn make_folder_of(file: &Path) -> std::io::Result<()> {
+    match file.parent().filter(|f| !f.as_os_str().is_empty()) {
+        Some(folder) => std::fs::create_dir_all(folder),
+        None => Ok(()),
+    }
+}
+
 /// Writes a file whole, in a folder that is made where it is missing.
 pub(crate) fn write(path: &Path, text: &str) -> std::io::Result<()> {
-    if let Some(folder) = path.parent().filter(|f| !f.as_os_str().is_empty()) {
-        std::fs::create_dir_all(folder)?;
-    }
+    make_folder_of(path)?;
     write_whole(path, text.as_bytes(), true)
 }
 

@@ -24,11 +24,23 @@ pub struct Policy {
     pub(crate) cache: Option<PathBuf>,
     pub(crate) quarantine: Option<PathBuf>,
     /// Where the hashes are recorded of what this user's runs have used.
-    pub(crate) recorded: Option<PathBuf>,
+    recorded: Record,
     /// Folders of a run's own copies of plugins.
     pub(crate) stored: Vec<PathBuf>,
     /// Whether the user vouches for all that a run directory brings.
     pub(crate) trusts_run: bool,
+}
+
+/// Where it is recorded which bytes the user has run.
+#[derive(Debug, Clone, Default)]
+enum Record {
+    /// The user has no place for it.
+    #[default]
+    Nowhere,
+    /// The program that embeds the registry vouches for what it opens.
+    NotAsked,
+    /// In this file.
+    In(PathBuf),
 }
 
 /// A lock file that counts if its user says so.
@@ -42,7 +54,7 @@ struct LockFile {
 impl Policy {
     /// For programs that name their plugins themselves: what they name is trusted, and nothing is probed or written.
     pub fn embedded() -> Self {
-        Self { allow_unsigned: true, ..Self::default() }
+        Self { allow_unsigned: true, recorded: Record::NotAsked, ..Self::default() }
     }
 
     /// For users: `plugins.lock` of the working directory if the user has [confirmed](Self::confirm) it, the user's trusted
@@ -54,7 +66,7 @@ impl Policy {
             keys: Keys::of_user(),
             cache: places::cache(),
             quarantine: places::quarantine(),
-            recorded: places::recorded(),
+            recorded: places::recorded().map_or(Record::Nowhere, Record::In),
             ..Self::default()
         }
     }
@@ -71,7 +83,7 @@ impl Policy {
     pub fn with_state(mut self, folder: &Path) -> Self {
         self.cache = Some(folder.to_owned());
         self.quarantine = Some(folder.join("quarantine.json"));
-        self.recorded = Some(folder.join("recorded.json"));
+        self.recorded = Record::In(folder.join("recorded.json"));
         self.projects = Projects::in_file(folder.join("projects.json"));
         self
     }
@@ -97,7 +109,7 @@ impl Policy {
         let real = |f: PathBuf| match f.canonicalize() {
             Ok(real) => real,
             // It need not be built yet; its folder is there.
-            Err(_) => std::path::absolute(&f).map_or(f, |absolute| in_real_folder(&absolute)),
+            Err(_) => places::in_real_folder(&f),
         };
         self.watched.extend(files.into_iter().map(real));
         self
@@ -141,17 +153,18 @@ impl Policy {
     /// Whether this user vouches for bytes that a run directory names: by having run them before, or by saying so. A program
     /// that names its plugins itself keeps no record, and vouches for what it opens.
     pub fn vouches_for(&self, sha256: &str) -> bool {
-        self.trusts_run || self.recorded.is_none() || self.has_run(sha256)
+        // A user without a place for records has run nothing that is known.
+        self.trusts_run || matches!(self.recorded, Record::NotAsked) || self.has_run(sha256)
     }
 
     /// Whether the record says that this user has run these bytes.
     pub(crate) fn has_run(&self, sha256: &str) -> bool {
-        self.recorded.as_ref().is_some_and(|record| recorded::contains(record, sha256))
+        matches!(&self.recorded, Record::In(record) if recorded::contains(record, sha256))
     }
 
     /// Records that this user runs these bytes.
     pub fn record(&self, sha256: &str) {
-        if let Some(record) = &self.recorded {
+        if let Record::In(record) = &self.recorded {
             recorded::add(record, sha256);
         }
     }
@@ -191,7 +204,7 @@ impl Policy {
     pub fn confirms_lock(&self, sha256: &str) -> Result<bool, RegistryError> {
         let Some(lock) = &self.lock else { return Ok(false) };
         if !lock.named {
-            return Ok(self.projects.confirms(&lock.path, sha256));
+            return self.projects.confirms(&lock.path, sha256);
         }
         match Owners::user().check(&lock.path) {
             Err(exposed) if !exposed.is_foreign() => {
@@ -237,10 +250,4 @@ impl Policy {
         };
         owners.and(self.projects.owner_of(path))
     }
-}
-
-/// The path of a file that need not exist, with its folder resolved.
-fn in_real_folder(file: &Path) -> PathBuf {
-    let folder = file.parent().and_then(|folder| folder.canonicalize().ok());
-    folder.zip(file.file_name()).map_or_else(|| file.to_owned(), |(folder, name)| folder.join(name))
 }

@@ -56,7 +56,7 @@ pub(crate) fn change_lock<E: From<RegistryError>>(
     refuse_unconfirmed(&current, policy)?;
     let mut lock = current.lock;
     if change(&mut lock)? {
-        policy.confirm_lock(&lock.write(path)?)?;
+        lock.write(path, |sha256| policy.confirm_lock(sha256).map(drop))?;
     }
     Ok(())
 }

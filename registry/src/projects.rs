@@ -5,8 +5,9 @@
 //! state folder.
 
 use crate::error::RegistryError;
+use crate::guard::FolderGuard;
 use crate::ownership::Owners;
-use crate::places;
+use crate::places::{self, in_real_folder};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt as _;
@@ -48,12 +49,21 @@ impl Projects {
     }
 
     /// Whether a lock file with this text counts.
-    pub(crate) fn confirms(&self, lock: &Path, sha256: &str) -> bool {
-        let Ok(real) = lock.canonicalize() else { return false };
-        if real.parent().is_some_and(|folder| self.folders.iter().any(|f| f == folder)) {
-            return true;
+    ///
+    /// # Errors
+    /// If the record of confirmations cannot be read, or others can write a lock file that counts by its folder.
+    pub(crate) fn confirms(&self, lock: &Path, sha256: &str) -> Result<bool, RegistryError> {
+        let real = in_real_folder(lock);
+        if self.is_in_trusted_folder(&real) {
+            let owners = Owners::user().and(self.owner_of(&real));
+            owners.check(&real).map_err(|exposed| error(&real, exposed.found()))?;
+            return Ok(true);
         }
-        self.list().is_ok_and(|all| all.iter().any(|c| c.path == real && c.sha256 == sha256))
+        Ok(self.list()?.iter().any(|c| c.path == real && c.sha256 == sha256))
+    }
+
+    fn is_in_trusted_folder(&self, real: &Path) -> bool {
+        real.parent().is_some_and(|folder| self.folders.iter().any(|f| f == folder))
     }
 
     /// The owner of the trusted folder that a file lies in.
@@ -79,10 +89,15 @@ impl Projects {
     /// # Errors
     /// If there is no state folder, or the record cannot be read or written.
     pub(crate) fn confirm(&self, lock: &Path, sha256: &str) -> Result<Confirmed, RegistryError> {
-        let path = lock.canonicalize().map_err(|e| error(lock, e))?;
+        let path = in_real_folder(lock);
+        let sha256 = sha256.to_owned();
+        if self.is_in_trusted_folder(&path) {
+            // It counts as it is.
+            return Ok(Confirmed { path, sha256 });
+        }
         let key = path.to_str().ok_or_else(|| error(&path, "its path is not UTF-8 text"))?.to_owned();
-        self.change(|all| all.insert(key, sha256.to_owned()))?;
-        Ok(Confirmed { path, sha256: sha256.to_owned() })
+        self.change(|all| all.insert(key, sha256.clone()))?;
+        Ok(Confirmed { path, sha256 })
     }
 
     /// Takes the confirmation of a lock file back; returns whether there was one.
@@ -90,17 +105,17 @@ impl Projects {
     /// # Errors
     /// As [`confirm`](Self::confirm).
     pub(crate) fn forget(&self, lock: &Path) -> Result<bool, RegistryError> {
-        let path = lock.canonicalize().unwrap_or_else(|_| lock.to_owned());
+        let path = in_real_folder(lock);
         Ok(self.change(|all| all.remove(&*path.to_string_lossy()))?.is_some())
     }
 
     fn change<T>(&self, body: impl FnOnce(&mut BTreeMap<String, String>) -> T) -> Result<T, RegistryError> {
         let record = self.record.as_deref().ok_or_else(|| {
-            error(
-                Path::new("projects.json"),
-                "there is no state folder to keep it in; set HOME or XDG_STATE_HOME",
-            )
+            error(Path::new("projects.json"), "there is no state folder to keep it in; set HOME")
         })?;
+        places::make_folder_of(record).map_err(|e| error(record, e))?;
+        // Another process may confirm another project meanwhile.
+        let _alone = FolderGuard::of(record).map_err(|e| error(record, e))?;
         let mut all = self.read()?;
         let value = body(&mut all);
         let text = serde_json::to_string_pretty(&all).map_err(|e| error(record, e))?;

@@ -1,5 +1,6 @@
 //! The record, in this user's own state folder, of which bytes this user's runs have used.
 
+use crate::guard::FolderGuard;
 use crate::ownership::Owners;
 use crate::places;
 use std::collections::BTreeSet;
@@ -16,6 +17,8 @@ pub(crate) fn contains(record: &Path, sha256: &str) -> bool {
 
 /// Records that this user runs these bytes. A record that cannot be kept makes a resume ask for `--trust-run`.
 pub(crate) fn add(record: &Path, sha256: &str) {
+    // Another run may record its own meanwhile. Without the guard one of them asks for `--trust-run` later.
+    let _alone = places::make_folder_of(record).and_then(|()| FolderGuard::of(record));
     let mut all = read(record);
     if all.insert(sha256.to_owned()) {
         places::write_json(record, &all);

@@ -124,7 +124,7 @@ impl Survey {
             return;
         }
         let judged = let_in(&manifest, origin, policy, lock, Intent::Load).and_then(|vouched| {
-            probe::refuse_quarantined(policy, &manifest)?;
+            probe::suspect(&manifest).refuse(policy)?;
             Ok(vouched)
         });
         let nobody = Vouched { trust: Trust::Unsigned, signer: None, pin: false };
@@ -192,6 +192,8 @@ struct Hashes {
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
 struct Known {
     size: u64,
+    #[serde(default)]
+    device: u64,
     inode: u64,
     modified: (i64, i64),
     changed: (i64, i64),
@@ -214,6 +216,7 @@ impl Hashes {
         }
         let mut now = Known {
             size: meta.size(),
+            device: meta.dev(),
             inode: meta.ino(),
             modified: (meta.mtime(), meta.mtime_nsec()),
             changed: (meta.ctime(), meta.ctime_nsec()),

@@ -120,3 +120,22 @@ fn a_prune_in_a_run_without_seeds_is_refused_at_once() {
     child.kill().unwrap();
     child.wait().unwrap();
 }
+
+/// The files of a run directory of somebody else may be links to anything.
+#[test]
+fn a_run_that_goes_on_writes_through_no_link() {
+    for name in ["run.lock", "control.jsonl", "resumes.jsonl"] {
+        let home = tempfile::tempdir().unwrap();
+        assert_eq!(output(train(home.path(), 1)).2, Some(0));
+        let (precious, file) = (home.path().join("precious"), home.path().join("run").join(name));
+        std::fs::write(&precious, "precious").unwrap();
+        let _ = std::fs::remove_file(&file);
+        std::os::unix::fs::symlink(&precious, &file).unwrap();
+        let mut command = kasmina(home.path());
+        command.args(["train", "--resume", "run", "--epochs", "2"]);
+        let (_, error, code) = output(command);
+        assert_eq!(code, Some(1), "{name}: {error}");
+        assert!(error.contains("it is a symbolic link"), "{name}: {error}");
+        assert_eq!(std::fs::read_to_string(&precious).unwrap(), "precious", "{name}");
+    }
+}

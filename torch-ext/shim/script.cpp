@@ -290,6 +290,8 @@ struct Script {
     try {
       for (auto place : assigned) place->lend();
       Lent lent(&lend);
+      // What a module says of gradients holds while it runs.
+      c10::AutoGradMode grad(c10::GradMode::is_enabled());
       // What could not be inlined is not compiled either.
       GraphOptimizerEnabledGuard plain(false);
       InterpreterState(code).run(stack);

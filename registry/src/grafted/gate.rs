@@ -20,5 +20,7 @@ pub(crate) fn admit(config: &str, policy: &Policy) -> Result<Option<Lent>, Regis
     let module = ModuleFile::read(path)?;
     module.let_in(policy)?;
     probe::try_module(&module, config, policy)?;
+    // What runs is what was judged, so this is what the user has run.
+    policy.record(&module.sha256);
     Ok(Some(Lent::new(path.to_owned(), module.bytes)))
 }

@@ -8,11 +8,12 @@ mod module;
 mod module_child;
 mod parent;
 mod protocol;
+mod quarantined;
 mod this_build;
 mod verdict;
 
 pub use child::answer;
 pub(crate) use module::try_module;
-pub(crate) use parent::{Probed, probe, refuse_quarantined, schemas};
+pub(crate) use parent::{Probed, probe, schemas, suspect};
 pub use protocol::Judged;
 pub(crate) use protocol::key;

@@ -1,6 +1,7 @@
 //! A TorchScript module that is to be a host is loaded for the first time in a process of its own.
 
 use super::protocol::{HostJob, Judged};
+use super::quarantined::Suspect;
 use super::this_build::this_build;
 use super::verdict::verdict;
 use crate::child::{self, Limits};
@@ -8,7 +9,6 @@ use crate::error::{Refusal, Rule};
 use crate::module_file::ModuleFile;
 use crate::places;
 use crate::policy::Policy;
-use crate::quarantine::Quarantine;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
@@ -28,7 +28,9 @@ struct Tried {
 /// # Errors
 /// If the module has ended a process now or before, or there is no process to try it in.
 pub(crate) fn try_module(module: &ModuleFile, config: &str, policy: &Policy) -> Result<(), Refusal> {
-    refuse_quarantined(module, policy)?;
+    let name = module.name();
+    let suspect = Suspect { path: &module.path, sha256: &module.sha256, name: &name };
+    suspect.refuse(policy)?;
     let Some((program, limits)) = &policy.probe else { return Ok(()) };
     let kept = kept(module, config, policy);
     if kept.as_deref().is_some_and(|file| places::read_json::<Tried>(file).by == this_build()) {
@@ -56,10 +58,7 @@ pub(crate) fn try_module(module: &ModuleFile, config: &str, policy: &Policy) -> 
         }
         Some(how) => {
             let reason = format!("when a host was made of it, {how}");
-            if let Some(quarantine) = policy.quarantine.as_ref().map(Quarantine::in_file) {
-                quarantine.put(&module.sha256, &module.name(), &module.path, &reason);
-            }
-            Err(quarantined(module, &reason))
+            Err(suspect.put(policy, &reason))
         }
     }
 }
@@ -73,30 +72,4 @@ fn limits_for(module: &ModuleFile, limits: Limits) -> Limits {
 fn kept(module: &ModuleFile, config: &str, policy: &Policy) -> Option<PathBuf> {
     let name = hex::encode(Sha256::digest(format!("{} {config}", module.sha256)));
     policy.cache.as_ref().map(|cache| cache.join("probes").join(format!("{name}.json")))
-}
-
-fn refuse_quarantined(module: &ModuleFile, policy: &Policy) -> Result<(), Refusal> {
-    let Some(quarantine) = policy.quarantine.as_ref().map(Quarantine::in_file) else { return Ok(()) };
-    match quarantine.find(&module.sha256) {
-        Ok(None) => Ok(()),
-        Ok(Some(known)) => Err(quarantined(module, &known.reason)),
-        Err(error) => Err(Refusal {
-            path: module.path.clone(),
-            rule: Rule::Quarantine,
-            found: format!("whether it is in quarantine cannot be known: {error}"),
-            remedy: error.help().unwrap_or_default(),
-        }),
-    }
-}
-
-fn quarantined(module: &ModuleFile, reason: &str) -> Refusal {
-    Refusal {
-        path: module.path.clone(),
-        rule: Rule::Quarantine,
-        found: format!("it is in quarantine: {reason}"),
-        remedy: format!(
-            "`kasmina plugins quarantine clear {}` to try these bytes again",
-            crate::quote::quoted(std::path::Path::new(&module.name()))
-        ),
-    }
 }

@@ -1,6 +1,7 @@
 //! The parent's side: asks children about builds, and keeps what they found.
 
 use super::protocol::{Answer, Job, Judged, key};
+use super::quarantined::Suspect;
 use super::this_build::this_build;
 use super::verdict::verdict;
 use crate::child::{self, Limits, Program};
@@ -10,7 +11,6 @@ use crate::error::{Refusal, Rule};
 use crate::manifest::Manifest;
 use crate::places;
 use crate::policy::Policy;
-use crate::quarantine::Quarantine;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -39,11 +39,10 @@ pub(crate) fn probe(
     interpreter: Option<&Arc<PluginInfo>>,
     policy: &Policy,
 ) -> Vec<Result<Probed, Refusal>> {
-    let quarantine = policy.quarantine.as_ref().map(Quarantine::in_file);
     let mut results: Vec<Option<Result<Probed, Refusal>>> = manifests
         .iter()
         .map(|manifest| {
-            if let Err(refusal) = refuse_quarantined(policy, manifest) {
+            if let Err(refusal) = suspect(manifest).refuse(policy) {
                 return Some(Err(refusal));
             }
             match &policy.probe {
@@ -72,12 +71,7 @@ pub(crate) fn probe(
                         None => Ok(probed),
                     }
                 }
-                Found::Ended(reason) => {
-                    if let Some(quarantine) = &quarantine {
-                        quarantine.put(&manifest.sha256, &manifest.plugin.name, &manifest.path, &reason);
-                    }
-                    Err(quarantined(manifest, &reason))
-                }
+                Found::Ended(reason) => Err(suspect(manifest).put(policy, &reason)),
                 Found::NoChild(reason) => Err(Refusal {
                     path: manifest.path.clone(),
                     rule: Rule::Probe,
@@ -155,31 +149,9 @@ fn in_children(
     found
 }
 
-/// Refuses a build that has ended a process before, or of which that cannot be known.
-pub(crate) fn refuse_quarantined(policy: &Policy, manifest: &Manifest) -> Result<(), Refusal> {
-    let Some(quarantine) = policy.quarantine.as_ref().map(Quarantine::in_file) else { return Ok(()) };
-    match quarantine.find(&manifest.sha256) {
-        Ok(None) => Ok(()),
-        Ok(Some(known)) => Err(quarantined(manifest, &known.reason)),
-        Err(error) => Err(Refusal {
-            path: manifest.path.clone(),
-            rule: Rule::Quarantine,
-            found: format!("whether it is in quarantine cannot be known: {error}"),
-            remedy: error.help().unwrap_or_default(),
-        }),
-    }
-}
-
-fn quarantined(manifest: &Manifest, reason: &str) -> Refusal {
-    Refusal {
-        path: manifest.path.clone(),
-        rule: Rule::Quarantine,
-        found: format!("it is in quarantine: {reason}"),
-        remedy: format!(
-            "tell its author; `kasmina plugins quarantine clear {}` to try these bytes again",
-            manifest.plugin.name
-        ),
-    }
+/// A build that is about to be tried.
+pub(crate) fn suspect(manifest: &Manifest) -> Suspect<'_> {
+    Suspect { path: &manifest.path, sha256: &manifest.sha256, name: &manifest.plugin.name }
 }
 
 fn file_of(policy: &Policy, sha256: &str) -> Option<PathBuf> {

@@ -356,3 +356,72 @@ fn torchscript_seeds() {
 fn host_modules() {
     insta::assert_snapshot!(table(Kind::Host, &["train"]));
 }
+
+/// A run of one epoch with a seed of the marker in it, whose plugin is nowhere but in the run's own copies.
+fn stored_run(scene: &Scene) {
+    let script = "{\"epoch\":1,\"command\":\"germinate\",\"slot\":\"mid\",\"seed_id\":\"one\",\"blueprint\":\"marker\",\
+                  \"blend\":\"linear\"}\n";
+    fs::write(scene.path("project/one.jsonl"), script).unwrap();
+    let config = format!("controller = \"scripted\"\nscript = \"one.jsonl\"\nslots = [\"mid\"]\n{SMALL}");
+    fs::write(scene.path("project/small.toml"), config).unwrap();
+    let (_, error, code) = output(scene.train("run"));
+    assert_eq!(code, Some(0), "{error}");
+    fs::remove_file(scene.file()).unwrap();
+    fs::remove_file(scene.path("project/plugins.lock")).unwrap();
+}
+
+/// A copy that a run keeps, however it stands, when the run goes on.
+#[test]
+fn copies_in_a_run() {
+    let mut table = String::new();
+    let mut row = |words: &str, args: &[&str], change: &dyn Fn(&Scene, &Path)| {
+        let scene = Scene::new(Kind::Library, Standing::Pinned);
+        stored_run(&scene);
+        let copies = scene.path("project/run/plugins");
+        let is_marker = |path: &PathBuf| fs::read(path).unwrap() == fs::read(fixture("marker")).unwrap();
+        let copy = fs::read_dir(&copies).unwrap().map(|e| e.unwrap().path()).find(is_marker).unwrap();
+        change(&scene, &copy);
+        let resume = scene.command(&[&["train", "--resume", "run", "--epochs", "2"], args].concat());
+        table += &format!("{words:<56}{}\n", if scene.opens(resume) { "opened" } else { "." });
+    };
+    let nothing = |_: &Scene, _: &Path| {};
+    let stranger = |scene: &Scene, _: &Path| fs::remove_dir_all(scene.path("home")).unwrap();
+    let chmod = |path: &Path, mode: u32| {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    };
+    row("run by you before", &[], &nothing);
+    row("never run by you", &[], &stranger);
+    row("never run by you, --trust-run", &["--trust-run"], &stranger);
+    row("run by you before, in a folder that all may write", &[], &|_, copy| {
+        chmod(copy.parent().unwrap(), 0o777);
+    });
+    row("run by you before, a link into such a folder", &[], &|scene, copy| {
+        let target = scene.path("open/copy.so");
+        fs::rename(copy, &target).unwrap();
+        symlink(&target, copy).unwrap();
+        chmod(&scene.path("open"), 0o777);
+    });
+    row("run by you before, then replaced", &[], &|_, copy| {
+        let mut bytes = fs::read(copy).unwrap();
+        bytes.push(0);
+        fs::write(copy, bytes).unwrap();
+    });
+    row("never run by you, replaced, --trust-run", &["--trust-run"], &|scene, copy| {
+        stranger(scene, copy);
+        let mut bytes = fs::read(copy).unwrap();
+        bytes.push(0);
+        fs::write(copy, bytes).unwrap();
+    });
+    if rustix::process::geteuid().is_root() {
+        row("run by you before, of another user", &[], &|_, copy| {
+            chown(copy, Some(65_534), Some(65_534)).unwrap();
+        });
+        row("never run by you, of another user", &[], &|scene, copy| {
+            stranger(scene, copy);
+            chown(copy, Some(65_534), Some(65_534)).unwrap();
+        });
+    } else {
+        say("SKIPPED copies of another user: only root can give files to another user");
+    }
+    insta::assert_snapshot!(table);
+}

@@ -52,6 +52,46 @@ fn a_module_may_compute_and_nothing_else() {
     insta::assert_snapshot!(table.replace(&path, "[FILE]"));
 }
 
+/// Values by default are computed while a module is compiled. Names may be spelled with blanks, and records in capitals.
+#[test]
+fn nothing_can_be_hidden_from_the_first_look() {
+    let folder = tempfile::tempdir().unwrap();
+    let written = folder.path().join("written");
+    let path = written.display().to_string();
+    let function = format!("def w() -> int:\n  torch.save([1], \"{path}\")\n  return 1\n");
+    let code = |edit: &dyn Fn(&str) -> String| {
+        loads(&edited(&digits(), |text| text.contains("class Digits").then(|| edit(text))))
+    };
+    let with_default = |value: &str| {
+        code(&|text| {
+            format!(
+                "{function}{}",
+                text.replace("x: Tensor) -> Tensor:", &format!("x: Tensor, y: int={value}) -> Tensor:"))
+            )
+        })
+    };
+    let mut table = String::new();
+    for value in ["__torch__.w()", "__torch__.w ()", "[__torch__.w()][0]", "int(1.)"] {
+        table += &format!("a default of {value}: {}\n", with_default(value));
+    }
+    table += &format!("a default of 1: {}\n", with_default("1"));
+    let attribute =
+        |text: &str| text.replace("  training : bool\n", "  training : bool\n  z : Final[int] = int(1.)\n");
+    table += &format!("an attribute: {}\n", code(&attribute));
+    let tuple = |text: &str| {
+        text.replace("  training : bool\n", "  training : bool\n  z : Final[Tuple[int, int]] = (1, 2)\n")
+    };
+    table += &format!("an attribute that is a tuple: {}\n", code(&tuple));
+    table += &format!("blanks: {}\n", loads(&with("    h = __torch__.torch . classes.dist_c10d.Store\n")));
+    let comment = format!("    # it's\n    y = {}x{}\n", "torch.relu(".repeat(3000), ")".repeat(3000));
+    table += &format!("behind a comment: {}\n", loads(&with(&comment)));
+    table += &format!("a text of several lines: {}\n", loads(&with("    y = \"\"\"a\n\"\"\"\n")));
+    let inner = "    def f(a: Tensor) -> Tensor:\n      return a\n";
+    table += &format!("a function in a function: {}\n", loads(&with(inner)));
+    assert!(!written.exists());
+    insta::assert_snapshot!(table.replace(&path, "[FILE]"));
+}
+
 #[test]
 fn nothing_of_a_module_runs_while_it_is_loaded() {
     let method =

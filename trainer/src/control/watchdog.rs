@@ -1,7 +1,7 @@
 //! A call that does not come back: it cannot be ended in this process, but whoever waits is told whose it is.
 
 use kasmina::graft::{Beat, Pulse};
-use std::fs::OpenOptions;
+use kasmina_files::open_own;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -66,7 +66,7 @@ impl Watchdog {
     fn write(&self, call: &str, since: Duration) {
         let Some(path) = &self.report else { return };
         let line = serde_json::json!({ "call": call, "seconds": since.as_secs_f64() });
-        let file = OpenOptions::new().create(true).append(true).open(path);
+        let file = open_own(path, true);
         let _ = file.and_then(|mut file| writeln!(file, "{line}"));
     }
 }

@@ -64,6 +64,13 @@ impl RunDir {
         })
     }
 
+    /// Removes what [`create`](Self::create) has made in a directory, after a failure behind it.
+    pub(super) fn discard(path: &Path) {
+        for name in ["config.toml", "slots.json", METRICS, EVENTS, COMMANDS, LIVE_JOURNAL] {
+            let _ = std::fs::remove_file(path.join(name));
+        }
+    }
+
     fn create_files(
         path: &Path,
         slots: &[SlotInfo],

@@ -1,9 +1,9 @@
 //! Journals of a run directory: files of lines that grow while a run goes, and that a full disk does not end.
 
-use kasmina_files::make_new;
+use kasmina_files::{make_new, open_own};
 use kasmina_records::{COMMANDS, EVENTS, METRICS};
 use serde::{Deserialize, Serialize};
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 
@@ -46,7 +46,7 @@ impl Journal {
     /// A file that is there, to go on behind its first bytes. What is behind them goes away.
     pub(super) fn reopen(path: &Path, length: u64) -> std::io::Result<Self> {
         cut(path, length)?;
-        let mut file = OpenOptions::new().write(true).create(true).truncate(false).open(path)?;
+        let mut file = open_own(path, false)?;
         file.seek(SeekFrom::End(0))?;
         Ok(Self { path: path.to_owned(), file, written: length, pending: Vec::new(), told: false })
     }
@@ -173,7 +173,7 @@ mod tests {
     #[test]
     fn what_a_full_disk_does_not_take_waits_in_memory() {
         // Whatever is written to this device fails for lack of room.
-        let file = OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let file = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
         let mut journal =
             Journal { path: "/dev/full".into(), file, written: 0, pending: Vec::new(), told: false };
         for row in [1, 2] {

@@ -5,9 +5,10 @@
 //! nobody's.
 
 use crate::error::TrainError;
+use kasmina_files::open_own;
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::Path;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
@@ -43,8 +44,7 @@ impl RunLock {
         let wrong = |reason: String| TrainError::RunDir { path: run.to_owned(), reason };
         let io = |e: std::io::Error| wrong(format!("its lock cannot be taken: {e}"));
         let path = run.join(LOCK);
-        let mut file =
-            OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path).map_err(io)?;
+        let mut file = open_own(&path, false).map_err(io)?;
         let me = Owner { host: host_name(), pid: std::process::id() };
         let mut text = String::new();
         file.read_to_string(&mut text).map_err(io)?;

@@ -28,7 +28,7 @@ impl Trainer<'_> {
             return;
         }
         let Some((lengths, journals)) = dir.journals() else {
-            saver.fail(&"the journals cannot be written");
+            saver.fail(&"the journals cannot be written", true);
             return;
         };
         let seconds = self.progress.seconds + self.begun.map_or(0.0, |begun| begun.elapsed().as_secs_f64());
@@ -38,10 +38,10 @@ impl Trainer<'_> {
         match collected {
             Ok(collected) => {
                 if let Err(error) = saver.save(collected, journals, device) {
-                    saver.fail(&error);
+                    saver.fail(&error, false);
                 }
             }
-            Err(error) => saver.fail(&error),
+            Err(error) => saver.fail(&error, false),
         }
     }
 
@@ -53,7 +53,7 @@ impl Trainer<'_> {
             self.save(finished);
             let Some(saver) = &mut self.saver else { return };
             saver.settle();
-            let Some(why) = saver.stopped().map(str::to_owned) else { return };
+            let Some(why) = saver.stopped_by_disk().map(str::to_owned) else { return };
             if !last_try.waits(&why) {
                 return;
             }

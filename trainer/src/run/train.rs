@@ -1,6 +1,6 @@
 //! One run from its directory to its summary.
 
-use super::checkpoint::{HOST_MODULE, Saver};
+use super::checkpoint::Saver;
 use super::dir::RunDir;
 use super::observer::Observer;
 use super::report::slot_info;
@@ -106,9 +106,6 @@ impl Trainer<'_> {
             (None, Some(path)) => Some(RunDir::create(path, &self.config, &slots)?),
             (None, None) => None,
         };
-        if let Some(module) = self.progress.inputs.get(HOST_MODULE) {
-            self.registry.policy().record(module);
-        }
         if let Some(dir) = self.dir.as_ref().filter(|_| self.config.checkpoint.enabled) {
             let saver = Saver::new(&self.config.checkpoint, dir.path(), self.registry.policy(), step);
             self.saver = Some(saver.map_err(|e| TrainError::RunDir {

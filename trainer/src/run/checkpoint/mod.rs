@@ -20,7 +20,6 @@ mod state;
 mod writer;
 
 pub use collect::input_hashes;
-pub(super) use files::HOST_MODULE;
 pub use open::{Opened, ResumeOptions, Resumption};
 pub(super) use restored::Restored;
 pub(super) use saver::{Saver, When};

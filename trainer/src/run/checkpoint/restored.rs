@@ -7,9 +7,9 @@ use crate::run::dir::{RunDir, write_config};
 use crate::run::journals::JournalLengths;
 use crate::run::lock::RunLock;
 use kasmina_checkpoint::Checkpoint;
+use kasmina_files::open_own;
 use kasmina_records::SlotInfo;
 use kasmina_registry::stored;
-use std::fs::OpenOptions;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -44,7 +44,8 @@ impl Restored {
             let lock = RunDir::create(&target, config, slots)?.into_lock();
             if let Err(error) = branch(&run, &target, &checkpoint, lengths) {
                 // Not half a run: the next try must not find one.
-                let _ = std::fs::remove_file(target.join("config.toml"));
+                drop(lock);
+                RunDir::discard(&target);
                 return Err(error);
             }
             add_line(&target.join(RESUMES), &resume).map_err(wrong)?;
@@ -61,7 +62,7 @@ impl Restored {
 fn add_line(path: &Path, row: &ResumeRow) -> std::io::Result<()> {
     let mut line = serde_json::to_vec(row)?;
     line.push(b'\n');
-    let mut file = OpenOptions::new().create(true).append(true).open(path)?;
+    let mut file = open_own(path, true)?;
     file.write_all(&line)?;
     file.sync_all()
 }

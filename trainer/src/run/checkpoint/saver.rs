@@ -56,6 +56,8 @@ pub(crate) struct Saver {
 #[derive(Debug)]
 struct Stopped {
     why: String,
+    /// Whether it is the disk, which may be mended.
+    by_disk: bool,
     again: Instant,
     /// Time to the try after the next one.
     pause: Duration,
@@ -198,19 +200,25 @@ impl Saver {
                 self.newest = Some(saved.clone());
                 self.untold.push(saved);
             }
-            Err(error) => self.fail(&error),
+            Err(error) => self.fail(&error, true),
         }
     }
 
     /// Says once why nothing is saved; training goes on, and it is tried again after a while.
-    pub(crate) fn fail(&mut self, error: &dyn std::fmt::Display) {
+    /// `by_disk` says that it is the disk, and no plugin or device.
+    pub(crate) fn fail(&mut self, error: &dyn std::fmt::Display, by_disk: bool) {
         let why = error.to_string();
         if self.stopped.is_none() {
             tracing::warn!("nothing is saved until this is mended, training goes on: {why}");
         }
         let pause = self.stopped.as_ref().map_or(FIRST_PAUSE, |stopped| stopped.pause);
         let again = Instant::now() + pause;
-        self.stopped = Some(Stopped { why, again, pause: (2 * pause).min(LONGEST_PAUSE) });
+        self.stopped = Some(Stopped { why, by_disk, again, pause: (2 * pause).min(LONGEST_PAUSE) });
+    }
+
+    /// Why the disk does not take anything now.
+    pub(crate) fn stopped_by_disk(&self) -> Option<&str> {
+        self.stopped.as_ref().filter(|stopped| stopped.by_disk).map(|stopped| stopped.why.as_str())
     }
 
     /// Why nothing is saved now.
