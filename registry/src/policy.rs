@@ -57,7 +57,7 @@ impl Policy {
         Self { allow_unsigned: true, recorded: Record::NotAsked, ..Self::default() }
     }
 
-    /// For users: `plugins.lock` of the working directory if the user has [confirmed](Self::confirm) it, the user's trusted
+    /// For users: `plugins.lock` of the working directory if the user has [confirmed](Self::confirm_lock) it, the user's trusted
     /// keys, caches and quarantine. Nothing is probed until a [program](Self::probing) for it is named.
     pub fn standard() -> Self {
         Self {
