@@ -10,5 +10,5 @@ mod write;
 
 pub use hash::sha256;
 pub use limit::Limit;
-pub use read::{open_regular, read, read_text};
+pub use read::{open_limited, open_regular, read, read_text};
 pub use write::{make_new, open_own, write_whole};

@@ -20,28 +20,37 @@ pub fn open_regular(path: &Path) -> Result<File> {
     Ok(file)
 }
 
+/// Opens a regular file of at most `limit.bytes` bytes, to be read piece by piece.
+///
+/// # Errors
+/// As [`open_regular`], or if it is larger.
+pub fn open_limited(path: &Path, limit: Limit) -> Result<File> {
+    let file = open_regular(path)?;
+    if file.metadata()?.len() > limit.bytes {
+        return Err(too_large(limit));
+    }
+    Ok(file)
+}
+
 /// Reads a regular file of at most `limit.bytes` bytes.
 ///
 /// # Errors
 /// If it cannot be read, is not a regular file, or is larger.
 pub fn read(path: &Path, limit: Limit) -> Result<Vec<u8>> {
-    let file = open_regular(path)?;
-    let too_large = || {
-        let text = format!("it is larger than the limit of {} bytes for this kind of file", limit.bytes);
-        Error::new(ErrorKind::FileTooLarge, text)
-    };
-    // Looked at first: a sparse file takes no room on the disk and all of it in memory.
-    let size = file.metadata()?.len();
-    if size > limit.bytes {
-        return Err(too_large());
-    }
+    // The size is checked first: a sparse file takes no room on the disk and all of it in memory.
+    let file = open_limited(path, limit)?;
     let mut bytes = Vec::new();
-    bytes.try_reserve_exact(usize::try_from(size).unwrap_or(usize::MAX))?;
+    bytes.try_reserve_exact(usize::try_from(file.metadata()?.len()).unwrap_or(usize::MAX))?;
     file.take(limit.bytes + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > limit.bytes {
-        return Err(too_large());
+        return Err(too_large(limit));
     }
     Ok(bytes)
+}
+
+fn too_large(limit: Limit) -> Error {
+    let text = format!("it is larger than the limit of {} bytes for this kind of file", limit.bytes);
+    Error::new(ErrorKind::FileTooLarge, text)
 }
 
 /// Reads a regular file of UTF-8 text of at most `limit.bytes` bytes.

@@ -1,5 +1,8 @@
 //! The plugins that belong to this program, in a folder beside it.
 
+use crate::builtin::{Linear, Noop};
+use crate::grafted::Grafted;
+use kasmina_plugin_api::prelude::{Blend as _, Blueprint as _, Host as _};
 use std::path::{Path, PathBuf};
 
 /// Where the plugins lie that belong to this program.
@@ -9,8 +12,8 @@ pub(crate) fn folder() -> Option<PathBuf> {
 
 /// The folder of plugins that should lie beside this program, if there is none and nothing but built-ins is known.
 pub(crate) fn missing(known: &[String]) -> Option<PathBuf> {
-    const BUILT_IN: [&str; 3] = ["noop", "linear", "grafted"];
-    let nothing_else = known.iter().all(|id| BUILT_IN.contains(&id.as_str()));
+    let built_in = [Noop::INFO.id, Linear::INFO.id, Grafted::INFO.id];
+    let nothing_else = known.iter().all(|id| built_in.contains(&id.as_str()));
     folder().filter(|folder| nothing_else && !folder.exists())
 }
 

@@ -160,7 +160,7 @@ impl Running {
         let mut child = command.spawn()?;
         let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
 
-        // A child that answers what nobody asked waits.
+        // A child that writes more answers than it was asked for has to wait.
         let (to_lines, lines) = sync_channel(1);
         let (to_said, said) = channel();
         // Owned from here on, so that whatever fails below ends the child.
@@ -239,7 +239,7 @@ impl Running {
             let _ = rustix::process::kill_process_group(group, Signal::KILL);
         }
         let _ = self.child.kill();
-        // It cannot refuse, and is gone as soon as the kernel has cleared up after it.
+        // SIGKILL cannot be ignored: the child ends as soon as the kernel has freed what it held.
         let _ = self.wait(PATIENCE);
     }
 }

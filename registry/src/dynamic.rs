@@ -49,7 +49,7 @@ pub(crate) fn check<'d, D: ReadRef<'d>>(data: D) -> Result<(), Found> {
         .map_err(|_| (Rule::Target, "it is not a 64-bit ELF library".to_owned()))?;
     let endian = header.endian().map_err(|e| malformed(&e.to_string()))?;
     let headers = header.program_headers(endian, data).map_err(|e| malformed(&e.to_string()))?;
-    // With so many headers their number stands elsewhere, where readers disagree.
+    // PN_XNUM moves the number of headers into the first section header, which loaders and readers treat differently.
     if header.e_phnum(endian) == elf::PN_XNUM {
         return Err(malformed("there are too many"));
     }
@@ -137,7 +137,7 @@ impl<'d, D: ReadRef<'d>> Image<'d, D> {
         Ok(Self { endian, loads, data })
     }
 
-    /// So many bytes of the file from an address on.
+    /// Reads `count` bytes of the file, beginning at an address.
     fn bytes(&self, address: u64, count: u64) -> Option<&'d [u8]> {
         let (offset, left) = self.offset(address)?;
         if left < count {

@@ -2,10 +2,22 @@
 
 use kasmina_files::{limit, read_text};
 use std::path::Path;
+use std::sync::OnceLock;
 
 /// The primary group of a user, if nobody else is a member of it: many systems give each user a group of their own and let
 /// the group write by default (umask 002).
+///
+/// The lists of users and groups are read once in a process: every file of a folder asks for them.
 pub(crate) fn private_group(user: u32) -> Option<u32> {
+    static FOUND: OnceLock<(u32, Option<u32>)> = OnceLock::new();
+    match FOUND.get_or_init(|| (user, look_up(user))) {
+        (of, group) if *of == user => *group,
+        // The process has become another user meanwhile.
+        _ => look_up(user),
+    }
+}
+
+fn look_up(user: u32) -> Option<u32> {
     let read = |path: &str| read_text(Path::new(path), limit::CONFIG).ok();
     find(user, &read("/etc/passwd")?, &read("/etc/group")?)
 }

@@ -11,7 +11,7 @@ use kasmina_files::{limit, read_text};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// The lock file's name.
 pub const LOCK_FILE: &str = "plugins.lock";
@@ -104,12 +104,12 @@ impl Lock {
         let (mut plugins, mut modules) = (BTreeMap::new(), BTreeMap::new());
         for plugin in read.plugins {
             if let Some(earlier) = plugins.insert(plugin.name.clone(), plugin) {
-                return Err(format!("plugin `{}` stands there twice", earlier.name));
+                return Err(format!("plugin `{}` is listed twice", earlier.name));
             }
         }
         for module in read.modules {
             if let Some(earlier) = modules.insert(module.name.clone(), module) {
-                return Err(format!("module `{}` stands there twice", earlier.name));
+                return Err(format!("module `{}` is listed twice", earlier.name));
             }
         }
         Ok(Self { plugins, modules })
@@ -179,11 +179,6 @@ impl Lock {
     pub fn remove(&mut self, name: &str) -> bool {
         self.plugins.remove(name).is_some()
     }
-}
-
-/// The lock file of a folder.
-pub fn in_folder(folder: &Path) -> PathBuf {
-    folder.join(LOCK_FILE)
 }
 
 fn hash_of_text(text: &str) -> String {

@@ -4,7 +4,7 @@ use crate::error::{Refusal, RegistryError, Rule};
 use crate::lock::Lock;
 use crate::plugin_file;
 use crate::policy::Policy;
-use crate::project_lock::{ProjectLock, change_lock, how_to_confirm};
+use crate::project_lock::{ProjectLock, change_lock, changed_meanwhile, unconfirmed};
 use crate::quote::quoted;
 use crate::search::Origin;
 use crate::verify::Trust;
@@ -94,11 +94,7 @@ impl ModuleFile {
                 Ok(Trust::Pinned)
             }
             (true, None) => Ok(Trust::Unsigned),
-            (false, _) if is_pinned => refuse(
-                Rule::Trust,
-                "the lock file pins these bytes, but you have not confirmed the lock file",
-                how_to_confirm(policy.lock().unwrap_or(Path::new(crate::lock::LOCK_FILE))),
-            ),
+            (false, _) if is_pinned => Err(unconfirmed(&self.path, policy).into()),
             (false, _) => refuse(
                 Rule::Trust,
                 "nobody vouches for it: a TorchScript module is code, and it is not in plugins.lock",
@@ -116,13 +112,7 @@ impl ModuleFile {
                 Ok(true)
             }
             Some(locked) if locked.sha256 == self.sha256 => Ok(false),
-            Some(_) => Err(Refusal {
-                path: self.path.clone(),
-                rule: Rule::Lock,
-                found: "another process has locked other bytes of it meanwhile".to_owned(),
-                remedy: "start again: the lock file decides now".to_owned(),
-            }
-            .into()),
+            Some(_) => Err(changed_meanwhile(&self.path).into()),
         }
     }
 }

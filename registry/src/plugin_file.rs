@@ -12,7 +12,7 @@ pub(crate) fn open(path: &Path) -> Result<File, Refusal> {
     open_regular(path).map_err(|error| unreadable(path, &error))
 }
 
-/// Reads a regular file of at most so many bytes.
+/// Reads a regular file that is no larger than the limit.
 pub(crate) fn read(path: &Path, limit: Limit) -> Result<Vec<u8>, Refusal> {
     kasmina_files::read(path, limit).map_err(|error| unreadable(path, &error))
 }

@@ -2,7 +2,7 @@
 
 use crate::error::{Refusal, RegistryError, Rule};
 use crate::guard::FolderGuard;
-use crate::lock::Lock;
+use crate::lock::{LOCK_FILE, Lock};
 use crate::manifest::Manifest;
 use crate::policy::Policy;
 use crate::projects::TRUSTED_PROJECTS;
@@ -70,15 +70,7 @@ pub(crate) fn pin_first_use(policy: &Policy, manifest: &Manifest) -> Result<(), 
         let (name, target) = (&manifest.plugin.name, &manifest.plugin.target);
         match lock.find(name).map(|locked| locked.sha256.get(target)) {
             Some(Some(pinned)) if *pinned == manifest.sha256 => return Ok(false),
-            Some(_) => {
-                return Err(Refusal {
-                    path: manifest.path.clone(),
-                    rule: Rule::Lock,
-                    found: "another process has locked other bytes of it meanwhile".to_owned(),
-                    remedy: "start again: the lock file decides now".to_owned(),
-                }
-                .into());
-            }
+            Some(_) => return Err(changed_meanwhile(&manifest.path).into()),
             None => {}
         }
         lock.pin(manifest, None);
@@ -87,7 +79,27 @@ pub(crate) fn pin_first_use(policy: &Policy, manifest: &Manifest) -> Result<(), 
     })
 }
 
-/// What to do about a lock file that the user has not said yes to.
+/// The refusal of a file of which another process has written other bytes into the lock file since it was judged.
+pub(crate) fn changed_meanwhile(file: &Path) -> Refusal {
+    Refusal {
+        path: file.to_owned(),
+        rule: Rule::Lock,
+        found: "another process has locked other bytes of it meanwhile".to_owned(),
+        remedy: "start again: the lock file decides now".to_owned(),
+    }
+}
+
+/// The refusal of a file that nothing vouches for but a lock file that the user has not confirmed.
+pub(crate) fn unconfirmed(file: &Path, policy: &Policy) -> Refusal {
+    Refusal {
+        path: file.to_owned(),
+        rule: Rule::Trust,
+        found: "the lock file pins these bytes, but you have not confirmed the lock file".to_owned(),
+        remedy: how_to_confirm(policy.lock().unwrap_or(Path::new(LOCK_FILE))),
+    }
+}
+
+/// What to do about a lock file that the user has not confirmed.
 pub(crate) fn how_to_confirm(path: &Path) -> String {
     format!(
         "read it, then `{}`; in a CI job set {TRUSTED_PROJECTS} to the project's folder",
@@ -96,7 +108,7 @@ pub(crate) fn how_to_confirm(path: &Path) -> String {
 }
 
 fn confirming_command(path: &Path) -> String {
-    if path == Path::new(crate::lock::LOCK_FILE) {
+    if path == Path::new(LOCK_FILE) {
         return "kasmina plugins trust project".to_owned();
     }
     format!("kasmina plugins trust project --lock {}", crate::quote::quoted(path))

@@ -48,7 +48,7 @@ pub(crate) fn glance(path: &Path) -> Result<Result<Glance, Refusal>, Refusal> {
     }
     let file = open(path)?;
     let cached = object::read::ReadCache::new(file);
-    elf::records(path, &cached).and_then(|found| plain(path, found))
+    elf::records(path, &cached).and_then(|found| refuse_control_characters(path, found))
 }
 
 fn glance_at(path: &Path, bytes: &[u8]) -> Result<Result<Glance, Refusal>, Refusal> {
@@ -59,11 +59,14 @@ fn glance_at(path: &Path, bytes: &[u8]) -> Result<Result<Glance, Refusal>, Refus
     } else {
         elf::records(path, bytes)
     }?;
-    plain(path, found)
+    refuse_control_characters(path, found)
 }
 
 /// Refuses texts that would act on a terminal or mislead its reader: control characters and marks of direction.
-fn plain(path: &Path, found: Result<Glance, Refusal>) -> Result<Result<Glance, Refusal>, Refusal> {
+fn refuse_control_characters(
+    path: &Path,
+    found: Result<Glance, Refusal>,
+) -> Result<Result<Glance, Refusal>, Refusal> {
     let Ok(glance) = &found else { return Ok(found) };
     let text = serde_json::to_value((&glance.plugin, &glance.entries)).unwrap_or_default();
     match misleading(&text) {

@@ -2,16 +2,14 @@
 
 use crate::error::{Refusal, Rule};
 use crate::keys::Signed;
-use crate::lock::LOCK_FILE;
 use crate::manifest::Manifest;
 use crate::ownership::Exposed;
 use crate::policy::Policy;
-use crate::project_lock::{ProjectLock, how_to_confirm};
+use crate::project_lock::{ProjectLock, unconfirmed};
 use crate::quote::quoted;
 use crate::search::Origin;
 use crate::{bundled, check, declared};
 use serde::{Deserialize, Serialize};
-use std::path::Path;
 
 /// How far a plugin is trusted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -205,11 +203,7 @@ fn vouched(
             let pin = policy.lock().is_some() && lock.counts() && intent == Intent::Load;
             vouched(if pin { Trust::Pinned } else { Trust::Unsigned }, None, pin)
         }
-        _ if is_pinned => Err(refuse(
-            Rule::Trust,
-            "the lock file pins these bytes, but you have not confirmed the lock file".to_owned(),
-            how_to_confirm(policy.lock().unwrap_or(Path::new(LOCK_FILE))),
-        )),
+        _ if is_pinned => Err(unconfirmed(&manifest.path, policy)),
         Signed::Unknown => Err(refuse(
             Rule::Trust,
             "it is signed by a key that is not trusted".to_owned(),

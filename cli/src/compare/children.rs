@@ -180,28 +180,36 @@ impl Runner for Children {
         let (next, failed) = (AtomicUsize::new(0), AtomicBool::new(false));
         let results: Mutex<Vec<(usize, Result<Done, TrainError>)>> = Mutex::default();
         let this = &*self;
-        std::thread::scope(|scope| {
-            for _ in 0..this.at_a_time.min(jobs.len()) {
-                scope.spawn(|| {
-                    while !failed.load(Ordering::Relaxed) {
-                        let index = next.fetch_add(1, Ordering::Relaxed);
-                        let Some(job) = jobs.get(index) else { break };
-                        let result = this.one(job);
-                        failed.fetch_or(result.is_err(), Ordering::Relaxed);
-                        if let Ok(done) = &result {
-                            this.bar.inc(1);
-                            this.bar.set_message(job.name.clone());
-                            let accuracy = done.summary.final_val_accuracy.unwrap_or(0.0);
-                            if this.bar.is_hidden() {
-                                this.screen.suspend(|| errln!("{}: {accuracy:.2} %", job.name));
-                            }
-                        }
-                        if let Ok(mut results) = results.lock() {
-                            results.push((index, result));
-                        }
+        let work = || {
+            while !failed.load(Ordering::Relaxed) {
+                let index = next.fetch_add(1, Ordering::Relaxed);
+                let Some(job) = jobs.get(index) else { break };
+                let result = this.one(job);
+                failed.fetch_or(result.is_err(), Ordering::Relaxed);
+                if let Ok(done) = &result {
+                    this.bar.inc(1);
+                    this.bar.set_message(job.name.clone());
+                    let accuracy = done.summary.final_val_accuracy.unwrap_or(0.0);
+                    if this.bar.is_hidden() {
+                        this.screen.suspend(|| errln!("{}: {accuracy:.2} %", job.name));
                     }
-                });
+                }
+                if let Ok(mut results) = results.lock() {
+                    results.push((index, result));
+                }
             }
+        };
+        std::thread::scope(|scope| {
+            for _ in 1..this.at_a_time.min(jobs.len()) {
+                let name = "kasmina-compare".to_owned();
+                if let Err(error) = std::thread::Builder::new().name(name).spawn_scoped(scope, work) {
+                    // This thread works too, so every job is done all the same.
+                    this.screen
+                        .suspend(|| errln!("warning: fewer runs at a time than were asked for: {error}"));
+                    break;
+                }
+            }
+            work();
         });
         let mut results = results.into_inner().unwrap_or_default();
         results.sort_by_key(|(index, _)| *index);

@@ -19,8 +19,8 @@ pub(crate) fn run(id: &str, access: &Access) -> Result<(), Failure> {
     let kind = named.first().map(|row| row.kind.as_str());
     let meant: Vec<&EntryRow> = named.iter().copied().filter(|row| Some(row.kind.as_str()) == kind).collect();
     // A bare id means the built-in one only where no plugin brings it.
-    let brought: Vec<&EntryRow> = meant.iter().copied().filter(|row| row.path.is_some()).collect();
-    let row = match (brought.as_slice(), meant.as_slice()) {
+    let from_plugins: Vec<&EntryRow> = meant.iter().copied().filter(|row| row.path.is_some()).collect();
+    let row = match (from_plugins.as_slice(), meant.as_slice()) {
         ([], [row]) | ([row], _) => *row,
         ([], []) => {
             let known: Vec<String> = listing.entries.iter().filter(usable).map(full).collect();

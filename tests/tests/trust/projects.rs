@@ -83,7 +83,7 @@ fn what_stands_twice_in_a_lock_file_is_refused() {
     std::fs::write(&lock, format!("{text}\n{entry}")).unwrap();
     let (_, error, code) = stranger(&project, &["plugins", "list"]);
     assert_eq!(code, Some(1));
-    assert!(error.contains("stands there twice"), "{error}");
+    assert!(error.contains("is listed twice"), "{error}");
 }
 
 /// Without names only what somebody vouches for is renewed.

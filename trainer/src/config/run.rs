@@ -170,8 +170,7 @@ impl RunConfig {
 
     /// The same files, by paths that hold in every working directory: the settings of a run mean them wherever it goes on.
     pub(crate) fn make_paths_absolute(&mut self) {
-        let paths = self.plugin_path.iter_mut().chain(&mut self.script);
-        for path in paths.chain(&mut self.data.dir).chain(&mut self.data.text) {
+        for (_, path) in self.paths() {
             if let Ok(absolute) = std::path::absolute(&*path) {
                 *path = absolute;
             }
@@ -179,12 +178,8 @@ impl RunConfig {
     }
 
     /// Refuses paths that a configuration, which is UTF-8 text, could not name again.
-    pub(crate) fn refuse_paths_that_are_no_text(&self) -> Result<(), TrainError> {
-        let paths = self.plugin_path.iter().map(|path| ("plugin_path", path));
-        let paths = paths.chain(self.script.iter().map(|path| ("script", path)));
-        let paths = paths.chain(self.data.dir.iter().map(|path| ("data.dir", path)));
-        let mut paths = paths.chain(self.data.text.iter().map(|path| ("data.text", path)));
-        paths.find(|(_, path)| path.to_str().is_none()).map_or(Ok(()), |(field, path)| {
+    pub(crate) fn refuse_paths_that_are_not_text(&mut self) -> Result<(), TrainError> {
+        self.paths().find(|(_, path)| path.to_str().is_none()).map_or(Ok(()), |(field, path)| {
             Err(TrainError::Setting {
                 field: field.to_owned(),
                 reason: format!(
@@ -193,6 +188,15 @@ impl RunConfig {
                 ),
             })
         })
+    }
+
+    /// Every path in it, with the name of its field.
+    fn paths(&mut self) -> impl Iterator<Item = (&'static str, &mut PathBuf)> {
+        let folders = self.plugin_path.iter_mut().map(|path| ("plugin_path", path));
+        let script = self.script.iter_mut().map(|path| ("script", path));
+        let data = self.data.dir.iter_mut().map(|path| ("data.dir", path));
+        let text = self.data.text.iter_mut().map(|path| ("data.text", path));
+        folders.chain(script).chain(data).chain(text)
     }
 
     /// What the slots of this run are told.

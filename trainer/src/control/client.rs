@@ -13,8 +13,6 @@ use std::time::Duration;
 
 /// How long a run may give no sign of life: it gives one every few seconds while it works on an answer.
 const PATIENCE: Duration = SIGN_OF_LIFE.saturating_mul(6);
-/// The same while a build is judged and tried, entry by entry, each in a process of its own.
-const PATIENCE_FOR_BUILDS: Duration = Duration::from_mins(30);
 
 /// Why there is no good answer.
 #[derive(Debug, thiserror::Error)]
@@ -55,7 +53,7 @@ pub fn ask(run: &Path, request: &Request) -> Result<Value, ControlError> {
     let folder = File::open(run).map_err(not_live)?;
     let short = format!("/proc/self/fd/{}/{SOCKET}", folder.as_raw_fd());
     let mut stream = UnixStream::connect(short).map_err(not_live)?;
-    // Whoever else listens there would be told what is wanted, and believed.
+    // Another user's socket would receive the request, and its answer would be taken for the run's.
     let (own, peer) = (rustix::process::geteuid(), rustix::net::sockopt::socket_peercred(&stream));
     match peer {
         Ok(peer) if peer.uid == own => {}
@@ -69,11 +67,9 @@ pub fn ask(run: &Path, request: &Request) -> Result<Value, ControlError> {
     let line = serde_json::to_string(request).map_err(|e| no_answer(e.to_string()))?;
     stream.set_write_timeout(Some(PATIENCE)).map_err(|e| no_answer(e.to_string()))?;
     writeln!(stream, "{line}").map_err(|e| no_answer(e.to_string()))?;
-    // A build is tried before the run has anything to say of it.
-    let patience = if matches!(request, Request::Swap { .. }) { PATIENCE_FOR_BUILDS } else { PATIENCE };
-    let answer = Line::new(&stream).within(patience).after_signs_of_life().read().map_err(|error| {
+    let answer = Line::new(&stream).within(PATIENCE).after_signs_of_life().read().map_err(|error| {
         no_answer(match error {
-            ReadError::TooLate => format!("it has given no sign of life for {} s", patience.as_secs()),
+            ReadError::TooLate => format!("it has given no sign of life for {} s", PATIENCE.as_secs()),
             ReadError::Closed => "it has ended meanwhile".to_owned(),
             other => other.to_string(),
         })

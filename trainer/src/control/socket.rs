@@ -11,8 +11,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
-use std::time::{Duration, Instant};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::time::Duration;
 
 /// How often the listener looks whether the run is over.
 const LOOK: Duration = Duration::from_millis(50);
@@ -156,16 +156,32 @@ fn answer(
         other => other.to_string(),
     })?;
     let request: Request = serde_json::from_str(&line).map_err(|e| format!("that is no request ({e})"))?;
-    let (reply, replied) = channel();
-    let message = match request {
+    let reply = while_telling(client, SIGN_OF_LIFE, |gone| {
+        let (reply, replied) = channel();
+        run.send(message(request, reply, registry)).map_err(|_| ended())?;
+        wait(&replied, watchdog, (over, gone))
+    });
+    reply.map_err(|error| format!("there is no thread to keep in touch with you: {error}"))?
+}
+
+/// What the run is asked. A build is judged and tried first, which may take minutes.
+fn message(request: Request, reply: Sender<Reply>, registry: &Registry) -> ControlMessage {
+    match request {
         Request::Swap { path } => {
             let staged = registry.stage(&path);
             ControlMessage::Build(path, Box::new(staged), Some(reply))
         }
         request => ControlMessage::Request(request, reply),
-    };
-    run.send(message).map_err(|_| ended())?;
-    let mut told = Instant::now();
+    }
+}
+
+/// Waits for the answer of a run, which answers at its next safe point.
+fn wait(
+    replied: &Receiver<Reply>,
+    watchdog: &Watchdog,
+    (over, gone): (&AtomicBool, &AtomicBool),
+) -> Result<Reply, String> {
+    let ended = || "the run is over".to_owned();
     loop {
         match replied.recv_timeout(LOOK) {
             Ok(reply) => return Ok(reply),
@@ -181,10 +197,71 @@ fn answer(
                 }
             }
         }
-        if told.elapsed() >= SIGN_OF_LIFE {
-            told = Instant::now();
-            // An empty line says that there is no answer yet. Who does not hear it has gone.
-            writeln!(&mut &*client).map_err(|e| e.to_string())?;
+        if gone.load(Ordering::Relaxed) {
+            return Err("the client has gone".to_owned());
         }
+    }
+}
+
+/// Does what may take long, and meanwhile sends a client an empty line now and then, which says that the run is still there.
+/// The work is told whether the client has gone.
+fn while_telling<T>(
+    client: &UnixStream,
+    every: Duration,
+    work: impl FnOnce(&AtomicBool) -> T,
+) -> std::io::Result<T> {
+    let (done, is_done) = channel::<()>();
+    let gone = &AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let tell = move || {
+            while is_done.recv_timeout(every) == Err(RecvTimeoutError::Timeout) {
+                if writeln!(&mut &*client).is_err() {
+                    gone.store(true, Ordering::Relaxed);
+                    return;
+                }
+            }
+        };
+        std::thread::Builder::new().name("sign of life".to_owned()).spawn_scoped(scope, tell)?;
+        let result = work(gone);
+        // The thread ends now, and before the answer is written.
+        drop(done);
+        Ok(result)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failed step is a failed test")]
+
+    use super::*;
+    use std::io::Read as _;
+
+    #[test]
+    fn a_client_is_told_of_life_while_work_goes_on_and_not_after() {
+        let (run, mut client) = UnixStream::pair().unwrap();
+        let every = Duration::from_millis(2);
+        let first = while_telling(&run, every, |_| {
+            let mut byte = [0];
+            client.read_exact(&mut byte).unwrap();
+            byte
+        });
+        assert_eq!(first.unwrap(), *b"\n");
+        drop(run);
+        let mut rest = String::new();
+        client.read_to_string(&mut rest).unwrap();
+        assert_eq!(rest.trim(), "", "nothing but signs of life");
+    }
+
+    #[test]
+    fn work_is_told_that_its_client_has_gone() {
+        let (run, client) = UnixStream::pair().unwrap();
+        drop(client);
+        let told = while_telling(&run, Duration::from_millis(2), |gone| {
+            while !gone.load(Ordering::Relaxed) {
+                std::thread::yield_now();
+            }
+            true
+        });
+        assert!(told.unwrap());
     }
 }

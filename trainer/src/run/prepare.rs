@@ -41,7 +41,7 @@ impl<'r> Trainer<'r> {
         controller.id().clone_into(&mut config.controller);
         config.validate()?;
         config.make_paths_absolute();
-        config.refuse_paths_that_are_no_text()?;
+        config.refuse_paths_that_are_not_text()?;
         tch::set_num_threads(config.threads.try_into().unwrap_or(i32::MAX));
         let device = device::resolve(&config.device)?;
         cuda::choose(config.compute.convolutions.into())?;

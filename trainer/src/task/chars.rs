@@ -4,6 +4,7 @@ use super::part::Tokens;
 use super::{Part, Task};
 use crate::config::DataConfig;
 use crate::error::TrainError;
+use kasmina_files::{limit, open_limited};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufWriter, Read as _, Seek as _, Write as _};
@@ -33,8 +34,6 @@ pub(super) fn load(data: &DataConfig, device: Device) -> Result<Task, TrainError
         help: help.to_owned(),
     };
     let broken = |reason: String| wrong(reason, "name a file of UTF-8 text with --text");
-    // A pipe can be read once, and the text is read twice.
-    kasmina_files::open_regular(path).map_err(|e| broken(e.to_string()))?;
     let text = Text::survey(path).map_err(broken)?;
     if text.alphabet.len() < 2 {
         let reason =
@@ -166,7 +165,7 @@ fn map(file: &File, elements: i64, kind: Kind) -> Result<Tensor, TrainError> {
 
 /// Reads a text piece by piece, as it may be larger than the memory.
 fn decode(path: &Path, mut each: impl FnMut(&str) -> Result<(), String>) -> Result<(), String> {
-    let mut file = File::open(path).map_err(|e| e.to_string())?;
+    let mut file = open_limited(path, limit::TEXT).map_err(|e| e.to_string())?;
     let (mut buffer, mut kept, mut read_before) = (vec![0; CHUNK], 0, 0_u64);
     let mut begins = true;
     loop {
@@ -248,6 +247,16 @@ mod tests {
         assert!(short.contains("9 characters are too few for sequences of 4"), "{short}");
         let one = task("a".repeat(100).as_bytes(), 4).unwrap_err().to_string();
         assert!(one.contains("it has 1 different characters, and there is nothing to predict"), "{one}");
+    }
+
+    #[test]
+    fn a_text_beyond_the_limit_is_refused_by_its_size() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        // Sparse: it takes no room on the disk.
+        file.as_file().set_len(limit::TEXT.bytes + 1).unwrap();
+        let data = DataConfig { text: Some(file.path().to_owned()), ..DataConfig::default() };
+        let error = load(&data, Device::Cpu).unwrap_err().to_string();
+        assert!(error.contains("it is larger than the limit of 2147483648 bytes"), "{error}");
     }
 
     #[test]
