@@ -35,8 +35,8 @@ pub const STATE: Limit = limit("record in the user's state and cache folders", 6
 pub const CONFIG: Limit = limit("configuration, script, thresholds", 16 * MIB);
 /// The journals of a run directory.
 pub const JOURNAL: Limit = limit("journal of a run (`*.jsonl`)", 4 * GIB);
-/// Texts for the task `chars`.
-pub const TEXT: Limit = limit("text of the task `chars`", 2 * GIB);
+/// Texts for the task `chars`, which are read piece by piece and may be larger than the memory.
+pub const TEXT: Limit = limit("text of the task `chars`", 64 * GIB);
 /// One file of images or labels, unpacked.
 pub const IMAGES: Limit = limit("file of images or labels, unpacked", 512 * MIB);
 

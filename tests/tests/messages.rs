@@ -58,7 +58,9 @@ fn names_and_numbers() {
     let _ = writeln!(all, "$ KASMINA_DISABLE_SEEDS=maybe kasmina train\n{odd}\n");
     let dir = tempfile::tempdir().unwrap();
     let which = message(dir.path(), &["plugins", "schema", "norm"], &[]);
-    let _ = writeln!(all, "$ kasmina plugins schema norm\n{which}");
+    let _ = writeln!(all, "$ kasmina plugins schema norm\n{which}\n");
+    let alone = message(dir.path(), &["plugins", "schema", "cnn"], &[("KASMINA_PLUGIN_PATH", "")]);
+    let _ = writeln!(all, "$ KASMINA_PLUGIN_PATH= kasmina plugins schema cnn\n{alone}");
     insta::assert_snapshot!(all);
 }
 

@@ -4,6 +4,7 @@
 use super::args::Access;
 use crate::failure::Failure;
 use crate::terminal;
+use kasmina_plugin_api::Kind;
 use kasmina_registry::survey::{inspect, survey};
 use kasmina_registry::{EntryRow, LookupError, RegistryError, State};
 
@@ -23,21 +24,22 @@ pub(crate) fn run(id: &str, access: &Access) -> Result<(), Failure> {
     let row = match (from_plugins.as_slice(), meant.as_slice()) {
         ([], [row]) | ([row], _) => *row,
         ([], []) => {
-            let known: Vec<String> = listing.entries.iter().filter(usable).map(full).collect();
-            let failure = Failure::new(format!("no entry `{id}`; there are {}", known.join(", ")));
+            let names: Vec<String> = listing.entries.iter().filter(usable).map(full).collect();
+            let failure = Failure::new(format!("no entry `{id}`; there are {}", names.join(", ")));
+            let known = listing.entries.iter().filter(usable).map(|row| row.id.clone()).collect();
             let refused = listing.refused.iter().map(|r| format!("{} ({})", r.path.display(), r.found));
-            let refused: Vec<String> = refused.collect();
-            return Err(match refused.as_slice() {
-                [] => failure.with_help(
-                    "`kasmina plugins list` shows what is found; add a folder or a file with --plugin-path",
-                ),
-                some => failure.with_help(format!("these files were found and refused: {}", some.join("; "))),
+            // What helps is the same for every kind of entry.
+            let (kind, refused) = (Kind::Blueprint, refused.collect());
+            let unknown =
+                RegistryError::from(LookupError::Unknown { kind, id: id.to_owned(), known, refused });
+            return Err(match unknown.help() {
+                Some(help) => failure.with_help(help),
+                None => failure,
             });
         }
         (rows @ [first, ..], _) | ([], rows @ [first, ..]) => {
-            let kind = kasmina_plugin_api::Kind::parse(&first.kind);
+            let kind = Kind::parse(&first.kind).unwrap_or(Kind::Blueprint);
             let candidates = rows.iter().map(|row| full(row)).collect();
-            let kind = kind.unwrap_or(kasmina_plugin_api::Kind::Blueprint);
             return Err(
                 RegistryError::from(LookupError::Ambiguous { kind, id: id.to_owned(), candidates }).into()
             );

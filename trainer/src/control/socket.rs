@@ -44,7 +44,7 @@ impl Listener {
         Ok(Self { listener, path })
     }
 
-    /// Hears clients out until the run is over.
+    /// Answers clients until the run is over.
     pub(crate) fn serve(
         &self,
         registry: &Registry,
@@ -86,7 +86,7 @@ impl Listener {
                     std::thread::Builder::new().name("client".to_owned()).spawn_scoped(scope, body)
                 });
                 if let Err(error) = started {
-                    busy(format!("there is no thread to hear you: {error}"));
+                    busy(format!("the run cannot start a thread to hear you: {error}"));
                 }
             }
         });
@@ -156,12 +156,12 @@ fn answer(
         other => other.to_string(),
     })?;
     let request: Request = serde_json::from_str(&line).map_err(|e| format!("that is no request ({e})"))?;
-    let reply = while_telling(client, SIGN_OF_LIFE, |gone| {
+    let reply = with_signs_of_life(client, SIGN_OF_LIFE, |gone| {
         let (reply, replied) = channel();
         run.send(message(request, reply, registry)).map_err(|_| ended())?;
         wait(&replied, watchdog, (over, gone))
     });
-    reply.map_err(|error| format!("there is no thread to keep in touch with you: {error}"))?
+    reply.map_err(|error| format!("the run cannot start a thread to answer you: {error}"))?
 }
 
 /// What the run is asked. A build is judged and tried first, which may take minutes.
@@ -203,9 +203,9 @@ fn wait(
     }
 }
 
-/// Does what may take long, and meanwhile sends a client an empty line now and then, which says that the run is still there.
-/// The work is told whether the client has gone.
-fn while_telling<T>(
+/// Does work that may take minutes, and sends the client an empty line at every interval meanwhile: the run is still there.
+/// The work can see whether the client has gone.
+fn with_signs_of_life<T>(
     client: &UnixStream,
     every: Duration,
     work: impl FnOnce(&AtomicBool) -> T,
@@ -240,7 +240,7 @@ mod tests {
     fn a_client_is_told_of_life_while_work_goes_on_and_not_after() {
         let (run, mut client) = UnixStream::pair().unwrap();
         let every = Duration::from_millis(2);
-        let first = while_telling(&run, every, |_| {
+        let first = with_signs_of_life(&run, every, |_| {
             let mut byte = [0];
             client.read_exact(&mut byte).unwrap();
             byte
@@ -256,7 +256,7 @@ mod tests {
     fn work_is_told_that_its_client_has_gone() {
         let (run, client) = UnixStream::pair().unwrap();
         drop(client);
-        let told = while_telling(&run, Duration::from_millis(2), |gone| {
+        let told = with_signs_of_life(&run, Duration::from_millis(2), |gone| {
             while !gone.load(Ordering::Relaxed) {
                 std::thread::yield_now();
             }

@@ -256,7 +256,7 @@ mod tests {
         file.as_file().set_len(limit::TEXT.bytes + 1).unwrap();
         let data = DataConfig { text: Some(file.path().to_owned()), ..DataConfig::default() };
         let error = load(&data, Device::Cpu).unwrap_err().to_string();
-        assert!(error.contains("it is larger than the limit of 2147483648 bytes"), "{error}");
+        assert!(error.contains("it is larger than the limit of 68719476736 bytes"), "{error}");
     }
 
     #[test]
