@@ -1,4 +1,4 @@
-//! What must hold before libtorch's libraries start, because they end the process over it with a text about themselves.
+//! Checks that run before the constructors of libtorch's libraries, which end the process with a message of their own.
 
 #![allow(
     unsafe_code,

@@ -29,7 +29,7 @@ impl Failure {
         Self { help: Some(plain::lines(&help.into()).into_owned()), ..self }
     }
 
-    /// A message quotes names and paths of files of other people.
+    /// Escapes control characters: a message quotes names and paths of other people's files.
     fn of(message: impl Display, help: Option<String>) -> Self {
         let message = plain::lines(&message.to_string()).into_owned();
         Self { message, help: help.map(|help| plain::lines(&help).into_owned()) }

@@ -34,7 +34,7 @@ fn note(signal: i32) {
     let first = CAME.compare_exchange(0, signal, Ordering::Relaxed, Ordering::Relaxed).is_ok();
     STOP.store(true, Ordering::Relaxed);
     if !first {
-        // At once, without the ends of libraries whose threads still run.
+        // Exits without destructors: threads of libraries may still run.
         signal_hook::low_level::exit(code().into());
     }
     services::set_cancelled(true);

@@ -9,8 +9,7 @@ use std::fmt::Arguments;
 use std::io::{Error, ErrorKind, IsTerminal as _, Write as _};
 use std::sync::{Mutex, PoisonError};
 
-/// The first error in writing to standard output. What was not written was not said, so the program must not end as if it
-/// had been.
+/// The first error in writing to standard output. The program ends with a failure then, because its output is incomplete.
 static FAILED: Mutex<Option<Error>> = Mutex::new(None);
 
 /// A line on standard output.
@@ -54,7 +53,7 @@ pub(crate) fn out_json_line(value: &impl Serialize) -> serde_json::Result<()> {
     Ok(())
 }
 
-/// Writes one line to standard error. If nobody can read it there is nobody to tell.
+/// Writes one line to standard error. An error is ignored, because there is no other place to report it.
 pub(crate) fn err_line(text: Arguments<'_>) {
     let _ = writeln!(std::io::stderr(), "{}", plain::one_line(&text.to_string()));
 }
@@ -74,8 +73,7 @@ fn keep(written: std::io::Result<()>) {
     }
 }
 
-/// What went wrong in writing to standard output, if anything did. A reader that has closed its side wants no more, which is
-/// no error.
+/// Returns the first error in writing to standard output. A closed pipe is not an error: its reader wants no more.
 pub(crate) fn finish() -> Option<Error> {
     keep(std::io::stdout().flush());
     let failed = FAILED.lock().unwrap_or_else(PoisonError::into_inner).take();

@@ -23,7 +23,7 @@ impl Lifecycle {
         if plan.tempo == 0 {
             return Err(Refusal::new(RefusalCode::OutOfRange, "tempo is 0; a ramp takes at least 1"));
         }
-        // The machine knows no blends: whoever knows this one asks it for its curve.
+        // The state machine does not know blends. The caller looks up the blend's curve and passes it in the plan.
         let alpha = AlphaController::new(plan.target, plan.curve.unwrap_or_default(), plan.steepness)?;
         self.vacant()?;
         let g0 = judge::identity(&request.seed_id, &request.blueprint_id);

@@ -15,7 +15,7 @@ use std::collections::VecDeque;
 pub struct BlendPlan {
     /// The blend's id.
     pub id: String,
-    /// The ramp. Where it names no curve it is a line; whoever knows the blend asks it for its own.
+    /// Alpha ramp. Linear if it names no curve; the caller passes the blend's own curve.
     #[serde(flatten)]
     pub alpha: AlphaSettings,
 }

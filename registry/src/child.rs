@@ -163,7 +163,7 @@ impl Running {
         // A child that writes more answers than it was asked for has to wait.
         let (to_lines, lines) = sync_channel(1);
         let (to_said, said) = channel();
-        // Owned from here on, so that whatever fails below ends the child.
+        // From here on dropping `running` kills the child, so every early return does.
         let mut running = Self { child, stdin, lines, said };
         if let Some(stdout) = stdout {
             start_reader("child-answers", move || forward_lines(stdout, &to_lines))?;
@@ -203,7 +203,7 @@ impl Running {
         }
     }
 
-    /// How a child ended that has closed its side, and its last words. One that goes on all the same is ended.
+    /// The exit status and last error output of a child that has closed its output. A child that still runs is killed.
     fn end(&mut self) -> (String, String) {
         self.stdin = None;
         let how = match self.wait(PATIENCE) {
@@ -256,7 +256,7 @@ fn start_reader(name: &str, body: impl FnOnce() + Send + 'static) -> std::io::Re
     std::thread::Builder::new().name(name.to_owned()).spawn(body).map(drop)
 }
 
-/// Hands the lines of the protocol on until the stream ends or has a line that is too long.
+/// Forwards the lines of the protocol until the stream ends or a line is too long.
 fn forward_lines(stdout: impl Read, lines: &SyncSender<Line>) {
     let mut stdout = BufReader::new(stdout);
     let mut line = Vec::new();

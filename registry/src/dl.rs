@@ -104,7 +104,7 @@ fn open_new(manifest: &Manifest, policy: &Policy, all: &mut Vec<Mapping>) -> Res
         let reason = std::error::Error::source(&e).map_or_else(|| e.to_string(), ToString::to_string);
         refuse(Rule::Open, reason.replace(&path, "it"), "build the plugin on this system, with this torch")
     })?;
-    // Its constructors have run: from here on it stays, whatever else is found. The descriptor stays too, since the loader
+    // Its constructors have run, so it is never closed, even if it is refused below. The descriptor stays open too: the loader
     // knows the image by that path.
     let copy = copy.into_raw_fd();
     let library = std::mem::ManuallyDrop::new(library);

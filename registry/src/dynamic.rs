@@ -1,4 +1,4 @@
-//! What the loader would load together with a library, read as the loader reads it.
+//! The libraries that the loader would load together with a plugin, read as the loader reads them.
 //!
 //! The hash of a library covers its own bytes. Whatever else the loader would open because of them is covered by nothing, so a
 //! plugin may ask for libtorch and the system's own libraries by their plain names, and for nothing else.
@@ -42,7 +42,7 @@ const ENTRY: u64 = 16;
 /// Why a library is refused: the rule, and what was found.
 type Found = (Rule, String);
 
-/// Whether a library asks the loader for nothing but what every plugin may have.
+/// Refuses a library that needs more than libtorch and the system's libraries.
 pub(crate) fn check<'d, D: ReadRef<'d>>(data: D) -> Result<(), Found> {
     let malformed = |what: &str| (Rule::SharedLibrary, format!("its program headers are malformed: {what}"));
     let header = FileHeader64::<Endianness>::parse(data)

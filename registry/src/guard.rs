@@ -10,14 +10,14 @@ use std::time::{Duration, Instant};
 /// How long another process may take to write a lock file.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Held while the files of a folder are read, judged and written; given back when it is dropped.
+/// Exclusive lock on a folder, held while its lock file is read, changed and written; released on drop.
 #[derive(Debug)]
 pub(crate) struct FolderGuard {
     _folder: Option<File>,
 }
 
 impl FolderGuard {
-    /// Waits for the folder of a file. A file system without such locks has none to wait for.
+    /// Waits for the lock on a file's folder. A file system without `flock` is not locked.
     pub(crate) fn of(file: &Path) -> Result<Self> {
         let folder = file.parent().filter(|f| !f.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let folder = match File::open(folder) {

@@ -127,7 +127,7 @@ impl Decisions {
         let survey = survey(path, policy)?;
         for file in &survey.files {
             let name = &file.manifest.plugin.name;
-            // What a run passes over, because it takes another file of that name, is not what it runs.
+            // A run skips a file that is shadowed by another of the same plugin, so it is not locked.
             let taken = survey.files.iter().find(|f| f.manifest.plugin.name == *name && f.refusal.is_none());
             let refusal = match (&file.refusal, taken) {
                 (None, _) => None,

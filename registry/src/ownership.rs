@@ -44,7 +44,7 @@ enum How {
     Unknown(String),
 }
 
-/// Whose word counts about files on this machine.
+/// The users and the group that may be able to write a trusted file.
 #[derive(Debug, Clone)]
 pub(crate) struct Owners {
     /// Users whose files count as the user's own.
@@ -82,7 +82,7 @@ impl Owners {
         };
         let absolute = std::path::absolute(path).map_err(|e| unknown(path, e))?;
         let mut left: VecDeque<OsString> = parts(&absolute);
-        // Told only where nothing worse is found on the way.
+        // Reported only if no part of the path is writable by others.
         let mut foreign = None;
         let mut at = PathBuf::from("/");
         let mut links = 0;

@@ -34,7 +34,7 @@ pub struct Policy {
 /// Where it is recorded which bytes the user has run.
 #[derive(Debug, Clone, Default)]
 enum Record {
-    /// The user has no place for it.
+    /// The user has no state folder to keep it in.
     #[default]
     Nowhere,
     /// The program that embeds the registry vouches for what it opens.
@@ -47,7 +47,7 @@ enum Record {
 #[derive(Debug, Clone)]
 struct LockFile {
     path: PathBuf,
-    /// The user has named it, which is a yes to whatever it says.
+    /// Confirmed, because the user has named it.
     named: bool,
 }
 
@@ -71,7 +71,7 @@ impl Policy {
         }
     }
 
-    /// Another lock file. Whoever names it believes it.
+    /// Uses another lock file. Naming it counts as confirming it.
     #[must_use]
     pub fn with_lock(mut self, path: impl Into<PathBuf>) -> Self {
         self.lock = Some(LockFile { path: path.into(), named: true });

@@ -193,7 +193,7 @@ impl Script {
     }
 }
 
-/// Runs what calls itself once for each part of a module, on a stack that suffices for the largest module that is let in;
+/// Runs a function that recurses over the parts of a module, on a stack that suffices for the largest module allowed;
 /// its pages take memory only where they are used.
 fn with_deep_stack<T>(body: impl FnOnce() -> T) -> T {
     const STACK: usize = 256 << 20;

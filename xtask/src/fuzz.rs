@@ -48,7 +48,7 @@ pub(crate) struct Args {
 pub(crate) fn run(repo: &Repo, args: &Args) -> Result<ExitCode> {
     let torch = setup::run(repo, false)?;
     let corpus = repo.root().join("target/fuzz-corpus").join(&args.target);
-    // What a fuzzer would take long to find by itself: a file of each kind.
+    // Valid files of each kind as a start: a fuzzer would take long to find one.
     let kept = repo.root().join(match args.target.as_str() {
         "declared" => "plugins/declared/examples".to_owned(),
         "module" => "tests/fixtures/script".to_owned(),

@@ -22,7 +22,7 @@ pub(super) struct Children {
     program: PathBuf,
     /// SHA-256 of the program's file.
     program_sha256: String,
-    /// What runs would read, by the settings that say so; none where it cannot be read.
+    /// Hashes of the files that a run reads, by the settings that name them; `None` if they cannot be read.
     inputs: Mutex<BTreeMap<String, Option<BTreeMap<String, String>>>>,
     folder: PathBuf,
     at_a_time: usize,
@@ -142,7 +142,7 @@ fn settings(out: &Path) -> PathBuf {
     name.into()
 }
 
-/// The file beside a run's folder that says by which program it was made.
+/// The file beside a run's folder that holds the SHA-256 of the program that made it.
 fn program_of(out: &Path) -> PathBuf {
     let mut name = out.as_os_str().to_owned();
     name.push(".program");

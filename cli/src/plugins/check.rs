@@ -42,7 +42,7 @@ pub(crate) fn run(
     Ok(if report.passed() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// What interprets a file that is no library: the plugin that a run would take, judged as a run would judge it.
+/// The plugin that interprets a declared blueprint or a module: the one that a run would use, checked as a run checks it.
 fn needed(manifest: &Manifest, access: &Access) -> Result<Vec<Judged>, Failure> {
     if !manifest.is_interpreted() {
         return Ok(Vec::new());

@@ -28,7 +28,7 @@ pub(crate) fn run(id: &str, access: &Access) -> Result<(), Failure> {
             let failure = Failure::new(format!("no entry `{id}`; there are {}", names.join(", ")));
             let known = listing.entries.iter().filter(usable).map(|row| row.id.clone()).collect();
             let refused = listing.refused.iter().map(|r| format!("{} ({})", r.path.display(), r.found));
-            // What helps is the same for every kind of entry.
+            // The help text does not depend on the kind.
             let (kind, refused) = (Kind::Blueprint, refused.collect());
             let unknown =
                 RegistryError::from(LookupError::Unknown { kind, id: id.to_owned(), known, refused });

@@ -13,7 +13,7 @@ macro_rules! codes {
         }
 
         impl CommandCode {
-            /// The code as it is written.
+            /// The text of the code.
             pub const fn as_str(self) -> &'static str {
                 match self {
                     $(Self::$name => $code,)+
@@ -34,7 +34,7 @@ codes! {
     BuildFailed => "build_failed",
     /// It does not fit the slot.
     ProbeFailed => "probe_failed",
-    /// The new build lacks what lives of the old one.
+    /// The new build lacks an entry that a living seed uses.
     NotBrought => "not_brought",
     /// A parameter has an owner already.
     ParameterOwned => "parameter_owned",
@@ -44,7 +44,7 @@ codes! {
     SeveralRanks => "several_ranks",
     /// Another rank refuses.
     DdpVeto => "ddp_veto",
-    /// The system gives no thread.
+    /// The system cannot start a thread.
     NoThread => "no_thread",
     /// libtorch fails.
     Torch => "torch",

@@ -27,17 +27,17 @@ pub(super) struct Listener {
 }
 
 impl Listener {
-    /// Another listener, which hears of what happens from now on.
+    /// Replaces the listener. The new one receives only later events.
     pub(super) fn replace(&mut self, sink: Option<Box<dyn EventSink>>, log: &[Event]) {
         *self = Self { sink, heard: log.len() };
     }
 
-    /// The log was emptied, or holds other events: none of them is news.
+    /// Marks every event in the log as delivered, after the log was emptied or replaced.
     pub(super) fn skip(&mut self, log: &[Event]) {
         self.heard = log.len();
     }
 
-    /// Tells it of what it has not heard of. A listener that fails, or takes too long, is dropped; training goes on.
+    /// Delivers the events that are new. A listener that fails, or takes too long, is dropped; training goes on.
     pub(super) fn tell(&mut self, log: &[Event]) {
         let news = log.get(self.heard..).unwrap_or_default();
         self.heard = log.len();

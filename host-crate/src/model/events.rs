@@ -37,7 +37,7 @@ impl EventLog {
     }
 
     pub(super) fn drain(&mut self) -> Vec<Event> {
-        // What has happened in a step is told before it goes.
+        // The listener receives the events of a step before they are taken out.
         self.tell_listener();
         let events = std::mem::take(&mut self.events);
         self.listener.skip(&self.events);

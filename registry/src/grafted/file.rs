@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 thread_local! {
-    /// What this thread builds a host of, by the path that its configuration names.
+    /// The judged bytes that this thread builds a host from, by the path that the configuration names.
     static JUDGED: RefCell<Option<(PathBuf, Rc<Vec<u8>>)>> = const { RefCell::new(None) };
 }
 

@@ -14,13 +14,13 @@ use std::path::Path;
 /// # Errors
 /// The rule that the module breaks.
 pub(crate) fn admit(config: &str, policy: &Policy) -> Result<Option<Lent>, RegistryError> {
-    // What is no object, or names no module, is told by whoever reads the configuration.
+    // A configuration that is not an object, or names no module, is refused where it is parsed.
     let Ok(settings) = serde_json::from_str::<Map<String, Value>>(config) else { return Ok(None) };
     let Some(path) = settings.get("module").and_then(Value::as_str).map(Path::new) else { return Ok(None) };
     let module = ModuleFile::read(path)?;
     module.let_in(policy)?;
     probe::try_module(&module, config, policy)?;
-    // What runs is what was judged, so this is what the user has run.
+    // The bytes that run are the bytes that were judged, so their hash goes into the user's record.
     policy.record(&module.sha256);
     Ok(Some(Lent::new(path.to_owned(), module.bytes)))
 }

@@ -15,7 +15,7 @@ use sha2::{Digest as _, Sha256};
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// What is kept of a try: only one that ended well for the process is.
+/// The cached result of a try. Only a try that did not end its process is cached.
 #[derive(Default, Serialize, Deserialize)]
 struct Tried {
     /// The build of this program that has tried it.

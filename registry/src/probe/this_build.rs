@@ -1,4 +1,4 @@
-//! Which program has found something.
+//! Identifies the program and the libtorch that a probe's result holds for.
 
 use kasmina_plugin_api::TORCH_VERSION;
 use std::os::unix::fs::MetadataExt as _;

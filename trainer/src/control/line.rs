@@ -13,16 +13,16 @@ const LOOK: Duration = Duration::from_millis(100);
 /// Why there is no line.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ReadError {
-    /// It did not come in time.
+    /// The deadline has passed.
     #[error("nothing came in time")]
     TooLate,
-    /// Whoever reads has ended.
+    /// The reader was told to stop.
     #[error("it is over")]
     Over,
     /// The other side has closed.
     #[error("the other side has closed")]
     Closed,
-    /// It has no end.
+    /// The line is too long.
     #[error("the line is longer than {LONGEST} bytes")]
     TooLong,
     /// The system's error.

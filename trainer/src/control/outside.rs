@@ -66,7 +66,7 @@ impl Outside {
     }
 }
 
-/// Starts a thread; a run goes on without one that the system does not give.
+/// Starts a thread. If the system cannot start it, the run warns and goes on without it.
 fn start<'scope>(scope: &'scope Scope<'scope, '_>, name: &str, body: impl FnOnce() + Send + 'scope) {
     if let Err(error) = std::thread::Builder::new().name(name.to_owned()).spawn_scoped(scope, body) {
         tracing::warn!("the run goes on without its thread `{name}`: {error}");

@@ -9,7 +9,7 @@ const PATIENCE: Duration = Duration::from_mins(2);
 /// Time between two tries.
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// Tries at something that must not be lost.
+/// Decides whether the end of a run is written once more after an error.
 pub(super) struct LastTry<'s> {
     begun: Instant,
     /// Whether the user wants the run to end.

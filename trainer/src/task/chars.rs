@@ -15,9 +15,9 @@ use tch::{Device, Kind, Tensor};
 pub(super) const ID: &str = "chars";
 /// Of ten characters, the last one is measured by.
 const PARTS: i64 = 10;
-/// More different characters than any alphabet has are said aloud.
+/// Number of different characters above which a warning is given.
 const LARGE_ALPHABET: usize = 5000;
-/// What some programs put before a text; it is no part of it.
+/// Byte order mark that some programs write before a text. It is dropped.
 const BYTE_ORDER_MARK: char = '\u{feff}';
 /// Read at a time.
 const CHUNK: usize = 1 << 20;

@@ -23,7 +23,7 @@ pub(crate) fn write(folder: &Path) -> Result<PathBuf> {
         let metadata = path.symlink_metadata()?;
         let inner = Path::new(&name).join(path.strip_prefix(folder).unwrap_or(&path));
         header.set_size(metadata.len());
-        // Neither owner nor time, which would be those of whoever packs it.
+        // Without owner and time, so that the same files give the same archive on every machine.
         header.set_mode(metadata.permissions().mode() & 0o755);
         header.set_mtime(0);
         header.set_uid(0);

@@ -23,7 +23,7 @@ pub(crate) fn write(packages: &[Package], torch_version: &str, to: &Path) -> Res
     let bom = Bom {
         components: Some(Components(components)),
         metadata: Some(Metadata { component: Some(program), ..Metadata::default() }),
-        // A file that is made twice of the same is the same: no number and no time of its own.
+        // No serial number and no time stamp, so that the same input gives the same file.
         serial_number: None,
         ..Bom::default()
     };

@@ -54,7 +54,7 @@ impl MorphogeneticModel {
         Ok(Executed::Germinated(Box::new(germination)))
     }
 
-    /// Refuses a seed more than may live at the same time.
+    /// Refuses a germination beyond `max_seeds`.
     fn refuse_beyond_limit(&self) -> Result<(), CommandError> {
         let Some(limit) = self.growth.max_seeds() else { return Ok(()) };
         let living = self.slots.iter().filter(|slot| slot.lifecycle().living().is_some()).count();

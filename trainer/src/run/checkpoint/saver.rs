@@ -56,7 +56,7 @@ pub(crate) struct Saver {
 #[derive(Debug)]
 struct Stopped {
     why: String,
-    /// Whether it is the disk, which may be mended.
+    /// Whether writing to the disk failed, which may pass.
     by_disk: bool,
     again: Instant,
     /// Time to the try after the next one.
