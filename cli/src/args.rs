@@ -222,7 +222,8 @@ pub(crate) struct ResumeArgs {
     /// With --resume and --out: begin a branch in a new directory at the end of this epoch; the run stays as it is.
     #[arg(long, value_name = "EPOCH", requires_all = ["resume", "out"])]
     pub(crate) from: Option<u32>,
-    /// With --resume: trust the run directory's own copies of plugins, also where you have not run these bytes before.
+    /// With --resume: trust the run directory: its own copies of plugins, also where you have not run these bytes before, and its
+    /// folders, also where they are links to other places.
     #[arg(long, requires = "resume")]
     pub(crate) trust_run: bool,
 }

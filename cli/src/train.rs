@@ -109,6 +109,7 @@ fn open(args: &TrainArgs, run: PathBuf) -> Result<Resumption, Failure> {
             .with_help("unset it, or begin a new run"));
     }
     let options = ResumeOptions {
+        follow_links: args.resume.trust_run,
         run,
         epochs: args.epochs,
         overrides: args.resume.overrides.clone(),

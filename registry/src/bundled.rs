@@ -4,6 +4,7 @@ use crate::builtin::{Linear, Noop};
 use crate::grafted::Grafted;
 use kasmina_plugin_api::prelude::{Blend as _, Blueprint as _, Host as _};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 /// Where the plugins lie that belong to this program.
 pub(crate) fn folder() -> Option<PathBuf> {
@@ -19,7 +20,16 @@ pub(crate) fn missing(known: &[String]) -> Option<PathBuf> {
 
 /// Whether a file lies among the plugins that belong to this program, however it was named.
 pub(crate) fn contains(file: &Path) -> bool {
-    let real = |path: &Path| path.canonicalize().ok();
-    let of_file = real(file).and_then(|file| file.parent().map(Path::to_owned));
-    of_file.is_some() && of_file == folder().as_deref().and_then(real)
+    let Some(folder) = real_folder() else { return false };
+    file.canonicalize().is_ok_and(|file| file.parent() == Some(folder))
+}
+
+/// The folder without symbolic links, if it exists. Looked up once in a process: every file of a listing asks for it.
+fn real_folder() -> Option<&'static Path> {
+    static FOLDER: OnceLock<PathBuf> = OnceLock::new();
+    if FOLDER.get().is_none() {
+        let real = folder()?.canonicalize().ok()?;
+        FOLDER.get_or_init(|| real);
+    }
+    FOLDER.get().map(PathBuf::as_path)
 }

@@ -202,6 +202,8 @@ pub enum RegistryError {
         path: PathBuf,
         /// What is wrong with it.
         reason: String,
+        /// What to do about it.
+        help: String,
     },
     /// An entry could not be built.
     #[error("{kind} `{id}` cannot be built: {error}")]
@@ -222,7 +224,10 @@ impl RegistryError {
         match self {
             Self::Refused(refusal) => Some(refusal.remedy.clone()),
             Self::Lookup(LookupError::Unknown { refused, .. }) if !refused.is_empty() => {
-                Some(format!("these files were found and refused: {}", refused.join("; ")))
+                let refused = refused.join("; ");
+                Some(format!(
+                    "these files were found and refused: {refused}; `kasmina plugins list` says what to do about each"
+                ))
             }
             Self::Lookup(LookupError::Unknown { known, .. }) => Some(match bundled::missing(known) {
                 Some(folder) => format!(
@@ -242,15 +247,12 @@ impl RegistryError {
                 Some("name a folder of plugins or one plugin file that you may read".to_owned())
             }
             Self::Lock { .. } => Some("correct it, or write it anew with `kasmina plugins lock`".to_owned()),
-            Self::Unconfirmed { help, .. } => Some(help.clone()),
+            Self::Unconfirmed { help, .. } | Self::Keys { help, .. } => Some(help.clone()),
             Self::Project { .. } => {
                 Some("correct or remove that record; `kasmina plugins trust project` writes it".to_owned())
             }
             Self::Quarantine { .. } => {
                 Some("correct that file, or remove it: what it names is then tried again".to_owned())
-            }
-            Self::Keys { .. } => {
-                Some("`kasmina plugins trust list` shows the keys that are trusted".to_owned())
             }
             Self::Build { error, .. } => match error.kind {
                 kasmina_plugin_api::ErrorKind::Config => {

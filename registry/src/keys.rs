@@ -6,7 +6,7 @@
 
 use crate::error::{Refusal, RegistryError, Rule};
 use crate::manifest::Manifest;
-use crate::ownership::Owners;
+use crate::ownership::{Exposed, Owners};
 use crate::places;
 use kasmina_files::{limit, read_text};
 use minisign_verify::{Error as Minisign, PublicKey, Signature};
@@ -60,7 +60,7 @@ impl Keys {
         };
         // Whoever can put a key there decides which signatures count.
         let owners = Owners::user();
-        owners.check_folder(&self.0).map_err(|exposed| error(&self.0, exposed.found()))?;
+        owners.check_folder(&self.0).map_err(|exposed| others_can_write(&self.0, &exposed))?;
         let mut keys = Vec::new();
         for path in folder.filter_map(Result::ok).map(|e| e.path()) {
             let (Some(name), Some("pub")) =
@@ -68,7 +68,7 @@ impl Keys {
             else {
                 continue;
             };
-            owners.check(&path).map_err(|exposed| error(&path, exposed.found()))?;
+            owners.check(&path).map_err(|exposed| others_can_write(&path, &exposed))?;
             let text = read_text(&path, limit::KEY).map_err(|e| error(&path, &e))?;
             let key = decode(&text).map_err(|e| error(&path, e))?.1;
             keys.push(TrustedKey { name: name.to_owned(), key });
@@ -129,7 +129,9 @@ impl Keys {
         };
         let signature = Signature::decode(&text)
             .map_err(|e| refuse(format!("{} is no minisign signature ({e})", path.display())))?;
-        let keys = self.list().map_err(|e| refuse(e.to_string()))?;
+        let keys = self
+            .list()
+            .map_err(|e| Refusal { remedy: e.help().unwrap_or_default(), ..refuse(e.to_string()) })?;
         for trusted in keys {
             let name = &trusted.name;
             let Ok(key) = PublicKey::from_base64(&trusted.key) else { continue };
@@ -173,5 +175,11 @@ fn decode(text: &str) -> Result<(PublicKey, String), String> {
 }
 
 fn error(path: &Path, reason: impl std::fmt::Display) -> RegistryError {
-    RegistryError::Keys { path: path.to_owned(), reason: reason.to_string() }
+    let help = "`kasmina plugins trust list` shows the keys that are trusted".to_owned();
+    RegistryError::Keys { path: path.to_owned(), reason: reason.to_string(), help }
+}
+
+/// A key that somebody else could have put there.
+fn others_can_write(path: &Path, exposed: &Exposed) -> RegistryError {
+    RegistryError::Keys { path: path.to_owned(), reason: exposed.found(), help: exposed.remedy_of_own_file() }
 }

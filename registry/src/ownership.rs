@@ -201,17 +201,25 @@ impl Exposed {
         }
     }
 
-    /// What to do about it.
+    /// What to do about a plugin's file: of a file of another user the bytes can be decided on.
     pub(crate) fn remedy(&self, file: &Path) -> String {
+        if self.is_foreign() {
+            return format!(
+                "if you know what it is, pin these bytes: `kasmina plugins lock {}`; or copy the file to a folder of your own",
+                quoted(file)
+            );
+        }
+        self.remedy_of_own_file()
+    }
+
+    /// What to do about a file that must be the user's own.
+    pub(crate) fn remedy_of_own_file(&self) -> String {
         let place = quoted(&self.place);
         match &self.how {
             How::Everybody => format!("close it: chmod o-w {place}"),
             How::Group(_) => format!("close it: chmod g-w {place}"),
             How::AccessList => format!("remove the list: setfacl -b {place}"),
-            How::Owner(_) => format!(
-                "if you know what it is, pin these bytes: `kasmina plugins lock {}`; or copy the file to a folder of your own",
-                quoted(file)
-            ),
+            How::Owner(_) => format!("make {place} your own, or remove it"),
             How::Unknown(_) => "check the path and that you may read it".to_owned(),
         }
     }
@@ -277,6 +285,7 @@ mod tests {
         assert_eq!(no_group.check(&link).unwrap_err().place, inner, "the folder behind the link");
     }
 
+    /// docs/security.md: 11
     #[test]
     fn the_group_that_only_the_user_is_in_may_write() {
         let (_folder, inner, file) = tree();

@@ -171,6 +171,9 @@ impl Policy {
 
     /// Whether a file is a run's own copy of a plugin.
     pub(crate) fn is_stored(&self, path: &Path) -> bool {
+        if self.stored.is_empty() {
+            return false;
+        }
         let real = path.canonicalize().ok();
         let folder = real.as_deref().and_then(Path::parent);
         let is = |stored: &PathBuf| folder.is_some() && stored.canonicalize().ok().as_deref() == folder;
@@ -178,6 +181,9 @@ impl Policy {
     }
 
     pub(crate) fn is_watched(&self, path: &Path) -> bool {
+        if self.watched.is_empty() {
+            return false;
+        }
         let real = path.canonicalize();
         self.watched.iter().any(|watched| watched == path || real.as_ref().is_ok_and(|real| watched == real))
     }

@@ -35,5 +35,5 @@ mod subject;
 pub use answer::{answer, is_check};
 pub use check::{Check, checks, table};
 pub use report::{Report, Row, Verdict};
-pub use run::{CheckError, Options, check_file, check_file_told};
+pub use run::{CheckError, Options, check_file, check_read};
 pub use smoke::smoke;

@@ -77,27 +77,27 @@ pub enum CheckError {
 /// # Errors
 /// If the file is no plugin, a name is not known, or no child can be started. A broken promise is no error but a row.
 pub fn check_file(path: &Path, program: &Program, options: &Options) -> Result<Report, CheckError> {
-    check_file_told(path, program, options, &mut |_| {})
+    check_read(&Manifest::read(path)?, program, options, &mut |_| {})
 }
 
-/// The same; `told` hears of each row as soon as it is known, in the order of the work and not of the report. The rows
-/// of `stdout` come last, since whatever any other check made the plugin print counts there.
+/// Checks a plugin file that was read and judged: these bytes are checked, and no others that come to lie there. `told` receives
+/// each row as soon as it is known, in the order of the work and not of the report. The rows of `stdout` come last, since
+/// whatever any other check made the plugin print counts there.
 ///
 /// # Errors
-/// As [`check_file`].
-pub fn check_file_told(
-    path: &Path,
+/// If a name is not known, or no child can be started.
+pub fn check_read(
+    manifest: &Manifest,
     program: &Program,
     options: &Options,
     told: &mut dyn FnMut(&Row),
 ) -> Result<Report, CheckError> {
     let wanted = wanted(&options.only)?;
-    let manifest = Manifest::read(path)?;
     let entries = chosen(&manifest.entries, &options.entries)?;
     chosen(&manifest.entries, &options.configs.keys().cloned().collect::<Vec<_>>())?;
     let mut run = Run {
-        path,
-        judged: judged(&manifest),
+        path: &manifest.path,
+        judged: judged(manifest),
         program,
         options,
         told,
@@ -129,7 +129,7 @@ pub fn check_file_told(
     }
     let rows = run.into_rows(&entries);
     Ok(Report {
-        file: path.to_owned(),
+        file: manifest.path.clone(),
         plugin: manifest.plugin.name.clone(),
         version: manifest.plugin.version.clone(),
         sha256: manifest.sha256.clone(),

@@ -71,7 +71,7 @@ fn isolate(profile: &Path) {
 /// A cargo of this workspace, quiet and offline enough to be run inside a test.
 pub fn cargo(verb: &str) -> Command {
     let mut cargo = Command::new(env!("CARGO"));
-    cargo.arg(verb).arg("--quiet").current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
+    cargo.args([verb, "--quiet", "--locked"]).current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
     cargo
 }
 

@@ -6,6 +6,7 @@ use kasmina::lifecycle::{Check, RefusalCode};
 use kasmina::model::CommandCode;
 use std::collections::BTreeSet;
 use std::fs;
+use std::path::Path;
 
 fn document(name: &str) -> String {
     fs::read_to_string(format!("{}/../docs/{name}", env!("CARGO_MANIFEST_DIR"))).unwrap()
@@ -97,6 +98,35 @@ fn the_catalogue_is_what_the_plugins_say() {
         fs::write(format!("{}/../docs/catalogue.md", env!("CARGO_MANIFEST_DIR")), &page).unwrap();
     }
     assert_eq!(page, document("catalogue.md"), "run this test with KASMINA_UPDATE_DOCS=1");
+}
+
+/// Each numbered sentence of the page on security names no test itself; tests name the sentences that they hold.
+#[test]
+fn every_sentence_on_security_is_held_by_a_test() {
+    let text = document("security.md");
+    let sentence = |line: &str| line.split_once(". ").and_then(|(number, _)| number.parse::<u32>().ok());
+    let sentences: BTreeSet<u32> = text.lines().filter_map(sentence).collect();
+    let mut held = BTreeSet::new();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let mut folders = vec![root.join("tests/tests"), root.join("registry/src")];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|ending| ending == "rs") {
+                let text = fs::read_to_string(&path).unwrap();
+                let mut lines = text.lines().map(str::trim).peekable();
+                while let Some(line) = lines.next() {
+                    let Some(numbers) = line.strip_prefix("/// docs/security.md: ") else { continue };
+                    assert_eq!(lines.peek(), Some(&"#[test]"), "{}: {line}", path.display());
+                    held.extend(numbers.split(", ").map(|number| number.parse::<u32>().unwrap()));
+                }
+            }
+        }
+    }
+    assert_eq!(sentences.len() as u32, *sentences.last().unwrap(), "they are numbered one by one");
+    assert_eq!(held, sentences);
 }
 
 /// The table of limits says what the code holds to.

@@ -234,3 +234,44 @@ fn a_journal_gives_its_run_again() {
     let (_, stderr, code) = run(dir.path(), &["train", "--script", "none.jsonl"]);
     assert!(code == Some(1) && stderr.contains("none.jsonl"), "{stderr}");
 }
+
+/// `stage` and `alpha` of a row are those after the decisions at the end of the epoch. A contribution is that of the seed as it
+/// was measured, before them: with the alpha of the row before.
+#[test]
+fn a_row_says_which_moment_its_values_are_of() {
+    let dir = tempfile::tempdir().unwrap();
+    train(dir.path(), "r", &["--seed", "1"]);
+    let rows = lines(&dir.path().join("r/metrics.jsonl"));
+    let events = lines(&dir.path().join("r/events.jsonl"));
+    let (mut decided, mut measured) = (0, 0);
+    for pair in rows.windows(2) {
+        let (before, row) = (&pair[0], &pair[1]);
+        for (slot, now) in row["slots"].as_object().unwrap() {
+            let then = &before["slots"][slot];
+            let of_slot =
+                events.iter().filter(|e| e["epoch"] == row["epoch"] && e["slot_id"] == slot.as_str());
+            let last =
+                of_slot.filter(|e| e["event"] != "COMMAND" && e["event"] != "SEED_GATE_EVALUATED").last();
+            match last {
+                Some(change) if change["event"] == "SEED_STAGE_CHANGED" => {
+                    assert_eq!(now["stage"], change["to"], "{change}");
+                    assert_ne!(now["stage"], then["stage"], "{change}");
+                    decided += 1;
+                }
+                Some(_) => {}
+                None => assert_eq!(now["stage"], then["stage"], "{slot} {row}"),
+            }
+            if now["contribution"].as_f64().is_some_and(|contribution| contribution != 0.0) {
+                assert!(then["alpha"].as_f64().unwrap() > 0.0, "{slot} {before} {row}");
+                measured += 1;
+            }
+        }
+    }
+    assert!(decided > 5 && measured > 5, "{decided} {measured}");
+    let (schema, _, code) = run(dir.path(), &["schema", "metrics"]);
+    assert_eq!(code, Some(0));
+    let schema: Value = serde_json::from_str(&schema).unwrap();
+    let fields = &schema["$defs"]["SlotRow"]["properties"];
+    let told = ["stage", "alpha", "contribution"].map(|field| fields[field]["description"].as_str().unwrap());
+    insta::assert_snapshot!(told.join("\n"));
+}

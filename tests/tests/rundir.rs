@@ -122,6 +122,8 @@ fn a_prune_in_a_run_without_seeds_is_refused_at_once() {
 }
 
 /// The files of a run directory of somebody else may be links to anything.
+///
+/// docs/security.md: 6
 #[test]
 fn a_run_that_goes_on_writes_through_no_link() {
     for name in ["run.lock", "control.jsonl", "resumes.jsonl"] {

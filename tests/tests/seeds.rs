@@ -270,7 +270,7 @@ fn a_hundred_rounds_leave_no_byte_behind() {
     let mut bench = Bench::new(&["early", "mid"]);
     let mut text = String::from("round  bytes held alive  before  after prune\n");
     let counter = MemoryCounter::start().unwrap();
-    let mut first = None;
+    let (mut first, mut rounds) = (None, Vec::new());
     for round in 1..=101 {
         let before = counter.read().unwrap().live_bytes;
         bench.germinate("mid", if round % 2 == 0 { "conv_light" } else { "attention" }, "gate_net").unwrap();
@@ -287,11 +287,14 @@ fn a_hundred_rounds_leave_no_byte_behind() {
         let start = *first.get_or_insert(after);
         assert!(held > after, "a living seed holds memory: {held} {after}");
         assert_eq!(after, start, "round {round}");
+        let alive = held - after;
+        rounds.push(serde_json::json!({ "round": round, "alive": alive, "before": before, "after": after }));
         if round % 25 == 1 {
-            let _ = writeln!(text, "{round:>5}  {:>16}  {before:>6}  {after:>11}", held - after);
+            let _ = writeln!(text, "{round:>5}  {alive:>16}  {before:>6}  {after:>11}");
         }
     }
     println!("{text}");
+    kasmina_tests::runs::write_report("prune_rounds.json", &serde_json::json!({ "bytes": rounds }));
 }
 
 /// For rollouts: nothing is measured, only stages are told of, and what needs a measurement fails by its label.

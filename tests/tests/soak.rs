@@ -3,10 +3,12 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failed step is a failed test")]
 
 use kasmina::lifecycle::{Event, EventKind, Stage};
-use kasmina_tests::registry;
+use kasmina_tests::{registry, runs};
 use kasmina_torch_ext::memory::MemoryCounter;
 use kasmina_trainer::run::{EpochReport, Observer, Status};
 use kasmina_trainer::{RunConfig, Trainer};
+use serde_json::json;
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::atomic::AtomicBool;
 
@@ -81,6 +83,29 @@ fn a_hundred_epochs_of_the_main_job() {
         let _ = writeln!(text, "tensor bytes         {:>9} after epoch {epoch}", soak.bytes[epoch - 1].0);
     }
     println!("{text}");
+    let stages: BTreeMap<_, _> = last
+        .slots
+        .iter()
+        .map(|(slot, row)| (slot, json!({ "stage": row.stage, "alpha": row.alpha })))
+        .collect();
+    runs::write_report(
+        "seed_soak_summary.json",
+        &json!({
+            "epochs": summary.epochs,
+            "status": summary.status,
+            "accuracy": last.val_accuracy,
+            "best_accuracy": summary.best_val_accuracy,
+            "germinated": summary.germinated,
+            "fossilized": summary.fossilized,
+            "pruned": summary.pruned,
+            "slots": stages,
+            "isolation_checks": soak.checks,
+            "isolation_violations": soak.violations,
+            "unhealthy_seeds": soak.unhealthy,
+            "skipped_steps": summary.skipped_steps,
+            "tensor_bytes_after_each_epoch": soak.bytes.iter().map(|(bytes, _)| bytes).collect::<Vec<_>>(),
+        }),
+    );
 
     assert_eq!((summary.status, summary.epochs), (Status::Completed, EPOCHS));
     assert!(summary.fossilized >= 1);

@@ -51,6 +51,12 @@ pub enum TrainError {
         /// What is wrong.
         reason: String,
     },
+    /// A folder of a run directory that is a link to another place.
+    #[error("{} is a symbolic link: to go on writes files where it leads, and removes files there", path.display())]
+    LinkedFolder {
+        /// The folder.
+        path: PathBuf,
+    },
     /// A run directory that is another process's.
     #[error("run directory {}: process {pid} on {host} owns it", path.display())]
     Owned {
@@ -270,6 +276,9 @@ impl TrainError {
                 "see that you may write there and that there is room, or choose another directory with --out"
                     .to_owned(),
             ),
+            Self::LinkedFolder { .. } => {
+                Some("if the link is yours, say so with --trust-run; otherwise remove it".to_owned())
+            }
             Self::Journal { .. } => {
                 Some("name a run directory that `kasmina train` has written, whole".to_owned())
             }

@@ -16,9 +16,7 @@ pub(crate) fn command(repo: &Repo) -> Result<Command> {
     if !program.exists() {
         eprintln!("cargo-deny {VERSION} is compiled once, into {}", tools.display());
         let mut install = process::cargo();
-        install
-            .args(["install", "cargo-deny", "--locked", "--quiet", "--version", VERSION, "--root"])
-            .arg(&tools);
+        install.args(["install", "cargo-deny", "--quiet", "--version", VERSION, "--root"]).arg(&tools);
         process::check(install.current_dir(repo.root())).context("cargo-deny cannot be installed")?;
     }
     let mut deny = Command::new(program);

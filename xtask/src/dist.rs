@@ -35,18 +35,30 @@ impl Args {
 }
 
 pub(crate) fn run(repo: &Repo, args: &Args) -> Result<ExitCode> {
-    let program = product::build_for(repo, !args.dev, Some(RPATH))?;
-    let torch = setup::run(repo, false)?;
+    let torch = setup::run(repo, args.cuda)?;
+    let mut build = torch.cargo();
+    build.env("KASMINA_RPATH", RPATH);
+    let mut target = repo.target()?;
+    let renamed = if args.dev { Vec::new() } else { folders_of_this_machine(repo) };
+    if !args.dev {
+        // With flags of its own everything is compiled anew: not in the folder of other builds.
+        target.push("dist/build");
+        rename_folders(&mut build, &renamed);
+    }
+    let program = product::build_with(build, repo, &target, !args.dev)?;
     let version = env!("CARGO_PKG_VERSION");
     let cuda = if args.cuda { "-cuda" } else { "" };
     let out = repo.target()?.join("dist").join(format!("kasmina-{version}-x86_64-linux{cuda}"));
     let mut dist = torch.cargo();
-    dist.args(["run", "--quiet", "--locked", "--package", "kasmina-dist", "--"]).current_dir(repo.root());
+    dist.args(["run", "--quiet", "--package", "kasmina-dist", "--"]).current_dir(repo.root());
     dist.arg("--built").arg(program.parent().context("the program has no folder")?);
     dist.arg("--torch").arg(repo.libtorch()).args(["--torch-version", setup::TORCH_VERSION]);
     dist.arg("--root").arg(repo.root()).arg("--out").arg(&out);
     if args.cuda {
         dist.arg("--cuda");
+    }
+    for (folder, _) in renamed {
+        dist.arg("--unnamed").arg(folder);
     }
     if args.dev {
         dist.arg("--no-archive");
@@ -57,6 +69,28 @@ pub(crate) fn run(repo: &Repo, args: &Args) -> Result<ExitCode> {
         println!("it runs from another folder, read-only, with an empty environment");
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Folders that source files lie in, each with the name that it has in what is built: this checkout, cargo's downloads, and
+/// libtorch's headers behind their link.
+fn folders_of_this_machine(repo: &Repo) -> Vec<(PathBuf, &'static str)> {
+    let cargo = std::env::var_os("CARGO_HOME").map(PathBuf::from);
+    let cargo = cargo.or_else(|| std::env::home_dir().map(|home| home.join(".cargo")));
+    let torch = repo.libtorch().canonicalize().ok();
+    let others = [(cargo, "crates"), (torch, "libtorch")];
+    let others = others.into_iter().filter_map(|(folder, name)| Some((folder?, name)));
+    std::iter::once((repo.root().to_owned(), "kasmina")).chain(others).collect()
+}
+
+/// Lets compilers write the other names into what they build: messages of panics name source files.
+fn rename_folders(build: &mut Command, renamed: &[(PathBuf, &'static str)]) {
+    let pairs: Vec<String> =
+        renamed.iter().map(|(folder, name)| format!("{}={name}", folder.display())).collect();
+    let rust: Vec<String> = pairs.iter().map(|pair| format!("--remap-path-prefix={pair}")).collect();
+    // Separated so that a path may have blanks.
+    build.env("CARGO_ENCODED_RUSTFLAGS", rust.join("\u{1f}"));
+    let cpp: Vec<String> = pairs.iter().map(|pair| format!("-ffile-prefix-map={pair}")).collect();
+    build.env("CXXFLAGS", cpp.join(" "));
 }
 
 /// Moves the folder elsewhere, closes it for writing, and runs it.

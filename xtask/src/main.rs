@@ -80,7 +80,7 @@ enum Task {
     Bench(bench::Args),
     /// Set up and run a hundred epochs of the main job and a hundred rounds of germinate and prune, and print what
     /// they measured.
-    Soak,
+    Soak(soak::Args),
     /// Set up and run the golden runs: short trainings whose losses, events and weights must be the recorded ones, bit
     /// for bit.
     Golden(golden::Args),
@@ -124,7 +124,7 @@ fn run(task: Task) -> Result<ExitCode> {
         Task::Dist(args) => dist::run(&repo, &args),
         Task::Compare { args } => demo::compare(&repo, &args),
         Task::Bench(args) => bench::run(&repo, &args),
-        Task::Soak => soak::run(&repo),
+        Task::Soak(args) => soak::run(&repo, &args),
         Task::Golden(args) => golden::run(&repo, args),
         Task::Faults(args) => faults::run(&repo, &args),
         Task::Kills(args) => kills::run(&repo, &args),

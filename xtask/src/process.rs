@@ -7,9 +7,11 @@ use std::process::{Command, ExitStatus};
 
 use anyhow::{Error, Result, bail};
 
-/// The cargo that runs this program.
+/// The cargo that runs this program. It takes the versions of `Cargo.lock`, and refuses to change that file.
 pub(crate) fn cargo() -> Command {
-    Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.arg("--locked");
+    cargo
 }
 
 /// Runs `command` to its end; anything but success is an error that names it.

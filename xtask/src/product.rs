@@ -5,6 +5,7 @@ use std::fs::{self, File, Permissions};
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::{Context as _, Result};
 
@@ -21,26 +22,22 @@ const PLUGINS: [&str; 5] = [
 
 /// Sets up, builds and installs; returns the executable.
 pub(crate) fn build(repo: &Repo, release: bool) -> Result<PathBuf> {
-    build_for(repo, release, None)
+    let torch = setup::run(repo, false)?;
+    build_with(torch.cargo(), repo, &repo.target()?, release)
 }
 
-/// The same for another place than this machine: the program looks for libtorch where `rpath` says.
-pub(crate) fn build_for(repo: &Repo, release: bool, rpath: Option<&str>) -> Result<PathBuf> {
-    let torch = setup::run(repo, false)?;
-    let mut cargo = torch.cargo();
-    cargo.arg("build").current_dir(repo.root());
+/// The same with a cargo that was told more, into a target directory.
+pub(crate) fn build_with(mut cargo: Command, repo: &Repo, target: &Path, release: bool) -> Result<PathBuf> {
+    cargo.arg("build").arg("--target-dir").arg(target).current_dir(repo.root());
     if release {
         cargo.arg("--release");
-    }
-    if let Some(rpath) = rpath {
-        cargo.env("KASMINA_RPATH", rpath);
     }
     for package in ["kasmina-cli"].iter().chain(&PLUGINS) {
         cargo.args(["-p", package]);
     }
     process::check(&mut cargo)?;
 
-    let built = repo.target()?.join(if release { "release" } else { "debug" });
+    let built = target.join(if release { "release" } else { "debug" });
     let beside = built.join("plugins");
     fs::create_dir_all(&beside).with_context(|| format!("cannot create {}", beside.display()))?;
     for plugin in PLUGINS {

@@ -33,6 +33,29 @@ fn a_signal_lets_the_step_finish_and_saves_it() {
     }
 }
 
+/// It ends without destructors, beside threads that still run: neither a last checkpoint nor a crash.
+#[test]
+fn a_second_signal_ends_the_process_at_once() {
+    let home = Home::empty();
+    let mut command =
+        home.command(&["train", "--config", "config.toml", "--out", "run", "--epochs", "100000"]);
+    command.stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut live = Live(command.spawn().unwrap());
+    until("the first epochs", || {
+        std::fs::read_to_string(home.path("run/metrics.jsonl")).is_ok_and(|t| t.lines().count() > 2)
+    });
+    // Both are delivered when it goes on, before it can end its step.
+    for name in ["STOP", "INT", "TERM", "CONT"] {
+        signal(&live, name);
+    }
+    let mut said = String::new();
+    std::io::Read::read_to_string(&mut live.0.stderr.take().unwrap(), &mut said).unwrap();
+    assert_eq!(live.0.wait().unwrap().code(), Some(130), "{said}");
+    let last = said.lines().last().unwrap_or_default();
+    assert_eq!(last, "stopping after this step; once more to stop at once");
+    assert!(!home.path("run/summary.json").exists());
+}
+
 #[test]
 fn a_signal_that_was_ignored_stays_ignored() {
     let home = Home::empty();

@@ -3,6 +3,7 @@
 use crate::home::Home;
 use kasmina_tests::{kasmina, output};
 
+/// docs/security.md: 6
 #[test]
 fn a_run_of_somebody_else_is_not_trusted() {
     let home = Home::finished();
@@ -30,6 +31,29 @@ fn a_run_of_somebody_else_is_not_trusted() {
     assert_eq!(code, Some(1), "{error}");
     assert!(error.contains("a run directory vouches for nothing"), "{error}");
     let (_, error, code) = stranger(&["--trust-run"]);
+    assert_eq!(code, Some(0), "{error}");
+}
+
+/// A run that goes on removes checkpoints that are newer than its own. Where a stranger's link leads, they are another run's.
+///
+/// docs/security.md: 6
+#[test]
+fn a_link_in_the_place_of_a_folder_is_not_followed() {
+    let home = Home::finished();
+    for folder in ["checkpoints", "plugins"] {
+        let aside = home.path("elsewhere");
+        std::fs::rename(home.path("run").join(folder), &aside).unwrap();
+        std::os::unix::fs::symlink(&aside, home.path("run").join(folder)).unwrap();
+        let (_, error, code) = home.resume(&["--epochs", "5"]);
+        assert_eq!(code, Some(1));
+        insta::assert_snapshot!(format!("link_{folder}"), error);
+        std::fs::remove_file(home.path("run").join(folder)).unwrap();
+        std::fs::rename(&aside, home.path("run").join(folder)).unwrap();
+    }
+    let aside = home.path("elsewhere");
+    std::fs::rename(home.path("run/checkpoints"), &aside).unwrap();
+    std::os::unix::fs::symlink(&aside, home.path("run/checkpoints")).unwrap();
+    let (_, error, code) = home.resume(&["--epochs", "5", "--trust-run"]);
     assert_eq!(code, Some(0), "{error}");
 }
 

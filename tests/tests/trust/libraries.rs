@@ -1,8 +1,8 @@
 //! What a library would make the loader load besides itself.
 
-use kasmina_registry::{Manifest, Rule};
+use kasmina_registry::{Manifest, Origin, Policy, Registry, Rule, SearchPath};
 use kasmina_tests::fixture;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Dynamic entries of 16 bytes: a tag and a value.
 const NEEDED: u64 = 1;
@@ -59,6 +59,7 @@ impl Library {
     }
 }
 
+/// docs/security.md: 15
 #[test]
 fn a_plugin_loads_nothing_that_its_hash_does_not_cover() {
     assert_eq!(Library::new().found(), "read");
@@ -77,6 +78,42 @@ fn a_plugin_loads_nothing_that_its_hash_does_not_cover() {
         table += &format!("{what}: {}\n", library.found());
     }
     insta::assert_snapshot!(table);
+}
+
+/// A library whose constructors have run stays mapped, and its descriptor open, also if it is refused then: a later library must
+/// not be taken for it.
+#[test]
+fn a_library_without_its_entry_point_is_refused_and_never_closed() {
+    let good = std::fs::read(fixture("gated")).unwrap();
+    let bytes = good.clone();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("libx.so");
+    let symbol = Manifest::read(&fixture("gated")).unwrap().plugin.entry_symbol;
+    let library = Library { folder: tempfile::tempdir().unwrap(), bytes, dynamic: 0 };
+    // In its record, which is JSON; the symbol itself stays.
+    let quoted = format!("\"{symbol}\"");
+    let other = format!("\"{}X\"", &symbol[..symbol.len() - 1]);
+    let library = library.with_name(quoted.as_bytes(), other.as_bytes());
+    std::fs::write(&path, &library.bytes).unwrap();
+    let load = |path: &Path| {
+        let mut search = SearchPath::empty();
+        search.extend([path.to_owned()], Origin::Named);
+        Registry::load(&search, &Policy::embedded())
+    };
+    let images = || {
+        let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
+        maps.lines()
+            .filter(|line| line.contains("memfd:kasmina-fixture_gated") && line.contains("r-x"))
+            .count()
+    };
+    let before = images();
+    let refused = load(&path).unwrap_err().to_string();
+    assert!(refused.contains(&format!("it exports no symbol `{}`", other.trim_matches('"'))), "{refused}");
+    assert_eq!(images(), before + 1, "it stays");
+    // The next library gets a descriptor and an image of its own.
+    std::fs::write(&path, &good).unwrap();
+    load(&path).unwrap();
+    assert_eq!(images(), before + 2);
 }
 
 /// The loader reads program headers; sections may say what they like.

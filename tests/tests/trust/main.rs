@@ -8,6 +8,7 @@
     reason = "a failed step is a failed test, and a table is short"
 )]
 
+mod copies;
 mod decisions;
 mod libraries;
 mod limits;
@@ -16,4 +17,6 @@ mod modules;
 mod owners;
 mod project;
 mod projects;
+mod replaced;
+mod scene;
 mod terminal;

@@ -5,7 +5,7 @@
 
 use crate::error::{Error, Result};
 use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_NOW};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 const LIBRARY: &str = "libtorch_cuda.so";
@@ -27,13 +27,16 @@ fn candidates() -> Vec<PathBuf> {
 
 /// The directory of the `libtorch_cpu.so` that this process has mapped.
 pub fn libtorch_dir() -> Option<PathBuf> {
-    let maps = std::fs::read_to_string("/proc/self/maps").ok()?;
-    let path = maps.lines().find_map(|line| {
+    folder_of("libtorch_cpu.so", &std::fs::read_to_string("/proc/self/maps").ok()?)
+}
+
+/// The folder of a library in the text of `/proc/self/maps`.
+fn folder_of(library: &str, maps: &str) -> Option<PathBuf> {
+    maps.lines().find_map(|line| {
         // The path comes last, and may have blanks in it.
-        let path = line.get(line.find('/')?..)?;
-        path.ends_with("/libtorch_cpu.so").then(|| PathBuf::from(path))
-    })?;
-    path.parent().map(PathBuf::from)
+        let path = Path::new(line.get(line.find('/')?..)?);
+        (path.file_name()? == library).then(|| path.parent().map(PathBuf::from))?
+    })
 }
 
 /// Opens `libtorch_cuda.so`; call it before the first question about CUDA. Later calls give the first answer.
@@ -65,4 +68,28 @@ fn try_open() -> Result<()> {
         }
     }
     Err(Error::Library { library: LIBRARY.to_owned(), reason })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{folder_of, libtorch_dir};
+    use std::path::Path;
+
+    #[test]
+    fn a_path_with_blanks_is_found_whole() {
+        let maps = "7f00-7f01 r--p 00000000 fe:00 1   [heap]\n\
+                    7f01-7f02 r-xp 00000000 fe:00 2   /opt/my libraries/lib v2/libtorch_cpu.so\n";
+        assert_eq!(
+            folder_of("libtorch_cpu.so", maps).as_deref(),
+            Some(Path::new("/opt/my libraries/lib v2"))
+        );
+        assert_eq!(folder_of("libtorch.so", maps), None);
+    }
+
+    #[test]
+    fn the_libtorch_of_this_process_is_found() {
+        // Keeps libtorch from being left out of a program that calls nothing of it.
+        assert_eq!(tch::Tensor::from(1.0).numel(), 1);
+        assert!(libtorch_dir().is_some_and(|folder| folder.join("libtorch_cpu.so").exists()));
+    }
 }

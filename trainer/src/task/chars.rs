@@ -7,7 +7,7 @@ use crate::error::TrainError;
 use kasmina_files::{limit, open_limited};
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{BufWriter, Read as _, Seek as _, Write as _};
+use std::io::{BufWriter, IntoInnerError, Read as _, Seek as _, Write as _};
 use std::os::fd::AsRawFd as _;
 use std::path::Path;
 use tch::{Device, Kind, Tensor};
@@ -17,8 +17,12 @@ pub(super) const ID: &str = "chars";
 const PARTS: i64 = 10;
 /// Number of different characters above which a warning is given.
 const LARGE_ALPHABET: usize = 5000;
+/// Bytes of the score that a network gives one character, a float32.
+const SCORE_BYTES: f64 = 4.0;
 /// Byte order mark that some programs write before a text. It is dropped.
 const BYTE_ORDER_MARK: char = '\u{feff}';
+/// A text has other characters than a moment before.
+const CHANGED: &str = "it changed while it was read";
 /// Read at a time.
 const CHUNK: usize = 1 << 20;
 
@@ -33,8 +37,7 @@ pub(super) fn load(data: &DataConfig, device: Device) -> Result<Task, TrainError
         reason: format!("{}: {reason}", path.display()),
         help: help.to_owned(),
     };
-    let broken = |reason: String| wrong(reason, "name a file of UTF-8 text with --text");
-    let text = Text::survey(path).map_err(broken)?;
+    let text = Text::survey(path).map_err(|reason| unreadable(path, &reason))?;
     if text.alphabet.len() < 2 {
         let reason =
             format!("it has {} different characters, and there is nothing to predict", text.alphabet.len());
@@ -42,10 +45,12 @@ pub(super) fn load(data: &DataConfig, device: Device) -> Result<Task, TrainError
     }
     if text.alphabet.len() > LARGE_ALPHABET {
         tracing::warn!(
-            "{} has {} different characters; every one of them is a class to predict, which costs memory and time in \
-             proportion: is it a text?",
+            "{} has {} different characters; every one of them is a class to predict, so the output of the network takes \
+             {:.1} MB a sample of {} characters: is it a text?",
             path.display(),
-            text.alphabet.len()
+            text.alphabet.len(),
+            (text.alphabet.len() as f64) * f64::from(data.sequence_length) * SCORE_BYTES / 1e6,
+            data.sequence_length
         );
     }
     let length = i64::from(data.sequence_length);
@@ -58,7 +63,7 @@ pub(super) fn load(data: &DataConfig, device: Device) -> Result<Task, TrainError
         );
         return Err(wrong(reason, "name a longer text, or shorten data.sequence_length"));
     }
-    let (stored, of_byte) = text.store(path).map_err(|e| broken(e.to_string()))?;
+    let (stored, of_byte) = text.store(path)?;
     let of_byte = of_byte.map(|table| table.f_to(device)).transpose()?;
     let part = |start, len, most| {
         // On a GPU the whole text lies there; on the CPU it stays in its file, mapped.
@@ -113,48 +118,61 @@ impl Text {
                     *place = i64::from(*token);
                 }
             }
-            let file = self.copy(path).map_err(|reason| TrainError::Task { task: ID, reason })?;
+            let file = self.copy(path)?;
             let mapped = map(&file, self.bytes, Kind::Uint8)?;
             return Ok((mapped, Some(Tensor::f_from_slice(&table)?)));
         }
-        let file = self.encode(path).map_err(|reason| TrainError::Task { task: ID, reason })?;
+        let file = self.encode(path)?;
         Ok((map(&file, self.characters, Kind::Int)?, None))
     }
 
     /// The text itself, where nobody changes it under a run.
-    fn copy(&self, path: &Path) -> Result<File, String> {
-        let failed = |e: std::io::Error| format!("{} cannot be copied: {e}", path.display());
+    fn copy(&self, path: &Path) -> Result<File, TrainError> {
+        let failed = |error: std::io::Error| unwritable("it cannot be copied", &error);
         let mut file = temporary()?;
         let mut copied = 0;
         decode(path, |part| {
             copied += part.len() as i64;
             file.write_all(part.as_bytes()).map_err(failed)
-        })?;
-        if copied == self.bytes { Ok(file) } else { Err("it changed while it was read".to_owned()) }
+        })
+        .map_err(|reason| unreadable(path, &reason))?;
+        if copied == self.bytes { Ok(file) } else { Err(unreadable(path, CHANGED)) }
     }
 
-    fn encode(&self, path: &Path) -> Result<File, String> {
-        let failed = |e: std::io::Error| format!("the tokens of {} cannot be written: {e}", path.display());
+    fn encode(&self, path: &Path) -> Result<File, TrainError> {
+        let failed = |error: std::io::Error| unwritable("its tokens cannot be written", &error);
         let mut file = BufWriter::new(temporary()?);
         decode(path, |part| {
             for c in part.chars() {
-                let token = self.alphabet.get(&c).ok_or("it changed while it was read")?;
+                let token = self.alphabet.get(&c).ok_or(CHANGED)?;
                 file.write_all(&token.to_ne_bytes()).map_err(failed)?;
             }
             Ok(())
-        })?;
-        let mut file = file.into_inner().map_err(|e| failed(e.into_error()))?;
-        file.rewind().map_err(failed)?;
-        Ok(file)
+        })
+        .map_err(|reason| unreadable(path, &reason))?;
+        let file = file.into_inner().map_err(IntoInnerError::into_error);
+        file.and_then(|mut file| file.rewind().map(|()| file)).map_err(|e| unreadable(path, &failed(e)))
     }
 }
 
 /// A file without a name, in the folder for such files.
-fn temporary() -> Result<File, String> {
-    tempfile::tempfile().map_err(|e| {
-        let folder = std::env::temp_dir();
-        format!("no temporary file can be made in {} (TMPDIR names another folder): {e}", folder.display())
+fn temporary() -> Result<File, TrainError> {
+    tempfile::tempfile().map_err(|error| TrainError::Data {
+        task: ID,
+        reason: format!("no temporary file can be made in {}: {error}", std::env::temp_dir().display()),
+        help: "set TMPDIR to a folder that you may write, with room for the text".to_owned(),
     })
+}
+
+/// Why a temporary file could not be written.
+fn unwritable(what: &str, error: &std::io::Error) -> String {
+    format!("{what} into {}, which TMPDIR names: {error}", std::env::temp_dir().display())
+}
+
+/// A text that cannot be taken in.
+fn unreadable(path: &Path, reason: &str) -> TrainError {
+    let help = "name a file of UTF-8 text with --text".to_owned();
+    TrainError::Data { task: ID, reason: format!("{}: {reason}", path.display()), help }
 }
 
 /// Maps a file that is open.

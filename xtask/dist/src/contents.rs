@@ -3,7 +3,7 @@
 use anyhow::{Context as _, Result, bail};
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 const README: &str = "\
@@ -22,8 +22,9 @@ SHA256SUMS has the hash of every file (`sha256sum -c SHA256SUMS`), sbom.cdx.json
 their licences.
 ";
 
-/// Copies everything that runs, without debug information.
-pub(crate) fn copy(built: &Path, torch: &Path, out: &Path, cuda: bool) -> Result<()> {
+/// Copies everything that runs, without debug information. What was built must name none of the folders `unnamed`: where a
+/// program was built is nobody's business.
+pub(crate) fn copy(built: &Path, torch: &Path, out: &Path, cuda: bool, unnamed: &[PathBuf]) -> Result<()> {
     for folder in ["plugins", "lib"] {
         let folder = out.join(folder);
         fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
@@ -35,6 +36,9 @@ pub(crate) fn copy(built: &Path, torch: &Path, out: &Path, cuda: bool) -> Result
     ours.extend(fs::read_dir(out.join("plugins"))?.flatten().map(|entry| entry.path()));
     for file in &ours {
         strip(file)?;
+        for folder in unnamed {
+            refuse_named(file, folder)?;
+        }
     }
     if cuda {
         let from = torch.join("cuda");
@@ -68,6 +72,17 @@ fn copy_libraries(from: &Path, to: &Path) -> Result<()> {
 fn copy_file(from: &Path, to: &Path, mode: u32) -> Result<()> {
     fs::copy(from, to).with_context(|| format!("cannot copy {} to {}", from.display(), to.display()))?;
     fs::set_permissions(to, fs::Permissions::from_mode(mode))?;
+    Ok(())
+}
+
+/// Refuses a file that has the path of a folder in it.
+fn refuse_named(file: &Path, folder: &Path) -> Result<()> {
+    let bytes = fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
+    let name = folder.as_os_str().as_encoded_bytes();
+    if let Some(at) = bytes.windows(name.len()).position(|bytes| bytes == name) {
+        let text: Vec<u8> = bytes[at..].iter().copied().take_while(u8::is_ascii_graphic).take(200).collect();
+        bail!("{} names where it was built: {}", file.display(), String::from_utf8_lossy(&text));
+    }
     Ok(())
 }
 

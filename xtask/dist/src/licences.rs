@@ -9,8 +9,16 @@ use std::path::Path;
 /// How the names of files begin that hold a licence or what it asks to be kept.
 const NAMES: [&str; 6] = ["LICENSE", "LICENCE", "COPYING", "NOTICE", "COPYRIGHT", "UNLICENSE"];
 
-/// Copies the licences of every crate, and says what libtorch is.
-pub(crate) fn collect(root: &Path, packages: &[Package], torch_version: &str, out: &Path) -> Result<()> {
+/// The libtorch that is distributed.
+pub(crate) struct Torch<'a> {
+    pub(crate) folder: &'a Path,
+    pub(crate) version: &'a str,
+    /// Whether its GPU libraries are distributed too.
+    pub(crate) cuda: bool,
+}
+
+/// Copies the licences of every crate and of every part of libtorch, and says what libtorch is.
+pub(crate) fn collect(root: &Path, packages: &[Package], torch: &Torch<'_>, out: &Path) -> Result<()> {
     fs::create_dir_all(out).with_context(|| format!("cannot make {}", out.display()))?;
     copy_from(root, &out.join("kasmina"))?;
     let mut table = String::from("package version licence\n");
@@ -22,12 +30,25 @@ pub(crate) fn collect(root: &Path, packages: &[Package], torch_version: &str, ou
         }
     }
     fs::write(out.join("packages.txt"), table)?;
-    let torch = format!(
-        "libtorch {torch_version}, from the wheel `torch` of the Python package index, unchanged.\n\
-         Licence: BSD-3-Clause, https://github.com/pytorch/pytorch/blob/v{torch_version}/LICENSE\n\
-         lib/libcudart and lib/libcupti, where they are here, are NVIDIA's, under the CUDA Toolkit's end user licence.\n"
+    let Torch { folder: torch, version, cuda } = torch;
+    for folder in std::iter::once("licences").chain(cuda.then_some("cuda/licences")) {
+        let folder = torch.join(folder);
+        let parts = fs::read_dir(&folder).with_context(|| {
+            format!(
+                "the licences of libtorch are not in {}; `cargo xtask setup` brings them",
+                folder.display()
+            )
+        })?;
+        for part in parts.flatten() {
+            copy_from(&part.path(), &out.join("libtorch").join(part.file_name()))?;
+        }
+    }
+    let text = format!(
+        "libtorch {version}, from the wheel `torch` of the Python package index and the wheels that it asks for, \
+         unchanged.\n\
+         libtorch/ has the licence of each: BSD-3-Clause for torch, NVIDIA's own for what begins with nvidia.\n"
     );
-    fs::write(out.join("libtorch.txt"), torch)?;
+    fs::write(out.join("libtorch.txt"), text)?;
     Ok(())
 }
 

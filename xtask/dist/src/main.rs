@@ -11,6 +11,7 @@ mod sums;
 
 use anyhow::{Context as _, Result};
 use clap::Parser;
+use licences::Torch;
 use packages::Package;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -36,6 +37,9 @@ struct Args {
     /// Take the GPU libraries too, from `cuda/` of libtorch.
     #[arg(long)]
     cuda: bool,
+    /// Refuse programs and plugins that name this folder; may be given several times.
+    #[arg(long)]
+    unnamed: Vec<PathBuf>,
     /// Make the folder and no archive.
     #[arg(long)]
     no_archive: bool,
@@ -56,9 +60,10 @@ fn run(args: &Args) -> Result<()> {
         std::fs::remove_dir_all(&args.out)
             .with_context(|| format!("cannot remove {}", args.out.display()))?;
     }
-    contents::copy(&args.built, &args.torch, &args.out, args.cuda)?;
+    contents::copy(&args.built, &args.torch, &args.out, args.cuda, &args.unnamed)?;
     let packages: Vec<Package> = packages::of(&args.root)?;
-    licences::collect(&args.root, &packages, &args.torch_version, &args.out.join("licences"))?;
+    let torch = Torch { folder: &args.torch, version: &args.torch_version, cuda: args.cuda };
+    licences::collect(&args.root, &packages, &torch, &args.out.join("licences"))?;
     sbom::write(&packages, &args.torch_version, &args.out.join("sbom.cdx.json"))?;
     sums::write(&args.out)?;
     println!("{}", args.out.display());

@@ -12,6 +12,7 @@ mod fake;
 mod link;
 mod meter;
 mod partial;
+mod pinned;
 mod pip;
 mod problem;
 mod provide;
@@ -55,7 +56,7 @@ pub(crate) fn run(repo: &Repo, cuda: bool) -> Result<Torch> {
 
     let cache = Cache::of_user()?;
     let parts: &[Part] = if cuda { &[Part::Cpu, Part::Cuda] } else { &[Part::Cpu] };
-    provide::provide(&cache, parts, &wheels::WHEELS, || Pip::find(&repo.libtorch()))?;
+    provide::provide(&cache, parts, &pinned::WHEELS, || Pip::find(&repo.libtorch()))?;
     link::point(&repo.libtorch(), &cache.libtorch())?;
     eprintln!("libtorch: {} in {}", wheels::TORCH_VERSION, cache.libtorch().display());
     Ok(Torch::cached(compiler))

@@ -123,7 +123,7 @@ fn size(dir: &Path) -> u64 {
 #[cfg(test)]
 mod spec {
     use super::{Pip, failure, find, size};
-    use crate::setup::wheels::WHEELS;
+    use crate::setup::pinned::WHEELS;
     use std::fs;
     use std::path::Path;
 

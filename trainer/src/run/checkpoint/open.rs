@@ -29,6 +29,9 @@ pub struct ResumeOptions {
     pub from: Option<u32>,
     /// The directory of the branch.
     pub out: Option<PathBuf>,
+    /// Whether a folder of the run directory may be a symbolic link. Whoever made the directory decides where a link leads, and
+    /// a run that goes on removes the checkpoints that are newer than its own.
+    pub follow_links: bool,
 }
 
 /// Whether there is something to go on with.
@@ -103,6 +106,9 @@ impl Opened {
                 ));
             }
         };
+        if branch.is_none() && !options.follow_links {
+            refuse_links(run)?;
+        }
         let lock = if branch.is_some() { None } else { Some(RunLock::take(run)?) };
         let (checkpoint, state) = match branch {
             None => newest(run)?,
@@ -160,6 +166,17 @@ impl Opened {
     pub fn done(&self) -> (u32, u64) {
         (self.state.tally.epochs(), self.checkpoint.about.step)
     }
+}
+
+/// Refuses a run directory in which a folder that is written into is a link to another place.
+fn refuse_links(run: &Path) -> Result<(), TrainError> {
+    for name in [kasmina_checkpoint::FOLDER, stored::FOLDER] {
+        let folder = run.join(name);
+        if folder.is_symlink() {
+            return Err(TrainError::LinkedFolder { path: folder });
+        }
+    }
+    Ok(())
 }
 
 /// The newest checkpoint that is whole. One that is not is told of, and the one before it is tried.

@@ -7,9 +7,10 @@ use crate::run::dir::{RunDir, write_config};
 use crate::run::journals::JournalLengths;
 use crate::run::lock::RunLock;
 use kasmina_checkpoint::Checkpoint;
-use kasmina_files::open_own;
+use kasmina_files::{make_new, open_own, open_regular};
 use kasmina_records::SlotInfo;
 use kasmina_registry::stored;
+use std::fs::File;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -77,7 +78,9 @@ fn branch(
     let wrong = |e: std::io::Error| TrainError::RunDir { path: target.to_owned(), reason: e.to_string() };
     checkpoint.write_to(&target.join(kasmina_checkpoint::FOLDER))?;
     for (name, _) in lengths.named() {
-        std::fs::copy(run.join(name), target.join(name)).map_err(wrong)?;
+        let mut journal =
+            File::options().write(true).truncate(true).open(target.join(name)).map_err(wrong)?;
+        copy_into(&run.join(name), &mut journal).map_err(wrong)?;
     }
     let plugins = run.join(stored::FOLDER);
     if plugins.is_dir() { copy_all(&plugins, &target.join(stored::FOLDER)).map_err(wrong) } else { Ok(()) }
@@ -87,7 +90,12 @@ fn copy_all(from: &Path, to: &Path) -> std::io::Result<()> {
     std::fs::create_dir_all(to)?;
     for entry in std::fs::read_dir(from)? {
         let entry = entry?;
-        std::fs::copy(entry.path(), to.join(entry.file_name()))?;
+        copy_into(&entry.path(), &mut make_new(&to.join(entry.file_name()))?)?;
     }
     Ok(())
+}
+
+/// Copies a regular file. A pipe or a device of that name is an error and not waited for.
+fn copy_into(from: &Path, to: &mut File) -> std::io::Result<()> {
+    std::io::copy(&mut open_regular(from)?, to).map(drop)
 }

@@ -1,0 +1,120 @@
+//! The copies that a run keeps, however they stand, when the run goes on: opened or not, in one table a kind.
+
+use crate::scene::{Kind, Scene, Standing};
+use kasmina_tests::{output, say};
+use std::fs;
+use std::os::unix::fs::{PermissionsExt as _, chown, symlink};
+use std::path::{Path, PathBuf};
+
+/// Another user than the one who runs the tests.
+const STRANGER: u32 = 65_534;
+
+/// A run of one epoch with a seed of the file in it. Of the file nothing is left but the run's own copy; a host module is not
+/// copied, it stays where the run's configuration names it. Returns the path of what is left.
+fn run_once(scene: &Scene) -> PathBuf {
+    let file = scene.file();
+    if scene.kind != Kind::Host {
+        let script = format!(
+            "{{\"epoch\":1,\"command\":\"germinate\",\"slot\":\"mid\",\"seed_id\":\"one\",\"blueprint\":\"{}\",\
+             \"blend\":\"linear\"}}\n",
+            scene.blueprint()
+        );
+        fs::write(scene.path("project/one.jsonl"), script).unwrap();
+        let settings = "controller = \"scripted\"\nscript = \"one.jsonl\"\nslots = [\"mid\"]\n";
+        fs::write(scene.path("project/small.toml"), format!("{settings}{}", scene.config())).unwrap();
+    }
+    let (_, error, code) = output(scene.train("run"));
+    assert_eq!(code, Some(0), "{error}");
+    fs::remove_file(scene.path("project/plugins.lock")).unwrap();
+    if scene.kind == Kind::Host {
+        return file;
+    }
+    let bytes = fs::read(&file).unwrap();
+    let copies = fs::read_dir(scene.path("project/run/plugins")).unwrap().map(|entry| entry.unwrap().path());
+    let copy = copies.into_iter().find(|copy| fs::read(copy).unwrap() == bytes).unwrap();
+    fs::remove_file(&file).unwrap();
+    copy
+}
+
+fn chmod(path: &Path, mode: u32) {
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+}
+
+fn is_never_run_by_you(scene: &Scene) {
+    fs::remove_dir_all(scene.path("home")).unwrap();
+}
+
+/// Other bytes of the same meaning.
+fn replace(scene: &Scene, copy: &Path) {
+    if scene.kind == Kind::Host {
+        scene.write(copy, "other");
+        return;
+    }
+    let mut bytes = fs::read(copy).unwrap();
+    bytes.push(b'\n');
+    fs::write(copy, bytes).unwrap();
+}
+
+fn table(kind: Kind) -> String {
+    let mut table = String::new();
+    let mut row = |words: &str, args: &[&str], change: &dyn Fn(&Scene, &Path)| {
+        let scene = Scene::new(kind, Standing::Pinned);
+        let copy = run_once(&scene);
+        change(&scene, &copy);
+        let resume = scene.command(&[&["train", "--resume", "run", "--epochs", "2"], args].concat());
+        table += &format!("{words:<56}{}\n", if scene.opens(resume) { "opened" } else { "." });
+    };
+    row("run by you before", &[], &|_, _| {});
+    row("never run by you", &[], &|scene, _| is_never_run_by_you(scene));
+    row("never run by you, --trust-run", &["--trust-run"], &|scene, _| is_never_run_by_you(scene));
+    row("run by you before, in a folder that all may write", &[], &|_, copy| {
+        chmod(copy.parent().unwrap(), 0o777);
+    });
+    row("run by you before, a link into such a folder", &[], &|scene, copy| {
+        let target = scene.path("open").join(copy.file_name().unwrap());
+        fs::rename(copy, &target).unwrap();
+        symlink(&target, copy).unwrap();
+        chmod(&scene.path("open"), 0o777);
+    });
+    row("run by you before, then replaced", &[], &replace);
+    row("never run by you, replaced, --trust-run", &["--trust-run"], &|scene, copy| {
+        is_never_run_by_you(scene);
+        replace(scene, copy);
+    });
+    if rustix::process::geteuid().is_root() {
+        row("run by you before, of another user", &[], &|_, copy| {
+            chown(copy, Some(STRANGER), Some(STRANGER)).unwrap();
+        });
+        row("never run by you, of another user", &[], &|scene, copy| {
+            is_never_run_by_you(scene);
+            chown(copy, Some(STRANGER), Some(STRANGER)).unwrap();
+        });
+    } else {
+        say("SKIPPED copies of another user: only root can give files to another user");
+    }
+    table
+}
+
+/// docs/security.md: 6
+#[test]
+fn libraries() {
+    insta::assert_snapshot!(table(Kind::Library));
+}
+
+/// docs/security.md: 6
+#[test]
+fn declared_blueprints() {
+    insta::assert_snapshot!(table(Kind::Declared));
+}
+
+/// docs/security.md: 6
+#[test]
+fn torchscript_seeds() {
+    insta::assert_snapshot!(table(Kind::Seed));
+}
+
+/// docs/security.md: 6
+#[test]
+fn host_modules() {
+    insta::assert_snapshot!(table(Kind::Host));
+}

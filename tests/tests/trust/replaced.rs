@@ -1,0 +1,89 @@
+//! A file that is replaced between being judged and being opened.
+//!
+//! Whenever a command has read the file to its end, another one may come to lie there. The other one leaves a mark when it is
+//! opened: no command may do that, however often it reads the file.
+
+use crate::scene::{Kind, SMALL, Scene, Standing};
+use kasmina_tests::{fixture, output};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::inotify;
+use std::fs;
+use std::mem::MaybeUninit;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// How often a command may read the file before it is replaced.
+const MOST_READS: usize = 4;
+/// How long one wait for an event takes at most.
+const TICK: Timespec = Timespec { tv_sec: 0, tv_nsec: 5_000_000 };
+
+/// Waits until a file has been read to its end so many times and then puts another one in its place; returns whether it came
+/// to that before `is_over`.
+fn replace_after(reads: usize, file: &Path, other: &Path, is_over: &AtomicBool) -> bool {
+    let watch = inotify::init(inotify::CreateFlags::NONBLOCK | inotify::CreateFlags::CLOEXEC).unwrap();
+    inotify::add_watch(&watch, file, inotify::WatchFlags::CLOSE_NOWRITE).unwrap();
+    let mut seen = 0;
+    let mut buffer = [MaybeUninit::uninit(); 4096];
+    while !is_over.load(Ordering::Relaxed) {
+        let _ = poll(&mut [PollFd::new(&watch, PollFlags::IN)], Some(&TICK));
+        let mut events = inotify::Reader::new(&watch, &mut buffer);
+        while events.next().is_ok() {
+            seen += 1;
+            if seen == reads {
+                fs::rename(other, file).unwrap();
+                return true;
+            }
+        }
+    }
+    false
+}
+
+/// docs/security.md: 14
+#[test]
+fn what_is_judged_is_what_is_opened() {
+    let mut table = String::new();
+    for verb in ["inspect", "schema", "check", "train", "compare", "lock"] {
+        let mut row = format!("{verb:<10}");
+        for reads in 1..=MOST_READS {
+            let scene = Scene::new(Kind::Library, Standing::Unsigned);
+            let (file, other) = (scene.file(), scene.path("other.so"));
+            // What is judged is a good plugin, and what comes to lie there leaves the mark.
+            fs::rename(&file, &other).unwrap();
+            fs::copy(fixture("gated"), &file).unwrap();
+            let (_, error, code) = output(scene.command(&["plugins", "lock", scene.name()]));
+            assert_eq!(code, Some(0), "{error}");
+            let run = format!("blend = \"gate_net\"\n{SMALL}");
+            fs::write(scene.path("project/small.toml"), &run).unwrap();
+            let compared = format!("seeds = 1\ntuning_seeds = 1\nrates = [1e-2]\n\n[run]\n{run}");
+            fs::write(scene.path("project/compare.toml"), compared.replace("\n[data", "\n[run.data"))
+                .unwrap();
+            let command = scene.command(match verb {
+                "inspect" => &["plugins", "inspect", "plugins/libmarker.so"],
+                "schema" => &["plugins", "schema", "gate_net"],
+                "check" => &["plugins", "check", "plugins/libmarker.so", "--only", "listing"],
+                "train" => &["train", "--config", "small.toml", "--out", "run"],
+                "compare" => &["compare", "compare.toml", "--out", "compared", "--jobs", "1"],
+                _ => &["plugins", "lock"],
+            });
+            let is_over = AtomicBool::new(false);
+            let replaced = std::thread::scope(|scope| {
+                let replacing = scope.spawn(|| replace_after(reads, &file, &other, &is_over));
+                let _ = output(command);
+                is_over.store(true, Ordering::Relaxed);
+                replacing.join().unwrap()
+            });
+            row += match (replaced, scene.is_marked()) {
+                (_, true) => "opened    ",
+                (true, false) => ".         ",
+                (false, false) => "-         ",
+            };
+            // Every command reads it at least once, so that this test looks at something.
+            assert!(replaced || reads > 1, "{verb} does not read the file");
+            // A lock file never has bytes that were not judged.
+            let lock = fs::read_to_string(scene.path("project/plugins.lock")).unwrap();
+            assert!(!lock.contains("marker"), "{verb}: {lock}");
+        }
+        table += &format!("{}\n", row.trim_end());
+    }
+    assert!(!table.contains("opened"), "{table}");
+}

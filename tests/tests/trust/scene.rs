@@ -1,0 +1,256 @@
+//! A program with its plugins, and a project with one file in it that may run or not.
+
+use kasmina_tests::{built, fixture, output, shipped};
+use std::fs;
+use std::os::unix::fs::{PermissionsExt as _, chown, symlink};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+use tch::{CModule, Device, Tensor};
+
+pub(crate) const SMALL: &str =
+    "epochs = 1\ndevice = \"cpu\"\n[data]\ntrain_samples = 60\nvalidation_samples = 40\n";
+const DECLARED: &str = r#"
+[blueprint]
+id = "declared-one"
+summary = "one"
+topologies = ["cnn"]
+
+[[layer]]
+name = "up"
+op = "conv"
+channels = "C"
+kernel = 1
+init = "zeros"
+
+[output]
+from = "up"
+residual = "add"
+"#;
+const SIDECAR: &str = "[blueprint]\nid = \"scripted-one\"\nsummary = \"one\"\ntopologies = [\"cnn\"]\n";
+
+/// The kinds of file whose code runs.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Library,
+    Declared,
+    Seed,
+    Host,
+}
+
+/// How a file stands.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Standing {
+    Bundled,
+    Signed,
+    Pinned,
+    Unsigned,
+    Foreign,
+    ForeignPinned,
+    OpenParent,
+    OpenTarget,
+    Swapped,
+    LockOfAnother,
+}
+
+impl Standing {
+    pub(crate) const ALL: [(Self, &'static str); 10] = [
+        (Self::Bundled, "bundled"),
+        (Self::Signed, "signed"),
+        (Self::Pinned, "pinned"),
+        (Self::Unsigned, "unsigned"),
+        (Self::Foreign, "of another user"),
+        (Self::ForeignPinned, "of another user, pinned"),
+        (Self::OpenParent, "pinned, in a folder that all may write"),
+        (Self::OpenTarget, "pinned, a link into such a folder"),
+        (Self::Swapped, "pinned, then replaced"),
+        (Self::LockOfAnother, "pinned by somebody else"),
+    ];
+
+    pub(crate) fn needs_root(self) -> bool {
+        matches!(self, Self::Foreign | Self::ForeignPinned)
+    }
+}
+
+/// A program with its plugins, a home, and a project with one file in it.
+pub(crate) struct Scene {
+    folder: tempfile::TempDir,
+    pub(crate) kind: Kind,
+}
+
+impl Scene {
+    pub(crate) fn new(kind: Kind, standing: Standing) -> Self {
+        let scene = Self { folder: tempfile::tempdir().unwrap(), kind };
+        for name in ["bin/plugins", "home", "project/plugins", "open"] {
+            fs::create_dir_all(scene.path(name)).unwrap();
+        }
+        let link = |from: &Path, to: &Path| {
+            if fs::hard_link(from, to).is_err() {
+                fs::copy(from, to).unwrap();
+            }
+        };
+        link(&built().join("kasmina-alone/kasmina"), &scene.path("bin/kasmina"));
+        for name in kasmina_tests::SHIPPED {
+            let library = shipped(name);
+            link(&library, &scene.path("bin/plugins").join(library.file_name().unwrap()));
+        }
+        fs::write(scene.path("project/small.toml"), scene.config()).unwrap();
+        scene.place(standing);
+        scene
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// The file, as a project has it.
+    pub(crate) fn name(&self) -> &'static str {
+        match self.kind {
+            Kind::Library => "plugins/libmarker.so",
+            Kind::Declared => "plugins/one.blueprint.toml",
+            Kind::Seed => "plugins/one.pt",
+            Kind::Host => "net.pt",
+        }
+    }
+
+    pub(crate) fn file(&self) -> PathBuf {
+        self.path("project").join(self.name())
+    }
+
+    /// The settings of a short run.
+    pub(crate) fn config(&self) -> String {
+        if self.kind != Kind::Host {
+            return SMALL.to_owned();
+        }
+        format!(
+            "{SMALL}[host]\nid = \"core::grafted\"\n[host.config]\nmodule = \"net.pt\"\nslots = [\"body.*\"]\n\
+             [growth]\nfirst_epoch = 9\n"
+        )
+        .replace("epochs = 1\n", "epochs = 1\ndisable_seeds = true\n")
+    }
+
+    /// Writes the file; `mark` makes other bytes of the same meaning.
+    pub(crate) fn write(&self, to: &Path, mark: &str) {
+        let script = |name: &str| {
+            let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/script").join(name);
+            fs::read(path.with_extension("pt")).unwrap()
+        };
+        match self.kind {
+            Kind::Library => {
+                let mut bytes = fs::read(fixture("marker")).unwrap();
+                bytes.extend(mark.bytes());
+                fs::write(to, bytes).unwrap();
+            }
+            Kind::Declared => fs::write(to, format!("# {mark}\n{DECLARED}")).unwrap(),
+            Kind::Seed => {
+                fs::write(to, seed_module()).unwrap();
+                let mut sidecar = to.as_os_str().to_owned();
+                sidecar.push(".toml");
+                fs::write(sidecar, format!("# {mark}\n{SIDECAR}")).unwrap();
+            }
+            Kind::Host if mark.is_empty() => fs::write(to, script("digits")).unwrap(),
+            Kind::Host => fs::write(to, script("normed")).unwrap(),
+        }
+    }
+
+    fn place(&self, standing: Standing) {
+        let file = self.file();
+        self.write(&file, "");
+        let quietly = |args: &[&str]| {
+            let (_, error, code) = output(self.command(args));
+            assert_eq!(code, Some(0), "{args:?}: {error}");
+        };
+        let chmod = |path: &Path, mode: u32| {
+            fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+        };
+        match standing {
+            Standing::Unsigned => {}
+            Standing::Bundled => {
+                let beside = self.path("bin/plugins");
+                for entry in fs::read_dir(self.path("project/plugins")).unwrap().flatten() {
+                    fs::rename(entry.path(), beside.join(entry.file_name())).unwrap();
+                }
+            }
+            Standing::Signed => {
+                quietly(&["plugins", "keygen", "me", "--no-password"]);
+                quietly(&["plugins", "trust", "add", "me", "me.pub"]);
+                quietly(&["plugins", "sign", self.name(), "--key", "me.key"]);
+            }
+            Standing::Pinned => quietly(&["plugins", "lock", self.name()]),
+            Standing::Foreign | Standing::ForeignPinned => {
+                if standing == Standing::ForeignPinned {
+                    quietly(&["plugins", "lock", self.name()]);
+                }
+                chown(&file, Some(65_534), Some(65_534)).unwrap();
+            }
+            Standing::OpenParent => {
+                quietly(&["plugins", "lock", self.name()]);
+                chmod(file.parent().unwrap(), 0o777);
+            }
+            Standing::OpenTarget => {
+                quietly(&["plugins", "lock", self.name()]);
+                let target = self.path("open").join(file.file_name().unwrap());
+                fs::rename(&file, &target).unwrap();
+                symlink(&target, &file).unwrap();
+                chmod(&self.path("open"), 0o777);
+            }
+            Standing::Swapped => {
+                quietly(&["plugins", "lock", self.name()]);
+                self.write(&file, "other");
+            }
+            Standing::LockOfAnother => {
+                quietly(&["plugins", "lock", self.name()]);
+                fs::remove_dir_all(self.path("home")).unwrap();
+            }
+        }
+    }
+
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(self.path("bin/kasmina"));
+        command.env_clear().env("HOME", self.path("home")).env("KASMINA_TEST_OPENED", self.path("mark"));
+        command.current_dir(self.path("project")).args(args);
+        command
+    }
+
+    /// Whether a command has opened a library, or used what is interpreted.
+    pub(crate) fn opens(&self, command: Command) -> bool {
+        let _ = fs::remove_file(self.path("mark"));
+        let (_, _, code) = output(command);
+        if self.kind == Kind::Library { self.is_marked() } else { code == Some(0) }
+    }
+
+    /// Whether a library has been opened since the mark was last removed.
+    pub(crate) fn is_marked(&self) -> bool {
+        self.path("mark").exists()
+    }
+
+    /// The blueprint that the file brings; one of the program's own, where the file is a host.
+    pub(crate) fn blueprint(&self) -> &'static str {
+        match self.kind {
+            Kind::Library => "marker",
+            Kind::Declared => "declared-one",
+            Kind::Seed => "scripted-one",
+            Kind::Host => "norm",
+        }
+    }
+
+    pub(crate) fn train(&self, out: &str) -> Command {
+        let blueprint = self.blueprint();
+        self.command(&["train", "--config", "small.toml", "--blueprint", blueprint, "--out", out])
+    }
+}
+
+/// A module that a seed can be: features in, features of the same shape out.
+fn seed_module() -> Vec<u8> {
+    static BYTES: OnceLock<Vec<u8>> = OnceLock::new();
+    let make = || {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("seed.pt");
+        let x = Tensor::ones([2, 4, 3, 3], (tch::Kind::Float, Device::Cpu));
+        let traced =
+            CModule::create_by_tracing("doubler", "forward", &[x], &mut |xs: &[Tensor]| vec![&xs[0] * 2.0]);
+        traced.unwrap().save(&file).unwrap();
+        fs::read(file).unwrap()
+    };
+    BYTES.get_or_init(make).clone()
+}
