@@ -1,15 +1,15 @@
 //! The bytes of a file that may be a plugin.
 
+use crate::block_reader::BlockReader;
 use crate::declared;
 use crate::error::{Refusal, Rule};
 use kasmina_files::{Limit, limit, open_regular};
-use std::fs::File;
 use std::io::{Error, ErrorKind};
 use std::path::Path;
 
-/// Opens a regular file; nothing else is waited for.
-pub(crate) fn open(path: &Path) -> Result<File, Refusal> {
-    open_regular(path).map_err(|error| unreadable(path, &error))
+/// Opens a regular file to read parts of it; nothing else is waited for.
+pub(crate) fn open(path: &Path) -> Result<BlockReader, Refusal> {
+    open_regular(path).and_then(BlockReader::new).map_err(|error| unreadable(path, &error))
 }
 
 /// Reads a regular file that is no larger than the limit.

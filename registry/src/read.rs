@@ -46,8 +46,7 @@ pub(crate) fn glance(path: &Path) -> Result<Result<Glance, Refusal>, Refusal> {
     if declared::is_declared(path) || declared::is_module(path) {
         return glance_at(path, &read(path, limit_of(path))?);
     }
-    let file = open(path)?;
-    let cached = object::read::ReadCache::new(file);
+    let cached = object::read::ReadCache::new(open(path)?);
     elf::records(path, &cached).and_then(|found| refuse_control_characters(path, found))
 }
 

@@ -248,10 +248,9 @@ fn a_row_says_which_moment_its_values_are_of() {
         let (before, row) = (&pair[0], &pair[1]);
         for (slot, now) in row["slots"].as_object().unwrap() {
             let then = &before["slots"][slot];
-            let of_slot =
+            let mut of_slot =
                 events.iter().filter(|e| e["epoch"] == row["epoch"] && e["slot_id"] == slot.as_str());
-            let last =
-                of_slot.filter(|e| e["event"] != "COMMAND" && e["event"] != "SEED_GATE_EVALUATED").last();
+            let last = of_slot.rfind(|e| e["event"] != "COMMAND" && e["event"] != "SEED_GATE_EVALUATED");
             match last {
                 Some(change) if change["event"] == "SEED_STAGE_CHANGED" => {
                     assert_eq!(now["stage"], change["to"], "{change}");
