@@ -195,8 +195,8 @@ fn structure(c: &mut Criterion) {
         let fresh = || {
             let mut bench = model(&SLOTS);
             // Probes are passed once in a run.
-            let wish = kasmina::model::Germinate::new("mid", "first", "conv_light", "linear");
-            bench.model.prewarm(&wish, &bench.registry).unwrap();
+            let germinate = kasmina::model::Germinate::new("mid", "first", "conv_light", "linear");
+            bench.model.prewarm(&germinate, &bench.registry).unwrap();
             bench
         };
         b.iter_batched_ref(

@@ -44,7 +44,7 @@ struct Block {
     seed: Option<Seed>,
 }
 
-/// A bare training loop.
+/// A training loop of plain libtorch calls, without slots.
 pub(crate) struct Bare {
     net: Net,
     blocks: Vec<Block>,

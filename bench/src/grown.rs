@@ -31,7 +31,7 @@ impl Net {
         }
     }
 
-    /// Where the seeds are.
+    /// Stage of the seeds while the network is measured; absent without seeds.
     fn stage(self) -> Option<Stage> {
         match self {
             Self::Alone => None,

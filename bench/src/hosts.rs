@@ -81,8 +81,10 @@ impl Training {
         model.register_host(&mut optimizer).expect("its parameters");
         if seeds {
             for slot in slots {
-                let wish = Germinate::new(&slot, format!("{slot}-seed"), subject.blueprint, "linear");
-                model.execute(&Command::Germinate(wish), &registry, &mut optimizer).expect("it germinates");
+                let germinate = Germinate::new(&slot, format!("{slot}-seed"), subject.blueprint, "linear");
+                model
+                    .execute(&Command::Germinate(germinate), &registry, &mut optimizer)
+                    .expect("it germinates");
             }
             model.step_epoch(&mut optimizer).expect("it begins to train");
         }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
 
-/// Everything of one run.
+/// All measurements of one run.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Report {
     /// The kind of machine; runs on other kinds are not comparable.
@@ -229,7 +229,7 @@ fn plain(header: &[&str]) -> Table {
     table
 }
 
-/// Two runs.
+/// Measurements of two runs, side by side.
 pub(crate) struct Comparison {
     pairs: Vec<(Figure, Figure)>,
     /// If they ran on different kinds.

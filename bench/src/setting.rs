@@ -14,7 +14,7 @@ pub(crate) struct Setting {
 }
 
 impl Setting {
-    /// As rows name it.
+    /// Name of the setting in the rows of a report.
     pub(crate) fn name(&self) -> String {
         let device = if self.device.is_cuda() { "cuda" } else { "cpu" };
         format!("{device} b{} {}", self.batch, self.precision.as_str())

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use std::time::Instant;
 use tch::Device;
 
-/// One measured thing.
+/// Measured times of one subject.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Row {
     /// What was done: `cuda b128 fp32 training`.
@@ -38,7 +38,7 @@ pub(crate) fn wait(device: Device) {
     }
 }
 
-/// One who takes part.
+/// A subject that is measured in turn with others.
 pub(crate) struct Runner<'r> {
     pub(crate) name: String,
     pub(crate) side: &'static str,

@@ -95,8 +95,8 @@ pub(crate) fn structure(setting: Setting) -> Vec<Row> {
     };
     run(&mut grown);
     // As a run does before its first epoch: the probe is remembered, and the seed's kernels are there.
-    let wish = Germinate::new("mid", "first", "conv_light", "linear");
-    grown.bench.model.prewarm(&wish, &grown.bench.registry).expect("it fits");
+    let germinate = Germinate::new("mid", "first", "conv_light", "linear");
+    grown.bench.model.prewarm(&germinate, &grown.bench.registry).expect("it fits");
     let (mut germinate, mut prune, mut first) = (Vec::new(), Vec::new(), Vec::new());
     for round in 0..6 {
         for lost in [&mut germinate, &mut prune] {

@@ -6,30 +6,30 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CheckpointError {
-    /// The system refused.
+    /// The system refused to read or write a file.
     #[error("cannot {what} {}: {source}", path.display())]
     Io {
         /// What was being done: `read`, `write` and the like.
         what: &'static str,
         /// With which file or folder.
         path: PathBuf,
-        /// The system's error.
+        /// Error of the system.
         source: std::io::Error,
     },
     /// There is not enough room for it.
     #[error("no room for a checkpoint in {}: it takes {needed} bytes, {free} are free", path.display())]
     NoSpace {
-        /// The folder of checkpoints.
+        /// Folder of the run's checkpoints.
         path: PathBuf,
-        /// Bytes that it takes.
+        /// Bytes that the checkpoint takes.
         needed: u64,
-        /// Bytes that are free.
+        /// Bytes that are free on its disk.
         free: u64,
     },
     /// A file is missing, truncated or altered, or is not what its name says.
     #[error("{}: {reason}", path.display())]
     Damaged {
-        /// Which file.
+        /// Path of the file.
         path: PathBuf,
         /// What is wrong with it.
         reason: String,
@@ -37,14 +37,14 @@ pub enum CheckpointError {
     /// A later version of Kasmina has written it.
     #[error("{}: its schema is {found}, this version of Kasmina reads up to {known}", path.display())]
     Newer {
-        /// Which file.
+        /// Path of the file.
         path: PathBuf,
         /// The version that was found.
         found: u32,
         /// The newest version that can be read.
         known: u32,
     },
-    /// There is no checkpoint.
+    /// The folder has no checkpoint.
     #[error("{}: there is no checkpoint", path.display())]
     None {
         /// The folder that was looked in.

@@ -24,14 +24,14 @@ pub(crate) fn name_of(about: &About) -> String {
 /// A checkpoint of a folder, by its manifest alone.
 #[derive(Debug)]
 pub struct Listed {
-    /// Its folder.
+    /// Folder of the checkpoint.
     pub path: PathBuf,
     /// Its manifest, or why it cannot be read.
     pub manifest: Result<Manifest, CheckpointError>,
 }
 
 impl Listed {
-    /// The folder's own name.
+    /// Name of the folder, without the path.
     pub fn name(&self) -> String {
         self.path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
     }

@@ -27,9 +27,9 @@ const CHUNK: usize = 1 << 20;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct About {
-    /// Epochs trained whole.
+    /// Epochs that were trained to their end.
     pub epoch: u32,
-    /// Optimizer steps made.
+    /// Optimizer steps that were made.
     pub step: u64,
     /// Whether it was written between two epochs; otherwise in the middle of one.
     pub epoch_is_whole: bool,
@@ -39,7 +39,7 @@ pub struct About {
     pub score: Option<f64>,
     /// Whether the losses of the newest epoch were finite.
     pub finite: bool,
-    /// Kasmina's version.
+    /// Version of Kasmina that wrote the checkpoint.
     pub version: String,
     /// When it was written, in seconds since 1970.
     pub written: u64,
@@ -49,17 +49,17 @@ pub struct About {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FileRecord {
-    /// Size in bytes.
+    /// Size of the file in bytes.
     pub bytes: u64,
-    /// SHA-256 in hexadecimal digits.
+    /// SHA-256 of the file in hexadecimal digits.
     pub sha256: String,
 }
 
-/// What `manifest.json` says.
+/// Content of `manifest.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
-    /// Version of the format.
+    /// Version of the checkpoint format.
     pub schema: u32,
     /// What the checkpoint is of.
     pub about: About,

@@ -8,12 +8,12 @@ use serde::Deserialize;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 
-/// A checkpoint in memory.
+/// A checkpoint that was read completely into memory.
 #[derive(Debug)]
 pub struct Checkpoint {
-    /// Its folder.
+    /// Folder of the checkpoint.
     pub path: PathBuf,
-    /// What it is of.
+    /// Position of the run and where it was written.
     pub about: About,
     /// `state.json`, in the present version.
     pub state: Value,
@@ -21,7 +21,7 @@ pub struct Checkpoint {
     pub model: Tensors,
     /// State of the optimizer.
     pub optimizer: Tensors,
-    /// Other tensors.
+    /// All other tensors: random generators, snapshots.
     pub training: Tensors,
 }
 

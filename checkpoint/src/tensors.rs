@@ -11,13 +11,13 @@ use std::path::Path;
 /// A tensor that is to be written.
 #[derive(Debug, Clone)]
 pub struct TensorData<'a> {
-    /// Its name.
+    /// Name of the tensor.
     pub name: &'a str,
     /// The type of its elements.
     pub dtype: Dtype,
-    /// Its shape.
+    /// Shape of the tensor.
     pub shape: &'a [usize],
-    /// Its elements, contiguous, little-endian.
+    /// Elements, contiguous, in little-endian order.
     pub bytes: &'a [u8],
 }
 
@@ -41,9 +41,9 @@ impl View for &TensorData<'_> {
 pub struct TensorView<'a> {
     /// The type of its elements.
     pub dtype: Dtype,
-    /// Its shape.
+    /// Shape of the tensor.
     pub shape: &'a [usize],
-    /// Its elements, contiguous, little-endian.
+    /// Elements, contiguous, in little-endian order.
     pub bytes: &'a [u8],
 }
 
@@ -79,12 +79,12 @@ impl Tensors {
         Ok(Self { bytes, rows })
     }
 
-    /// How many there are.
+    /// Number of tensors.
     pub fn len(&self) -> usize {
         self.rows.len()
     }
 
-    /// Whether there is none.
+    /// Whether there are no tensors.
     pub fn is_empty(&self) -> bool {
         self.rows.is_empty()
     }

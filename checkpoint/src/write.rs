@@ -15,7 +15,7 @@ const MARGIN: u64 = 1 << 20;
 /// What a checkpoint consists of.
 #[derive(Debug)]
 pub struct Contents<'a> {
-    /// What it is of.
+    /// Position of the run and where it is written.
     pub about: About,
     /// `state.json`, without its schema version.
     pub state: &'a serde_json::Value,
@@ -23,16 +23,16 @@ pub struct Contents<'a> {
     pub model: Vec<TensorData<'a>>,
     /// State of the optimizer.
     pub optimizer: Vec<TensorData<'a>>,
-    /// Other tensors.
+    /// All other tensors: random generators, snapshots.
     pub training: Vec<TensorData<'a>>,
 }
 
 /// A checkpoint that is on the disk.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Written {
-    /// Its folder.
+    /// Folder of the checkpoint.
     pub path: PathBuf,
-    /// What it is of.
+    /// Position of the run and where it was written.
     pub about: About,
     /// Size of all its files, in bytes.
     pub bytes: u64,

@@ -59,7 +59,7 @@ pub(crate) struct CompareArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct ControlArgs {
-    /// The run's directory.
+    /// Directory of the run.
     #[arg(value_name = "RUN_DIR")]
     pub(crate) run: PathBuf,
     #[command(subcommand)]
@@ -72,7 +72,7 @@ pub(crate) enum ControlVerb {
     Status,
     /// Wait before the next step.
     Pause,
-    /// Go on.
+    /// Go on after a pause.
     Resume,
     /// Remove the seed of a slot at the end of the epoch.
     Prune {
@@ -91,27 +91,27 @@ pub(crate) struct CheckpointsArgs {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum CheckpointsVerb {
-    /// List them, oldest first.
+    /// List the checkpoints, oldest first.
     List {
-        /// The run's directory.
+        /// Directory of the run.
         #[arg(value_name = "RUN_DIR")]
         run: PathBuf,
-        /// Print JSON.
+        /// Print JSON instead of a table.
         #[arg(long)]
         json: bool,
     },
     /// Check the size and hash of every file. Exits with 1 if a checkpoint is not whole.
     Verify {
-        /// The run's directory.
+        /// Directory of the run.
         #[arg(value_name = "RUN_DIR")]
         run: PathBuf,
-        /// Print JSON.
+        /// Print JSON instead of a table.
         #[arg(long)]
         json: bool,
     },
     /// Remove all but the newest ones.
     Prune {
-        /// The run's directory.
+        /// Directory of the run.
         #[arg(value_name = "RUN_DIR")]
         run: PathBuf,
         /// How many of the newest stay.
@@ -134,32 +134,32 @@ pub(crate) struct SimulateArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct ReplayArgs {
-    /// The run's directory.
+    /// Directory of the run.
     #[arg(value_name = "RUN_DIR")]
     pub(crate) run: PathBuf,
     /// A TOML file with other thresholds; what it does not say is the run's own.
     #[arg(long, value_name = "FILE")]
     pub(crate) gates: Option<PathBuf>,
-    /// Print JSON.
+    /// Print JSON instead of text.
     #[arg(long)]
     pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct ExplainArgs {
-    /// The run's directory.
+    /// Directory of the run.
     #[arg(value_name = "RUN_DIR")]
     pub(crate) run: PathBuf,
     /// The slot, by name or alias; all if none is named.
     pub(crate) slot: Option<String>,
-    /// Print JSON.
+    /// Print JSON instead of text.
     #[arg(long)]
     pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct SchemaArgs {
-    /// Of what.
+    /// What the schema is of.
     pub(crate) of: SchemaOf,
 }
 
@@ -175,15 +175,15 @@ pub(crate) enum SchemaOf {
     Events,
     /// The commands of commands.jsonl and of scripts (without their epoch).
     Commands,
-    /// The lines of metrics.jsonl.
+    /// The lines of `metrics.jsonl`.
     Metrics,
     /// The lines of commands.jsonl, with what came of each command.
     Journal,
-    /// The lines of control.jsonl.
+    /// The lines of `control.jsonl`.
     Control,
-    /// slots.json.
+    /// The file `slots.json`.
     Slots,
-    /// summary.json.
+    /// The file `summary.json`.
     Summary,
     /// A declared blueprint, `*.blueprint.toml`.
     Blueprint,
@@ -191,7 +191,7 @@ pub(crate) enum SchemaOf {
 
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
 pub(crate) enum PrecisionArg {
-    /// float32 throughout.
+    /// Parameters and computation in float32.
     Fp32,
     /// bfloat16 where products are summed by the hardware, float32 elsewhere.
     Bf16,
@@ -246,7 +246,7 @@ pub(crate) struct SavingArgs {
 pub(crate) enum OnNonFiniteArg {
     /// Go back to the last whole checkpoint from before that epoch; the second time, stop.
     Rollback,
-    /// Stop with an error.
+    /// End the run with an error.
     Stop,
 }
 

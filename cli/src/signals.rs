@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 
 /// The exit code of a run that was interrupted, as shells have it.
 const INTERRUPTED: u8 = 130;
-/// The same after SIGTERM.
+/// The exit code of a run that SIGTERM ended, as shells have it.
 const TERMINATED: u8 = 143;
 
 /// Whether the run is to end before its next step.

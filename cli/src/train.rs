@@ -81,7 +81,7 @@ impl Start {
         }
     }
 
-    /// The run directory.
+    /// Directory that the run writes into.
     fn out(&self) -> PathBuf {
         match self {
             Self::New { out, .. } => out.clone(),

@@ -17,21 +17,21 @@ const fn limit(kind: &'static str, bytes: u64) -> Limit {
     Limit { kind, bytes }
 }
 
-/// Plugin libraries.
+/// Limit of plugin libraries.
 pub const LIBRARY: Limit = limit("plugin library (`*.so`)", GIB);
 /// Declared blueprints and the sidecars of modules.
 pub const DECLARED: Limit = limit("declared blueprint (`*.blueprint.toml`) and sidecar (`*.pt.toml`)", MIB);
 /// TorchScript seeds and host modules.
 pub const MODULE: Limit = limit("TorchScript module (`*.pt`)", 8 * GIB);
-/// Signatures.
+/// Limit of signatures.
 pub const SIGNATURE: Limit = limit("signature (`*.minisig`)", 64 * KIB);
-/// Keys, public and secret.
+/// Limit of keys, public and secret.
 pub const KEY: Limit = limit("key (`*.pub`, `*.key`)", 64 * KIB);
-/// Lock files.
+/// Limit of lock files.
 pub const LOCK: Limit = limit("lock file (`plugins.lock`)", 4 * MIB);
 /// The user's own records: quarantine, confirmed projects, bytes that were run, probes, hashes.
 pub const STATE: Limit = limit("record in the user's state and cache folders", 64 * MIB);
-/// Configurations, scripts, threshold files.
+/// Limit of configurations, scripts and files of thresholds.
 pub const CONFIG: Limit = limit("configuration, script, thresholds", 16 * MIB);
 /// The journals of a run directory.
 pub const JOURNAL: Limit = limit("journal of a run (`*.jsonl`)", 4 * GIB);

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-/// The folder.
+/// Folder that a target's files lie in.
 pub fn folder() -> &'static Path {
     static FOLDER: OnceLock<PathBuf> = OnceLock::new();
     FOLDER.get_or_init(|| {
@@ -13,20 +13,20 @@ pub fn folder() -> &'static Path {
     })
 }
 
-/// Writes a file there.
+/// Writes a file into the folder and returns its path.
 pub fn file(name: &str, bytes: &[u8]) -> PathBuf {
     let path = folder().join(name);
     std::fs::write(&path, bytes).expect("memory can be written");
     path
 }
 
-/// Removes a file there.
+/// Removes a file from the folder.
 #[allow(dead_code, reason = "not every target removes one")]
 pub fn remove(name: &str) {
     let _ = std::fs::remove_file(folder().join(name));
 }
 
-/// Removes every file there.
+/// Removes all files from the folder.
 #[allow(dead_code, reason = "not every target empties it")]
 pub fn empty() {
     for entry in std::fs::read_dir(folder()).into_iter().flatten().flatten() {

@@ -1,4 +1,4 @@
-//! The blends that a registry knows, by the id of their algorithm ("Kasmina Bible" 2.1, `BlendCatalog`).
+//! The blends that a registry knows, by the id of their algorithm.
 
 use kasmina_plugin_api::abi::BlendInstance;
 use kasmina_plugin_api::{Kind, Site};

@@ -78,9 +78,9 @@ fn every_stage_asked_for_from_every_stage() {
             if answer.is_err() {
                 assert_eq!(format!("{:?}", slot.seed()), format!("{:?}", tried.seed()), "{stage} {target:?}");
             }
-            let wish = target.map_or("(next)", Stage::as_str);
+            let target_name = target.map_or("(next)", Stage::as_str);
             let told = answer.map_or_else(|e| e.code.to_string(), |stage| format!("-> {stage}"));
-            let _ = writeln!(text, "    {wish:<11} {told}");
+            let _ = writeln!(text, "    {target_name:<11} {told}");
         }
     }
     assert_eq!(resting.len(), 9, "{resting:?}");

@@ -21,9 +21,9 @@ impl Transcript {
 
     fn germinated(settings: Settings, blend: BlendPlan) -> Self {
         let mut t = Self::new(settings);
-        let wish =
+        let germinate =
             Germination { seed_params: 90, host_params: 1009, ..Germination::new("s1", "conv_light", blend) };
-        t.note("germinate", |slot| slot.germinate(wish));
+        t.note("germinate", |slot| slot.germinate(germinate));
         t
     }
 
@@ -130,7 +130,7 @@ fn happy_path() {
     }
 }
 
-/// A5, last sentence: the run that is spelled out there.
+/// A run through every stage, with the epochs in which each stage is left.
 #[test]
 fn the_run_of_a5_ends_by_the_holding_timeout() {
     let mut t = Transcript::germinated(Settings::default(), plan("linear"));
@@ -312,7 +312,7 @@ fn the_history_is_bounded() {
     assert_eq!(history.back().copied(), Some((Stage::Holding, 119)));
 }
 
-/// A9: on the way down alpha is never high, and A11: an advance that cuts a ramp short lands on the target.
+/// On the way down alpha is never high, and an advance that cuts a ramp short lands on the target.
 #[test]
 fn a_ramp_cut_short_lands_on_its_target() {
     let mut t = Transcript::germinated(Settings::default(), ramp(|a| a.tempo = 20));

@@ -10,11 +10,11 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum AlphaMode {
-    /// At rest.
+    /// Alpha does not change.
     Hold,
-    /// Rising.
+    /// Alpha rises to its target.
     Up,
-    /// Falling.
+    /// Alpha falls to its target.
     Down,
 }
 
@@ -27,10 +27,10 @@ pub struct AlphaController {
     mode: AlphaMode,
     steps_total: u32,
     steps_done: u32,
-    /// The seed's own.
+    /// Curve of ramps whose request names none.
     curve: Curve,
     steepness: f64,
-    /// Of this ramp, if it has one of its own (A12).
+    /// Curve of this ramp, if the request named one; otherwise the task's curve is used.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     ramp_curve: Option<Curve>,
 }
@@ -105,7 +105,7 @@ impl AlphaController {
         &self.curve
     }
 
-    /// Down to 0 from wherever alpha is, whatever it was doing (A15: the one retarget that need not wait).
+    /// Down to 0 from wherever alpha is, whatever it was doing: the one retarget that need not wait.
     pub(super) fn ramp_out(&mut self, steps: u32, curve: Option<Curve>) {
         self.ramp(0.0, steps, curve);
     }
@@ -141,7 +141,7 @@ impl AlphaController {
         self.alpha = self.on(self.ramp_curve.as_ref().unwrap_or(&self.curve));
     }
 
-    /// Exactly on the target and at rest (A11).
+    /// Sets alpha to its target, bit for bit, and ends the ramp.
     pub fn settle(&mut self) {
         self.alpha = self.target;
         self.mode = AlphaMode::Hold;
@@ -149,7 +149,7 @@ impl AlphaController {
         self.ramp_curve = None;
     }
 
-    /// Zero, no target, at rest: the seed is gone (A6).
+    /// Resets to alpha 0 without a target or a ramp, when the seed is gone.
     pub(super) fn clear(&mut self) {
         (self.alpha, self.start, self.target, self.mode) = (0.0, 0.0, 0.0, AlphaMode::Hold);
         (self.steps_total, self.steps_done, self.ramp_curve) = (0, 0, None);
@@ -163,7 +163,7 @@ impl AlphaController {
     pub fn target(&self) -> f64 {
         self.target
     }
-    /// Which way it moves.
+    /// Direction in which alpha moves.
     pub fn mode(&self) -> AlphaMode {
         self.mode
     }

@@ -6,7 +6,7 @@
 pub struct SettingsError {
     /// Which one, as a path.
     pub field: String,
-    /// What is wrong.
+    /// What is wrong with the value and what is allowed, for people.
     pub reason: String,
 }
 

@@ -7,7 +7,7 @@ use super::task::TempoUnit;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// A wish of a controller or a person.
+/// What a controller or a person asks of one slot.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "command", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Command {
@@ -39,17 +39,17 @@ pub enum Command {
         slot: String,
         /// Ticks of the seed's clock until it is gone; 0 is at once.
         steps: u32,
-        /// Why, for the record.
+        /// Reason that the event records.
         reason: String,
     },
-    /// Remove the seed.
+    /// Removes the seed, whatever its stage up to HOLDING.
     Prune {
         /// Slot, by name or alias.
         slot: String,
-        /// Why, for the record.
+        /// Reason that the event records.
         reason: String,
     },
-    /// Do nothing, on purpose.
+    /// Does nothing; recorded as a deliberate decision.
     Wait,
 }
 
@@ -61,23 +61,23 @@ pub struct Germinate {
     pub slot: String,
     /// The seed's name; must be new in the run if transcripts are to be read.
     pub seed_id: String,
-    /// The blueprint's id.
+    /// Id of the blueprint: `conv_light` or `plugin::conv_light`.
     pub blueprint: String,
     /// Its configuration; `null` for the default.
     #[serde(default)]
     pub blueprint_config: serde_json::Value,
-    /// The blend's id.
+    /// Id of the blend: `linear` or `plugin::linear`.
     pub blend: String,
     /// Its configuration; `null` for the default.
     #[serde(default)]
     pub blend_config: serde_json::Value,
-    /// Ticks of the ramp.
+    /// Length of the ramp in ticks; the task's setting if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tempo: Option<u32>,
-    /// What a tick is.
+    /// Whether the ramp counts epochs or steps; the task's setting if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unit: Option<TempoUnit>,
-    /// Where alpha goes.
+    /// Alpha at the end of the ramp, above 0 and at most 1; the task's setting if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<f64>,
     /// Do the work that needs no tensor now, on another thread; the seed is built when the model lands it, at the edge of
@@ -137,9 +137,9 @@ pub enum Executed {
     Germinated(Box<Germination>),
     /// A germination is being made ready.
     Prefetching,
-    /// A seed went on.
+    /// The seed moved to another stage.
     Advanced {
-        /// To here.
+        /// Stage that the seed is in now.
         stage: Stage,
     },
     /// Alpha goes elsewhere, or is there already.
@@ -152,8 +152,8 @@ pub enum Executed {
         /// The curve that the ramp follows, where the seed's blend brings it.
         curve: Option<Curve>,
     },
-    /// A seed was removed.
+    /// The seed was removed.
     Pruned,
-    /// Nothing, as asked.
+    /// Nothing was done, as the command asked.
     Waited,
 }

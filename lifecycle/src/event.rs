@@ -1,4 +1,4 @@
-//! What happened, as flat objects: `{"event": NAME, "slot_id", "seed_id", ..}` (A18).
+//! What happened, as flat objects: `{"event": NAME, "slot_id", "seed_id", ...}`.
 
 use super::gate::{Check, Gate};
 use super::stage::Stage;
@@ -9,16 +9,16 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Initiator {
-    /// A command.
+    /// A command of a controller or a person.
     Policy,
-    /// The rules of HOLDING.
+    /// The lifecycle's own rules for HOLDING.
     Auto,
     /// The training loop's safety net; none prunes yet.
     Governor,
 }
 
 impl EventKind {
-    /// Whether it tells of a stage, a germination or an end: all that `fast_mode` leaves (lifecycle, "Also").
+    /// Whether it tells of a stage, a germination or an end: the events that `fast_mode` keeps.
     pub fn is_stage_level(&self) -> bool {
         !matches!(self, Self::SeedGateEvaluated { .. } | Self::SeedHealth { .. } | Self::Command { .. })
     }
@@ -27,16 +27,16 @@ impl EventKind {
 /// One event of one slot.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Event {
-    /// What, with its fields.
+    /// Kind of the event, with its fields.
     #[serde(flatten)]
     pub kind: EventKind,
-    /// Where.
+    /// Name of the slot.
     pub slot_id: String,
     /// Whom it concerns; `null` where no seed exists.
     pub seed_id: Option<String>,
 }
 
-/// The kinds of event.
+/// Kinds of events, each with its fields.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "event", rename_all = "SCREAMING_SNAKE_CASE")]
 #[non_exhaustive]
@@ -52,7 +52,7 @@ pub enum EventKind {
         blend: String,
         tempo: u32,
     },
-    /// A gate was asked.
+    /// A gate was evaluated.
     SeedGateEvaluated {
         gate: Gate,
         target: Stage,
@@ -80,7 +80,7 @@ pub enum EventKind {
         params_added: u64,
         epochs_total: u32,
     },
-    /// A seed was removed.
+    /// A seed was removed from its slot.
     SeedPruned {
         reason: String,
         initiator: Initiator,
@@ -90,7 +90,7 @@ pub enum EventKind {
         epochs_total: u32,
         params_removed: u64,
     },
-    /// A seed's health changed.
+    /// A seed became healthy or unhealthy.
     SeedHealth { healthy: bool, cause: String },
     /// A plugin's build was exchanged under a live run; the blends of these slots moved over.
     PluginSwapped {

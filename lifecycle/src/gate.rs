@@ -8,17 +8,17 @@ use std::fmt;
 /// The gates, by the stage that they guard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum Gate {
-    /// Guards GERMINATED.
+    /// Gate before GERMINATED.
     G0,
-    /// Guards TRAINING.
+    /// Gate before TRAINING.
     G1,
-    /// Guards BLENDING.
+    /// Gate before BLENDING.
     G2,
-    /// Guards HOLDING (and SHADOWING).
+    /// Gate before HOLDING, and before SHADOWING where a slot has that stage.
     G3,
-    /// Guards HOLDING from SHADOWING.
+    /// Gate from SHADOWING to HOLDING.
     G4,
-    /// Guards FOSSILIZED.
+    /// Gate before FOSSILIZED.
     G5,
 }
 
@@ -35,14 +35,14 @@ impl fmt::Display for Gate {
     }
 }
 
-/// The thresholds; all inclusive.
+/// Thresholds of the gates; all are inclusive.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct QualityGates {
     /// G2: percent points of validation accuracy since the stage began.
     #[schemars(range(min = 0.0, max = 100.0))]
     pub min_training_improvement: f64,
-    /// G3: epochs in BLENDING.
+    /// G3: least number of epochs in BLENDING.
     pub min_blending_epochs: u32,
     /// G2: isolation violations over the seed's life.
     pub max_isolation_violations: u32,
@@ -141,20 +141,20 @@ impl fmt::Display for Check {
     }
 }
 
-/// What a gate said.
+/// Result of evaluating a gate.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct GateResult {
-    /// Which gate.
+    /// Gate that was evaluated.
     pub gate: Gate,
-    /// Its verdict.
+    /// Whether all checks passed.
     pub passed: bool,
     /// How well, `0..=1`; a feature for controllers, not a verdict.
     pub score: f64,
-    /// What was in order.
+    /// Checks that passed.
     pub checks_passed: Vec<Check>,
-    /// What was not.
+    /// Checks that failed.
     pub checks_failed: Vec<Check>,
-    /// The same in words.
+    /// The result in one sentence, for people.
     pub message: String,
 }
 

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 /// The raw inputs that a slot's lifecycle was given in an epoch: enough to decide again.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct SlotInputs {
-    /// Gradient captures, oldest first.
+    /// Measurements of gradient norms, oldest first.
     pub gradients: Vec<GradientCapture>,
     /// What was said of its health, if anything.
     pub healthy: Option<bool>,
@@ -28,7 +28,7 @@ pub struct SlotInputs {
     /// Shadow checks of its isolation.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub isolation_checks: u32,
-    /// In SHADOWING: how far its features are from its host's, relative to those (L2).
+    /// In SHADOWING: how far its features are from its host's, relative to those.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "super::units::any_number_or_none")]
     #[schemars(with = "Option<f64>")]
     pub shadow_distance: Option<f64>,
@@ -48,26 +48,26 @@ fn is_zero(n: &u32) -> bool {
 pub struct Intervention {
     /// Training steps of the epoch that the ramp had counted before it.
     pub after_ticks: u32,
-    /// Which operation.
+    /// What was done.
     #[serde(flatten)]
     pub what: Intervene,
 }
 
-/// The kinds of intervention.
+/// Kinds of intervention from outside.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "intervention", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Intervene {
     /// Its blend was exchanged for one with another curve.
     ExchangeCurve {
-        /// The curve.
+        /// Curve of this ramp.
         curve: Curve,
     },
     /// Its blend failed, and alpha stays where it is.
     FreezeAlpha,
     /// Its plugin panicked, and it was removed.
     Prune {
-        /// Why.
+        /// Reason that the event records.
         reason: String,
     },
 }

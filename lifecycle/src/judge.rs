@@ -43,7 +43,7 @@ pub(super) fn evaluate(gate: Gate, state: &SeedState, settings: &Settings) -> Ga
     }
 }
 
-/// G2. Its score is the improvement's, whether or not it passed, and the same in both profiles (A10).
+/// G2. Its score is the improvement's, whether or not it passed, and the same in both profiles.
 fn training(state: &SeedState, settings: &Settings) -> GateResult {
     let (metrics, limits) = (&state.metrics, &settings.gates);
     let improvement = metrics.improvement_since_stage_start().get();
@@ -82,7 +82,7 @@ fn training(state: &SeedState, settings: &Settings) -> GateResult {
     )
 }
 
-/// G3. On the way down alpha is never high enough, wherever it is: 0.9 on its way to 0.5 is not stable (A9).
+/// G3. On the way down alpha is never high enough, wherever it is: 0.9 on its way to 0.5 is not stable.
 fn blending(state: &SeedState, settings: &Settings) -> GateResult {
     let (alpha, limits) = (&state.alpha, &settings.gates);
     let share = if settings.permissive { 1.0 } else { limits.min_holding_stability };

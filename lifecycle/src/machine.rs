@@ -1,7 +1,7 @@
 //! The machine itself: one slot, at most one seed, and one place that performs a transition.
 //!
 //! What goes in is apart from it: measurements in [`measure`](super::measure), the epoch's own step in
-//! [`step`](super::step), wishes in [`request`](super::request).
+//! [`step`](super::step), requests in [`request`](super::request).
 
 use super::event::{Event, EventKind, Initiator};
 use super::gate::{Gate, GateResult};
@@ -66,15 +66,15 @@ impl Lifecycle {
     pub fn set_clock(&mut self, now: u64) {
         self.now = now;
     }
-    /// The slot's name.
+    /// Name of the slot.
     pub fn slot_id(&self) -> &str {
         &self.slot_id
     }
-    /// What flows there.
+    /// Topology of the features at the slot: `cnn`, `transformer`, or a host's own.
     pub fn topology(&self) -> &str {
         &self.topology
     }
-    /// The rules.
+    /// Settings that the lifecycle decides by.
     pub fn settings(&self) -> &Settings {
         &self.settings
     }
@@ -143,7 +143,7 @@ impl Lifecycle {
         Some(result)
     }
 
-    /// X to PRUNED, and in the same call on to DORMANT or EMBARGOED: PRUNED is never seen at rest (A6).
+    /// X to PRUNED, and in the same call on to DORMANT or EMBARGOED: PRUNED is never seen at rest.
     pub(super) fn remove(&mut self, reason: &str, initiator: Initiator) {
         let Some(seed) = &self.seed else { return };
         let pruned = EventKind::SeedPruned {

@@ -10,7 +10,7 @@ use super::units::{Accuracy, Percent};
 
 impl Lifecycle {
     /// A validation of the whole network. Counts an epoch in GERMINATED to HOLDING; moves current and best in
-    /// FOSSILIZED; does nothing in an empty slot and in a cooldown (A7).
+    /// FOSSILIZED; does nothing in an empty slot and in a cooldown.
     ///
     /// # Errors
     /// `non_finite` or `out_of_range`.
@@ -30,7 +30,7 @@ impl Lifecycle {
     }
 
     /// A capture of gradient norms. One that is not finite is counted, marks the seed unhealthy and is never a
-    /// ratio (A16; earlier code turned NaN into 10).
+    /// ratio (a ratio that is not a number is none).
     ///
     /// # Errors
     /// `out_of_range` for a negative norm, `empty_slot`, `wrong_stage`.

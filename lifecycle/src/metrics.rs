@@ -32,7 +32,7 @@ impl GradientCapture {
         Self { seed_norm, host_norm, violation: false }
     }
 
-    /// Refuses negative norms; norms that are not finite are accepted and judged (A16).
+    /// Refuses negative norms; norms that are not finite are accepted and judged.
     pub(super) fn check(self) -> Result<Self, Refusal> {
         for (name, norm) in [("seed_norm", self.seed_norm), ("host_norm", self.host_norm)] {
             if norm.is_finite() && norm < 0.0 {
@@ -43,7 +43,7 @@ impl GradientCapture {
         Ok(self)
     }
 
-    /// The ratio of activity per parameter, or `None` if it is not a finite number (A16).
+    /// The ratio of activity per parameter, or `None` if it is not a finite number.
     pub(super) fn ratio(self, seed_params: u64, host_params: u64) -> Option<f64> {
         if !(self.seed_norm.is_finite() && self.host_norm.is_finite()) {
             return None;
@@ -61,7 +61,7 @@ impl GradientCapture {
     }
 }
 
-/// A bias-corrected exponential mean: `sum(.9^(n-i) r_i) / sum(.9^(n-i))` (A8).
+/// A bias-corrected exponential mean: `sum(.9^(n-i) r_i) / sum(.9^(n-i))`.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 struct Ema {
     sum: f64,
@@ -84,7 +84,7 @@ impl Ema {
 pub struct SeedMetrics {
     /// At the seed's first validation.
     pub initial_accuracy: Option<Accuracy>,
-    /// At the newest validation.
+    /// Accuracy at the newest validation, in percent; absent before the first one.
     pub current_accuracy: Option<Accuracy>,
     /// The best so far; starts from the first value, not from 0.
     pub best_accuracy: Option<Accuracy>,
@@ -131,7 +131,7 @@ impl SeedMetrics {
         }
     }
 
-    /// Measurements belong to the stage they were made in (A8).
+    /// Measurements count for the stage in which they were made.
     pub(super) fn begin_stage(&mut self) {
         self.accuracy_at_stage_start = self.current_accuracy;
         self.counterfactual_contribution = None;
@@ -153,11 +153,11 @@ impl SeedMetrics {
         }
     }
 
-    /// Over the seed's life.
+    /// Gain in accuracy since germination, in percentage points.
     pub fn total_improvement(&self) -> Percent {
         self.gained_since(self.initial_accuracy)
     }
-    /// In the present stage.
+    /// Gain in accuracy since the present stage began, in percentage points.
     pub fn improvement_since_stage_start(&self) -> Percent {
         self.gained_since(self.accuracy_at_stage_start)
     }

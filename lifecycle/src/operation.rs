@@ -15,21 +15,21 @@ pub enum Operation {
     Germinate(Box<Germination>),
     /// [`Lifecycle::record_validation`].
     Validation {
-        /// Percent.
+        /// Validation accuracy in percent.
         accuracy: f64,
     },
     /// [`Lifecycle::record_gradients`].
     Gradients(GradientCapture),
     /// [`Lifecycle::record_counterfactual`].
     Counterfactual {
-        /// Percent points.
+        /// Contribution in percentage points.
         contribution: f64,
     },
     /// [`Lifecycle::record_health`].
     Health {
         /// Whether the seed's numbers are finite.
         healthy: bool,
-        /// Who says so.
+        /// Who or what found it, for the event.
         cause: String,
     },
     /// [`Lifecycle::tick`].
@@ -43,25 +43,25 @@ pub enum Operation {
     },
     /// [`Lifecycle::prune`], by a command.
     Prune {
-        /// Why.
+        /// Reason that the event records.
         reason: String,
     },
     /// [`Lifecycle::schedule_prune`].
     SchedulePrune {
         /// Ticks until it is gone.
         steps: u32,
-        /// Why.
+        /// Reason that the event records.
         reason: String,
         /// The seed's own curve, sampled for this ramp, where a plugin brings it.
         curve: Option<Curve>,
     },
     /// [`Lifecycle::set_alpha_target`].
     SetAlphaTarget {
-        /// Where alpha goes.
+        /// Alpha at the end of the ramp, in 0 to 1.
         target: f64,
         /// Ticks until it is there.
         steps: u32,
-        /// Of this ramp.
+        /// Curve of this ramp; the seed's own if absent.
         curve: Option<Curve>,
     },
     /// [`Lifecycle::exchange_curve`].

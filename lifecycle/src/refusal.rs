@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// The stable codes (lifecycle A19).
+/// Why a request was refused. The codes are stable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -13,15 +13,15 @@ pub enum RefusalCode {
     EmptySlot,
     /// The slot holds a seed already.
     SlotOccupied,
-    /// Not in this stage.
+    /// The operation is not possible in the seed's stage.
     WrongStage,
     /// No such step, or not for this command.
     IllegalTransition,
     /// The seed is on its way out.
     PruneScheduled,
-    /// Alpha is still moving.
+    /// Alpha has not reached its target yet.
     RampInProgress,
-    /// The gate said no.
+    /// A gate did not pass.
     GateFailed,
     /// A number is NaN or infinite.
     NonFinite,
@@ -52,13 +52,13 @@ impl fmt::Display for RefusalCode {
     }
 }
 
-/// A refused operation.
+/// An operation that was refused and changed nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[error("{message} ({code})")]
 pub struct Refusal {
-    /// For programs.
+    /// Stable code, for programs.
     pub code: RefusalCode,
-    /// For people.
+    /// One sentence, for people.
     pub message: String,
 }
 

@@ -1,4 +1,4 @@
-//! Wishes: germinate, advance, retarget, prune. Each is granted whole, or refused and changes nothing (A3).
+//! Requests to a slot: germinate, advance, retarget, prune. A request is carried out completely, or refused and changes nothing.
 
 use super::alpha::AlphaController;
 use super::curve::Curve;
@@ -80,7 +80,7 @@ impl Lifecycle {
         Err(Refusal::new(RefusalCode::SlotOccupied, text))
     }
 
-    /// Asks for the next stage, or for the one named (A4). Neither ticks nor counts.
+    /// Asks for the next stage, or for the one named. Neither ticks nor counts.
     ///
     /// # Errors
     /// `empty_slot`, `illegal_transition`, `prune_scheduled`, `gate_failed`; only the last leaves an event.
@@ -88,7 +88,7 @@ impl Lifecycle {
         self.advance_with(target, true)
     }
 
-    /// The same wish where other ranks did not agree: a gate that would have passed fails with `ddp_veto`.
+    /// The same request where other ranks did not agree: a gate that would have passed fails with `ddp_veto`.
     ///
     /// # Errors
     /// Always; as [`advance`](Self::advance).
@@ -99,9 +99,11 @@ impl Lifecycle {
     fn advance_with(&mut self, target: Option<Stage>, consent: bool) -> Result<Stage, Refusal> {
         let from = self.occupied()?.stage;
         let (gate, to) = self.step_up(target).ok_or_else(|| {
-            let wish = target.map_or_else(|| "any further".to_owned(), |t| format!("to {t}"));
-            let text =
-                format!("slot `{}` is in {from}; advance does not lead {wish} from there", self.slot_id());
+            let direction = target.map_or_else(|| "any further".to_owned(), |t| format!("to {t}"));
+            let text = format!(
+                "slot `{}` is in {from}; advance does not lead {direction} from there",
+                self.slot_id()
+            );
             Refusal::new(RefusalCode::IllegalTransition, text)
         })?;
         self.not_leaving()?;
@@ -127,7 +129,7 @@ impl Lifecycle {
     }
 
     /// Sends alpha to another target, in BLENDING and HOLDING; from HOLDING the seed goes back to BLENDING without
-    /// a gate. A curve given holds for this ramp (A12). Steps are ticks of the seed's own clock.
+    /// a gate. A curve given holds for this ramp. Steps are ticks of the seed's own clock.
     ///
     /// # Errors
     /// `non_finite`, `out_of_range`, `empty_slot`, `wrong_stage`, `prune_scheduled`, `ramp_in_progress`.
@@ -177,7 +179,7 @@ impl Lifecycle {
         Ok(())
     }
 
-    /// Removes the seed: GERMINATED to HOLDING, mid-ramp and on its way out included (A14). The slot is free in the
+    /// Removes the seed: GERMINATED to HOLDING, mid-ramp and on its way out included. The slot is free in the
     /// same call, or begins its cooldown.
     ///
     /// # Errors
@@ -188,7 +190,7 @@ impl Lifecycle {
         Ok(())
     }
 
-    /// Ramps alpha down, then removes the seed with its reason (A15). Where alpha is at 0 already, or no steps are
+    /// Ramps alpha down, then removes the seed with its reason. Where alpha is at 0 already, or no steps are
     /// given, the seed goes at once. A curve given stands for the seed's own, sampled for this ramp.
     ///
     /// # Errors

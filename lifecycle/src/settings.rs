@@ -12,24 +12,25 @@ use std::collections::BTreeSet;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Isolation {
-    /// As the seed document has it: TRAINING always, later CNN only. With lerp at alpha 1 every host layer before
-    /// the slot then receives exactly no gradient, for ever.
-    Bible,
-    /// The same, but released from HOLDING on.
+    /// In TRAINING, and for topology `cnn` in every later active stage too. With a linear blend at alpha 1 every host layer
+    /// before the slot then receives no gradient. Also read as `bible`, its name before version 0.2.
+    #[serde(alias = "bible")]
+    Always,
+    /// As `always`, but not in HOLDING and FOSSILIZED.
     #[default]
     ReleaseAtHolding,
-    /// Never, not even in TRAINING.
+    /// In no stage, not even in TRAINING.
     Never,
 }
 
 impl Isolation {
-    /// Whether the seed's input is detached (A17). Stages that are not active: false.
+    /// Whether the seed's input is detached in a stage; false for stages that are not active.
     pub fn detaches(self, stage: Stage, topology: &str) -> bool {
         let cnn = topology == "cnn";
         match (self, stage) {
             (Self::Never, _) => false,
             (_, Stage::Training) => true,
-            (_, Stage::Blending | Stage::Shadowing) | (Self::Bible, Stage::Holding | Stage::Fossilized) => {
+            (_, Stage::Blending | Stage::Shadowing) | (Self::Always, Stage::Holding | Stage::Fossilized) => {
                 cnn
             }
             _ => false,
@@ -41,7 +42,7 @@ impl Isolation {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
-    /// The thresholds.
+    /// Thresholds of the gates.
     pub gates: QualityGates,
     /// The gates that advance by themselves. FOSSILIZED always needs an explicit request.
     #[schemars(extend("items" = { "enum": ["G1", "G2", "G3", "G4"] }))]
@@ -110,7 +111,7 @@ impl Settings {
         if self.shadowing_epochs > 0 { Stage::Shadowing } else { Stage::Holding }
     }
 
-    /// Epochs that a seed trains at least (A9).
+    /// Epochs that a seed trains at least.
     pub fn min_training_epochs(&self) -> u32 {
         let share = |max: u32| floor(f64::from(max) * self.train_fraction) as u32;
         self.max_epochs.map_or(1, |max| share(max).max(1))

@@ -11,7 +11,7 @@ use std::fmt;
 pub enum Stage {
     /// Never seen in a living slot.
     Unknown = 0,
-    /// The slot is empty.
+    /// No seed is in the slot.
     Dormant = 1,
     /// Built and probed, not yet run.
     Germinated = 2,
@@ -21,7 +21,7 @@ pub enum Stage {
     Blending = 4,
     /// Compared with the host at its alpha.
     Shadowing = 5,
-    /// Waiting for a decision.
+    /// Alpha is at its target; the seed waits for a decision to fossilize or prune it.
     Holding = 6,
     /// Part of the network for good.
     Fossilized = 7,
@@ -34,7 +34,7 @@ pub enum Stage {
 }
 
 impl Stage {
-    /// Every stage, by code.
+    /// All stages in the order of their codes.
     pub const ALL: [Self; 11] = [
         Self::Unknown,
         Self::Dormant,
@@ -49,12 +49,12 @@ impl Stage {
         Self::Resetting,
     ];
 
-    /// The stable integer code.
+    /// Stable integer code, as written to telemetry.
     pub const fn code(self) -> u8 {
         self as u8
     }
 
-    /// The upper-case name.
+    /// Upper-case name, as written to journals: `TRAINING`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Unknown => "UNKNOWN",

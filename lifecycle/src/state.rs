@@ -13,7 +13,7 @@ use std::collections::VecDeque;
 /// How a seed is to be blended in.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct BlendPlan {
-    /// The blend's id.
+    /// Id of the blend.
     pub id: String,
     /// Alpha ramp. Linear if it names no curve; the caller passes the blend's own curve.
     #[serde(flatten)]
@@ -30,11 +30,11 @@ impl BlendPlan {
 /// What a germination needs to know.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Germination {
-    /// The seed's name.
+    /// Name of the seed, unique in the model.
     pub seed_id: String,
     /// What it was built from.
     pub blueprint_id: String,
-    /// The plugin that brought the blueprint.
+    /// Name of the plugin that has the blueprint.
     pub plugin: Option<String>,
     /// The build of that plugin.
     pub generation: Option<String>,
@@ -53,7 +53,7 @@ pub struct Germination {
 }
 
 impl Germination {
-    /// A germination without sizes.
+    /// Describes a germination whose parameter counts are 0.
     pub fn new(seed_id: impl Into<String>, blueprint_id: impl Into<String>, blend: BlendPlan) -> Self {
         Self {
             seed_id: seed_id.into(),
@@ -73,25 +73,25 @@ impl Germination {
 /// a checkpoint gives back.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SeedState {
-    /// The seed's name.
+    /// Name of the seed, unique in the model.
     pub seed_id: String,
     /// What it was built from.
     pub blueprint_id: String,
-    /// The blend's id.
+    /// Id of the blend.
     pub blend_id: String,
-    /// Where it stands.
+    /// Present stage.
     pub stage: Stage,
-    /// Where it stood before.
+    /// Stage before the present one.
     pub previous_stage: Stage,
-    /// Validations spent there.
+    /// Validations that were made in the stage before.
     pub previous_epochs_in_stage: u32,
-    /// Alpha and its ramp.
+    /// Alpha with its ramp.
     pub alpha: AlphaController,
-    /// Validations in this visit of the stage (A7).
+    /// Validations in this visit of the stage.
     pub epochs_in_stage: u32,
     /// Validations of the seed's life.
     pub epochs_total: u32,
-    /// What was measured.
+    /// Measurements that the gates read.
     pub metrics: SeedMetrics,
     /// Trainable parameters of the seed: what its gradient norm is over.
     pub seed_params: u64,
@@ -145,26 +145,26 @@ pub struct LifecycleState {
 pub enum Outcome {
     /// Alpha moved, or stayed on its target.
     AlphaTicked {
-        /// Where it is now.
+        /// Alpha after the operation.
         alpha: f64,
     },
-    /// A gate was asked.
+    /// A gate was evaluated.
     GateEvaluated(GateResult),
-    /// The seed went on.
+    /// The seed moved to another stage.
     Advanced {
-        /// From.
+        /// Stage before the move.
         from: Stage,
-        /// To.
+        /// Stage after the move.
         to: Stage,
     },
     /// Other ranks did not agree to what this one would have done by its rules.
     Vetoed {
-        /// What that was.
+        /// Stage that the seed would have moved to.
         to: Stage,
     },
     /// The seed was removed.
     Pruned {
-        /// Why.
+        /// Reason that was given.
         reason: String,
     },
 }

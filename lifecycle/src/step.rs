@@ -9,7 +9,7 @@ use super::state::{Outcome, SeedState};
 use super::task::TempoUnit;
 
 impl Lifecycle {
-    /// One epoch, after its validation. Handles the stage found on entry, once (A5).
+    /// One epoch, after its validation. Handles the stage found on entry, once.
     pub fn step_epoch(&mut self) -> Vec<Outcome> {
         self.step_with(true)
     }
@@ -44,7 +44,7 @@ impl Lifecycle {
             seed.alpha.step();
         }
         outcomes.push(Outcome::AlphaTicked { alpha: seed.alpha.alpha() });
-        // Reached means that the ramp is over; a steep curve is at its target long before (A5).
+        // Reached means that the ramp is over; a steep curve is at its target long before.
         if seed.alpha.mode() != AlphaMode::Hold {
             return;
         }
@@ -83,7 +83,7 @@ impl Lifecycle {
         }
     }
 
-    /// Here `step_epoch` counts, not validation (A6): the N-th call after the prune enters RESETTING, the next one
+    /// Here `step_epoch` counts, not validation: the N-th call after the prune enters RESETTING, the next one
     /// frees the slot.
     fn cool_down(&mut self, consent: bool, outcomes: &mut Vec<Outcome>) {
         let cooldown = self.settings.cooldown_epochs;

@@ -21,15 +21,15 @@ pub enum TempoUnit {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct AlphaSettings {
-    /// Ticks of the ramp.
+    /// Length of a ramp in ticks.
     #[schemars(range(min = 1))]
     pub tempo: u32,
-    /// What a tick is.
+    /// Whether ramps count epochs or steps.
     pub unit: TempoUnit,
     /// Where alpha goes, in `(0, 1]`.
     #[schemars(range(max = 1.0), extend("exclusiveMinimum" = 0.0))]
     pub target: f64,
-    /// The curve; otherwise the blend's own (A13).
+    /// The curve; otherwise the blend's own.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub curve: Option<Curve>,
     /// Of the curves sigmoid and tanh; below 0.1 it counts as 0.1. A blend's own curve is as steep as the blend's
@@ -72,7 +72,7 @@ pub struct TaskConfig {
     /// nothing is said.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub topology: Option<String>,
-    /// How alpha moves.
+    /// Settings of alpha's ramps.
     pub alpha: AlphaSettings,
     /// The rules of every slot.
     pub lifecycle: Settings,

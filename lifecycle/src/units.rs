@@ -1,17 +1,17 @@
-//! Numbers that cannot be wrong: ranges are checked once, at the boundary (lifecycle A1, A2).
+//! Numbers with a range that is checked once, where they come in.
 
 use super::refusal::{Refusal, RefusalCode};
 use serde::{Deserialize, Serialize};
 
-/// Below this, two numbers of a decision are the same: 16.4 - 15.9 must pass 0.5 (A1).
+/// Tolerance of the comparisons that decide: with binary fractions 16.4 - 15.9 is less than 0.5, and must pass 0.5.
 pub(super) const TOLERANCE: f64 = 1e-9;
 
-/// An inclusive threshold (A1). NaN never passes.
+/// An inclusive threshold. NaN never passes.
 pub(super) fn at_least(value: f64, threshold: f64) -> bool {
     value >= threshold - TOLERANCE
 }
 
-/// A floor that is not fooled by 28.999999999999996 (A1).
+/// A floor that is not fooled by 28.999999999999996.
 pub(super) fn floor(value: f64) -> f64 {
     (value + TOLERANCE).floor()
 }
@@ -66,7 +66,7 @@ impl Accuracy {
     pub fn new(value: f64) -> Result<Self, Refusal> {
         within("accuracy", value, 0.0, 100.0).map(Self)
     }
-    /// The number.
+    /// The value.
     pub const fn get(self) -> f64 {
         self.0
     }
@@ -91,7 +91,7 @@ impl From<Percent> for f64 {
 }
 
 impl Percent {
-    /// No difference.
+    /// A difference of 0 percentage points.
     pub const ZERO: Self = Self(0.0);
 
     /// Checks the range.
@@ -105,13 +105,13 @@ impl Percent {
     pub fn between(a: Accuracy, b: Accuracy) -> Self {
         Self(a.0 - b.0)
     }
-    /// The number.
+    /// Percentage points.
     pub const fn get(self) -> f64 {
         self.0
     }
 }
 
-/// Numbers that may not be finite, in a format that has no such numbers: `"NaN"`, `"Infinity"`, `"-Infinity"` (A2).
+/// Numbers that may not be finite, in a format that has no such numbers: `"NaN"`, `"Infinity"`, `"-Infinity"`.
 pub mod any_number {
     use serde::{Deserialize, Deserializer, Serializer};
 

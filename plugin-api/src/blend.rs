@@ -15,7 +15,7 @@ use tch::{Tensor, nn};
 pub trait Blend: 'static {
     /// What can be known without running code.
     const INFO: EntryInfo;
-    /// Its settings.
+    /// Settings of the blend, read from JSON; the default is what an empty configuration means.
     type Config: DeserializeOwned + JsonSchema + Default;
 
     /// Builds the blender of one seed. A learned gate makes its variables under `vars`.

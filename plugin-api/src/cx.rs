@@ -5,9 +5,9 @@ use crate::services;
 /// Whether the network is learning or being measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Mode {
-    /// Batch statistics, dropout.
+    /// Training: batch statistics, dropout.
     Train,
-    /// Running statistics, no dropout.
+    /// Evaluation: running statistics, no dropout.
     Eval,
 }
 
@@ -32,7 +32,7 @@ impl<'a> Cx<'a> {
     pub const fn new(mode: Mode, step: u64, slot: &'a str) -> Self {
         Self { mode, step, slot }
     }
-    /// Training or measuring.
+    /// Whether the model trains or evaluates.
     pub const fn mode(&self) -> Mode {
         self.mode
     }

@@ -74,9 +74,9 @@ impl ErrorKind {
 pub struct PluginError {
     /// A number of the author's own, 0 if none.
     pub code: u32,
-    /// What kind of failure.
+    /// Kind of the failure, which decides what the host does about it.
     pub kind: ErrorKind,
-    /// What happened, one paragraph.
+    /// What happened, in one paragraph.
     pub message: String,
     /// What was being done, innermost first.
     pub chain: Vec<String>,
@@ -84,7 +84,7 @@ pub struct PluginError {
     pub retryable: bool,
 }
 
-/// Shorthand of plugin code.
+/// Result of plugin code.
 pub type Result<T, E = PluginError> = std::result::Result<T, E>;
 
 impl PluginError {
@@ -93,11 +93,11 @@ impl PluginError {
         let retryable = kind == ErrorKind::OutOfMemory;
         Self { code: 0, kind, message: message.into(), chain: Vec::new(), retryable }
     }
-    /// The configuration is wrong.
+    /// Creates an error about a configuration.
     pub fn config(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::Config, message)
     }
-    /// A promise was broken.
+    /// Creates an error about a promise of the interface that was broken.
     pub fn contract(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::Contract, message)
     }
@@ -105,7 +105,7 @@ impl PluginError {
     pub fn unsupported(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::Unsupported, message)
     }
-    /// Anything else.
+    /// Creates an error of any other kind.
     pub fn other(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::Other, message)
     }

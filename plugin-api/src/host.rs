@@ -15,7 +15,7 @@ use tch::{Tensor, nn};
 pub trait Host: 'static {
     /// What can be known without running code.
     const INFO: EntryInfo;
-    /// Its settings.
+    /// Settings of the host, read from JSON; the default is what an empty configuration means.
     type Config: DeserializeOwned + JsonSchema + Default;
 
     /// Builds the network; every variable is made under `vars`.
@@ -33,19 +33,19 @@ pub struct SlotSpec {
     pub name: String,
     /// Other names for it: `early`.
     pub aliases: Vec<String>,
-    /// What flows there.
+    /// Topology of the features at the slot.
     pub topology: Topology,
     /// Size of the channel dimension.
     pub channels: i64,
 }
 
 impl SlotSpec {
-    /// A slot without aliases.
+    /// Describes a slot without aliases.
     pub fn new(name: impl Into<String>, topology: Topology, channels: i64) -> Self {
         Self { name: name.into(), aliases: Vec::new(), topology, channels }
     }
 
-    /// Adds an alias.
+    /// Adds another name for the slot.
     #[must_use]
     pub fn alias(mut self, alias: impl Into<String>) -> Self {
         self.aliases.push(alias.into());
@@ -134,7 +134,7 @@ impl<'a> Taps<'a> {
         Self { handler, mode }
     }
 
-    /// Training or measuring.
+    /// Whether the model trains or evaluates.
     pub fn mode(&self) -> Mode {
         self.mode
     }

@@ -6,7 +6,7 @@ use std::fmt;
 /// The three kinds of entry a plugin can bring.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
-    /// An architecture for seeds.
+    /// A blueprint: the architecture of a seed.
     Blueprint,
     /// An algorithm that blends a seed into its host.
     Blend,
@@ -53,7 +53,7 @@ pub enum Capability {
 }
 
 impl Capability {
-    /// The word in records.
+    /// Name of the capability as records have it.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Stochastic => "stochastic",
@@ -78,7 +78,7 @@ impl Capability {
 pub struct EntryInfo {
     /// Unique among the plugin's entries of one kind; lower case, digits, `_` and `-`.
     pub id: &'static str,
-    /// One line for listings.
+    /// Summary of one line, for listings.
     pub summary: &'static str,
     /// The topologies served; empty means all.
     pub topologies: &'static [Topology],
@@ -93,13 +93,13 @@ impl EntryInfo {
     pub const fn new(id: &'static str, summary: &'static str) -> Self {
         Self { id, summary, topologies: &[], capabilities: &[], state_version: 1 }
     }
-    /// Names the topologies served.
+    /// Sets the topologies that the entry serves.
     #[must_use]
     pub const fn topologies(mut self, topologies: &'static [Topology]) -> Self {
         self.topologies = topologies;
         self
     }
-    /// Declares capabilities.
+    /// Sets the capabilities of the entry.
     #[must_use]
     pub const fn capabilities(mut self, capabilities: &'static [Capability]) -> Self {
         self.capabilities = capabilities;
@@ -116,7 +116,7 @@ impl EntryInfo {
 /// What a seed would cost, before it is built.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Cost {
-    /// Trainable parameters.
+    /// Number of trainable parameters.
     pub parameters: u64,
     /// Multiply-adds per position of the feature map, forward.
     pub flops_per_position: u64,

@@ -18,21 +18,21 @@ const HEAD: usize = MAGIC.len() + 4;
 pub struct PluginRecord {
     /// Crate name: the namespace of its entries.
     pub name: String,
-    /// Package version.
+    /// Version of the plugin's package.
     pub version: String,
     /// Package licence, empty if it names none.
     pub license: String,
     /// Package authors, `:` between them.
     pub authors: String,
-    /// Version of the seam.
+    /// Version of the plugin interface that it was built with.
     pub abi: String,
-    /// Target triple.
+    /// Target triple that it was built for.
     pub target: String,
     /// `unwind` or `abort`.
     pub panic: String,
-    /// Cargo profile, for information.
+    /// Cargo profile that it was built with, for information.
     pub profile: String,
-    /// Compiler, for information.
+    /// Version of the compiler, for information.
     pub rustc: String,
     /// The torch that it was built against.
     pub torch: String,
@@ -52,13 +52,13 @@ fn any_host() -> String {
 pub struct EntryRecord {
     /// `blueprint`, `blend` or `host`.
     pub kind: String,
-    /// Id within the plugin.
+    /// Id of the entry, unique within the plugin and kind.
     pub id: String,
-    /// One line.
+    /// Summary of one line, for listings.
     pub summary: String,
     /// Topologies served; empty means all.
     pub topologies: Vec<String>,
-    /// Declared capabilities.
+    /// Names of the capabilities that the entry declares.
     pub capabilities: Vec<String>,
     /// Version of its state bytes.
     pub state_version: u32,
@@ -81,13 +81,13 @@ impl EntryRecord {
     }
 }
 
-/// Any record.
+/// A record of either kind.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "rec", rename_all = "lowercase")]
 pub enum Record {
-    /// The plugin itself.
+    /// The record of the plugin itself.
     Plugin(PluginRecord),
-    /// One of its entries.
+    /// The record of one entry.
     Entry(EntryRecord),
     /// Of a kind that a later minor version has added.
     #[serde(other)]
@@ -101,13 +101,13 @@ pub enum RecordError {
     /// A frame says that it is longer than what is left.
     #[error("the record at byte {at} is cut off")]
     Truncated {
-        /// Where the frame begins.
+        /// Offset of the record's frame in bytes.
         at: usize,
     },
     /// A frame holds something that is no record.
     #[error("the record at byte {at} cannot be read: {reason}")]
     Malformed {
-        /// Where the frame begins.
+        /// Offset of the record's frame in bytes.
         at: usize,
         /// What the JSON reader says.
         reason: String,

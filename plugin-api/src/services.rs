@@ -1,4 +1,4 @@
-//! What the host process lends a plugin: its log, its spans, its metrics, its fast layers, and its wish to
+//! What the host process lends a plugin: its log, its spans, its metrics, its fast layers, and its request to
 //! stop.
 //!
 //! Every cdylib has its own copy of `tracing` and of the standard library, so a plugin's events would go

@@ -37,7 +37,7 @@ impl Topology {
         names.insert(kept);
         Self(kept)
     }
-    /// Its name.
+    /// Name of the topology as records and configurations have it.
     pub const fn as_str(&self) -> &'static str {
         self.0
     }
@@ -58,7 +58,7 @@ impl fmt::Display for Topology {
 /// How features lie in memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Layout {
-    /// Row-major: NCHW, NTC.
+    /// Row-major order: NCHW for images, NTC for sequences.
     #[default]
     Contiguous,
     /// NHWC under an NCHW shape.
@@ -91,13 +91,13 @@ impl Site {
     pub fn new(topology: Topology, channels: i64) -> Self {
         Self { topology, channels, layout: Layout::Contiguous, device: Device::Cpu, dtype: Kind::Float }
     }
-    /// Sets the memory format.
+    /// Sets the memory format of the features.
     #[must_use]
     pub fn with_layout(mut self, layout: Layout) -> Self {
         self.layout = layout;
         self
     }
-    /// Sets the device.
+    /// Sets the device of the features.
     #[must_use]
     pub fn with_device(mut self, device: Device) -> Self {
         self.device = device;
@@ -125,7 +125,7 @@ impl Site {
     pub fn device(&self) -> Device {
         self.device
     }
-    /// Dtype of the features.
+    /// Data type of the features.
     pub fn dtype(&self) -> Kind {
         self.dtype
     }

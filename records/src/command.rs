@@ -12,7 +12,7 @@ pub const COMMANDS: &str = "commands.jsonl";
 pub struct CommandRow {
     /// At the end of this epoch.
     pub epoch: u32,
-    /// What was asked.
+    /// Command as it was given.
     #[serde(flatten)]
     pub command: Command,
     /// The own name of the slot that it concerns, where there is one.
@@ -22,12 +22,12 @@ pub struct CommandRow {
     /// or a seed that was unhealthy for too long.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub landed: bool,
-    /// Whether it was granted.
+    /// Whether the command was carried out.
     pub accepted: bool,
-    /// What it did.
+    /// Effect of the command; absent if it was refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub did: Option<Executed>,
-    /// Why it was refused.
+    /// Reason of a refusal; absent if the command was carried out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<ErrorRow>,
 }
@@ -35,8 +35,8 @@ pub struct CommandRow {
 /// Why a command was refused.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ErrorRow {
-    /// For programs.
+    /// Stable code, for programs.
     pub code: String,
-    /// For people.
+    /// One sentence, for people.
     pub message: String,
 }

@@ -12,7 +12,7 @@ pub const METRICS: &str = "metrics.jsonl";
 /// One epoch, as written to `metrics.jsonl`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct EpochReport {
-    /// Counted from 1.
+    /// Number of the epoch, counted from 1.
     pub epoch: u32,
     /// Mean over the epoch's samples.
     #[serde(with = "any_number")]
@@ -22,14 +22,14 @@ pub struct EpochReport {
     #[serde(with = "any_number")]
     #[schemars(with = "f64")]
     pub val_loss: f64,
-    /// Percent.
+    /// Validation accuracy in percent.
     pub val_accuracy: f64,
-    /// Training, validation and decisions.
+    /// Wall-clock time of training, validation and decisions, in seconds.
     pub seconds: f64,
     /// Multiply-adds of all training steps so far.
     #[serde(default)]
     pub training_multiply_adds: f64,
-    /// By slot.
+    /// Rows of the slots, by name of the slot.
     pub slots: BTreeMap<String, SlotRow>,
     /// What the epoch was worth to a learned controller.
     #[serde(default)]
@@ -43,11 +43,11 @@ pub struct EpochReport {
 /// A slot of the run's model, as written to `slots.json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SlotInfo {
-    /// Its own name.
+    /// Name of the slot.
     pub slot: String,
-    /// Its other names.
+    /// Other names of the slot.
     pub aliases: Vec<String>,
-    /// What flows there.
+    /// Topology of the features at the slot.
     pub topology: String,
     /// How wide it is there.
     pub channels: i64,

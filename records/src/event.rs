@@ -7,12 +7,12 @@ use serde::{Deserialize, Serialize};
 /// Name of the file of events in a run directory.
 pub const EVENTS: &str = "events.jsonl";
 
-/// A line of `events.jsonl`.
+/// One line of `events.jsonl`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct EventLine {
     /// At the end of this epoch.
     pub epoch: u32,
-    /// What happened.
+    /// Event of the lifecycle or the model.
     #[serde(flatten)]
     pub event: Event,
 }

@@ -13,7 +13,7 @@ pub const LIVE_JOURNAL: &str = "control.jsonl";
 pub struct LiveRow {
     /// Optimizer steps that were made before it.
     pub step: u64,
-    /// What it was.
+    /// What was done to the run.
     #[serde(flatten)]
     pub act: LiveAct,
 }
@@ -29,20 +29,20 @@ pub enum LiveAct {
     },
     /// Another build of a plugin comes.
     Swap {
-        /// Its file.
+        /// Path of the plugin's file.
         path: PathBuf,
-        /// The plugin's name.
+        /// Name of the plugin.
         plugin: String,
         /// SHA-256 of the file in hexadecimal digits.
         sha256: String,
     },
     /// A build was refused before it could come.
     Refused {
-        /// Its file.
+        /// Path of the plugin's file.
         path: PathBuf,
         /// The rule that it breaks.
         rule: String,
-        /// Why.
+        /// Error that the swap ended with.
         error: String,
     },
 }

@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 /// The terms of one epoch's reward.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct Reward {
-    /// Gates passed.
+    /// Reward for gates that passed.
     pub gate_passage: f64,
-    /// Seeds fossilized.
+    /// Reward for seeds that were fossilized.
     pub fossilization: f64,
     /// Seeds pruned; at most 0.
     pub pruning: f64,

@@ -13,7 +13,7 @@ pub enum Status {
     Completed,
     /// It was asked to stop.
     Interrupted,
-    /// A forward failed.
+    /// A forward pass failed.
     Failed,
 }
 
@@ -22,42 +22,42 @@ pub enum Status {
 pub struct Summary {
     /// How the run ended.
     pub status: Status,
-    /// Why it failed.
+    /// Error of a run that failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
-    /// Kasmina's version.
+    /// Version of Kasmina that ran.
     pub version: String,
     /// The torch that it runs on.
     pub torch: String,
-    /// The task's id.
+    /// Id of the task.
     pub task: String,
-    /// The run's seed.
+    /// Seed of the run's random generators.
     pub seed: u64,
-    /// Where it ran.
+    /// Device of the run: `cpu` or `cuda:0`.
     pub device: String,
-    /// Threads of the CPU.
+    /// Number of CPU threads of libtorch.
     pub threads: u32,
     /// Whether the rollback switch was on.
     pub seeds_disabled: bool,
-    /// The controller's id.
+    /// Id of the controller.
     pub controller: String,
-    /// Epochs trained whole.
+    /// Epochs that were trained to their end.
     pub epochs: u32,
     /// Percent, after the last epoch; `null` if none was trained whole.
     pub final_val_accuracy: Option<f64>,
-    /// Percent, over all epochs.
+    /// Best validation accuracy of all epochs, in percent.
     pub best_val_accuracy: Option<f64>,
-    /// Seeds that germinated.
+    /// Number of seeds that germinated.
     pub germinated: u32,
     /// Seeds that became part of the network.
     pub fossilized: u32,
-    /// Seeds that were removed.
+    /// Number of seeds that were removed.
     pub pruned: u32,
     /// Trainable parameters of the host.
     pub host_params: u64,
     /// Trainable parameters of host and living seeds at the end.
     pub total_params: u64,
-    /// Optimizer steps.
+    /// Number of optimizer steps.
     pub steps: u64,
     /// Over the training passes alone.
     pub steps_per_second: f64,
@@ -82,35 +82,35 @@ pub struct Summary {
 /// What became of one seed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct SeedFate {
-    /// Its name.
+    /// Name of the seed.
     pub seed_id: String,
-    /// Where it lived.
+    /// Name of the slot.
     pub slot: String,
     /// What it was built from.
     pub blueprint: String,
     /// `fossilized`, `pruned`, or the stage that it was in when the run ended.
     pub fate: String,
-    /// Why it was pruned.
+    /// Reason of the prune; absent if the seed was not pruned.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// The epoch at whose end it germinated.
     pub germinated_epoch: u32,
     /// What it was worth when last measured.
     pub contribution: Option<f64>,
-    /// Its trainable parameters.
+    /// Number of the seed's trainable parameters.
     pub parameters: u64,
 }
 
 /// A plugin that the run used.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct PluginSummary {
-    /// Crate name.
+    /// Name of the plugin's package.
     pub name: String,
-    /// Package version.
+    /// Version of the plugin's package.
     pub version: String,
     /// Its file; `None` for a built-in.
     pub path: Option<PathBuf>,
-    /// Hash of its file.
+    /// SHA-256 of the plugin's file in hexadecimal digits; absent for built-ins.
     pub sha256: Option<String>,
     /// What the run took from it, as `kind:id`.
     pub entries: Vec<String>,

@@ -63,7 +63,8 @@ impl Seek for BlockReader {
             SeekFrom::End(by) => self.length.checked_add_signed(by),
             SeekFrom::Current(by) => self.position.checked_add_signed(by),
         };
-        let outside = || Error::new(ErrorKind::InvalidInput, "the position is before the beginning of the file");
+        let outside =
+            || Error::new(ErrorKind::InvalidInput, "the position is before the beginning of the file");
         self.position = position.ok_or_else(outside)?;
         Ok(self.position)
     }

@@ -12,7 +12,7 @@ pub(crate) fn is_reserved(kind: Kind, id: &str) -> bool {
     kind == Kind::Blueprint && id == Noop::INFO.id
 }
 
-/// No settings.
+/// A configuration without settings.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(crate = "kasmina_plugin_api::schemars")]

@@ -15,15 +15,15 @@ use std::sync::Arc;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Skipped {
-    /// It broke a rule.
+    /// The file broke a rule.
     Refused(Refusal),
     /// A plugin of the same name was found earlier in the search path.
     Shadowed {
-        /// The file passed over.
+        /// File that is not used.
         path: PathBuf,
         /// The plugin that both claim to be.
         name: String,
-        /// The file that won.
+        /// File that is used in its place.
         by: PathBuf,
     },
 }
@@ -33,7 +33,7 @@ pub enum Skipped {
 pub(crate) struct Catalogue {
     /// Sorted by kind, id and plugin.
     pub(crate) entries: Vec<Entry>,
-    /// The built-ins first.
+    /// Loaded plugins, the built-in ones first.
     pub(crate) plugins: Vec<Arc<PluginInfo>>,
     /// Builds that others stand in for; what lives of them lives on.
     pub(crate) retired: Vec<Arc<PluginInfo>>,
@@ -41,7 +41,7 @@ pub(crate) struct Catalogue {
 }
 
 impl Catalogue {
-    /// The built-ins alone.
+    /// A catalogue of the built-in entries alone.
     pub(crate) fn built_in(policy: &Policy) -> Result<Self, RegistryError> {
         let (linked, policy) = (Plugin::linked(), Arc::new(policy.clone()));
         let info = Arc::new(PluginInfo {
@@ -139,9 +139,9 @@ impl Catalogue {
             let full = self.of_kind(kind).find(|e| e.plugin().name == plugin && e.id() == id);
             return full.cloned().ok_or_else(|| self.unknown(kind, name));
         }
-        let (built_in, brought): (Vec<_>, Vec<_>) =
+        let (built_in, of_plugins): (Vec<_>, Vec<_>) =
             self.of_kind(kind).filter(|e| e.id() == name).partition(|e| e.plugin().trust == Trust::BuiltIn);
-        match (brought.as_slice(), built_in.as_slice()) {
+        match (of_plugins.as_slice(), built_in.as_slice()) {
             ([one], _) | ([], [one]) => Ok(Entry::clone(one)),
             ([], _) => Err(self.unknown(kind, name)),
             (several, _) => {

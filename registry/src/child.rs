@@ -78,26 +78,26 @@ impl Default for Limits {
     }
 }
 
-/// How a job ended.
+/// How a job of a child process ended.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Outcome {
-    /// It answered.
+    /// The child answered.
     Answered {
-        /// With this.
+        /// The answer.
         answer: Value,
         /// What it wrote to standard output meanwhile.
         printed: String,
     },
-    /// Its process ended.
+    /// The process of the child ended before it answered.
     Crashed {
-        /// How, in words.
+        /// Description of its end: exit code or signal.
         how: String,
         /// The end of what it wrote to standard error.
         said: String,
     },
     /// It did not answer in time, and its process was ended.
     TimedOut {
-        /// The limit.
+        /// Time limit that was exceeded.
         after: Duration,
     },
 }

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use std::path::{Path, PathBuf};
 
-/// The plugin that interprets.
+/// Name of the plugin that interprets declared blueprints.
 pub const INTERPRETER: &str = "kasmina_declared";
 /// Its blueprint for declared graphs.
 pub(crate) const GRAPH: &str = "graph";
@@ -27,7 +27,7 @@ pub(crate) struct Head {
     parameters: Map<String, Value>,
 }
 
-/// The `[blueprint]` table.
+/// The `[blueprint]` table of a declared blueprint.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub(crate) struct About {
     pub(crate) id: String,

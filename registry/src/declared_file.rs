@@ -3,22 +3,22 @@
 
 use crate::declared::{DECLARED, Head, INTERPRETER, MODULE, refusal, sidecar};
 use crate::error::{Refusal, Rule};
-use crate::manifest::{Form, Glance};
+use crate::manifest::{Form, ManifestHeader};
 use crate::plugin_file;
 use kasmina_files::limit;
 use kasmina_plugin_api::record::{EntryRecord, PluginRecord};
 use kasmina_plugin_api::{ABI_VERSION, Capability, Kind, TARGET, TORCH_VERSION};
 use std::path::Path;
 
-/// A declared blueprint.
-pub(crate) fn read(path: &Path, bytes: &[u8]) -> Result<Glance, Refusal> {
+/// Reads the header of a declared blueprint.
+pub(crate) fn read(path: &Path, bytes: &[u8]) -> Result<ManifestHeader, Refusal> {
     let text = text_of(path, bytes)?;
     let head = head_of(path, text)?;
-    Ok(glance(path, DECLARED, head.clone(), Form::Declared(head)))
+    Ok(header(path, DECLARED, head.clone(), Form::Declared(head)))
 }
 
 /// A module with its sidecar. One without is none of our business, unless it was named.
-pub(crate) fn read_module(path: &Path) -> Result<Result<Glance, Refusal>, Refusal> {
+pub(crate) fn read_module(path: &Path) -> Result<Result<ManifestHeader, Refusal>, Refusal> {
     let beside = sidecar(path);
     if !beside.exists() {
         return Ok(Err(Refusal {
@@ -34,7 +34,7 @@ pub(crate) fn read_module(path: &Path) -> Result<Result<Glance, Refusal>, Refusa
     let bytes = plugin_file::read(&beside, limit::DECLARED)?;
     let sidecar = text_of(&beside, &bytes)?.to_owned();
     let head = head_of(&beside, &sidecar)?;
-    Ok(Ok(glance(path, MODULE, head.clone(), Form::Module { head, sidecar })))
+    Ok(Ok(header(path, MODULE, head.clone(), Form::Module { head, sidecar })))
 }
 
 fn text_of<'b>(path: &Path, bytes: &'b [u8]) -> Result<&'b str, Refusal> {
@@ -53,7 +53,7 @@ fn head_of(path: &Path, text: &str) -> Result<Head, Refusal> {
     })
 }
 
-fn glance(path: &Path, end: &str, head: Head, form: Form) -> Glance {
+fn header(path: &Path, end: &str, head: Head, form: Form) -> ManifestHeader {
     let file = path.file_name().and_then(|n| n.to_str()).unwrap_or_default();
     let about = head.blueprint;
     let mut capabilities = about.capabilities;
@@ -86,5 +86,5 @@ fn glance(path: &Path, end: &str, head: Head, form: Form) -> Glance {
         entry_symbol: String::new(),
         host: "*".to_owned(),
     };
-    Glance { plugin, entries: vec![entry], form }
+    ManifestHeader { plugin, entries: vec![entry], form }
 }

@@ -31,7 +31,7 @@ pub(crate) struct Opened {
 /// A library that is mapped into this process, whether it was let in then or not.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mapping {
-    /// The plugin's name.
+    /// Name of the plugin.
     pub name: String,
     /// The hash of its bytes.
     pub sha256: String,

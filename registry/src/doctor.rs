@@ -15,22 +15,22 @@ use serde::Serialize;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Weight {
-    /// As it should be.
+    /// Nothing is wrong.
     Fine,
-    /// Worth knowing.
+    /// Nothing is wrong, but it explains what may surprise.
     Note,
-    /// Something will not work.
+    /// Something will not work until it is mended.
     Problem,
 }
 
 /// One thing that was looked at.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Finding {
-    /// How much it matters.
+    /// How serious the finding is.
     pub weight: Weight,
     /// What it is about: `torch`, `search path`, `trust`.
     pub about: String,
-    /// What was found.
+    /// What was found, in one sentence.
     pub found: String,
     /// What to do, where something is to be done.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -42,7 +42,7 @@ impl Finding {
     pub fn new(weight: Weight, about: &str, found: impl Into<String>) -> Self {
         Self { weight, about: about.to_owned(), found: found.into(), remedy: None }
     }
-    /// Says what to do.
+    /// Adds what to do about it.
     #[must_use]
     pub fn with_remedy(mut self, remedy: impl Into<String>) -> Self {
         self.remedy = Some(remedy.into());

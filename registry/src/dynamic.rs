@@ -35,7 +35,7 @@ const ALLOWED: [&str; 24] = [
     "libtorch_global_deps.so",
     "libz.so.1",
 ];
-/// Pages are mapped whole.
+/// Size of a page in bytes: the loader maps whole pages.
 const PAGE: u64 = 4096;
 const ENTRY: u64 = 16;
 

@@ -2,7 +2,7 @@
 
 use crate::dynamic;
 use crate::error::{Refusal, Rule};
-use crate::manifest::{Form, Glance};
+use crate::manifest::{Form, ManifestHeader};
 use kasmina_plugin_api::record::{self, Record};
 use object::{Object, ObjectSection, ObjectSegment, ObjectSymbol, ReadRef};
 use std::path::Path;
@@ -12,7 +12,10 @@ const TORCH_SYMBOL: &str = "aoti_torch_abi_version";
 const REBUILD: &str = "build the plugin again and copy the whole file (write it aside, then rename it)";
 
 /// The records of a library: a refusal inside means that it is no plugin at all, one outside that it is a bad one.
-pub(crate) fn records<'d, D: ReadRef<'d>>(path: &Path, data: D) -> Result<Result<Glance, Refusal>, Refusal> {
+pub(crate) fn records<'d, D: ReadRef<'d>>(
+    path: &Path,
+    data: D,
+) -> Result<Result<ManifestHeader, Refusal>, Refusal> {
     let refuse = |rule, found: String, remedy: &str| Refusal {
         path: path.to_owned(),
         rule,
@@ -80,7 +83,7 @@ pub(crate) fn records<'d, D: ReadRef<'d>>(path: &Path, data: D) -> Result<Result
     dynamic::check(data).map_err(|(rule, found)| {
         refuse(rule, found, "link only libtorch and the system's own libraries, by their plain names")
     })?;
-    Ok(Ok(Glance { plugin, entries, form: Form::Library }))
+    Ok(Ok(ManifestHeader { plugin, entries, form: Form::Library }))
 }
 
 /// Two libtorches in one process end it; this says how a library would bring the second.

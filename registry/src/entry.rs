@@ -21,11 +21,11 @@ use tch::Device;
 pub struct PluginInfo {
     /// Crate name; `core` for the built-ins.
     pub name: String,
-    /// Package version.
+    /// Version of the plugin's package.
     pub version: String,
     /// Where it was found; `None` for the built-ins.
     pub path: Option<PathBuf>,
-    /// Hash of its file.
+    /// SHA-256 of the plugin's file in hexadecimal digits; absent for built-ins.
     pub sha256: Option<String>,
     /// How far it is trusted.
     pub trust: Trust,
@@ -104,7 +104,7 @@ impl Entry {
         Some(Self(Arc::new(Parts { kind, record, schema, plugin: Arc::clone(plugin), factory, unfit })))
     }
 
-    /// What it is.
+    /// Kind of the entry.
     pub fn kind(&self) -> Kind {
         self.0.kind
     }
@@ -120,7 +120,7 @@ impl Entry {
     pub fn interprets(&self) -> bool {
         self.0.plugin.name == declared::INTERPRETER
     }
-    /// What its record says.
+    /// Record of the entry.
     pub fn record(&self) -> &EntryRecord {
         &self.0.record
     }

@@ -20,17 +20,17 @@ pub enum Rule {
     Abi,
     /// It was built for this target.
     Target,
-    /// It unwinds on panic.
+    /// It was built to unwind on panic.
     Panic,
     /// It was built against this torch.
     Torch,
     /// Its names are its own.
     Names,
-    /// The loader opens it.
+    /// The system's loader can open it.
     Open,
-    /// Its types fit.
+    /// The types of its interface have the host's layout.
     Layout,
-    /// It starts.
+    /// Its initialisation succeeds.
     Init,
     /// It lists what its records say.
     Listing,
@@ -40,7 +40,7 @@ pub enum Rule {
     Signature,
     /// Its bytes are those of the lock file.
     Lock,
-    /// Somebody vouches for it.
+    /// A key, a lock file or the user vouches for it.
     Trust,
     /// It wants to run in this version of Kasmina.
     Host,
@@ -63,7 +63,7 @@ pub enum Rule {
 }
 
 impl Rule {
-    /// The slug.
+    /// Name of the rule in listings and JSON.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Readable => "readable",
@@ -99,13 +99,13 @@ impl Rule {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 #[error("plugin {} refused by rule `{}`: {found}", path.display(), rule.as_str())]
 pub struct Refusal {
-    /// Which file.
+    /// File that was refused.
     pub path: PathBuf,
-    /// Which rule.
+    /// Rule that it breaks.
     pub rule: Rule,
     /// What was found.
     pub found: String,
-    /// What to do.
+    /// What to do about it.
     pub remedy: String,
 }
 
@@ -113,24 +113,24 @@ pub struct Refusal {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum LookupError {
-    /// Nobody brings it.
+    /// No loaded plugin has the entry.
     #[error("no {kind} `{id}`; there {}", available(.known))]
     Unknown {
-        /// What was looked for.
+        /// Kind of entry that was looked for.
         kind: Kind,
-        /// By this name.
+        /// Name that was looked for.
         id: String,
-        /// What there is.
+        /// Full names of the entries of this kind.
         known: Vec<String>,
         /// Files that were found and refused.
         refused: Vec<String>,
     },
-    /// Several plugins bring it.
-    #[error("{kind} `{id}` is brought by several plugins")]
+    /// Several plugins have an entry of this id.
+    #[error("{kind} `{id}` is in several plugins")]
     Ambiguous {
-        /// What was looked for.
+        /// Kind of entry that was looked for.
         kind: Kind,
-        /// By this name.
+        /// Name that was looked for.
         id: String,
         /// The full names to choose from.
         candidates: Vec<String>,
@@ -152,21 +152,21 @@ pub enum RegistryError {
     /// A file was not let in.
     #[error(transparent)]
     Refused(#[from] Refusal),
-    /// A name leads nowhere.
+    /// An entry was not found, or its name is ambiguous.
     #[error(transparent)]
     Lookup(#[from] LookupError),
     /// A place to search cannot be read.
     #[error("cannot read the plugin path {}: {reason}", path.display())]
     Place {
-        /// Which place.
+        /// Folder or file that was named.
         path: PathBuf,
-        /// The system's words.
+        /// Message of the system.
         reason: String,
     },
     /// The lock file cannot be read or written.
     #[error("lock file {}: {reason}", path.display())]
     Lock {
-        /// Which.
+        /// Path of the lock file.
         path: PathBuf,
         /// What is wrong with it.
         reason: String,
@@ -174,9 +174,9 @@ pub enum RegistryError {
     /// The lock file came from somebody else, and the user has not said yes to it.
     #[error("lock file {}: you have not confirmed it, so it is neither believed nor changed", path.display())]
     Unconfirmed {
-        /// Which.
+        /// Path of the lock file.
         path: PathBuf,
-        /// How to confirm it.
+        /// How to confirm the lock file.
         help: String,
     },
     /// The record of confirmed lock files cannot be read or written.
@@ -190,7 +190,7 @@ pub enum RegistryError {
     /// The quarantine cannot be read or written.
     #[error("quarantine {}: {reason}", path.display())]
     Quarantine {
-        /// Which file.
+        /// Path of the quarantine file.
         path: PathBuf,
         /// What is wrong with it.
         reason: String,
@@ -198,7 +198,7 @@ pub enum RegistryError {
     /// A trusted key cannot be read, added or removed.
     #[error("trusted key {}: {reason}", path.display())]
     Keys {
-        /// Which.
+        /// Path of the key or of the keys folder.
         path: PathBuf,
         /// What is wrong with it.
         reason: String,
@@ -208,11 +208,11 @@ pub enum RegistryError {
     /// An entry could not be built.
     #[error("{kind} `{id}` cannot be built: {error}")]
     Build {
-        /// What kind of entry.
+        /// Kind of the entry.
         kind: Kind,
-        /// Its full name.
+        /// Full name of the entry.
         id: String,
-        /// What it said.
+        /// Error of the plugin.
         #[source]
         error: PluginError,
     },

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-/// A trusted key.
+/// A public key whose signatures count.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TrustedKey {
     /// The name it was given when it was added.
@@ -29,11 +29,11 @@ pub struct Keys(PathBuf);
 
 /// What a file's signature amounts to.
 pub(crate) enum Signed {
-    /// There is none.
+    /// The file has no signature.
     No,
     /// By a key that is not trusted.
     Unknown,
-    /// By this trusted key.
+    /// The file is signed by this trusted key.
     By(TrustedKey),
 }
 
@@ -43,7 +43,7 @@ impl Keys {
         Self(folder.into())
     }
 
-    /// The user's own.
+    /// The keys folder of the user.
     pub fn of_user() -> Option<Self> {
         places::keys().map(Self)
     }

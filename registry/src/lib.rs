@@ -7,8 +7,8 @@
 //!
 //! A library is never unloaded: its code may sit under any live object. Bytes seen before reuse their mapping.
 
-mod builtin;
 mod block_reader;
+mod builtin;
 mod bundled;
 mod catalogue;
 mod check;

@@ -15,7 +15,7 @@ use std::path::PathBuf;
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum State {
-    /// In this process.
+    /// It is loaded in this process.
     Loaded,
     /// A run would load it.
     Found,
@@ -23,20 +23,20 @@ pub enum State {
     Retired,
     /// Another file of its name comes first.
     Shadowed,
-    /// Nobody vouches for it.
+    /// No key, lock file or user vouches for it.
     Unsigned,
     /// Its bytes are not those that were decided on.
     Modified,
     /// It has ended a process.
     Quarantined,
-    /// Everybody may write it.
+    /// Others than the user may write it.
     Exposed,
     /// It does not fit this program, or is no whole plugin.
     Incompatible,
 }
 
 impl State {
-    /// The word in listings.
+    /// Name of the state in listings.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Loaded => "loaded",
@@ -63,30 +63,30 @@ impl State {
     }
 }
 
-/// One entry.
+/// An entry in a listing.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct EntryRow {
     /// `blueprint`, `blend` or `host`.
     pub kind: String,
-    /// Id within the plugin.
+    /// Id of the entry, unique within the plugin and kind.
     pub id: String,
-    /// Who brings it.
+    /// Name of the plugin that has the entry.
     pub plugin: String,
-    /// In which version.
+    /// Version of that plugin.
     pub version: String,
     /// Topologies served; empty means all.
     pub topologies: Vec<String>,
     /// What it declares of itself.
     pub capabilities: Vec<String>,
-    /// One line.
+    /// Summary of one line.
     pub summary: String,
-    /// How its plugin stands.
+    /// State of the plugin.
     pub state: State,
     /// How far it is trusted; unknown where the file was not let in.
     pub trust: Option<Trust>,
-    /// The build.
+    /// First digits of the hash of the plugin's file; absent for built-ins.
     pub generation: Option<String>,
-    /// Where it lies.
+    /// Path of the plugin's file; absent for built-ins.
     pub path: Option<PathBuf>,
     /// The JSON Schema of its configuration, as far as it is known without running its code.
     pub config_schema: Option<Value>,
@@ -119,15 +119,15 @@ impl EntryRow {
 /// One file that is not loaded, or would not be.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct RefusedRow {
-    /// Which.
+    /// File that was refused.
     pub path: PathBuf,
-    /// How it stands.
+    /// State of the file.
     pub state: State,
     /// The slug of the rule, or `shadowed`.
     pub rule: String,
     /// What was found.
     pub found: String,
-    /// What to do.
+    /// What to do about it.
     pub remedy: String,
 }
 
@@ -158,7 +158,7 @@ impl From<&Skipped> for RefusedRow {
     }
 }
 
-/// What is there.
+/// All entries and all refused files.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Listing {
     /// The entries, sorted by kind, id and plugin.
@@ -168,7 +168,7 @@ pub struct Listing {
 }
 
 impl Registry {
-    /// What is loaded.
+    /// Lists what is loaded.
     pub fn listing(&self) -> Listing {
         let row = |entry: &crate::Entry| {
             EntryRow::new(entry.record(), entry.plugin(), State::Loaded, Some(entry.schema().clone()))

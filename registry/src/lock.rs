@@ -13,7 +13,7 @@ use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// The lock file's name.
+/// File name of lock files.
 pub const LOCK_FILE: &str = "plugins.lock";
 const FORMAT: u32 = 1;
 const HEAD: &str =
@@ -30,9 +30,9 @@ pub struct Lock {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Locked {
-    /// The plugin's name.
+    /// Name of the plugin.
     pub name: String,
-    /// Its version.
+    /// Version of the plugin.
     pub version: String,
     /// A hash for each target.
     pub sha256: BTreeMap<String, String>,
@@ -175,7 +175,7 @@ impl Lock {
         self.modules.insert(module.name.clone(), module);
     }
 
-    /// Lets a plugin go.
+    /// Removes a plugin from the lock file.
     pub fn remove(&mut self, name: &str) -> bool {
         self.plugins.remove(name).is_some()
     }

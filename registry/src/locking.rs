@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Change {
-    /// It was not there.
+    /// The plugin is new in the lock file.
     Added,
     /// It is as it was.
     Same,
@@ -37,22 +37,22 @@ pub enum Change {
 /// One plugin of the lock file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Decision {
-    /// The plugin.
+    /// Name of the plugin.
     pub name: String,
-    /// Its version.
+    /// Version of the plugin.
     pub version: String,
     /// The build found; none where none is.
     pub generation: Option<String>,
     /// The trusted key that has signed it.
     pub signer: Option<String>,
-    /// What becomes of it.
+    /// Change of the lock file's entry.
     pub change: Change,
 }
 
 /// What a lock file would be. While it exists, no other process changes the lock file.
 #[derive(Debug)]
 pub struct Decisions {
-    /// Sorted by name.
+    /// Decisions sorted by name of the plugin.
     pub plugins: Vec<Decision>,
     /// Files that were found and are not locked.
     pub refused: Vec<Refusal>,
@@ -81,7 +81,7 @@ impl Decisions {
         self.lock.write(&self.path, |sha256| policy.confirm_lock(sha256).map(drop))
     }
 
-    /// Which lock file.
+    /// Path of the lock file.
     pub fn path(&self) -> &Path {
         &self.path
     }

@@ -8,11 +8,11 @@ use std::path::PathBuf;
 /// A plugin file, read once: its bytes, their hash, its records.
 #[derive(Debug, Clone)]
 pub struct Manifest {
-    /// Where it was found.
+    /// Path of the file.
     pub path: PathBuf,
     /// Hash of the bytes below, in hex.
     pub sha256: String,
-    /// The plugin's record.
+    /// Record of the plugin.
     pub plugin: PluginRecord,
     /// The records of its entries, sorted by kind and id.
     pub entries: Vec<EntryRecord>,
@@ -34,7 +34,7 @@ pub(crate) enum Form {
 }
 
 /// What a file says of itself, and nothing else of it: for looking, not for opening.
-pub(crate) struct Glance {
+pub(crate) struct ManifestHeader {
     pub(crate) plugin: PluginRecord,
     pub(crate) entries: Vec<EntryRecord>,
     pub(crate) form: Form,

@@ -12,10 +12,10 @@ use kasmina_files::limit;
 use sha2::{Digest as _, Sha256};
 use std::path::{Path, PathBuf};
 
-/// A module as read.
+/// A TorchScript module that was read.
 #[derive(Debug)]
 pub(crate) struct ModuleFile {
-    /// Where it was found.
+    /// Path of the file.
     pub(crate) path: PathBuf,
     /// SHA-256 of the bytes, in hexadecimal digits.
     pub(crate) sha256: String,

@@ -32,7 +32,7 @@ pub(crate) struct Exposed {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum How {
-    /// Everybody may write it.
+    /// Every user may write it.
     Everybody,
     /// The members of a group may write it.
     Group(u32),

@@ -11,7 +11,7 @@ fn base() -> Option<etcetera::base_strategy::Xdg> {
     etcetera::base_strategy::Xdg::new().ok()
 }
 
-/// The user's plugins.
+/// Folder of the user's plugins.
 pub(crate) fn plugins() -> Option<PathBuf> {
     base().map(|b| b.data_dir().join("kasmina/plugins"))
 }
@@ -23,7 +23,7 @@ pub(crate) fn keys() -> Option<PathBuf> {
 pub(crate) fn cache() -> Option<PathBuf> {
     base().map(|b| b.cache_dir().join("kasmina"))
 }
-/// What has crashed.
+/// File of the quarantine.
 pub(crate) fn quarantine() -> Option<PathBuf> {
     base().and_then(|b| b.state_dir()).map(|dir| dir.join("kasmina/quarantine.json"))
 }

@@ -29,7 +29,7 @@ impl ProjectLock {
         Ok(Self { lock, counts })
     }
 
-    /// What it says.
+    /// The content of the lock file.
     pub(crate) fn lock(&self) -> &Lock {
         &self.lock
     }

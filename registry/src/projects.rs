@@ -26,7 +26,7 @@ pub struct Confirmed {
     pub sha256: String,
 }
 
-/// Which lock files count.
+/// Decides which lock files of projects count.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Projects {
     /// The file of confirmations; none where the user has no state folder.

@@ -7,17 +7,17 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// One of them.
+/// A build in quarantine.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Quarantined {
-    /// Hash of its file.
+    /// SHA-256 of the plugin's file in hexadecimal digits.
     #[serde(default)]
     pub sha256: String,
-    /// The plugin's name.
+    /// Name of the plugin.
     pub name: String,
-    /// Where it lay.
+    /// Path that the file had.
     pub path: PathBuf,
-    /// What it did.
+    /// What the build did when it was tried.
     pub reason: String,
     /// When, in seconds since 1970.
     pub since: u64,
@@ -35,7 +35,7 @@ impl Quarantine {
         Self { file: file.into() }
     }
 
-    /// The user's own.
+    /// The quarantine of the user.
     pub fn of_user() -> Option<Self> {
         places::quarantine().map(Self::in_file)
     }

@@ -4,7 +4,7 @@ use crate::declared;
 use crate::declared_file;
 use crate::elf;
 use crate::error::{Refusal, Rule};
-use crate::manifest::{Glance, Manifest, whole};
+use crate::manifest::{Manifest, ManifestHeader, whole};
 use crate::plugin_file::{limit_of, open, read};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -32,25 +32,25 @@ impl Manifest {
 
 pub(crate) fn find(path: &Path) -> Result<Found, Refusal> {
     let bytes = read(path, limit_of(path))?;
-    let glance = match glance_at(path, &bytes)? {
-        Ok(glance) => glance,
+    let header = match header_of(path, &bytes)? {
+        Ok(header) => header,
         Err(refusal) => return Ok(Found::NoPlugin(refusal)),
     };
-    let Glance { plugin, entries, form } = glance;
+    let ManifestHeader { plugin, entries, form } = header;
     let sha256 = hex::encode(Sha256::digest(whole(&form, &bytes)));
     Ok(Found::Plugin(Box::new(Manifest { path: path.to_owned(), sha256, plugin, entries, form, bytes })))
 }
 
 /// What a file says of itself, reading no more of it than that.
-pub(crate) fn glance(path: &Path) -> Result<Result<Glance, Refusal>, Refusal> {
+pub(crate) fn header(path: &Path) -> Result<Result<ManifestHeader, Refusal>, Refusal> {
     if declared::is_declared(path) || declared::is_module(path) {
-        return glance_at(path, &read(path, limit_of(path))?);
+        return header_of(path, &read(path, limit_of(path))?);
     }
     let cached = object::read::ReadCache::new(open(path)?);
     elf::records(path, &cached).and_then(|found| refuse_control_characters(path, found))
 }
 
-fn glance_at(path: &Path, bytes: &[u8]) -> Result<Result<Glance, Refusal>, Refusal> {
+fn header_of(path: &Path, bytes: &[u8]) -> Result<Result<ManifestHeader, Refusal>, Refusal> {
     let found = if declared::is_declared(path) {
         declared_file::read(path, bytes).map(Ok)
     } else if declared::is_module(path) {
@@ -64,10 +64,10 @@ fn glance_at(path: &Path, bytes: &[u8]) -> Result<Result<Glance, Refusal>, Refus
 /// Refuses texts that would act on a terminal or mislead its reader: control characters and marks of direction.
 fn refuse_control_characters(
     path: &Path,
-    found: Result<Glance, Refusal>,
-) -> Result<Result<Glance, Refusal>, Refusal> {
-    let Ok(glance) = &found else { return Ok(found) };
-    let text = serde_json::to_value((&glance.plugin, &glance.entries)).unwrap_or_default();
+    found: Result<ManifestHeader, Refusal>,
+) -> Result<Result<ManifestHeader, Refusal>, Refusal> {
+    let Ok(header) = &found else { return Ok(found) };
+    let text = serde_json::to_value((&header.plugin, &header.entries)).unwrap_or_default();
     match misleading(&text) {
         None => Ok(found),
         Some(text) => Err(Refusal {

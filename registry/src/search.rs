@@ -14,11 +14,11 @@ use std::path::{Path, PathBuf};
 pub enum Origin {
     /// Named on the command line or by an embedder.
     Named,
-    /// Named by `KASMINA_PLUGIN_PATH`.
+    /// Named by the variable `KASMINA_PLUGIN_PATH`.
     Environment,
     /// `plugins` of the working directory.
     Project,
-    /// The user's data directory.
+    /// In the user's data directory.
     User,
     /// Beside the executable.
     Executable,
@@ -27,9 +27,9 @@ pub enum Origin {
 /// One place: a folder, or one file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Place {
-    /// Where.
+    /// Path of the folder or file.
     pub path: PathBuf,
-    /// Why.
+    /// Why the place is searched.
     pub origin: Origin,
 }
 
@@ -45,7 +45,7 @@ impl Place {
 pub struct SearchPath(Vec<Place>);
 
 impl SearchPath {
-    /// Nowhere.
+    /// A search path without any place.
     pub fn empty() -> Self {
         Self::default()
     }
@@ -72,7 +72,7 @@ impl SearchPath {
         self.0.extend(places.into_iter().map(|path| Place { path, origin }));
     }
 
-    /// The places in order.
+    /// Places in the order of the search.
     pub fn places(&self) -> &[Place] {
         &self.0
     }

@@ -1,5 +1,5 @@
 //! What this process lends its plugins: its log, its spans, a place for metrics, its fast layers, and its
-//! wish to stop.
+//! request to stop.
 
 use crate::held_script::HeldScript;
 use crate::manifest::Manifest;
@@ -15,7 +15,7 @@ use tracing::{Level, Span};
 static CANCELLED: AtomicBool = AtomicBool::new(false);
 static METRICS: Mutex<BTreeMap<String, f64>> = Mutex::new(BTreeMap::new());
 
-/// Asks every plugin call that looks to stop, or takes the wish back.
+/// Asks plugins to end their current call, or withdraws that request. Long calls of plugins look at it.
 pub fn set_cancelled(cancelled: bool) {
     CANCELLED.store(cancelled, Ordering::Relaxed);
 }

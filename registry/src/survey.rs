@@ -7,12 +7,12 @@ use crate::entry::PluginInfo;
 use crate::error::{Refusal, RegistryError, Rule};
 use crate::keys::signature_path;
 use crate::listing::{EntryRow, Listing, RefusedRow, State};
-use crate::manifest::{Form, Glance, Manifest};
+use crate::manifest::{Form, Manifest, ManifestHeader};
 use crate::places;
 use crate::policy::Policy;
 use crate::probe;
 use crate::project_lock::{ProjectLock, pin_first_use};
-use crate::read::{Found, find, glance, hash_of};
+use crate::read::{Found, find, hash_of, header};
 use crate::registry::{Registry, info};
 use crate::search::{Origin, SearchPath, candidates};
 use crate::verify::{Intent, Trust, Vouched, let_in};
@@ -28,7 +28,7 @@ use std::sync::Arc;
 pub struct Surveyed {
     /// What it says of itself; its bytes are not kept.
     pub manifest: Manifest,
-    /// How it stands.
+    /// State of the file.
     pub state: State,
     /// The rule that it breaks.
     pub refusal: Option<Refusal>,
@@ -40,7 +40,7 @@ pub struct Surveyed {
     pub schemas: BTreeMap<String, Value>,
 }
 
-/// Everything found.
+/// All plugin files and refused places of a search path.
 #[derive(Debug, Clone, Default)]
 pub struct Survey {
     /// Plugins, in the order of the search.
@@ -103,8 +103,8 @@ fn look(path: &Path, hashes: &mut Hashes) -> Result<Result<Manifest, Refusal>, R
             Found::NoPlugin(refusal) => Ok(Err(refusal)),
         };
     }
-    let Glance { plugin, entries, form } = match glance(path)? {
-        Ok(glance) => glance,
+    let ManifestHeader { plugin, entries, form } = match header(path)? {
+        Ok(header) => header,
         Err(refusal) => return Ok(Err(refusal)),
     };
     let sha256 = hashes.of(path)?;

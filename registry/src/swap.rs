@@ -29,11 +29,11 @@ pub struct Staged {
 }
 
 impl Staged {
-    /// The build.
+    /// Plugin of the staged build.
     pub fn plugin(&self) -> &Arc<PluginInfo> {
         &self.info
     }
-    /// What it brings.
+    /// Entries of the staged build.
     pub fn entries(&self) -> &[Entry] {
         &self.entries
     }
@@ -145,7 +145,7 @@ impl Registry {
         }
     }
 
-    /// Takes a commit back.
+    /// Makes the build before the commit current again.
     pub fn revert(&self, committed: &Committed) {
         let done: Result<(), std::convert::Infallible> = self.change(|catalogue| {
             match &committed.before {

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Trust {
-    /// Part of this program.
+    /// It is part of this program.
     BuiltIn,
     /// It lies beside this program's executable: whoever can write there is this program.
     Bundled,
@@ -28,12 +28,12 @@ pub enum Trust {
     Recorded,
     /// A file that is being worked on, named as such for this run.
     Dev,
-    /// Nobody vouches for it.
+    /// Nothing vouches for it.
     Unsigned,
 }
 
 impl Trust {
-    /// The word in listings.
+    /// Name in listings.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::BuiltIn => "built-in",
@@ -50,7 +50,7 @@ impl Trust {
 /// What a file is let in for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Intent {
-    /// At the start.
+    /// To load it when the program starts.
     Load,
     /// In the place of another build, by whoever owns the run.
     Swap {
@@ -59,7 +59,7 @@ pub(crate) enum Intent {
     },
 }
 
-/// Somebody vouches for it.
+/// What vouches for a file that is let in.
 #[derive(Debug)]
 pub(crate) struct Vouched {
     pub(crate) trust: Trust,

@@ -13,7 +13,7 @@ use std::fmt::Write as _;
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub struct Check {
-    /// A stable slug: `deterministic`.
+    /// Stable name of the check: `deterministic`.
     pub name: &'static str,
     /// What it makes sure of, in one line.
     pub promise: &'static str,

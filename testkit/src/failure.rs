@@ -7,7 +7,7 @@ use std::fmt::Display;
 /// Why a check did not pass.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Failure {
-    /// The promise is broken.
+    /// The promise was broken; what was found.
     Broken(String),
     /// The promise cannot be tried here, and nobody is to blame.
     NotHere(String),

@@ -34,7 +34,7 @@ impl Job {
     }
 }
 
-/// What the child says.
+/// Answer of the child to a job.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Said {
     pub(crate) verdict: Verdict,

@@ -7,7 +7,7 @@ use tch::{Kind, Tensor};
 /// How far two computations of the same thing may differ: as the probe of a run has it.
 const ROUNDING: Tolerance = Tolerance { relative: 1e-3, absolute: 1e-4, equal_nan: true };
 
-/// Reads one number.
+/// Reads the value of a tensor with one element.
 pub(crate) fn read(scalar: &Tensor) -> Result<f64, Failure> {
     Ok(scalar.f_to_kind(Kind::Double)?.f_double_value(&[])?)
 }
@@ -45,7 +45,7 @@ fn apart(a: &Tensor, b: &Tensor) -> Result<f64, Failure> {
     read(&a.f_sub(&b)?.f_abs()?.f_max()?)
 }
 
-/// Equal but for rounding.
+/// Compares two tensors within the tolerance of their type.
 pub(crate) fn close(expected: &Tensor, came: &Tensor, what: &str) -> Result<(), Failure> {
     if expected.size() != came.size() {
         return broken(format!("{what}: expected shape {:?}, came {:?}", expected.size(), came.size()));

@@ -51,7 +51,7 @@ impl Live {
         }
     }
 
-    /// The parameters, by name.
+    /// Parameters with their names.
     pub(crate) fn parameters(&self) -> PluginResult<Vec<(String, Tensor)>> {
         Ok(self.variables()?.into_iter().filter(|v| v.trainable).map(|v| (v.name, v.tensor)).collect())
     }

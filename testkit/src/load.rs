@@ -21,7 +21,7 @@ pub(crate) fn entries(file: &Judged, with: &[Judged]) -> Result<Vec<Entry>, Fail
     Ok(own)
 }
 
-/// One of them.
+/// Loads the file and returns one of its entries.
 pub(crate) fn entry(file: &Judged, with: &[Judged], kind: &str, id: &str) -> Result<Entry, Failure> {
     entries(file, with)?
         .into_iter()

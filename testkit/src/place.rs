@@ -8,7 +8,7 @@ use tch::{Device, Kind, Tensor};
 
 /// The topologies whose features the kit can make.
 pub(crate) const KNOWN: [Topology; 2] = [Topology::CNN, Topology::TRANSFORMER];
-/// Tokens of every vocabulary.
+/// Number of tokens in the vocabulary of every check.
 const VOCABULARY: i64 = 2;
 
 /// What flows into an instance: the shape of a sample, and what its numbers are.
@@ -41,7 +41,7 @@ impl Input {
     }
 }
 
-/// One place.
+/// A slot that an entry is checked at.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Place {
     /// For what is put into a slot; none for hosts.

@@ -4,14 +4,14 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::path::PathBuf;
 
-/// How a check ended.
+/// Result of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Verdict {
-    /// The promise is kept.
+    /// The promise was kept.
     Pass,
-    /// It is broken.
+    /// The promise was broken.
     Fail,
     /// It could not be tried; `detail` says why.
     Skipped,
@@ -22,7 +22,7 @@ pub enum Verdict {
 }
 
 impl Verdict {
-    /// The word in tables.
+    /// Name of the result in tables.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Pass => "pass",
@@ -43,13 +43,13 @@ impl Verdict {
 pub struct Row {
     /// `blueprint conv_light`; `plugin` for the file as a whole.
     pub entry: String,
-    /// The check's name.
+    /// Name of the check.
     pub check: String,
-    /// How it ended.
+    /// Result of the check.
     pub result: Verdict,
     /// What was expected and what came; a remark where it passed.
     pub detail: String,
-    /// How long it took.
+    /// Duration of the check in seconds.
     pub seconds: f64,
     /// The command that does just this again.
     pub reproduce: String,
@@ -60,20 +60,20 @@ pub struct Row {
 pub struct Report {
     /// The file, as it was named.
     pub file: PathBuf,
-    /// The plugin's name.
+    /// Name of the plugin.
     pub plugin: String,
-    /// Its version.
+    /// Version of the plugin.
     pub version: String,
-    /// Hash of its file.
+    /// SHA-256 of the plugin's file in hexadecimal digits.
     pub sha256: String,
     /// What everything random came from.
     pub seed: u64,
-    /// The checks, by entry.
+    /// Results of the checks, by entry.
     pub rows: Vec<Row>,
 }
 
 impl Report {
-    /// Whether nothing failed.
+    /// Whether no check failed.
     pub fn passed(&self) -> bool {
         self.rows.iter().all(|row| row.result.is_good())
     }

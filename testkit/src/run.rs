@@ -48,23 +48,23 @@ impl Default for Options {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CheckError {
-    /// It is no plugin.
+    /// The file is no plugin.
     #[error(transparent)]
     Refused(#[from] Refusal),
     /// There is no such check.
     #[error("no check is named `{name}`; there are {}", known.join(", "))]
     UnknownCheck {
-        /// What was asked for.
+        /// Name that was asked for.
         name: String,
-        /// What there is.
+        /// Names of the checks.
         known: Vec<String>,
     },
     /// The plugin has no such entry.
     #[error("the plugin has no entry `{id}`; it has {}", known.join(", "))]
     UnknownEntry {
-        /// What was asked for.
+        /// Id that was asked for.
         id: String,
-        /// What there is.
+        /// Ids of the plugin's entries.
         known: Vec<String>,
     },
     /// The child that checks could not be started.

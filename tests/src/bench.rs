@@ -102,8 +102,8 @@ impl Bench {
     }
 
     pub fn germinate(&mut self, slot: &str, blueprint: &str, blend: &str) -> Result<(), String> {
-        let wish = Germinate::new(slot, format!("{slot}-{blueprint}"), blueprint, blend);
-        self.execute(&Command::Germinate(wish))
+        let germinate = Germinate::new(slot, format!("{slot}-{blueprint}"), blueprint, blend);
+        self.execute(&Command::Germinate(germinate))
     }
 
     pub fn execute(&mut self, command: &Command) -> Result<(), String> {

@@ -41,7 +41,7 @@ impl Builds {
         path
     }
 
-    /// Where they lie.
+    /// Folder of the builds.
     pub fn folder(&self) -> &Path {
         self.0.path()
     }

@@ -20,8 +20,8 @@ struct Table {
 
 #[derive(Debug)]
 struct Round {
-    /// What each rank has brought to this round.
-    brought: Vec<Option<Vec<u64>>>,
+    /// What each rank has given to this round.
+    given: Vec<Option<Vec<u64>>>,
     /// The newest full round, until every rank has taken it.
     full: Option<Full>,
     /// Once a rank was given up, there is no common ground to go on from.
@@ -31,14 +31,14 @@ struct Round {
 #[derive(Debug)]
 struct Full {
     messages: Arc<Vec<Vec<u64>>>,
-    /// Which ranks have them.
+    /// Whether each rank has taken the messages.
     taken: Vec<bool>,
 }
 
 impl InProcess {
     /// That many ranks, to be given to as many threads.
     pub fn ranks(count: usize, timeout: Duration) -> Vec<Self> {
-        let round = Round { brought: vec![None; count], full: None, broken: None };
+        let round = Round { given: vec![None; count], full: None, broken: None };
         let table = Arc::new(Table { round: Mutex::new(round), changed: Condvar::new() });
         (0..count).map(|rank| Self { rank, timeout, table: Arc::clone(&table) }).collect()
     }
@@ -46,13 +46,13 @@ impl InProcess {
 
 impl Round {
     /// The ranks that everybody waits for: those that have not taken the last round's result, or else those that
-    /// have brought nothing to this one.
+    /// have given nothing to this one.
     fn missing(&self) -> Vec<usize> {
         let absent =
             |all: Vec<bool>| all.into_iter().enumerate().filter(|(_, here)| !here).map(|(r, _)| r).collect();
         match &self.full {
             Some(full) => absent(full.taken.clone()),
-            None => absent(self.brought.iter().map(Option::is_some).collect()),
+            None => absent(self.given.iter().map(Option::is_some).collect()),
         }
     }
 }
@@ -93,7 +93,7 @@ impl Table {
 
 impl Consensus for InProcess {
     fn ranks(&self) -> usize {
-        self.table.round().brought.len()
+        self.table.round().given.len()
     }
 
     fn rank(&self) -> usize {
@@ -108,10 +108,10 @@ impl Consensus for InProcess {
             if round.full.is_some() || round.broken.is_some() {
                 return None;
             }
-            let place = round.brought.get_mut(self.rank)?;
+            let place = round.given.get_mut(self.rank)?;
             *place = message.take();
-            if round.brought.iter().all(Option::is_some) {
-                let all: Vec<Vec<u64>> = round.brought.iter_mut().filter_map(Option::take).collect();
+            if round.given.iter().all(Option::is_some) {
+                let all: Vec<Vec<u64>> = round.given.iter_mut().filter_map(Option::take).collect();
                 let taken = vec![false; all.len()];
                 round.full = Some(Full { messages: Arc::new(all), taken });
             }

@@ -84,12 +84,12 @@ pub fn run(mut command: Command) {
     assert!(out.status.success(), "{command:?}\n{}", String::from_utf8_lossy(&out.stderr));
 }
 
-/// A fixture's library.
+/// Path of a fixture's library.
 pub fn fixture(name: &str) -> PathBuf {
     built().join("examples").join(format!("libfixture_{name}.so"))
 }
 
-/// A shipped plugin's library.
+/// Path of a shipped plugin's library.
 pub fn shipped(crate_name: &str) -> PathBuf {
     built().join(format!("lib{crate_name}.so"))
 }

@@ -26,7 +26,7 @@ pub const NAMES: [&str; 12] = [
 /// A case with its undisturbed run, in the folder `whole`.
 #[derive(Debug)]
 pub struct Undisturbed {
-    /// The case's name.
+    /// Name of the case.
     pub name: &'static str,
     home: tempfile::TempDir,
 }

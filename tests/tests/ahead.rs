@@ -14,13 +14,13 @@ use tch::Device;
 fn a_prewarmed_germination_runs_no_probe() {
     let ops = |prewarm: bool| {
         let mut bench = Bench::new(&["mid"]);
-        let wish = Germinate::new("mid", "s1", "conv_light", "gate_net");
+        let germinate = Germinate::new("mid", "s1", "conv_light", "gate_net");
         if prewarm {
-            bench.model.prewarm(&wish, &bench.registry).unwrap();
+            bench.model.prewarm(&germinate, &bench.registry).unwrap();
             assert_eq!(bench.model.reports()[0].stage, Stage::Dormant);
         }
         let counter = OpCounter::start().unwrap();
-        bench.execute(&Command::Germinate(wish)).unwrap();
+        bench.execute(&Command::Germinate(germinate)).unwrap();
         (counter.finish().unwrap(), bench.weights())
     };
     let ((cold, made_cold), (warm, made_warm)) = (ops(false), ops(true));
@@ -31,8 +31,8 @@ fn a_prewarmed_germination_runs_no_probe() {
     let mut bench = Bench::new(&["mid"]);
     bench.germinate("mid", "norm", "linear").unwrap();
     let before = (bench.weights(), bench.model.reports());
-    let wish = Germinate::new("mid", "s2", "conv_light", "gate_net");
-    bench.model.prewarm(&wish, &bench.registry).unwrap();
+    let germinate = Germinate::new("mid", "s2", "conv_light", "gate_net");
+    bench.model.prewarm(&germinate, &bench.registry).unwrap();
     let bad = Germinate::new("mid", "s2", "dead", "gate_net");
     assert_eq!(bench.model.prewarm(&bad, &bench.registry).unwrap_err().code(), "probe_failed");
     assert_eq!(before, (bench.weights(), bench.model.reports()));
@@ -42,14 +42,14 @@ fn a_prewarmed_germination_runs_no_probe() {
 #[test]
 fn a_prefetched_germination_lands_at_the_next_edge() {
     let mut bench = Bench::new(&["early", "mid"]);
-    let wish = |slot: &str, config: serde_json::Value| {
+    let germinate = |slot: &str, config: serde_json::Value| {
         Command::Germinate(Germinate {
             prefetch: true,
             blend_config: config,
             ..Germinate::new(slot, format!("{slot}-1"), "conv_light", "gate_net")
         })
     };
-    let good = wish("mid", serde_json::Value::Null);
+    let good = germinate("mid", serde_json::Value::Null);
     let counter = OpCounter::start().unwrap();
     let done = bench.model.execute(&good, &bench.registry, &mut bench.optimizer).unwrap();
     assert_eq!(done, Executed::Prefetching);
@@ -60,7 +60,7 @@ fn a_prefetched_germination_lands_at_the_next_edge() {
         (Stage::Dormant, Some("mid-1"), false)
     );
     assert!(bench.execute(&good).unwrap_err().starts_with("slot_occupied: slot `block1` is reserved"));
-    let bad = wish("early", serde_json::json!({"hidden": "many"}));
+    let bad = germinate("early", serde_json::json!({"hidden": "many"}));
     bench.execute(&bad).unwrap();
     bench.model.drain_events();
 
@@ -91,8 +91,8 @@ fn a_prefetched_germination_lands_at_the_next_edge() {
     assert_eq!(kinds, [told("block1", "germinated"), told("block1", "accepted"), told("block0", "refused")]);
 
     let mut at_once = Bench::new(&["early", "mid"]);
-    let wish = Germinate::new("mid", "mid-1", "conv_light", "gate_net");
-    at_once.execute(&Command::Germinate(wish)).unwrap();
+    let germinate = Germinate::new("mid", "mid-1", "conv_light", "gate_net");
+    at_once.execute(&Command::Germinate(germinate)).unwrap();
     assert_eq!(at_once.weights(), bench.weights(), "the seed is the same");
     assert!(bench.model.land(&bench.registry, &mut bench.optimizer).is_empty());
 }

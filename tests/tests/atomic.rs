@@ -134,9 +134,9 @@ fn germinate_is_made_whole_or_not_at_all() {
     };
     let good = || germinate("late", "conv_light", "gate_net");
     let bad = |change: fn(&mut Germinate)| {
-        let mut wish = Germinate::new("late", "s9", "conv_light", "linear");
-        change(&mut wish);
-        Command::Germinate(wish)
+        let mut command = Germinate::new("late", "s9", "conv_light", "linear");
+        change(&mut command);
+        Command::Germinate(command)
     };
     let rows = [
         ("no seed id", bad(|w| w.seed_id.clear()), Fault::None),
@@ -232,8 +232,8 @@ fn a_retarget_whose_curve_fails_changes_nothing() {
     let mut bench = Bench::new(&["early"]);
     bench.germinate("early", "conv_light", "fickle_curve").unwrap();
     bench.reach(Stage::Holding);
-    let wish = Command::SetAlphaTarget { slot: "early".into(), target: 0.5, steps: 3, curve: None };
-    let error = refuse(&mut bench, &wish, Fault::None);
+    let command = Command::SetAlphaTarget { slot: "early".into(), target: 0.5, steps: 3, curve: None };
+    let error = refuse(&mut bench, &command, Fault::None);
     assert!(error.contains("NaN"), "{error}");
     bench
         .execute(&Command::SetAlphaTarget { slot: "early".into(), target: 0.5, steps: 5, curve: None })

@@ -31,12 +31,12 @@ fn author(kind: &str, train: &[&str]) {
     assert!(checked.contains(" 0 failed"), "{checked}");
 
     std::fs::write(dir.path().join("run.toml"), format!("[host]\nid = \"{}\"\n", host(kind, &id))).unwrap();
-    let wish = serde_json::json!({
+    let germinate = serde_json::json!({
         "epoch": 1, "command": "germinate", "slot": "early", "seed_id": "s1",
         "blueprint": if kind == "blueprint" { &id } else { "conv_light" },
         "blend": if kind == "blend" { &id } else { "linear" },
     });
-    std::fs::write(dir.path().join("script.jsonl"), format!("{wish}\n")).unwrap();
+    std::fs::write(dir.path().join("script.jsonl"), format!("{germinate}\n")).unwrap();
     let mut run = kasmina(dir.path());
     run.args([
         "train",

@@ -33,9 +33,9 @@ fn mixed(blend: &mut BlendInstance, h: &Tensor, s: &Tensor, x: &Tensor, alpha: f
 
 /// Every blend that ships, with the settings that make another operator of it.
 fn all(registry: &Registry) -> Vec<(String, &'static str)> {
-    let brought = BlendCatalog::new(registry).algorithms();
-    let brought = brought.iter().filter(|e| e.plugin().name == "kasmina_blends");
-    let mut all: Vec<(String, &str)> = brought.map(|e| (e.id().to_owned(), "")).collect();
+    let shipped = BlendCatalog::new(registry).algorithms();
+    let shipped = shipped.iter().filter(|e| e.plugin().name == "kasmina_blends");
+    let mut all: Vec<(String, &str)> = shipped.map(|e| (e.id().to_owned(), "")).collect();
     all.push(("gated".to_owned(), r#"{"operator": "residual"}"#));
     all.push(("gated".to_owned(), r#"{"operator": "multiply"}"#));
     all

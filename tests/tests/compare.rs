@@ -188,7 +188,7 @@ fn every_arm_has_its_own_rate_and_is_made_out_of_the_grown_run_of_its_seed() {
     assert_eq!(error, "setting `rates`: they do not rise");
 }
 
-/// What is planted is no wish of the journal: the configuration plants it again, and the run is the same to the bit.
+/// What is planted is no command of the journal: the configuration plants it again, and the run is the same to the bit.
 #[test]
 fn a_planted_run_is_given_again_by_its_journal_and_replayed() {
     let dir = tempfile::tempdir().unwrap();

@@ -117,10 +117,10 @@ fn the_rules_of_holding_are_a_vote_too() {
 #[test]
 fn a_germination_is_a_vote() {
     let all = ranks(2, LONG, |rank, bench| {
-        let wish = Command::Germinate(Germinate::new("mid", "s1", "conv_light", "gate_net"));
+        let command = Command::Germinate(Germinate::new("mid", "s1", "conv_light", "gate_net"));
         let left = if rank == 0 { u32::MAX } else { 1 };
         let mut sink = Refusing { optimizer: &mut bench.optimizer, left };
-        let refused = bench.model.execute(&wish, &bench.registry, &mut sink);
+        let refused = bench.model.execute(&command, &bench.registry, &mut sink);
         (stages(bench), bench.optimizer.owners().count(), refused.unwrap_err().code())
     });
     for (rank, (stages, owners, refused)) in all.iter().enumerate() {
@@ -202,9 +202,9 @@ fn commands_that_differ_in_their_numbers_are_out_of_step() {
         for i in 0..8 {
             epoch(bench, 20.0 + f64::from(i), 3.0).unwrap();
         }
-        let wish =
+        let command =
             Command::SetAlphaTarget { slot: "early".into(), target: 0.5 + 0.1 * rank, steps: 2, curve: None };
-        let target = bench.execute(&wish).unwrap_err();
+        let target = bench.execute(&command).unwrap_err();
         assert_eq!(stages(bench)[0], Stage::Holding);
         let unknown = Command::Prune { slot: format!("attic{rank}"), reason: String::new() };
         let unknown = bench.execute(&unknown).unwrap_err();
@@ -265,7 +265,7 @@ fn a_rank_that_cannot_follow_stops_the_edge_for_all() {
 #[test]
 fn a_prefetched_germination_lands_on_all_ranks_or_on_none() {
     let all = ranks(2, LONG, |rank, bench| {
-        let wish = |slot: &str, bad: bool| {
+        let command = |slot: &str, bad: bool| {
             let config = if bad { serde_json::json!({"no such field": 1}) } else { serde_json::Value::Null };
             Command::Germinate(Germinate {
                 prefetch: true,
@@ -273,8 +273,8 @@ fn a_prefetched_germination_lands_on_all_ranks_or_on_none() {
                 ..Germinate::new(slot, format!("{slot}-1"), "conv_light", "linear")
             })
         };
-        bench.execute(&wish("early", false)).unwrap();
-        let differs = bench.execute(&wish("mid", rank == 1)).is_err();
+        bench.execute(&command("early", false)).unwrap();
+        let differs = bench.execute(&command("mid", rank == 1)).is_err();
         let landed = bench.model.land(&bench.registry, &mut bench.optimizer);
         (stages(bench), landed.len(), differs)
     });

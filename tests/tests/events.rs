@@ -12,13 +12,13 @@ use std::time::Duration;
 
 /// Keeps what it hears, and fails or dawdles from the `limit`th event on.
 #[derive(Debug)]
-struct Ear {
+struct Listener {
     heard: Arc<Mutex<Vec<Event>>>,
     limit: usize,
     slow: bool,
 }
 
-impl EventSink for Ear {
+impl EventSink for Listener {
     fn event(&mut self, event: &Event) -> Result<(), Box<dyn Error + Send + Sync>> {
         let mut heard = self.heard.lock().unwrap();
         heard.push(event.clone());
@@ -37,7 +37,7 @@ impl EventSink for Ear {
 fn heard(limit: usize, slow: bool) -> (Vec<Event>, Vec<Event>) {
     let mut bench = Bench::new(&["early", "mid"]);
     let heard = Arc::default();
-    bench.model.set_event_sink(Some(Box::new(Ear { heard: Arc::clone(&heard), limit, slow })));
+    bench.model.set_event_sink(Some(Box::new(Listener { heard: Arc::clone(&heard), limit, slow })));
     bench.germinate("mid", "conv_light", "linear").unwrap();
     for epoch in 0..6 {
         bench.step();

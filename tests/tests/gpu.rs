@@ -121,8 +121,8 @@ fn through_every_stage(device: Device, seeds: [(&str, &str); 3]) {
     };
     time("host alone", &mut model, &mut optimizer);
     for (slot, (blueprint, blend)) in ["early", "mid", "late"].into_iter().zip(seeds) {
-        let wish = Germinate::new(slot, format!("{slot}-1"), blueprint, blend);
-        model.execute(&Command::Germinate(wish), &registry, &mut optimizer).unwrap();
+        let germinate = Germinate::new(slot, format!("{slot}-1"), blueprint, blend);
+        model.execute(&Command::Germinate(germinate), &registry, &mut optimizer).unwrap();
     }
     let mut accuracy = 20.0;
     for stage in [Stage::Training, Stage::Blending, Stage::Holding] {

@@ -507,8 +507,8 @@ fn a_transformer_on_tokens_takes_seeds() {
     let mut model = MorphogeneticModel::build(&registry, &wanted, &x).unwrap();
     let mut optimizer = Optimizer::new(AdamW::default(), 5e-3);
     model.register_host(&mut optimizer).unwrap();
-    let wish = Germinate::new("layers.0", "first", "position_mlp", "linear");
-    model.execute(&Command::Germinate(wish), &registry, &mut optimizer).unwrap();
+    let germinate = Germinate::new("layers.0", "first", "position_mlp", "linear");
+    model.execute(&Command::Germinate(germinate), &registry, &mut optimizer).unwrap();
     let mut losses = Vec::new();
     for _ in 0..20 {
         let logits = model.forward(&x, Mode::Train).unwrap();

@@ -143,7 +143,7 @@ fn the_first_blending_epoch_still_teaches_the_seed() {
 
 #[test]
 fn isolation_is_released_at_holding_unless_the_bible_is_asked_for() {
-    for (isolation, upstream_alive) in [(Isolation::ReleaseAtHolding, true), (Isolation::Bible, false)] {
+    for (isolation, upstream_alive) in [(Isolation::ReleaseAtHolding, true), (Isolation::Always, false)] {
         let lifecycle = Settings { isolation, ..Settings::default() };
         let task = TaskConfig { lifecycle, ..TaskConfig::default() };
         let mut bench = Bench::with(ModelConfig { task, ..config(&["late"], "contiguous") });

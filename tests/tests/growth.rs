@@ -281,7 +281,7 @@ fn a_kill_in_the_middle_leaves_whole_lines() {
     assert!(!dir.path().join("out/summary.json").exists());
 }
 
-/// A controller of the caller's own sees every slot as numbers, and its wishes are executed.
+/// A controller of the caller's own sees every slot as numbers, and its commands are executed.
 #[test]
 fn a_controller_of_one_s_own() {
     use kasmina::Command;
@@ -303,8 +303,8 @@ fn a_controller_of_one_s_own() {
         fn decide(&mut self, observation: &Observation<'_>) -> Vec<Command> {
             self.0.lock().unwrap().extend(observation.features());
             let first = observation.epoch == 1;
-            let wish = || Command::Germinate(Germinate::new("mid", "s1", "norm", "linear"));
-            if first { vec![wish()] } else { Vec::new() }
+            let germinate = || Command::Germinate(Germinate::new("mid", "s1", "norm", "linear"));
+            if first { vec![germinate()] } else { Vec::new() }
         }
     }
     let seen = Arc::new(Mutex::new(Vec::new()));

@@ -66,8 +66,8 @@ impl Case {
         let mut optimizer = Optimizer::new(AdamW::default(), 1e-2);
         model.register_host(&mut optimizer).unwrap();
         for slot in slots {
-            let wish = Germinate::new(*slot, format!("{slot}-1"), self.blueprint, "linear");
-            model.execute(&Command::Germinate(wish), &registry, &mut optimizer).unwrap();
+            let germinate = Germinate::new(*slot, format!("{slot}-1"), self.blueprint, "linear");
+            model.execute(&Command::Germinate(germinate), &registry, &mut optimizer).unwrap();
         }
         model.step_epoch(&mut optimizer).unwrap();
         (model, optimizer)

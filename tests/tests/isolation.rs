@@ -139,7 +139,7 @@ fn leaks_silent(bench: &mut Bench, alone: &ModelConfig) -> bool {
     with.iter().zip(first_layer(&alone)).any(|(a, b)| bits(a) != bits(&b))
 }
 
-/// A17, both topologies, all policies, in every active stage: what the report says, and what the gradients say. At alpha
+/// Both topologies, all policies, every active stage: what the report says, and what the gradients say. At alpha
 /// 0 a seed is isolated in every stage.
 #[test]
 fn isolation_is_what_the_policy_says_in_every_stage() {
@@ -147,7 +147,7 @@ fn isolation_is_what_the_policy_says_in_every_stage() {
         (Isolation::Never, _) | (Isolation::ReleaseAtHolding, Stage::Holding | Stage::Fossilized) => false,
         _ => cnn,
     };
-    for isolation in [Isolation::Bible, Isolation::ReleaseAtHolding, Isolation::Never] {
+    for isolation in [Isolation::Always, Isolation::ReleaseAtHolding, Isolation::Never] {
         for cnn in [true, false] {
             let (mut grown, alone, blueprint) = if cnn {
                 (config(&["late"], "contiguous"), config(&[], "contiguous"), "conv_light")
@@ -236,8 +236,8 @@ fn a_leak_is_found_out() {
             fail_on_breach,
             ..few
         });
-        let wish = Germinate::new("only", "s1", "leaky", "linear");
-        bench.execute(&Command::Germinate(wish)).unwrap();
+        let germinate = Germinate::new("only", "s1", "leaky", "linear");
+        bench.execute(&Command::Germinate(germinate)).unwrap();
         bench
     };
     let _alone = lock();

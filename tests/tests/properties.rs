@@ -110,7 +110,7 @@ fn settings() -> impl Strategy<Value = Settings> {
     let gates = prop::sample::subsequence(vec![Gate::G1, Gate::G2, Gate::G3, Gate::G4], 2..=4);
     let limits = (0.0..2.0_f64, 0..3_u32, 0.5..1.0_f64, 0.0..0.5_f64, 0.0..3.0_f64);
     let isolation =
-        prop::sample::select(vec![Isolation::Bible, Isolation::ReleaseAtHolding, Isolation::Never]);
+        prop::sample::select(vec![Isolation::Always, Isolation::ReleaseAtHolding, Isolation::Never]);
     let times = (prop::option::of(1..100_u32), prop::option::of(1..8_u32), 0..3_u32, 0..3_u32);
     (gates, limits, any::<bool>(), times, isolation).prop_map(
         |(

@@ -222,7 +222,7 @@ fn a_journal_gives_its_run_again() {
     let (explained, ..) = run(dir.path(), &["explain", "c", "mid"]);
     assert!(explained.contains("A germination was refused at epoch 5: plugin_unavailable"), "{explained}");
 
-    // Two wishes that contradict each other are an error, not one of them.
+    // Two settings that contradict each other are an error.
     let both = ["train", "--script", "hand.jsonl", "--controller", "periodic"];
     let (_, stderr, code) = run(dir.path(), &both);
     assert!(code == Some(1) && stderr.contains("only the controller `scripted` reads one"), "{stderr}");

@@ -32,7 +32,7 @@ fn every_script_tells_its_story() {
     }
 }
 
-/// The lines for programs: numbered, of one form, and with the fields of the specification.
+/// The lines for programs: numbered, of one form, and with the documented fields.
 #[test]
 fn every_line_has_the_published_form() {
     let state_fields = [
@@ -78,7 +78,7 @@ fn every_line_has_the_published_form() {
     }
 }
 
-/// A5's run, line by line, and A13's promise that tanh is sigmoid at the same steepness.
+/// A whole run line by line; tanh and sigmoid of the same steepness are the same curve.
 #[test]
 fn the_numbers_of_the_exact_reading() {
     let stages = |name: &str| -> Vec<(String, f64)> {

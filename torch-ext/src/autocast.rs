@@ -12,7 +12,7 @@ use tch::Device;
 pub struct Autocast {
     cuda: bool,
     before: bool,
-    /// Autocast is this thread's.
+    /// Keeps the value on its thread, whose autocast state it changes.
     _thread: PhantomData<*const ()>,
 }
 

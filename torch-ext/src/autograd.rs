@@ -8,7 +8,7 @@ use tch::Tensor;
 ///
 /// Forward is a view of `host`, so its value is bit-identical whatever `seed` holds, NaN included, and no
 /// element is moved. (`host + (seed - seed.detach())` costs two kernels and turns one NaN of the seed into a
-/// NaN of the host.) Source: "Kasmina Bible" 3.4; lifecycle, "Forward, gradients, isolation".
+/// NaN of the host.) Source: Bengio et al. 2013, arXiv:1308.3432.
 ///
 /// # Shapes
 /// `host` and `seed` have the same shape and dtype; the output too, on the host's device and memory format.

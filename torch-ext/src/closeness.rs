@@ -10,7 +10,7 @@ pub struct Tolerance {
     /// As it is where the largest expected magnitude is at most 1, and times that magnitude otherwise: a sum of large numbers
     /// that comes to little is as exact as those were.
     pub absolute: f64,
-    /// NaN equals NaN.
+    /// Whether NaN counts as equal to NaN.
     pub equal_nan: bool,
 }
 

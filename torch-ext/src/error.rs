@@ -16,14 +16,14 @@ pub enum Error {
     /// The CUDA libraries could not be opened.
     #[error("cannot open {library}: {reason}")]
     Library {
-        /// What was asked for.
+        /// Name of the library.
         library: String,
-        /// The loader's words.
+        /// Message of the loader.
         reason: String,
     },
 }
 
-/// Shorthand of this crate.
+/// Result of this crate's functions.
 pub type Result<T> = std::result::Result<T, Error>;
 
 impl From<tch::TchError> for Error {

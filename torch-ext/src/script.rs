@@ -35,7 +35,7 @@ pub struct Call {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Fit {
-    /// It can.
+    /// A tap can stand behind the call.
     Fits,
     /// It is called at several places.
     Repeated(i64),
@@ -45,10 +45,10 @@ pub enum Fit {
     Returns(String),
 }
 
-/// Why a forward failed.
+/// Why a forward pass failed.
 #[derive(Debug)]
 pub enum Failed<E> {
-    /// The module, or libtorch.
+    /// The module or libtorch failed.
     Torch(Error),
     /// A tap; its own error.
     Tap(E),

@@ -5,7 +5,7 @@ use tch::Tensor;
 /// A parameter and the name it goes by in checkpoints and optimizer state.
 #[derive(Debug)]
 pub struct NamedParameter {
-    /// Full name, e.g. `slot.early.seed.conv.weight`.
+    /// Full name, such as `slot.early.seed.conv.weight`.
     pub name: String,
     /// A handle on the parameter itself.
     pub tensor: Tensor,
@@ -32,9 +32,9 @@ pub(crate) fn address(tensor: &Tensor) -> Option<usize> {
 /// What an owner is; rates may differ by it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Role {
-    /// The host network.
+    /// Parameters of the host network.
     Host,
-    /// A seed.
+    /// Parameters of a seed.
     Seed,
     /// The gate of a blend.
     Gate,
@@ -47,14 +47,14 @@ pub enum Change {
     Add {
         /// Who owns them: `host`, `slot.early.seed`.
         owner: String,
-        /// What it is.
+        /// Role of the parameters.
         role: Role,
-        /// What it brings.
+        /// Parameters that are added.
         parameters: Vec<NamedParameter>,
     },
     /// An owner's parameters stand elsewhere now, on another device; their optimizer state goes with them.
     Replace {
-        /// Whose.
+        /// Owner of the parameters.
         owner: String,
         /// The same names, other tensors.
         parameters: Vec<NamedParameter>,
@@ -62,35 +62,35 @@ pub enum Change {
     /// An owner's parameters are exchanged for others, which may have other names: state follows names and shapes, and
     /// begins anew where there is none. What was there before is kept as it is, until the change is restored or settled.
     Exchange {
-        /// Whose.
+        /// Owner of the parameters.
         owner: String,
-        /// What it is.
+        /// Role of the parameters.
         role: Role,
         /// What it brings now; nothing is possible, before and after.
         parameters: Vec<NamedParameter>,
     },
     /// As [`Exchange`](Self::Exchange), but nothing of what was there before is kept.
     Substitute {
-        /// Whose.
+        /// Owner of the parameters.
         owner: String,
-        /// What it is.
+        /// Role of the parameters.
         role: Role,
         /// What it brings now; nothing is possible, before and after.
         parameters: Vec<NamedParameter>,
     },
     /// What was there before an exchange is there again, with its state of then.
     Restore {
-        /// Whose.
+        /// Owner of the parameters.
         owner: String,
     },
     /// What was there before an exchange is let go of.
     Settle {
-        /// Whose.
+        /// Owner of the parameters.
         owner: String,
     },
     /// An owner leaves; its parameters and their optimizer state go with it.
     Remove {
-        /// Who leaves.
+        /// Owner of the parameters that are removed.
         owner: String,
     },
 }
@@ -115,19 +115,19 @@ pub enum SinkError {
     /// Two owners claim one tensor.
     #[error("parameter `{name}` of `{owner}` already belongs to `{other}`")]
     SharedParameter {
-        /// The parameter.
+        /// Name of the parameter.
         name: String,
-        /// Who brings it.
+        /// Owner that adds it.
         owner: String,
-        /// Who has it.
+        /// Owner that has it already.
         other: String,
     },
     /// State could not be made.
     #[error("no optimizer state for `{owner}`: {reason}")]
     State {
-        /// Whose state.
+        /// Owner of the state.
         owner: String,
-        /// libtorch's words.
+        /// Message of libtorch.
         reason: String,
     },
 }
@@ -144,7 +144,7 @@ pub trait ParameterSink {
     fn prepare(&mut self, change: Change) -> Result<Ticket, SinkError>;
     /// Makes a prepared change visible to the next step.
     fn commit(&mut self, ticket: Ticket);
-    /// Forgets a prepared change.
+    /// Discards a prepared change.
     fn abort(&mut self, ticket: Ticket);
 }
 

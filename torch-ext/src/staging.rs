@@ -12,7 +12,7 @@ const ALIGNMENT: usize = 64;
 pub struct HostBuffer {
     /// `[capacity]`, bytes on the CPU.
     bytes: Tensor,
-    /// Bytes in use.
+    /// Bytes that are in use.
     used: usize,
 }
 
@@ -33,12 +33,12 @@ impl HostBuffer {
         tensors.into_iter().map(|tensor| size_of(tensor).next_multiple_of(ALIGNMENT)).sum()
     }
 
-    /// How many bytes fit.
+    /// Size of the buffer in bytes.
     pub fn capacity(&self) -> usize {
         self.bytes.numel()
     }
 
-    /// Forgets all copies.
+    /// Discards all copies.
     pub fn clear(&mut self) {
         self.used = 0;
     }

@@ -22,7 +22,7 @@ pub struct Trace {
 pub struct Ran {
     /// The kernel's name, or what was copied.
     pub name: String,
-    /// How long it took.
+    /// Duration of the operation.
     pub took: Duration,
 }
 

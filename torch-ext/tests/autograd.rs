@@ -25,7 +25,7 @@ fn the_value_is_the_hosts_and_the_gradient_goes_to_both() {
     }
 }
 
-/// The example of the seed document's section 3.4: h = [1, 2], s = 3 h, L = sum(o^2).
+/// Computed by hand: h = [1, 2], s = 3 h, L = sum(o^2).
 #[test]
 fn the_document_s_example() {
     let host = Tensor::from_slice(&[1.0_f64, 2.0]).set_requires_grad(true);

@@ -12,19 +12,19 @@ pub enum TrainError {
     /// There is no such task, controller or device.
     #[error("no {what} `{name}`; there {}", if known.len() == 1 { format!("is only {}", known[0]) } else { format!("are {}", known.join(", ")) })]
     Unknown {
-        /// What was looked for.
+        /// Kind of thing that was looked for.
         what: &'static str,
-        /// By this name.
+        /// Name that was looked for.
         name: String,
-        /// What there is.
+        /// Names that exist.
         known: Vec<String>,
     },
     /// A device that is not there.
     #[error("device `{device}` is not there: {reason}")]
     Device {
-        /// What was asked for.
+        /// Device that was asked for.
         device: String,
-        /// Why not.
+        /// Why it cannot be used.
         reason: String,
     },
     /// A setting out of bounds.
@@ -32,13 +32,13 @@ pub enum TrainError {
     Setting {
         /// Which one, as a path.
         field: String,
-        /// What is wrong.
+        /// What is wrong with the value, and what is allowed.
         reason: String,
     },
     /// A configuration file that cannot be used.
     #[error("configuration {}: {reason}", path.display())]
     Config {
-        /// Which file.
+        /// Path of the file.
         path: PathBuf,
         /// What is wrong, with line and column.
         reason: String,
@@ -46,37 +46,37 @@ pub enum TrainError {
     /// A run directory that cannot be used.
     #[error("run directory {}: {reason}", path.display())]
     RunDir {
-        /// Which one.
+        /// Path of the run directory.
         path: PathBuf,
-        /// What is wrong.
+        /// What is wrong with it.
         reason: String,
     },
     /// A folder of a run directory that is a link to another place.
     #[error("{} is a symbolic link: to go on writes files where it leads, and removes files there", path.display())]
     LinkedFolder {
-        /// The folder.
+        /// Path of the folder.
         path: PathBuf,
     },
     /// A run directory that is another process's.
     #[error("run directory {}: process {pid} on {host} owns it", path.display())]
     Owned {
-        /// Which one.
+        /// Path of the run directory.
         path: PathBuf,
-        /// The owner's machine.
+        /// Name of the owner's machine.
         host: String,
-        /// The owner's process.
+        /// Process id of the owner.
         pid: u32,
     },
     /// The host has no parameter that learns.
     #[error("host `{host}` has no parameter that learns, so there is nothing to train")]
     NothingLearns {
-        /// The host.
+        /// Id of the host.
         host: String,
     },
     /// A run directory that was to be new and is not.
     #[error("run directory {}: it holds a run already", path.display())]
     HoldsARun {
-        /// Which one.
+        /// Path of the run directory.
         path: PathBuf,
         /// Whether that run can go on.
         unfinished: bool,
@@ -84,17 +84,17 @@ pub enum TrainError {
     /// There is no run that could go on.
     #[error("no run can go on in {}: {reason}", path.display())]
     NoRun {
-        /// Where.
+        /// Path of the run directory.
         path: PathBuf,
-        /// Why not.
+        /// Why it cannot go on.
         reason: String,
     },
     /// No checkpoint of a run is whole.
     #[error("none of the {tried} checkpoints of {} is whole; the newest: {first}", path.display())]
     NoWholeCheckpoint {
-        /// The run directory.
+        /// Path of the run directory.
         path: PathBuf,
-        /// How many there are.
+        /// Number of its checkpoints.
         tried: usize,
         /// What is wrong with the newest.
         first: String,
@@ -102,7 +102,7 @@ pub enum TrainError {
     /// The settings in a run directory were changed, and the results would be others.
     #[error("{}: settings differ from those that the run was interrupted with: {}", path.display(), differences.join("; "))]
     SettingsDiffer {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
         /// Each setting, as it was and as it is.
         differences: Vec<String>,
@@ -110,29 +110,29 @@ pub enum TrainError {
     /// A plugin that a run was on is not there.
     #[error("the run was on build {build} of plugin `{plugin}` {version}, and keeps no copy of it; {found}")]
     PluginOfRun {
-        /// The plugin's name.
+        /// Name of the plugin.
         plugin: String,
-        /// Its version then.
+        /// Version of the plugin that the run used.
         version: String,
         /// The beginning of its hash then.
         build: String,
-        /// What is loaded.
+        /// What is loaded in its place.
         found: String,
     },
     /// Something else than then, which a run cannot go on with.
     #[error("checkpoint {}: {reason}", path.display())]
     Resume {
-        /// The checkpoint's folder.
+        /// Folder of the checkpoint.
         path: PathBuf,
-        /// What is another.
+        /// What differs between then and now.
         reason: String,
     },
     /// A checkpoint that does not fit the model.
     #[error("checkpoint {}: {error}", path.display())]
     State {
-        /// The checkpoint's folder.
+        /// Folder of the checkpoint.
         path: PathBuf,
-        /// What does not fit.
+        /// Part of the state that does not fit.
         #[source]
         error: Box<kasmina::state::StateError>,
     },
@@ -144,7 +144,7 @@ pub enum TrainError {
         "epoch {epoch}: the host's numbers are not finite (loss {loss} in training), and no seed is to blame{again}"
     )]
     NonFinite {
-        /// The epoch.
+        /// Number of the epoch.
         epoch: u32,
         /// The mean loss of its training steps.
         loss: f64,
@@ -154,7 +154,7 @@ pub enum TrainError {
     /// A file of thresholds that cannot be used.
     #[error("thresholds {}: {reason}", path.display())]
     Gates {
-        /// Which file.
+        /// Path of the file.
         path: PathBuf,
         /// What is wrong, with line and column.
         reason: String,
@@ -162,7 +162,7 @@ pub enum TrainError {
     /// A journal of commands that cannot be used.
     #[error("script {}: {reason}", path.display())]
     Script {
-        /// Which file.
+        /// Path of the file.
         path: PathBuf,
         /// What is wrong, with the line.
         reason: String,
@@ -170,7 +170,7 @@ pub enum TrainError {
     /// A file of a run that cannot be read.
     #[error("{}: {reason}", path.display())]
     Journal {
-        /// Which file.
+        /// Path of the file.
         path: PathBuf,
         /// What is wrong, with the line.
         reason: String,
@@ -178,7 +178,7 @@ pub enum TrainError {
     /// The task's data is damaged.
     #[error("task `{task}`: {reason}")]
     Task {
-        /// Which task.
+        /// Id of the task.
         task: &'static str,
         /// What is wrong.
         reason: String,
@@ -186,7 +186,7 @@ pub enum TrainError {
     /// The task's data are missing, or are not what they should be.
     #[error("task `{task}`: {reason}")]
     Data {
-        /// Which task.
+        /// Id of the task.
         task: &'static str,
         /// What is wrong, and where.
         reason: String,
@@ -196,15 +196,15 @@ pub enum TrainError {
     /// A plugin's file cannot be watched.
     #[error("cannot watch {}: {reason}", path.display())]
     Watch {
-        /// Which folder or file.
+        /// Path of the folder or file.
         path: PathBuf,
-        /// The system's words.
+        /// Message of the system.
         reason: String,
     },
     /// The model cannot be built, or failed.
     #[error(transparent)]
     Model(#[from] ModelError),
-    /// A plugin is missing.
+    /// A plugin cannot be found or loaded.
     #[error(transparent)]
     Registry(#[from] RegistryError),
     /// The seeds that were asked for cannot live in the slots that were asked for.
@@ -213,7 +213,7 @@ pub enum TrainError {
     /// libtorch failed, in a call that is not a plugin's.
     #[error(transparent)]
     Tensor(#[from] PluginError),
-    /// libtorch failed.
+    /// A libtorch call failed.
     #[error(transparent)]
     Torch(#[from] kasmina_torch_ext::Error),
 }

@@ -67,7 +67,7 @@ impl RunConfig {
     }
 }
 
-/// What a file says.
+/// Reads the settings of a TOML file.
 fn read(path: &Path) -> Result<Table, TrainError> {
     let wrong = |reason: String| TrainError::Config { path: path.to_owned(), reason };
     let text = read_text(path, limit::CONFIG).map_err(|e| wrong(e.to_string()))?;

@@ -32,10 +32,10 @@ const HOST: &str = "x86_64-unknown-linux-gnu";
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// What to fuzz.
+    /// Target to fuzz.
     #[arg(default_value = "lifecycle", value_parser = TARGETS)]
     target: String,
-    /// Inputs to try.
+    /// Number of inputs to try.
     #[arg(long, value_name = "N", default_value_t = 1_000_000)]
     runs: u64,
     /// End after so many seconds, whatever was tried by then.

@@ -55,11 +55,11 @@ pub(crate) enum PluginsVerb {
     },
     /// Show what a plugin file says of itself, without opening it.
     Inspect {
-        /// The file.
+        /// Path of the plugin's file.
         file: PathBuf,
         #[command(flatten)]
         access: Access,
-        /// Print JSON.
+        /// Print JSON instead of text.
         #[arg(long)]
         json: bool,
     },
@@ -77,7 +77,7 @@ pub(crate) enum PluginsVerb {
     },
     /// Run the conformance checks on a plugin file, each in a process of its own.
     Check {
-        /// The file.
+        /// Path of the plugin's file.
         file: PathBuf,
         /// Only these checks; an unknown name lists them.
         #[arg(long, value_name = "NAME", value_delimiter = ',')]
@@ -87,7 +87,7 @@ pub(crate) enum PluginsVerb {
         seed: u64,
         #[command(flatten)]
         access: Access,
-        /// Print JSON.
+        /// Print JSON instead of a table.
         #[arg(long)]
         json: bool,
     },
@@ -115,9 +115,9 @@ pub(crate) enum PluginsVerb {
     },
     /// Sign a plugin file: writes FILE.minisig.
     Sign {
-        /// The file.
+        /// Path of the plugin's file.
         file: PathBuf,
-        /// The secret key.
+        /// Path of the secret key.
         #[arg(long, value_name = "FILE")]
         key: PathBuf,
     },
@@ -127,16 +127,16 @@ pub(crate) enum PluginsVerb {
     Doctor {
         #[command(flatten)]
         access: Access,
-        /// Print JSON.
+        /// Print JSON instead of a table.
         #[arg(long)]
         json: bool,
     },
     /// Ask a running `kasmina train` to take another build of a plugin.
     Swap {
-        /// The run's directory.
+        /// Directory of the run.
         #[arg(value_name = "RUN_DIR")]
         run: PathBuf,
-        /// The plugin file.
+        /// Path of the plugin's file.
         file: PathBuf,
     },
 }
@@ -145,7 +145,7 @@ pub(crate) enum PluginsVerb {
 pub(crate) struct NewArgs {
     /// The crate's name, and the folder to write.
     pub(crate) name: String,
-    /// What it brings.
+    /// What the plugin is to have.
     #[arg(long, value_enum)]
     pub(crate) kind: NewKind,
     /// Where the sources of kasmina-plugin-api lie [default: those that this program was built from, if they are there].
@@ -155,7 +155,7 @@ pub(crate) struct NewArgs {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum NewKind {
-    /// A seed architecture.
+    /// A blueprint: the architecture of a seed.
     Blueprint,
     /// A way to blend a seed in.
     Blend,
@@ -173,20 +173,20 @@ pub(crate) struct TrustArgs {
 pub(crate) enum TrustVerb {
     /// Trust a key: plugins signed by it are let in.
     Add {
-        /// What to call it.
+        /// Name of the key from now on.
         name: String,
         /// The public key in one line, or its file.
         key: String,
     },
     /// Show the keys that are trusted.
     List {
-        /// Print JSON.
+        /// Print JSON instead of a table.
         #[arg(long)]
         json: bool,
     },
     /// Trust a key no more.
     Remove {
-        /// What it is called.
+        /// Name of the key.
         name: String,
     },
     /// Confirm the lock file of a project that came from somebody else: from then on the bytes that it names may run as you.
@@ -197,7 +197,7 @@ pub(crate) enum TrustVerb {
         /// Do not ask; for scripts.
         #[arg(long)]
         yes: bool,
-        /// Take the confirmation back.
+        /// Withdraw the confirmation.
         #[arg(long, conflicts_with = "yes")]
         forget: bool,
         /// Show the lock files that are confirmed.
@@ -216,7 +216,7 @@ pub(crate) struct QuarantineArgs {
 pub(crate) enum QuarantineVerb {
     /// Show what is in quarantine, and why.
     List {
-        /// Print JSON.
+        /// Print JSON instead of a table.
         #[arg(long)]
         json: bool,
     },

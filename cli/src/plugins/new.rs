@@ -206,7 +206,7 @@ fn files(name: &Name, kind: NewKind, sources: &Sources, torch: Option<&Path>) ->
     files
 }
 
-/// A TOML string.
+/// Quotes a text as a TOML string.
 fn quoted(text: &str) -> String {
     toml::Value::from(text).to_string()
 }

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-/// One setting.
+/// A setting of an entry, as its schema describes it.
 pub(super) struct Setting {
     pub(super) name: String,
     /// Its type in a few words, with its bounds.

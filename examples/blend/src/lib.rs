@@ -8,7 +8,7 @@
 
 use kasmina_plugin_api::prelude::*;
 
-/// The settings of `cautious`.
+/// Settings of the blend `cautious`.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(crate = "kasmina_plugin_api::serde", default, deny_unknown_fields)]
 #[schemars(crate = "kasmina_plugin_api::schemars")]

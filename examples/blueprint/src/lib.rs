@@ -8,7 +8,7 @@
 
 use kasmina_plugin_api::prelude::*;
 
-/// The settings of `contrast`.
+/// Settings of the blueprint `contrast`.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(crate = "kasmina_plugin_api::serde", default, deny_unknown_fields)]
 #[schemars(crate = "kasmina_plugin_api::schemars")]
@@ -24,7 +24,7 @@ impl Default for ContrastConfig {
     }
 }
 
-/// The factory.
+/// Builds seeds of the blueprint `contrast`.
 #[derive(Debug)]
 pub struct Contrast;
 

@@ -8,7 +8,7 @@
 use kasmina_plugin_api::prelude::*;
 use kasmina_plugin_api::tch::nn::Module;
 
-/// One vector a sample.
+/// Topology of features that are one vector a sample.
 pub const VECTORS: Topology = Topology::new("vectors");
 
 /// There are no settings here.

@@ -133,7 +133,7 @@ fn decide(epoch: u32, model: &MorphogeneticModel) -> Vec<Command> {
         .collect()
 }
 
-/// In percent.
+/// Share of samples that are classified correctly, in percent.
 fn accuracy(logits: &Tensor, labels: &Tensor) -> Result<f64, tch::TchError> {
     let hits = logits.f_argmax(-1, false)?.f_eq_tensor(labels)?;
     hits.f_to_kind(Kind::Double)?.f_mean(Kind::Double)?.f_mul_scalar(100.0)?.f_double_value(&[])

@@ -14,9 +14,9 @@ use kasmina_plugin_api::tch::nn::Module;
 #[serde(crate = "kasmina_plugin_api::serde", rename_all = "snake_case")]
 #[schemars(crate = "kasmina_plugin_api::schemars")]
 pub enum MemoryFormat {
-    /// NHWC.
+    /// NHWC order.
     ChannelsLast,
-    /// NCHW.
+    /// NCHW order.
     Contiguous,
 }
 
@@ -30,7 +30,7 @@ pub struct Config {
     /// Channels of the input images.
     #[schemars(range(min = 1, max = 4096))]
     pub in_channels: i64,
-    /// Classes of the task.
+    /// Number of classes of the task.
     #[schemars(range(min = 1, max = 65536))]
     pub num_classes: i64,
     /// Blocks; there is a slot after each.

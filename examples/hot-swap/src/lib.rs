@@ -13,7 +13,7 @@ const BEND: f64 = 1.0;
 #[schemars(crate = "kasmina_plugin_api::schemars")]
 pub struct NoConfig {}
 
-/// A ramp.
+/// A blend with a ramp that this plugin's builds change.
 #[derive(Debug)]
 pub struct Swappable;
 

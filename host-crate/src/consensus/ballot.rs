@@ -13,17 +13,17 @@ pub(super) const WORDS: usize = 5;
 pub enum Act {
     /// Nothing is asked here now.
     Rest,
-    /// This gate.
+    /// Evaluating this gate.
     Gate(Gate),
     /// What time does by itself: the rules of HOLDING, the end of a scheduled prune, a cooldown.
     Rules,
-    /// A germination.
+    /// Germinating a seed.
     Germinate,
-    /// A prune.
+    /// Pruning a seed.
     Prune,
-    /// A prune to come.
+    /// Scheduling a prune: alpha ramps down first.
     SchedulePrune,
-    /// Another target of alpha.
+    /// Setting another alpha target.
     SetAlphaTarget,
     /// Alpha forced for a while.
     ForceAlpha,
@@ -57,15 +57,15 @@ impl Act {
 /// Where one rank stands in one slot, and what it would decide there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ballot {
-    /// Training steps so far.
+    /// Training steps that were completed before.
     pub step: u64,
-    /// The slot.
+    /// Name of the slot.
     pub slot: String,
     /// The seed that lives or is to live there.
     pub seed_id: Option<String>,
     /// The stage that it would leave.
     pub from: Stage,
-    /// What is asked.
+    /// Decision that the ranks vote on.
     pub act: Act,
     /// The same in full: the command, or where alpha stands. Ranks whose questions differ here are out of step.
     pub subject: String,

@@ -24,15 +24,15 @@ pub enum ConsensusError {
     /// Some did not answer in time.
     #[error("no word from rank {} within {:.1} s", list(missing), waited.as_secs_f64())]
     Timeout {
-        /// Which.
+        /// Ranks that did not answer.
         missing: Vec<usize>,
-        /// How long was waited.
+        /// Time that was waited.
         waited: Duration,
     },
     /// A rank cannot do what it has decided; so none does.
     #[error("rank {} cannot do what was decided; nothing is done on any", list(.0))]
     Unable(Vec<usize>),
-    /// The exchange itself failed.
+    /// The exchange between ranks failed; the transport's message.
     #[error("the ranks cannot talk: {0}")]
     Exchange(String),
 }
@@ -58,7 +58,7 @@ fn list(ranks: &[usize]) -> String {
 /// A rank in a process of its own needs [`exchange`](Self::exchange) only: what was exchanged is judged alike
 /// everywhere.
 pub trait Consensus: Send + Debug {
-    /// How many ranks decide.
+    /// Number of ranks that decide together.
     fn ranks(&self) -> usize;
 
     /// Which of them this is, from 0.

@@ -16,7 +16,7 @@ pub(crate) struct BlendPart {
     /// The configuration as it was given.
     pub(super) config: String,
     pub(super) instance: BlendInstance,
-    /// Trainable, named `slot.<slot>.blend.<n>`, sorted.
+    /// Trainable parameters, named `slot.<slot>.blend.<n>` and sorted by name.
     pub(super) parameters: Vec<NamedParameter>,
     /// The blend promises that at alpha 1 its output is the seed's.
     pub(super) seed_at_one: bool,
@@ -37,7 +37,7 @@ impl BlendPart {
         Ok(Self { entry, config, instance, parameters, seed_at_one })
     }
 
-    /// Which blend it is.
+    /// Registry entry that the blend was built from.
     pub(crate) fn entry(&self) -> &Entry {
         &self.entry
     }
@@ -47,7 +47,7 @@ impl BlendPart {
         &self.config
     }
 
-    /// The living instance.
+    /// Built blend.
     pub(crate) fn instance(&self) -> &BlendInstance {
         &self.instance
     }

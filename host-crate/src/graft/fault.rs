@@ -9,7 +9,7 @@ pub(crate) struct Fault {
     pub(crate) error: PluginError,
 }
 
-/// Whose call it was.
+/// Part of a slot whose call failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Part {
     Seed,

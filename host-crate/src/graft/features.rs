@@ -6,12 +6,12 @@ use tch::{Device, Kind};
 /// What flows through a slot, seen in a real forward of the host.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Features {
-    /// Shape of one sample.
+    /// Shape of one sample, without the batch dimension.
     pub shape: Vec<i64>,
-    /// Their dtype.
+    /// Data type of the features.
     pub dtype: Kind,
     /// How they lie in memory.
     pub layout: Layout,
-    /// Where they are.
+    /// Device that the features are on.
     pub device: Device,
 }

@@ -18,12 +18,12 @@ pub(crate) struct Glide {
 }
 
 impl Glide {
-    /// At rest, at 0.
+    /// Creates a glide that does not move, at alpha 0.
     pub(crate) fn new(steps: u32) -> Self {
         Self { steps, done: steps, from: 0.0, to: 0.0 }
     }
 
-    /// Where it is.
+    /// Present position, as a checkpoint stores it.
     pub(crate) fn state(&self) -> GlideState {
         GlideState { steps: self.steps, done: self.done, from: self.from, to: self.to }
     }

@@ -21,7 +21,7 @@ pub(crate) struct RestoredSlot {
 }
 
 impl RestoredSlot {
-    /// What will live there.
+    /// Seed that will be in the slot; absent for an empty slot.
     pub(crate) fn live(&self) -> Option<&LiveSeed> {
         self.live.as_ref()
     }

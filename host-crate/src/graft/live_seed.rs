@@ -33,12 +33,12 @@ impl LiveSeed {
         Ok(Self { seed, blend, alpha, earlier_blend: None, trial: None })
     }
 
-    /// The seed's half.
+    /// Seed module with its parameters.
     pub(crate) fn seed(&self) -> &SeedPart {
         &self.seed
     }
 
-    /// The blend's half.
+    /// Blend with its parameters.
     pub(crate) fn blend(&self) -> &BlendPart {
         &self.blend
     }

@@ -23,7 +23,7 @@ pub(crate) fn trainable(group: &str, variables: Vec<Variable>) -> Vec<NamedParam
         .collect()
 }
 
-/// Elements of some parameters.
+/// Number of elements of the given parameters.
 pub(crate) fn count<'a>(parameters: impl IntoIterator<Item = &'a NamedParameter>) -> u64 {
     parameters.into_iter().map(|p| p.tensor.numel() as u64).sum()
 }

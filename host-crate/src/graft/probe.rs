@@ -40,7 +40,7 @@ pub enum ProbeError {
     /// It draws random numbers without saying so.
     #[error("it draws random numbers but does not declare the capability `stochastic`")]
     UndeclaredRandomness,
-    /// libtorch failed around it.
+    /// A libtorch call of the probe itself failed.
     #[error(transparent)]
     Torch(#[from] kasmina_torch_ext::Error),
 }

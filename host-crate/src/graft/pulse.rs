@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 
 /// Nobody: the core itself is at work.
 const NOBODY: u32 = 0;
-/// The host network.
+/// Code of the host network.
 pub(crate) const HOST: u32 = 1;
 
 /// What a model's thread is in, for other threads to see.

@@ -17,7 +17,7 @@ pub(crate) struct SeedPart {
     /// The configuration as it was given, to build the same again on another device.
     pub(super) config: String,
     pub(super) instance: SeedInstance,
-    /// Trainable, named `slot.<slot>.seed.<n>`, sorted.
+    /// Trainable parameters, named `slot.<slot>.seed.<n>` and sorted by name.
     pub(super) parameters: Vec<NamedParameter>,
     /// Where a stochastic seed draws its random numbers.
     pub(super) stream: Option<RngStream>,

@@ -63,7 +63,7 @@ impl SeedSlot {
         }
     }
 
-    /// The slot's own name.
+    /// Name of the slot, without its aliases.
     pub fn name(&self) -> &str {
         &self.spec.name
     }
@@ -75,11 +75,11 @@ impl SeedSlot {
     pub fn spec(&self) -> &SlotSpec {
         &self.spec
     }
-    /// What flows through it.
+    /// Shape, type and device of the features at the slot.
     pub fn features(&self) -> &Features {
         &self.features
     }
-    /// Where its seed stands.
+    /// Lifecycle of the slot.
     pub fn lifecycle(&self) -> &Lifecycle {
         &self.lifecycle
     }
@@ -174,7 +174,7 @@ impl SeedSlot {
         self.live.as_mut().map_or(Ok(()), |live| live.set_alpha(alpha))
     }
 
-    /// What lives here.
+    /// Seed with its blend; absent in an empty slot.
     pub(crate) fn live(&self) -> Option<&LiveSeed> {
         self.live.as_ref()
     }

@@ -24,7 +24,7 @@ impl SeedSlot {
         }))
     }
 
-    /// Puts the stream back.
+    /// Restores the state of the slot's random generator.
     pub(crate) fn restore_stream(&mut self, snapshot: &SlotSnapshot) {
         if let Some(live) = &mut self.live
             && let Some(stream) = &snapshot.stream

@@ -11,7 +11,7 @@ pub(crate) struct Trial {
     pub(super) steps_left: u32,
     /// What a call of it may take.
     pub(super) budget: Duration,
-    /// What was there before.
+    /// Instances that the trial replaces.
     pub(super) before: Before,
 }
 

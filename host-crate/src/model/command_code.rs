@@ -28,7 +28,7 @@ codes! {
     UnknownSlot => "unknown_slot",
     /// As many seeds live as the run allows.
     MaxSeeds => "max_seeds",
-    /// The plugin is missing.
+    /// The plugin of a blueprint or blend is not loaded.
     PluginUnavailable => "plugin_unavailable",
     /// The plugin cannot build it.
     BuildFailed => "build_failed",
@@ -38,15 +38,15 @@ codes! {
     NotBrought => "not_brought",
     /// A parameter has an owner already.
     ParameterOwned => "parameter_owned",
-    /// The optimizer refuses.
+    /// The optimizer does not take the parameters.
     OptimizerRefused => "optimizer_refused",
     /// Several ranks cannot do it.
     SeveralRanks => "several_ranks",
-    /// Another rank refuses.
+    /// Another rank refused the command.
     DdpVeto => "ddp_veto",
     /// The system cannot start a thread.
     NoThread => "no_thread",
-    /// libtorch fails.
+    /// A libtorch call failed.
     Torch => "torch",
     /// There is not enough memory.
     OutOfMemory => "out_of_memory",
@@ -54,17 +54,17 @@ codes! {
     PluginConfig => "plugin_config",
     /// A plugin breaks a promise.
     PluginContract => "plugin_contract",
-    /// A plugin panics.
+    /// A call of the plugin panicked.
     PluginPanic => "plugin_panic",
     /// A plugin does not support it.
     PluginUnsupported => "plugin_unsupported",
-    /// A plugin fails otherwise.
+    /// A call of the plugin failed for another reason.
     PluginFailed => "plugin_failed",
     /// Ranks ask for different things.
     RanksOutOfStep => "ranks_out_of_step",
     /// A rank does not answer.
     RankTimeout => "rank_timeout",
-    /// A rank cannot follow.
+    /// A rank could not carry out what all had agreed to.
     RankUnable => "rank_unable",
     /// The exchange between ranks fails.
     RankExchange => "rank_exchange",

@@ -7,7 +7,7 @@ use tch::Device;
 /// What a model is made of.
 #[derive(Debug, Clone)]
 pub struct ModelConfig {
-    /// The host's id.
+    /// Id of the host: `cnn` or `plugin::cnn`.
     pub host: String,
     /// Its configuration, as JSON; empty for the default.
     pub host_config: String,
@@ -15,7 +15,7 @@ pub struct ModelConfig {
     pub slots: Vec<String>,
     /// What the task settles for every slot.
     pub task: TaskConfig,
-    /// Where the model lives.
+    /// Device that the model is built on.
     pub device: Device,
     /// The run's seed; every initial weight follows from it and from names.
     pub seed: u64,

@@ -24,9 +24,9 @@ pub struct EpochInputs<'a> {
 /// What an epoch's end did to one slot.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct SlotOutcomes {
-    /// Which slot.
+    /// Name of the slot.
     pub slot: String,
-    /// What happened, in order.
+    /// What the lifecycle did at this epoch's end, in order.
     pub outcomes: Vec<Outcome>,
 }
 

@@ -21,46 +21,46 @@ pub enum ModelError {
     /// A slot that the host does not have.
     #[error("host `{host}` has no slot `{slot}`; it has {}", known.join(", "))]
     UnknownSlot {
-        /// The host.
+        /// Id of the host.
         host: String,
-        /// What was asked for.
+        /// Slot that was asked for.
         slot: String,
-        /// Names and aliases.
+        /// Names and aliases of the host's slots.
         known: Vec<String>,
     },
     /// One slot by two names.
     #[error("`{first}` and `{second}` are the same slot of host `{host}`")]
     SlotTwice {
-        /// The host.
+        /// Id of the host.
         host: String,
-        /// One name.
+        /// The first of the two names.
         first: String,
-        /// The other.
+        /// The second of the two names.
         second: String,
     },
     /// The host breaks a promise.
     #[error("host `{host}` {what}")]
     Host {
-        /// The host.
+        /// Id of the host.
         host: String,
-        /// What it does.
+        /// What the host does that it must not.
         what: String,
     },
-    /// A forward failed.
+    /// The forward pass of the host failed.
     #[error("forward through `{host}` failed: {error}")]
     Forward {
-        /// The host.
+        /// Id of the host.
         host: String,
-        /// Why.
+        /// Error of the host or libtorch.
         #[source]
         error: PluginError,
     },
     /// A measurement cannot be true.
     #[error("slot `{slot}`: {refusal}")]
     Measurement {
-        /// Where.
+        /// Name of the slot.
         slot: String,
-        /// Why.
+        /// Reason of the lifecycle.
         #[source]
         refusal: Refusal,
     },
@@ -70,11 +70,11 @@ pub enum ModelError {
     /// What must flow through the slots is not what flows there.
     #[error("slot `{slot}` of host `{host}` is of topology `{found}`; the task asks for `{wanted}`")]
     Topology {
-        /// The host.
+        /// Id of the host.
         host: String,
-        /// Which slot.
+        /// Name of the slot.
         slot: String,
-        /// What flows there.
+        /// Features that the host passes there.
         found: String,
         /// What the task asks for.
         wanted: String,
@@ -84,9 +84,9 @@ pub enum ModelError {
         "seed `{seed_id}` in slot `{slot}` gives isolated host layers a gradient: {violations} shadow checks failed in this epoch"
     )]
     Isolation {
-        /// Where.
+        /// Name of the slot.
         slot: String,
-        /// Which seed.
+        /// Name of the seed.
         seed_id: String,
         /// How many captures showed it.
         violations: u32,
@@ -103,7 +103,7 @@ pub enum ModelError {
     /// Author code failed, or a call into libtorch beside it.
     #[error(transparent)]
     Plugin(#[from] PluginError),
-    /// libtorch failed.
+    /// A libtorch call failed.
     #[error(transparent)]
     Torch(#[from] kasmina_torch_ext::Error),
 }
@@ -112,15 +112,15 @@ pub enum ModelError {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CommandError {
-    /// The lifecycle refuses.
+    /// The lifecycle refused the request.
     #[error("{}", .0.message)]
     Refused(#[from] Refusal),
     /// There is no such slot.
     #[error("there is no slot `{slot}`; the model has {}", if known.is_empty() { "none".to_owned() } else { known.join(", ") })]
     UnknownSlot {
-        /// What was asked for.
+        /// Slot that was asked for.
         slot: String,
-        /// What there is.
+        /// Names and aliases of the host's slots.
         known: Vec<String>,
     },
     /// As many seeds live as the run allows.
@@ -135,33 +135,33 @@ pub enum CommandError {
     /// The seed may not live here.
     #[error("blueprint `{blueprint}` does not fit slot `{slot}`: {error}")]
     Probe {
-        /// Which blueprint.
+        /// Id of the blueprint.
         blueprint: String,
-        /// Which slot.
+        /// Name of the slot.
         slot: String,
-        /// Why.
+        /// Check that failed.
         #[source]
         error: ProbeError,
     },
     /// The blend may not take another's place here.
     #[error("blend `{blend}` does not fit slot `{slot}`: {error}")]
     ProbeBlend {
-        /// Which blend.
+        /// Id of the blend.
         blend: String,
-        /// Which slot.
+        /// Name of the slot.
         slot: String,
-        /// Why.
+        /// Check that failed.
         #[source]
         error: ProbeError,
     },
     /// A build without what lives of another.
     #[error("the new build of `{plugin}` brings no blend `{blend}`, which lives in slot `{slot}`")]
     NotBrought {
-        /// What it lacks.
+        /// Id of the blend that the new build lacks.
         blend: String,
-        /// Where it lives.
+        /// Name of the slot whose seed uses the blend.
         slot: String,
-        /// Whose build.
+        /// Name of the plugin that was to be swapped.
         plugin: String,
     },
     /// A parameter of the seed is another's already.
@@ -173,7 +173,7 @@ pub enum CommandError {
     /// A trial ends on each rank by itself, and they would part.
     #[error("under several ranks builds are not swapped: a trial could end otherwise on each of them")]
     SeveralRanks,
-    /// Another rank refused it.
+    /// Another rank refused the command.
     #[error("another rank refused it; all ranks do it, or none")]
     Vetoed,
     /// The ranks did not come to a decision.
@@ -185,7 +185,7 @@ pub enum CommandError {
     /// Author code failed, or a call into libtorch beside it.
     #[error(transparent)]
     Plugin(#[from] PluginError),
-    /// libtorch failed.
+    /// A libtorch call failed.
     #[error(transparent)]
     Torch(#[from] kasmina_torch_ext::Error),
 }

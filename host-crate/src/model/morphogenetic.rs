@@ -112,7 +112,7 @@ impl MorphogeneticModel {
         Arc::clone(self.structure.pulse())
     }
 
-    /// Drops all gradients.
+    /// Clears the gradients of all parameters.
     pub(super) fn clear_gradients(&self) -> Result<(), ModelError> {
         let all = self.host_parameters().chain(self.seed_parameters());
         Ok(norm::clear_gradients(all.map(|p| &p.tensor))?)
@@ -167,15 +167,15 @@ impl MorphogeneticModel {
         self.slots.parameters()
     }
 
-    /// Which host this is.
+    /// Registry entry of the host.
     pub fn host(&self) -> &Entry {
         self.network.entry()
     }
-    /// Where the model lives.
+    /// Device that the model is on.
     pub fn device(&self) -> Device {
         self.network.device
     }
-    /// Training steps so far.
+    /// Training steps that were completed.
     pub fn step(&self) -> u64 {
         self.telemetry.step()
     }

@@ -20,7 +20,7 @@ pub(super) struct Network {
     pub(super) entry: Entry,
     /// The configuration as it was given, to build the same again on another device.
     pub(super) config: String,
-    /// Trainable, named `host.<n>`, sorted.
+    /// Trainable parameters, named `host.<n>` and sorted by name.
     pub(super) parameters: Vec<NamedParameter>,
     /// Multiply-adds of a forward without seeds, per sample.
     pub(super) multiply_adds: u64,
@@ -52,7 +52,7 @@ impl Network {
         Ok(PartState::of(&self.entry, &self.config, self.instance.state()?))
     }
 
-    /// Takes state bytes back.
+    /// Restores the host from the state of a checkpoint.
     pub(super) fn restore(&mut self, state: &PartState) -> Result<(), StateError> {
         if !state.bytes.is_empty() {
             self.instance.restore(&state.bytes, state.version)?;

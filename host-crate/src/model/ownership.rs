@@ -12,18 +12,18 @@ use std::fmt;
 pub enum Owner {
     /// The host network.
     Host,
-    /// A seed.
+    /// A seed module.
     Seed {
-        /// Where it lives.
+        /// Name of the slot.
         slot: String,
-        /// Its name.
+        /// Name of the seed.
         seed_id: String,
     },
     /// The gate of a seed's blend.
     Gate {
-        /// Where it lives.
+        /// Name of the slot.
         slot: String,
-        /// The seed's name.
+        /// Name of the seed that the blend belongs to.
         seed_id: String,
     },
 }
@@ -42,13 +42,13 @@ impl fmt::Display for Owner {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("parameter `{parameter}` of {owner} already belongs to {other} as `{name}`")]
 pub struct OwnershipError {
-    /// What is claimed.
+    /// Name of the parameter that two owners claim.
     pub parameter: String,
-    /// By whom.
+    /// Owner that claims it now.
     pub owner: Owner,
-    /// Who has it.
+    /// Owner that has it already.
     pub other: Owner,
-    /// By this name.
+    /// Name of the parameter at that owner.
     pub name: String,
 }
 
@@ -88,11 +88,11 @@ impl ParameterRegistry {
     /// The first that belongs to somebody already, or is claimed twice.
     pub fn check<'a>(
         &self,
-        brought: impl IntoIterator<Item = (&'a Owner, &'a [NamedParameter])>,
+        added: impl IntoIterator<Item = (&'a Owner, &'a [NamedParameter])>,
     ) -> Result<(), Box<OwnershipError>> {
         let mut claimed: BTreeMap<usize, (Owner, String)> = BTreeMap::new();
         let all =
-            brought.into_iter().flat_map(|(owner, parameters)| parameters.iter().map(move |p| (owner, p)));
+            added.into_iter().flat_map(|(owner, parameters)| parameters.iter().map(move |p| (owner, p)));
         for (owner, parameter) in all {
             let Some(address) = parameter.address() else { continue };
             let claim = (owner.clone(), parameter.name.clone());
@@ -105,7 +105,7 @@ impl ParameterRegistry {
         Ok(())
     }
 
-    /// Enters what is there.
+    /// Records the parameters of one owner.
     fn enter(&mut self, owner: &Owner, parameters: &[NamedParameter]) {
         let entries = parameters.iter().filter_map(|p| Some((p.address()?, (owner.clone(), p.name.clone()))));
         self.owned.extend(entries);

@@ -10,7 +10,7 @@ use tch::{Device, Kind};
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Precision {
-    /// float32.
+    /// Parameters and computation in float32.
     #[default]
     Fp32,
     /// bfloat16, by libtorch's autocast; features are bfloat16 too.

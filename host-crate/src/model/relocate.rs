@@ -1,5 +1,5 @@
 //! Moving a model to another device. Instances never move: they are built again there, and their variables and
-//! state are brought over.
+//! state are copied.
 
 use super::growth::Transaction;
 use super::{HOST_OWNER, ModelError, MorphogeneticModel};

@@ -8,23 +8,23 @@ use serde::Serialize;
 /// One slot at one moment.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct SlotReport {
-    /// The slot's own name.
+    /// Name of the slot.
     pub slot: String,
-    /// Its other names.
+    /// Other names of the slot.
     pub aliases: Vec<String>,
-    /// Where its seed stands.
+    /// Stage of the slot's seed; DORMANT for an empty slot.
     pub stage: Stage,
     /// The seed, if one lives here.
     pub seed_id: Option<String>,
-    /// Its blueprint, in full.
+    /// Full name of the blueprint, `plugin::id`.
     pub blueprint: Option<String>,
-    /// Its blend, in full.
+    /// Full name of the blend, `plugin::id`.
     pub blend: Option<String>,
     /// How much of the seed is in the output.
     pub alpha: f64,
-    /// Where alpha goes.
+    /// Alpha at the end of the present ramp.
     pub alpha_target: f64,
-    /// Which way it moves.
+    /// Direction in which alpha moves.
     pub alpha_mode: AlphaMode,
     /// Why the seed is on its way out, if a prune is scheduled.
     pub scheduled_prune: Option<String>,
@@ -32,9 +32,9 @@ pub struct SlotReport {
     pub reserved: Option<String>,
     /// What the gate before the next stage would say now; its score is a feature for controllers.
     pub next_gate: Option<GateResult>,
-    /// Validations in this stage.
+    /// Validations since the stage began.
     pub epochs_in_stage: u32,
-    /// Validations of its life.
+    /// Validations since germination.
     pub epochs_total: u32,
     /// Accuracy gained in this stage, percent points.
     pub improvement: f64,

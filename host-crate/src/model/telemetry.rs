@@ -5,7 +5,7 @@ use super::ModelConfig;
 /// The step counter of a model, and what is measured in which step.
 #[derive(Debug)]
 pub(super) struct Telemetry {
-    /// Training steps so far.
+    /// Training steps that were completed.
     step: u64,
     /// Steps between gradient measurements.
     interval: u64,
@@ -56,7 +56,7 @@ impl Telemetry {
         self.isolation_check_interval > 0 && self.captures_now() && self.step.is_multiple_of(every)
     }
 
-    /// Counts a training step.
+    /// Counts a completed training step.
     pub(super) fn end_step(&mut self) {
         self.step += 1;
     }

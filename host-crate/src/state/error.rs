@@ -38,23 +38,23 @@ pub enum StateError {
     /// Something else flows through the slot.
     #[error("slot `{slot}` is `{wanted}` in the state and `{found}` in this model")]
     Topology {
-        /// Which slot.
+        /// Name of the slot.
         slot: String,
-        /// What flowed there.
+        /// Features that the state was saved with.
         wanted: String,
-        /// What flows there now.
+        /// Features at the slot now.
         found: String,
     },
     /// A tensor is not there.
     #[error("tensor `{name}` is missing")]
     Missing {
-        /// Its name.
+        /// Name of the tensor.
         name: String,
     },
     /// A tensor has another shape or dtype.
     #[error("tensor `{name}` is {found}, this model has {wanted}")]
     Other {
-        /// Its name.
+        /// Name of the tensor.
         name: String,
         /// dtype and shape in the state.
         found: String,
@@ -64,7 +64,7 @@ pub enum StateError {
     /// Tensors that nothing goes by.
     #[error("nothing of this model goes by the {} `{}`", if names.len() == 1 { "name" } else { "names" }, names.join("`, `"))]
     Extra {
-        /// Their names.
+        /// Names of the tensors.
         names: Vec<String>,
     },
     /// A plugin cannot build what it has built, or is not there.
@@ -79,13 +79,13 @@ pub enum StateError {
     /// A germination that was being made ready cannot be begun again.
     #[error("the germination that slot `{slot}` was reserved for cannot be begun again: {error}")]
     Germination {
-        /// Which slot.
+        /// Name of the slot.
         slot: String,
-        /// Why not.
+        /// Error of the module that was to be restored.
         #[source]
         error: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// libtorch failed.
+    /// A libtorch call failed.
     #[error(transparent)]
     Torch(#[from] kasmina_torch_ext::Error),
 }

@@ -9,9 +9,9 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EntryName {
-    /// The plugin's name.
+    /// Name of the plugin.
     pub plugin: String,
-    /// The plugin's version.
+    /// Version of the plugin.
     pub version: String,
     /// SHA-256 of the plugin's file in hexadecimal digits; `None` for a built-in.
     pub sha256: Option<String>,
@@ -68,9 +68,9 @@ pub struct GlideState {
     pub steps: u32,
     /// Training steps that were made.
     pub done: u32,
-    /// Alpha at their beginning.
+    /// Alpha at the start of the steps.
     pub from: f64,
-    /// Alpha at their end.
+    /// Alpha at the end of the steps.
     pub to: f64,
 }
 
@@ -78,9 +78,9 @@ pub struct GlideState {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LiveState {
-    /// The seed's half.
+    /// State of the seed module.
     pub seed: PartState,
-    /// The blend's half.
+    /// State of the blend.
     pub blend: PartState,
     /// The alpha that the next forward finds on the device.
     pub alpha: f64,
@@ -97,9 +97,9 @@ pub struct LiveState {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SlotState {
-    /// The slot's own name.
+    /// Name of the slot.
     pub slot: String,
-    /// What flows there.
+    /// Topology of the features at the slot.
     pub topology: String,
     /// Stage, alpha and its ramp, metrics.
     pub lifecycle: LifecycleState,
@@ -111,7 +111,7 @@ pub struct SlotState {
     pub interventions: Vec<Intervention>,
     /// For each shadow check that is queued, the position of the capture that it belongs to.
     pub shadow_checks: Vec<usize>,
-    /// What lives there.
+    /// Seed and blend in the slot; absent for an empty slot.
     pub live: Option<LiveState>,
 }
 

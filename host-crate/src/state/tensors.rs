@@ -24,9 +24,9 @@ impl StateTensors {
 /// The tensors that a state is given back with, on the CPU. Whoever uses one takes it out; at the end none may be left.
 #[derive(Debug, Default)]
 pub struct GivenTensors {
-    /// Variables of the network.
+    /// Variables of the network, by name.
     pub model: BTreeMap<String, Tensor>,
-    /// Everything else.
+    /// All other tensors of the training state, by name.
     pub training: BTreeMap<String, Tensor>,
 }
 

@@ -6,15 +6,15 @@ use serde_json::{Map, Value};
 /// A script that cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ScriptError {
-    /// It is no JSON.
+    /// The text is not JSON; the parser's message.
     #[error("the script is not JSON: {0}")]
     Json(String),
     /// A field is wrong, missing or unknown.
     #[error("`{path}`: {reason}")]
     Field {
-        /// Where, as `ops[3].accuracy`.
+        /// Place of the value in the script, as `ops[3].accuracy`.
         path: String,
-        /// What is wrong.
+        /// What is wrong with the value and what is allowed.
         reason: String,
     },
 }
@@ -86,12 +86,12 @@ impl Field {
         self.value.as_bool().ok_or_else(|| self.mistyped("true or false"))
     }
 
-    /// A finite number.
+    /// Reads a finite number.
     pub(super) fn number(self) -> Result<f64> {
         self.value.as_f64().ok_or_else(|| self.mistyped("a number"))
     }
 
-    /// A number, or one of the three names that stand for what JSON cannot carry (A2).
+    /// A number, or one of the three names that stand for what JSON cannot carry.
     pub(super) fn any_number(self) -> Result<f64> {
         any_number::deserialize(&self.value)
             .map_err(|_| self.mistyped(r#"a number, "NaN", "Infinity" or "-Infinity""#))

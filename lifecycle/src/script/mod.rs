@@ -18,7 +18,7 @@ pub use view::{Line, MetricsView, StateView};
 
 use super::{Lifecycle, Operation, Settings};
 
-/// A script, checked.
+/// A script whose every value was checked.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Script {
     slot_id: String,
@@ -34,7 +34,7 @@ impl Script {
         Lifecycle::new(self.slot_id.clone(), self.topology.clone(), self.settings.clone())
     }
 
-    /// The operations, in order.
+    /// Operations in the order in which they are applied.
     pub fn operations(&self) -> impl Iterator<Item = &Operation> {
         self.operations.iter().map(|(_, operation)| operation)
     }

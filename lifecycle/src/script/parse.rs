@@ -1,4 +1,4 @@
-//! The form of a script (lifecycle, "`kasmina simulate`: fields").
+//! Parsing of `kasmina simulate` scripts.
 
 use super::Script;
 use super::fields::{Field, Fields, Result, ScriptError};
@@ -81,9 +81,10 @@ fn count_or_null(field: Field) -> Result<Option<u32>> {
 }
 
 fn isolation(field: Field) -> Result<Isolation> {
-    let known = ["bible", "release_at_holding", "never"];
+    let known = ["always", "release_at_holding", "never"];
     field.one_of("isolation policy", &known, |name| match name {
-        "bible" => Some(Isolation::Bible),
+        // Scripts written before version 0.2 say `bible`.
+        "always" | "bible" => Some(Isolation::Always),
         "release_at_holding" => Some(Isolation::ReleaseAtHolding),
         "never" => Some(Isolation::Never),
         _ => None,

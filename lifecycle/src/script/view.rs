@@ -6,15 +6,15 @@ use serde::Serialize;
 /// One line: what an operation did.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Line {
-    /// From 0.
+    /// Position of the operation in the script, counted from 0.
     pub index: usize,
-    /// The operation's name.
+    /// Name of the operation.
     pub op: String,
-    /// Whether it was accepted.
+    /// Whether the operation was accepted.
     pub ok: bool,
-    /// Why not.
+    /// Reason of a refusal; absent if the operation was accepted.
     pub error: Option<Refusal>,
-    /// What happened.
+    /// Events that the operation caused, in order.
     pub events: Vec<Event>,
     /// The slot after it; `null` when it is empty.
     pub state: Option<StateView>,
@@ -36,7 +36,7 @@ pub struct StateView {
     pub metrics: MetricsView,
 }
 
-/// What was measured.
+/// Measurements of the seed after an operation.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[expect(missing_docs, reason = "the fields are those of the published form, by name")]
 pub struct MetricsView {

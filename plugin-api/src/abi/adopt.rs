@@ -24,7 +24,7 @@ pub enum AdoptError {
     /// The types of the two sides do not fit.
     #[error("its types do not fit this host's: {summary}")]
     Layout {
-        /// The first differences.
+        /// The first differences between the two layouts.
         summary: String,
         /// Everything that the layout check says; long.
         full: String,
@@ -32,9 +32,9 @@ pub enum AdoptError {
     /// The versions of the seam have different majors, or cannot be read.
     #[error("it was built for version {plugin} of the plugin API, this host has {host}")]
     Version {
-        /// The plugin's.
+        /// Version of the interface that the plugin was built with.
         plugin: String,
-        /// The host's.
+        /// Version of the interface that the host has.
         host: String,
     },
 }

@@ -16,7 +16,7 @@ pub struct Variable {
     pub name: String,
     /// Whether it is a parameter; otherwise it is a buffer (running statistics).
     pub trainable: bool,
-    /// The tensor.
+    /// The tensor itself; a shared handle, not a copy.
     pub tensor: Tensor,
 }
 
@@ -29,7 +29,7 @@ fn read_variables(variables: Wire<RVec<WireVariable>>) -> Result<Vec<Variable>> 
     Ok(all)
 }
 
-/// A living seed.
+/// A built seed module of a plugin.
 pub struct SeedInstance(SeedBox);
 
 impl SeedInstance {
@@ -69,7 +69,7 @@ impl SeedInstance {
     }
 }
 
-/// A living blend.
+/// A built blend of a plugin.
 pub struct BlendInstance(BlendBox);
 
 impl BlendInstance {
@@ -128,7 +128,7 @@ impl BlendInstance {
     }
 }
 
-/// A living host network.
+/// A built host network of a plugin.
 pub struct HostInstance {
     object: HostBox,
     slots: Vec<SlotSpec>,

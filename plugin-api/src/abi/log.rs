@@ -91,7 +91,7 @@ pub(super) fn offer(services: Box<dyn Services>) -> ServicesBox {
     ServicesObject_TO::from_value(Offered(services), TD_Opaque)
 }
 
-/// The plugin's side.
+/// The host's services as a plugin calls them.
 pub(super) struct Received(pub(super) ServicesBox);
 
 impl Services for Received {

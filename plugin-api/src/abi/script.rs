@@ -9,7 +9,7 @@ use abi_stable::sabi_trait::TD_Opaque;
 use abi_stable::std_types::RVec;
 use tch::Tensor;
 
-/// The host's side.
+/// A TorchScript module as the host process offers it.
 struct Offered(Box<dyn Script>);
 
 impl ScriptObject for Offered {
@@ -25,7 +25,7 @@ pub(super) fn offer(script: Box<dyn Script>) -> ScriptBox {
     ScriptObject_TO::from_value(Offered(script), TD_Opaque)
 }
 
-/// The plugin's side.
+/// A TorchScript module as a plugin calls it.
 pub(super) struct Received(pub(super) ScriptBox);
 
 impl Script for Received {

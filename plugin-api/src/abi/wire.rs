@@ -9,7 +9,7 @@ use std::mem::ManuallyDrop;
 use std::ptr::NonNull;
 use tch::{Device, Kind, Tensor};
 
-/// An owned `at::Tensor*`.
+/// An owned pointer to an `at::Tensor`.
 #[repr(transparent)]
 #[derive(StableAbi)]
 pub struct RawTensor(NonNull<c_void>);

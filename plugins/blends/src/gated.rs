@@ -10,13 +10,13 @@ use tch::nn::Module;
 /// can be reached, and on a slope that a gradient can climb.
 const OPEN: f64 = 3.0;
 
-/// The settings of `gated`.
+/// Settings of the blend `gated`.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct GatedConfig {
     /// How the gated seed is mixed in.
     pub operator: Operator,
-    /// The ramp of alpha.
+    /// Ramp of alpha.
     pub ramp: Ramp,
 }
 

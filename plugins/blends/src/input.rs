@@ -10,7 +10,7 @@ pub(crate) struct SeedInput {
 }
 
 impl SeedInput {
-    /// Sees the input.
+    /// Keeps what the gate needs of the seed's input.
     pub(crate) fn note(&mut self, input: &Tensor) {
         self.severed = !input.requires_grad();
     }

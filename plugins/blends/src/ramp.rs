@@ -10,12 +10,12 @@ pub(crate) const STEEPNESS: f64 = 12.0;
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Shape {
-    /// Straight.
+    /// Alpha rises in a straight line.
     #[default]
     Linear,
     /// Half a cosine: flat at both ends.
     Cosine,
-    /// A logistic curve.
+    /// Alpha rises along a logistic curve.
     Sigmoid,
 }
 
@@ -23,7 +23,7 @@ pub enum Shape {
 #[derive(Debug, Clone, Copy, PartialEq, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Ramp {
-    /// Its shape.
+    /// Shape of the ramp.
     pub shape: Shape,
     /// How steep the middle of a `sigmoid` is: 6 is gentle, 12 the default, 24 sharp.
     #[schemars(range(min = 0.1, max = 100.0))]

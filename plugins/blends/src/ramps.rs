@@ -5,7 +5,7 @@ use kasmina_plugin_api::prelude::*;
 
 const WHOLE: &[Capability] = &[Capability::SeedAtOne];
 
-/// No settings.
+/// A configuration without settings.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NoConfig {}
@@ -46,7 +46,7 @@ impl Blend for Cosine {
     }
 }
 
-/// The settings of `sigmoid`.
+/// Settings of the blend `sigmoid`.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct SigmoidConfig {
@@ -61,7 +61,7 @@ impl Default for SigmoidConfig {
     }
 }
 
-/// A logistic curve.
+/// A blend whose alpha rises along a logistic curve.
 #[derive(Debug)]
 pub struct Sigmoid;
 
@@ -75,7 +75,7 @@ impl Blend for Sigmoid {
     }
 }
 
-/// The settings of `tanh`.
+/// Settings of the blend `tanh`.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct TanhConfig {

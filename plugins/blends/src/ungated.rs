@@ -9,7 +9,7 @@ use kasmina_plugin_api::prelude::*;
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct RampConfig {
-    /// The ramp of alpha.
+    /// Ramp of alpha.
     pub ramp: Ramp,
 }
 

@@ -3,7 +3,7 @@
 use kasmina_plugin_api::prelude::*;
 use tch::nn::Module;
 
-/// The settings of `attention`.
+/// Settings of the blueprint `attention`.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct AttentionConfig {

@@ -5,7 +5,7 @@ use crate::tail::Tail;
 use kasmina_plugin_api::prelude::*;
 use tch::nn::Module;
 
-/// The settings of `conv_small`.
+/// Settings of the blueprint `conv_small`.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ConvSmallConfig {

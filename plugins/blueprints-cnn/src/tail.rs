@@ -17,7 +17,7 @@ pub(crate) struct Tail {
 impl Tail {
     /// Multiply-adds per channel and position: four of the normalisation, the ReLU, the gain.
     pub(crate) const FLOPS: u64 = 6;
-    /// Parameters per channel.
+    /// Number of parameters for each channel.
     pub(crate) const PARAMETERS: u64 = 3;
 
     /// Refuses groups that do not divide the channels.

@@ -4,7 +4,7 @@ use crate::heads::{HEADS, Heads};
 use crate::mask::{Masks, Modification};
 use kasmina_plugin_api::prelude::*;
 
-/// The settings of `flex_attention`.
+/// Settings of the blueprint `flex_attention`.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct FlexAttentionConfig {

@@ -11,7 +11,7 @@ pub(crate) struct LayerNorm {
 impl LayerNorm {
     /// Multiply-adds per channel and position.
     pub(crate) const FLOPS: u64 = 4;
-    /// Parameters per channel.
+    /// Number of parameters for each channel.
     pub(crate) const PARAMETERS: u64 = 2;
 
     /// Refuses a single channel: normalised by itself it is constant, and nothing in front of it would learn.

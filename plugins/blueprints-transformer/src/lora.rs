@@ -2,7 +2,7 @@
 
 use kasmina_plugin_api::prelude::*;
 
-/// The settings of `lora`.
+/// Settings of the blueprint `lora`.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct LoraConfig {

@@ -3,7 +3,7 @@
 use crate::layer_norm::LayerNorm;
 use kasmina_plugin_api::prelude::*;
 
-/// The settings of `mlp`.
+/// Settings of the blueprint `mlp`.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct MlpConfig {
@@ -86,7 +86,7 @@ impl Blueprint for Mlp {
     }
 }
 
-/// Twice as wide inside.
+/// An MLP with a hidden layer of twice the channels.
 #[derive(Debug)]
 pub struct MlpSmall;
 

@@ -10,9 +10,9 @@ use crate::step::Step;
 /// What a value is known to be in training, before the first step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Known {
-    /// 0 everywhere.
+    /// The value is 0 everywhere.
     Zero,
-    /// The slot's features.
+    /// The value is that of the slot's features.
     Slot,
     /// Neither, for all that is known.
     Other,

@@ -205,7 +205,7 @@ struct Wired {
     inputs: Vec<usize>,
 }
 
-/// A living graph.
+/// A seed that was built from a declared graph.
 #[derive(Debug)]
 struct GraphSeed {
     layers: Vec<Wired>,

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use toml::de::{DeTable, DeValue};
 
-/// The keys of `[blueprint]`.
+/// Keys of the `[blueprint]` table.
 pub(crate) const KEYS: [&str; 7] =
     ["id", "version", "summary", "topologies", "capabilities", "license", "authors"];
 

@@ -5,7 +5,7 @@ use crate::ops::Op;
 use crate::reader::At;
 use crate::source::Span;
 
-/// One `[[layer]]`.
+/// One `[[layer]]` table.
 #[derive(Debug, Clone)]
 pub(crate) struct Layer {
     pub(crate) op: &'static Op,
@@ -17,10 +17,10 @@ pub(crate) struct Layer {
     pub(crate) inputs: Vec<Wire>,
 }
 
-/// Where features come from.
+/// Source of a layer's input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Wire {
-    /// The slot.
+    /// The features of the slot.
     Input,
     /// The layer of that index.
     Layer(usize),
@@ -37,7 +37,7 @@ pub(crate) enum Arg {
     Word(&'static str),
 }
 
-/// The `[output]` table.
+/// The `[output]` table of a declared blueprint.
 #[derive(Debug, Clone)]
 pub(crate) struct Output {
     pub(crate) from: Wire,
@@ -54,11 +54,11 @@ pub(crate) struct Mix {
     pub(crate) gain: Option<f64>,
 }
 
-/// The words of `residual`.
+/// Allowed values of `residual`.
 pub(crate) const RESIDUAL: [&str; 2] = ["add", "none"];
 
 impl Layer {
-    /// How messages call it.
+    /// Name of the layer in messages.
     pub(crate) fn shown(&self) -> String {
         match &self.name {
             Some(name) => format!("`{name}`"),

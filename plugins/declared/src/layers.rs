@@ -28,7 +28,7 @@ pub(crate) struct Built {
 /// What a forward pass knows besides the inputs.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Pass<'a> {
-    /// The slot's features.
+    /// Features of the slot.
     pub(crate) slot: &'a Tensor,
     pub(crate) train: bool,
 }

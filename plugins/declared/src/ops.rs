@@ -73,14 +73,14 @@ pub(crate) enum Takes {
     Number,
     /// A boolean, or the name of a parameter.
     Flag,
-    /// One of some words.
+    /// One of these words.
     Word(&'static [&'static str]),
 }
 
 /// What a key means where it is not written.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Default {
-    /// It must be written.
+    /// The key has no default and must be written.
     Required,
     /// As if this were written.
     Is(&'static str),
@@ -106,7 +106,7 @@ impl Op {
 /// The keys that every layer has.
 pub(crate) const COMMON: [&str; 3] = ["op", "name", "from"];
 
-/// The words of `init`.
+/// Allowed values of `init`.
 const INIT: &[&str] = &["default", "zeros"];
 
 const fn key(name: &'static str, takes: Takes, default: Default, about: &'static str) -> Key {
@@ -138,7 +138,7 @@ const fn activation(names: &'static [&'static str], of: Activation, about: &'sta
     }
 }
 
-/// Every operation there is.
+/// All operations of declared blueprints.
 pub(crate) const OPS: &[Op] = &[
     Op {
         names: &["conv"],

@@ -12,7 +12,7 @@ use kasmina_plugin_api::Cost;
 #[derive(Debug)]
 pub(crate) struct Plan {
     pub(crate) slot: Shape,
-    /// Each after its inputs.
+    /// Nodes in an order in which each follows its inputs.
     pub(crate) nodes: Vec<Node>,
     /// The value that becomes the output: 0 is the slot's features, `n` is what node `n - 1` makes.
     pub(crate) branch: usize,
@@ -25,11 +25,11 @@ pub(crate) struct Node {
     /// The name of its variables: the layer's, or made of its operation and place.
     pub(crate) name: String,
     pub(crate) step: Step,
-    /// As in [`Plan::branch`].
+    /// Indices of the inputs, as in [`Plan::branch`].
     pub(crate) inputs: Vec<usize>,
-    /// Of its first input.
+    /// Shape of the first input.
     pub(crate) input: Shape,
-    /// Of its output.
+    /// Shape of the output.
     pub(crate) shape: Shape,
 }
 

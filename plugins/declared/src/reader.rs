@@ -62,7 +62,7 @@ impl<'a> Reader<'a> {
         self.entry(key).map(|(value, at)| text(key, value, at, "a string")).transpose()
     }
 
-    /// One of some words.
+    /// Reads one of these words.
     pub(crate) fn word<'w>(&self, key: &str, words: &[&'w str]) -> Result<Option<&'w str>> {
         let wanted = format!("one of {}", listed(words.iter().copied()));
         let Some((value, at)) = self.entry(key) else { return Ok(None) };
@@ -74,7 +74,7 @@ impl<'a> Reader<'a> {
         Err(Fault::at(&written.at, format!("`{key}` is \"{}\"{meant}", written.value)))
     }
 
-    /// Several strings.
+    /// Reads a list of strings.
     pub(crate) fn texts(&self, key: &str) -> Result<Option<Vec<At<&'a str>>>> {
         let wanted = "an array of strings";
         let Some((value, _)) = self.entry(key) else { return Ok(None) };
@@ -82,7 +82,7 @@ impl<'a> Reader<'a> {
         array.iter().map(|item| item_text(key, item)).collect::<Result<_>>().map(Some)
     }
 
-    /// One string, or several.
+    /// Reads a string or a list of strings.
     pub(crate) fn text_or_texts(&self, key: &str) -> Result<Option<Vec<At<&'a str>>>> {
         let Some((value, at)) = self.entry(key) else { return Ok(None) };
         let wanted = "the name of a layer or an array of names";
@@ -95,7 +95,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// A boolean.
+    /// Reads a boolean.
     pub(crate) fn flag(&self, key: &str) -> Result<Option<bool>> {
         let Some((value, _)) = self.entry(key) else { return Ok(None) };
         match value.get_ref() {
@@ -113,7 +113,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// A whole number.
+    /// Reads an integer.
     pub(crate) fn whole(&self, key: &str) -> Result<Option<At<i64>>> {
         let Some((value, at)) = self.entry(key) else { return Ok(None) };
         match integer(value)? {

@@ -109,7 +109,7 @@ impl Args<'_> {
         }
     }
 
-    /// That `part` divides `whole`.
+    /// Checks that `part` divides `whole`.
     fn divides(&self, key: &str, part: i64, whole: i64) -> Result<()> {
         if whole % part == 0 {
             return Ok(());

@@ -11,7 +11,7 @@ pub(crate) struct Shape {
     pub(crate) extent: Extent,
 }
 
-/// What the positions are.
+/// Kind of the positions of features: pixels or tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Space {
     /// `[N, C, H, W]`.
@@ -25,7 +25,7 @@ pub(crate) enum Space {
 pub(crate) enum Extent {
     /// The slot's own, divided by this and rounded up. Rounding up composes: a half of a half is a quarter.
     Part(i64),
-    /// One.
+    /// One position.
     One,
 }
 

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-/// Bytes of the text.
+/// Range of bytes in the text.
 pub(crate) type Span = Range<usize>;
 
 /// One thing that is wrong: where, and a sentence.

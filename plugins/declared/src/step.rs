@@ -2,7 +2,7 @@
 
 use crate::ops::Activation;
 
-/// A convolution's numbers.
+/// Sizes of a convolution.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Conv {
     pub(crate) from: i64,
@@ -15,7 +15,7 @@ pub(crate) struct Conv {
     pub(crate) zeros: bool,
 }
 
-/// What one node does.
+/// Operation of one node.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Step {
     Conv(Conv),

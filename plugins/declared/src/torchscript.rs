@@ -232,7 +232,7 @@ impl Module {
     }
 }
 
-/// A living module.
+/// A seed that was built from a TorchScript module.
 struct TorchScriptSeed {
     module: Loaded,
     mixer: Mixer,

@@ -6,14 +6,14 @@ use kasmina_plugin_api::ops::{batch_norm_relu, mean_linear};
 use kasmina_plugin_api::prelude::*;
 use tch::nn::Module;
 
-/// The settings of `cnn`.
+/// Settings of the host `cnn`.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct CnnConfig {
     /// Channels of the input images.
     #[schemars(range(min = 1))]
     pub in_channels: i64,
-    /// Classes of the task.
+    /// Number of classes of the task.
     #[schemars(range(min = 1))]
     pub num_classes: i64,
     /// Blocks; there is a slot after each.
@@ -53,7 +53,7 @@ struct Block {
     channels: i64,
 }
 
-/// The CNN host.
+/// A network of convolutional blocks for small images.
 #[derive(Debug)]
 pub struct Cnn {
     blocks: Vec<Block>,

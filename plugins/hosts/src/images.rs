@@ -7,9 +7,9 @@ use kasmina_plugin_api::prelude::*;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum MemoryFormat {
-    /// NHWC.
+    /// NHWC order.
     ChannelsLast,
-    /// NCHW.
+    /// NCHW order.
     Contiguous,
 }
 

@@ -16,7 +16,7 @@ pub enum Shortcut {
     Projection,
 }
 
-/// The settings of `resnet`.
+/// Settings of the host `resnet`.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ResNetConfig {
@@ -26,7 +26,7 @@ pub struct ResNetConfig {
     /// Channels of the input images.
     #[schemars(range(min = 1))]
     pub in_channels: i64,
-    /// Classes of the task.
+    /// Number of classes of the task.
     #[schemars(range(min = 1))]
     pub num_classes: i64,
     /// Width of the first stage; each further stage doubles it.

@@ -5,11 +5,11 @@ use crate::settings::at_least_one;
 use kasmina_plugin_api::prelude::*;
 use tch::nn::Module;
 
-/// The settings of `transformer`.
+/// Settings of the host `transformer`.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct TransformerConfig {
-    /// Tokens that there are.
+    /// Number of different tokens.
     #[schemars(range(min = 1))]
     pub vocab_size: i64,
     /// Width of the residual stream.
@@ -21,7 +21,7 @@ pub struct TransformerConfig {
     /// Blocks; there is a slot after each.
     #[schemars(range(min = 1, max = 1024))]
     pub n_layer: i64,
-    /// The longest sequence.
+    /// Length of the longest sequence in tokens.
     #[schemars(range(min = 1))]
     pub block_size: i64,
     /// The part of embeddings, attention weights and residual branches that is dropped in training.
@@ -121,7 +121,7 @@ fn dropped(x: Tensor, dropout: f64, train: bool) -> Result<Tensor> {
     Ok(if train && dropout > 0.0 { x.f_dropout(dropout, true)? } else { x })
 }
 
-/// The transformer host.
+/// A decoder-only transformer.
 #[derive(Debug)]
 pub struct Transformer {
     tokens: Tensor,

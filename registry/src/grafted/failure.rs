@@ -21,7 +21,7 @@ pub(super) fn refused(path: &Path, error: &Error) -> PluginError {
     error
 }
 
-/// What libtorch said.
+/// Converts an error of libtorch.
 pub(super) fn torch(error: Error) -> PluginError {
     match error {
         Error::Torch(text) => PluginError::torch(&text),

@@ -12,7 +12,7 @@ use std::path::Path;
 use tch::{Device, Tensor};
 
 /// A submodule that a slot was asked for behind.
-struct Wish {
+struct SlotRequest {
     path: String,
     /// By its own path, and not by a pattern: then it must be able to carry one.
     named: bool,
@@ -38,17 +38,17 @@ pub(super) fn find(
 ) -> Result<Vec<SlotSpec>> {
     let calls = script.calls().map_err(torch)?;
     let place = || path.display().to_string();
-    let wishes = choose(&calls, config).with_context(place)?;
-    let paths: Vec<&str> = wishes.iter().map(|wish| wish.path.as_str()).collect();
+    let requests = choose(&calls, config).with_context(place)?;
+    let paths: Vec<&str> = requests.iter().map(|request| request.path.as_str()).collect();
     script.attach(&paths).map_err(|error| refused(path, &error))?;
-    let (seen, batch) = look(&mut script, wishes.len(), config, device).with_context(place)?;
+    let (seen, batch) = look(&mut script, requests.len(), config, device).with_context(place)?;
     let mut slots = Vec::new();
-    for (wish, seen) in wishes.iter().zip(seen) {
-        if !wish.named && !is_feature_map(&seen) {
+    for (request, seen) in requests.iter().zip(seen) {
+        if !request.named && !is_feature_map(&seen) {
             continue;
         }
-        let (topology, channels) = site(&wish.path, &seen, batch, config).with_context(place)?;
-        slots.push(SlotSpec::new(&wish.path, topology, channels));
+        let (topology, channels) = site(&request.path, &seen, batch, config).with_context(place)?;
+        slots.push(SlotSpec::new(&request.path, topology, channels));
     }
     if slots.is_empty() {
         let text = format!(
@@ -62,8 +62,8 @@ pub(super) fn find(
 }
 
 /// The submodules that are meant.
-fn choose(calls: &[Call], config: &GraftedConfig) -> Result<Vec<Wish>> {
-    let mut wishes = Vec::new();
+fn choose(calls: &[Call], config: &GraftedConfig) -> Result<Vec<SlotRequest>> {
+    let mut requests = Vec::new();
     let patterns: Vec<Pattern<'_>> = config.slots.iter().map(|slot| Pattern(slot)).collect();
     for pattern in &patterns {
         if !calls.iter().any(|call| pattern.matches(&call.path)) {
@@ -80,9 +80,9 @@ fn choose(calls: &[Call], config: &GraftedConfig) -> Result<Vec<Wish>> {
         if let Some(reason) = unfit(&call.fit) {
             return Err(PluginError::unsupported(format!("no slot can be behind `{}`: {reason}", call.path)));
         }
-        wishes.push(Wish { path: call.path.clone(), named });
+        requests.push(SlotRequest { path: call.path.clone(), named });
     }
-    Ok(wishes)
+    Ok(requests)
 }
 
 fn unfit(fit: &Fit) -> Option<String> {

@@ -87,7 +87,7 @@ pub(crate) fn probe(
 
 enum Found {
     Probed(Probed),
-    /// It ended its process.
+    /// It ended the process of the child.
     Ended(String),
     NoChild(String),
 }

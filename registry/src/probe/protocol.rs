@@ -10,7 +10,7 @@ use std::path::PathBuf;
 /// A file that was judged, for a process that is to open no other bytes than those.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Judged {
-    /// Which file.
+    /// Path of the file.
     pub path: PathBuf,
     /// SHA-256 of the bytes that were judged, in hexadecimal digits.
     pub sha256: String,

@@ -19,9 +19,9 @@ struct Ledger {
 
 #[derive(Clone, Copy, PartialEq)]
 enum Act {
-    /// Something else flows on.
+    /// The tap returns other features.
     Replace,
-    /// The seed there failed.
+    /// The tap returns an error.
     Fail,
 }
 

@@ -15,7 +15,7 @@ const BUDGET: Duration = Duration::from_secs(1);
 /// How long a thread may take to end after the call that started it.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// A whole short life.
+/// Builds, trains and drops an entry once.
 fn life(subject: &Subject, place: &Place) -> Result<(), Failure> {
     let mut live = subject.make(place)?;
     for _ in 0..2 {

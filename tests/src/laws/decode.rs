@@ -27,7 +27,7 @@ fn settings(bytes: &mut Unstructured<'_>) -> Result<Settings> {
         shadowing_epochs: bytes.int_in_range(0..=3)?,
         max_epochs: bytes.arbitrary::<bool>()?.then_some(bytes.int_in_range(1..=200)?),
         holding_timeout: bytes.arbitrary::<bool>()?.then_some(bytes.int_in_range(1..=8)?),
-        isolation: *bytes.choose(&[Isolation::Bible, Isolation::ReleaseAtHolding, Isolation::Never])?,
+        isolation: *bytes.choose(&[Isolation::Always, Isolation::ReleaseAtHolding, Isolation::Never])?,
         ..Settings::default()
     };
     for gate in [Gate::G1, Gate::G2, Gate::G3, Gate::G4] {

@@ -25,7 +25,7 @@ pub struct BatchNorm<'a> {
     pub running_mean: &'a Tensor,
     /// `[C]`, float32; moved by `momentum`.
     pub running_var: &'a Tensor,
-    /// Added to the variance.
+    /// Number that is added to the variance.
     pub eps: f64,
     /// Weight of the new statistics.
     pub momentum: f64,
@@ -78,7 +78,7 @@ pub fn batch_norm_relu(x: &Tensor, norm: &BatchNorm<'_>, pool: bool) -> Option<R
     })
 }
 
-/// Group normalisation.
+/// Arguments of a group normalisation.
 #[derive(Debug, Clone, Copy)]
 pub struct GroupNorm<'a> {
     /// Groups; the channels of each are a multiple of 4.
@@ -87,7 +87,7 @@ pub struct GroupNorm<'a> {
     pub weight: &'a Tensor,
     /// `[C]`, float32.
     pub bias: &'a Tensor,
-    /// Added to the variance.
+    /// Number that is added to the variance.
     pub eps: f64,
 }
 

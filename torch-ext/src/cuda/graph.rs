@@ -81,7 +81,7 @@ unsafe impl Send for Graph {}
 /// Why there is no graph.
 #[derive(Debug)]
 pub enum NotCaptured<E> {
-    /// The body itself failed.
+    /// The captured function failed with its own error.
     Body(E),
     /// The body did what cannot be recorded, or CUDA refuses.
     Capture(Error),

@@ -20,7 +20,7 @@ const KERNELS: &str =
 /// Declares the functions of `shim/cuda/*.cpp`, and finds each by its name.
 macro_rules! symbols {
     ($($field:ident = $symbol:literal: fn($($arg:ty),*) $(-> $out:ty)?;)*) => {
-        /// The library's functions.
+        /// Functions of the GPU library.
         #[derive(Debug)]
         pub(super) struct Symbols {
             $(pub(super) $field: unsafe extern "C" fn($($arg),*) $(-> $out)?,)*

@@ -7,7 +7,7 @@ pub struct Sgd {
     pub momentum: f64,
     /// L2 penalty added to the gradient.
     pub weight_decay: f64,
-    /// Nesterov's variant.
+    /// Whether momentum is Nesterov's.
     pub nesterov: bool,
 }
 
@@ -26,7 +26,7 @@ pub struct AdamW {
     pub beta2: f64,
     /// Added to the root of the second moment.
     pub eps: f64,
-    /// Decoupled decay.
+    /// Coefficient of decoupled weight decay.
     pub weight_decay: f64,
 }
 

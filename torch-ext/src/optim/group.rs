@@ -89,7 +89,7 @@ impl Group {
         Ok(())
     }
 
-    /// Whether that changes anything.
+    /// Sets the factor of the learning rate; returns whether it changed.
     pub(super) fn set_scale(&mut self, scale: f64) -> bool {
         std::mem::replace(&mut self.scale, scale) != scale
     }

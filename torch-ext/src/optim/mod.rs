@@ -53,7 +53,7 @@ enum Prepared {
 }
 
 impl Optimizer {
-    /// An optimizer without parameters.
+    /// Creates an optimizer without parameters.
     pub fn new(algorithm: impl Into<Algorithm>, learning_rate: f64) -> Self {
         Self {
             algorithm: algorithm.into(),
@@ -89,7 +89,7 @@ impl Optimizer {
         Ok(())
     }
 
-    /// The rate before scales.
+    /// Learning rate before the factors of groups.
     pub fn learning_rate(&self) -> f64 {
         self.learning_rate
     }

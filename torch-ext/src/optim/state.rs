@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct OptimizerState {
-    /// Learning rate before factors.
+    /// Learning rate before the factors of groups.
     pub learning_rate: f64,
-    /// By owner.
+    /// State of each group of parameters, by owner.
     pub groups: BTreeMap<String, GroupState>,
     /// Steps that owners had skipped when they left.
     pub departed: BTreeMap<String, u64>,

@@ -9,11 +9,11 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Arm {
-    /// As configured.
+    /// The run as it is configured.
     Grown,
     /// The host, and nothing else.
     Host,
-    /// A seed in every slot, one after another, whole at once and never judged.
+    /// A seed in every slot, one after another, at full alpha and without gates.
     Naive,
     /// The net that the grown run of the same seed ends with, trained whole from the start.
     Static,
@@ -48,7 +48,7 @@ impl Arm {
         match self {
             Self::Grown => "the run as configured",
             Self::Host => "the host alone",
-            Self::Naive => "a seed in every slot, whole at once, no gates",
+            Self::Naive => "a seed in every slot at full alpha, no gates",
             Self::Static => "the grown run's final net, from the start",
             Self::Matched => "the same, for the grown run's multiply-adds",
         }

@@ -7,14 +7,14 @@ use serde::{Deserialize, Serialize};
 use statrs::distribution::{ContinuousCDF as _, StudentsT};
 use std::collections::BTreeMap;
 
-/// A comparison, whole.
+/// Result of a comparison.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Report {
-    /// The task's id.
+    /// Id of the task.
     pub task: String,
     /// What was compared, as configured.
     pub config: CompareConfig,
-    /// The grown run first.
+    /// A row for each arm, the grown run first.
     pub rows: Vec<Row>,
     /// The grown run against each control.
     pub against: Vec<Against>,
@@ -23,7 +23,7 @@ pub struct Report {
 /// One arm over all seeds.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Row {
-    /// Which.
+    /// Arm that the row is of.
     pub arm: Arm,
     /// The learning rate that was best for it.
     pub rate: f64,
@@ -31,9 +31,9 @@ pub struct Row {
     pub at_the_edge: bool,
     /// Final validation accuracy of each seed, percent.
     pub accuracies: Vec<f64>,
-    /// Their mean.
+    /// Mean of the accuracies.
     pub mean: f64,
-    /// Their standard deviation.
+    /// Standard deviation of the accuracies.
     pub deviation: f64,
     /// Trainable parameters at the end, mean.
     pub parameters: f64,
@@ -41,9 +41,9 @@ pub struct Row {
     pub multiply_adds: f64,
     /// Multiply-adds of all training steps, mean.
     pub training_multiply_adds: f64,
-    /// Epochs, mean.
+    /// Epochs that were trained, mean over the seeds.
     pub epochs: f64,
-    /// Seconds, mean.
+    /// Wall-clock time of a run in seconds, mean over the seeds.
     pub wall_seconds: f64,
     /// Seeds that were fossilized, mean.
     pub fossilized: f64,
@@ -54,7 +54,7 @@ pub struct Row {
 /// The grown run against one control, seed by seed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Against {
-    /// The control.
+    /// Control that the grown run is compared with.
     pub arm: Arm,
     /// Mean of the differences in accuracy, points.
     pub difference: f64,
@@ -62,21 +62,21 @@ pub struct Against {
     pub error: Option<f64>,
     /// Half of its 95 % confidence interval, by Student's t: few seeds say little.
     pub interval: Option<f64>,
-    /// What that says.
+    /// Conclusion from the interval.
     pub verdict: Verdict,
 }
 
-/// What a difference says.
+/// Conclusion from a difference and its interval.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
     /// By more than chance: 0 lies below the confidence interval.
     Better,
-    /// 0 lies within it.
+    /// The interval contains 0.
     NoDifference,
-    /// 0 lies above it.
+    /// The whole interval is below 0.
     Worse,
-    /// One seed says nothing.
+    /// One seed gives no interval.
     Unknown,
 }
 

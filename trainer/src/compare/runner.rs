@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 pub struct CurvePoint {
     /// Multiply-adds of all training steps until then.
     pub multiply_adds: f64,
-    /// Validation accuracy, percent.
+    /// Validation accuracy in percent.
     pub accuracy: f64,
 }
 
@@ -19,16 +19,16 @@ pub struct CurvePoint {
 pub struct Job {
     /// A name for its folder, the same for the same run.
     pub name: String,
-    /// What to run.
+    /// Settings of the run.
     pub config: RunConfig,
 }
 
 /// What a run came to.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Done {
-    /// Its summary.
+    /// Summary of the run.
     pub summary: Summary,
-    /// Its epochs.
+    /// Losses and accuracies of the run's epochs.
     pub curve: Vec<CurvePoint>,
 }
 

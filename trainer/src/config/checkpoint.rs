@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct CheckpointConfig {
-    /// Whether anything is saved.
+    /// Whether checkpoints are written.
     pub enabled: bool,
     /// Epochs between two checkpoints; 0 saves at no epoch's end.
     pub every_epochs: u32,
@@ -32,7 +32,7 @@ impl Default for CheckpointConfig {
 }
 
 impl CheckpointConfig {
-    /// What stays.
+    /// Rules by which older checkpoints are kept.
     pub fn keep(&self) -> Keep {
         Keep { newest: self.keep as usize, best: self.keep_best }
     }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct HostConfig {
-    /// The host's id.
+    /// Id of the host: `cnn` or `plugin::cnn`.
     pub id: String,
     /// Its configuration; the task's own where nothing is said.
     pub config: serde_json::Map<String, serde_json::Value>,

@@ -7,12 +7,12 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct OptimizerConfig {
-    /// Samples per step.
+    /// Number of samples of a step.
     #[schemars(range(min = 1))]
     pub batch_size: u32,
-    /// The rate at first.
+    /// Learning rate at the beginning.
     pub learning_rate: f64,
-    /// Decoupled weight decay.
+    /// Coefficient of decoupled weight decay.
     pub weight_decay: f64,
     /// The part of the run for which the rate is constant.
     #[schemars(range(min = 0.0, max = 1.0))]

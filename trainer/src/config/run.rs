@@ -22,11 +22,11 @@ use std::path::PathBuf;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct RunConfig {
-    /// The task's id.
+    /// Id of the task.
     pub task: String,
     /// Where the task's data come from, and how they are cut.
     pub data: DataConfig,
-    /// Epochs to train.
+    /// Number of epochs to train.
     #[schemars(range(min = 1))]
     pub epochs: u32,
     /// Epochs that learning rate, holding timeout and shortest training are derived from; `epochs` where nothing is said. A
@@ -47,17 +47,17 @@ pub struct RunConfig {
     pub slots: Vec<String>,
     /// Slots that may be occupied at a time, fossils included.
     pub max_seeds: u32,
-    /// The blueprint's id.
+    /// Id of the blueprint that controllers germinate.
     pub blueprint: String,
-    /// Its configuration.
+    /// Configuration of the blueprint.
     pub blueprint_config: serde_json::Map<String, serde_json::Value>,
-    /// The blend's id.
+    /// Id of the blend that controllers germinate with.
     pub blend: String,
-    /// Its configuration.
+    /// Configuration of the blend.
     pub blend_config: serde_json::Map<String, serde_json::Value>,
     /// Folders of plugins and plugin files to search first.
     pub plugin_path: Vec<PathBuf>,
-    /// The controller's id.
+    /// Id of the controller.
     pub controller: String,
     /// `scripted`: the journal whose commands are given again.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -76,13 +76,13 @@ pub struct RunConfig {
     /// What must flow through the slots; as it is, where nothing is said.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub topology: Option<String>,
-    /// When it is saved.
+    /// When checkpoints are written, and how many are kept.
     pub checkpoint: CheckpointConfig,
-    /// How it is computed.
+    /// How steps are computed: precision, capture, convolutions.
     pub compute: ComputeConfig,
     /// The host network.
     pub host: HostConfig,
-    /// The optimizer.
+    /// The optimizer of host and seeds.
     pub optimizer: OptimizerConfig,
     /// What a plugin may do while the run is live.
     pub plugins: PluginsConfig,

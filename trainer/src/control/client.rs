@@ -18,18 +18,18 @@ const PATIENCE: Duration = SIGN_OF_LIFE.saturating_mul(6);
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ControlError {
-    /// Nobody listens.
+    /// No run listens in the directory.
     #[error("no run is live in {}: {reason}", path.display())]
     NotLive {
-        /// The run directory.
+        /// Run directory that was named.
         path: PathBuf,
-        /// The system's words.
+        /// Message of the system.
         reason: String,
     },
     /// The run has ended meanwhile, or answers what cannot be read.
     #[error("the run in {} gave no answer: {reason}", path.display())]
     NoAnswer {
-        /// The run directory.
+        /// Run directory that was named.
         path: PathBuf,
         /// What went wrong.
         reason: String,
@@ -37,9 +37,9 @@ pub enum ControlError {
     /// The run does not do it.
     #[error("{error}")]
     Refused {
-        /// Why.
+        /// Error of the run.
         error: String,
-        /// What to do.
+        /// What to do about it, if the run says so.
         help: Option<String>,
     },
 }

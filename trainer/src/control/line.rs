@@ -13,7 +13,7 @@ const LOOK: Duration = Duration::from_millis(100);
 /// Why there is no line.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ReadError {
-    /// The deadline has passed.
+    /// The deadline of the request has passed.
     #[error("nothing came in time")]
     TooLate,
     /// The reader was told to stop.
@@ -25,7 +25,7 @@ pub(super) enum ReadError {
     /// The line is too long.
     #[error("the line is longer than {LONGEST} bytes")]
     TooLong,
-    /// The system's error.
+    /// Error of the system.
     #[error(transparent)]
     Io(#[from] std::io::Error),
 }

@@ -14,16 +14,16 @@ pub const SOCKET: &str = "control.sock";
 #[serde(tag = "ask", rename_all = "snake_case", deny_unknown_fields)]
 #[non_exhaustive]
 pub enum Request {
-    /// Where it stands.
+    /// Asks for the state of the run.
     Status,
     /// Take another build of a plugin.
     Swap {
-        /// Its file.
+        /// Path of the plugin's file.
         path: PathBuf,
     },
     /// Wait before the next step.
     Pause,
-    /// Go on.
+    /// Goes on after a pause.
     Resume,
     /// Remove the seed of a slot, at the end of the epoch.
     Prune {
@@ -34,7 +34,7 @@ pub enum Request {
     Stop,
 }
 
-/// What it answers.
+/// Answer of a run to a request.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Reply {
@@ -42,9 +42,9 @@ pub enum Reply {
     Done(Value),
     /// It is not, and why.
     Refused {
-        /// What is wrong.
+        /// Error of the request.
         error: String,
-        /// What to do.
+        /// What to do about it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         help: Option<String>,
     },

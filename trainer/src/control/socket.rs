@@ -121,7 +121,7 @@ fn is_own(client: &UnixStream) -> bool {
     rustix::net::sockopt::socket_peercred(client).is_ok_and(|peer| peer.uid == own)
 }
 
-/// One client, one request.
+/// Answers the one request of a client.
 fn hear(
     client: &UnixStream,
     registry: &Registry,

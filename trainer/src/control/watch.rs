@@ -1,4 +1,4 @@
-//! Plugin files that are being worked on: what is built there is brought to the run.
+//! Plugin files that are being worked on: each new build is offered to the run as a swap.
 
 use super::message::ControlMessage;
 use crate::error::TrainError;
@@ -24,7 +24,7 @@ pub(crate) struct Watcher {
 }
 
 impl Watcher {
-    /// Begins to watch.
+    /// Starts watching files.
     pub(crate) fn on(files: impl IntoIterator<Item = PathBuf>) -> Result<Self, TrainError> {
         let files: BTreeSet<PathBuf> = files
             .into_iter()

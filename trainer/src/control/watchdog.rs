@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 /// Its file in a run directory.
 pub const STUCK: &str = "stuck.jsonl";
-/// How often it looks.
+/// Time between two looks at the model's pulse.
 const LOOK: Duration = Duration::from_millis(200);
 
 /// Looks at a model's pulse from another thread.

@@ -1,6 +1,6 @@
 //! Grow when the host stops improving.
 
-use super::tending::Tending;
+use super::seed_policy::SeedPolicy;
 use super::{Controller, Observation};
 use crate::config::{GrowthConfig, RunConfig};
 use kasmina::Command;
@@ -11,7 +11,7 @@ use serde_json::Value;
 /// Germinates on a plateau of the validation accuracy.
 #[derive(Debug)]
 pub struct Heuristic {
-    tending: Tending,
+    policy: SeedPolicy,
     growth: GrowthConfig,
     seen: Seen,
 }
@@ -27,9 +27,9 @@ struct Seen {
 }
 
 impl Heuristic {
-    /// As configured.
+    /// Creates the controller of a configuration.
     pub fn new(config: &RunConfig) -> Self {
-        Self { tending: Tending::new(config), growth: config.growth.clone(), seen: Seen::default() }
+        Self { policy: SeedPolicy::new(config), growth: config.growth.clone(), seen: Seen::default() }
     }
 }
 
@@ -39,11 +39,11 @@ impl Controller for Heuristic {
     }
 
     fn rehearsals(&self, slots: &[String]) -> Vec<Germinate> {
-        self.tending.rehearsals(slots)
+        self.policy.rehearsals(slots)
     }
 
     fn shortest_run(&self) -> Option<u32> {
-        Some(self.tending.shortest_run())
+        Some(self.policy.shortest_run())
     }
 
     fn state(&self) -> Value {
@@ -60,9 +60,9 @@ impl Controller for Heuristic {
             self.seen.previous.is_none_or(|p| observation.accuracy - p >= self.growth.plateau_threshold);
         self.seen.previous = Some(observation.accuracy);
         self.seen.plateau = if progress { 0 } else { self.seen.plateau + 1 };
-        let mut commands = self.tending.tend(observation);
+        let mut commands = self.policy.commands(observation);
         if self.seen.plateau >= self.growth.plateau_epochs
-            && let Some(command) = self.tending.germinate(observation)
+            && let Some(command) = self.policy.germinate(observation)
         {
             self.seen.plateau = 0;
             commands.push(command);

@@ -4,7 +4,7 @@ use super::{Controller, Observation};
 use kasmina::Command;
 use kasmina::model::Germinate;
 
-/// Asks for nothing.
+/// A controller that never gives a command.
 #[derive(Debug, Clone, Copy)]
 pub struct Idle;
 

@@ -5,12 +5,12 @@ use kasmina::model::Germinate;
 use kasmina::{Command, SlotReport};
 use serde_json::Value;
 
-/// What a controller sees.
+/// State of the run that a controller decides by.
 #[derive(Debug, Clone, Copy)]
 pub struct Observation<'a> {
-    /// Epochs done.
+    /// Epochs that were trained.
     pub epoch: u32,
-    /// Epochs of the run.
+    /// Epochs that the run is to have.
     pub max_epochs: u32,
     /// Validation accuracy of the whole network, percent.
     pub accuracy: f64,
@@ -30,9 +30,9 @@ impl Observation<'_> {
     }
 }
 
-/// Decides once per epoch.
+/// Gives commands to the model, once after each epoch.
 pub trait Controller {
-    /// Its id.
+    /// Id of the controller, as configurations name it.
     fn id(&self) -> &'static str;
     /// The germinations that it may ask for in these slots: they are tried before the run begins, so that one that
     /// cannot be made is an error at its start.
@@ -52,6 +52,6 @@ pub trait Controller {
     fn restore(&mut self, state: &Value) -> Result<(), String> {
         if state.is_null() { Ok(()) } else { Err(format!("it keeps no state, the checkpoint has {state}")) }
     }
-    /// What should happen now.
+    /// Commands to carry out before the next epoch.
     fn decide(&mut self, observation: &Observation<'_>) -> Vec<Command>;
 }

@@ -6,7 +6,7 @@ mod idle;
 mod interface;
 mod periodic;
 mod scripted;
-mod tending;
+mod seed_policy;
 
 use crate::config::RunConfig;
 use crate::error::TrainError;
@@ -17,7 +17,7 @@ pub use interface::{Controller, Observation};
 pub use periodic::Periodic;
 pub use scripted::Scripted;
 
-/// The controllers there are.
+/// Ids of the controllers, sorted.
 pub const CONTROLLERS: [&str; 4] = ["heuristic", "none", "periodic", "scripted"];
 
 /// Makes the controller that a configuration names.

@@ -1,7 +1,7 @@
 //! Grow by the calendar: the baseline that waiting for a plateau does not beat (G2 wants the host to improve, and
 //! on a plateau it does not).
 
-use super::tending::Tending;
+use super::seed_policy::SeedPolicy;
 use super::{Controller, Observation};
 use crate::config::{GrowthConfig, RunConfig};
 use kasmina::Command;
@@ -10,14 +10,14 @@ use kasmina::model::Germinate;
 /// Germinates every few epochs, from a first one on.
 #[derive(Debug)]
 pub struct Periodic {
-    tending: Tending,
+    policy: SeedPolicy,
     growth: GrowthConfig,
 }
 
 impl Periodic {
-    /// As configured.
+    /// Creates the controller of a configuration.
     pub fn new(config: &RunConfig) -> Self {
-        Self { tending: Tending::new(config), growth: config.growth.clone() }
+        Self { policy: SeedPolicy::new(config), growth: config.growth.clone() }
     }
 }
 
@@ -27,18 +27,18 @@ impl Controller for Periodic {
     }
 
     fn rehearsals(&self, slots: &[String]) -> Vec<Germinate> {
-        self.tending.rehearsals(slots)
+        self.policy.rehearsals(slots)
     }
 
     fn shortest_run(&self) -> Option<u32> {
-        Some(self.tending.shortest_run())
+        Some(self.policy.shortest_run())
     }
 
     fn decide(&mut self, observation: &Observation<'_>) -> Vec<Command> {
-        let mut commands = self.tending.tend(observation);
+        let mut commands = self.policy.commands(observation);
         let since_first = observation.epoch.checked_sub(self.growth.first_epoch);
         if since_first.is_some_and(|n| n.is_multiple_of(self.growth.every)) {
-            commands.extend(self.tending.germinate(observation));
+            commands.extend(self.policy.germinate(observation));
         }
         commands
     }

@@ -1,21 +1,21 @@
 //! Why a slot is where it is, in plain words.
 
+use super::findings::{Finding, findings};
 use super::replay::Walk;
-use super::words::{Finding, findings};
 use super::{EventLine, Record};
 use crate::run::{CommandRow, SlotInfo};
 use kasmina::Command;
 use kasmina::lifecycle::{Check, EventKind, Gate, Lifecycle, SeedState, Stage};
 use serde::Serialize;
 
-/// One slot, explained.
+/// Explanation of what happened in one slot.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Explanation {
-    /// Its own name.
+    /// Name of the slot.
     pub slot: String,
-    /// Its other names.
+    /// Other names of the slot.
     pub aliases: Vec<String>,
-    /// Where it stands.
+    /// Stage at the end of the run.
     pub stage: Stage,
     /// Since the end of this epoch; `None` if it never moved.
     pub since_epoch: Option<u32>,
@@ -23,7 +23,7 @@ pub struct Explanation {
     pub seed_id: Option<String>,
     /// What that seed was built from.
     pub blueprint: Option<String>,
-    /// What that means.
+    /// Explanation in sentences, for people.
     pub sentences: Vec<String>,
     /// The newest gate that was asked.
     pub last_gate: Option<LastGate>,
@@ -36,15 +36,15 @@ pub struct Explanation {
 pub struct LastGate {
     /// At the end of this epoch.
     pub epoch: u32,
-    /// Which.
+    /// Gate that was evaluated.
     pub gate: Gate,
-    /// For this stage.
+    /// Stage that the gate stands before.
     pub target: Stage,
-    /// Its verdict.
+    /// Whether the gate passed.
     pub passed: bool,
     /// What was not in order.
     pub checks_failed: Vec<Check>,
-    /// In its own words.
+    /// Message of the gate.
     pub message: String,
 }
 

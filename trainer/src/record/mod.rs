@@ -1,13 +1,13 @@
 //! A recorded run, read back: decided again under other thresholds, and explained.
 
 mod explain;
+mod findings;
 mod replay;
-mod words;
 
 pub use explain::{Explanation, LastGate, explain};
+pub use findings::Finding;
 pub use kasmina_records::EventLine;
 pub use replay::{Divergence, Replay, SlotReplay, replay};
-pub use words::Finding;
 
 use crate::config::RunConfig;
 use crate::error::TrainError;
@@ -20,11 +20,11 @@ use std::path::Path;
 /// Everything that a run directory tells of the decisions of a run, killed ones included.
 #[derive(Debug)]
 pub struct Record {
-    /// As resolved.
+    /// Configuration of the run, with defaults filled in.
     pub config: RunConfig,
     /// The slots, in the order of forward.
     pub slots: Vec<SlotInfo>,
-    /// Whole epochs.
+    /// Rows of the epochs that were trained to their end.
     pub epochs: Vec<EpochReport>,
     /// Events of those epochs.
     pub events: Vec<EventLine>,

@@ -1,6 +1,6 @@
 //! Deciding a recorded run again: the same measurements and commands, perhaps other thresholds.
 
-use super::words::{Finding, finding};
+use super::findings::{Finding, finding};
 use super::{EventLine, Record};
 use crate::run::{CommandRow, EpochReport, SlotInfo};
 use kasmina::Command;
@@ -9,21 +9,21 @@ use kasmina::model::Executed;
 use kasmina_plugin_api::Topology;
 use serde::Serialize;
 
-/// What a replay found.
+/// Result of a replay.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Replay {
     /// Epochs that were decided again.
     pub epochs: u32,
     /// The thresholds that it decided by.
     pub gates: QualityGates,
-    /// Slot by slot.
+    /// Results by slot.
     pub slots: Vec<SlotReplay>,
 }
 
 /// What a replay found in one slot.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct SlotReplay {
-    /// Which.
+    /// Name of the slot.
     pub slot: String,
     /// Decisions that came out as recorded: gates, stages, germinations, prunes.
     pub agreed: u32,
@@ -40,7 +40,7 @@ pub struct Divergence {
     pub seed_id: Option<String>,
     /// What was decided then, from the first difference on.
     pub recorded: Vec<String>,
-    /// What is decided now.
+    /// Decisions of the replay in that epoch.
     pub replayed: Vec<String>,
     /// Why: the checks that fail, with their numbers; empty where it passes now.
     pub findings: Vec<Finding>,
@@ -105,7 +105,7 @@ impl<'r> Walk<'r> {
         let (mut events, mut reasons) = (Vec::new(), Vec::new());
         for operation in told {
             let before = self.lifecycle.clone();
-            // A wish that is refused leaves its gate's event; that is compared, not the refusal.
+            // A command that is refused leaves its gate's event; that is compared, not the refusal.
             let _ = operation.apply(&mut self.lifecycle);
             let now = self.lifecycle.drain_events();
             if before.living().is_some() && self.lifecycle.living().is_none() {

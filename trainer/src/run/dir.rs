@@ -139,7 +139,7 @@ impl RunDir {
         Ok(())
     }
 
-    /// Where it lies.
+    /// Path of the run directory.
     pub(super) fn path(&self) -> &Path {
         &self.path
     }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 /// How long the end of a run waits for a disk that cannot be written.
 const PATIENCE: Duration = Duration::from_mins(2);
-/// Time between two tries.
+/// Time between two attempts.
 const PAUSE: Duration = Duration::from_millis(200);
 
 /// Decides whether the end of a run is written once more after an error.

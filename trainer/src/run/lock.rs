@@ -21,7 +21,7 @@ const RENEWAL: Duration = Duration::from_secs(10);
 /// An owner on another machine that has not renewed it for so long is gone.
 const PATIENCE: Duration = Duration::from_mins(1);
 
-/// Who owns a run.
+/// Owner of a run directory.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Owner {
     host: String,

@@ -6,7 +6,7 @@ use kasmina_records::EpochReport;
 
 /// Sees a run as it goes.
 pub trait Observer {
-    /// An epoch is over.
+    /// Called after each epoch.
     fn epoch(&mut self, _report: &EpochReport, _epochs: u32) {}
     /// A checkpoint has reached the disk.
     fn saved(&mut self, _saved: &Saved) {}
@@ -14,5 +14,5 @@ pub trait Observer {
     fn event(&mut self, _epoch: u32, _event: &Event) {}
 }
 
-/// Sees nothing.
+/// An observer that ignores everything.
 impl Observer for () {}

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 /// Where a run stands in its data, and what it brings from before an interruption.
 #[derive(Debug)]
 pub(super) struct Progress {
-    /// Lasts between two steps.
+    /// Position of the run between two steps.
     pub(super) position: Position,
     /// The generators in the middle of the epoch that goes on; none where an epoch begins.
     pub(super) generators: Option<RngState>,
@@ -25,7 +25,7 @@ pub(super) struct Progress {
 }
 
 impl Progress {
-    /// Before anything was done.
+    /// Progress before the first step.
     pub(super) fn new() -> Self {
         Self {
             position: Position::START,

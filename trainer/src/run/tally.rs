@@ -77,7 +77,7 @@ impl Tally {
         self.training += took;
     }
 
-    /// Epochs trained whole.
+    /// Epochs that were trained to their end.
     pub(super) fn epochs(&self) -> u32 {
         self.epochs
     }

@@ -58,7 +58,7 @@ impl Trainer<'_> {
         self
     }
 
-    /// The configuration as resolved.
+    /// Configuration of the run, with defaults filled in.
     pub fn config(&self) -> &RunConfig {
         &self.config
     }

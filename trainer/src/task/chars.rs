@@ -23,7 +23,7 @@ const SCORE_BYTES: f64 = 4.0;
 const BYTE_ORDER_MARK: char = '\u{feff}';
 /// A text has other characters than a moment before.
 const CHANGED: &str = "it changed while it was read";
-/// Read at a time.
+/// Bytes that are read at a time.
 const CHUNK: usize = 1 << 20;
 
 pub(super) fn load(data: &DataConfig, device: Device) -> Result<Task, TrainError> {

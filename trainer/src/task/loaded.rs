@@ -8,11 +8,11 @@ use tch::Tensor;
 /// A task: data to learn from and to be measured by, and what a host must know of them.
 #[derive(Debug)]
 pub struct Task {
-    /// Its id.
+    /// Id of the task.
     pub id: &'static str,
-    /// To learn from.
+    /// Samples to train on.
     pub train: Part,
-    /// To be measured by.
+    /// Samples to validate on.
     pub validation: Part,
     /// What a host must know to read the inputs and to make the outputs: `in_channels`, `num_classes`, `vocab_size` and
     /// the like. A host is told what its settings have a name for; the user's own settings win.

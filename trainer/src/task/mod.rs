@@ -38,7 +38,7 @@ const KNOWN: [Known; 7] = [
     Known { id: addition::ID, load: addition::load },
 ];
 
-/// The tasks there are.
+/// Ids of all tasks.
 pub fn tasks() -> impl Iterator<Item = &'static str> {
     KNOWN.iter().map(|known| known.id)
 }

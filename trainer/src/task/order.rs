@@ -22,7 +22,7 @@ pub(super) struct Draws {
     pub(super) samples: i64,
     /// How far images may be moved each way, and whether they are mirrored.
     pub(super) moves: Option<(i64, bool)>,
-    /// Windows begin below this.
+    /// Number of positions at which windows may begin.
     pub(super) shifts: i64,
 }
 

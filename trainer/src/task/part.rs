@@ -61,7 +61,7 @@ impl Part {
     pub fn len(&self) -> i64 {
         self.samples
     }
-    /// Whether it has none.
+    /// Whether there are no samples.
     pub fn is_empty(&self) -> bool {
         self.samples == 0
     }
@@ -69,7 +69,7 @@ impl Part {
     pub fn targets(&self) -> i64 {
         self.targets
     }
-    /// Batches of an epoch.
+    /// Number of batches of an epoch.
     pub fn steps(&self, batch_size: u32) -> u64 {
         let (samples, batch) = (self.samples.unsigned_abs(), u64::from(batch_size.max(1)));
         let alone = batch > 1 && samples > batch && samples % batch == 1;

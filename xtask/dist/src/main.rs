@@ -25,10 +25,10 @@ struct Args {
     /// The folder of libtorch, with its `lib/`.
     #[arg(long)]
     torch: PathBuf,
-    /// The version of libtorch.
+    /// Version of libtorch.
     #[arg(long)]
     torch_version: String,
-    /// The repository.
+    /// Folder of the repository.
     #[arg(long)]
     root: PathBuf,
     /// Where the folder is made; an earlier one is replaced.

@@ -16,13 +16,13 @@ const ROOTS: [&str; 6] = [
     "kasmina-hosts",
 ];
 
-/// One crate.
+/// A crate that is part of the distribution.
 pub(crate) struct Package {
     pub(crate) name: String,
     pub(crate) version: String,
     /// As its manifest has it.
     pub(crate) licence: Option<String>,
-    /// Where its sources lie.
+    /// Folder of the crate's sources.
     pub(crate) folder: PathBuf,
     /// Whether it comes from the registry.
     pub(crate) is_published: bool,

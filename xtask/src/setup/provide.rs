@@ -10,7 +10,7 @@ use super::problem::writing;
 use super::unpack;
 use super::wheels::{Part, Wheel};
 
-/// Where wheels come from.
+/// Fetches wheels.
 pub(super) trait Source {
     /// Fetches a wheel to a file somewhere below `scratch`.
     fn fetch(&self, wheel: &Wheel, scratch: &Path) -> Result<PathBuf>;

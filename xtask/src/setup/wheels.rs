@@ -28,7 +28,7 @@ impl Part {
     }
 }
 
-/// One pinned wheel.
+/// A wheel of a fixed version and hash.
 pub(super) struct Wheel {
     pub(super) project: &'static str,
     pub(super) version: &'static str,
@@ -49,7 +49,7 @@ pub(super) struct Take {
     pub(super) from: &'static str,
     /// Its files by name; with none named, everything below it.
     pub(super) names: &'static [&'static str],
-    /// A directory in libtorch.
+    /// Folder in libtorch that the files are copied into.
     pub(super) into: &'static str,
 }
 

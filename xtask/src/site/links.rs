@@ -5,7 +5,7 @@
 pub(super) struct Target {
     /// From the root, with `/` between components.
     pub(super) path: String,
-    /// A heading in it.
+    /// Heading in the document, as links name it.
     pub(super) fragment: Option<String>,
 }
 

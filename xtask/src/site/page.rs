@@ -10,9 +10,9 @@ const STYLE: &str = "body{display:flex;gap:3rem;max-width:72rem;margin:2rem auto
     code{font-size:.9em}table{border-collapse:collapse;display:block;overflow-x:auto}\
     td,th{border:1px solid #ddd;padding:.3rem .6rem;text-align:left;vertical-align:top}a{color:#0550ae}";
 
-/// A document.
+/// A document of the site.
 pub(super) struct Page {
-    /// From the root.
+    /// Path of the document from the repository's root.
     pub(super) path: String,
     text: String,
 }
@@ -124,7 +124,7 @@ pub(super) fn whole(title: &str, navigation: &str, body: &str) -> String {
     )
 }
 
-/// Text as HTML.
+/// Escapes a text for HTML.
 pub(super) fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// A broken rule.
+/// A place that breaks a rule.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Finding {
     pub(super) path: String,

@@ -92,8 +92,8 @@ impl MorphogeneticModel {
         lifecycle.germinate(germination.clone())?;
         live.set_alpha(lifecycle.alpha())?;
         let name = self.slots[index].name();
-        let brought = Owner::of(name, &germinate.seed_id, &live);
-        self.ownership().check(brought.iter().map(|(owner, parameters)| (owner, *parameters)))?;
+        let added = Owner::of(name, &germinate.seed_id, &live);
+        self.ownership().check(added.iter().map(|(owner, parameters)| (owner, *parameters)))?;
         let changes = live.groups(name).map(|(owner, role, parameters)| Change::Add {
             owner,
             role,

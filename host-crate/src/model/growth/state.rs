@@ -14,7 +14,7 @@ pub(super) type Worker = JoinHandle<Result<(), RegistryError>>;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PrefetchState {
-    /// The slot's own name.
+    /// Name of the slot.
     pub slot: String,
     /// As it was asked for.
     pub germinate: Germinate,
@@ -51,7 +51,7 @@ impl Growth {
         Self { seed, max_seeds, alpha, probed: BTreeMap::new(), prefetches: Vec::new() }
     }
 
-    /// The run's seed.
+    /// Seed of the run's random generators.
     pub(in crate::model) fn seed(&self) -> u64 {
         self.seed
     }
@@ -77,7 +77,7 @@ impl Growth {
         self.probed.get(key).copied()
     }
 
-    /// Remembers a passed probe.
+    /// Stores that a probe passed, so that it is not repeated.
     pub(super) fn remember_probe(&mut self, key: String, multiply_adds: u64) {
         self.probed.insert(key, multiply_adds);
     }

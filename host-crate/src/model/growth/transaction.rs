@@ -35,7 +35,7 @@ impl Transaction {
         }
     }
 
-    /// Forgets all changes.
+    /// Discards all changes of the transaction.
     pub(in crate::model) fn abort(self, sink: &mut dyn ParameterSink) {
         for ticket in self.tickets {
             sink.abort(ticket);

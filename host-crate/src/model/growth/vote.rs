@@ -11,7 +11,7 @@ use serde::Serialize;
 /// What the ranks are asked about a slot.
 pub(in crate::model) struct Question {
     pub(in crate::model) act: Act,
-    /// The same in full.
+    /// Full text of the question; ranks compare its hash.
     pub(in crate::model) subject: String,
     /// The seed that is to come.
     pub(in crate::model) coming: Option<String>,

@@ -81,7 +81,7 @@ pub struct StepCounts {
     pub eager: u64,
     /// Steps that were a replay.
     pub replayed: u64,
-    /// Recordings made.
+    /// Number of steps that were captured into a graph.
     pub captures: u64,
 }
 
@@ -319,7 +319,7 @@ impl<'l> Work<'_, 'l> {
         Ok(value.f_detach()?)
     }
 
-    /// The same, not recorded.
+    /// Runs the step's operations without a captured graph.
     fn eager(&mut self) -> Result<Tensor, ModelError> {
         let _no_capture = self.model.device().is_cuda().then(graph::backward);
         self.run().inspect_err(|_| {

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum PanicPolicy {
-    /// The run ends.
+    /// The run ends with an error.
     #[default]
     Fail,
     /// Alpha stays where it is, and the built-in blend goes on with it.

@@ -110,7 +110,7 @@ impl MorphogeneticModel {
 
 /// What a rollback does to the blend of a slot.
 enum Leaves {
-    /// Nothing.
+    /// The blend stays.
     No,
     /// The blend before the trial takes its place again.
     ForTheOneBefore,

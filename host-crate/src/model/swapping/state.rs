@@ -98,16 +98,16 @@ impl Swapping {
 pub enum Recovered {
     /// A build on trial has failed; the one before is back.
     RolledBack {
-        /// Which plugin.
+        /// Name of the plugin.
         plugin: String,
-        /// Why.
+        /// Reason of the failure.
         reason: String,
     },
     /// A panic was contained by the slot's policy.
     Contained {
-        /// Where.
+        /// Name of the slot.
         slot: String,
-        /// How.
+        /// Policy that was applied.
         policy: String,
     },
 }

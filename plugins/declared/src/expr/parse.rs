@@ -9,7 +9,7 @@ pub(super) const DEEPEST: usize = 32;
 /// The names that are functions, so that no parameter can have them.
 pub(crate) const FUNCTIONS: [&str; 2] = ["min", "max"];
 
-/// Reads a whole expression.
+/// Parses a complete expression.
 pub(super) fn parse(text: &str) -> Result<Node, Wrong> {
     if text.len() > LONGEST {
         let text = format!("the expression is longer than {LONGEST} characters");

@@ -12,7 +12,7 @@ use std::path::PathBuf;
 /// The builds of a run that goes on: what is loaded, and the copies that the run keeps.
 pub(super) struct Builds<'r> {
     registry: &'r Registry,
-    /// The folder of copies.
+    /// Folder of the run's copies of plugins.
     folder: PathBuf,
     /// Builds that are opened and not current, by the hash of their file.
     staged: RefCell<BTreeMap<String, Staged>>,

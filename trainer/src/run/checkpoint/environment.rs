@@ -6,15 +6,15 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Environment {
-    /// Kasmina's version.
+    /// Version of Kasmina.
     pub(crate) program: String,
-    /// The version of torch.
+    /// Version of libtorch.
     pub(crate) torch: String,
-    /// The CPU's name.
+    /// Name of the CPU's model.
     pub(crate) cpu: String,
     /// The vector instructions that torch uses.
     pub(crate) cpu_capability: String,
-    /// Threads of the CPU.
+    /// Number of CPU threads of libtorch.
     pub(crate) threads: u32,
     /// The GPU and its libraries; `None` on a CPU.
     pub(crate) gpu: Option<String>,

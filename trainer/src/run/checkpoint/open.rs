@@ -19,7 +19,7 @@ pub(super) const RESUMES: &str = "resumes.jsonl";
 /// How a run is to go on.
 #[derive(Debug, Clone, Default)]
 pub struct ResumeOptions {
-    /// The run directory.
+    /// Directory of the run.
     pub run: PathBuf,
     /// Epochs that the run is to have in the end; as many as it was to have, where nothing is said.
     pub epochs: Option<u32>,
@@ -39,11 +39,11 @@ pub struct ResumeOptions {
 pub enum Resumption {
     /// The run can go on.
     Ready(Box<Opened>),
-    /// The run is over.
+    /// All epochs of the run were trained.
     Finished {
         /// Epochs that it has trained.
         epochs: u32,
-        /// Its newest checkpoint.
+        /// Folder of the newest checkpoint.
         checkpoint: PathBuf,
     },
 }
@@ -60,14 +60,14 @@ pub struct Opened {
     pub(super) target: PathBuf,
     pub(super) lock: Option<RunLock>,
     pub(super) resume: ResumeRow,
-    /// When opening began.
+    /// Time at which opening began.
     pub(super) begun: Instant,
 }
 
 /// One line of `resumes.jsonl`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct ResumeRow {
-    /// The checkpoint's name.
+    /// Name of the checkpoint that the run went on from.
     pub(super) checkpoint: String,
     /// Steps that were made before.
     pub(super) step: u64,

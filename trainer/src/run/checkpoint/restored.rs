@@ -24,9 +24,9 @@ pub(crate) struct Restored {
     pub(super) lengths: JournalLengths,
     pub(super) lock: Option<RunLock>,
     pub(super) resume: ResumeRow,
-    /// Steps that were made.
+    /// Optimizer steps that were made before.
     pub(crate) step: u64,
-    /// When the resume began.
+    /// Time at which the resume began.
     pub(super) begun: Instant,
 }
 

@@ -52,7 +52,7 @@ pub(crate) struct Saver {
     longest_stall: Duration,
 }
 
-/// Saving has stopped.
+/// Reason why nothing is saved at present.
 #[derive(Debug)]
 struct Stopped {
     why: String,

@@ -49,9 +49,9 @@ pub(crate) struct RunState {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ControllerState {
-    /// Its id.
+    /// Id of the controller.
     pub(crate) id: String,
-    /// As it told it.
+    /// State as the controller gave it.
     pub(crate) state: Value,
 }
 
@@ -68,7 +68,7 @@ pub(crate) struct Position {
 }
 
 impl Position {
-    /// Before anything was done.
+    /// Position before the first step.
     pub(crate) const START: Self = Self { epoch: 0, samples: 0, multiply_adds: 0 };
 
     /// Before the first step of an epoch.

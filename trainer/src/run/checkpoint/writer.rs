@@ -63,14 +63,14 @@ pub(super) struct Writer {
 
 /// Where checkpoints go, and what stays of them.
 pub(super) struct Target {
-    /// The run directory.
+    /// Directory of the run.
     pub(super) run: PathBuf,
     pub(super) keep: Keep,
     pub(super) policy: Policy,
 }
 
 impl Writer {
-    /// Starts the thread.
+    /// Starts the thread that writes checkpoints.
     pub(super) fn start(target: Target) -> std::io::Result<Self> {
         let (jobs, to_do) = sync_channel(IN_FLIGHT);
         let (tell, done) = channel();

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 /// Images and labels as they are in the files.
 pub(super) struct Raw {
-    /// Channels, height, width.
+    /// Channels, height and width of an image.
     pub(super) size: [i64; 3],
     pub(super) pixels: Vec<u8>,
     pub(super) labels: Vec<u8>,
@@ -32,7 +32,7 @@ pub(super) struct Published {
 
 /// A set that another is easily taken for.
 pub(super) struct Twin {
-    /// Its task.
+    /// Id of the task.
     pub(super) id: &'static str,
     /// Its files and their MD5.
     pub(super) md5: &'static [(&'static str, &'static str)],

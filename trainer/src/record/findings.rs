@@ -3,14 +3,14 @@
 use kasmina::lifecycle::{Check, Lifecycle};
 use serde::Serialize;
 
-/// A failing check, told.
+/// A check that failed, with its numbers and what to do.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Finding {
     /// Its label, under which `docs/troubleshooting.md` has more.
     pub check: Check,
     /// What was found and what is needed.
     pub found: String,
-    /// What to do.
+    /// What to do about it.
     pub remedy: String,
 }
 

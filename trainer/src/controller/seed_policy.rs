@@ -6,9 +6,9 @@ use kasmina::lifecycle::{Stage, TempoUnit};
 use kasmina::model::Germinate;
 use kasmina::{Command, SlotReport};
 
-/// The part of a configuration that tending needs.
+/// The part of a configuration that the policy needs.
 #[derive(Debug, Clone)]
-pub(super) struct Tending {
+pub(super) struct SeedPolicy {
     config: RunConfig,
     /// Epochs from germination to a decision in HOLDING, at the least.
     shortest_life: u32,
@@ -17,7 +17,7 @@ pub(super) struct Tending {
     patience: u32,
 }
 
-impl Tending {
+impl SeedPolicy {
     pub(super) fn new(config: &RunConfig) -> Self {
         let training = config.effective_lifecycle().min_training_epochs();
         let rules = &config.lifecycle;
@@ -39,11 +39,11 @@ impl Tending {
 
     /// Asks for FOSSILIZED where HOLDING has a useful measurement (G5 decides), and gives a seed up that does not
     /// get out of TRAINING: nothing else would end it, and it would block the next one.
-    pub(super) fn tend(&self, observation: &Observation<'_>) -> Vec<Command> {
-        observation.slots.iter().filter_map(|slot| self.tend_slot(slot)).collect()
+    pub(super) fn commands(&self, observation: &Observation<'_>) -> Vec<Command> {
+        observation.slots.iter().filter_map(|slot| self.command(slot)).collect()
     }
 
-    fn tend_slot(&self, slot: &SlotReport) -> Option<Command> {
+    fn command(&self, slot: &SlotReport) -> Option<Command> {
         match slot.stage {
             Stage::Holding if slot.contribution.is_some_and(|c| c > 0.0) => {
                 Some(Command::Advance { slot: slot.slot.clone(), target: Some(Stage::Fossilized) })
