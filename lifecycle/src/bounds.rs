@@ -1,10 +1,19 @@
-//! Bounds of settings.
+//! Bounds of settings. The JSON schema of a type declares them, so that `kasmina schema` shows what is enforced.
+
+use jsonschema::Validator;
+use jsonschema::error::{ValidationError, ValidationErrorKind};
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::Value;
+use std::any::TypeId;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// A setting out of its bounds.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{field}`: {reason}")]
 pub struct SettingsError {
-    /// Which one, as a path.
+    /// Path of the setting: `gates.min_contribution`.
     pub field: String,
     /// What is wrong with the value and what is allowed, for people.
     pub reason: String,
@@ -15,20 +24,142 @@ impl SettingsError {
         Self { field: field.into(), reason: reason.into() }
     }
 
-    /// The same, seen from the settings that hold these.
+    /// The same error with the path of the settings that hold these.
     pub(super) fn inside(self, part: &str) -> Self {
         Self { field: format!("{part}.{}", self.field), ..self }
     }
 }
 
-/// The lower bound of what must be above 0; any other is inclusive.
-pub(super) const ABOVE_ZERO: f64 = f64::from_bits(1);
-
-/// Refuses a setting outside its bounds, NaN included.
-pub(super) fn bounded(field: &str, value: f64, low: f64, high: f64) -> Result<(), SettingsError> {
-    if (low..=high).contains(&value) {
-        return Ok(());
+/// Checks settings against the bounds that the JSON schema of their type declares. A number that is NaN or infinite is refused
+/// wherever a number is required; in an optional field it counts as absent.
+///
+/// # Errors
+/// The first setting that is out of its bounds.
+pub fn check_bounds<T: JsonSchema + Serialize + 'static>(settings: &T) -> Result<(), SettingsError> {
+    let unusable = |error: &dyn std::fmt::Display| SettingsError::new("settings", error.to_string());
+    let value = serde_json::to_value(settings).map_err(|e| unusable(&e))?;
+    let validator = validator::<T>().map_err(|e| unusable(&e))?;
+    match validator.iter_errors(&value).next() {
+        None => Ok(()),
+        Some(error) => Err(told(&error)),
     }
-    let low = if low == ABOVE_ZERO { "above 0".to_owned() } else { format!("at least {low}") };
-    Err(SettingsError::new(field, format!("{value} is not {low} and at most {high}")))
+}
+
+/// The validator of a type's schema, made once in a process.
+fn validator<T: JsonSchema + 'static>() -> Result<Arc<Validator>, ValidationError<'static>> {
+    static MADE: Mutex<Option<HashMap<TypeId, Arc<Validator>>>> = Mutex::new(None);
+    let mut made = MADE.lock().unwrap_or_else(PoisonError::into_inner);
+    let made = made.get_or_insert_with(HashMap::new);
+    if let Some(validator) = made.get(&TypeId::of::<T>()) {
+        return Ok(Arc::clone(validator));
+    }
+    let validator = Arc::new(jsonschema::validator_for(schemars::schema_for!(T).as_value())?);
+    made.insert(TypeId::of::<T>(), Arc::clone(&validator));
+    Ok(validator)
+}
+
+/// An error of the validator in the words of this program.
+fn told(error: &ValidationError<'_>) -> SettingsError {
+    use ValidationErrorKind::{
+        AnyOf, Enum, ExclusiveMaximum, ExclusiveMinimum, Maximum, Minimum, OneOfNotValid, Type,
+    };
+    let value = shown(error.instance());
+    let reason = match error.kind() {
+        // What is wrong is told by the alternative that has the value's type.
+        AnyOf { context } | OneOfNotValid { context } => {
+            let of_its_type = context.iter().flatten().find(|inner| !matches!(inner.kind(), Type { .. }));
+            match of_its_type {
+                Some(inner) => return told(inner),
+                None => error.to_string(),
+            }
+        }
+        Minimum { limit } => format!("{value} is not at least {}", shown(limit)),
+        Maximum { limit } => format!("{value} is not at most {}", shown(limit)),
+        ExclusiveMinimum { limit } => format!("{value} is not above {}", shown(limit)),
+        ExclusiveMaximum { limit } => format!("{value} is not below {}", shown(limit)),
+        Enum { options } => {
+            let options = options.as_array().map(Vec::as_slice).unwrap_or_default();
+            let options: Vec<String> = options.iter().map(shown).collect();
+            format!("{value} is none of {}", options.join(", "))
+        }
+        // JSON has no other way to write it.
+        Type { .. } if error.instance().is_null() => "it is not a finite number".to_owned(),
+        _ => error.to_string(),
+    };
+    SettingsError::new(path(error.instance_path().as_str()), reason)
+}
+
+/// A value as people write it: whole numbers without a point, texts without quotes.
+fn shown(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Number(number) if number.is_f64() => number.as_f64().unwrap_or(f64::NAN).to_string(),
+        other => other.to_string(),
+    }
+}
+
+/// `/planted/0/epoch` as `planted[0].epoch`.
+fn path(pointer: &str) -> String {
+    let mut path = String::new();
+    for part in pointer.split('/').filter(|part| !part.is_empty()) {
+        if part.bytes().all(|b| b.is_ascii_digit()) {
+            path.extend(["[", part, "]"]);
+        } else {
+            if !path.is_empty() {
+                path.push('.');
+            }
+            path += part;
+        }
+    }
+    path
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Serialize, JsonSchema, Clone, Default)]
+    struct Inner {
+        #[schemars(range(max = 1.0), extend("exclusiveMinimum" = 0.0))]
+        fraction: f64,
+    }
+
+    #[derive(Serialize, JsonSchema, Clone)]
+    struct Outer {
+        #[schemars(range(min = 1, max = 9))]
+        count: u32,
+        #[schemars(range(min = 1))]
+        optional: Option<u32>,
+        all: Vec<Inner>,
+        #[schemars(extend("items" = { "enum": ["a", "b"] }))]
+        names: Vec<String>,
+        any: f64,
+    }
+
+    fn good() -> Outer {
+        let all = vec![Inner { fraction: 1.0 }, Inner { fraction: 0.5 }];
+        Outer { count: 1, optional: None, all, names: vec!["a".to_owned()], any: -1e300 }
+    }
+
+    fn refused(change: impl FnOnce(&mut Outer)) -> String {
+        let mut settings = good();
+        change(&mut settings);
+        check_bounds(&settings).map_err(|error| error.to_string()).unwrap_err()
+    }
+
+    #[test]
+    fn what_the_schema_declares_is_enforced() {
+        assert_eq!(check_bounds(&good()), Ok(()));
+        let all = [
+            refused(|s| s.count = 0),
+            refused(|s| s.count = 10),
+            refused(|s| s.optional = Some(0)),
+            refused(|s| s.all[1].fraction = 0.0),
+            refused(|s| s.all[1].fraction = 1.5),
+            refused(|s| s.all[0].fraction = f64::NAN),
+            refused(|s| s.names.push("c".to_owned())),
+            refused(|s| s.any = f64::INFINITY),
+        ];
+        insta::assert_snapshot!(all.join("\n"));
+    }
 }

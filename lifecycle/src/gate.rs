@@ -1,6 +1,6 @@
 //! The quality gates. A gate never changes state by itself.
 
-use super::bounds::{ABOVE_ZERO, SettingsError, bounded};
+use super::bounds::{SettingsError, check_bounds};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -77,13 +77,7 @@ impl QualityGates {
     /// # Errors
     /// The first threshold that is out of its bounds.
     pub fn validate(&self) -> Result<(), SettingsError> {
-        let ranges = [
-            ("min_training_improvement", self.min_training_improvement, 0.0, 100.0),
-            ("min_contribution", self.min_contribution, 0.0, 100.0),
-            ("min_seed_gradient_ratio", self.min_seed_gradient_ratio, 0.0, 10.0),
-            ("min_holding_stability", self.min_holding_stability, ABOVE_ZERO, 1.0),
-        ];
-        ranges.into_iter().try_for_each(|(field, value, low, high)| bounded(field, value, low, high))
+        check_bounds(self)
     }
 }
 

@@ -40,7 +40,7 @@ mod task;
 mod units;
 
 pub use alpha::{AlphaController, AlphaMode};
-pub use bounds::SettingsError;
+pub use bounds::{SettingsError, check_bounds};
 pub use command::{Command, Executed, Germinate};
 pub use curve::Curve;
 pub use event::{Event, EventKind, Initiator};

@@ -1,6 +1,6 @@
 //! What a lifecycle can be told, with bounds.
 
-use super::bounds::{ABOVE_ZERO, SettingsError, bounded};
+use super::bounds::{SettingsError, check_bounds};
 use super::gate::{Gate, QualityGates};
 use super::stage::Stage;
 use super::units::floor;
@@ -90,20 +90,7 @@ impl Settings {
     /// # Errors
     /// The first field that is out of its bounds.
     pub fn validate(&self) -> Result<(), SettingsError> {
-        self.gates.validate().map_err(|e| e.inside("gates"))?;
-        bounded("train_fraction", self.train_fraction, ABOVE_ZERO, 1.0)?;
-        for (field, value) in [("max_epochs", self.max_epochs), ("holding_timeout", self.holding_timeout)] {
-            if value == Some(0) {
-                return Err(SettingsError::new(field, "0 is not at least 1"));
-            }
-        }
-        if let Some(gate) = self.auto_advance.iter().find(|g| matches!(g, Gate::G0 | Gate::G5)) {
-            return Err(SettingsError::new(
-                "auto_advance",
-                format!("{gate} never advances by itself; leave it out"),
-            ));
-        }
-        Ok(())
+        check_bounds(self)
     }
 
     /// Where BLENDING leads: through SHADOWING if it is asked for.

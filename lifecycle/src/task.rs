@@ -1,6 +1,6 @@
 //! What a task settles for every slot: the topology, the ramp, and the rules.
 
-use super::bounds::{ABOVE_ZERO, SettingsError, bounded};
+use super::bounds::{SettingsError, check_bounds};
 use super::curve::Curve;
 use super::settings::Settings;
 use schemars::JsonSchema;
@@ -49,16 +49,7 @@ impl AlphaSettings {
     /// # Errors
     /// The first field that is out of its bounds.
     pub fn validate(&self) -> Result<(), SettingsError> {
-        if self.tempo == 0 {
-            return Err(SettingsError::new("tempo", "0 is not at least 1"));
-        }
-        bounded("target", self.target, ABOVE_ZERO, 1.0)?;
-        if !self.steepness.is_finite() {
-            return Err(SettingsError::new(
-                "steepness",
-                format!("{} is not a finite number", self.steepness),
-            ));
-        }
+        check_bounds(self)?;
         let table = self.curve.as_ref().map_or(Ok(()), Curve::check);
         table.map_err(|refusal| SettingsError::new("curve", refusal.message))
     }

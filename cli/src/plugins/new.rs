@@ -7,7 +7,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 /// Where the plugin API was when this program was built.
-const API: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../plugin-api");
+const API: Option<&str> = option_env!("KASMINA_PLUGIN_API");
 /// What is depended on where no sources are there.
 const VERSION: &str = "1";
 /// Names that cannot be taken: words of Rust, crates that every plugin has, and the namespace of the built-ins.
@@ -145,7 +145,7 @@ impl Sources {
                 .is_ok_and(|manifest| manifest.contains("name = \"kasmina-plugin-api\""))
         };
         let api = match named {
-            None => Path::new(API).canonicalize().ok().filter(is_api),
+            None => API.and_then(|api| Path::new(api).canonicalize().ok()).filter(is_api),
             Some(named) => {
                 let real = named.canonicalize().ok().filter(is_api);
                 Some(real.ok_or_else(|| {

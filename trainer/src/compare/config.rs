@@ -3,6 +3,7 @@
 use crate::config::RunConfig;
 use crate::error::TrainError;
 use crate::layers::Layers;
+use kasmina::lifecycle::check_bounds;
 use kasmina_files::{limit, read_text};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -20,6 +21,7 @@ pub struct CompareConfig {
     #[schemars(range(min = 1, max = 1000))]
     pub tuning_seeds: u32,
     /// The grid of learning rates, the same for every arm.
+    #[schemars(extend("items" = { "type": "number", "exclusiveMinimum": 0.0, "maximum": 1e3 }, "minItems" = 1))]
     pub rates: Vec<f64>,
     /// The run that grows; its controls are made out of it.
     pub run: RunConfig,
@@ -50,21 +52,10 @@ impl CompareConfig {
     }
 
     pub(super) fn validate(&self) -> Result<(), TrainError> {
-        let wrong =
-            |field: &str, reason: String| Err(TrainError::Setting { field: field.to_owned(), reason });
-        for (field, value) in [("seeds", self.seeds), ("tuning_seeds", self.tuning_seeds)] {
-            if !(1..=1000).contains(&value) {
-                return wrong(field, format!("{value} is not within 1 and 1000"));
-            }
-        }
-        if self.rates.is_empty() {
-            return wrong("rates", "there are none".to_owned());
-        }
-        if let Some(rate) = self.rates.iter().find(|rate| !(**rate > 0.0 && **rate <= 1e3)) {
-            return wrong("rates", format!("{rate} is no learning rate"));
-        }
+        check_bounds(self)?;
         if !self.rates.is_sorted_by(|a, b| a < b) {
-            return wrong("rates", "they do not rise".to_owned());
+            let reason = "they do not rise".to_owned();
+            return Err(TrainError::Setting { field: "rates".to_owned(), reason });
         }
         self.run.validate()
     }

@@ -50,19 +50,6 @@ impl Default for DataConfig {
     }
 }
 
-impl DataConfig {
-    /// Bounds: name, value, lowest, highest.
-    pub(super) fn ranges(&self) -> [(&'static str, f64, f64, f64); 4] {
-        let (most, any) = (f64::from(u32::MAX), |samples: Option<u32>| samples.map_or(8.0, f64::from));
-        [
-            ("data.train_samples", any(self.train_samples), 8.0, most),
-            ("data.validation_samples", any(self.validation_samples), 8.0, most),
-            ("data.crop", self.crop.into(), 0.0, 64.0),
-            ("data.sequence_length", self.sequence_length.into(), 2.0, 65536.0),
-        ]
-    }
-}
-
 /// How many of so many samples are taken.
 pub(crate) fn at_most(most: Option<u32>, all: i64) -> i64 {
     most.map_or(all, |most| all.min(most.into()))

@@ -16,6 +16,7 @@ pub struct GrowthConfig {
     #[schemars(range(min = 1))]
     pub plateau_epochs: u32,
     /// `heuristic`: percent points that count as progress.
+    #[schemars(range(min = 0.0, max = 100.0))]
     pub plateau_threshold: f64,
     /// Epochs in TRAINING after which a seed is given up; at least twice what G2 asks for.
     #[schemars(range(min = 1))]

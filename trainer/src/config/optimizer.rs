@@ -11,8 +11,10 @@ pub struct OptimizerConfig {
     #[schemars(range(min = 1))]
     pub batch_size: u32,
     /// Learning rate at the beginning.
+    #[schemars(range(min = 0.0, max = 1e3))]
     pub learning_rate: f64,
     /// Coefficient of decoupled weight decay.
+    #[schemars(range(min = 0.0, max = 1e3))]
     pub weight_decay: f64,
     /// The part of the run for which the rate is constant.
     #[schemars(range(min = 0.0, max = 1.0))]
@@ -21,9 +23,11 @@ pub struct OptimizerConfig {
     #[schemars(range(min = 0.0, max = 1.0))]
     pub final_fraction: f64,
     /// The seeds' rate as a factor on the host's.
+    #[schemars(range(min = 0.0, max = 1e3))]
     pub seed_rate: f64,
     /// The factor on that while a seed's alpha is 0. Behind the straight-through estimator it follows the gradient at the
     /// host's own output, and never hears what it gives itself: small steps stay where that gradient holds.
+    #[schemars(range(min = 0.0, max = 1e3))]
     pub incubation_rate: f64,
     /// Steps over which a new seed's rate rises to it.
     pub seed_warm_up: u32,

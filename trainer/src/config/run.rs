@@ -39,7 +39,7 @@ pub struct RunConfig {
     /// `auto`, `cpu` or `cuda:N`.
     pub device: String,
     /// Threads of the CPU; results are the same bits for the same number.
-    #[schemars(range(min = 1))]
+    #[schemars(range(min = 1, max = 1024))]
     pub threads: u32,
     /// The rollback switch: no slot is made, and the run is bit for bit the host's own.
     pub disable_seeds: bool,

@@ -11,16 +11,16 @@ use serde::{Deserialize, Serialize};
 #[serde(default, deny_unknown_fields)]
 pub struct RewardWeights {
     /// For each stage climbed; given back where a seed goes down again or is pruned.
-    #[schemars(range(min = 0.0))]
+    #[schemars(range(min = 0.0, max = 1e3))]
     pub gate_passage: f64,
     /// For a seed that became part of the network for good.
-    #[schemars(range(min = 0.0))]
+    #[schemars(range(min = 0.0, max = 1e3))]
     pub fossilization: f64,
     /// Against a seed that was pruned.
-    #[schemars(range(min = 0.0))]
+    #[schemars(range(min = 0.0, max = 1e3))]
     pub pruning: f64,
     /// Against every epoch of a running seed, by its size: parameters that run, relative to the host's.
-    #[schemars(range(min = 0.0))]
+    #[schemars(range(min = 0.0, max = 1e3))]
     pub compute_rent: f64,
 }
 

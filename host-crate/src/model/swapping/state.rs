@@ -16,6 +16,7 @@ pub struct TrialSettings {
     #[schemars(range(min = 1))]
     pub steps: u32,
     /// What a call of it may take meanwhile, in milliseconds.
+    #[schemars(range(min = 0.0, max = 1e9))]
     pub call_budget_ms: f64,
 }
 
