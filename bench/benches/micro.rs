@@ -34,7 +34,7 @@ fn features(shape: &[i64]) -> Tensor {
     Tensor::randn(shape, (Kind::Float, Device::Cpu))
 }
 
-/// A call through the seam and the same call within one crate.
+/// A call through the plugin interface and the same call within one crate.
 fn plugin_call(c: &mut Criterion) {
     let registry = Registry::built_in().unwrap();
     registry.load_file(&fixture("graphs")).unwrap();
@@ -44,7 +44,9 @@ fn plugin_call(c: &mut Criterion) {
     let cx = Cx::new(Mode::Train, 0, "early");
     let mut direct: Box<dyn kasmina_plugin_api::Seed> = Box::new(Direct);
     let mut group = group(c, "plugin call");
-    group.bench_function("through the seam", |b| b.iter(|| seed.forward(black_box(&x), &cx).unwrap()));
+    group.bench_function("through the plugin interface", |b| {
+        b.iter(|| seed.forward(black_box(&x), &cx).unwrap());
+    });
     group.bench_function("direct", |b| b.iter(|| direct.forward(black_box(&x), &cx).unwrap()));
 }
 

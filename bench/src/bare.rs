@@ -1,4 +1,4 @@
-//! The bare loop: the same layers and the same optimizer, written down by hand, without slots, seam and bookkeeping.
+//! The bare loop: the same layers and the same optimizer, written down by hand, without slots, plugin interface and bookkeeping.
 
 use crate::grown::{Net, sgd};
 use crate::setting::Setting;

@@ -126,8 +126,10 @@ fn figures(rows: &[Row]) -> Vec<Figure> {
             let (name, unit) = (format!("{name}: zero-copy / naive"), "x".to_owned());
             all.push(Figure { name, value: ours / naive, unit, noise: 0.0, limit: Some(0.25) });
         }
-        if let (Some(seam), Some(direct)) = (find(name, "through the seam"), find(name, "direct")) {
-            let (value, unit) = ((seam.median() - direct.median()) * 1e3, "ns".to_owned());
+        if let (Some(through), Some(direct)) =
+            (find(name, "through the plugin interface"), find(name, "direct"))
+        {
+            let (value, unit) = ((through.median() - direct.median()) * 1e3, "ns".to_owned());
             all.push(Figure {
                 name: format!("{name}: above a direct call"),
                 value,
@@ -173,7 +175,7 @@ impl fmt::Display for Report {
             by_name.entry(&row.name).or_default().push(row);
         }
         writeln!(f, "{}", self.machine)?;
-        let mut times = plain(&["WHAT", "WHO", "MICROSECONDS", "+-"]);
+        let mut times = plain(&["WHAT", "WHO", "MICROSECONDS", "±"]);
         for (name, rows) in by_name {
             for row in rows {
                 let (us, noise) = (row.median(), noise(&row.us));
@@ -182,7 +184,7 @@ impl fmt::Display for Report {
             }
         }
         writeln!(f, "{times}\n")?;
-        let mut table = plain(&["FIGURE", "", "+-", "AT MOST", ""]);
+        let mut table = plain(&["FIGURE", "", "±", "AT MOST", ""]);
         for figure in &self.figures {
             let verdict = figure.limit.map_or("", |limit| if figure.value <= limit { "ok" } else { "ABOVE" });
             table.add_row([

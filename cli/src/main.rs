@@ -1,5 +1,7 @@
 //! The `kasmina` command: the one room that talks to people.
 
+#![deny(unsafe_code)]
+
 #[macro_use]
 mod terminal;
 mod args;

@@ -3,6 +3,8 @@
 //! Reading never waits and never takes more memory than the caller allows: only regular files are opened, and each read
 //! has a limit in bytes. [`limit`] holds the limits of every kind of file that Kasmina reads.
 
+#![forbid(unsafe_code)]
+
 mod hash;
 pub mod limit;
 mod read;

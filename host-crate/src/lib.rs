@@ -12,6 +12,8 @@
 //!
 //! The core does no IO, runs no training loop, and never decides when to grow.
 
+#![forbid(unsafe_code)]
+
 mod blend_catalog;
 pub mod consensus;
 pub mod graft;

@@ -1,4 +1,4 @@
-//! The one error that crosses the seam.
+//! The one error that crosses the plugin interface.
 
 use std::fmt;
 
@@ -25,7 +25,7 @@ pub enum ErrorKind {
 }
 
 impl ErrorKind {
-    /// The number by which the kind crosses the seam; open set, never renumbered.
+    /// The number by which the kind crosses the plugin interface; open set, never renumbered.
     pub const fn code(self) -> u32 {
         match self {
             Self::Other => 0,

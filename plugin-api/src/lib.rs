@@ -40,7 +40,7 @@
 //! # fn main() {}
 //! ```
 //!
-//! An author never writes `unsafe`, never sees the seam ([`abi`]), and never has to think about panics: every
+//! An author never writes `unsafe`, never sees the plugin interface ([`abi`]), and never has to think about panics: every
 //! call and every drop runs behind a guard that turns a panic into a [`PluginError`].
 
 pub mod abi;
@@ -78,7 +78,7 @@ pub mod prelude {
     pub use tch::{Tensor, nn};
 }
 
-/// The version of the seam: this crate's own.
+/// The version of the plugin interface: this crate's own.
 pub const ABI_VERSION: &str = env!("CARGO_PKG_VERSION");
 /// The torch that this copy was built against.
 pub const TORCH_VERSION: &str = env!("KASMINA_TORCH");

@@ -56,7 +56,7 @@ impl Finding {
 /// If a named place cannot be read.
 pub fn examine(path: &SearchPath, policy: &Policy) -> Result<Vec<Finding>, RegistryError> {
     let mut findings = vec![
-        Finding::new(Weight::Fine, "seam", format!("plugin API {ABI_VERSION}, {TARGET}")),
+        Finding::new(Weight::Fine, "interface", format!("plugin API {ABI_VERSION}, {TARGET}")),
         Finding::new(Weight::Fine, "torch", format!("{TORCH_VERSION}, as plugins must be built against")),
     ];
     for place in path.places() {

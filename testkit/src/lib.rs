@@ -13,6 +13,8 @@
 //!
 //! [`smoke`] is the quick subset, for whoever is about to let a plugin in and has no time for the rest.
 
+#![forbid(unsafe_code)]
+
 mod answer;
 mod check;
 mod checks;

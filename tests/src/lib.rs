@@ -1,5 +1,6 @@
 //! What the whole-system tests share: real libraries built as their authors would build them, and the real binary.
 
+#![forbid(unsafe_code)]
 #![allow(clippy::expect_used, reason = "a failed step is a failed test")]
 
 pub mod archive;

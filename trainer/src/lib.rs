@@ -3,6 +3,8 @@
 //! Slot and gate rules live in [`kasmina`]; this crate feeds it data, asks a [`Controller`] what to do at the edge
 //! of each epoch, and writes down what happened.
 
+#![forbid(unsafe_code)]
+
 pub mod compare;
 pub mod config;
 pub mod control;

@@ -2,6 +2,7 @@
 //!
 //! This is the first thing that anyone builds here, so it depends on no torch and needs no set-up: it *is*
 //! the set-up. `demo`, `build`, `test` and `ci` each bring what they need by themselves.
+#![forbid(unsafe_code)]
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command-line tool talks to its terminal")]
 
 mod audit;

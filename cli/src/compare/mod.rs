@@ -53,18 +53,8 @@ pub(crate) fn run(args: CompareArgs, screen: &MultiProgress) -> Result<(), Failu
 }
 
 fn print(report: &Report) {
-    let header = [
-        "ARM",
-        "ACCURACY",
-        "+-",
-        "RATE",
-        "PARAMETERS",
-        "FORWARD",
-        "TRAINING",
-        "EPOCHS",
-        "SECONDS",
-        "FOSSILS",
-    ];
+    let header =
+        ["ARM", "ACCURACY", "±", "RATE", "PARAMETERS", "FORWARD", "TRAINING", "EPOCHS", "SECONDS", "FOSSILS"];
     let mut rows = table::table(&header, &header[1..]);
     for row in &report.rows {
         rows.add_row([
@@ -83,7 +73,7 @@ fn print(report: &Report) {
     table::print(&rows);
     outln!();
     for against in &report.against {
-        let interval = against.interval.map_or_else(String::new, |half| format!(" +- {half:.2}"));
+        let interval = against.interval.map_or_else(String::new, |half| format!(" ± {half:.2}"));
         let (verdict, control) = (against.verdict.words(), against.arm.describe());
         outln!("grown is {verdict} {control}: {:+.2}{interval} points", against.difference);
     }

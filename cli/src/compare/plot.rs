@@ -77,7 +77,7 @@ fn draw(report: &Report, backend: SVGBackend<'_>) -> Result<(), Failed> {
 }
 
 fn legend(row: &Row) -> String {
-    format!("{}: {:.2} +- {:.2} %, {}", row.arm.id(), row.mean, row.deviation, row.arm.describe())
+    format!("{}: {:.2} ± {:.2} %, {}", row.arm.id(), row.mean, row.deviation, row.arm.describe())
 }
 
 /// From where most of the curves are past their steep beginning to a little above the best.

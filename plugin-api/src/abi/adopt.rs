@@ -29,7 +29,7 @@ pub enum AdoptError {
         /// Everything that the layout check says; long.
         full: String,
     },
-    /// The versions of the seam have different majors, or cannot be read.
+    /// The versions of the plugin interface have different majors, or cannot be read.
     #[error("it was built for version {plugin} of the plugin API, this host has {host}")]
     Version {
         /// Version of the interface that the plugin was built with.

@@ -1,4 +1,4 @@
-//! The whole seam as a text, type by type: a change of it cannot slip in.
+//! The whole plugin interface as a text, type by type: a change of it cannot slip in.
 
 use super::root::RootRef;
 use abi_stable::StableAbi;

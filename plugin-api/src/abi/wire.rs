@@ -135,7 +135,9 @@ impl<'a> WireSite<'a> {
             Device::Cpu => -1,
             Device::Cuda(index) => index as i64,
             other => {
-                return Err(PluginError::unsupported(format!("device {other:?} does not cross the seam")));
+                return Err(PluginError::unsupported(format!(
+                    "device {other:?} does not cross the plugin interface"
+                )));
             }
         };
         let dtype = match site.dtype() {

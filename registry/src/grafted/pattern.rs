@@ -1,45 +1,47 @@
-//! Which submodules are meant by a path.
+//! Which submodules a path with wildcards names.
 
-/// A dotted path in which `*` stands for any part of one name and `**` for any number of names.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Pattern<'t>(pub(super) &'t str);
+use globset::{GlobBuilder, GlobMatcher};
 
-impl Pattern<'_> {
-    /// Whether it is the path of one submodule.
-    pub(super) fn is_literal(self) -> bool {
-        !self.0.contains('*')
-    }
-
-    /// Whether it means this one.
-    pub(super) fn matches(self, path: &str) -> bool {
-        let (wanted, names): (Vec<_>, Vec<_>) = (self.0.split('.').collect(), path.split('.').collect());
-        names_match(&wanted, &names)
-    }
+/// A dotted path in which `*` stands for any part of one name and `**` for any number of names, none included. Otherwise as in
+/// file names: `?`, `[ab]` and `{one,two}`.
+#[derive(Debug, Clone)]
+pub(super) struct Pattern {
+    text: String,
+    matcher: GlobMatcher,
 }
 
-fn names_match(wanted: &[&str], names: &[&str]) -> bool {
-    match (wanted, names) {
-        ([], []) => true,
-        (["**", rest @ ..], _) => (0..=names.len()).any(|skipped| names_match(rest, &names[skipped..])),
-        ([one, wanted @ ..], [name, names @ ..]) => name_matches(one, name) && names_match(wanted, names),
-        _ => false,
+impl Pattern {
+    /// # Errors
+    /// If the pattern is malformed; what is wrong with it.
+    pub(super) fn new(text: &str) -> Result<Self, String> {
+        // Names are separated as folders are. What ends in `**` also means the submodule itself.
+        let glob = text.replace('.', "/");
+        let glob = glob.strip_suffix("/**").map_or_else(|| glob.clone(), |start| format!("{start}{{,/**}}"));
+        let built = GlobBuilder::new(&glob).literal_separator(true).build();
+        let glob = built.map_err(|error| format!("`{text}` is no pattern: {}", error.kind()))?;
+        Ok(Self { text: text.to_owned(), matcher: glob.compile_matcher() })
     }
-}
 
-fn name_matches(wanted: &str, name: &str) -> bool {
-    match wanted.split_once('*') {
-        None => wanted == name,
-        Some((start, rest)) => name.strip_prefix(start).is_some_and(|name| {
-            name.char_indices()
-                .map(|(at, _)| at)
-                .chain([name.len()])
-                .any(|at| name_matches(rest, &name[at..]))
-        }),
+    /// The pattern as it was written.
+    pub(super) fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// Whether the pattern is the path of one submodule.
+    pub(super) fn is_literal(&self) -> bool {
+        !self.text.contains(['*', '?', '[', '{'])
+    }
+
+    /// Whether the pattern names the submodule at a dotted path.
+    pub(super) fn matches(&self, path: &str) -> bool {
+        self.matcher.is_match(path.replace('.', "/"))
     }
 }
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failed step is a failed test")]
+
     use super::*;
 
     #[test]
@@ -49,15 +51,22 @@ mod tests {
             ("*", &["layer1", "layer2", "stem"]),
             ("layer*", &["layer1", "layer2"]),
             ("layer1.*", &["layer1.0", "layer1.1"]),
+            ("layer1.**", &["layer1", "layer1.0", "layer1.0.conv", "layer1.1"]),
             ("**.conv", &["layer1.0.conv"]),
+            ("**.stem", &["stem"]),
+            ("layer1.**.conv", &["layer1.0.conv"]),
             ("**", &["layer1", "layer1.0", "layer1.0.conv", "layer1.1", "layer2", "stem"]),
             ("l*r*.0", &["layer1.0"]),
+            ("layer[12]", &["layer1", "layer2"]),
             ("layer", &[]),
         ];
         let paths = ["layer1", "layer1.0", "layer1.0.conv", "layer1.1", "layer2", "stem"];
-        for (pattern, wanted) in cases {
-            let found: Vec<_> = paths.into_iter().filter(|path| Pattern(pattern).matches(path)).collect();
-            assert_eq!(found, wanted, "{pattern}");
+        for (text, wanted) in cases {
+            let pattern = Pattern::new(text).unwrap();
+            let found: Vec<_> = paths.into_iter().filter(|path| pattern.matches(path)).collect();
+            assert_eq!(found, wanted, "{text}");
         }
+        let error = Pattern::new("layer[1").unwrap_err();
+        assert_eq!(error, "`layer[1` is no pattern: unclosed character class; missing ']'");
     }
 }

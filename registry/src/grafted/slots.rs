@@ -64,16 +64,17 @@ pub(super) fn find(
 /// The submodules that are meant.
 fn choose(calls: &[Call], config: &GraftedConfig) -> Result<Vec<SlotRequest>> {
     let mut requests = Vec::new();
-    let patterns: Vec<Pattern<'_>> = config.slots.iter().map(|slot| Pattern(slot)).collect();
+    let patterns = config.slots.iter().map(|slot| Pattern::new(slot).map_err(PluginError::config));
+    let patterns: Vec<Pattern> = patterns.collect::<Result<_>>()?;
     for pattern in &patterns {
         if !calls.iter().any(|call| pattern.matches(&call.path)) {
-            let text = format!("forward calls no submodule `{}`; there {}", pattern.0, known(calls));
+            let text = format!("forward calls no submodule `{}`; there {}", pattern.as_str(), known(calls));
             return Err(PluginError::config(text));
         }
     }
     for call in calls {
         let meant = patterns.iter().filter(|pattern| pattern.matches(&call.path));
-        let named = meant.clone().any(|pattern| pattern.is_literal());
+        let named = meant.clone().any(Pattern::is_literal);
         if !named && (meant.count() == 0 || call.fit != Fit::Fits) {
             continue;
         }

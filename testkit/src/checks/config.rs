@@ -8,7 +8,7 @@ use kasmina_plugin_api::{ErrorKind, Kind};
 use kasmina_registry::RegistryError;
 use serde_json::{Map, Value, json};
 
-/// The default cannot be read across the seam; what can be compared is that `{}` means the same to the schema and to
+/// The default cannot be read across the plugin interface; what can be compared is that `{}` means the same to the schema and to
 /// the code, and that the defaults that the schema names are valid by it and taken by the code.
 pub(crate) fn schema(subject: &Subject) -> Outcome {
     let schema = subject.entry.schema();

@@ -123,7 +123,7 @@ impl Optimizer {
             .map_err(|e| SinkError::State { owner: owner.to_owned(), reason: e.to_string() })
     }
 
-    /// An owner's state as named tensors in a stable order (`<parameter>.exp_avg`, ..); the tensors themselves.
+    /// An owner's state as named tensors in a stable order (`<parameter>.exp_avg`, ...); the tensors themselves.
     pub fn state(&self, owner: &str) -> Option<Vec<(String, tch::Tensor)>> {
         self.groups.get(owner).map(Group::tensors)
     }

@@ -25,9 +25,6 @@ const SEED: u64 = 0x6b61_736d;
 pub(super) fn load(data: &DataConfig, device: Device) -> Result<Task, TrainError> {
     let wrong = |field: &str, reason: String| TrainError::Setting { field: field.to_owned(), reason };
     let digits = data.operand_digits;
-    if !(1..=9).contains(&digits) {
-        return Err(wrong("data.operand_digits", format!("{digits} is not within 1 and 9")));
-    }
     let train = data.train_samples.map_or(TRAIN, i64::from);
     let validation = data.validation_samples.map_or(VALIDATION, i64::from);
     let (wanted, there_are) = (train + validation, 10_i64.pow(2 * digits));

@@ -80,7 +80,7 @@ pub(super) fn resolve(
     Ok((blueprint, blend))
 }
 
-/// `null` is the default configuration, which the seam knows as empty text.
+/// `null` is the default configuration, which the plugin interface knows as empty text.
 pub(super) fn config_text(config: &serde_json::Value) -> String {
     if config.is_null() { String::new() } else { config.to_string() }
 }

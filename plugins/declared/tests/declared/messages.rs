@@ -223,7 +223,7 @@ fn of_slots_that_do_not_fit() {
     insta::assert_snapshot!(told);
 }
 
-/// What crosses the seam is read from text: nothing is added to a message there.
+/// What crosses the plugin interface is read from text: nothing is added to a message there.
 #[test]
 fn of_a_configuration_as_text() {
     let read =
