@@ -1,4 +1,5 @@
-//! Lets the tests of this crate find libtorch. Its examples are plugins, which carry no search path of their own.
+//! Lets the tests of this crate find libtorch. Its examples are plugins, which carry no search path of their
+//! own.
 
 fn main() {
     if let Ok(lib) = std::env::var("DEP_KASMINA_TORCH_LIBDIR") {

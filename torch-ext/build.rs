@@ -41,8 +41,8 @@ fn compiler(include: &Path) -> cc::Build {
     build
 }
 
-/// Links the GPU half as a library of its own, whose symbols are found when it is opened beside `libtorch_cuda.so`;
-/// an empty file where CUDA's headers are not there.
+/// Links the GPU half as a library of its own, whose symbols are found when it is opened beside
+/// `libtorch_cuda.so`; an empty file where CUDA's headers are not there.
 fn gpu_half(include: &Path) {
     let Some(out) = env::var_os("OUT_DIR").map(|dir| PathBuf::from(dir).join("kasmina_cuda.so")) else {
         return;
@@ -57,7 +57,8 @@ fn gpu_half(include: &Path) {
         }
         return;
     };
-    // Objects first, by the same compiler and in parallel; then one link of our own, for which `cc` has no words.
+    // Objects first, by the same compiler and in parallel; then one link of our own, for which `cc` has no
+    // words.
     let objects = compiler(include)
         .include(cuda)
         .files(["fused", "graph", "optim", "program"].map(|name| format!("shim/cuda/{name}.cpp")))

@@ -247,7 +247,8 @@ fn plugins(c: &mut Criterion) {
     let policy = Policy::embedded().with_state(state.path());
     let mut group = group(c, "plugins");
     group.sample_size(10).measurement_time(Duration::from_secs(1));
-    // As `kasmina plugins list` does it the second time: records are read, hashes are remembered, nothing is opened.
+    // As `kasmina plugins list` does it the second time: records are read, hashes are remembered, nothing is
+    // opened.
     group.bench_function("list 200", |b| {
         b.iter(|| {
             let listing = survey(&path, &policy).unwrap().listing().unwrap();

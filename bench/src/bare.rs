@@ -1,4 +1,5 @@
-//! The bare loop: the same layers and the same optimizer, written down by hand, without slots, plugin interface and bookkeeping.
+//! The bare loop: the same layers and the same optimizer, written down by hand, without slots, plugin
+//! interface and bookkeeping.
 
 use crate::grown::{Net, sgd};
 use crate::setting::Setting;

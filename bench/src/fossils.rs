@@ -1,4 +1,5 @@
-//! Can every blueprint be fossilized, by the gates as they are, on a task of its topology? The control cannot.
+//! Can every blueprint be fossilized, by the gates as they are, on a task of its topology? The control
+//! cannot.
 
 use anyhow::{Context as _, Result};
 use comfy_table::Table;

@@ -21,8 +21,8 @@ pub(crate) struct Subject {
     tokens: Option<(i64, i64)>,
 }
 
-/// Images as CIFAR has them; sequences of the transformer's whole length. Dropout is off on both sides: its draws would be
-/// others.
+/// Images as CIFAR has them; sequences of the transformer's whole length. Dropout is off on both sides: its
+/// draws would be others.
 pub(crate) const SUBJECTS: [Subject; 3] = [
     Subject { name: "cnn", host: "cnn", config: "{}", blueprint: "conv_light", batch: 128, tokens: None },
     Subject {

@@ -1,17 +1,18 @@
-//! The least time that a step can take: what memory bandwidth and arithmetic allow, were everything else free.
+//! The least time that a step can take: what memory bandwidth and arithmetic allow, were everything else
+//! free.
 //!
-//! Counted are bytes that must move although everything between two convolutions is one kernel: a convolution reads its
-//! input and writes its output; a norm with batch statistics reads its input twice, and so does its gradient; weights
-//! and per-channel numbers are nothing beside features. Arithmetic is that of the convolutions, three times their
-//! forward (two where the input takes no gradient).
+//! Counted are bytes that must move although everything between two convolutions is one kernel: a convolution
+//! reads its input and writes its output; a norm with batch statistics reads its input twice, and so does its
+//! gradient; weights and per-channel numbers are nothing beside features. Arithmetic is that of the
+//! convolutions, three times their forward (two where the input takes no gradient).
 
 use crate::grown::Net;
 use crate::setting::Setting;
 use crate::stopwatch::Row;
 use kasmina::model::Precision;
 
-/// What the machine can do. Measured on one H200, not its data sheet: a copy between two large tensors, and a large
-/// matrix product, in TF32 and bfloat16.
+/// What the machine can do. Measured on one H200, not its data sheet: a copy between two large tensors, and a
+/// large matrix product, in TF32 and bfloat16.
 const BYTES_PER_SECOND: f64 = 4.3e12;
 const FLOPS_TF32: f64 = 400e12;
 const FLOPS_BF16: f64 = 790e12;
@@ -53,8 +54,8 @@ pub(crate) fn row(net: Net, setting: Setting) -> Option<Row> {
     })
 }
 
-/// For each element of the features at a slot: how many are moved there, and how many products of a convolution's
-/// size are made.
+/// For each element of the features at a slot: how many are moved there, and how many products of a
+/// convolution's size are made.
 fn seed(net: Net) -> (f64, f64) {
     match net {
         Net::Alone | Net::Dormant => (0.0, 0.0),

@@ -1,7 +1,9 @@
-//! `kasmina-bench`: whole training steps, the framework's beside a bare loop's and beside PyTorch's, in one run.
+//! `kasmina-bench`: whole training steps, the framework's beside a bare loop's and beside PyTorch's, in one
+//! run.
 //!
-//! Machines differ and are noisy, so what is looked at are ratios: everything that is compared runs in turns, round by
-//! round, and medians are divided. `cargo xtask bench` builds this, runs the micro-benchmarks, and calls it.
+//! Machines differ and are noisy, so what is looked at are ratios: everything that is compared runs in turns,
+//! round by round, and medians are divided. `cargo xtask bench` builds this, runs the micro-benchmarks, and
+//! calls it.
 #![forbid(unsafe_code)]
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command-line tool talks to its terminal")]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "what is measured must run")]

@@ -81,8 +81,8 @@ pub(crate) fn trace(setting: Setting, net: Net, dir: &Path) -> anyhow::Result<St
     Ok(text)
 }
 
-/// What a change of structure costs beside steps that were taken anyway: the time of the change and of the steps
-/// until replay goes on, less as many replayed steps.
+/// What a change of structure costs beside steps that were taken anyway: the time of the change and of the
+/// steps until replay goes on, less as many replayed steps.
 pub(crate) fn structure(setting: Setting) -> Vec<Row> {
     let mut grown = Grown::new(Net::Dormant, setting, true);
     let settled = 16;

@@ -14,8 +14,8 @@ pub(crate) const TEMPORARY: &str = ".writing-";
 const REMOVED: &str = ".removing-";
 const PREFIX: &str = "step-";
 
-/// The name of a checkpoint's folder. The step comes first, so that names sort by age. The last step of an epoch has two
-/// names: before its validation and after.
+/// The name of a checkpoint's folder. The step comes first, so that names sort by age. The last step of an
+/// epoch has two names: before its validation and after.
 pub(crate) fn name_of(about: &About) -> String {
     let part = if about.epoch_is_whole { "whole" } else { "within" };
     format!("{PREFIX}{:010}-epoch-{:05}-{part}", about.step, about.epoch)
@@ -71,7 +71,8 @@ pub fn newest_first(folder: &Path) -> Result<Vec<PathBuf>, CheckpointError> {
     Ok(paths)
 }
 
-/// Removes what a process that was killed has left half-written or half-removed. For the owner of the run alone.
+/// Removes what a process that was killed has left half-written or half-removed. For the owner of the run
+/// alone.
 pub fn clean(folder: &Path) {
     let Ok(entries) = fs::read_dir(folder) else { return };
     for entry in entries.flatten() {

@@ -10,8 +10,8 @@
 //! | `state.json` | everything else, with a schema version |
 //! | `manifest.json` | size and SHA-256 of the other files, and what the checkpoint is of; written last |
 //!
-//! It is written under another name, synchronised with the disk and renamed, so a folder that has a checkpoint's name is
-//! whole. Reading checks every size and hash before anything of a file is used.
+//! It is written under another name, synchronised with the disk and renamed, so a folder that has a
+//! checkpoint's name is whole. Reading checks every size and hash before anything of a file is used.
 //!
 //! This crate knows names, dtypes, shapes and bytes. It does not know tensors, networks, or who trains what.
 

@@ -155,7 +155,8 @@ impl FileRecord {
     }
 }
 
-/// Opens a file for reading. What is no file (a pipe, a device) is refused: opening or reading it might never end.
+/// Opens a file for reading. What is no file (a pipe, a device) is refused: opening or reading it might never
+/// end.
 fn open(path: &Path) -> Result<File, CheckpointError> {
     open_regular(path).map_err(|error| match error.kind() {
         ErrorKind::InvalidInput => damaged(path, "it is no regular file"),

@@ -66,7 +66,8 @@ impl Checkpoint {
     }
 }
 
-/// Reads the text of a `state.json` and turns an older version into the present one; `path` is what messages name.
+/// Reads the text of a `state.json` and turns an older version into the present one; `path` is what messages
+/// name.
 ///
 /// # Errors
 /// If it is no state, or is of a later version.

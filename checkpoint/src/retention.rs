@@ -5,8 +5,8 @@ use crate::read::verify;
 use crate::{About, CheckpointError};
 use std::path::{Path, PathBuf};
 
-/// How many checkpoints stay. Whatever is set, the newest one of an epoch's end with finite losses stays too: it is what a
-/// run goes back to.
+/// How many checkpoints stay. Whatever is set, the newest one of an epoch's end with finite losses stays too:
+/// it is what a run goes back to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Keep {
     /// How many of the newest checkpoints stay; 0 is taken as 1.
@@ -15,8 +15,8 @@ pub struct Keep {
     pub best: bool,
 }
 
-/// The checkpoints that go, of a list that is sorted from the oldest on. What cannot be read stays, and does not count: it
-/// is for a person to look at.
+/// The checkpoints that go, of a list that is sorted from the oldest on. What cannot be read stays, and does
+/// not count: it is for a person to look at.
 pub fn surplus(listed: &[Listed], keep: Keep) -> Vec<PathBuf> {
     let readable: Vec<(&PathBuf, &About)> =
         listed.iter().filter_map(|l| Some((&l.path, &l.manifest.as_ref().ok()?.about))).collect();
@@ -39,7 +39,8 @@ pub fn prune(folder: &Path, keep: Keep) -> Result<Vec<PathBuf>, CheckpointError>
     remove_all(surplus(&list(folder)?, keep))
 }
 
-/// The same, with every checkpoint verified first: one that is not whole does not count among those that stay.
+/// The same, with every checkpoint verified first: one that is not whole does not count among those that
+/// stay.
 ///
 /// # Errors
 /// As [`prune`].
@@ -51,7 +52,8 @@ pub fn prune_verified(folder: &Path, keep: Keep) -> Result<Vec<PathBuf>, Checkpo
     remove_all(surplus(&listed, keep))
 }
 
-/// Removes every checkpoint that is newer than one that a run goes on from: what it computes from now on takes their place.
+/// Removes every checkpoint that is newer than one that a run goes on from: what it computes from now on
+/// takes their place.
 ///
 /// # Errors
 /// If the folder cannot be read or a checkpoint cannot be removed.

@@ -38,8 +38,8 @@ pub struct Written {
     pub bytes: u64,
 }
 
-/// Writes a checkpoint into a folder of checkpoints, which is made where it is missing. One of the same step and epoch is
-/// replaced.
+/// Writes a checkpoint into a folder of checkpoints, which is made where it is missing. One of the same step
+/// and epoch is replaced.
 ///
 /// # Errors
 /// If there is no room, or the system refuses; a half-written checkpoint is removed.
@@ -121,8 +121,8 @@ pub(crate) fn synchronise(path: &Path) -> Result<(), CheckpointError> {
     File::open(path).and_then(|file| file.sync_all()).map_err(io("synchronise", path))
 }
 
-/// Gives a folder its name. One that has the name already changes places with it and is removed then: there is no moment
-/// without a whole checkpoint of that name.
+/// Gives a folder its name. One that has the name already changes places with it and is removed then: there
+/// is no moment without a whole checkpoint of that name.
 fn replace(aside: &Path, path: &Path) -> Result<(), CheckpointError> {
     if !path.exists() {
         return fs::rename(aside, path).map_err(io("rename", aside));

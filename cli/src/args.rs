@@ -17,7 +17,8 @@ pub(crate) struct Cli {
 pub(crate) enum Verb {
     /// Train a host network and grow it as it trains.
     Train(Box<TrainArgs>),
-    /// See whether growing pays: a run beside its controls, over several seeds, each at its own best learning rate.
+    /// See whether growing pays: a run beside its controls, over several seeds, each at its own best learning
+    /// rate.
     Compare(CompareArgs),
     /// Look at the checkpoints of a run, check them, remove old ones.
     Checkpoints(CheckpointsArgs),
@@ -46,8 +47,8 @@ pub(crate) struct CompareArgs {
     /// How many runs at a time [default: as many as there are cores, one on a GPU].
     #[arg(long, value_name = "N")]
     pub(crate) jobs: Option<NonZeroUsize>,
-    /// Where the runs, the numbers and the plot go; runs that are there already are not run again [default: a folder
-    /// under runs/ named after the file].
+    /// Where the runs, the numbers and the plot go; runs that are there already are not run again [default: a
+    /// folder under runs/ named after the file].
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
     #[command(flatten)]
@@ -209,21 +210,23 @@ impl From<PrecisionArg> for kasmina::model::Precision {
 /// Going on with a run.
 #[derive(Debug, Args)]
 pub(crate) struct ResumeArgs {
-    /// Go on with the run of this directory from its newest whole checkpoint. Its settings are its own; `--epochs` extends it.
+    /// Go on with the run of this directory from its newest whole checkpoint. Its settings are its own;
+    /// `--epochs` extends it.
     #[arg(long, value_name = "RUN_DIR", conflicts_with_all = [
         "config", "task", "text", "host", "slots", "max_seeds", "blueprint", "blend_algorithm", "controller", "script",
         "seed", "device", "precision", "no_capture", "no_seeds", "no_checkpoints", "on_nonfinite",
     ])]
     pub(crate) resume: Option<PathBuf>,
-    /// With --resume: a setting that is another from now on, optimizer.batch_size=32 for instance. May be given several
-    /// times. The results are then no longer those of the run as it was begun.
+    /// With --resume: a setting that is another from now on, optimizer.batch_size=32 for instance. May be
+    /// given several times. The results are then no longer those of the run as it was begun.
     #[arg(long = "override", value_name = "KEY=VALUE", requires = "resume")]
     pub(crate) overrides: Vec<String>,
-    /// With --resume and --out: begin a branch in a new directory at the end of this epoch; the run stays as it is.
+    /// With --resume and --out: begin a branch in a new directory at the end of this epoch; the run stays as
+    /// it is.
     #[arg(long, value_name = "EPOCH", requires_all = ["resume", "out"])]
     pub(crate) from: Option<u32>,
-    /// With --resume: trust the run directory: its own copies of plugins, also where you have not run these bytes before, and its
-    /// folders, also where they are links to other places.
+    /// With --resume: trust the run directory: its own copies of plugins, also where you have not run these
+    /// bytes before, and its folders, also where they are links to other places.
     #[arg(long, requires = "resume")]
     pub(crate) trust_run: bool,
 }
@@ -237,7 +240,8 @@ pub(crate) struct SavingArgs {
     /// Exit with 0 when a signal ends the run, for schedulers that start it again.
     #[arg(long = "requeue-exit-0")]
     pub(crate) requeue_exit_0: bool,
-    /// When the host's numbers become NaN or infinite: go back to the last checkpoint once, or stop [default: rollback].
+    /// When the host's numbers become NaN or infinite: go back to the last checkpoint once, or stop [default:
+    /// rollback].
     #[arg(long, value_name = "WHAT", value_enum)]
     pub(crate) on_nonfinite: Option<OnNonFiniteArg>,
 }
@@ -313,8 +317,8 @@ pub(crate) struct TrainArgs {
     pub(crate) no_capture: bool,
     #[command(flatten)]
     pub(crate) access: Access,
-    /// Take new builds of the plugins while the run is live, as soon as their files change: of these files, or of all
-    /// that are loaded. What lies there is trusted for this run.
+    /// Take new builds of the plugins while the run is live, as soon as their files change: of these files,
+    /// or of all that are loaded. What lies there is trusted for this run.
     #[arg(long, value_name = "FILE", num_args = 0.., value_delimiter = ',')]
     pub(crate) watch: Option<Vec<PathBuf>>,
     /// The run directory [default: a new one under runs/].

@@ -1,4 +1,5 @@
-//! Checks that run before the constructors of libtorch's libraries, which end the process with a message of their own.
+//! Checks that run before the constructors of libtorch's libraries, which end the process with a message of
+//! their own.
 
 #![allow(
     unsafe_code,

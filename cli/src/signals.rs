@@ -17,8 +17,8 @@ pub(crate) static STOP: AtomicBool = AtomicBool::new(false);
 /// The first signal that came; 0 if none has.
 static CAME: AtomicI32 = AtomicI32::new(0);
 
-/// Listens from now on to SIGINT, SIGTERM, SIGHUP and SIGUSR1, which Slurm sends before a time limit. A signal that is
-/// ignored when the program starts stays ignored: `nohup kasmina train` runs on after SIGHUP.
+/// Listens from now on to SIGINT, SIGTERM, SIGHUP and SIGUSR1, which Slurm sends before a time limit. A
+/// signal that is ignored when the program starts stays ignored: `nohup kasmina train` runs on after SIGHUP.
 pub(crate) fn listen() -> Result<(), Failure> {
     let ignored = ignored();
     let wanted = [SIGINT, SIGTERM, SIGHUP, SIGUSR1].into_iter().filter(|signal| !is_in(ignored, *signal));

@@ -1,7 +1,8 @@
 //! Everything that is printed, and everything that is asked of the terminal.
 //!
-//! Names, paths and summaries come from files of other people. What they bring that acts on a terminal is escaped here, so
-//! that no text of theirs can move the cursor, change colours or look like a line of this program.
+//! Names, paths and summaries come from files of other people. What they bring that acts on a terminal is
+//! escaped here, so that no text of theirs can move the cursor, change colours or look like a line of this
+//! program.
 
 use kasmina_registry::plain;
 use serde::Serialize;
@@ -9,7 +10,8 @@ use std::fmt::Arguments;
 use std::io::{Error, ErrorKind, IsTerminal as _, Write as _};
 use std::sync::{Mutex, PoisonError};
 
-/// The first error in writing to standard output. The program ends with a failure then, because its output is incomplete.
+/// The first error in writing to standard output. The program ends with a failure then, because its output is
+/// incomplete.
 static FAILED: Mutex<Option<Error>> = Mutex::new(None);
 
 /// A line on standard output.
@@ -34,7 +36,8 @@ pub(crate) fn out(text: &str) {
     write_out(&plain::lines(text));
 }
 
-/// Writes a value as JSON to standard output. Its texts are not escaped further than JSON does: a program reads them.
+/// Writes a value as JSON to standard output. Its texts are not escaped further than JSON does: a program
+/// reads them.
 ///
 /// # Errors
 /// If it cannot be written as JSON.
@@ -73,7 +76,8 @@ fn keep(written: std::io::Result<()>) {
     }
 }
 
-/// Returns the first error in writing to standard output. A closed pipe is not an error: its reader wants no more.
+/// Returns the first error in writing to standard output. A closed pipe is not an error: its reader wants no
+/// more.
 pub(crate) fn finish() -> Option<Error> {
     keep(std::io::stdout().flush());
     let failed = FAILED.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -90,7 +94,8 @@ pub(crate) fn a_person_answers() -> bool {
     std::io::stdin().is_terminal() && a_person_reads_errors()
 }
 
-/// Whether standard error is a terminal that can move its cursor. One whose kind is unknown, or `dumb`, gets plain lines.
+/// Whether standard error is a terminal that can move its cursor. One whose kind is unknown, or `dumb`, gets
+/// plain lines.
 pub(crate) fn draws_on_errors() -> bool {
     let kind = std::env::var_os("TERM").unwrap_or_default();
     a_person_reads_errors() && !kind.is_empty() && kind != "dumb"

@@ -1,7 +1,7 @@
 //! Reads files that other people wrote, and writes files whole.
 //!
-//! Reading never waits and never takes more memory than the caller allows: only regular files are opened, and each read
-//! has a limit in bytes. [`limit`] holds the limits of every kind of file that Kasmina reads.
+//! Reading never waits and never takes more memory than the caller allows: only regular files are opened, and
+//! each read has a limit in bytes. [`limit`] holds the limits of every kind of file that Kasmina reads.
 
 #![forbid(unsafe_code)]
 

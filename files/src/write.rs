@@ -35,8 +35,8 @@ pub fn make_new(path: &Path) -> Result<File> {
     OpenOptions::new().write(true).create_new(true).open(path)
 }
 
-/// Opens a file of one's own for reading and writing, and makes it where it is missing. A link of that name is an error: what it
-/// leads to may be anything.
+/// Opens a file of one's own for reading and writing, and makes it where it is missing. A link of that name
+/// is an error: what it leads to may be anything.
 ///
 /// # Errors
 /// If it cannot be opened, is a link, or is not a regular file.

@@ -1,8 +1,8 @@
 //! Kasmina grows neural networks while they train.
 //!
 //! Small modules (*seeds*) sit in slots at a host network's injection points. They germinate, learn behind a
-//! straight-through estimator without touching the host's output, blend in by alpha, and are fossilized for good
-//! or pruned; each step is guarded by a quality gate.
+//! straight-through estimator without touching the host's output, blend in by alpha, and are fossilized for
+//! good or pruned; each step is guarded by a quality gate.
 //!
 //! * [`lifecycle`]: the pure state machine that decides
 //! * [`graft`]: the tensor work of one slot

@@ -63,8 +63,9 @@ fn in_every_stage() -> Vec<(Stage, Lifecycle)> {
     seen
 }
 
-/// Each stage that a slot rests in, and each of the eleven that may be asked for: what an advance answers. What it
-/// refuses changes nothing. (UNKNOWN and PRUNED are never seen at rest; `the_transition_table` has all 121 pairs.)
+/// Each stage that a slot rests in, and each of the eleven that may be asked for: what an advance answers.
+/// What it refuses changes nothing. (UNKNOWN and PRUNED are never seen at rest; `the_transition_table` has
+/// all 121 pairs.)
 #[test]
 fn every_stage_asked_for_from_every_stage() {
     let mut text = String::new();

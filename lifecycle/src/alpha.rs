@@ -39,8 +39,8 @@ impl AlphaController {
     /// At 0 and at rest, with a target for later.
     ///
     /// # Errors
-    /// `out_of_range` or `non_finite` for a target outside `(0, 1]`, a steepness that is not finite or a table
-    /// that is no curve.
+    /// `out_of_range` or `non_finite` for a target outside `(0, 1]`, a steepness that is not finite or a
+    /// table that is no curve.
     pub fn new(target: f64, curve: Curve, steepness: f64) -> Result<Self, Refusal> {
         positive_up_to("target", target, 1.0)?;
         curve.check()?;
@@ -71,8 +71,9 @@ impl AlphaController {
         Err(Refusal::new(RefusalCode::RampInProgress, text))
     }
 
-    /// Another shape for the seed's ramps, this one included, with alpha where it is. If the shape passes through the same
-    /// bits now, the clock goes on; otherwise what is left of the ramp begins here. A ramp with a curve of its own keeps it.
+    /// Another shape for the seed's ramps, this one included, with alpha where it is. If the shape passes
+    /// through the same bits now, the clock goes on; otherwise what is left of the ramp begins here. A ramp
+    /// with a curve of its own keeps it.
     ///
     /// # Errors
     /// `out_of_range` or `non_finite` for a table that is no curve.

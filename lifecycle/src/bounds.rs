@@ -1,4 +1,5 @@
-//! Bounds of settings. The JSON schema of a type declares them, so that `kasmina schema` shows what is enforced.
+//! Bounds of settings. The JSON schema of a type declares them, so that `kasmina schema` shows what is
+//! enforced.
 
 use jsonschema::Validator;
 use jsonschema::error::{ValidationError, ValidationErrorKind};
@@ -30,8 +31,8 @@ impl SettingsError {
     }
 }
 
-/// Checks settings against the bounds that the JSON schema of their type declares. A number that is NaN or infinite is refused
-/// wherever a number is required; in an optional field it counts as absent.
+/// Checks settings against the bounds that the JSON schema of their type declares. A number that is NaN or
+/// infinite is refused wherever a number is required; in an optional field it counts as absent.
 ///
 /// # Errors
 /// The first setting that is out of its bounds.

@@ -80,12 +80,12 @@ pub struct Germinate {
     /// Alpha at the end of the ramp, above 0 and at most 1; the task's setting if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<f64>,
-    /// Do the work that needs no tensor now, on another thread; the seed is built when the model lands it, at the edge of
-    /// an epoch.
+    /// Do the work that needs no tensor now, on another thread; the seed is built when the model lands it, at
+    /// the edge of an epoch.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub prefetch: bool,
-    /// Put it in whole, past every stage and gate: FOSSILIZED at once, alpha at its target. For controls that growth is
-    /// compared with.
+    /// Put it in whole, past every stage and gate: FOSSILIZED at once, alpha at its target. For controls that
+    /// growth is compared with.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub whole: bool,
 }

@@ -16,8 +16,8 @@ pub enum Curve {
     Cosine,
     /// A logistic curve, endpoint-normalised; steepness from the controller.
     Sigmoid,
-    /// The report's tanh schedule, midpoint 0.5, temperature `2 / steepness`, endpoint-normalised: the same curve
-    /// as [`Curve::Sigmoid`] at the same steepness.
+    /// The report's tanh schedule, midpoint 0.5, temperature `2 / steepness`, endpoint-normalised: the same
+    /// curve as [`Curve::Sigmoid`] at the same steepness.
     Tanh,
     /// Values on an even grid over `[0, 1]`, linear between them: a blend plugin's own curve, sampled.
     Table(Vec<f64>),

@@ -46,8 +46,8 @@ pub struct QualityGates {
     pub min_blending_epochs: u32,
     /// G2: isolation violations over the seed's life.
     pub max_isolation_violations: u32,
-    /// G3: the fraction of the alpha target that counts as reached. (Earlier implementations had the field and
-    /// read it nowhere.)
+    /// G3: the fraction of the alpha target that counts as reached. (Earlier implementations had the field
+    /// and read it nowhere.)
     #[schemars(range(max = 1.0), extend("exclusiveMinimum" = 0.0))]
     pub min_holding_stability: f64,
     /// G2: gradient activity of the seed beside the host's.

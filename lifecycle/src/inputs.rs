@@ -13,8 +13,8 @@ pub struct SlotInputs {
     pub gradients: Vec<GradientCapture>,
     /// What was said of its health, if anything.
     pub healthy: Option<bool>,
-    /// Whether it has given isolated host layers a gradient more often than `max_isolation_violations` allows; then it is
-    /// unhealthy in every stage, whatever was said of its numbers.
+    /// Whether it has given isolated host layers a gradient more often than `max_isolation_violations`
+    /// allows; then it is unhealthy in every stage, whatever was said of its numbers.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub leaks: bool,
     /// Its contribution, if it was measured.
@@ -95,8 +95,8 @@ impl SlotInputs {
         told
     }
 
-    /// What the lifecycle of a slot is told at the edge of an epoch, in order: the one place that knows it, for the
-    /// run and for those who replay it.
+    /// What the lifecycle of a slot is told at the edge of an epoch, in order: the one place that knows it,
+    /// for the run and for those who replay it.
     pub fn operations(&self, accuracy: f64, active: bool) -> Vec<Operation> {
         let mut told = vec![Operation::Validation { accuracy }];
         if active {

@@ -1,8 +1,8 @@
 //! The lifecycle of a seed: a pure state machine. No tensor, no clock, no file, no randomness.
 //!
-//! Numbers go in (accuracies, gradient norms, contributions), decisions and events come out, so the machine can
-//! be property-tested, fuzzed and replayed without libtorch. Tensor work sits around it, in the crate `kasmina`, and rows
-//! of journals are made of its types.
+//! Numbers go in (accuracies, gradient norms, contributions), decisions and events come out, so the machine
+//! can be property-tested, fuzzed and replayed without libtorch. Tensor work sits around it, in the crate
+//! `kasmina`, and rows of journals are made of its types.
 //!
 //! ```
 //! use kasmina_lifecycle::{BlendPlan, Germination, Lifecycle, Settings, Stage};

@@ -247,8 +247,8 @@ impl Lifecycle {
         self.events.push(Event { kind, slot_id: self.slot_id.clone(), seed_id });
     }
 
-    /// The one way past every gate: a control is a fossil from its first step on. No stage was left for it, so no
-    /// change of stage is told.
+    /// The one way past every gate: a control is a fossil from its first step on. No stage was left for it,
+    /// so no change of stage is told.
     pub(super) fn settle_whole(&mut self) {
         let now = self.now;
         let Some(seed) = &mut self.seed else { return };

@@ -29,8 +29,8 @@ impl Lifecycle {
         Ok(())
     }
 
-    /// A capture of gradient norms. One that is not finite is counted, marks the seed unhealthy and is never a
-    /// ratio (a ratio that is not a number is none).
+    /// A capture of gradient norms. One that is not finite is counted, marks the seed unhealthy and is never
+    /// a ratio (a ratio that is not a number is none).
     ///
     /// # Errors
     /// `out_of_range` for a negative norm, `empty_slot`, `wrong_stage`.

@@ -91,7 +91,8 @@ pub struct SeedMetrics {
     /// When the present stage was entered.
     pub accuracy_at_stage_start: Option<Accuracy>,
     accuracy_at_blending_start: Option<Accuracy>,
-    /// Accuracy as is, less accuracy with this slot's alpha forced to 0. Belongs to the stage it was measured in.
+    /// Accuracy as is, less accuracy with this slot's alpha forced to 0. Belongs to the stage it was measured
+    /// in.
     pub counterfactual_contribution: Option<Percent>,
     gradients: Ema,
     /// Whether the seed's numbers are finite.

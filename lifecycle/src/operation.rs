@@ -1,4 +1,5 @@
-//! Every operation of a slot as a value: what scripts, journals, property tests and fuzz targets drive it with.
+//! Every operation of a slot as a value: what scripts, journals, property tests and fuzz targets drive it
+//! with.
 
 use super::curve::Curve;
 use super::event::Initiator;

@@ -1,4 +1,5 @@
-//! Requests to a slot: germinate, advance, retarget, prune. A request is carried out completely, or refused and changes nothing.
+//! Requests to a slot: germinate, advance, retarget, prune. A request is carried out completely, or refused
+//! and changes nothing.
 
 use super::alpha::AlphaController;
 use super::curve::Curve;
@@ -23,7 +24,8 @@ impl Lifecycle {
         if plan.tempo == 0 {
             return Err(Refusal::new(RefusalCode::OutOfRange, "tempo is 0; a ramp takes at least 1"));
         }
-        // The state machine does not know blends. The caller looks up the blend's curve and passes it in the plan.
+        // The state machine does not know blends. The caller looks up the blend's curve and passes it in the
+        // plan.
         let alpha = AlphaController::new(plan.target, plan.curve.unwrap_or_default(), plan.steepness)?;
         self.vacant()?;
         let g0 = judge::identity(&request.seed_id, &request.blueprint_id);
@@ -128,8 +130,8 @@ impl Lifecycle {
         }
     }
 
-    /// Sends alpha to another target, in BLENDING and HOLDING; from HOLDING the seed goes back to BLENDING without
-    /// a gate. A curve given holds for this ramp. Steps are ticks of the seed's own clock.
+    /// Sends alpha to another target, in BLENDING and HOLDING; from HOLDING the seed goes back to BLENDING
+    /// without a gate. A curve given holds for this ramp. Steps are ticks of the seed's own clock.
     ///
     /// # Errors
     /// `non_finite`, `out_of_range`, `empty_slot`, `wrong_stage`, `prune_scheduled`, `ramp_in_progress`.
@@ -194,8 +196,8 @@ impl Lifecycle {
     /// given, the seed goes at once. A curve given stands for the seed's own, sampled for this ramp.
     ///
     /// # Errors
-    /// As [`prune`](Self::prune); `wrong_stage` in SHADOWING, from which no legal way leads down (at once is no way
-    /// down, and legal); `prune_scheduled`.
+    /// As [`prune`](Self::prune); `wrong_stage` in SHADOWING, from which no legal way leads down (at once is
+    /// no way down, and legal); `prune_scheduled`.
     pub fn schedule_prune(&mut self, steps: u32, reason: &str, curve: Option<Curve>) -> Result<(), Refusal> {
         curve.as_ref().map_or(Ok(()), Curve::check)?;
         let seed = self.occupied()?;

@@ -12,8 +12,9 @@ use std::collections::BTreeSet;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Isolation {
-    /// In TRAINING, and for topology `cnn` in every later active stage too. With a linear blend at alpha 1 every host layer
-    /// before the slot then receives no gradient. Also read as `bible`, its name before version 0.2.
+    /// In TRAINING, and for topology `cnn` in every later active stage too. With a linear blend at alpha 1
+    /// every host layer before the slot then receives no gradient. Also read as `bible`, its name before
+    /// version 0.2.
     #[serde(alias = "bible")]
     Always,
     /// As `always`, but not in HOLDING and FOSSILIZED.
@@ -47,8 +48,9 @@ pub struct Settings {
     /// The gates that advance by themselves. FOSSILIZED always needs an explicit request.
     #[schemars(extend("items" = { "enum": ["G1", "G2", "G3", "G4"] }))]
     pub auto_advance: BTreeSet<Gate>,
-    /// Keeps only the safety checks, for a learned controller that should find its own thresholds: G2 asks for
-    /// epochs and finite gradients, G3 for alpha at its target, G5 for a finite counterfactual and health.
+    /// Keeps only the safety checks, for a learned controller that should find its own thresholds: G2 asks
+    /// for epochs and finite gradients, G3 for alpha at its target, G5 for a finite counterfactual and
+    /// health.
     pub permissive: bool,
     /// The task's length, from which dwell times follow.
     #[schemars(range(min = 1))]
@@ -56,11 +58,12 @@ pub struct Settings {
     /// The part of `max_epochs` that a seed trains at least.
     #[schemars(range(max = 1.0), extend("exclusiveMinimum" = 0.0))]
     pub train_fraction: f64,
-    /// Epochs in HOLDING after which an undecided seed is pruned; 5, or a tenth of `max_epochs` if that is more.
+    /// Epochs in HOLDING after which an undecided seed is pruned; 5, or a tenth of `max_epochs` if that is
+    /// more.
     #[schemars(range(min = 1))]
     pub holding_timeout: Option<u32>,
-    /// Epochs that a slot is EMBARGOED after a prune; then it is RESETTING for one more before it is free. 0 frees it at
-    /// once.
+    /// Epochs that a slot is EMBARGOED after a prune; then it is RESETTING for one more before it is free. 0
+    /// frees it at once.
     pub cooldown_epochs: u32,
     /// Epochs that a blended seed is compared with its host before HOLDING; 0 leaves the stage out.
     pub shadowing_epochs: u32,

@@ -46,8 +46,8 @@ pub struct Germination {
     pub gate_params: u64,
     /// Trainable parameters of the host.
     pub host_params: u64,
-    /// Without any stage or gate: FOSSILIZED at once, with alpha at its target. For controls that growth is compared
-    /// with.
+    /// Without any stage or gate: FOSSILIZED at once, with alpha at its target. For controls that growth is
+    /// compared with.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub whole: bool,
 }
@@ -69,8 +69,8 @@ impl Germination {
     }
 }
 
-/// The complete state of a seed. It has as many fields as it has because it is one row: what a journal keeps of a slot and
-/// a checkpoint gives back.
+/// The complete state of a seed. It has as many fields as it has because it is one row: what a journal keeps
+/// of a slot and a checkpoint gives back.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SeedState {
     /// Name of the seed, unique in the model.

@@ -19,8 +19,8 @@ impl Lifecycle {
         self.step_with(false)
     }
 
-    /// One training step: moves alpha where the ramp counts steps, and says whether it does. Never a stage: structure
-    /// changes at the edge of an epoch only.
+    /// One training step: moves alpha where the ramp counts steps, and says whether it does. Never a stage:
+    /// structure changes at the edge of an epoch only.
     pub fn tick(&mut self) -> bool {
         let counts = |s: &&mut SeedState| s.stage == Stage::Blending && s.tempo_unit == TempoUnit::Step;
         self.seed.as_mut().filter(counts).map(|seed| seed.alpha.step()).is_some()

@@ -32,8 +32,8 @@ pub struct AlphaSettings {
     /// The curve; otherwise the blend's own.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub curve: Option<Curve>,
-    /// Of the curves sigmoid and tanh; below 0.1 it counts as 0.1. A blend's own curve is as steep as the blend's
-    /// configuration makes it.
+    /// Of the curves sigmoid and tanh; below 0.1 it counts as 0.1. A blend's own curve is as steep as the
+    /// blend's configuration makes it.
     pub steepness: f64,
 }
 

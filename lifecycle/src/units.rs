@@ -3,7 +3,8 @@
 use super::refusal::{Refusal, RefusalCode};
 use serde::{Deserialize, Serialize};
 
-/// Tolerance of the comparisons that decide: with binary fractions 16.4 - 15.9 is less than 0.5, and must pass 0.5.
+/// Tolerance of the comparisons that decide: with binary fractions 16.4 - 15.9 is less than 0.5, and must
+/// pass 0.5.
 pub(super) const TOLERANCE: f64 = 1e-9;
 
 /// An inclusive threshold. NaN never passes.
@@ -111,7 +112,8 @@ impl Percent {
     }
 }
 
-/// Numbers that may not be finite, in a format that has no such numbers: `"NaN"`, `"Infinity"`, `"-Infinity"`.
+/// Numbers that may not be finite, in a format that has no such numbers: `"NaN"`, `"Infinity"`,
+/// `"-Infinity"`.
 pub mod any_number {
     use serde::{Deserialize, Deserializer, Serializer};
 

@@ -54,8 +54,8 @@ pub trait Blender: Send {
     ///
     /// # Shapes
     /// `host` and `seed` alike; `alpha` is 0-dim, or `[N, 1, ..]` where it differs per sample. The output is
-    /// shaped like `host`. Where features are bfloat16, alpha is float32 all the same; an output in float32 is
-    /// taken, and cast.
+    /// shaped like `host`. Where features are bfloat16, alpha is float32 all the same; an output in float32
+    /// is taken, and cast.
     ///
     /// # Errors
     /// As [`Seed::forward`](crate::Seed::forward).

@@ -43,8 +43,8 @@ pub trait Seed: Send {
     /// The seed's features.
     ///
     /// # Shapes
-    /// The output has the shape, dtype and device of `x`: `[N, C, H, W]` for [`Topology::CNN`], `[N, T, C]` for
-    /// [`Topology::TRANSFORMER`]. Never write to `x` in place: it may be the host's own memory.
+    /// The output has the shape, dtype and device of `x`: `[N, C, H, W]` for [`Topology::CNN`], `[N, T, C]`
+    /// for [`Topology::TRANSFORMER`]. Never write to `x` in place: it may be the host's own memory.
     ///
     /// [`Topology::CNN`]: crate::Topology::CNN
     /// [`Topology::TRANSFORMER`]: crate::Topology::TRANSFORMER

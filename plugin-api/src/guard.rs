@@ -10,7 +10,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 pub struct Guarded<T> {
     /// Its value or its error.
     pub result: Result<T>,
-    /// Whether author code panicked here for a reason other than torch's: the instance is in an unknown state.
+    /// Whether author code panicked here for a reason other than torch's: the instance is in an unknown
+    /// state.
     pub poisons: bool,
 }
 

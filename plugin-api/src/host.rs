@@ -95,7 +95,8 @@ pub trait HostModule: Send {
     /// Use the `f_` functions of tch and `?`.
     fn forward(&mut self, x: &Tensor, taps: &mut Taps<'_>) -> Result<Tensor>;
 
-    /// What lasts between two forwards besides variables, for checkpoints; most hosts have nothing. Since 1.1.
+    /// What lasts between two forwards besides variables, for checkpoints; most hosts have nothing. Since
+    /// 1.1.
     ///
     /// # Errors
     /// If it cannot be told.
@@ -103,8 +104,8 @@ pub trait HostModule: Send {
         Ok(Vec::new())
     }
 
-    /// Takes state back that an instance of `from_version` ([`EntryInfo::state_version`]) has told; it is never empty.
-    /// Since 1.1.
+    /// Takes state back that an instance of `from_version` ([`EntryInfo::state_version`]) has told; it is
+    /// never empty. Since 1.1.
     ///
     /// # Errors
     /// If these bytes cannot be read.

@@ -44,11 +44,11 @@ pub enum Capability {
     Stochastic,
     /// Promises that a fresh seed's output equals its input.
     IdentityAtBirth,
-    /// Cannot run inside a captured CUDA graph: it looks at [`Cx::step`](crate::Cx::step), waits for the device, or
-    /// does on the host what every step needs.
+    /// Cannot run inside a captured CUDA graph: it looks at [`Cx::step`](crate::Cx::step), waits for the
+    /// device, or does on the host what every step needs.
     NotCapturable,
-    /// For blends: promises that at alpha 1 the mixture is the seed's features and nothing else. It is then not asked
-    /// for: a fossil costs what its seed costs.
+    /// For blends: promises that at alpha 1 the mixture is the seed's features and nothing else. It is then
+    /// not asked for: a fossil costs what its seed costs.
     SeedAtOne,
 }
 

@@ -1,8 +1,9 @@
 //! What an author writes against to ship a blueprint, a blend algorithm or a host as a plugin.
 //!
-//! A plugin is an ordinary crate. `kasmina plugins new my-plugin --kind blueprint` writes one that builds and passes
-//! `kasmina plugins check`; `docs/guide` goes on from there. It implements [`Blueprint`], [`Blend`] or [`Host`], names each implementation once with
-//! [`register_blueprint!`], [`register_blend!`] or [`register_host!`], and says [`export_plugin!`] once:
+//! A plugin is an ordinary crate. `kasmina plugins new my-plugin --kind blueprint` writes one that builds and
+//! passes `kasmina plugins check`; `docs/guide` goes on from there. It implements [`Blueprint`], [`Blend`] or
+//! [`Host`], names each implementation once with [`register_blueprint!`], [`register_blend!`] or
+//! [`register_host!`], and says [`export_plugin!`] once:
 //!
 //! ```
 //! use kasmina_plugin_api::prelude::*;
@@ -40,8 +41,8 @@
 //! # fn main() {}
 //! ```
 //!
-//! An author never writes `unsafe`, never sees the plugin interface ([`abi`]), and never has to think about panics: every
-//! call and every drop runs behind a guard that turns a panic into a [`PluginError`].
+//! An author never writes `unsafe`, never sees the plugin interface ([`abi`]), and never has to think about
+//! panics: every call and every drop runs behind a guard that turns a panic into a [`PluginError`].
 
 pub mod abi;
 mod blend;

@@ -1,7 +1,7 @@
-//! Layers that authors need and that must be called with care, or that the host process can run faster than their
-//! parts: on a GPU, what lies between two convolutions is a question of how often the features are read and written,
-//! and one kernel reads them once. Where there is no such kernel (on the CPU, in an author's own tests), the layer is
-//! composed out of torch's operations; the results differ by rounding.
+//! Layers that authors need and that must be called with care, or that the host process can run faster than
+//! their parts: on a GPU, what lies between two convolutions is a question of how often the features are read
+//! and written, and one kernel reads them once. Where there is no such kernel (on the CPU, in an author's own
+//! tests), the layer is composed out of torch's operations; the results differ by rounding.
 
 use crate::{PluginError, Result, services};
 use tch::{Device, Kind, Tensor};
@@ -23,8 +23,8 @@ pub fn group_norm(x: &Tensor, groups: i64, weight: &Tensor, bias: &Tensor) -> Re
     Ok(packed.f_group_norm(groups, Some(weight), Some(bias), NORM_EPS, false)?)
 }
 
-/// The same features with row-major strides. Being contiguous is not enough: with one channel, or a 1x1 map, the same
-/// memory is both row-major and channels-last, and it is the strides that libtorch goes by.
+/// The same features with row-major strides. Being contiguous is not enough: with one channel, or a 1x1 map,
+/// the same memory is both row-major and channels-last, and it is the strides that libtorch goes by.
 fn row_major(x: &Tensor) -> Result<Tensor> {
     let size = x.size();
     let mut strides = vec![1; size.len()];
@@ -42,11 +42,12 @@ fn row_major(x: &Tensor) -> Result<Tensor> {
 
 const NORM_EPS: f64 = 1e-5;
 
-/// `x + gain * relu(group_norm(branch))`: the end of a residual branch that is the identity while `gain` is 0.
+/// `x + gain * relu(group_norm(branch))`: the end of a residual branch that is the identity while `gain` is
+/// 0.
 ///
 /// # Shapes
-/// `x` and `branch` are `[N, C, H, W]` with `C` divisible by `groups`; `weight` and `bias` are `[C]`, `gain` is
-/// `[1, C, 1, 1]`; the output is like `x`.
+/// `x` and `branch` are `[N, C, H, W]` with `C` divisible by `groups`; `weight` and `bias` are `[C]`, `gain`
+/// is `[1, C, 1, 1]`; the output is like `x`.
 ///
 /// # Errors
 /// If shapes do not fit.
@@ -105,8 +106,8 @@ pub fn batch_norm_relu(x: &Tensor, norm: &BatchNorm<'_>, train: bool, pool: bool
     Ok(x.f_relu()?)
 }
 
-/// `linear(mean(x, [2, 3]), weight, bias)`: global average pooling and a linear layer, the head of a convolutional
-/// network.
+/// `linear(mean(x, [2, 3]), weight, bias)`: global average pooling and a linear layer, the head of a
+/// convolutional network.
 ///
 /// # Shapes
 /// `x` is `[N, C, H, W]`, `weight` `[K, C]`, `bias` `[K]`; the output is `[N, K]`.
@@ -121,8 +122,8 @@ pub fn mean_linear(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor>
     Ok(pooled.f_linear(weight, Some(bias))?)
 }
 
-/// `host + alpha (seed - host)`, computed as precisely as `alpha` is given: half-precision features are mixed in
-/// float32 and come back in their own dtype.
+/// `host + alpha (seed - host)`, computed as precisely as `alpha` is given: half-precision features are mixed
+/// in float32 and come back in their own dtype.
 ///
 /// # Shapes
 /// `host` and `seed` alike; `alpha` is 0-dim or broadcasts; the output is like `host`.

@@ -134,10 +134,11 @@ macro_rules! __register {
     };
 }
 
-/// Makes the crate a plugin: once, anywhere in it. An rlib of the same crate registers its parts as well, so an
-/// embedder may link it directly.
+/// Makes the crate a plugin: once, anywhere in it. An rlib of the same crate registers its parts as well, so
+/// an embedder may link it directly.
 ///
-/// `export_plugin!(host = ">=0.2, <0.4")` says which versions of Kasmina it wants to run in; others refuse it.
+/// `export_plugin!(host = ">=0.2, <0.4")` says which versions of Kasmina it wants to run in; others refuse
+/// it.
 #[macro_export]
 macro_rules! export_plugin {
     () => {

@@ -2,8 +2,8 @@
 //! stop.
 //!
 //! Every cdylib has its own copy of `tracing` and of the standard library, so a plugin's events would go
-//! nowhere and its panics to the wrong place. On load, before anything else is constructed, the host passes its
-//! services in; they become the plugin's subscriber and its panic hook.
+//! nowhere and its panics to the wrong place. On load, before anything else is constructed, the host passes
+//! its services in; they become the plugin's subscriber and its panic hook.
 
 use crate::Result;
 use std::fmt::Write as _;
@@ -33,8 +33,8 @@ pub trait Services: Send + Sync {
     fn metric(&self, name: &str, value: f64);
     /// Whether the run was asked to stop.
     fn cancelled(&self) -> bool;
-    /// Runs a layer of [`ops`](crate::ops) in one pass, where the process can for these tensors; `None` where the
-    /// layer must be composed, a name that it does not know included.
+    /// Runs a layer of [`ops`](crate::ops) in one pass, where the process can for these tensors; `None` where
+    /// the layer must be composed, a name that it does not know included.
     fn fused(&self, layer: &str, tensors: &[&Tensor], numbers: &[f64]) -> Option<Result<Tensor>>;
     /// Reads the bytes of a TorchScript module onto a device; `None` where the process cannot. Since 1.1.
     fn script(&self, _archive: &[u8], _device: Device) -> Option<Result<Box<dyn Script>>> {
@@ -42,9 +42,11 @@ pub trait Services: Send + Sync {
     }
 }
 
-/// A TorchScript module that the host process holds, with every tensor of it by name, buffers included. Since 1.1.
+/// A TorchScript module that the host process holds, with every tensor of it by name, buffers included. Since
+/// 1.1.
 pub trait Script: Send {
-    /// The module's tensors by dotted name: handles on those that it computes with. Those that learn require a gradient.
+    /// The module's tensors by dotted name: handles on those that it computes with. Those that learn require
+    /// a gradient.
     ///
     /// # Errors
     /// If libtorch fails.
@@ -78,8 +80,8 @@ pub(crate) fn fused(layer: &str, tensors: &[&Tensor], numbers: &[f64]) -> Option
     SERVICES.get()?.fused(layer, tensors, numbers)
 }
 
-/// Reads the bytes of a TorchScript module onto a device, with all its tensors by name; `None` where no host process does
-/// so: in an author's own tests, and in hosts older than 1.1.
+/// Reads the bytes of a TorchScript module onto a device, with all its tensors by name; `None` where no host
+/// process does so: in an author's own tests, and in hosts older than 1.1.
 pub fn script(archive: &[u8], device: Device) -> Option<Result<Box<dyn Script>>> {
     SERVICES.get()?.script(archive, device)
 }

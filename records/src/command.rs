@@ -18,8 +18,8 @@ pub struct CommandRow {
     /// The own name of the slot that it concerns, where there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub slot_id: Option<String>,
-    /// Whether nobody asked for it: the landing of a germination that was made ready ahead, what the configuration plants,
-    /// or a seed that was unhealthy for too long.
+    /// Whether nobody asked for it: the landing of a germination that was made ready ahead, what the
+    /// configuration plants, or a seed that was unhealthy for too long.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub landed: bool,
     /// Whether the command was carried out.

@@ -58,8 +58,8 @@ pub struct SlotInfo {
 /// One slot in one epoch.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct SlotRow {
-    /// Stage after the decisions at the end of this epoch. What was measured was measured before them, in the stage of the row
-    /// before.
+    /// Stage after the decisions at the end of this epoch. What was measured was measured before them, in the
+    /// stage of the row before.
     pub stage: Stage,
     /// Alpha after the decisions at the end of this epoch.
     pub alpha: f64,

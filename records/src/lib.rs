@@ -9,8 +9,8 @@
 //! | `slots.json` | a list of [`SlotInfo`] |
 //! | `summary.json` | [`Summary`] |
 //!
-//! A reader takes every row that a writer of the same version can write, numbers that are NaN or infinite included. No
-//! tensor, no file format of torch: whoever reads runs needs no libtorch.
+//! A reader takes every row that a writer of the same version can write, numbers that are NaN or infinite
+//! included. No tensor, no file format of torch: whoever reads runs needs no libtorch.
 
 #![forbid(unsafe_code)]
 

@@ -1,5 +1,5 @@
-//! `control.jsonl`: what was done to a live run from outside, with the step, so that a run that goes on from a checkpoint
-//! does it again.
+//! `control.jsonl`: what was done to a live run from outside, with the step, so that a run that goes on from
+//! a checkpoint does it again.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -73,8 +73,8 @@ pub struct Summary {
     pub seeds: Vec<SeedFate>,
     /// Every plugin that the run used.
     pub plugins: Vec<PluginSummary>,
-    /// SHA-256 of what the run has read besides plugins, by what it is (`training data`, `host module`, ...), in hexadecimal
-    /// digits. Empty where a run keeps no checkpoints.
+    /// SHA-256 of what the run has read besides plugins, by what it is (`training data`, `host module`, ...),
+    /// in hexadecimal digits. Empty where a run keeps no checkpoints.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub inputs: BTreeMap<String, String>,
 }

@@ -8,7 +8,8 @@ use std::os::unix::fs::FileExt as _;
 /// Bytes that are read at a time.
 const BLOCK: u64 = 16 << 10;
 
-/// A file that is read in blocks, each of them once. Readers of ELF files ask for a few bytes at a time: headers, entries, names.
+/// A file that is read in blocks, each of them once. Readers of ELF files ask for a few bytes at a time:
+/// headers, entries, names.
 pub(crate) struct BlockReader {
     file: File,
     /// Length of the file in bytes when it was opened.

@@ -1,4 +1,5 @@
-//! The entries that every process has and that bring no network: the control and the fallback. The built-in host is `grafted`.
+//! The entries that every process has and that bring no network: the control and the fallback. The built-in
+//! host is `grafted`.
 
 use kasmina_plugin_api::prelude::*;
 use kasmina_plugin_api::{Kind, register_blend, register_blueprint};
@@ -6,8 +7,8 @@ use kasmina_plugin_api::{Kind, register_blend, register_blueprint};
 /// The namespace of the built-ins.
 pub(crate) const PLUGIN: &str = "core";
 
-/// Bare ids that no plugin may take. `linear` is not among them: the built-in one is the fallback under its full
-/// name, and the plugin that ships with Kasmina brings its own.
+/// Bare ids that no plugin may take. `linear` is not among them: the built-in one is the fallback under its
+/// full name, and the plugin that ships with Kasmina brings its own.
 pub(crate) fn is_reserved(kind: Kind, id: &str) -> bool {
     kind == Kind::Blueprint && id == Noop::INFO.id
 }

@@ -11,7 +11,8 @@ pub(crate) fn folder() -> Option<PathBuf> {
     std::env::current_exe().ok().and_then(|exe| exe.parent().map(|folder| folder.join("plugins")))
 }
 
-/// The folder of plugins that should lie beside this program, if there is none and nothing but built-ins is known.
+/// The folder of plugins that should lie beside this program, if there is none and nothing but built-ins is
+/// known.
 pub(crate) fn missing(known: &[String]) -> Option<PathBuf> {
     let built_in = [Noop::INFO.id, Linear::INFO.id, Grafted::INFO.id];
     let nothing_else = known.iter().all(|id| built_in.contains(&id.as_str()));
@@ -24,7 +25,8 @@ pub(crate) fn contains(file: &Path) -> bool {
     file.canonicalize().is_ok_and(|file| file.parent() == Some(folder))
 }
 
-/// The folder without symbolic links, if it exists. Looked up once in a process: every file of a listing asks for it.
+/// The folder without symbolic links, if it exists. Looked up once in a process: every file of a listing asks
+/// for it.
 fn real_folder() -> Option<&'static Path> {
     static FOLDER: OnceLock<PathBuf> = OnceLock::new();
     if FOLDER.get().is_none() {

@@ -113,13 +113,14 @@ impl Catalogue {
         self.retired.extend::<Vec<_>>(gone);
     }
 
-    /// The entry that a name means: `plugin::id`, or a bare id that one plugin brings; a built-in answers to its
-    /// bare id where no plugin does.
+    /// The entry that a name means: `plugin::id`, or a bare id that one plugin brings; a built-in answers to
+    /// its bare id where no plugin does.
     pub(crate) fn resolve(&self, kind: Kind, name: &str) -> Result<Entry, RegistryError> {
         self.choose(kind, name, |_| true)
     }
 
-    /// The same for what is put into a slot: of several plugins that bring an id, the one that serves the slot is meant.
+    /// The same for what is put into a slot: of several plugins that bring an id, the one that serves the
+    /// slot is meant.
     pub(crate) fn resolve_for(
         &self,
         kind: Kind,

@@ -1,7 +1,8 @@
 //! Foreign code is first run in a process of its own: whatever it does there, this one lives on.
 //!
-//! The parent starts a program (mostly itself) that calls [`serve`], and hands it jobs one by one as lines of JSON. A
-//! job that crashes, does not end or asks for too much memory is told as an [`Outcome`]; the rest go on in a fresh child.
+//! The parent starts a program (mostly itself) that calls [`serve`], and hands it jobs one by one as lines of
+//! JSON. A job that crashes, does not end or asks for too much memory is told as an [`Outcome`]; the rest go
+//! on in a fresh child.
 
 use rustix::fs::MemfdFlags;
 use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
@@ -102,8 +103,8 @@ pub enum Outcome {
     },
 }
 
-/// Runs jobs one after another in as few children as they leave alive; `told` hears of each job before and after it,
-/// before with `None`.
+/// Runs jobs one after another in as few children as they leave alive; `told` hears of each job before and
+/// after it, before with `None`.
 ///
 /// # Errors
 /// If a child cannot be started, or ends before it has begun to serve.
@@ -203,7 +204,8 @@ impl Running {
         }
     }
 
-    /// The exit status and last error output of a child that has closed its output. A child that still runs is killed.
+    /// The exit status and last error output of a child that has closed its output. A child that still runs
+    /// is killed.
     fn end(&mut self) -> (String, String) {
         self.stdin = None;
         let how = match self.wait(PATIENCE) {
@@ -305,8 +307,8 @@ fn in_words(status: ExitStatus) -> String {
     format!("signal {number} ended the process ({name})")
 }
 
-/// The child's side: answers each job until there are no more. Call it before anything else is done; standard input and
-/// output belong to the parent from then on, and what is printed meanwhile is caught.
+/// The child's side: answers each job until there are no more. Call it before anything else is done; standard
+/// input and output belong to the parent from then on, and what is printed meanwhile is caught.
 pub fn serve(mut answer: impl FnMut(Value) -> Value) -> ExitCode {
     match serve_all(&mut answer) {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,5 +1,5 @@
-//! Blueprints that no compiler has seen: files that a plugin interprets, found, hashed, locked and listed like any
-//! plugin.
+//! Blueprints that no compiler has seen: files that a plugin interprets, found, hashed, locked and listed
+//! like any plugin.
 //!
 //! This is what such files are called and what they say of themselves; `declared_file` reads them.
 

@@ -1,5 +1,5 @@
-//! Reads declared blueprints and the sidecars of modules. Only what a listing needs is read here: everything else is the
-//! interpreter's to judge, when the file is loaded.
+//! Reads declared blueprints and the sidecars of modules. Only what a listing needs is read here: everything
+//! else is the interpreter's to judge, when the file is loaded.
 
 use crate::declared::{DECLARED, Head, INTERPRETER, MODULE, refusal, sidecar};
 use crate::error::{Refusal, Rule};

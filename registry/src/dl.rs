@@ -98,14 +98,14 @@ fn open_new(manifest: &Manifest, policy: &Policy, all: &mut Vec<Mapping>) -> Res
         .map_err(|e| refuse(Rule::Open, format!("no private copy: {e}"), "check the memory that is left"))?;
     // The copy has an inode of its own, so the loader cannot take it for an image that it already has.
     let path = format!("/proc/self/fd/{}", copy.as_raw_fd());
-    // SAFETY: constructors of the library run now; the records were checked, and from here on it is trusted code
-    // in this process. It is never closed: `library` and `copy` are forgotten below.
+    // SAFETY: constructors of the library run now; the records were checked, and from here on it is trusted
+    // code in this process. It is never closed: `library` and `copy` are forgotten below.
     let library = unsafe { Library::open(Some(&path), RTLD_NOW | RTLD_LOCAL) }.map_err(|e| {
         let reason = std::error::Error::source(&e).map_or_else(|| e.to_string(), ToString::to_string);
         refuse(Rule::Open, reason.replace(&path, "it"), "build the plugin on this system, with this torch")
     })?;
-    // Its constructors have run, so it is never closed, even if it is refused below. The descriptor stays open too: the loader
-    // knows the image by that path.
+    // Its constructors have run, so it is never closed, even if it is refused below. The descriptor stays
+    // open too: the loader knows the image by that path.
     let copy = copy.into_raw_fd();
     let library = std::mem::ManuallyDrop::new(library);
     let symbol = &manifest.plugin.entry_symbol;
@@ -172,8 +172,9 @@ pub(crate) fn sealed_copy(manifest: &Manifest) -> std::io::Result<File> {
     let mut file = File::from(fd);
     file.write_all(&manifest.bytes)?;
     let fixed = SealFlags::GROW | SealFlags::SHRINK | SealFlags::SEAL;
-    // Nothing maps it for writing, so forbidding later writes forbids all of them. The stricter seal waits until the
-    // kernel has let go of every page and gives up with EBUSY on a loaded machine; kernels before 5.1 have only that.
+    // Nothing maps it for writing, so forbidding later writes forbids all of them. The stricter seal waits
+    // until the kernel has let go of every page and gives up with EBUSY on a loaded machine; kernels before
+    // 5.1 have only that.
     fcntl_add_seals(&file, fixed | SealFlags::FUTURE_WRITE).or_else(|error| match error {
         Errno::INVAL => fcntl_add_seals(&file, fixed | SealFlags::WRITE),
         other => Err(other),

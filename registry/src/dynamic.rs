@@ -1,14 +1,16 @@
 //! The libraries that the loader would load together with a plugin, read as the loader reads them.
 //!
-//! The hash of a library covers its own bytes. Whatever else the loader would open because of them is covered by nothing, so a
-//! plugin may ask for libtorch and the system's own libraries by their plain names, and for nothing else.
+//! The hash of a library covers its own bytes. Whatever else the loader would open because of them is covered
+//! by nothing, so a plugin may ask for libtorch and the system's own libraries by their plain names, and for
+//! nothing else.
 
 use crate::error::Rule;
 use object::elf::{self, FileHeader64, ProgramHeader64};
 use object::read::elf::{Dyn as _, FileHeader as _, ProgramHeader as _};
 use object::{Endianness, ReadRef};
 
-/// What a plugin may need. A name without a slash is looked up in the program's own search path, never beside the plugin.
+/// What a plugin may need. A name without a slash is looked up in the program's own search path, never beside
+/// the plugin.
 const ALLOWED: [&str; 24] = [
     "ld-linux-aarch64.so.1",
     "ld-linux-x86-64.so.2",
@@ -49,7 +51,8 @@ pub(crate) fn check<'d, D: ReadRef<'d>>(data: D) -> Result<(), Found> {
         .map_err(|_| (Rule::Target, "it is not a 64-bit ELF library".to_owned()))?;
     let endian = header.endian().map_err(|e| malformed(&e.to_string()))?;
     let headers = header.program_headers(endian, data).map_err(|e| malformed(&e.to_string()))?;
-    // PN_XNUM moves the number of headers into the first section header, which loaders and readers treat differently.
+    // PN_XNUM moves the number of headers into the first section header, which loaders and readers treat
+    // differently.
     if header.e_phnum(endian) == elf::PN_XNUM {
         return Err(malformed("there are too many"));
     }
@@ -117,7 +120,8 @@ struct Image<'d, D> {
 }
 
 impl<'d, D: ReadRef<'d>> Image<'d, D> {
-    /// Refuses segments of which a later one would cover an earlier one: then the file does not say what the loader sees.
+    /// Refuses segments of which a later one would cover an earlier one: then the file does not say what the
+    /// loader sees.
     fn new(endian: Endianness, headers: &'d [ProgramHeader64<Endianness>], data: D) -> Result<Self, Found> {
         let loads: Vec<_> = headers.iter().filter(|h| h.p_type(endian) == elf::PT_LOAD).collect();
         let mut end = 0;

@@ -11,7 +11,8 @@ use std::path::Path;
 const TORCH_SYMBOL: &str = "aoti_torch_abi_version";
 const REBUILD: &str = "build the plugin again and copy the whole file (write it aside, then rename it)";
 
-/// The records of a library: a refusal inside means that it is no plugin at all, one outside that it is a bad one.
+/// The records of a library: a refusal inside means that it is no plugin at all, one outside that it is a bad
+/// one.
 pub(crate) fn records<'d, D: ReadRef<'d>>(
     path: &Path,
     data: D,

@@ -78,7 +78,8 @@ impl Interpreted {
     }
 }
 
-/// One blueprint, blend or host, ready to be built. Cheap to clone; it stays with the build that it was taken from.
+/// One blueprint, blend or host, ready to be built. Cheap to clone; it stays with the build that it was taken
+/// from.
 #[derive(Debug, Clone)]
 pub struct Entry(Arc<Parts>);
 
@@ -132,8 +133,8 @@ impl Entry {
     pub fn plugin(&self) -> &Arc<PluginInfo> {
         &self.0.plugin
     }
-    /// What went wrong when it was first tried, with its default configuration on small tensors, if something did. It may
-    /// still fit where it is wanted: what builds it there asks again.
+    /// What went wrong when it was first tried, with its default configuration on small tensors, if something
+    /// did. It may still fit where it is wanted: what builds it there asks again.
     pub fn unfit(&self) -> Option<&str> {
         self.0.unfit.as_deref()
     }
@@ -188,7 +189,8 @@ impl Entry {
             .and_then(|plugin| plugin.make_host(self.id(), device, tch::Kind::Float, config))
             .map_err(|e| self.failed(e))
     }
-    /// Reads a configuration as a build would, and makes nothing of it: no tensor, no random number, any thread.
+    /// Reads a configuration as a build would, and makes nothing of it: no tensor, no random number, any
+    /// thread.
     ///
     /// # Errors
     /// If the configuration is not valid.

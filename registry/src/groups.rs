@@ -4,8 +4,8 @@ use kasmina_files::{limit, read_text};
 use std::path::Path;
 use std::sync::OnceLock;
 
-/// The primary group of a user, if nobody else is a member of it: many systems give each user a group of their own and let
-/// the group write by default (umask 002).
+/// The primary group of a user, if nobody else is a member of it: many systems give each user a group of
+/// their own and let the group write by default (umask 002).
 ///
 /// The lists of users and groups are read once in a process: every file of a folder asks for them.
 pub(crate) fn private_group(user: u32) -> Option<u32> {

@@ -1,4 +1,5 @@
-//! TorchScript modules that this process holds for a plugin: with every tensor by name, which torch does not give a plugin.
+//! TorchScript modules that this process holds for a plugin: with every tensor by name, which torch does not
+//! give a plugin.
 
 use kasmina_plugin_api::services::Script;
 use kasmina_plugin_api::{PluginError, Result};

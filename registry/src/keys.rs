@@ -1,8 +1,8 @@
 //! Keys that are trusted to sign plugins, and what their signatures are worth.
 //!
-//! A signature is minisign's: `FILE.minisig` beside the file. Its trusted comment, which the key has signed too, names
-//! plugin, version and target, so that one plugin's signature is no other's. A signature says who vouches for a file; it
-//! does not make native code safe.
+//! A signature is minisign's: `FILE.minisig` beside the file. Its trusted comment, which the key has signed
+//! too, names plugin, version and target, so that one plugin's signature is no other's. A signature says who
+//! vouches for a file; it does not make native code safe.
 
 use crate::error::{Refusal, RegistryError, Rule};
 use crate::manifest::Manifest;

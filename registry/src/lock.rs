@@ -1,7 +1,7 @@
 //! `plugins.lock`: which bytes of which plugins this project runs, decided once and written down.
 //!
-//! It belongs into version control. A plugin has one hash for each target; the hash of its own target must match, and
-//! those of the others stay until the plugin's version changes.
+//! It belongs into version control. A plugin has one hash for each target; the hash of its own target must
+//! match, and those of the others stay until the plugin's version changes.
 
 use crate::error::RegistryError;
 use crate::keys::TrustedKey;
@@ -36,7 +36,8 @@ pub struct Locked {
     pub version: String,
     /// A hash for each target.
     pub sha256: BTreeMap<String, String>,
-    /// The key that had signed it when it was locked, with the name that it went by there; none, if that was decided.
+    /// The key that had signed it when it was locked, with the name that it went by there; none, if that was
+    /// decided.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signer: Option<TrustedKey>,
 }
@@ -115,8 +116,8 @@ impl Lock {
         Ok(Self { plugins, modules })
     }
 
-    /// Writes it, whole or not at all. `confirm` is handed the SHA-256 of the text before: a file that cannot be confirmed is
-    /// not written.
+    /// Writes it, whole or not at all. `confirm` is handed the SHA-256 of the text before: a file that cannot
+    /// be confirmed is not written.
     ///
     /// # Errors
     /// If the place cannot be written, or what `confirm` says.

@@ -89,13 +89,13 @@ impl Decisions {
 
 /// Decides for the files named, or for everything in the search path where none is.
 ///
-/// A file that is named is the user's decision: it is pinned, whoever vouches for it. Without names only what somebody
-/// vouches for already is renewed: what is bundled or pinned, and what is signed by the trusted key that it was locked with.
-/// Whatever else is found is left out, and the lock file keeps what it has of it.
+/// A file that is named is the user's decision: it is pinned, whoever vouches for it. Without names only what
+/// somebody vouches for already is renewed: what is bundled or pinned, and what is signed by the trusted key
+/// that it was locked with. Whatever else is found is left out, and the lock file keeps what it has of it.
 ///
 /// # Errors
-/// If a named file cannot be locked, two named files bring the same plugin, or the lock file cannot be read or was not
-/// confirmed.
+/// If a named file cannot be locked, two named files bring the same plugin, or the lock file cannot be read
+/// or was not confirmed.
 pub fn decide(files: &[PathBuf], path: &SearchPath, policy: &Policy) -> Result<Decisions, RegistryError> {
     let lock_path = policy.lock().unwrap_or(Path::new(LOCK_FILE)).to_owned();
     let alone = FolderGuard::of(&lock_path)

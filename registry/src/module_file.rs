@@ -52,8 +52,8 @@ impl ModuleFile {
         self.path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
     }
 
-    /// Asks ownership, lock file, the record of what this user has run, and policy, in this order. Bytes that are used for
-    /// the first time are pinned if the policy lets them in.
+    /// Asks ownership, lock file, the record of what this user has run, and policy, in this order. Bytes that
+    /// are used for the first time are pinned if the policy lets them in.
     ///
     /// # Errors
     /// The rule that it breaks.

@@ -1,9 +1,10 @@
 //! Who can change a file: its owner, its mode, and every folder and link on the way to it.
 //!
-//! Whoever can write a file, or exchange it in one of the folders above it, runs code in every process that loads it. So
-//! every part of its path must belong to the user or to root and be writable by nobody else. Two cases that many systems
-//! are set up with are no danger and pass: a sticky folder such as `/tmp`, where nobody can exchange what belongs to
-//! another user, and a file that only the user's own group can write, if nobody else is in that group.
+//! Whoever can write a file, or exchange it in one of the folders above it, runs code in every process that
+//! loads it. So every part of its path must belong to the user or to root and be writable by nobody else. Two
+//! cases that many systems are set up with are no danger and pass: a sticky folder such as `/tmp`, where
+//! nobody can exchange what belongs to another user, and a file that only the user's own group can write, if
+//! nobody else is in that group.
 
 use crate::error::{Refusal, Rule};
 use crate::groups::private_group;
@@ -60,8 +61,8 @@ impl Owners {
         Self { users: vec![user, ROOT], group: private_group(user) }
     }
 
-    /// Those who count for what belongs to this program: also the owner of its executable, who could exchange the whole
-    /// program.
+    /// Those who count for what belongs to this program: also the owner of its executable, who could exchange
+    /// the whole program.
     pub(crate) fn of_program() -> Self {
         let mut owners = Self::user();
         owners.users.extend(std::fs::metadata("/proc/self/exe").map(|m| m.uid()).ok());
@@ -144,7 +145,8 @@ impl Owners {
             return exposed(How::Everybody);
         }
         if mode & GROUP_WRITES != 0 {
-            // With an access control list the bits of the group are the most that anybody named in the list may do.
+            // With an access control list the bits of the group are the most that anybody named in the list
+            // may do.
             if has_access_list(place) {
                 return exposed(How::AccessList);
             }

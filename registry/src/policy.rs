@@ -52,13 +52,15 @@ struct LockFile {
 }
 
 impl Policy {
-    /// For programs that name their plugins themselves: what they name is trusted, and nothing is probed or written.
+    /// For programs that name their plugins themselves: what they name is trusted, and nothing is probed or
+    /// written.
     pub fn embedded() -> Self {
         Self { allow_unsigned: true, recorded: Record::NotAsked, ..Self::default() }
     }
 
-    /// For users: `plugins.lock` of the working directory if the user has [confirmed](Self::confirm_lock) it, the user's trusted
-    /// keys, caches and quarantine. Nothing is probed until a [program](Self::probing) for it is named.
+    /// For users: `plugins.lock` of the working directory if the user has [confirmed](Self::confirm_lock) it,
+    /// the user's trusted keys, caches and quarantine. Nothing is probed until a [program](Self::probing) for
+    /// it is named.
     pub fn standard() -> Self {
         Self {
             lock: Some(LockFile { path: PathBuf::from(LOCK_FILE), named: false }),
@@ -95,8 +97,8 @@ impl Policy {
         self
     }
 
-    /// Lets files in that nobody vouches for. Where there is a lock file they are pinned in it, and only those bytes
-    /// are let in from then on, with or without this.
+    /// Lets files in that nobody vouches for. Where there is a lock file they are pinned in it, and only
+    /// those bytes are let in from then on, with or without this.
     #[must_use]
     pub fn allowing_unsigned(mut self, allow: bool) -> Self {
         self.allow_unsigned = allow;
@@ -130,8 +132,9 @@ impl Policy {
         self
     }
 
-    /// A run keeps copies of its plugins in a folder of its directory: what lies there is let in if this user's own state
-    /// folder records its hash. A lock file in that directory is not read: whoever made the directory wrote it.
+    /// A run keeps copies of its plugins in a folder of its directory: what lies there is let in if this
+    /// user's own state folder records its hash. A lock file in that directory is not read: whoever made the
+    /// directory wrote it.
     #[must_use]
     pub fn keeping_copies(mut self, run: &Path) -> Self {
         let absolute = |path: &Path| {
@@ -150,8 +153,8 @@ impl Policy {
         self
     }
 
-    /// Whether this user vouches for bytes that a run directory names: by having run them before, or by saying so. A program
-    /// that names its plugins itself keeps no record, and vouches for what it opens.
+    /// Whether this user vouches for bytes that a run directory names: by having run them before, or by
+    /// saying so. A program that names its plugins itself keeps no record, and vouches for what it opens.
     pub fn vouches_for(&self, sha256: &str) -> bool {
         // A user without a place for records has run nothing that is known.
         self.trusts_run || matches!(self.recorded, Record::NotAsked) || self.has_run(sha256)
@@ -193,8 +196,8 @@ impl Policy {
         self.lock.as_ref().map(|lock| lock.path.as_path())
     }
 
-    /// The same policy without a confirmation for its lock file: what `kasmina plugins trust project` asks about, however the
-    /// file was named.
+    /// The same policy without a confirmation for its lock file: what `kasmina plugins trust project` asks
+    /// about, however the file was named.
     #[must_use]
     pub fn asking_for_lock(mut self) -> Self {
         if let Some(lock) = &mut self.lock {

@@ -12,7 +12,8 @@ use std::path::Path;
 #[derive(Debug, Clone, Default)]
 pub(crate) struct ProjectLock {
     lock: Lock,
-    /// Whether the user has said yes to it. Otherwise it refuses what it has with other bytes, and lets nothing in.
+    /// Whether the user has said yes to it. Otherwise it refuses what it has with other bytes, and lets
+    /// nothing in.
     counts: bool,
 }
 
@@ -40,8 +41,8 @@ impl ProjectLock {
     }
 }
 
-/// Changes the lock file of a policy while no other process does, and confirms the new text for the user, who has asked for
-/// it. `change` returns whether anything is to be written.
+/// Changes the lock file of a policy while no other process does, and confirms the new text for the user, who
+/// has asked for it. `change` returns whether anything is to be written.
 ///
 /// # Errors
 /// If the user has not said yes to the file that is there, it cannot be written, or `change` fails.
@@ -79,7 +80,8 @@ pub(crate) fn pin_first_use(policy: &Policy, manifest: &Manifest) -> Result<(), 
     })
 }
 
-/// The refusal of a file of which another process has written other bytes into the lock file since it was judged.
+/// The refusal of a file of which another process has written other bytes into the lock file since it was
+/// judged.
 pub(crate) fn changed_meanwhile(file: &Path) -> Refusal {
     Refusal {
         path: file.to_owned(),
@@ -114,7 +116,8 @@ fn confirming_command(path: &Path) -> String {
     format!("kasmina plugins trust project --lock {}", crate::quote::quoted(path))
 }
 
-/// Refuses to change a lock file that the user has not said yes to: the new text would be confirmed with all that is in it.
+/// Refuses to change a lock file that the user has not said yes to: the new text would be confirmed with all
+/// that is in it.
 pub(crate) fn refuse_unconfirmed(lock: &ProjectLock, policy: &Policy) -> Result<(), RegistryError> {
     match policy.lock() {
         Some(path) if !lock.counts => {

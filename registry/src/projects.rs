@@ -1,8 +1,8 @@
 //! Lock files of projects that the user has said yes to.
 //!
-//! A lock file decides which bytes run. One that came with a clone or an archive was written by somebody else, so it vouches
-//! for nothing until the user has confirmed exactly this text at exactly this place. Confirmations are kept in the user's
-//! state folder.
+//! A lock file decides which bytes run. One that came with a clone or an archive was written by somebody
+//! else, so it vouches for nothing until the user has confirmed exactly this text at exactly this place.
+//! Confirmations are kept in the user's state folder.
 
 use crate::error::RegistryError;
 use crate::guard::FolderGuard;
@@ -13,8 +13,8 @@ use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-/// Names folders, separated by colons, whose lock files count without a confirmation and whose owner counts as the user: for
-/// CI jobs and containers, which have no earlier session to confirm anything in.
+/// Names folders, separated by colons, whose lock files count without a confirmation and whose owner counts
+/// as the user: for CI jobs and containers, which have no earlier session to confirm anything in.
 pub const TRUSTED_PROJECTS: &str = "KASMINA_TRUSTED_PROJECTS";
 
 /// A lock file that the user has confirmed.
@@ -51,7 +51,8 @@ impl Projects {
     /// Whether a lock file with this text counts.
     ///
     /// # Errors
-    /// If the record of confirmations cannot be read, or others can write a lock file that counts by its folder.
+    /// If the record of confirmations cannot be read, or others can write a lock file that counts by its
+    /// folder.
     pub(crate) fn confirms(&self, lock: &Path, sha256: &str) -> Result<bool, RegistryError> {
         let real = in_real_folder(lock);
         if self.is_in_trusted_folder(&real) {

@@ -61,7 +61,8 @@ fn header_of(path: &Path, bytes: &[u8]) -> Result<Result<ManifestHeader, Refusal
     refuse_control_characters(path, found)
 }
 
-/// Refuses texts that would act on a terminal or mislead its reader: control characters and marks of direction.
+/// Refuses texts that would act on a terminal or mislead its reader: control characters and marks of
+/// direction.
 fn refuse_control_characters(
     path: &Path,
     found: Result<ManifestHeader, Refusal>,

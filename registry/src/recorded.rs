@@ -15,7 +15,8 @@ pub(crate) fn contains(record: &Path, sha256: &str) -> bool {
     Owners::user().check(record).is_ok() && read(record).contains(sha256)
 }
 
-/// Records that this user runs these bytes. A record that cannot be kept makes a resume ask for `--trust-run`.
+/// Records that this user runs these bytes. A record that cannot be kept makes a resume ask for
+/// `--trust-run`.
 pub(crate) fn add(record: &Path, sha256: &str) {
     // Another run may record its own meanwhile. Without the guard one of them asks for `--trust-run` later.
     let _alone = places::make_folder_of(record).and_then(|()| FolderGuard::of(record));

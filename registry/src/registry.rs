@@ -21,8 +21,8 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use tch::Device;
 
-/// Everything loaded. It is shared between threads: whoever looks sees the catalogue of one moment, and a build that is
-/// swapped in appears to the next who looks.
+/// Everything loaded. It is shared between threads: whoever looks sees the catalogue of one moment, and a
+/// build that is swapped in appears to the next who looks.
 #[derive(Debug)]
 pub struct Registry {
     catalogue: ArcSwap<Catalogue>,
@@ -53,8 +53,8 @@ impl Registry {
         Ok(Self { catalogue, changing: Mutex::new(()), policy: policy.clone() })
     }
 
-    /// The built-ins and everything in the search path, as far as the policy lets it in. A file that breaks a rule is
-    /// skipped in a folder (see [`skipped`](Self::skipped)) and an error when named.
+    /// The built-ins and everything in the search path, as far as the policy lets it in. A file that breaks a
+    /// rule is skipped in a folder (see [`skipped`](Self::skipped)) and an error when named.
     ///
     /// # Errors
     /// If a named place cannot be read, a named file is refused, or the lock file cannot be read.
@@ -194,8 +194,8 @@ impl Registry {
         &self.policy
     }
 
-    /// The entry that a name means: `plugin::id`, or a bare id that one plugin brings; a built-in answers to its
-    /// bare id where no plugin does.
+    /// The entry that a name means: `plugin::id`, or a bare id that one plugin brings; a built-in answers to
+    /// its bare id where no plugin does.
     ///
     /// # Errors
     /// If nobody brings it, or several do.
@@ -203,8 +203,8 @@ impl Registry {
         self.catalogue.load().resolve(kind, name)
     }
 
-    /// The same for a seed or blend that is to live in a slot: of several plugins that bring a bare id, the one is meant
-    /// that serves the slot's topology.
+    /// The same for a seed or blend that is to live in a slot: of several plugins that bring a bare id, the
+    /// one is meant that serves the slot's topology.
     ///
     /// # Errors
     /// If nobody brings it, or several do and not one of them alone serves the topology.

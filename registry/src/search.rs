@@ -50,8 +50,8 @@ impl SearchPath {
         Self::default()
     }
 
-    /// What was named, then `KASMINA_PLUGIN_PATH`, `./plugins`, the user's data directory, and `plugins` beside
-    /// the executable.
+    /// What was named, then `KASMINA_PLUGIN_PATH`, `./plugins`, the user's data directory, and `plugins`
+    /// beside the executable.
     pub fn standard(named: &[PathBuf]) -> Self {
         let mut path = Self::default();
         path.extend(named.iter().cloned(), Origin::Named);

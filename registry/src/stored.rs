@@ -1,7 +1,7 @@
 //! Copies of plugins that a run keeps, and the record of which bytes this user has run.
 //!
-//! A run directory comes from anywhere, so a hash in it proves integrity and never trust. What vouches for a copy is the
-//! record in this user's own state folder, written when this user's run used the bytes.
+//! A run directory comes from anywhere, so a hash in it proves integrity and never trust. What vouches for a
+//! copy is the record in this user's own state folder, written when this user's run used the bytes.
 
 use crate::entry::PluginInfo;
 use crate::error::{Refusal, RegistryError, Rule};
@@ -14,8 +14,8 @@ use std::path::{Path, PathBuf};
 /// The folder of copies in a run directory.
 pub const FOLDER: &str = recorded::COPIES;
 
-/// Keeps a copy of the bytes of a build that is loaded, named by their hash, and records them as run by this user. Returns
-/// where it lies, or `None` for a built-in.
+/// Keeps a copy of the bytes of a build that is loaded, named by their hash, and records them as run by this
+/// user. Returns where it lies, or `None` for a built-in.
 ///
 /// # Errors
 /// If the copy cannot be written, or the file of a declared blueprint has changed since it was loaded.

@@ -188,7 +188,8 @@ struct Hashes {
     changed: bool,
 }
 
-/// A file as it was when it was hashed. Who writes it again moves at least the last of these, which nobody can set.
+/// A file as it was when it was hashed. Who writes it again moves at least the last of these, which nobody
+/// can set.
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
 struct Known {
     size: u64,

@@ -1,7 +1,7 @@
 //! Another build of a plugin takes its place while a run is live.
 //!
-//! A build is *staged* on any thread: judged, tried in a process of its own, opened. Nothing of it is seen until it is
-//! *committed*, by whoever trains, between two steps; and it can be taken back.
+//! A build is *staged* on any thread: judged, tried in a process of its own, opened. Nothing of it is seen
+//! until it is *committed*, by whoever trains, between two steps; and it can be taken back.
 
 use crate::dl;
 use crate::entry::{Entry, PluginInfo};
@@ -16,7 +16,8 @@ use kasmina_plugin_api::Kind;
 use std::path::Path;
 use std::sync::Arc;
 
-/// Builds of one plugin that a process holds at most. They are never unloaded: each costs its file and half a megabyte.
+/// Builds of one plugin that a process holds at most. They are never unloaded: each costs its file and half a
+/// megabyte.
 pub const MOST_GENERATIONS: usize = 64;
 /// From here on the log says so.
 const MANY_GENERATIONS: usize = 32;
@@ -127,8 +128,8 @@ impl Registry {
         Ok(Staged { info, entries })
     }
 
-    /// Lets a staged build take the place of what is loaded under its name: whoever asks from now on gets it. What lives
-    /// of the other build lives on.
+    /// Lets a staged build take the place of what is loaded under its name: whoever asks from now on gets it.
+    /// What lives of the other build lives on.
     pub fn commit(&self, staged: &Staged) -> Committed {
         let changed: Result<_, std::convert::Infallible> = self.change(|catalogue| {
             let name = &staged.info.name;

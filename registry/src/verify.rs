@@ -68,8 +68,8 @@ pub(crate) struct Vouched {
     pub(crate) pin: bool,
 }
 
-/// Whether a file is let in, and who vouches for it: everything that is asked before it is opened. This is the only place that
-/// decides so.
+/// Whether a file is let in, and who vouches for it: everything that is asked before it is opened. This is
+/// the only place that decides so.
 pub(crate) fn let_in(
     manifest: &Manifest,
     origin: Origin,

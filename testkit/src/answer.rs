@@ -15,7 +15,8 @@ pub fn is_check(job: &Value) -> bool {
     job.get(KEY).is_some()
 }
 
-/// Does one job. It is meant for [`kasmina_registry::child::serve`], and for no process that has anything to lose.
+/// Does one job. It is meant for [`kasmina_registry::child::serve`], and for no process that has anything to
+/// lose.
 pub fn answer(job: Value) -> Value {
     process::remember();
     let outcome = Job::from_value(job).map_err(Failure::Broken).and_then(|job| {

@@ -66,7 +66,8 @@ fn library_in(folder: &Path, package: &str) -> Result<PathBuf, String> {
         package.replace('-', "_"),
         std::env::consts::DLL_SUFFIX
     );
-    // Beside the test, and one up where cargo puts what was asked for by name; the test's own build is the newer one.
+    // Beside the test, and one up where cargo puts what was asked for by name; the test's own build is the
+    // newer one.
     let places = [folder.join(&name), folder.join("..").join(&name)];
     places.iter().find(|path| path.is_file()).cloned().ok_or_else(|| {
         format!(

@@ -1,5 +1,5 @@
-//! What a plugin says through its host's log while a check runs. A drop cannot answer with an error: the guard around
-//! it writes one to the log, and that is the only place where it can be heard.
+//! What a plugin says through its host's log while a check runs. A drop cannot answer with an error: the
+//! guard around it writes one to the log, and that is the only place where it can be heard.
 
 use std::cell::RefCell;
 use std::fmt::Write as _;

@@ -1,8 +1,8 @@
 //! What every plugin must hold to, as checks that anyone can run.
 //!
-//! A check is one promise of the interface, tried on one entry of a plugin in a process of its own: what crashes,
-//! hangs or eats the memory there is a line of the report here. Everything random comes from one seed, so a failure
-//! can be had again.
+//! A check is one promise of the interface, tried on one entry of a plugin in a process of its own: what
+//! crashes, hangs or eats the memory there is a line of the report here. Everything random comes from one
+//! seed, so a failure can be had again.
 //!
 //! The kit is used in three ways: by `kasmina plugins check FILE`, by Kasmina's own tests, and by an author's
 //! `cargo test`. The last takes one line in `tests/conformance.rs`:

@@ -72,8 +72,8 @@ impl Live {
         }
     }
 
-    /// One call as training or measuring makes it: a seed's features; a blend's mixture of them with a companion's at
-    /// half its gate; a host's output with nothing grafted.
+    /// One call as training or measuring makes it: a seed's features; a blend's mixture of them with a
+    /// companion's at half its gate; a host's output with nothing grafted.
     pub(crate) fn show(&mut self, x: &Tensor, mode: Mode) -> PluginResult<Shown> {
         let mut taps = Open::default();
         let output = match self {
@@ -107,8 +107,8 @@ pub(crate) fn cx(mode: Mode) -> Cx<'static> {
     Cx::new(mode, 0, SLOT)
 }
 
-/// The features of a seed that is not there: like the host's, sample by sample and position by position, and apart
-/// from them.
+/// The features of a seed that is not there: like the host's, sample by sample and position by position, and
+/// apart from them.
 pub(crate) fn companion(x: &Tensor) -> PluginResult<Tensor> {
     Ok(x.f_mul_scalar(-0.5)?.f_add_scalar(0.25)?)
 }

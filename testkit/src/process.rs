@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use std::sync::OnceLock;
 use tch::{Kind, Tensor};
 
-/// The process as it was before any author's code ran in it: what is changed once stays changed, and would look
-/// untouched to whoever looks later.
+/// The process as it was before any author's code ran in it: what is changed once stays changed, and would
+/// look untouched to whoever looks later.
 static BEFORE: OnceLock<Option<World>> = OnceLock::new();
 
 /// Remembers the process as it is, the first time.

@@ -23,7 +23,8 @@ pub struct Options {
     pub only: Vec<String>,
     /// The entries, as `conv_light` or, where ids are not enough, as `blueprint conv_light`; all if empty.
     pub entries: Vec<String>,
-    /// Configurations, as JSON, of entries that are not to be built with their default; by the names that `entries` takes.
+    /// Configurations, as JSON, of entries that are not to be built with their default; by the names that
+    /// `entries` takes.
     pub configs: BTreeMap<String, String>,
     /// What one check of one entry may take.
     pub limits: Limits,
@@ -75,14 +76,15 @@ pub enum CheckError {
 /// Checks a plugin file. `program` must be one that hands its jobs to [`answer`](crate::answer).
 ///
 /// # Errors
-/// If the file is no plugin, a name is not known, or no child can be started. A broken promise is no error but a row.
+/// If the file is no plugin, a name is not known, or no child can be started. A broken promise is no error
+/// but a row.
 pub fn check_file(path: &Path, program: &Program, options: &Options) -> Result<Report, CheckError> {
     check_read(&Manifest::read(path)?, program, options, &mut |_| {})
 }
 
-/// Checks a plugin file that was read and judged: these bytes are checked, and no others that come to lie there. `told` receives
-/// each row as soon as it is known, in the order of the work and not of the report. The rows of `stdout` come last, since
-/// whatever any other check made the plugin print counts there.
+/// Checks a plugin file that was read and judged: these bytes are checked, and no others that come to lie
+/// there. `told` receives each row as soon as it is known, in the order of the work and not of the report.
+/// The rows of `stdout` come last, since whatever any other check made the plugin print counts there.
 ///
 /// # Errors
 /// If a name is not known, or no child can be started.

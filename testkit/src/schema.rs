@@ -1,5 +1,5 @@
-//! As much of JSON Schema as `schemars` writes: enough to say whether a configuration is valid by it. Words that are
-//! not known here forbid nothing.
+//! As much of JSON Schema as `schemars` writes: enough to say whether a configuration is valid by it. Words
+//! that are not known here forbid nothing.
 
 use serde_json::{Map, Value};
 

@@ -12,12 +12,13 @@ use kasmina_torch_ext::rng::RngFork;
 
 const SEED: u64 = 0x6b61_736d_696e_6102;
 
-/// Builds an entry with its default configuration on a small site of each topology that it serves, runs it forward and
-/// backward in training and forward in eval mode, and looks at shape, dtype and finiteness. An entry that serves all
-/// topologies need fit one that is known; a site that is refused as unsupported is no fault.
+/// Builds an entry with its default configuration on a small site of each topology that it serves, runs it
+/// forward and backward in training and forward in eval mode, and looks at shape, dtype and finiteness. An
+/// entry that serves all topologies need fit one that is known; a site that is refused as unsupported is no
+/// fault.
 ///
-/// It runs in this process: where a crash is to be feared, call it in a child. torch's generators are as before when
-/// it returns, whatever it returns.
+/// It runs in this process: where a crash is to be feared, call it in a child. torch's generators are as
+/// before when it returns, whatever it returns.
 ///
 /// # Errors
 /// What is wrong, and where.

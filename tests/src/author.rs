@@ -5,8 +5,8 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// A cargo for crates outside of this workspace. It builds into this workspace's target folder: what both need of
-/// others, torch-sys above all, is compiled once.
+/// A cargo for crates outside of this workspace. It builds into this workspace's target folder: what both
+/// need of others, torch-sys above all, is compiled once.
 ///
 /// # Panics
 /// If this test does not lie in a target folder.

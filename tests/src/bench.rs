@@ -143,7 +143,8 @@ impl Bench {
         self.edge(accuracy, worth);
     }
 
-    /// The edge of an epoch, with this accuracy and every measured seed worth so much; answers with what was measured.
+    /// The edge of an epoch, with this accuracy and every measured seed worth so much; answers with what was
+    /// measured.
     pub fn edge(&mut self, accuracy: f64, worth: f64) -> BTreeMap<String, SlotInputs> {
         let plan = self.model.counterfactual_plan();
         let without = plan.slots().map(|_| accuracy - worth).collect();

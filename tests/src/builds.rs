@@ -1,9 +1,10 @@
 //! Many builds of one plugin, without a compiler.
 
+use crate::behaviours::Behaviour;
 use crate::fixture;
 use std::path::{Path, PathBuf};
 
-/// Builds of one blend: each behaves as its mode says, and each mark makes other bytes of the same behaviour.
+/// Builds of the fixtures whose behaviour a byte decides.
 #[derive(Debug)]
 pub struct Builds(tempfile::TempDir);
 
@@ -17,26 +18,19 @@ impl Builds {
         Self(tempfile::tempdir().expect("a folder for builds"))
     }
 
-    /// A build of `fixture_waver` that behaves as its mode says; another mark makes other bytes of the same behaviour.
+    /// A build of a fixture with a behaviour; another mark makes other bytes of the same behaviour.
     ///
     /// # Panics
-    /// If the fixture is not there.
-    pub fn make(&self, mode: char, mark: u32) -> PathBuf {
-        self.of("waver", mode, mark)
-    }
-
-    /// A build of a fixture that carries `NAME-MODE=` somewhere.
-    ///
-    /// # Panics
-    /// If the fixture is not there, or carries no mode.
-    pub fn of(&self, name: &str, mode: char, mark: u32) -> PathBuf {
+    /// If the fixture is not there, or does not carry `NAME-MODE=` somewhere.
+    pub fn make<B: Behaviour>(&self, behaviour: B, mark: u32) -> PathBuf {
+        let name = B::FIXTURE;
         let mut bytes = std::fs::read(fixture(name)).expect("the fixture can be read");
         let text = format!("{}-MODE=", name.to_uppercase()).into_bytes();
         let at = bytes.windows(text.len()).position(|w| w == text).expect("the fixture carries its mode");
-        bytes[at + text.len()] = mode as u8;
+        bytes[at + text.len()] = behaviour.byte();
         // What stands behind the last section of a library is read by nobody.
         bytes.extend(mark.to_le_bytes());
-        let path = self.0.path().join(format!("lib{name}_{mode}{mark}.so"));
+        let path = self.0.path().join(format!("lib{name}_{behaviour:?}{mark}.so"));
         std::fs::write(&path, bytes).expect("the build can be written");
         path
     }

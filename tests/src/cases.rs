@@ -33,7 +33,8 @@ pub fn write(name: &str, home: &Path) -> PathBuf {
     path
 }
 
-/// The text of a case with its placeholders replaced by real paths; what they name is made if it is asked for.
+/// The text of a case with its placeholders replaced by real paths; what they name is made if it is asked
+/// for.
 fn placed(text: &str, home: &Path) -> String {
     if text.contains("$TEXT") {
         std::fs::write(home.join("text"), sentences()).unwrap();

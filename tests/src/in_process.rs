@@ -45,8 +45,8 @@ impl InProcess {
 }
 
 impl Round {
-    /// The ranks that everybody waits for: those that have not taken the last round's result, or else those that
-    /// have given nothing to this one.
+    /// The ranks that everybody waits for: those that have not taken the last round's result, or else those
+    /// that have given nothing to this one.
     fn missing(&self) -> Vec<usize> {
         let absent =
             |all: Vec<bool>| all.into_iter().enumerate().filter(|(_, here)| !here).map(|(r, _)| r).collect();
@@ -63,8 +63,8 @@ impl Table {
         self.round.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits until `ready` gives something, the round is broken, or the time is over. A round that became full is
-    /// decided for whoever has yet to take it, also if it is broken since.
+    /// Waits until `ready` gives something, the round is broken, or the time is over. A round that became
+    /// full is decided for whoever has yet to take it, also if it is broken since.
     fn wait<T>(
         &self,
         deadline: Instant,

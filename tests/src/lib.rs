@@ -1,10 +1,12 @@
-//! What the whole-system tests share: real libraries built as their authors would build them, and the real binary.
+//! What the whole-system tests share: real libraries built as their authors would build them, and the real
+//! binary.
 
 #![forbid(unsafe_code)]
 #![allow(clippy::expect_used, reason = "a failed step is a failed test")]
 
 pub mod archive;
 pub mod author;
+pub mod behaviours;
 pub mod bench;
 pub mod builds;
 pub mod cases;
@@ -30,8 +32,8 @@ pub const SHIPPED: [&str; 5] = [
     "kasmina_hosts",
 ];
 
-/// `target/<profile>`, with every plugin, fixture and the binary built; or the folder that `KASMINA_TEST_BUILT`
-/// names, on a machine that has no cargo.
+/// `target/<profile>`, with every plugin, fixture and the binary built; or the folder that
+/// `KASMINA_TEST_BUILT` names, on a machine that has no cargo.
 ///
 /// # Panics
 /// If cargo cannot build them: then there is nothing to test.
@@ -45,8 +47,8 @@ pub fn built() -> &'static Path {
         let profile = exe.parent().and_then(Path::parent).expect("target/<profile>/deps/test").to_owned();
         let release = profile.ends_with("release");
         let mut cargo = cargo("build");
-        // The whole workspace, as `cargo test` has just resolved it: another choice of packages would mean other
-        // features somewhere, and torch-sys compiled again.
+        // The whole workspace, as `cargo test` has just resolved it: another choice of packages would mean
+        // other features somewhere, and torch-sys compiled again.
         cargo.args(["--workspace", "--all-features", "--lib", "--bins", "--examples"]);
         if release {
             cargo.arg("--release");
@@ -57,7 +59,8 @@ pub fn built() -> &'static Path {
     })
 }
 
-/// The binary once more, in a folder without a `plugins` beside it: what a user has installed must not be found.
+/// The binary once more, in a folder without a `plugins` beside it: what a user has installed must not be
+/// found.
 fn isolate(profile: &Path) {
     let folder = profile.join("kasmina-alone");
     std::fs::create_dir_all(&folder).expect("the target folder can be written");
@@ -121,8 +124,8 @@ pub fn kasmina(directory: &Path) -> Command {
     command
 }
 
-/// Programs that this process starts heed SIGINT, also where a shell has started the tests in the background, which makes them
-/// ignore it: a program that ignores a signal when it starts goes on ignoring it.
+/// Programs that this process starts heed SIGINT, also where a shell has started the tests in the background,
+/// which makes them ignore it: a program that ignores a signal when it starts goes on ignoring it.
 fn heed_interrupts() {
     static ONCE: std::sync::Once = std::sync::Once::new();
     // A signal with a handler is one with the default action in the programs that are started.
@@ -138,7 +141,8 @@ pub fn say(line: &str) {
     let _ = writeln!(std::io::stderr(), "{line}");
 }
 
-/// The GPU, if there is one (number `KASMINA_TEST_GPU`, or 0); a test that asks in vain says loudly that it was skipped.
+/// The GPU, if there is one (number `KASMINA_TEST_GPU`, or 0); a test that asks in vain says loudly that it
+/// was skipped.
 pub fn gpu(test: &str) -> Option<tch::Device> {
     match kasmina_torch_ext::cuda::open() {
         Ok(()) if tch::Cuda::is_available() => {

@@ -18,7 +18,8 @@ pub fn lines(path: &Path) -> Vec<Value> {
 /// Names a folder that tests write what they have measured into.
 pub const REPORTS: &str = "KASMINA_TEST_REPORTS";
 
-/// Writes what a test has measured into the folder that the environment names; without one nothing is written.
+/// Writes what a test has measured into the folder that the environment names; without one nothing is
+/// written.
 pub fn write_report(name: &str, measured: &Value) {
     let Some(folder) = std::env::var_os(REPORTS) else { return };
     std::fs::create_dir_all(&folder).unwrap();

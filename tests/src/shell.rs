@@ -1,9 +1,11 @@
-//! The binary started through a shell, which first changes what a program inherits: ignored signals, limits, rights.
+//! The binary started through a shell, which first changes what a program inherits: ignored signals, limits,
+//! rights.
 
 use std::process::Command;
 
-/// The same command with its arguments, folder and environment, started by `sh -c SCRIPT`. The script runs the command as
-/// `"$@"`; what of its own it must know stands in `arguments`, which come before, as `$1` and so on.
+/// The same command with its arguments, folder and environment, started by `sh -c SCRIPT`. The script runs
+/// the command as `"$@"`; what of its own it must know stands in `arguments`, which come before, as `$1` and
+/// so on.
 pub fn in_shell(command: &Command, script: &str, arguments: &[&std::ffi::OsStr]) -> Command {
     around(Command::new("sh"), command, script, arguments)
 }

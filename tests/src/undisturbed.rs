@@ -6,8 +6,8 @@ use crate::{SHIPPED, cases, fixture, kasmina, runs, shipped};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// The cases that are disturbed: every stage, dropout, a stochastic seed, a learned gate, crops and flips, a text, a grafted
-/// module, prefetches, scheduled prunes, ramps that count steps.
+/// The cases that are disturbed: every stage, dropout, a stochastic seed, a learned gate, crops and flips, a
+/// text, a grafted module, prefetches, scheduled prunes, ramps that count steps.
 pub const NAMES: [&str; 12] = [
     "digits_shadowing_cooldown",
     "digits_scripted",
@@ -49,7 +49,8 @@ impl Undisturbed {
         case
     }
 
-    /// The command that trains the case into a folder and saves every `every` steps; 0 saves at the beginning and the end only.
+    /// The command that trains the case into a folder and saves every `every` steps; 0 saves at the beginning
+    /// and the end only.
     pub fn command(&self, out: &str, every: u64) -> Command {
         let text = std::fs::read_to_string(self.path("case.toml")).unwrap();
         let checkpoints = format!("\n[checkpoint]\nevery_epochs = 0\nevery_steps = {every}\nkeep = 3\n");
@@ -82,7 +83,8 @@ impl Undisturbed {
         command
     }
 
-    /// How a run differs from the undisturbed one: the final weights and optimizer state, and the journals without times.
+    /// How a run differs from the undisturbed one: the final weights and optimizer state, and the journals
+    /// without times.
     pub fn difference(&self, run: &str) -> Option<String> {
         let (run, whole) = (self.path(run), self.path("whole"));
         for file in ["model.safetensors", "optimizer.safetensors"] {

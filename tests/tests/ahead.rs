@@ -38,7 +38,8 @@ fn a_prewarmed_germination_runs_no_probe() {
     assert_eq!(before, (bench.weights(), bench.model.reports()));
 }
 
-/// Work that needs no tensor is done on another thread; the seed is built at the edge of the epoch, and is the same.
+/// Work that needs no tensor is done on another thread; the seed is built at the edge of the epoch, and is
+/// the same.
 #[test]
 fn a_prefetched_germination_lands_at_the_next_edge() {
     let mut bench = Bench::new(&["early", "mid"]);

@@ -240,8 +240,8 @@ fn a_retarget_whose_curve_fails_changes_nothing() {
         .unwrap();
 }
 
-/// The edge of an epoch is one step for all slots: an optimizer that does not let one seed go, or a rank that is
-/// dead, stops them all.
+/// The edge of an epoch is one step for all slots: an optimizer that does not let one seed go, or a rank that
+/// is dead, stops them all.
 #[test]
 fn an_epoch_s_end_is_made_whole_or_not_at_all() {
     let mut bench = grown();

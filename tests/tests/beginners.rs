@@ -1,4 +1,5 @@
-//! What the compiler says to somebody who has not written a plugin before. Each file of `tests/beginners` has one mistake.
+//! What the compiler says to somebody who has not written a plugin before. Each file of `tests/beginners` has
+//! one mistake.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failed step is a failed test")]
 use kasmina_tests::author::cargo;

@@ -95,8 +95,8 @@ fn at_alpha_0_each_is_the_host_and_each_ramp_reaches_its_target() {
     assert!(gate.min().f_double_value(&[]).unwrap() > 0.95 && gate.max().f_double_value(&[]).unwrap() < 1.0);
 }
 
-/// Changing a later position changes no earlier one, the gate's included; after some learning, so that nothing is
-/// still what it was at birth.
+/// Changing a later position changes no earlier one, the gate's included; after some learning, so that
+/// nothing is still what it was at birth.
 #[test]
 fn no_blend_looks_ahead() {
     let registry = kasmina_tests::registry(&[]);

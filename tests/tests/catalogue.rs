@@ -1,4 +1,5 @@
-//! Every blueprint that ships, wherever it says that it can live: what it costs, and that it keeps its promises.
+//! Every blueprint that ships, wherever it says that it can live: what it costs, and that it keeps its
+//! promises.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failed step is a failed test")]
 #![allow(clippy::disallowed_methods, reason = "tests read numbers")]
@@ -65,8 +66,8 @@ fn finite(tensor: &Tensor) -> bool {
     tensor.detach().isfinite().all().int64_value(&[]) != 0
 }
 
-/// One step of plain gradient descent towards a random direction of length 1; answers with each parameter's strongest
-/// gradient.
+/// One step of plain gradient descent towards a random direction of length 1; answers with each parameter's
+/// strongest gradient.
 fn step(seed: &mut SeedInstance, x: &Tensor, rate: f64) -> Vec<(String, f64)> {
     let parameters = parameters(seed);
     clear_gradients(parameters.iter().map(|p| &p.tensor)).unwrap();
@@ -265,8 +266,8 @@ fn settings_out_of_range_are_named() {
     insta::assert_snapshot!(text);
 }
 
-/// A seed of a language model that looks ahead would learn to copy. What comes later changes nothing before it, to the
-/// bit, in a seed that has learnt.
+/// A seed of a language model that looks ahead would learn to copy. What comes later changes nothing before
+/// it, to the bit, in a seed that has learnt.
 #[test]
 fn no_transformer_seed_looks_ahead() {
     tch::set_num_threads(1);
@@ -327,7 +328,8 @@ fn no_transformer_seed_looks_ahead() {
     );
 }
 
-/// By its bare id, in a host of its topology, in either precision: born without a trace, grown until it is held.
+/// By its bare id, in a host of its topology, in either precision: born without a trace, grown until it is
+/// held.
 #[test]
 fn each_grows_in_a_host_of_its_topology() {
     let sequence = ModelConfig { host: "sequence".into(), ..config(&["layer0"], "contiguous") };
@@ -367,7 +369,8 @@ fn each_grows_in_a_host_of_its_topology() {
     assert_eq!(grown.len(), 2 * (7 + 6), "{grown:?}");
 }
 
-/// Operators that would make the host wait, make anew what was made before, or move features to another layout.
+/// Operators that would make the host wait, make anew what was made before, or move features to another
+/// layout.
 const IDLE: [&str; 6] = [
     "aten::_local_scalar_dense",
     "aten::nonzero",
@@ -384,8 +387,8 @@ fn settle(seed: &SeedInstance) {
     }
 }
 
-/// What a step on a GPU would pay for, or could not be recorded for, is counted where it can be: in the operators of a
-/// forward that has been made before, on features that lie as a host has them.
+/// What a step on a GPU would pay for, or could not be recorded for, is counted where it can be: in the
+/// operators of a forward that has been made before, on features that lie as a host has them.
 #[test]
 fn a_forward_that_was_made_before_does_nothing_idle() {
     tch::set_num_threads(1);
@@ -411,8 +414,8 @@ fn a_forward_that_was_made_before_does_nothing_idle() {
     }
 }
 
-/// A seed that does not say otherwise is recorded as a CUDA graph, forward and backward, and a replay on other features
-/// gives what running it on them gives.
+/// A seed that does not say otherwise is recorded as a CUDA graph, forward and backward, and a replay on
+/// other features gives what running it on them gives.
 #[test]
 fn what_can_be_recorded_on_a_gpu_is_what_it_was_on_replay() {
     let Some(device) = gpu("what_can_be_recorded_on_a_gpu_is_what_it_was_on_replay") else { return };

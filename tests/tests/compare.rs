@@ -1,4 +1,5 @@
-//! A comparison, whole: real runs in processes of their own, their controls, the table, the numbers and the plot.
+//! A comparison, whole: real runs in processes of their own, their controls, the table, the numbers and the
+//! plot.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failed step is a failed test")]
 
@@ -73,7 +74,8 @@ fn a_comparison_runs_every_arm_and_no_run_twice() {
     run();
     assert!(victim.join("summary.json").exists());
 
-    // And so is one of another build of a plugin, of other data, or made by another program. Dates say nothing.
+    // And so is one of another build of a plugin, of other data, or made by another program. Dates say
+    // nothing.
     let path = victim.join("summary.json");
     let written = || fs::read_to_string(&path).unwrap();
     let before = written();
@@ -188,7 +190,8 @@ fn every_arm_has_its_own_rate_and_is_made_out_of_the_grown_run_of_its_seed() {
     assert_eq!(error, "setting `rates`: they do not rise");
 }
 
-/// What is planted is no command of the journal: the configuration plants it again, and the run is the same to the bit.
+/// What is planted is no command of the journal: the configuration plants it again, and the run is the same
+/// to the bit.
 #[test]
 fn a_planted_run_is_given_again_by_its_journal_and_replayed() {
     let dir = tempfile::tempdir().unwrap();

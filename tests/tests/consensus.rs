@@ -1,4 +1,5 @@
-//! Several ranks, each with a model of its own, as threads: all transitions or none, and nobody waits for ever.
+//! Several ranks, each with a model of its own, as threads: all transitions or none, and nobody waits for
+//! ever.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failed step is a failed test")]
 
@@ -231,8 +232,8 @@ fn refusals_before_the_lifecycle_are_votes_too() {
     }
 }
 
-/// A rank whose optimizer does not let a seed go stops the edge of the epoch on every rank; alphas and clocks stand
-/// still everywhere, and the next try goes through.
+/// A rank whose optimizer does not let a seed go stops the edge of the epoch on every rank; alphas and clocks
+/// stand still everywhere, and the next try goes through.
 #[test]
 fn a_rank_that_cannot_follow_stops_the_edge_for_all() {
     let all = ranks(2, LONG, |rank, bench| {

@@ -100,7 +100,8 @@ fn the_catalogue_is_what_the_plugins_say() {
     assert_eq!(page, document("catalogue.md"), "run this test with KASMINA_UPDATE_DOCS=1");
 }
 
-/// Each numbered sentence of the page on security names no test itself; tests name the sentences that they hold.
+/// Each numbered sentence of the page on security names no test itself; tests name the sentences that they
+/// hold.
 #[test]
 fn every_sentence_on_security_is_held_by_a_test() {
     let text = document("security.md");

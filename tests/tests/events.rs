@@ -1,4 +1,5 @@
-//! Who listens to a model's events hears of each once, and is dropped when it cannot keep up; and how many seeds may live.
+//! Who listens to a model's events hears of each once, and is dropped when it cannot keep up; and how many
+//! seeds may live.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failed step is a failed test")]
 

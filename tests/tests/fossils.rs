@@ -1,5 +1,5 @@
-//! A few blueprints, trained for real: by the gates as they are they become part of the network, and the control does
-//! not. `kasmina-bench --fossils` does it with all of them.
+//! A few blueprints, trained for real: by the gates as they are they become part of the network, and the
+//! control does not. `kasmina-bench --fossils` does it with all of them.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failed step is a failed test")]
 

@@ -1,5 +1,5 @@
-//! The kernels of ours on a GPU: fused layers, and the step of all groups of an optimizer at once. Where there is no GPU,
-//! each test says so loudly and passes.
+//! The kernels of ours on a GPU: fused layers, and the step of all groups of an optimizer at once. Where
+//! there is no GPU, each test says so loudly and passes.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failed step is a failed test")]
 #![allow(clippy::disallowed_methods, reason = "tests read numbers")]
@@ -24,8 +24,8 @@ fn leaves(tensors: &[&Tensor], kind: Kind) -> Vec<Tensor> {
     tensors.iter().map(|t| t.detach().to_kind(kind).set_requires_grad(true)).collect()
 }
 
-/// The output of a layer and its gradients, each beside the same in float64. Where a hair's breadth decides which way
-/// a gradient goes (before a ReLU or a pool), none is sent: `sure` says where it is not so.
+/// The output of a layer and its gradients, each beside the same in float64. Where a hair's breadth decides
+/// which way a gradient goes (before a ReLU or a pool), none is sent: `sure` says where it is not so.
 fn compare(
     what: &str,
     inputs: &[&Tensor],
@@ -176,8 +176,8 @@ fn what_fused_layers_do_not_serve_is_left_to_others() {
     assert_eq!(fused::lerp(&x, &nan, &one).unwrap().unwrap().isnan().all().int64_value(&[]), 1);
 }
 
-/// All groups at once on the GPU, each by itself on the CPU: the same steps, with groups of very different sizes, more
-/// tensors than one launch takes, a parameter without a gradient, and a group that must skip.
+/// All groups at once on the GPU, each by itself on the CPU: the same steps, with groups of very different
+/// sizes, more tensors than one launch takes, a parameter without a gradient, and a group that must skip.
 #[test]
 fn groups_that_step_together_step_as_each_would_alone() {
     let Some(device) = gpu("groups_that_step_together_step_as_each_would_alone") else { return };

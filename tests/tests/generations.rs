@@ -1,4 +1,5 @@
-//! How many builds of a plugin one process holds. Alone in its program: what is counted belongs to the process.
+//! How many builds of a plugin one process holds. Alone in its program: what is counted belongs to the
+//! process.
 
 #![allow(
     clippy::unwrap_used,
@@ -9,6 +10,7 @@
 )]
 
 use kasmina_registry::{MOST_GENERATIONS, RegistryError, Rule, mappings};
+use kasmina_tests::behaviours::Waver;
 use kasmina_tests::builds::Builds;
 use kasmina_tests::registry;
 
@@ -17,15 +19,15 @@ fn a_process_holds_so_many_builds_of_a_plugin_and_says_so() {
     let builds = Builds::new();
     let registry = registry(&[]);
     for mark in 0..MOST_GENERATIONS as u32 {
-        let staged = registry.stage(&builds.make('0', mark)).unwrap();
+        let staged = registry.stage(&builds.make(Waver::Linear, mark)).unwrap();
         registry.commit(&staged);
     }
-    let error = registry.stage(&builds.make('0', 1000)).unwrap_err();
+    let error = registry.stage(&builds.make(Waver::Linear, 1000)).unwrap_err();
     let RegistryError::Refused(refusal) = error else { panic!("{error:?}") };
     assert_eq!(refusal.rule, Rule::Generations);
     insta::assert_snapshot!(refusal.found);
     // What is in the process already costs nothing: one may still go back.
-    let staged = registry.stage(&builds.make('0', 3)).unwrap();
+    let staged = registry.stage(&builds.make(Waver::Linear, 3)).unwrap();
     registry.commit(&staged);
     assert_eq!(registry.retired().len(), MOST_GENERATIONS - 1);
     let mapped = mappings();

@@ -150,8 +150,8 @@ fn through_every_stage(device: Device, seeds: [(&str, &str); 3]) {
     step(&mut model, &mut optimizer);
 }
 
-/// Moved to the GPU and back in the middle of a ramp, a model goes on where it was: weights, running statistics,
-/// optimizer state, alpha, and the seeds' own state.
+/// Moved to the GPU and back in the middle of a ramp, a model goes on where it was: weights, running
+/// statistics, optimizer state, alpha, and the seeds' own state.
 #[test]
 fn a_model_moves_to_the_gpu_and_back() {
     let Some(device) = gpu("a_model_moves_to_the_gpu_and_back") else { return };

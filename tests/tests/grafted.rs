@@ -294,7 +294,8 @@ fn a_panic_in_a_tap_goes_on_behind_the_module() {
     assert!(script.forward::<()>(&x, &mut |_, x| Ok(x)).is_ok());
 }
 
-/// Inside a tap of one module another runs, with taps of its own; one that fails there leaves the outer one as it was.
+/// Inside a tap of one module another runs, with taps of its own; one that fails there leaves the outer one
+/// as it was.
 #[test]
 fn modules_within_modules_keep_their_taps_apart() {
     let (mut outer, mut inner) = (script("resnet"), script("digits"));

@@ -376,8 +376,8 @@ fn noop_never_passes_g2() {
     assert_eq!(bench.model.reports()[0].gradient_ratio, Some(0.0));
 }
 
-/// libtorch's CPU backward of group_norm kills the process on an isolated channels-last input; `ops::group_norm`
-/// repacks exactly there.
+/// libtorch's CPU backward of group_norm kills the process on an isolated channels-last input;
+/// `ops::group_norm` repacks exactly there.
 #[test]
 fn a_norm_seed_survives_a_channels_last_host() {
     let mut bench = Bench::with(config(&["early", "mid", "late"], "channels_last"));

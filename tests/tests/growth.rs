@@ -72,8 +72,8 @@ fn the_default_run_fossilizes_honestly_and_twice_the_same() {
     );
 }
 
-/// Behind the straight-through estimator a seed learns at its incubation rate, here not at all; from then on at its own. Its
-/// host cannot tell until alpha is up.
+/// Behind the straight-through estimator a seed learns at its incubation rate, here not at all; from then on
+/// at its own. Its host cannot tell until alpha is up.
 #[test]
 fn a_silent_seed_learns_at_a_rate_of_its_own() {
     let dir = tempfile::tempdir().unwrap();

@@ -1,4 +1,5 @@
-//! Plugins that mean harm, and files that are no plugins: what is tried in a child costs this process nothing.
+//! Plugins that mean harm, and files that are no plugins: what is tried in a child costs this process
+//! nothing.
 
 #![allow(
     clippy::unwrap_used,
@@ -12,6 +13,7 @@ use kasmina_plugin_api::Kind;
 use kasmina_registry::child::{Limits, Program};
 use kasmina_registry::quarantine::Quarantine;
 use kasmina_registry::{Origin, Policy, Refusal, Registry, RegistryError, Rule, SearchPath};
+use kasmina_tests::behaviours::Hostile;
 use kasmina_tests::builds::Builds;
 use kasmina_tests::{built, fixture, shipped};
 use std::path::{Path, PathBuf};
@@ -48,15 +50,33 @@ fn whatever_a_plugin_does_to_its_process_is_told() {
     let (builds, state) = (Builds::new(), tempfile::tempdir().unwrap());
     let policy = probing(state.path());
     let mut table = String::new();
-    for mode in ['S', 'A', 'X', 'L', 'O', 'b', 'm', 's', 'a', 'x', 'l', 'p', 'o', 'w', 'n', 'i', 'd'] {
-        let file = builds.of("hostile", mode, 0);
+    for mode in [
+        Hostile::SegfaultInConstructor,
+        Hostile::AbortInConstructor,
+        Hostile::ExitInConstructor,
+        Hostile::HangInConstructor,
+        Hostile::PrintInConstructor,
+        Hostile::PanicInBuild,
+        Hostile::AllocateInBuild,
+        Hostile::SegfaultInForward,
+        Hostile::AbortInForward,
+        Hostile::ExitInForward,
+        Hostile::HangInForward,
+        Hostile::PanicInForward,
+        Hostile::PrintInForward,
+        Hostile::WrongShape,
+        Hostile::Nan,
+        Hostile::WriteToInput,
+        Hostile::PanicInDrop,
+    ] {
+        let file = builds.make(mode, 0);
         table += &match refused(&file, &policy) {
             Ok(refusal) => {
-                format!("{mode} {}: {}\n", refusal.rule.as_str(), plain(&refusal.found, builds.folder()))
+                format!("{mode:?} {}: {}\n", refusal.rule.as_str(), plain(&refusal.found, builds.folder()))
             }
             Err(registry) => {
                 let entry = registry.resolve(Kind::Blueprint, "hostile").unwrap();
-                format!("{mode} loaded; {}\n", entry.unfit().unwrap_or("nothing is wrong"))
+                format!("{mode:?} loaded; {}\n", entry.unfit().unwrap_or("nothing is wrong"))
             }
         };
     }
@@ -69,7 +89,7 @@ fn whatever_a_plugin_does_to_its_process_is_told() {
 #[test]
 fn a_crasher_costs_the_others_nothing() {
     let (builds, state) = (Builds::new(), tempfile::tempdir().unwrap());
-    builds.of("hostile", 'S', 1);
+    builds.make(Hostile::SegfaultInConstructor, 1);
     for name in ["gated", "waver"] {
         std::fs::copy(fixture(name), builds.folder().join(format!("lib{name}.so"))).unwrap();
     }
@@ -93,16 +113,23 @@ fn a_crasher_costs_the_others_nothing() {
 fn a_build_that_fails_is_not_swapped_in() {
     let (builds, state) = (Builds::new(), tempfile::tempdir().unwrap());
     let policy = probing(state.path());
-    let registry = load(&[builds.of("hostile", '0', 0)], &policy).unwrap();
+    let registry = load(&[builds.make(Hostile::Harmless, 0)], &policy).unwrap();
     let mut table = String::new();
-    for mode in ['S', 'l', 'p', 'w', 'n', 'i'] {
-        let Err(RegistryError::Refused(refusal)) = registry.stage(&builds.of("hostile", mode, 0)) else {
-            panic!("{mode} is let in");
+    for mode in [
+        Hostile::SegfaultInConstructor,
+        Hostile::HangInForward,
+        Hostile::PanicInForward,
+        Hostile::WrongShape,
+        Hostile::Nan,
+        Hostile::WriteToInput,
+    ] {
+        let Err(RegistryError::Refused(refusal)) = registry.stage(&builds.make(mode, 0)) else {
+            panic!("{mode:?} is let in");
         };
-        table += &format!("{mode} {}: {}\n", refusal.rule.as_str(), plain(&refusal.found, builds.folder()));
+        table += &format!("{mode:?} {}: {}\n", refusal.rule.as_str(), plain(&refusal.found, builds.folder()));
     }
     insta::assert_snapshot!(table);
-    registry.stage(&builds.of("hostile", '0', 7)).unwrap();
+    registry.stage(&builds.make(Hostile::Harmless, 7)).unwrap();
 }
 
 #[test]

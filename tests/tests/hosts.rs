@@ -1,4 +1,5 @@
-//! The hosts that ship: slots by name and alias, gradients everywhere, both precisions, and no copy on the way.
+//! The hosts that ship: slots by name and alias, gradients everywhere, both precisions, and no copy on the
+//! way.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failed step is a failed test")]
 
@@ -116,7 +117,8 @@ fn images_are_copied_nowhere_between_two_convolutions() {
         let _ = model.forward(&x, Mode::Train).unwrap();
         let ops = counter.finish().unwrap();
         let copies: u64 = ["aten::clone", "aten::contiguous"].iter().filter_map(|name| ops.get(*name)).sum();
-        // libtorch's CPU group norm crashes in its backward on what an isolated norm sees there: each is repacked.
+        // libtorch's CPU group norm crashes in its backward on what an isolated norm sees there: each is
+        // repacked.
         let repacked = if case.blueprint == "attention" { 0 } else { 2 };
         assert!(copies <= 2 * repacked, "{} {}: {ops:?}", case.host, case.config);
     }

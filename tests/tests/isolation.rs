@@ -113,8 +113,8 @@ fn first_layer(bench: &Bench) -> Vec<Tensor> {
     bench.host_gradients().into_iter().filter(|(name, _)| name.contains(part)).map(|(_, g)| g).collect()
 }
 
-/// Whether the first host layer's gradient knows of the seed's path, at an alpha above 0: at alpha 1 a lerp leaves the
-/// host's own path nothing.
+/// Whether the first host layer's gradient knows of the seed's path, at an alpha above 0: at alpha 1 a lerp
+/// leaves the host's own path nothing.
 fn leaks_mixed(bench: &mut Bench) -> bool {
     bench.clear();
     let slot = bench.model.slots()[0].name().to_owned();
@@ -139,8 +139,8 @@ fn leaks_silent(bench: &mut Bench, alone: &ModelConfig) -> bool {
     with.iter().zip(first_layer(&alone)).any(|(a, b)| bits(a) != bits(&b))
 }
 
-/// Both topologies, all policies, every active stage: what the report says, and what the gradients say. At alpha
-/// 0 a seed is isolated in every stage.
+/// Both topologies, all policies, every active stage: what the report says, and what the gradients say. At
+/// alpha 0 a seed is isolated in every stage.
 #[test]
 fn isolation_is_what_the_policy_says_in_every_stage() {
     let expected = |isolation: Isolation, stage: Stage, cnn: bool| match (isolation, stage) {
@@ -188,8 +188,8 @@ fn isolation_is_what_the_policy_says_in_every_stage() {
     }
 }
 
-/// The shadow check passes where isolation holds: every blueprint and blend that ships, a stochastic one and one with
-/// a state of its own. It leaves nothing behind: the run is the same with it and without it.
+/// The shadow check passes where isolation holds: every blueprint and blend that ships, a stochastic one and
+/// one with a state of its own. It leaves nothing behind: the run is the same with it and without it.
 #[test]
 fn the_shadow_check_finds_nothing_in_honest_seeds_and_leaves_no_trace() {
     let run = |interval: u64, seeds: [(&str, &str); 3]| {
@@ -220,8 +220,8 @@ fn the_shadow_check_finds_nothing_in_honest_seeds_and_leaves_no_trace() {
     }
 }
 
-/// A host and a seed of one library that talk behind the core's back: found out, counted, kept from BLENDING by
-/// G2, and an error where a breach is one.
+/// A host and a seed of one library that talk behind the core's back: found out, counted, kept from BLENDING
+/// by G2, and an error where a breach is one.
 #[test]
 fn a_leak_is_found_out() {
     let leaky = |fail_on_breach: bool| {

@@ -8,6 +8,7 @@
     reason = "a failed step is a failed test, and a table is short"
 )]
 
+use kasmina_tests::behaviours::Waver;
 use kasmina_tests::builds::Builds;
 use kasmina_tests::{kasmina, output};
 use serde_json::Value;
@@ -27,7 +28,8 @@ impl Live {
         Self::with("", args)
     }
 
-    /// With gates that let everything pass, and a ramp that outlasts every test: what is tested is what happens in it.
+    /// With gates that let everything pass, and a ramp that outlasts every test: what is tested is what
+    /// happens in it.
     fn with(config: &str, args: &[&str]) -> Self {
         let home = tempfile::tempdir().unwrap();
         let file = home.path().join("config.toml");
@@ -141,22 +143,22 @@ fn generation(live: &Live) -> Option<String> {
 #[test]
 fn a_build_is_swapped_in_by_hand_refused_and_rolled_back() {
     let builds = Builds::new();
-    let first = builds.make('0', 0);
+    let first = builds.make(Waver::Linear, 0);
     let plugin = first.to_str().unwrap();
     let mut live = Live::start(&["--plugin-path", plugin, "--blend-algorithm", "waver"]);
     live.until(|live| live.events("SEED_STAGE_CHANGED").iter().any(|e| e["to"] == "BLENDING"));
     let before = generation(&live);
     let swap = |live: &Live, file: &Path| live.ask(&["plugins", "swap", "run", file.to_str().unwrap()]);
 
-    let done = swap(&live, &builds.make('c', 1)).unwrap();
+    let done = swap(&live, &builds.make(Waver::OtherCurve, 1)).unwrap();
     assert_eq!(done["plugin"], "fixture_waver");
     assert_ne!(generation(&live), before);
     // A build that fails in its process is refused there, one that fails in earnest is taken back.
-    let error = swap(&live, &builds.make('b', 2)).unwrap_err();
+    let error = swap(&live, &builds.make(Waver::FailsInBuild, 2)).unwrap_err();
     assert!(error.contains("the build was told to fail"), "{error}");
     let now = generation(&live);
     live.until(|live| live.control(&["status"]).unwrap()["on_trial"] == false);
-    let slots = swap(&live, &builds.make('n', 3)).unwrap()["slots"].clone();
+    let slots = swap(&live, &builds.make(Waver::Nan, 3)).unwrap()["slots"].clone();
     assert!(!slots.as_array().unwrap().is_empty(), "it lives in a slot");
     live.until(|live| generation(live) == now);
     live.until(|live| !live.events("PLUGIN_ROLLED_BACK").is_empty());
@@ -171,13 +173,13 @@ fn a_build_is_swapped_in_by_hand_refused_and_rolled_back() {
 fn a_watched_file_is_taken_however_it_is_written() {
     let builds = Builds::new();
     let watched = builds.folder().join("libwatched.so");
-    std::fs::copy(builds.make('0', 0), &watched).unwrap();
+    std::fs::copy(builds.make(Waver::Linear, 0), &watched).unwrap();
     let plugin = watched.to_str().unwrap();
     let mut live = Live::start(&["--plugin-path", plugin, "--blend-algorithm", "waver", "--watch", plugin]);
     let mut before = generation(&live);
     let aside = builds.folder().join("aside");
     for (mark, in_place) in [(1, false), (2, true), (3, false), (4, true)] {
-        let build = builds.make('0', mark);
+        let build = builds.make(Waver::Linear, mark);
         if in_place {
             // As a linker does it: the same inode, in pieces, over the mapped file's own bytes.
             std::fs::write(&watched, std::fs::read(build).unwrap()).unwrap();
@@ -199,7 +201,7 @@ fn a_watched_file_is_taken_however_it_is_written() {
 #[test]
 fn a_call_that_never_comes_back_is_named() {
     let builds = Builds::new();
-    let plugin = builds.make('z', 0);
+    let plugin = builds.make(Waver::Hang, 0);
     let args = ["--plugin-path", plugin.to_str().unwrap(), "--blend-algorithm", "waver"];
     let mut live = Live::with("[plugins]\ncall_limit_seconds = 1.0\n", &args);
     live.until(|live| live.path("stuck.jsonl").exists());

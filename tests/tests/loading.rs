@@ -152,7 +152,8 @@ fn one_id_from_two_plugins_is_ambiguous_and_full_names_are_not() {
     assert_eq!(alone.resolve(Kind::Blend, "linear").unwrap().full_name(), "core::linear");
 }
 
-/// A layer that is called so in both worlds: the slot says which is meant, and where none is, the name is not enough.
+/// A layer that is called so in both worlds: the slot says which is meant, and where none is, the name is not
+/// enough.
 #[test]
 fn an_id_that_each_topology_has_is_told_by_the_slot() {
     let registry = registry(&["twin"]);

@@ -1,6 +1,6 @@
-//! One major version, three minors, real libraries of all: the plugin API is built once more as 1.2, with a method and a
-//! root function that this version does not have, and as 1.0, without what 1.1 has added; plugin and host of each meet the
-//! others'.
+//! One major version, three minors, real libraries of all: the plugin API is built once more as 1.2, with a
+//! method and a root function that this version does not have, and as 1.0, without what 1.1 has added; plugin
+//! and host of each meet the others'.
 
 #![allow(
     clippy::unwrap_used,
@@ -313,7 +313,8 @@ fn old_and_new_minors_run_in_each_other_and_a_changed_type_is_refused() {
     assert_eq!(new, "[\"plain\", \"counting\"] same true greet Some(11) mood 42\n");
     assert_eq!(state_of(&registry), Some(7), "a host tells its state since 1.1");
 
-    // A plugin of 1.0 in this host: its hosts have no state that could be told. And one of this version in a host of 1.0.
+    // A plugin of 1.0 in this host: its hosts have no state that could be told. And one of this version in a
+    // host of 1.0.
     let removals: Vec<_> = REMOVALS.into_iter().chain([LAST_REMOVAL]).collect();
     let plain = HOST.replace(" greet {:?} mood {}", "").replace(", plugin.greet(), seed.mood()", "");
     let older = Tree::with_host("1.0.0", &removals, &plain);

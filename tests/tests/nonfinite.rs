@@ -6,8 +6,8 @@ use kasmina_tests::{fixture, kasmina, output, runs};
 use serde_json::Value;
 use std::path::Path;
 
-/// Trains in a process of its own; returns what it printed, what it said, and its exit code. `settings` stand before the
-/// data's table, `data` in it, `tables` behind it.
+/// Trains in a process of its own; returns what it printed, what it said, and its exit code. `settings` stand
+/// before the data's table, `data` in it, `tables` behind it.
 fn train(
     home: &Path,
     out: &str,

@@ -145,7 +145,8 @@ fn a_record_that_is_not_whole_is_not_explained() {
     assert!(code == Some(1) && stderr.contains("min_luck") && stderr.contains("schema gates"), "{stderr}");
 }
 
-/// The same seed id in two slots is two seeds, in the summary too; and the rollback switch wins over a script.
+/// The same seed id in two slots is two seeds, in the summary too; and the rollback switch wins over a
+/// script.
 #[test]
 fn seeds_are_told_apart_by_their_slots() {
     let dir = tempfile::tempdir().unwrap();
@@ -185,7 +186,8 @@ fn seeds_are_told_apart_by_their_slots() {
     bad(&script[2].replace(",\"reason\":\"x\"", ""), "line 2: missing field `reason`");
 }
 
-/// A journal gives its run again, bit for bit: refusals, retargets, prunes and prefetched germinations included.
+/// A journal gives its run again, bit for bit: refusals, retargets, prunes and prefetched germinations
+/// included.
 #[test]
 fn a_journal_gives_its_run_again() {
     let dir = tempfile::tempdir().unwrap();
@@ -235,8 +237,8 @@ fn a_journal_gives_its_run_again() {
     assert!(code == Some(1) && stderr.contains("none.jsonl"), "{stderr}");
 }
 
-/// `stage` and `alpha` of a row are those after the decisions at the end of the epoch. A contribution is that of the seed as it
-/// was measured, before them: with the alpha of the row before.
+/// `stage` and `alpha` of a row are those after the decisions at the end of the epoch. A contribution is that
+/// of the seed as it was measured, before them: with the alpha of the row before.
 #[test]
 fn a_row_says_which_moment_its_values_are_of() {
     let dir = tempfile::tempdir().unwrap();

@@ -5,6 +5,7 @@
 
 use kasmina::lifecycle::Stage;
 use kasmina::model::{Precision, Stepper};
+use kasmina_tests::behaviours::Waver;
 use kasmina_tests::bench::{Bench, config, distance, easy, loss};
 use kasmina_tests::{gpu, say};
 use kasmina_torch_ext::cuda::{self, Convolutions, Stream};
@@ -331,14 +332,14 @@ fn a_build_is_swapped_in_under_recorded_steps() {
     let mut lives = Vec::new();
     for swaps in [false, true] {
         let mut run = Run::new(device, AdamW::default(), true, Precision::Fp32);
-        run.bench.registry.load_file(&builds.make('0', 0)).unwrap();
+        run.bench.registry.load_file(&builds.make(Waver::Linear, 0)).unwrap();
         run.bench.germinate("early", "conv_light", "waver").unwrap();
         run.bench.reach(Stage::Blending);
         for mark in 1..=4 {
             run.steps(50);
             if swaps {
                 // One of them fails in its trial, and is taken back.
-                let mode = if mark == 3 { 'n' } else { '0' };
+                let mode = if mark == 3 { Waver::Nan } else { Waver::Linear };
                 let staged = run.bench.registry.stage(&builds.make(mode, mark)).unwrap();
                 let Bench { model, optimizer, registry, .. } = &mut run.bench;
                 assert_eq!(model.adopt(&staged, registry, optimizer).unwrap(), ["block0"]);

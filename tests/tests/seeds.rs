@@ -47,8 +47,8 @@ fn seed_blend_cull_changes_the_loss_and_gives_it_back() {
     assert_eq!(bench.model.ownership().entries().len(), bench.model.host_parameters().count());
 }
 
-/// Three seeds live at once; pruning one leaves the weights, the optimizer state and the counters of the others as
-/// they are, bit for bit.
+/// Three seeds live at once; pruning one leaves the weights, the optimizer state and the counters of the
+/// others as they are, bit for bit.
 #[test]
 fn three_slots_never_disturb_each_other() {
     for victim in ["early", "mid", "late"] {
@@ -164,8 +164,8 @@ fn a_ramp_may_count_steps() {
     bench.reach(Stage::Holding);
 }
 
-/// A ramp that counts epochs need not jump at their edges: training is on its way to where the lifecycle has put alpha,
-/// whatever is measured is there already.
+/// A ramp that counts epochs need not jump at their edges: training is on its way to where the lifecycle has
+/// put alpha, whatever is measured is there already.
 #[test]
 fn alpha_glides_between_two_edges() {
     let mut bench = Bench::with(ModelConfig { glide_steps: 4, ..config(&["mid"], "contiguous") });
@@ -264,7 +264,8 @@ fn a_forced_alpha_is_given_back_on_every_way_out() {
     assert_eq!(bench.model.force_alpha("attic", 0.5).unwrap_err().code(), "unknown_slot");
 }
 
-/// Bytes before a germination are bytes after its prune, a hundred times, with optimizer state made in between.
+/// Bytes before a germination are bytes after its prune, a hundred times, with optimizer state made in
+/// between.
 #[test]
 fn a_hundred_rounds_leave_no_byte_behind() {
     let mut bench = Bench::new(&["early", "mid"]);
@@ -297,7 +298,8 @@ fn a_hundred_rounds_leave_no_byte_behind() {
     kasmina_tests::runs::write_report("prune_rounds.json", &serde_json::json!({ "bytes": rounds }));
 }
 
-/// For rollouts: nothing is measured, only stages are told of, and what needs a measurement fails by its label.
+/// For rollouts: nothing is measured, only stages are told of, and what needs a measurement fails by its
+/// label.
 #[test]
 fn fast_mode_measures_nothing_and_decides_the_same_otherwise() {
     let mut bench = Bench::with(ModelConfig { fast_mode: true, ..config(&["mid"], "contiguous") });

@@ -1,4 +1,5 @@
-//! The lifecycle through the binary: every script that ships, line by line, and every way to get a script wrong.
+//! The lifecycle through the binary: every script that ships, line by line, and every way to get a script
+//! wrong.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failed step is a failed test")]
 

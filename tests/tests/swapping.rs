@@ -1,4 +1,5 @@
-//! Another build of a plugin under a live model: taken at the boundary of a step, on trial, confirmed or taken back.
+//! Another build of a plugin under a live model: taken at the boundary of a step, on trial, confirmed or
+//! taken back.
 
 #![allow(
     clippy::unwrap_used,
@@ -12,6 +13,7 @@
 use kasmina::lifecycle::{Event, EventKind, Stage};
 use kasmina::model::{ModelError, PanicPolicies, PanicPolicy, Recovered, Stepper, TrialSettings};
 use kasmina::{Command, ModelConfig};
+use kasmina_tests::behaviours::Waver;
 use kasmina_tests::bench::{Bench, Refusing, config, loss};
 use kasmina_tests::builds::Builds;
 use kasmina_tests::registry;
@@ -26,7 +28,7 @@ struct Run {
 
 impl Run {
     /// A model whose seed is being blended in by the build of this mode, and another that fossilizes nothing.
-    fn new(builds: &Builds, mode: char, trial: u32, on_panic: PanicPolicy) -> Self {
+    fn new(builds: &Builds, mode: Waver, trial: u32, on_panic: PanicPolicy) -> Self {
         let config = ModelConfig {
             trial: TrialSettings { steps: trial, call_budget_ms: 100.0 },
             on_panic: PanicPolicies { default: on_panic, ..PanicPolicies::default() },
@@ -105,11 +107,11 @@ impl Run {
 #[test]
 fn a_thousand_swaps_of_equal_code_change_nothing() {
     let builds = Builds::new();
-    for mode in ['0', 'g'] {
+    for mode in [Waver::Linear, Waver::Gate] {
         let (first, second) = (builds.make(mode, 0), builds.make(mode, 1));
         let mut plain = Run::new(&builds, mode, 3, PanicPolicy::Fail);
         let mut swapped = Run::new(&builds, mode, 3, PanicPolicy::Fail);
-        let swaps = if mode == '0' { 1000 } else { 100 };
+        let swaps = if mode == Waver::Linear { 1000 } else { 100 };
         for step in 0..swaps {
             let build = if step % 2 == 0 { &second } else { &first };
             assert_eq!(swapped.swap(build), ["block0"], "the living blend moves over");
@@ -135,7 +137,14 @@ fn a_thousand_swaps_of_equal_code_change_nothing() {
 fn what_fails_on_trial_is_taken_back_and_no_step_is_lost() {
     let builds = Builds::new();
     let mut table = String::new();
-    for (mode, before) in [('n', '0'), ('p', '0'), ('s', '0'), ('e', '0'), ('w', '0'), ('h', 'g')] {
+    for (mode, before) in [
+        (Waver::Nan, Waver::Linear),
+        (Waver::Panic, Waver::Linear),
+        (Waver::Slow, Waver::Linear),
+        (Waver::Error, Waver::Linear),
+        (Waver::WrongShape, Waver::Linear),
+        (Waver::GateThenNan, Waver::Gate),
+    ] {
         let mut plain = Run::new(&builds, before, 16, PanicPolicy::Fail);
         let mut run = Run::new(&builds, before, 16, PanicPolicy::Fail);
         let good = run.lives();
@@ -147,15 +156,15 @@ fn what_fails_on_trial_is_taken_back_and_no_step_is_lost() {
         let [Recovered::RolledBack { plugin, reason }] = recovered.as_slice() else {
             panic!("{recovered:?}")
         };
-        table += &format!("{mode}: {plugin}: {}\n", reason.split(" took ").next().unwrap());
-        assert_eq!(run.told(), ["swapped", "rolled back"], "{mode}");
+        table += &format!("{mode:?}: {plugin}: {}\n", reason.split(" took ").next().unwrap());
+        assert_eq!(run.told(), ["swapped", "rolled back"], "{mode:?}");
         // The build before it stands in the registry again, for seeds to come.
         let entry = run.bench.registry.resolve(kasmina_plugin_api::Kind::Blend, "waver").unwrap();
         assert_eq!(entry.plugin().generation(), Some(good.as_str()));
-        if mode != 'h' {
+        if mode != Waver::GateThenNan {
             // Its good steps were the same ones, and the failed one was taken again: nothing is left of it.
-            assert_eq!(run.losses, plain.losses, "{mode}");
-            assert_eq!(run.bench.weights(), plain.bench.weights(), "{mode}");
+            assert_eq!(run.losses, plain.losses, "{mode:?}");
+            assert_eq!(run.bench.weights(), plain.bench.weights(), "{mode:?}");
         }
         assert_eq!(run.losses.len(), 12);
     }
@@ -165,8 +174,8 @@ fn what_fails_on_trial_is_taken_back_and_no_step_is_lost() {
 #[test]
 fn a_build_that_holds_its_trial_stays() {
     let builds = Builds::new();
-    let mut run = Run::new(&builds, '0', 5, PanicPolicy::Fail);
-    run.swap(&builds.make('l', 0));
+    let mut run = Run::new(&builds, Waver::Linear, 5, PanicPolicy::Fail);
+    run.swap(&builds.make(Waver::LatePanic, 0));
     assert!(run.bench.model.is_on_trial());
     run.steps(4);
     assert_eq!(run.told(), ["swapped"]);
@@ -183,17 +192,17 @@ fn a_build_that_holds_its_trial_stays() {
 #[test]
 fn a_refused_build_ends_no_trial() {
     let builds = Builds::new();
-    let mut run = Run::new(&builds, '0', 20, PanicPolicy::Fail);
+    let mut run = Run::new(&builds, Waver::Linear, 20, PanicPolicy::Fail);
     let good = run.lives();
-    run.swap(&builds.make('n', 0));
-    for refused in ['f', 'b'] {
+    run.swap(&builds.make(Waver::Nan, 0));
+    for refused in [Waver::AlwaysNan, Waver::FailsInBuild] {
         let staged = run.bench.registry.stage(&builds.make(refused, 5)).unwrap();
         let Bench { model, optimizer, registry, .. } = &mut run.bench;
         assert!(model.adopt(&staged, registry, optimizer).is_err());
         assert!(model.is_on_trial());
     }
     // The bytes that are on trial, once more: nothing changes either.
-    assert!(run.swap(&builds.make('n', 0)).is_empty() && run.bench.model.is_on_trial());
+    assert!(run.swap(&builds.make(Waver::Nan, 0)).is_empty() && run.bench.model.is_on_trial());
     assert_eq!(run.steps(8).len(), 1);
     assert_eq!((run.lives(), run.told()), (good, vec!["swapped", "rolled back"]));
 }
@@ -201,9 +210,9 @@ fn a_refused_build_ends_no_trial() {
 #[test]
 fn what_germinates_during_a_trial_goes_back_with_it() {
     let builds = Builds::new();
-    let mut run = Run::new(&builds, '0', 20, PanicPolicy::Fail);
+    let mut run = Run::new(&builds, Waver::Linear, 20, PanicPolicy::Fail);
     let good = run.lives();
-    run.swap(&builds.make('n', 0));
+    run.swap(&builds.make(Waver::Nan, 0));
     run.bench.germinate("block1", "conv_light", "waver").unwrap();
     let newcomer = |run: &Run| {
         let slot = run.bench.model.slot("block1").unwrap();
@@ -217,11 +226,11 @@ fn what_germinates_during_a_trial_goes_back_with_it() {
 #[test]
 fn another_curve_begins_where_alpha_is() {
     let builds = Builds::new();
-    let mut run = Run::new(&builds, '0', 2, PanicPolicy::Fail);
+    let mut run = Run::new(&builds, Waver::Linear, 2, PanicPolicy::Fail);
     let (before, ticks) =
         (run.alpha(), run.bench.model.slot("block0").unwrap().lifecycle().living().unwrap().alpha.ticks());
     assert!(before > 0.0 && before < 1.0 && ticks.0 > 0, "{before} {ticks:?}");
-    run.swap(&builds.make('c', 0));
+    run.swap(&builds.make(Waver::OtherCurve, 0));
     assert_eq!(run.alpha(), before, "continuous");
     let anchored = run.bench.model.slot("block0").unwrap().lifecycle().living().unwrap().alpha.ticks();
     assert_eq!(anchored, (0, ticks.1 - ticks.0), "what is left of the ramp begins here");
@@ -242,17 +251,17 @@ fn another_curve_begins_where_alpha_is() {
 #[test]
 fn what_does_not_fit_is_not_taken_and_changes_nothing() {
     let builds = Builds::new();
-    let mut run = Run::new(&builds, 'g', 4, PanicPolicy::Fail);
+    let mut run = Run::new(&builds, Waver::Gate, 4, PanicPolicy::Fail);
     let (before, lives) = (run.bench.weights(), run.lives());
     let mut table = String::new();
-    for mode in ['f', 'b'] {
+    for mode in [Waver::AlwaysNan, Waver::FailsInBuild] {
         let staged = run.bench.registry.stage(&builds.make(mode, 0)).unwrap();
         let Bench { model, optimizer, registry, .. } = &mut run.bench;
         let error = model.adopt(&staged, registry, optimizer).unwrap_err();
-        table += &format!("{mode} {}: {error}\n", error.code());
+        table += &format!("{mode:?} {}: {error}\n", error.code());
     }
     // The optimizer may refuse as well.
-    let staged = run.bench.registry.stage(&builds.make('g', 9)).unwrap();
+    let staged = run.bench.registry.stage(&builds.make(Waver::Gate, 9)).unwrap();
     let Bench { model, optimizer, registry, .. } = &mut run.bench;
     let error = model.adopt(&staged, registry, &mut Refusing { optimizer, left: 0 }).unwrap_err();
     table += &format!("{}: {error}\n", error.code());
@@ -266,9 +275,9 @@ fn what_does_not_fit_is_not_taken_and_changes_nothing() {
 fn a_panic_in_a_live_call_follows_the_policy_of_its_slot() {
     let builds = Builds::new();
     for policy in [PanicPolicy::Freeze, PanicPolicy::Builtin, PanicPolicy::PreviousGeneration] {
-        let mut run = Run::new(&builds, '0', 2, policy);
+        let mut run = Run::new(&builds, Waver::Linear, 2, policy);
         let first = run.lives();
-        run.swap(&builds.make('l', 0));
+        run.swap(&builds.make(Waver::LatePanic, 0));
         let recovered = run.steps(70);
         assert_eq!(recovered.len(), 1, "{policy:?} {recovered:?}");
         assert_eq!(run.told(), ["swapped", "confirmed", "contained"]);
@@ -283,7 +292,7 @@ fn a_panic_in_a_live_call_follows_the_policy_of_its_slot() {
         assert!(run.losses.iter().all(|l| l.is_finite()));
     }
     // Without an earlier build there is nothing to go back to, and the failure stands.
-    let mut run = Run::new(&builds, 'l', 2, PanicPolicy::PreviousGeneration);
+    let mut run = Run::new(&builds, Waver::LatePanic, 2, PanicPolicy::PreviousGeneration);
     run.bench.model.drain_events();
     let failed = (0..70).find_map(|_| run.try_step().err());
     assert!(failed.is_some() && run.recover().is_none());
@@ -325,8 +334,8 @@ fn a_seed_that_panics_is_pruned_where_the_policy_is_not_to_fail() {
 #[test]
 fn a_slot_that_is_pruned_during_a_trial_leaves_nothing_behind() {
     let builds = Builds::new();
-    let mut run = Run::new(&builds, 'g', 50, PanicPolicy::Fail);
-    run.swap(&builds.make('g', 1));
+    let mut run = Run::new(&builds, Waver::Gate, 50, PanicPolicy::Fail);
+    run.swap(&builds.make(Waver::Gate, 1));
     run.steps(2);
     run.bench.execute(&Command::Prune { slot: "block0".into(), reason: "enough".into() }).unwrap();
     run.steps(3);
@@ -339,9 +348,9 @@ fn a_slot_that_is_pruned_during_a_trial_leaves_nothing_behind() {
 #[test]
 fn a_moved_model_still_goes_back_to_the_previous_generation() {
     let builds = Builds::new();
-    let mut run = Run::new(&builds, '0', 2, PanicPolicy::PreviousGeneration);
+    let mut run = Run::new(&builds, Waver::Linear, 2, PanicPolicy::PreviousGeneration);
     let first = run.lives();
-    run.swap(&builds.make('l', 0));
+    run.swap(&builds.make(Waver::LatePanic, 0));
     run.steps(3);
     assert_eq!(run.told(), ["swapped", "confirmed"]);
     run.bench.model.to_device(tch::Device::Cpu, &mut run.bench.optimizer).unwrap();
@@ -355,9 +364,9 @@ fn a_moved_model_still_goes_back_to_the_previous_generation() {
 #[test]
 fn a_rollback_that_fails_changes_nothing() {
     let builds = Builds::new();
-    let mut run = Run::new(&builds, 'g', 50, PanicPolicy::Fail);
+    let mut run = Run::new(&builds, Waver::Gate, 50, PanicPolicy::Fail);
     let good = run.lives();
-    run.swap(&builds.make('h', 0));
+    run.swap(&builds.make(Waver::GateThenNan, 0));
     let tried = run.lives();
     // It has only ever lived on the build that is on trial, and must move to the one before.
     run.bench.germinate("block1", "conv_light", "waver").unwrap();
@@ -398,7 +407,7 @@ fn a_rollback_that_fails_changes_nothing() {
 #[test]
 fn a_command_that_meets_a_poisoned_blend_says_so() {
     let builds = Builds::new();
-    let mut run = Run::new(&builds, 'l', 2, PanicPolicy::Fail);
+    let mut run = Run::new(&builds, Waver::LatePanic, 2, PanicPolicy::Fail);
     let failed = (0..70).find_map(|_| run.try_step().err());
     assert!(failed.is_some() && run.recover().is_none());
     let retarget =

@@ -401,7 +401,8 @@ fn what_surrounds_a_run_is_told_apart_from_its_data() {
     insta::assert_snapshot!(all);
 }
 
-/// A text is read, and a network made, in proportion to its alphabet. What looks like no text is said before that.
+/// A text is read, and a network made, in proportion to its alphabet. What looks like no text is said before
+/// that.
 #[test]
 fn a_large_alphabet_is_warned_of_with_its_cost() {
     let home = tempfile::tempdir().unwrap();

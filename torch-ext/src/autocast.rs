@@ -5,8 +5,8 @@ use crate::ffi;
 use std::marker::PhantomData;
 use tch::Device;
 
-/// While it lives, libtorch casts to bfloat16 on this thread what may be computed in it on this kind of device.
-/// Scopes nest.
+/// While it lives, libtorch casts to bfloat16 on this thread what may be computed in it on this kind of
+/// device. Scopes nest.
 #[derive(Debug)]
 #[must_use = "autocast ends when this value is dropped"]
 pub struct Autocast {

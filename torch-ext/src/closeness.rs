@@ -7,8 +7,8 @@ use tch::{Kind, TchError, Tensor};
 pub struct Tolerance {
     /// As a factor on the expected value.
     pub relative: f64,
-    /// As it is where the largest expected magnitude is at most 1, and times that magnitude otherwise: a sum of large numbers
-    /// that comes to little is as exact as those were.
+    /// As it is where the largest expected magnitude is at most 1, and times that magnitude otherwise: a sum
+    /// of large numbers that comes to little is as exact as those were.
     pub absolute: f64,
     /// Whether NaN counts as equal to NaN.
     pub equal_nan: bool,

@@ -4,8 +4,9 @@ use crate::error::Result;
 use crate::ffi;
 use std::marker::PhantomData;
 
-/// Counts the multiply-adds of every convolution, matrix product and attention on this thread while it lives, by the
-/// shapes of what goes in. What is done element by element is not counted. Nothing that a recorded graph replays is seen.
+/// Counts the multiply-adds of every convolution, matrix product and attention on this thread while it lives,
+/// by the shapes of what goes in. What is done element by element is not counted. Nothing that a recorded
+/// graph replays is seen.
 #[derive(Debug)]
 pub struct FlopCounter {
     handle: Option<u64>,

@@ -4,8 +4,8 @@ use crate::error::Result;
 use crate::ffi;
 use tch::Tensor;
 
-/// The L2 norm over all gradients of `parameters`, through one `_foreach_norm`, without a host sync; `None` when
-/// none of them has a gradient.
+/// The L2 norm over all gradients of `parameters`, through one `_foreach_norm`, without a host sync; `None`
+/// when none of them has a gradient.
 ///
 /// # Shapes
 /// Any; the norm is 0-dim, on the gradients' device.

@@ -26,8 +26,8 @@ impl OpCounter {
         Ok(Self { handle: Some(handle), _thread: PhantomData })
     }
 
-    /// Stops, and says what ran how often, by operator name. What a fused optimizer call does inside is listed as
-    /// `aten::_fused_adamw_/..`.
+    /// Stops, and says what ran how often, by operator name. What a fused optimizer call does inside is
+    /// listed as `aten::_fused_adamw_/..`.
     ///
     /// # Errors
     /// If libtorch refuses.

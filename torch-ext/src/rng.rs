@@ -125,7 +125,8 @@ impl RngFork {
 
 impl Drop for RngFork {
     fn drop(&mut self) {
-        // Restoring a state that libtorch itself gave out cannot be refused; nothing could be done if it were.
+        // Restoring a state that libtorch itself gave out cannot be refused; nothing could be done if it
+        // were.
         let _ = self.outside.restore();
     }
 }

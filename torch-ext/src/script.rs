@@ -10,16 +10,16 @@ use torch_sys::C_tensor;
 
 /// A scripted or traced module, as `torch.jit.save` writes it, that takes one tensor and returns one.
 ///
-/// It is interpreted as it is written, operation by operation: nothing is profiled, fused or compiled, so results are
-/// those of the same operations called one by one, and gradients, autocast and generators are the ordinary ones. Two
-/// loaded from one file share nothing.
+/// It is interpreted as it is written, operation by operation: nothing is profiled, fused or compiled, so
+/// results are those of the same operations called one by one, and gradients, autocast and generators are the
+/// ordinary ones. Two loaded from one file share nothing.
 #[derive(Debug)]
 pub struct Script {
     raw: *mut c_void,
 }
 
-// SAFETY: a module and its graph are reference-counted with atomics and tied to no thread; `Script` is not Sync, and
-// everything that changes it takes `&mut self`.
+// SAFETY: a module and its graph are reference-counted with atomics and tied to no thread; `Script` is not
+// Sync, and everything that changes it takes `&mut self`.
 unsafe impl Send for Script {}
 
 /// A submodule that forward calls.
@@ -55,12 +55,12 @@ pub enum Failed<E> {
 }
 
 impl Script {
-    /// Reads the bytes of an archive onto a device. Nothing of its code runs: what would run while it is loaded is refused
-    /// before, and what does more than compute is refused by name.
+    /// Reads the bytes of an archive onto a device. Nothing of its code runs: what would run while it is
+    /// loaded is refused before, and what does more than compute is refused by name.
     ///
     /// # Errors
-    /// If it is no archive of a module, uses what is not allowed, is too large or nested too deeply, or its `forward` does
-    /// not take and return one tensor.
+    /// If it is no archive of a module, uses what is not allowed, is too large or nested too deeply, or its
+    /// `forward` does not take and return one tensor.
     pub fn load(archive: &[u8], device: Device) -> Result<Self> {
         let cuda = match device {
             Device::Cuda(index) => index as i64,
@@ -69,8 +69,8 @@ impl Script {
         let mut raw = std::ptr::null_mut();
         let mut names: Vec<String> = Vec::new();
         let context: *mut Vec<String> = &raw mut names;
-        // SAFETY: the bytes are live for the call, which keeps none of them; the callback matches the declaration, its
-        // context outlives the call, and the place is valid.
+        // SAFETY: the bytes are live for the call, which keeps none of them; the callback matches the
+        // declaration, its context outlives the call, and the place is valid.
         let code = with_deep_stack(|| unsafe {
             ffi::kte_script_load(
                 archive.as_ptr().cast(),
@@ -88,8 +88,8 @@ impl Script {
         Ok(Self { raw })
     }
 
-    /// The submodules that forward calls, nested ones included, in the order in which their calls return: that in which
-    /// taps behind them would be reached.
+    /// The submodules that forward calls, nested ones included, in the order in which their calls return:
+    /// that in which taps behind them would be reached.
     ///
     /// # Errors
     /// If libtorch refuses.
@@ -102,7 +102,8 @@ impl Script {
             times: i64,
             conditional: bool,
         ) {
-            // SAFETY: `context` is the list passed below, borrowed for the call; both texts are NUL-terminated.
+            // SAFETY: `context` is the list passed below, borrowed for the call; both texts are
+            // NUL-terminated.
             let (calls, path, returns) =
                 unsafe { (&mut *context.cast::<Vec<Call>>(), CStr::from_ptr(path), CStr::from_ptr(returns)) };
             let fit = match (times, conditional, tensor) {
@@ -120,15 +121,15 @@ impl Script {
         Ok(calls)
     }
 
-    /// The tensors that the module holds, by dotted name: handles on those that it computes with. One that has several
-    /// names (tied weights) is listed by its first, and stays one tensor.
+    /// The tensors that the module holds, by dotted name: handles on those that it computes with. One that
+    /// has several names (tied weights) is listed by its first, and stays one tensor.
     ///
     /// # Errors
     /// If libtorch refuses.
     pub fn variables(&self) -> Result<Vec<(String, Tensor)>> {
         extern "C" fn each(context: *mut c_void, name: *const c_char, tensor: *mut C_tensor) {
-            // SAFETY: `context` is the list passed below, borrowed for the call; the name is NUL-terminated; the tensor
-            // is a fresh handle that nobody else owns.
+            // SAFETY: `context` is the list passed below, borrowed for the call; the name is NUL-terminated;
+            // the tensor is a fresh handle that nobody else owns.
             let (variables, name, tensor) = unsafe {
                 let variables = &mut *context.cast::<Vec<(String, Tensor)>>();
                 (variables, CStr::from_ptr(name), Tensor::from_ptr(tensor))
@@ -142,7 +143,8 @@ impl Script {
         Ok(variables)
     }
 
-    /// Puts taps behind the calls of these submodules, in place of those that were there: tap `i` behind `paths[i]`.
+    /// Puts taps behind the calls of these submodules, in place of those that were there: tap `i` behind
+    /// `paths[i]`.
     ///
     /// # Errors
     /// If one of them is not called where a tap can stand (see [`Script::calls`]); then nothing has changed.
@@ -151,7 +153,8 @@ impl Script {
             paths.iter().map(|path| CString::new(path.as_ref())).collect::<std::result::Result<Vec<_>, _>>();
         let paths = paths.map_err(|e| Error::Torch(format!("the path of a submodule: {e}")))?;
         let pointers: Vec<*const c_char> = paths.iter().map(|path| path.as_ptr()).collect();
-        // SAFETY: the module is live and not in use elsewhere; the texts are NUL-terminated and live for the call.
+        // SAFETY: the module is live and not in use elsewhere; the texts are NUL-terminated and live for the
+        // call.
         let attach = || unsafe { ffi::kte_script_attach(self.raw, pointers.as_ptr(), pointers.len()) };
         ffi::check(with_deep_stack(attach)).map_err(plainly)
     }
@@ -165,14 +168,15 @@ impl Script {
         ffi::check(unsafe { ffi::kte_script_train(self.raw, on) })
     }
 
-    /// The module's output. Behind each submodule that has a tap, what it returned is handed to `tap`, and what `tap`
-    /// gives back flows on.
+    /// The module's output. Behind each submodule that has a tap, what it returned is handed to `tap`, and
+    /// what `tap` gives back flows on.
     ///
     /// # Shapes
     /// The module's.
     ///
     /// # Errors
-    /// What the tap said, as it said it, or what the module or libtorch refused. A panic of the tap goes on here.
+    /// What the tap said, as it said it, or what the module or libtorch refused. A panic of the tap goes on
+    /// here.
     pub fn forward<E>(
         &mut self,
         x: &Tensor,
@@ -181,8 +185,8 @@ impl Script {
         let mut lent = Lent { tap, failed: None };
         let context: *mut Lent<'_, E> = &raw mut lent;
         let output = ffi::new_tensor(|out| {
-            // SAFETY: the module is live and not in use elsewhere, the input is live; the callback is that of `context`,
-            // which outlives the call and is touched by nobody else during it.
+            // SAFETY: the module is live and not in use elsewhere, the input is live; the callback is that of
+            // `context`, which outlives the call and is touched by nobody else during it.
             unsafe { ffi::kte_script_forward(self.raw, x.as_ptr(), at::<E>, context.cast(), out) }
         });
         match (lent.failed, output) {
@@ -193,8 +197,8 @@ impl Script {
     }
 }
 
-/// Runs a function that recurses over the parts of a module, on a stack that suffices for the largest module allowed;
-/// its pages take memory only where they are used.
+/// Runs a function that recurses over the parts of a module, on a stack that suffices for the largest module
+/// allowed; its pages take memory only where they are used.
 fn with_deep_stack<T>(body: impl FnOnce() -> T) -> T {
     const STACK: usize = 256 << 20;
     stacker::grow(STACK, body)
@@ -226,10 +230,11 @@ enum Stop<E> {
 
 /// Null ends the forward. Nothing unwinds through the C++ in between.
 extern "C" fn at<E>(context: *mut c_void, slot: i64, features: *mut C_tensor) -> *mut C_tensor {
-    // SAFETY: `context` is what `forward` passed, for the call that it waits for; the features are a fresh handle that is
-    // ours now.
+    // SAFETY: `context` is what `forward` passed, for the call that it waits for; the features are a fresh
+    // handle that is ours now.
     let (lent, features) = unsafe { (&mut *context.cast::<Lent<'_, E>>(), Tensor::from_ptr(features)) };
-    // A number that no tap has can only come from the module's own code; it ends up as a slot that there is not.
+    // A number that no tap has can only come from the module's own code; it ends up as a slot that there is
+    // not.
     let slot = usize::try_from(slot).unwrap_or(usize::MAX);
     match catch_unwind(AssertUnwindSafe(|| (lent.tap)(slot, features))) {
         Ok(Ok(flows)) => {
@@ -247,7 +252,8 @@ extern "C" fn at<E>(context: *mut c_void, slot: i64, features: *mut C_tensor) ->
     }
 }
 
-/// The interpreter tells where in the module's code it was, line by line, and then what happened, which is what is kept.
+/// The interpreter tells where in the module's code it was, line by line, and then what happened, which is
+/// what is kept.
 fn plainly(error: Error) -> Error {
     const ENDS: [&str; 2] = ["\nRuntimeError: ", "\nbuiltins."];
     let Error::Torch(text) = &error else { return error };

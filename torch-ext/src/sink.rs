@@ -59,8 +59,9 @@ pub enum Change {
         /// The same names, other tensors.
         parameters: Vec<NamedParameter>,
     },
-    /// An owner's parameters are exchanged for others, which may have other names: state follows names and shapes, and
-    /// begins anew where there is none. What was there before is kept as it is, until the change is restored or settled.
+    /// An owner's parameters are exchanged for others, which may have other names: state follows names and
+    /// shapes, and begins anew where there is none. What was there before is kept as it is, until the change
+    /// is restored or settled.
     Exchange {
         /// Owner of the parameters.
         owner: String,

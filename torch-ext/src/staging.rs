@@ -1,4 +1,5 @@
-//! Host memory that tensors are copied to, so that another thread can write them to a disk while training goes on.
+//! Host memory that tensors are copied to, so that another thread can write them to a disk while training
+//! goes on.
 
 use crate::error::Result;
 use std::ops::Range;
@@ -17,8 +18,8 @@ pub struct HostBuffer {
 }
 
 impl HostBuffer {
-    /// Allocates `capacity` bytes for copies from a device. For a GPU the memory is page-locked, so that the device writes
-    /// into it directly.
+    /// Allocates `capacity` bytes for copies from a device. For a GPU the memory is page-locked, so that the
+    /// device writes into it directly.
     ///
     /// # Errors
     /// If there is not enough memory.
@@ -43,8 +44,8 @@ impl HostBuffer {
         self.used = 0;
     }
 
-    /// Copies a tensor's elements, contiguous in the order of its dimensions, and returns where they lie. Waits for the
-    /// device.
+    /// Copies a tensor's elements, contiguous in the order of its dimensions, and returns where they lie.
+    /// Waits for the device.
     ///
     /// # Errors
     /// If it does not fit, or the device cannot be read.
@@ -64,8 +65,8 @@ impl HostBuffer {
         if range.is_empty() {
             return &[];
         }
-        // SAFETY: the tensor is contiguous, on the CPU, and lives as long as `self`; nothing writes to it while `self`
-        // is borrowed, because `push` takes `&mut self` and no handle on it is given out.
+        // SAFETY: the tensor is contiguous, on the CPU, and lives as long as `self`; nothing writes to it
+        // while `self` is borrowed, because `push` takes `&mut self` and no handle on it is given out.
         let all = unsafe {
             std::slice::from_raw_parts(self.bytes.data_ptr().cast::<u8>().cast_const(), self.capacity())
         };

@@ -9,7 +9,8 @@ use std::path::Path;
 use std::time::Duration;
 use tch::Device;
 
-/// Notes what this thread asks of torch and what runs on the device, until it is finished. One at a time in a process.
+/// Notes what this thread asks of torch and what runs on the device, until it is finished. One at a time in a
+/// process.
 #[derive(Debug)]
 pub struct Trace {
     running: bool,
@@ -37,8 +38,9 @@ impl Trace {
         Ok(Self { running: true, _thread: PhantomData })
     }
 
-    /// Stops, and answers with everything that ran on the device, in the profiler's order. The whole trace goes to
-    /// `path`, if one is given: JSON, as Perfetto and chrome://tracing open it. Wait for the device first.
+    /// Stops, and answers with everything that ran on the device, in the profiler's order. The whole trace
+    /// goes to `path`, if one is given: JSON, as Perfetto and chrome://tracing open it. Wait for the device
+    /// first.
     ///
     /// # Errors
     /// If the profiler fails or the file cannot be written.
@@ -69,6 +71,7 @@ fn stop(path: Option<&CStr>, ran: &mut Vec<Ran>) -> Result<()> {
     }
     let context: *mut Vec<Ran> = ran;
     let path = path.map_or(std::ptr::null(), CStr::as_ptr);
-    // SAFETY: the path is NUL-terminated or null, the callback matches the declaration, `context` outlives the call.
+    // SAFETY: the path is NUL-terminated or null, the callback matches the declaration, `context` outlives
+    // the call.
     ffi::check(unsafe { ffi::kte_trace_stop(path, each, context.cast()) })
 }

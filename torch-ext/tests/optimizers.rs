@@ -1,4 +1,5 @@
-//! The fused optimizers against a float64 reference written out by hand, and with gradients that are not finite.
+//! The fused optimizers against a float64 reference written out by hand, and with gradients that are not
+//! finite.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failed step is a failed test")]
 #![allow(clippy::many_single_char_names, reason = "the names of the formulas")]

@@ -1,4 +1,5 @@
-//! Where the settings of a run come from: what runs are, what the task makes of it, a file, and what was typed.
+//! Where the settings of a run come from: what runs are, what the task makes of it, a file, and what was
+//! typed.
 
 use crate::config::{RunConfig, short};
 use crate::error::TrainError;
@@ -48,8 +49,8 @@ impl RunConfig {
         Self::over_task(&file, layers)
     }
 
-    /// Settings over what their task is by default. They are taken as read by somebody who could say what is wrong in
-    /// which line.
+    /// Settings over what their task is by default. They are taken as read by somebody who could say what is
+    /// wrong in which line.
     pub(crate) fn over_task(file: &Table, layers: Layers<'_>) -> Result<Self, TrainError> {
         let plain = Self::plain();
         let said = file.get("task").and_then(Value::as_str).map(str::to_owned);
@@ -91,8 +92,8 @@ fn typed(task: &str, layers: &Layers<'_>) -> Table {
 const OWNED: [(&str, &str); 3] =
     [("id", "config"), ("blueprint", "blueprint_config"), ("blend", "blend_config")];
 
-/// Lays one table over another. Whoever names another host, blueprint or blend has no use for the settings of the one
-/// before.
+/// Lays one table over another. Whoever names another host, blueprint or blend has no use for the settings of
+/// the one before.
 fn lay(below: &mut Table, above: &Table) {
     for (name, settings) in OWNED {
         let of = |table: &Table| table.get(name).and_then(Value::as_str).map(|id| short(id).to_owned());

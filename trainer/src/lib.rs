@@ -1,7 +1,7 @@
 //! Tasks, the training loop, controllers and the run directory.
 //!
-//! Slot and gate rules live in [`kasmina`]; this crate feeds it data, asks a [`Controller`] what to do at the edge
-//! of each epoch, and writes down what happened.
+//! Slot and gate rules live in [`kasmina`]; this crate feeds it data, asks a [`Controller`] what to do at the
+//! edge of each epoch, and writes down what happened.
 
 #![forbid(unsafe_code)]
 

@@ -14,7 +14,8 @@ pub(crate) struct Args {
     /// Only what has this in its name: `adamw`, `cpu`, `cuda b128 fp32`.
     #[arg(long, value_name = "TEXT", default_value = "")]
     filter: String,
-    /// Compare with an earlier report, one of bench/baselines for instance; fails if a ratio is worse beyond noise.
+    /// Compare with an earlier report, one of bench/baselines for instance; fails if a ratio is worse beyond
+    /// noise.
     #[arg(long, value_name = "FILE")]
     against: Option<PathBuf>,
     /// Where the numbers go, as JSON.

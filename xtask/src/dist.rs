@@ -22,7 +22,8 @@ pub(crate) struct Args {
     /// Build without optimisations, and make no archive: for trying the distribution itself.
     #[arg(long)]
     dev: bool,
-    /// Run what was made: from another folder, read-only, as another user where that is allowed, with an empty environment.
+    /// Run what was made: from another folder, read-only, as another user where that is allowed, with an
+    /// empty environment.
     #[arg(long = "try")]
     tries: bool,
 }
@@ -71,8 +72,8 @@ pub(crate) fn run(repo: &Repo, args: &Args) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Folders that source files lie in, each with the name that it has in what is built: this checkout, cargo's downloads, and
-/// libtorch's headers behind their link.
+/// Folders that source files lie in, each with the name that it has in what is built: this checkout, cargo's
+/// downloads, and libtorch's headers behind their link.
 fn folders_of_this_machine(repo: &Repo) -> Vec<(PathBuf, &'static str)> {
     let cargo = std::env::var_os("CARGO_HOME").map(PathBuf::from);
     let cargo = cargo.or_else(|| std::env::home_dir().map(|home| home.join(".cargo")));

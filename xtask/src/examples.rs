@@ -1,6 +1,8 @@
-//! `cargo xtask examples`: each program in `examples/`, built and tried as somebody outside of this repository would.
+//! `cargo xtask examples`: each program in `examples/`, built and tried as somebody outside of this
+//! repository would.
 //!
-//! They are workspaces of their own. They build into this one's target folder, so that torch-sys is compiled once.
+//! They are workspaces of their own. They build into this one's target folder, so that torch-sys is compiled
+//! once.
 
 use std::fs;
 use std::path::{Path, PathBuf};

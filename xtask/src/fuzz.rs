@@ -14,7 +14,8 @@ use crate::{process, repo::Repo, setup};
 const FLAGS: &str = "--cfg fuzzing -Cpasses=sancov-module -Ccodegen-units=1 -Cdebug-assertions \
     -Cllvm-args=-sanitizer-coverage-level=4 -Cllvm-args=-sanitizer-coverage-inline-8bit-counters \
     -Cllvm-args=-sanitizer-coverage-pc-table -Cllvm-args=-sanitizer-coverage-trace-compares";
-/// Everything that is fuzzed: the laws of the lifecycle, and the parsers of files and messages that people exchange.
+/// Everything that is fuzzed: the laws of the lifecycle, and the parsers of files and messages that people
+/// exchange.
 const TARGETS: [&str; 11] = [
     "checkpoint",
     "control",
@@ -43,8 +44,8 @@ pub(crate) struct Args {
     seconds: u64,
 }
 
-/// Builds the target with coverage and runs it. What it finds worth keeping is in `target/fuzz-corpus`; an input
-/// that breaks a law ends it, and is written beside it.
+/// Builds the target with coverage and runs it. What it finds worth keeping is in `target/fuzz-corpus`; an
+/// input that breaks a law ends it, and is written beside it.
 pub(crate) fn run(repo: &Repo, args: &Args) -> Result<ExitCode> {
     let torch = setup::run(repo, false)?;
     let corpus = repo.root().join("target/fuzz-corpus").join(&args.target);

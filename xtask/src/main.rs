@@ -76,18 +76,20 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<std::ffi::OsString>,
     },
-    /// Set up and measure: parts beside what they replace, whole training steps beside a bare loop and, where Python
-    /// has torch, beside PyTorch. Prints ratios.
+    /// Set up and measure: parts beside what they replace, whole training steps beside a bare loop and, where
+    /// Python has torch, beside PyTorch. Prints ratios.
     Bench(bench::Args),
-    /// Set up and run a hundred epochs of the main job and a hundred rounds of germinate and prune, and print what
-    /// they measured.
+    /// Set up and run a hundred epochs of the main job and a hundred rounds of germinate and prune, and print
+    /// what they measured.
     Soak(soak::Args),
-    /// Set up and run the golden runs: short trainings whose losses, events and weights must be the recorded ones, bit
-    /// for bit.
+    /// Set up and run the golden runs: short trainings whose losses, events and weights must be the recorded
+    /// ones, bit for bit.
     Golden(golden::Args),
-    /// Set up, let accidents happen to runs (kills, full disks, damaged files, signals), and print what was lost.
+    /// Set up, let accidents happen to runs (kills, full disks, damaged files, signals), and print what was
+    /// lost.
     Faults(faults::Args),
-    /// Set up, kill runs in every stage, resume them, compare each with an undisturbed run, and print a table.
+    /// Set up, kill runs in every stage, resume them, compare each with an undisturbed run, and print a
+    /// table.
     Kills(kills::Args),
     /// Set up and fuzz the laws of the lifecycle, guided by coverage.
     Fuzz(fuzz::Args),

@@ -1,5 +1,5 @@
-//! `cargo xtask soak`: a hundred epochs of the main job and a hundred rounds of germinate and prune, with what they
-//! measured. Both are tests as well; this is for reading their figures.
+//! `cargo xtask soak`: a hundred epochs of the main job and a hundred rounds of germinate and prune, with
+//! what they measured. Both are tests as well; this is for reading their figures.
 
 use std::path::PathBuf;
 use std::process::ExitCode;

@@ -16,8 +16,8 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-/// Runs `kasmina train` for every job. A run that is there already, whole, of the same settings and made by what would make
-/// it now, is taken as it is.
+/// Runs `kasmina train` for every job. A run that is there already, whole, of the same settings and made by
+/// what would make it now, is taken as it is.
 pub(super) struct Children {
     program: PathBuf,
     /// SHA-256 of the program's file.
@@ -108,8 +108,8 @@ impl Children {
 }
 
 impl Children {
-    /// Whether program, plugins and data are, byte for byte, those that a run was made with. Dates say nothing: a file may be
-    /// replaced by one with an older date.
+    /// Whether program, plugins and data are, byte for byte, those that a run was made with. Dates say
+    /// nothing: a file may be replaced by one with an older date.
     fn is_up_to_date(&self, out: &Path, done: &Done, config: &RunConfig) -> bool {
         let same = |plugin: &PluginSummary| match (&plugin.path, &plugin.sha256) {
             (Some(path), Some(sha256)) => hash_of(path).is_ok_and(|now| now == *sha256),

@@ -27,7 +27,8 @@ pub(crate) struct Access {
 }
 
 impl Access {
-    /// What a run asks of a plugin. New builds are tried in a process of their own, which is this program again.
+    /// What a run asks of a plugin. New builds are tried in a process of their own, which is this program
+    /// again.
     pub(crate) fn policy(&self) -> Policy {
         let program = Program::this([crate::child::VERB]);
         let policy =
@@ -63,7 +64,8 @@ pub(crate) enum PluginsVerb {
         #[arg(long)]
         json: bool,
     },
-    /// Print a page in Markdown about every entry that is found: what it is, promises and costs, and its settings.
+    /// Print a page in Markdown about every entry that is found: what it is, promises and costs, and its
+    /// settings.
     Catalogue {
         #[command(flatten)]
         access: Access,
@@ -148,7 +150,8 @@ pub(crate) struct NewArgs {
     /// What the plugin is to have.
     #[arg(long, value_enum)]
     pub(crate) kind: NewKind,
-    /// Where the sources of kasmina-plugin-api lie [default: those that this program was built from, if they are there].
+    /// Where the sources of kasmina-plugin-api lie [default: those that this program was built from, if they
+    /// are there].
     #[arg(long, value_name = "PATH")]
     pub(crate) path: Option<PathBuf>,
 }
@@ -189,7 +192,8 @@ pub(crate) enum TrustVerb {
         /// Name of the key.
         name: String,
     },
-    /// Confirm the lock file of a project that came from somebody else: from then on the bytes that it names may run as you.
+    /// Confirm the lock file of a project that came from somebody else: from then on the bytes that it names
+    /// may run as you.
     Project {
         /// The lock file [default: plugins.lock of the working directory].
         #[arg(long, value_name = "FILE")]

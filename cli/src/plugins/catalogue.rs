@@ -1,4 +1,5 @@
-//! `kasmina plugins catalogue`: a page about every entry that is found, made out of what its code says of itself.
+//! `kasmina plugins catalogue`: a page about every entry that is found, made out of what its code says of
+//! itself.
 
 use super::args::Access;
 use super::output::topologies;

@@ -22,7 +22,8 @@ pub(crate) fn run(
     options.only = only.to_vec();
     options.seed = seed;
     let manifest = Manifest::read(file).map_err(RegistryError::from)?;
-    // Naming a file here means running it, as naming a program does; but then nobody else may be able to exchange it.
+    // Naming a file here means running it, as naming a program does; but then nobody else may be able to
+    // exchange it.
     refuse_others(&manifest, &access.policy()).map_err(RegistryError::from)?;
     options.with = needed(&manifest, access)?;
     let bar = ProgressBar::new_spinner();
@@ -42,7 +43,8 @@ pub(crate) fn run(
     Ok(if report.passed() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// The plugin that interprets a declared blueprint or a module: the one that a run would use, checked as a run checks it.
+/// The plugin that interprets a declared blueprint or a module: the one that a run would use, checked as a
+/// run checks it.
 fn needed(manifest: &Manifest, access: &Access) -> Result<Vec<Judged>, Failure> {
     if !manifest.is_interpreted() {
         return Ok(Vec::new());

@@ -1,4 +1,5 @@
-//! `kasmina plugins new`: a crate that builds, passes `kasmina plugins check`, and shows everything an author needs once.
+//! `kasmina plugins new`: a crate that builds, passes `kasmina plugins check`, and shows everything an author
+//! needs once.
 
 use super::args::{NewArgs, NewKind};
 use crate::failure::Failure;
@@ -10,7 +11,8 @@ use std::path::{Path, PathBuf};
 const API: Option<&str> = option_env!("KASMINA_PLUGIN_API");
 /// What is depended on where no sources are there.
 const VERSION: &str = "1";
-/// Names that cannot be taken: words of Rust, crates that every plugin has, and the namespace of the built-ins.
+/// Names that cannot be taken: words of Rust, crates that every plugin has, and the namespace of the
+/// built-ins.
 const TAKEN: [&str; 16] = [
     "alloc",
     "core",

@@ -1,5 +1,5 @@
-//! `kasmina plugins schema`: the settings of one entry. It opens the one plugin that brings the entry, in a process of its own,
-//! and nothing at all for what is part of the program or was asked before.
+//! `kasmina plugins schema`: the settings of one entry. It opens the one plugin that brings the entry, in a
+//! process of its own, and nothing at all for what is part of the program or was asked before.
 
 use super::args::Access;
 use crate::failure::Failure;

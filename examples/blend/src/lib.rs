@@ -1,8 +1,9 @@
 //! The blend `cautious`: each sample decides how much of the seed it takes.
 //!
-//! Alpha says how far a seed has come in for the whole network. A *gate* is a factor on it for each sample (or each
-//! position of a sequence), computed from the features that the seed saw, and learned with the rest. Shown here: variables
-//! of a blend, a gate that is almost open at birth, and why `SeedAtOne` is not promised.
+//! Alpha says how far a seed has come in for the whole network. A *gate* is a factor on it for each sample
+//! (or each position of a sequence), computed from the features that the seed saw, and learned with the rest.
+//! Shown here: variables of a blend, a gate that is almost open at birth, and why `SeedAtOne` is not
+//! promised.
 
 #![forbid(unsafe_code)]
 
@@ -33,7 +34,8 @@ pub struct Cautious {
 }
 
 impl Blend for Cautious {
-    // No `SeedAtOne`: at alpha 1 the mixture is the seed's features times the gate, and the host's for the rest.
+    // No `SeedAtOne`: at alpha 1 the mixture is the seed's features times the gate, and the host's for the
+    // rest.
     const INFO: EntryInfo = EntryInfo::new("cautious", "a learned gate per sample, almost open at birth")
         .topologies(&[Topology::CNN, Topology::TRANSFORMER]);
     type Config = CautiousConfig;

@@ -1,8 +1,8 @@
 //! The blueprint `contrast`: `x + g (x - neighbourhood(x))`, one learned `g` per channel.
 //!
-//! May this layer's features be sharpened (`g > 0`) or smoothed (`g < 0`)? It asks with as many parameters as there are
-//! channels, so it is a cheap first seed for a slot of which nothing is known. Shown here: two topologies in one entry,
-//! and what *causal* means for the second.
+//! May this layer's features be sharpened (`g > 0`) or smoothed (`g < 0`)? It asks with as many parameters as
+//! there are channels, so it is a cheap first seed for a slot of which nothing is known. Shown here: two
+//! topologies in one entry, and what *causal* means for the second.
 
 #![forbid(unsafe_code)]
 
@@ -67,7 +67,8 @@ impl ContrastSeed {
         Ok(x.f_avg_pool2d([side, side], [1, 1], [self.reach, self.reach], false, false, None)?)
     }
 
-    /// The mean of each position and those before it: no position may see a later one. Before the first there is zero.
+    /// The mean of each position and those before it: no position may see a later one. Before the first there
+    /// is zero.
     fn before(&self, x: &Tensor) -> Result<Tensor> {
         let channels_first = x.f_transpose(1, 2)?.f_constant_pad_nd([self.reach, 0])?;
         let mean = channels_first.f_avg_pool1d([self.reach + 1], [1], [0], false, true)?;

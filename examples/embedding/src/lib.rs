@@ -1,7 +1,7 @@
 //! What the program in `main.rs` trains: points in the plane, a network for them, and what it grows by.
 //!
-//! The features are `[N, C]`: neither of the topologies that Kasmina knows. A host may bring a topology of its own, and
-//! blueprints that serve it.
+//! The features are `[N, C]`: neither of the topologies that Kasmina knows. A host may bring a topology of
+//! its own, and blueprints that serve it.
 
 #![forbid(unsafe_code)]
 

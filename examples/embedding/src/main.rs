@@ -1,5 +1,6 @@
-//! A program of its own around Kasmina: it loads plugins, builds a model, trains it in a loop of its own, lets a seed
-//! germinate, takes a new build of a plugin while it trains, and makes the seed part of the network.
+//! A program of its own around Kasmina: it loads plugins, builds a model, trains it in a loop of its own,
+//! lets a seed germinate, takes a new build of a plugin while it trains, and makes the seed part of the
+//! network.
 //!
 //! The task: three spirals in the plane, which the host alone is too small for.
 
@@ -21,15 +22,15 @@ fn main() -> Result<(), Box<dyn Error>> {
     tch::set_num_threads(1);
     let (train, validation) = (spirals(600, "train")?, spirals(300, "validation")?);
 
-    // Plugins. `embedded` is for programs that name their plugins themselves: nothing else is searched, and what is named
-    // is trusted. For what others ship, `Policy::standard()` asks signatures and a lock file.
+    // Plugins. `embedded` is for programs that name their plugins themselves: nothing else is searched, and
+    // what is named is trusted. For what others ship, `Policy::standard()` asks signatures and a lock file.
     let library = own_library()?;
     let mut search = SearchPath::empty();
     search.extend([library.clone()], Origin::Named);
     let registry = Registry::load(&search, &Policy::embedded())?;
 
-    // The model: a host by its id, and the slots of it that may grow. A few samples flow through once, so that each slot
-    // is known by the shape of its features.
+    // The model: a host by its id, and the slots of it that may grow. A few samples flow through once, so
+    // that each slot is known by the shape of its features.
     let lifecycle = Settings { max_epochs: Some(EPOCHS), ..Settings::default() };
     let config = ModelConfig {
         host: "points".to_owned(),
@@ -40,7 +41,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
     let mut model = MorphogeneticModel::build(&registry, &config, &train.0.f_narrow(0, 0, 4)?)?;
 
-    // The optimizer. Its groups have names and can come and go; the model adds and removes those of its seeds.
+    // The optimizer. Its groups have names and can come and go; the model adds and removes those of its
+    // seeds.
     let mut optimizer = Optimizer::new(AdamW::default(), 1e-2);
     model.register_host(&mut optimizer)?;
 
@@ -53,14 +55,16 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut swapped = false;
     for epoch in 1..=EPOCHS {
         let order = {
-            // All that is drawn is drawn in a fork of torch's generators: what the model draws stays the same.
+            // All that is drawn is drawn in a fork of torch's generators: what the model draws stays the
+            // same.
             let _fork = RngFork::seeded(derive_seed(SEED, &["order", &epoch.to_string()]))?;
             Tensor::f_randperm(train.1.size()[0], (Kind::Int64, Device::Cpu))?
         };
         for rows in order.f_split(BATCH, 0)? {
             let (x, y) = (train.0.f_index_select(0, &rows)?, train.1.f_index_select(0, &rows)?);
-            // A step that a plugin fails in can often be taken again: a build on trial is rolled back, a panic is
-            // contained by the slot's policy (`ModelConfig::on_panic`). Otherwise the failure stands.
+            // A step that a plugin fails in can often be taken again: a build on trial is rolled back, a
+            // panic is contained by the slot's policy (`ModelConfig::on_panic`). Otherwise the failure
+            // stands.
             while let Err(error) = stepper.step(&mut model, &mut optimizer, (&x, &y), &mut loss) {
                 match model.recover(&registry, &mut optimizer)? {
                     Some(recovered) => println!("epoch {epoch:>2}: {recovered:?}"),
@@ -69,14 +73,15 @@ fn main() -> Result<(), Box<dyn Error>> {
             }
         }
 
-        // The edge of an epoch. First what the network is worth as it is, and without each seed that is being blended in:
-        // all in one pass.
+        // The edge of an epoch. First what the network is worth as it is, and without each seed that is being
+        // blended in: all in one pass.
         let plan = model.counterfactual_plan();
         let outputs = tch::no_grad(|| model.forward_counterfactual(&validation.0, &plan))?;
         let accuracies: Vec<f64> =
             outputs.iter().map(|logits| accuracy(logits, &validation.1)).collect::<Result<_, _>>()?;
         let (as_is, without) = accuracies.split_first().ok_or("there is always one output")?;
-        // Every slot is told what was measured; the clock is for the record alone. Then every slot decides, once.
+        // Every slot is told what was measured; the clock is for the record alone. Then every slot decides,
+        // once.
         model.record_epoch(
             &EpochInputs { accuracy: *as_is, plan: &plan, without: without.to_vec(), unhealthy: Vec::new() },
             0,
@@ -90,8 +95,9 @@ fn main() -> Result<(), Box<dyn Error>> {
             }
         }
 
-        // Another build of the plugin, while a seed of it is being blended in. `stage` judges, tries and opens it, on any
-        // thread. `adopt` takes it in between two steps: what lives and can move over does, and is on trial from here on.
+        // Another build of the plugin, while a seed of it is being blended in. `stage` judges, tries and
+        // opens it, on any thread. `adopt` takes it in between two steps: what lives and can move over does,
+        // and is on trial from here on.
         if !swapped && model.slots().iter().any(|slot| slot.lifecycle().stage() == Stage::Blending) {
             let staged = registry.stage(&another_build(&library)?)?;
             let slots = model.adopt(&staged, &registry, &mut optimizer)?;
@@ -158,8 +164,8 @@ fn own_library() -> Result<PathBuf, Box<dyn Error>> {
     Ok(exe.parent().unwrap_or(Path::new(".")).join("libpoints.so"))
 }
 
-/// Stands in for a colleague who has just compiled: the same library under another hash. What stands behind its last section
-/// is read by nobody.
+/// Stands in for a colleague who has just compiled: the same library under another hash. What stands behind
+/// its last section is read by nobody.
 fn another_build(library: &Path) -> Result<PathBuf, Box<dyn Error>> {
     let mut bytes = std::fs::read(library)?;
     bytes.push(0);

@@ -1,7 +1,7 @@
 //! The host `dense`: each convolution sees what all before it have made; a slot after each, a linear head.
 //!
-//! Its features grow from block to block, so each slot has another width. Shown here: a host whose `slots` are computed
-//! from its configuration, and the settings that the task `digits` sets in every host.
+//! Its features grow from block to block, so each slot has another width. Shown here: a host whose `slots`
+//! are computed from its configuration, and the settings that the task `digits` sets in every host.
 
 #![forbid(unsafe_code)]
 
@@ -21,8 +21,8 @@ pub enum MemoryFormat {
 }
 
 /// The settings. Docs, types, defaults and ranges become the JSON Schema that users are shown.
-// The task of a run sets some of them: `digits` sets all six. The two `crate = ..` let the derives find serde and
-// schemars through the plugin API.
+// The task of a run sets some of them: `digits` sets all six. The two `crate = ..` let the derives find serde
+// and schemars through the plugin API.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(crate = "kasmina_plugin_api::serde", default, deny_unknown_fields)]
 #[schemars(crate = "kasmina_plugin_api::schemars")]
@@ -138,7 +138,8 @@ pub struct Net {
 }
 
 impl HostModule for Net {
-    // In the order in which `forward` reaches them. `alias_thirds` calls them `early`, `mid` and `late` as well.
+    // In the order in which `forward` reaches them. `alias_thirds` calls them `early`, `mid` and `late` as
+    // well.
     fn slots(&self) -> Vec<SlotSpec> {
         let slot =
             |(i, block): (usize, &Block)| SlotSpec::new(format!("block{i}"), Topology::CNN, block.channels);
@@ -160,7 +161,8 @@ impl HostModule for Net {
             if block.pool && x.size().iter().skip(2).all(|side| *side >= 2) {
                 x = x.f_avg_pool2d([2, 2], [2, 2], [0, 0], false, true, None)?;
             }
-            // Each slot once, in order. What comes back flows on; never change it in place, and pass errors on.
+            // Each slot once, in order. What comes back flows on; never change it in place, and pass errors
+            // on.
             x = taps.at(i, x)?;
         }
         mean_linear(&x, &self.head_weight, &self.head_bias)

@@ -67,7 +67,8 @@ pub struct Ballot {
     pub from: Stage,
     /// Decision that the ranks vote on.
     pub act: Act,
-    /// The same in full: the command, or where alpha stands. Ranks whose questions differ here are out of step.
+    /// The same in full: the command, or where alpha stands. Ranks whose questions differ here are out of
+    /// step.
     pub subject: String,
     /// Whether this rank is for it.
     pub verdict: bool,

@@ -1,9 +1,9 @@
 //! Several ranks, one structure: every transition is decided by all ranks or by none.
 //!
-//! At the edge of an epoch each rank says, slot by slot, where it stands, what it asks and what it would decide.
-//! The least verdict counts. Ranks that do not even stand in the same place are out of step, and every one of
-//! them says so, within a time limit, instead of waiting for ever. Empty slots take part too: leaving them out is
-//! how earlier implementations came to wait for a rank that had nothing to say.
+//! At the edge of an epoch each rank says, slot by slot, where it stands, what it asks and what it would
+//! decide. The least verdict counts. Ranks that do not even stand in the same place are out of step, and
+//! every one of them says so, within a time limit, instead of waiting for ever. Empty slots take part too:
+//! leaving them out is how earlier implementations came to wait for a rank that had nothing to say.
 
 mod ballot;
 
@@ -88,8 +88,8 @@ pub trait Consensus: Send + Debug {
     }
 }
 
-/// The least verdict, if all ranks voted on the same things and can do them. All ranks judge the same messages, so
-/// all come to the same answer.
+/// The least verdict, if all ranks voted on the same things and can do them. All ranks judge the same
+/// messages, so all come to the same answer.
 fn judge(ballots: &[Ballot], all: &[Vec<u64>]) -> Result<Vec<bool>, ConsensusError> {
     let all: Vec<Vec<Packed>> = all
         .iter()

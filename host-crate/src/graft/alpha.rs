@@ -4,7 +4,8 @@ use super::contract;
 use kasmina_plugin_api::{PluginError, Site};
 use tch::Tensor;
 
-/// A 0-dim tensor that is written only between steps, so that recorded steps read it where it lies, and its value.
+/// A 0-dim tensor that is written only between steps, so that recorded steps read it where it lies, and its
+/// value.
 #[derive(Debug)]
 pub(crate) struct DeviceAlpha {
     tensor: Tensor,

@@ -9,8 +9,9 @@ pub(crate) fn alpha_kind(features: Kind) -> Kind {
     if features == Kind::Double { Kind::Double } else { Kind::Float }
 }
 
-/// Whether two computations of the same thing came to the same but for rounding. On a GPU convolutions round float32 to
-/// TF32, each algorithm in its own order; and a sum of large numbers that comes to little is as exact as those were.
+/// Whether two computations of the same thing came to the same but for rounding. On a GPU convolutions round
+/// float32 to TF32, each algorithm in its own order; and a sum of large numbers that comes to little is as
+/// exact as those were.
 pub(crate) fn alike(expected: &Tensor, came: &Tensor) -> Result<bool> {
     let (relative, absolute) = match expected.kind() {
         Kind::BFloat16 | Kind::Half => (4e-2, 2e-2),

@@ -43,15 +43,16 @@ impl SeedSlot {
         }
     }
 
-    /// Puts the blend that has just been exchanged on trial, for so many training steps in which a call of it may take
-    /// so long.
+    /// Puts the blend that has just been exchanged on trial, for so many training steps in which a call of it
+    /// may take so long.
     pub(crate) fn begin_trial(&mut self, before: Before, steps: u32, budget: Duration) {
         if let Some(live) = &mut self.live {
             live.trial = Some(Trial { steps_left: steps, budget, before });
         }
     }
 
-    /// Counts a training step that the blend on trial has held; returns how many are left, 0 where nothing is on trial.
+    /// Counts a training step that the blend on trial has held; returns how many are left, 0 where nothing is
+    /// on trial.
     pub(crate) fn count_trial_step(&mut self) -> u32 {
         let Some(trial) = self.live.as_mut().and_then(|live| live.trial.as_mut()) else { return 0 };
         trial.steps_left = trial.steps_left.saturating_sub(1);

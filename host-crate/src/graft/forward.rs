@@ -100,11 +100,12 @@ impl TapHandler for Grafting<'_, '_> {
 }
 
 impl SeedSlot {
-    /// The features that flow on. In a stage that is not active: the same tensor, nothing called, nothing run.
-    ///
-    /// At alpha 0 the value is the host's, bit for bit, and the gradient flows to host and seed alike (the first
-    /// epoch of BLENDING included), but not through the seed. When nothing is being learned, a seed at alpha 0 is not even
+    /// The features that flow on. In a stage that is not active: the same tensor, nothing called, nothing
     /// run.
+    ///
+    /// At alpha 0 the value is the host's, bit for bit, and the gradient flows to host and seed alike (the
+    /// first epoch of BLENDING included), but not through the seed. When nothing is being learned, a seed at
+    /// alpha 0 is not even run.
     fn forward(
         &mut self,
         index: usize,
@@ -179,8 +180,8 @@ fn noted<T>(fault: &mut Option<(usize, Fault)>, (slot, part): (usize, Part), res
     })
 }
 
-/// What a blend on trial is asked beyond its contract. Waits for the device: a trial is short, and its steps are not
-/// recorded.
+/// What a blend on trial is asked beyond its contract. Waits for the device: a trial is short, and its steps
+/// are not recorded.
 fn held(mixed: &Tensor, took: Duration, budget: Duration) -> Result<()> {
     if took > budget {
         let text = format!("a call took {:.1} ms, it may take {:.1}", millis(took), millis(budget));

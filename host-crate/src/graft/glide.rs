@@ -1,9 +1,10 @@
 //! Between two edges of an epoch: alpha moves a little with every step.
 //!
-//! A ramp that counts epochs moves the lifecycle's alpha at their edges, by a fifth at a time. Its seed has learned behind the
-//! straight-through estimator and has never heard what it gives itself; at a fifth at once it can wreck what the host has
-//! learned before either can answer. So the features are mixed by an alpha that is on its way: in the steps of an epoch
-//! from where it was to where the lifecycle has put it, and there in its last step, as everything that is measured is.
+//! A ramp that counts epochs moves the lifecycle's alpha at their edges, by a fifth at a time. Its seed has
+//! learned behind the straight-through estimator and has never heard what it gives itself; at a fifth at once
+//! it can wreck what the host has learned before either can answer. So the features are mixed by an alpha
+//! that is on its way: in the steps of an epoch from where it was to where the lifecycle has put it, and
+//! there in its last step, as everything that is measured is.
 
 use crate::state::GlideState;
 

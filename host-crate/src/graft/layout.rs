@@ -5,8 +5,9 @@ use kasmina_plugin_api::Layout;
 use kasmina_torch_ext::{NamedParameter, autograd};
 use tch::Tensor;
 
-/// Lets the kernels of convolutions lie as the features that they meet: otherwise every step copies each of them, and
-/// each of their gradients, into the layout that the convolution works in. Values stay what they are.
+/// Lets the kernels of convolutions lie as the features that they meet: otherwise every step copies each of
+/// them, and each of their gradients, into the layout that the convolution works in. Values stay what they
+/// are.
 pub(crate) fn settle(parameters: &[NamedParameter], features: Layout) -> kasmina_plugin_api::Result<()> {
     if features != Layout::ChannelsLast {
         return Ok(());

@@ -43,7 +43,8 @@ impl LiveSeed {
         &self.blend
     }
 
-    /// Runs the probe on these features, unless its result is known already: multiply-adds of a forward, per sample.
+    /// Runs the probe on these features, unless its result is known already: multiply-adds of a forward, per
+    /// sample.
     pub(crate) fn probe(&mut self, features: &Features, known: Option<u64>) -> Result<u64, ProbeError> {
         self.seed.multiply_adds = if let Some(multiply_adds) = known {
             multiply_adds

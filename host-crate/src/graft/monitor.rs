@@ -10,12 +10,12 @@ use tch::{Device, Kind, Tensor};
 
 type Result<T, E = PluginError> = std::result::Result<T, E>;
 
-/// Watches one slot's seed without ever waiting for the device: gradient norms, whether its outputs are finite,
-/// how far it is from its host, and whether isolation holds. (Earlier monitors flagged every healthy host: they
-/// took *any* host gradient for a leak.)
+/// Watches one slot's seed without ever waiting for the device: gradient norms, whether its outputs are
+/// finite, how far it is from its host, and whether isolation holds. (Earlier monitors flagged every healthy
+/// host: they took *any* host gradient for a leak.)
 ///
-/// `register` when a seed comes, `capture`, `watch`, `compare` and `note_isolation` during steps, `materialise`
-/// at the edge of an epoch, `reset` when the seed leaves.
+/// `register` when a seed comes, `capture`, `watch`, `compare` and `note_isolation` during steps,
+/// `materialise` at the edge of an epoch, `reset` when the seed leaves.
 #[derive(Debug, Default)]
 pub struct GradientIsolationMonitor {
     /// The seed's trainable parameters, by handle.
@@ -78,7 +78,8 @@ impl GradientIsolationMonitor {
         Ok(())
     }
 
-    /// Queues the verdict of a shadow check for the capture that comes next: a 0-dim boolean, true for a breach.
+    /// Queues the verdict of a shadow check for the capture that comes next: a 0-dim boolean, true for a
+    /// breach.
     pub fn note_isolation(&mut self, breach: Tensor) {
         self.breaches.push((self.captures.len(), breach));
     }
@@ -160,7 +161,8 @@ impl GradientIsolationMonitor {
         })
     }
 
-    /// Hands over what is queued, as tensors whose names begin with a prefix, and the positions of the shadow checks.
+    /// Hands over what is queued, as tensors whose names begin with a prefix, and the positions of the shadow
+    /// checks.
     pub(crate) fn state(&self, prefix: &str, tensors: &mut StateTensors) -> Result<Vec<usize>, StateError> {
         let (at, flags): (Vec<usize>, Vec<Tensor>) =
             self.breaches.iter().map(|(at, flag)| (*at, flag.shallow_clone())).unzip();

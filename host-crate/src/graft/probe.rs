@@ -15,8 +15,8 @@ use tch::{Kind, Tensor};
 
 const PROBE_SEED: u64 = 0x6b61_736d_696e_6101;
 const PROBE_BATCH: i64 = 2;
-/// The generators belong to the process, and a host on another thread may draw from them just now (dropout). Who draws
-/// by himself does so each time.
+/// The generators belong to the process, and a host on another thread may draw from them just now (dropout).
+/// Who draws by himself does so each time.
 const ATTEMPTS: u32 = 4;
 
 /// Why a seed may not live here.

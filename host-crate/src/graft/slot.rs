@@ -111,9 +111,9 @@ impl SeedSlot {
         stage.is_active() && stage != Stage::Fossilized && !self.lifecycle.is_leaving()
     }
 
-    /// Whether its seed gives the host no gradient. At alpha 0 that is so in every stage: the host's own features flow on,
-    /// and it must learn by their gradient. The seed's, which the straight-through estimator lets pass, would come on
-    /// top of it, whole, as if both were added up.
+    /// Whether its seed gives the host no gradient. At alpha 0 that is so in every stage: the host's own
+    /// features flow on, and it must learn by their gradient. The seed's, which the straight-through
+    /// estimator lets pass, would come on top of it, whole, as if both were added up.
     pub(crate) fn is_isolated(&self) -> bool {
         self.is_isolated_at(self.lifecycle.alpha())
     }
@@ -186,8 +186,9 @@ impl SeedSlot {
         self.lifecycle = lifecycle;
     }
 
-    /// Makes the next state of its lifecycle its state; returns whether its seed has left. A seed that is gone from
-    /// the state leaves, and its memory is freed; one that is on its way out stops learning. Cannot fail.
+    /// Makes the next state of its lifecycle its state; returns whether its seed has left. A seed that is
+    /// gone from the state leaves, and its memory is freed; one that is on its way out stops learning. Cannot
+    /// fail.
     pub(crate) fn set_lifecycle(&mut self, next: Lifecycle) -> bool {
         let mut left = false;
         match next.living() {
@@ -262,8 +263,9 @@ impl SeedSlot {
         self.monitor.queue_copies(queued)
     }
 
-    /// Takes out everything that its lifecycle is to be given of this epoch; waits for the device. A seed is unhealthy if
-    /// its numbers were not finite in training, or if it has made the network's outputs so in the evaluation.
+    /// Takes out everything that its lifecycle is to be given of this epoch; waits for the device. A seed is
+    /// unhealthy if its numbers were not finite in training, or if it has made the network's outputs so in
+    /// the evaluation.
     pub(crate) fn take_inputs(
         &mut self,
         contribution: Option<f64>,

@@ -22,8 +22,8 @@ use std::sync::Arc;
 use tch::Tensor;
 
 impl MorphogeneticModel {
-    /// Builds the host and its slots. `sample` is one small batch of real input; it flows through once, in eval
-    /// mode, to show what each slot will see and that the host keeps its samples apart.
+    /// Builds the host and its slots. `sample` is one small batch of real input; it flows through once, in
+    /// eval mode, to show what each slot will see and that the host keeps its samples apart.
     ///
     /// # Shapes
     /// `sample`: `[N, ..]` as the task has it, `N` at least 2.

@@ -19,8 +19,8 @@ pub struct ModelConfig {
     pub device: Device,
     /// The run's seed; every initial weight follows from it and from names.
     pub seed: u64,
-    /// How many seeds may live at the same time, fossilized ones included: a germination beyond is refused, whoever asks for
-    /// it. No limit if `None`.
+    /// How many seeds may live at the same time, fossilized ones included: a germination beyond is refused,
+    /// whoever asks for it. No limit if `None`.
     pub max_seeds: Option<u32>,
     /// Steps of an epoch, over which alpha moves to where the lifecycle puts it at its edge; 0 jumps there.
     pub glide_steps: u32,
@@ -30,8 +30,8 @@ pub struct ModelConfig {
     pub isolation_check_interval: u64,
     /// A breach of isolation ends the run, as in tests; otherwise it is telemetry.
     pub fail_on_breach: bool,
-    /// For rollouts: no gradients and no health are measured, and events below stage level are not emitted. A gate
-    /// that needs a missing number fails.
+    /// For rollouts: no gradients and no health are measured, and events below stage level are not emitted. A
+    /// gate that needs a missing number fails.
     pub fast_mode: bool,
     /// What convolutions and matrix products compute in.
     pub precision: Precision,

@@ -44,8 +44,8 @@ impl MorphogeneticModel {
         CounterfactualPlan { slots: measured.collect() }
     }
 
-    /// The outputs of all variants of a batch, from one forward in eval mode: first the network as it is, then
-    /// without each measured slot. Changes nothing in the model.
+    /// The outputs of all variants of a batch, from one forward in eval mode: first the network as it is,
+    /// then without each measured slot. Changes nothing in the model.
     ///
     /// # Shapes
     /// `x`: `[N, ..]`; each output as [`forward`](Self::forward) gives it for `x`.

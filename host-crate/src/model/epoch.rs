@@ -31,8 +31,8 @@ pub struct SlotOutcomes {
 }
 
 impl MorphogeneticModel {
-    /// Reads the telemetry that queued on the device (this waits for it) and hands every slot its measurements.
-    /// Answers with the raw inputs, by slot.
+    /// Reads the telemetry that queued on the device (this waits for it) and hands every slot its
+    /// measurements. Answers with the raw inputs, by slot.
     ///
     /// # Errors
     /// If a number is out of its range, or libtorch fails.
@@ -92,12 +92,13 @@ impl MorphogeneticModel {
         Ok(())
     }
 
-    /// Lets every slot decide, once. A seed that its rules remove leaves forward and optimizer here. With several
-    /// ranks, one message carries the votes of all slots, empty ones too, and the least verdict counts.
+    /// Lets every slot decide, once. A seed that its rules remove leaves forward and optimizer here. With
+    /// several ranks, one message carries the votes of all slots, empty ones too, and the least verdict
+    /// counts.
     ///
     /// # Errors
-    /// If the optimizer does not let a removed seed's parameters go, or the ranks do not come to a decision; then
-    /// every slot is as before.
+    /// If the optimizer does not let a removed seed's parameters go, or the ranks do not come to a decision;
+    /// then every slot is as before.
     pub fn step_epoch(&mut self, sink: &mut dyn ParameterSink) -> Result<Vec<SlotOutcomes>, ModelError> {
         // Everything that can fail, for all slots, beside the living model.
         let mut decided = Vec::with_capacity(self.slots.len());

@@ -191,7 +191,8 @@ pub enum CommandError {
 }
 
 impl CommandError {
-    /// Whether there was not enough memory, wherever that was found: while a seed was built, probed or called.
+    /// Whether there was not enough memory, wherever that was found: while a seed was built, probed or
+    /// called.
     fn is_out_of_memory(&self) -> bool {
         let torch = |error: &kasmina_torch_ext::Error| PluginError::torch(&error.to_string()).kind;
         let kind = match self {

@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 /// How long a listener may take over the events of one edge. Training waits for it.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// Hears of the events of a model when a command was executed and at the edge of an epoch, never in a training step. The events
-/// stay in the model until [`drain_events`](crate::MorphogeneticModel::drain_events) takes them.
+/// Hears of the events of a model when a command was executed and at the edge of an epoch, never in a
+/// training step. The events stay in the model until
+/// [`drain_events`](crate::MorphogeneticModel::drain_events) takes them.
 pub trait EventSink: Send + Debug {
     /// Takes one event.
     ///
@@ -37,7 +38,8 @@ impl Listener {
         self.heard = log.len();
     }
 
-    /// Delivers the events that are new. A listener that fails, or takes too long, is dropped; training goes on.
+    /// Delivers the events that are new. A listener that fails, or takes too long, is dropped; training goes
+    /// on.
     pub(super) fn tell(&mut self, log: &[Event]) {
         let news = log.get(self.heard..).unwrap_or_default();
         self.heard = log.len();

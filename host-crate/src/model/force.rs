@@ -1,7 +1,8 @@
 //! Alpha forced for a while: for looking at a network with a seed at another weight than its own.
 //!
-//! Where the question is what a seed is worth, [`forward_counterfactual`](MorphogeneticModel::forward_counterfactual)
-//! answers it without touching anything; a guard is for people and experiments.
+//! Where the question is what a seed is worth,
+//! [`forward_counterfactual`](MorphogeneticModel::forward_counterfactual) answers it without touching
+//! anything; a guard is for people and experiments.
 
 use super::growth::{Question, Transaction, written};
 use super::{CommandError, MorphogeneticModel};
@@ -19,12 +20,12 @@ pub struct ForcedAlpha<'m> {
 }
 
 impl MorphogeneticModel {
-    /// Forces a slot's alpha in every forward while the guard lives. The lifecycle knows nothing of it: gates,
-    /// ramps and measurements go on from the alpha that they own. Guards nest. A slot whose seed is not active
-    /// passes its features through as ever.
+    /// Forces a slot's alpha in every forward while the guard lives. The lifecycle knows nothing of it:
+    /// gates, ramps and measurements go on from the alpha that they own. Guards nest. A slot whose seed is
+    /// not active passes its features through as ever.
     ///
-    /// With several ranks every rank must ask for it, at the same step: forced on one rank alone, the ranks would
-    /// train different networks.
+    /// With several ranks every rank must ask for it, at the same step: forced on one rank alone, the ranks
+    /// would train different networks.
     ///
     /// # Errors
     /// `non_finite` or `out_of_range` outside `0..=1`; an unknown slot; ranks that do not all take part.

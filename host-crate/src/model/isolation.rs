@@ -1,9 +1,9 @@
 //! The shadow check: proof, on demand, that an isolated seed gives the host no gradient.
 //!
-//! Isolation promises that a host parameter's gradient is what it would have been without the seed. Structurally
-//! it is: the seed's input is detached. A plugin can still break it, by keeping what it was not given. So the same
-//! step is taken twice, beside the real one: once as it is, and once with the seed's values but without its
-//! gradients. Any difference in a host gradient is a breach.
+//! Isolation promises that a host parameter's gradient is what it would have been without the seed.
+//! Structurally it is: the seed's input is detached. A plugin can still break it, by keeping what it was not
+//! given. So the same step is taken twice, beside the real one: once as it is, and once with the seed's
+//! values but without its gradients. Any difference in a host gradient is a breach.
 
 use super::swapping::Snapshot;
 use super::{ModelError, MorphogeneticModel};
@@ -24,8 +24,8 @@ impl MorphogeneticModel {
     }
 
     /// Checks every isolated seed on this batch, beside the training step: parameters, gradients, running
-    /// statistics, generators and the plugins' own state are as before. The verdict is queued on the device and
-    /// read at the edge of the epoch, as a violation of the capture that comes next. No host sync.
+    /// statistics, generators and the plugins' own state are as before. The verdict is queued on the device
+    /// and read at the edge of the epoch, as a violation of the capture that comes next. No host sync.
     ///
     /// # Shapes
     /// `x`: a training batch; `loss` makes a 0-dim tensor of the logits.
@@ -89,8 +89,9 @@ impl MorphogeneticModel {
     }
 }
 
-/// Whether two lists of gradients differ by more than rounding: a 0-dim boolean on the device. Gradients that are
-/// not finite only with the seed are a difference; where they are not finite without it either, nothing can be told.
+/// Whether two lists of gradients differ by more than rounding: a 0-dim boolean on the device. Gradients that
+/// are not finite only with the seed are a difference; where they are not finite without it either, nothing
+/// can be told.
 fn differ(real: &[Tensor], shadow: &[Tensor], device: tch::Device) -> Result<Tensor, ModelError> {
     let mut worst = Tensor::f_zeros([], (Kind::Float, device))?;
     let mut scale = Tensor::f_zeros([], (Kind::Float, device))?;

@@ -28,8 +28,8 @@ pub struct ModelState {
 }
 
 impl MorphogeneticModel {
-    /// What it keeps between two steps: numbers and texts, and its tensors by name. The tensors are handles: whoever keeps
-    /// them for longer than until the next step copies them.
+    /// What it keeps between two steps: numbers and texts, and its tensors by name. The tensors are handles:
+    /// whoever keeps them for longer than until the next step copies them.
     ///
     /// # Errors
     /// If a build is on trial, or author code cannot tell its state.
@@ -53,14 +53,14 @@ impl MorphogeneticModel {
         Ok((state, tensors))
     }
 
-    /// Goes on from a state. Whatever lives in the slots leaves; what the state has takes its place, built again through
-    /// `resolve` and filled strictly by name. The optimizer learns who comes and goes; its own state is given back by
-    /// [`Optimizer::take_over`](kasmina_torch_ext::optim::Optimizer::take_over). Every tensor that is used is taken out of
-    /// `tensors`.
+    /// Goes on from a state. Whatever lives in the slots leaves; what the state has takes its place, built
+    /// again through `resolve` and filled strictly by name. The optimizer learns who comes and goes; its own
+    /// state is given back by [`Optimizer::take_over`](kasmina_torch_ext::optim::Optimizer::take_over). Every
+    /// tensor that is used is taken out of `tensors`.
     ///
     /// # Errors
-    /// If the host or a slot is another, an entry is missing, or a tensor is missing or has another shape or dtype; the
-    /// model is then as before.
+    /// If the host or a slot is another, an entry is missing, or a tensor is missing or has another shape or
+    /// dtype; the model is then as before.
     pub fn restore(
         &mut self,
         state: &ModelState,
@@ -119,7 +119,8 @@ impl MorphogeneticModel {
         restored.collect()
     }
 
-    /// What the optimizer must be told so that it holds the parameters of what was built, and no others but the host's.
+    /// What the optimizer must be told so that it holds the parameters of what was built, and no others but
+    /// the host's.
     fn changes(&self, restored: &[RestoredSlot]) -> Vec<Change> {
         let mut changes = Vec::new();
         for (slot, restored) in self.slots.iter().zip(restored) {

@@ -1,10 +1,10 @@
 //! The morphogenetic model: a host network, its slots, and the one door through which structure changes.
 //!
-//! A training step is `forward` → loss → backward → [`capture_gradients`](MorphogeneticModel::capture_gradients)
-//! → optimizer step; a [`Stepper`] takes it whole, and on a GPU as one launch. (A loop of one's own on a GPU, beside a thread
-//! whose stepper may be recording, holds [`kasmina_torch_ext::cuda::graph::backward`] around its backward.) At the edge of an
-//! epoch:
-//! [`forward_counterfactual`](MorphogeneticModel::forward_counterfactual) over the validation data,
+//! A training step is `forward` → loss → backward →
+//! [`capture_gradients`](MorphogeneticModel::capture_gradients) → optimizer step; a [`Stepper`] takes it
+//! whole, and on a GPU as one launch. (A loop of one's own on a GPU, beside a thread whose stepper may be
+//! recording, holds [`kasmina_torch_ext::cuda::graph::backward`] around its backward.) At the edge of an
+//! epoch: [`forward_counterfactual`](MorphogeneticModel::forward_counterfactual) over the validation data,
 //! [`record_epoch`](MorphogeneticModel::record_epoch), [`step_epoch`](MorphogeneticModel::step_epoch), then
 //! [`Command`]s through [`execute`](MorphogeneticModel::execute).
 

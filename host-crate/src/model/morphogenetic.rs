@@ -20,9 +20,9 @@ use tch::{Device, Tensor};
 
 /// A host network with seeds in its slots. It may move between threads and is used by one at a time.
 ///
-/// What lasts between two steps: the network's variables, the slots, the growth's prefetches, what is on trial in
-/// `swapping`, the step counter in `telemetry`, and the events. `structure` and what growth remembers of probes are
-/// made of these; consensus belongs to whoever set it.
+/// What lasts between two steps: the network's variables, the slots, the growth's prefetches, what is on
+/// trial in `swapping`, the step counter in `telemetry`, and the events. `structure` and what growth
+/// remembers of probes are made of these; consensus belongs to whoever set it.
 #[derive(Debug)]
 pub struct MorphogeneticModel {
     pub(super) network: Network,
@@ -38,8 +38,8 @@ pub struct MorphogeneticModel {
 impl MorphogeneticModel {
     /// The network's output, seeds included.
     ///
-    /// In [`Mode::Train`] every active seed runs; in [`Mode::Eval`] a seed at alpha 0 has nothing to say and is
-    /// not run.
+    /// In [`Mode::Train`] every active seed runs; in [`Mode::Eval`] a seed at alpha 0 has nothing to say and
+    /// is not run.
     ///
     /// # Shapes
     /// The task's: `x` as the host takes it, logits out.
@@ -72,9 +72,9 @@ impl MorphogeneticModel {
         Ok(self.slots.sync_alphas(mode)?)
     }
 
-    /// Ends the gradient side of a step: every few steps it queues the gradient norms of host and learning seeds on
-    /// the device, and ramps that count steps move on. Call it after backward and before the optimizer's step. No
-    /// host sync.
+    /// Ends the gradient side of a step: every few steps it queues the gradient norms of host and learning
+    /// seeds on the device, and ramps that count steps move on. Call it after backward and before the
+    /// optimizer's step. No host sync.
     ///
     /// # Errors
     /// If libtorch refuses.
@@ -136,8 +136,8 @@ impl MorphogeneticModel {
         Ok(states)
     }
 
-    /// Who owns which trainable tensor, as it is now. Made of what lives each time it is asked for: there is no second
-    /// list to keep true.
+    /// Who owns which trainable tensor, as it is now. Made of what lives each time it is asked for: there is
+    /// no second list to keep true.
     pub fn ownership(&self) -> ParameterRegistry {
         ParameterRegistry::of(&self.network.parameters, self.slots.as_slice())
     }
@@ -185,8 +185,9 @@ impl MorphogeneticModel {
         self.events.as_slice()
     }
 
-    /// Sets who hears of events as they happen, in place of an earlier listener. It is called when a command was executed and
-    /// at the edge of an epoch; one that fails, or takes longer than a second, is dropped with a warning.
+    /// Sets who hears of events as they happen, in place of an earlier listener. It is called when a command
+    /// was executed and at the edge of an epoch; one that fails, or takes longer than a second, is dropped
+    /// with a warning.
     pub fn set_event_sink(&mut self, sink: Option<Box<dyn EventSink>>) {
         self.events.listen(sink);
     }

@@ -5,8 +5,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind};
 
-/// What convolutions and matrix products compute in. Parameters, norms, gates, alphas, measurements and logits are
-/// float32 either way.
+/// What convolutions and matrix products compute in. Parameters, norms, gates, alphas, measurements and
+/// logits are float32 either way.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Precision {

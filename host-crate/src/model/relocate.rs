@@ -1,5 +1,5 @@
-//! Moving a model to another device. Instances never move: they are built again there, and their variables and
-//! state are copied.
+//! Moving a model to another device. Instances never move: they are built again there, and their variables
+//! and state are copied.
 
 use super::growth::Transaction;
 use super::{HOST_OWNER, ModelError, MorphogeneticModel};
@@ -9,8 +9,8 @@ use kasmina_torch_ext::{Change, NamedParameter, ParameterSink};
 use tch::Device;
 
 impl MorphogeneticModel {
-    /// Moves host, seeds and blends with their weights, buffers and state, and asks the optimizer to follow; at
-    /// the boundary of a step. What the model does afterwards is what it would have done.
+    /// Moves host, seeds and blends with their weights, buffers and state, and asks the optimizer to follow;
+    /// at the boundary of a step. What the model does afterwards is what it would have done.
     ///
     /// # Errors
     /// If something cannot be built there, or the optimizer does not follow; then nothing has moved.

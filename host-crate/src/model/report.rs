@@ -103,8 +103,9 @@ impl MorphogeneticModel {
     pub fn host_parameter_count(&self) -> u64 {
         count(self.host_parameters())
     }
-    /// Multiply-adds of one forward of what runs now, per sample: those of convolutions, matrix products and attention in
-    /// the host and in the seeds of active stages. A training step takes about three times as many.
+    /// Multiply-adds of one forward of what runs now, per sample: those of convolutions, matrix products and
+    /// attention in the host and in the seeds of active stages. A training step takes about three times as
+    /// many.
     pub fn active_multiply_adds(&self) -> u64 {
         let active = self.slots.iter().filter(|s| s.lifecycle().stage().is_active());
         let seeds = active.filter_map(SeedSlot::live).map(|live| live.seed().multiply_adds());

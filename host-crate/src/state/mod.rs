@@ -1,7 +1,7 @@
 //! What lasts between two steps, to be kept elsewhere and given back.
 //!
-//! Each part of a model has a `state()` and a `restore()` beside it. A state consists of numbers and texts, which can be
-//! serialised, and of tensors by name. Nothing here reads or writes a file.
+//! Each part of a model has a `state()` and a `restore()` beside it. A state consists of numbers and texts,
+//! which can be serialised, and of tensors by name. Nothing here reads or writes a file.
 
 mod error;
 mod names;

@@ -21,7 +21,8 @@ impl StateTensors {
     }
 }
 
-/// The tensors that a state is given back with, on the CPU. Whoever uses one takes it out; at the end none may be left.
+/// The tensors that a state is given back with, on the CPU. Whoever uses one takes it out; at the end none
+/// may be left.
 #[derive(Debug, Default)]
 pub struct GivenTensors {
     /// Variables of the network, by name.
@@ -31,7 +32,8 @@ pub struct GivenTensors {
 }
 
 impl GivenTensors {
-    /// Takes the tensors of an instance's variables out, each beside the variable that it is for. Nothing is copied yet.
+    /// Takes the tensors of an instance's variables out, each beside the variable that it is for. Nothing is
+    /// copied yet.
     pub(crate) fn take_variables(
         &mut self,
         prefix: &str,

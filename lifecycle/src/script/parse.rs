@@ -148,8 +148,8 @@ fn blend(field: Field) -> Result<BlendPlan> {
     fields.set("curve", &mut plan.alpha.curve, curve)?;
     fields.set("steepness", &mut plan.alpha.steepness, Field::any_number)?;
     fields.finish()?;
-    // In a script a bare id means the blend that ships with Kasmina; another plugin's is named `plugin::id`, and its curve
-    // is given as `curve`.
+    // In a script a bare id means the blend that ships with Kasmina; another plugin's is named `plugin::id`,
+    // and its curve is given as `curve`.
     plan.alpha.curve = plan.alpha.curve.or_else(|| Curve::by_id(&plan.id));
     Ok(plan)
 }

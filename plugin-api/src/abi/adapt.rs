@@ -1,4 +1,5 @@
-//! The plugin's side: author traits turned into objects of the plugin interface, every call and every drop guarded.
+//! The plugin's side: author traits turned into objects of the plugin interface, every call and every drop
+//! guarded.
 
 use super::objects::{BlendObject, HostObject, SeedObject, TapSinkRef};
 use super::wire::{RawTensor, TensorRef, Wire, WireCx, WireSlot, WireVariable, from_wire, mode, to_wire};

@@ -66,9 +66,9 @@ impl Plugin {
 
     /// Checks and adopts the entry point of an opened library.
     ///
-    /// The layout check runs in the direction of the versions: a plugin as new as the host or newer must have at
-    /// least what the host knows; an older one must ask of nothing that the host lacks, and what it lacks has
-    /// defaults.
+    /// The layout check runs in the direction of the versions: a plugin as new as the host or newer must have
+    /// at least what the host knows; an older one must ask of nothing that the host lacks, and what it lacks
+    /// has defaults.
     ///
     /// # Safety
     /// `symbol` is the address of a static made by `export_plugin!`, in a library that is never unloaded.
@@ -132,7 +132,8 @@ impl Plugin {
         Ok(listed)
     }
 
-    /// Reads a configuration as a build would, and makes nothing of it: no tensor, no random number, any thread.
+    /// Reads a configuration as a build would, and makes nothing of it: no tensor, no random number, any
+    /// thread.
     ///
     /// # Errors
     /// If the configuration is not valid.

@@ -55,7 +55,8 @@ fn describe(text: &mut String, field: TLField) {
     }
 }
 
-/// Frozen at 1.0: a minor version may add lines at the end of `Root` and of the methods of an object, and nothing else.
+/// Frozen at 1.0: a minor version may add lines at the end of `Root` and of the methods of an object, and
+/// nothing else.
 #[test]
 fn the_seam_is_what_it_was() {
     let all = reachable();

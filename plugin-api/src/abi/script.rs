@@ -1,4 +1,5 @@
-//! TorchScript modules of the host process on their way across: offered on one side, used as [`Script`] on the other.
+//! TorchScript modules of the host process on their way across: offered on one side, used as [`Script`] on
+//! the other.
 
 use super::objects::{ScriptBox, ScriptObject, ScriptObject_TO};
 use super::wire::{RawTensor, TensorRef, Wire, WireVariable, from_wire, to_wire};

@@ -6,8 +6,8 @@ use crate::ramp::Ramp;
 use kasmina_plugin_api::prelude::*;
 use tch::nn::Module;
 
-/// Where the gate stands at birth, before the sigmoid: at 0.953 for every sample, so that the seed's whole influence
-/// can be reached, and on a slope that a gradient can climb.
+/// Where the gate stands at birth, before the sigmoid: at 0.953 for every sample, so that the seed's whole
+/// influence can be reached, and on a slope that a gradient can climb.
 const OPEN: f64 = 3.0;
 
 /// Settings of the blend `gated`.
@@ -20,9 +20,9 @@ pub struct GatedConfig {
     pub ramp: Ramp,
 }
 
-/// `g(x) = sigmoid(W2 relu(W1 p(x) + b1) + b2)`: of feature maps `p` is the mean over all positions, and there is one
-/// gate per sample; of a sequence it is the position itself, and there is one gate per position, which sees no other.
-/// `W2` is 0 at birth and `relu(W1 ..)` is not.
+/// `g(x) = sigmoid(W2 relu(W1 p(x) + b1) + b2)`: of feature maps `p` is the mean over all positions, and
+/// there is one gate per sample; of a sequence it is the position itself, and there is one gate per position,
+/// which sees no other. `W2` is 0 at birth and `relu(W1 ..)` is not.
 #[derive(Debug)]
 pub struct Gated {
     squeeze: nn::Linear,

@@ -2,8 +2,9 @@
 
 use tch::Tensor;
 
-/// Whether the seed's input was cut off from the host's gradient. Only the gate is shown that input; it is asked
-/// before every mixture, and by value the input *is* the host's features: nothing but this flag has to be kept.
+/// Whether the seed's input was cut off from the host's gradient. Only the gate is shown that input; it is
+/// asked before every mixture, and by value the input *is* the host's features: nothing but this flag has to
+/// be kept.
 #[derive(Debug, Default)]
 pub(crate) struct SeedInput {
     severed: bool,

@@ -5,8 +5,8 @@ use crate::ramp::Ramp;
 use crate::ungated::RampConfig;
 use kasmina_plugin_api::prelude::*;
 
-/// One weight per channel, 0 at birth: it begins as a lerp, and every weight has a gradient wherever the seed differs
-/// from the host and alpha is not 0.
+/// One weight per channel, 0 at birth: it begins as a lerp, and every weight has a gradient wherever the seed
+/// differs from the host and alpha is not 0.
 #[derive(Debug)]
 pub struct PerChannel {
     ramp: Ramp,

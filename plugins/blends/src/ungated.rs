@@ -38,9 +38,9 @@ impl Blender for Ungated {
     }
 }
 
-/// `h + a (s - x)`: the seed's own contribution is added. By value a lerp. By gradient not: behind an isolated seed a
-/// lerp takes away from the layers before the slot what alpha gives to the seed, all of it at alpha 1; here they keep
-/// the whole of it.
+/// `h + a (s - x)`: the seed's own contribution is added. By value a lerp. By gradient not: behind an
+/// isolated seed a lerp takes away from the layers before the slot what alpha gives to the seed, all of it at
+/// alpha 1; here they keep the whole of it.
 #[derive(Debug)]
 pub struct Residual;
 
@@ -54,8 +54,8 @@ impl Blend for Residual {
     }
 }
 
-/// `h (1 + a tanh(s - x))`: the seed turns the host's features up and down, never beyond double or nothing. At alpha 1
-/// the mixture is not the seed's features: the host's are its other factor for good.
+/// `h (1 + a tanh(s - x))`: the seed turns the host's features up and down, never beyond double or nothing.
+/// At alpha 1 the mixture is not the seed's features: the host's are its other factor for good.
 #[derive(Debug)]
 pub struct Multiply;
 

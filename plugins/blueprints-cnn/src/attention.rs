@@ -18,8 +18,9 @@ impl Default for AttentionConfig {
     }
 }
 
-/// One factor per sample and channel, from the globally pooled features. `W2` and its bias start at 0, so every
-/// factor starts at `2 sigmoid(0) = 1`; the squeezed features behind it are not 0, so `W2` learns at once.
+/// One factor per sample and channel, from the globally pooled features. `W2` and its bias start at 0, so
+/// every factor starts at `2 sigmoid(0) = 1`; the squeezed features behind it are not 0, so `W2` learns at
+/// once.
 #[derive(Debug)]
 pub struct Attention {
     squeeze: nn::Linear,

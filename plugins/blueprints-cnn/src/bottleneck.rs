@@ -20,8 +20,9 @@ impl Default for BottleneckConfig {
     }
 }
 
-/// Three convolutions, each normalised in one group and rectified, behind one gain per channel that starts at 0. The
-/// normalisations inside keep the narrow layers alive where the features of the slot all have one sign.
+/// Three convolutions, each normalised in one group and rectified, behind one gain per channel that starts at
+/// 0. The normalisations inside keep the narrow layers alive where the features of the slot all have one
+/// sign.
 #[derive(Debug)]
 pub struct Bottleneck {
     down: ConvNormRelu,

@@ -1,4 +1,5 @@
-//! What the convolutional seeds share: convolutions that keep the map's size, normalised and rectified between.
+//! What the convolutional seeds share: convolutions that keep the map's size, normalised and rectified
+//! between.
 
 use kasmina_plugin_api::ops::group_norm;
 use kasmina_plugin_api::prelude::*;
@@ -12,8 +13,8 @@ pub(crate) fn check_kernel(size: i64) -> Result<()> {
     Err(PluginError::config(format!("kernel_size {size} is not an odd number in 1..=15")))
 }
 
-/// A convolution that keeps the size of the map. It has no bias: each is followed by a normalisation, which would
-/// take it away again.
+/// A convolution that keeps the size of the map. It has no bias: each is followed by a normalisation, which
+/// would take it away again.
 pub(crate) fn conv(vars: nn::Path<'_>, (from, to): (i64, i64), kernel_size: i64, groups: i64) -> nn::Conv2D {
     let config = nn::ConvConfig { padding: kernel_size / 2, bias: false, groups, ..Default::default() };
     nn::conv2d(vars, from, to, kernel_size, config)
@@ -44,7 +45,8 @@ impl ConvNormRelu {
     /// `[N, C, H, W]` to `[N, K, H, W]` of `K` kernels.
     pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let y = self.conv.forward(x);
-        // On a GPU torch's group norm turns channels-last features around, and the next convolution turns them back.
+        // On a GPU torch's group norm turns channels-last features around, and the next convolution turns
+        // them back.
         let turned = y.device().is_cuda() && y.stride()[1] == 1;
         let normalised = if turned && self.groups == 1 { self.whole(&y)? } else { self.grouped(&y)? };
         Ok(normalised.f_relu()?)
@@ -54,8 +56,8 @@ impl ConvNormRelu {
         group_norm(y, self.groups, &self.weight, &self.bias)
     }
 
-    /// With a single group the statistics are those of a whole sample, in whatever order it lies: a layer norm over it
-    /// leaves it so.
+    /// With a single group the statistics are those of a whole sample, in whatever order it lies: a layer
+    /// norm over it leaves it so.
     fn whole(&self, y: &Tensor) -> Result<Tensor> {
         let last = y.f_permute([0, 2, 3, 1])?;
         let none = None::<&Tensor>;

@@ -12,8 +12,8 @@ pub struct ConvHeavyConfig {
     /// Side of the square kernels; odd.
     #[schemars(range(min = 1, max = 15))]
     pub kernel_size: i64,
-    /// Groups of the normalisations; must divide the channels. One group keeps small maps alive, and channels-last
-    /// features where they lie.
+    /// Groups of the normalisations; must divide the channels. One group keeps small maps alive, and
+    /// channels-last features where they lie.
     #[schemars(range(min = 1))]
     pub groups: i64,
 }

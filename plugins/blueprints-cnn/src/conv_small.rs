@@ -20,10 +20,11 @@ impl Default for ConvSmallConfig {
     }
 }
 
-/// A 1x1 convolution, normalised and rectified, behind one gain per channel that starts at 0. The convolution is drawn
-/// as ever: of zeros it would be dead for good behind the ReLU.
+/// A 1x1 convolution, normalised and rectified, behind one gain per channel that starts at 0. The convolution
+/// is drawn as ever: of zeros it would be dead for good behind the ReLU.
 ///
-/// With a single channel the convolution is one factor, of which the normalisation leaves little but the sign.
+/// With a single channel the convolution is one factor, of which the normalisation leaves little but the
+/// sign.
 #[derive(Debug)]
 pub struct ConvSmall {
     conv: nn::Conv2D,

@@ -23,8 +23,8 @@ impl Default for DepthwiseConfig {
     }
 }
 
-/// A depthwise convolution and a 1x1 convolution, normalised and rectified, behind one gain per channel that starts
-/// at 0.
+/// A depthwise convolution and a 1x1 convolution, normalised and rectified, behind one gain per channel that
+/// starts at 0.
 #[derive(Debug)]
 pub struct Depthwise {
     depth: nn::Conv2D,

@@ -1,9 +1,9 @@
-//! Seeds for feature maps `[N, C, H, W]`: `norm`, `attention`, `conv_small`, `conv_light`, `conv_heavy`, `depthwise`,
-//! `bottleneck`.
+//! Seeds for feature maps `[N, C, H, W]`: `norm`, `attention`, `conv_small`, `conv_light`, `conv_heavy`,
+//! `depthwise`, `bottleneck`.
 //!
 //! Each is the identity at birth by a construction in which gradients live: what is multiplied by zero is not
-//! itself zero, so the first step already moves something, and the second moves everything. Nothing normalises what
-//! is zero at birth, so no gradient is blown up by it.
+//! itself zero, so the first step already moves something, and the second moves everything. Nothing
+//! normalises what is zero at birth, so no gradient is blown up by it.
 
 #![forbid(unsafe_code)]
 

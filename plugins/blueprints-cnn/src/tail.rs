@@ -3,9 +3,9 @@
 use kasmina_plugin_api::ops::norm_residual;
 use kasmina_plugin_api::prelude::*;
 
-/// The last normalisation of a branch, and one gain per channel that starts at 0. What the gain is multiplied by is
-/// normalised and half of it positive, so it learns in the first step, and everything before it from the second on.
-/// On a GPU the whole of it is one kernel.
+/// The last normalisation of a branch, and one gain per channel that starts at 0. What the gain is multiplied
+/// by is normalised and half of it positive, so it learns in the first step, and everything before it from
+/// the second on. On a GPU the whole of it is one kernel.
 #[derive(Debug)]
 pub(crate) struct Tail {
     weight: Tensor,

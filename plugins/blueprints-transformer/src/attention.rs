@@ -18,10 +18,11 @@ impl Default for AttentionConfig {
     }
 }
 
-/// Causal attention over normalised features, behind a projection that starts at 0 while the heads do not: the
-/// projection learns in the first step, and everything before it from the second on.
+/// Causal attention over normalised features, behind a projection that starts at 0 while the heads do not:
+/// the projection learns in the first step, and everything before it from the second on.
 ///
-/// Its cost leaves out what depends on `T`: scores and mixtures take `C (T + 1)` multiply-adds per position on average.
+/// Its cost leaves out what depends on `T`: scores and mixtures take `C (T + 1)` multiply-adds per position
+/// on average.
 #[derive(Debug)]
 pub struct Attention {
     heads: Heads,

@@ -11,7 +11,8 @@ pub struct FlexAttentionConfig {
     /// How many positions one sees, itself and those just before it; all of them if not given.
     #[schemars(range(min = 1))]
     pub window: Option<i64>,
-    /// Whether distance is held against a position: head `h` of `n` adds `-2^(-8 h / n)` a step to its scores (ALiBi).
+    /// Whether distance is held against a position: head `h` of `n` adds `-2^(-8 h / n)` a step to its scores
+    /// (ALiBi).
     pub alibi: bool,
     /// Heads; must divide the channels.
     #[schemars(range(min = 1))]
@@ -24,11 +25,13 @@ impl Default for FlexAttentionConfig {
     }
 }
 
-/// Causal attention over normalised features, with a mask added to its scores, behind a projection that starts at 0
-/// while the heads do not: the projection learns in the first step, and everything before it from the second on.
+/// Causal attention over normalised features, with a mask added to its scores, behind a projection that
+/// starts at 0 while the heads do not: the projection learns in the first step, and everything before it from
+/// the second on.
 ///
-/// A mask is made once for a length and kept; it holds `T^2` numbers, with ALiBi for each head. Its cost leaves out what
-/// depends on `T`: scores and mixtures take `2 C T` multiply-adds per position, also where a window hides most of them.
+/// A mask is made once for a length and kept; it holds `T^2` numbers, with ALiBi for each head. Its cost
+/// leaves out what depends on `T`: scores and mixtures take `2 C T` multiply-adds per position, also where a
+/// window hides most of them.
 #[derive(Debug)]
 pub struct FlexAttention {
     heads: Heads,

@@ -6,11 +6,11 @@ use kasmina_plugin_api::prelude::*;
 /// Heads if nothing is said: four divide the usual widths.
 pub(crate) const HEADS: i64 = 4;
 
-/// The branch of an attention. The projection behind the heads starts at 0 and what they give does not: it learns in
-/// the first step, and everything before it from the second on.
+/// The branch of an attention. The projection behind the heads starts at 0 and what they give does not: it
+/// learns in the first step, and everything before it from the second on.
 ///
-/// The matrices have no bias: the layer norm in front of them brings one, and one of the keys would cancel in the
-/// softmax.
+/// The matrices have no bias: the layer norm in front of them brings one, and one of the keys would cancel in
+/// the softmax.
 #[derive(Debug)]
 pub(crate) struct Heads {
     norm: LayerNorm,

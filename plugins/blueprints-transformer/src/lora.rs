@@ -20,8 +20,8 @@ impl Default for LoraConfig {
     }
 }
 
-/// Two matrices without bias. `U` starts at 0 and `D` does not: what `U` is multiplied by lives, so `U` learns in the
-/// first step, and `D` from the second on.
+/// Two matrices without bias. `U` starts at 0 and `D` does not: what `U` is multiplied by lives, so `U`
+/// learns in the first step, and `D` from the second on.
 #[derive(Debug)]
 pub struct Lora {
     down: nn::Linear,

@@ -22,7 +22,8 @@ impl Modification {
         !self.alibi && self.window.is_none_or(|window| window >= length)
     }
 
-    /// Computed on the device out of nothing that the host holds, so that a step that needs one can be recorded.
+    /// Computed on the device out of nothing that the host holds, so that a step that needs one can be
+    /// recorded.
     ///
     /// # Shapes
     /// `[1, 1, T, T]`, with ALiBi `[1, n_head, T, T]`.
@@ -47,8 +48,9 @@ impl Modification {
 
 /// Masks by length, device and dtype.
 ///
-/// Nothing that is remembered is forgotten while the seed lives: a recorded step reads a mask where it lay, and has been
-/// run as ever before it was recorded. Beyond so many lengths one is computed in each call, and recorded with it.
+/// Nothing that is remembered is forgotten while the seed lives: a recorded step reads a mask where it lay,
+/// and has been run as ever before it was recorded. Beyond so many lengths one is computed in each call, and
+/// recorded with it.
 #[derive(Debug)]
 pub(crate) struct Masks {
     modification: Modification,

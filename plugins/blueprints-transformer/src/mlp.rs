@@ -23,8 +23,8 @@ impl Default for MlpConfig {
 #[serde(deny_unknown_fields)]
 pub struct MlpSmallConfig {}
 
-/// Two linear layers over normalised features. `W2` and its bias start at 0 and the hidden features do not: `W2` learns
-/// in the first step, and everything before it from the second on.
+/// Two linear layers over normalised features. `W2` and its bias start at 0 and the hidden features do not:
+/// `W2` learns in the first step, and everything before it from the second on.
 #[derive(Debug)]
 struct Layers {
     norm: LayerNorm,

@@ -9,8 +9,9 @@ use kasmina_plugin_api::prelude::*;
 #[serde(deny_unknown_fields)]
 pub struct NormConfig {}
 
-/// A layer normalisation, faded in by one gain per channel that starts at 0. What the gain is multiplied by is how far
-/// the normalised features are from the features, so it learns in the first step, and the norm from the second on.
+/// A layer normalisation, faded in by one gain per channel that starts at 0. What the gain is multiplied by
+/// is how far the normalised features are from the features, so it learns in the first step, and the norm
+/// from the second on.
 #[derive(Debug)]
 pub struct Norm {
     norm: LayerNorm,

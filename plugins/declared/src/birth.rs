@@ -1,7 +1,8 @@
-//! What can be said of a seed at birth without running it: whether it is the identity, and whether it can learn.
+//! What can be said of a seed at birth without running it: whether it is the identity, and whether it can
+//! learn.
 //!
-//! A gain of 0 in front of a branch that is 0 is the classic trap: the gain's gradient is the branch, the branch's is
-//! the gain, and both stay 0 for ever.
+//! A gain of 0 in front of a branch that is 0 is the classic trap: the gain's gradient is the branch, the
+//! branch's is the gain, and both stay 0 for ever.
 
 use crate::ops::Activation;
 use crate::plan::{Node, Plan};

@@ -82,7 +82,8 @@ fn check(document: &Document) -> Result<(), Fault> {
             return Err(Fault::at(&named.at, text));
         }
     }
-    // What is declared must work; where nothing is declared, one must of those that all of the operations know.
+    // What is declared must work; where nothing is declared, one must of those that all of the operations
+    // know.
     let mut meant: Vec<_> = TOPOLOGIES.into_iter().filter(|(t, _)| header.serves(t.as_str())).collect();
     if header.topologies.is_none() {
         let known = |space: Space| document.layers.iter().all(|layer| space.known_to(layer.op));

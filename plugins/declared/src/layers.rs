@@ -144,7 +144,8 @@ impl Built {
         Ok(x.f_conv2d(self.var(0)?, self.vars.get(1), stride, padding, dilation, c.groups)?)
     }
 
-    /// Something over the last dimension, where channels-last maps have their channels already: no copy for them.
+    /// Something over the last dimension, where channels-last maps have their channels already: no copy for
+    /// them.
     fn per_position(&self, x: &Tensor, norm: impl Fn(&Tensor) -> Result<Tensor>) -> Result<Tensor> {
         match self.space {
             Space::Sequence => norm(x),

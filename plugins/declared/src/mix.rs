@@ -5,8 +5,9 @@ use kasmina_plugin_api::ops::lerp;
 use kasmina_plugin_api::prelude::*;
 use tch::nn::Init;
 
-/// A [`Mix`] with its gain. The gain's gradient at birth is the branch itself (or its difference to the slot's
-/// features), which is not 0: so a gain of 0 moves in the first step, and what is behind it in the second.
+/// A [`Mix`] with its gain. The gain's gradient at birth is the branch itself (or its difference to the
+/// slot's features), which is not 0: so a gain of 0 moves in the first step, and what is behind it in the
+/// second.
 #[derive(Debug)]
 pub(crate) struct Mixer {
     add: bool,

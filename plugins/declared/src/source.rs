@@ -65,8 +65,8 @@ impl Source {
         format!("{}:{line}:{column}: {text}", self.file)
     }
 
-    /// The place of byte `offset` of a string's value. In a string with escapes values and text do not lie side by
-    /// side; then it is the string itself.
+    /// The place of byte `offset` of a string's value. In a string with escapes values and text do not lie
+    /// side by side; then it is the string itself.
     pub(crate) fn within(&self, string: &Span, value: &str, offset: usize) -> Span {
         let written = self.text.get(string.clone()).unwrap_or_default();
         let plain = ['"', '\''].iter().any(|q| {

@@ -87,7 +87,8 @@ fn understand(source: &Source, path: String, settings: &Map<String, Value>) -> R
             return Err(Fault::at(&at, "`gain` is the value at birth of what `scale = false` leaves out"));
         }
     }
-    // Whoever says nothing gets a branch that is nothing at birth; whoever says "none" gets the module itself.
+    // Whoever says nothing gets a branch that is nothing at birth; whoever says "none" gets the module
+    // itself.
     let scaled = scale.unwrap_or(add || gain.is_some());
     let mix = Mix { add, gain: scaled.then(|| gain.unwrap_or(0.0)) };
     if let Some(at) = header.declares("identity_at_birth").filter(|_| mix.gain != Some(0.0)) {
@@ -114,9 +115,11 @@ fn looks_whole(path: &str) -> Result<(), String> {
 
 /// A module that can be called.
 enum Loaded {
-    /// Held by the host process, which names its buffers too: they are variables of the seed like its parameters.
+    /// Held by the host process, which names its buffers too: they are variables of the seed like its
+    /// parameters.
     Held(Box<dyn Script>),
-    /// Held here, with parameters alone as variables, where the host process cannot; and the mode that it was put into last.
+    /// Held here, with parameters alone as variables, where the host process cannot; and the mode that it was
+    /// put into last.
     Plain(TrainableCModule, Option<Mode>),
 }
 
@@ -213,8 +216,8 @@ impl Module {
         PluginError::config(self.source.tell(&Fault::whole(text)))
     }
 
-    /// A variable's name cannot have points; tch makes `_` of them, and would rename what then has a name that is
-    /// taken.
+    /// A variable's name cannot have points; tch makes `_` of them, and would rename what then has a name
+    /// that is taken.
     fn check_names(&self, mut bytes: &[u8], vars: &nn::Path<'_>) -> Result<()> {
         let module = CModule::load_data_on_device(&mut bytes, vars.device());
         let named =

@@ -23,8 +23,8 @@ impl MemoryFormat {
     }
 }
 
-/// A batch normalisation with its statistics. tch's own draws its weights from 0..1; every other framework starts at
-/// 1, and so do we.
+/// A batch normalisation with its statistics. tch's own draws its weights from 0..1; every other framework
+/// starts at 1, and so do we.
 #[derive(Debug)]
 pub(crate) struct Norm {
     weight: Tensor,

@@ -1,5 +1,5 @@
-//! A decoder in the style of GPT-2: pre-norm blocks, causal attention, learned positions, and a head tied to the
-//! token embedding.
+//! A decoder in the style of GPT-2: pre-norm blocks, causal attention, learned positions, and a head tied to
+//! the token embedding.
 
 use crate::settings::at_least_one;
 use kasmina_plugin_api::prelude::*;

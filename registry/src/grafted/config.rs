@@ -10,13 +10,13 @@ use tch::{Device, Kind};
 #[schemars(crate = "kasmina_plugin_api::schemars")]
 #[serde(crate = "kasmina_plugin_api::serde")]
 pub(crate) struct GraftedConfig {
-    /// A file that torch.jit.save has written; a relative path starts from the working directory. Its forward takes one
-    /// tensor and returns one.
+    /// A file that torch.jit.save has written; a relative path starts from the working directory. Its forward
+    /// takes one tensor and returns one.
     #[schemars(extend("format" = "path"))]
     pub(crate) module: Option<PathBuf>,
-    /// Submodules behind which there is a slot, by dotted path (`layer1.0`). `*` stands for any part of one name, `**`
-    /// for any number of names; with either, what cannot carry a slot is passed over, and so are what the module
-    /// returns and maps of one position. By default every child of the module is meant.
+    /// Submodules behind which there is a slot, by dotted path (`layer1.0`). `*` stands for any part of one
+    /// name, `**` for any number of names; with either, what cannot carry a slot is passed over, and so are
+    /// what the module returns and maps of one position. By default every child of the module is meant.
     #[schemars(length(min = 1))]
     pub(crate) slots: Vec<String>,
     /// The shape of one input without the batch: `[C, H, W]` of an image, `[T]` of tokens.
@@ -36,8 +36,8 @@ impl Default for GraftedConfig {
 }
 
 impl GraftedConfig {
-    /// The size of the batch that a module is first looked at with: a number that is no other dimension's, so that where the
-    /// batch went can be seen of the features.
+    /// The size of the batch that a module is first looked at with: a number that is no other dimension's, so
+    /// that where the batch went can be seen of the features.
     pub(super) fn batch(&self) -> i64 {
         if self.sample.contains(&2) { 3 } else { 2 }
     }

@@ -1,5 +1,5 @@
-//! The way of a module's file into the host `grafted`: read once, judged, tried in a child, and lent to the host as the bytes
-//! that were judged.
+//! The way of a module's file into the host `grafted`: read once, judged, tried in a child, and lent to the
+//! host as the bytes that were judged.
 
 use super::file::Lent;
 use crate::error::RegistryError;
@@ -9,7 +9,8 @@ use crate::probe;
 use serde_json::{Map, Value};
 use std::path::Path;
 
-/// Judges the module that a configuration of `grafted` names. While the result lives, this thread can build a host of it.
+/// Judges the module that a configuration of `grafted` names. While the result lives, this thread can build a
+/// host of it.
 ///
 /// # Errors
 /// The rule that the module breaks.

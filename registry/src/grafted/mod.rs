@@ -1,4 +1,5 @@
-//! The host `core::grafted`: any module that PyTorch has scripted or traced, with slots behind its submodules.
+//! The host `core::grafted`: any module that PyTorch has scripted or traced, with slots behind its
+//! submodules.
 
 mod config;
 mod failure;
@@ -13,8 +14,8 @@ use kasmina_plugin_api::prelude::*;
 use kasmina_plugin_api::register_host;
 use kasmina_torch_ext::script::{Failed, Script};
 
-/// A module as a host. Its interpreter looks at the module's mode and calls back in every step, on the host's side, so
-/// that a replayed graph would not do what it does: it cannot be captured.
+/// A module as a host. Its interpreter looks at the module's mode and calls back in every step, on the host's
+/// side, so that a replayed graph would not do what it does: it cannot be captured.
 #[derive(Debug)]
 pub(crate) struct Grafted {
     script: Script,
@@ -45,7 +46,8 @@ impl Host for Grafted {
         }
         let bytes = file::judged(path)?;
         let load = || Script::load(&bytes, vars.device()).map_err(|error| refused(path, &error));
-        // Looking runs a forward, which may move what the module keeps: that is done to another than the host.
+        // Looking runs a forward, which may move what the module keeps: that is done to another than the
+        // host.
         let slots = slots::find(load()?, path, &config, vars.device())?;
         let mut script = load()?;
         let paths: Vec<&str> = slots.iter().map(|slot| slot.name.as_str()).collect();
@@ -55,8 +57,8 @@ impl Host for Grafted {
     }
 }
 
-/// Makes the module's tensors the host's variables: the tensors themselves, under their own names. Those that learn are
-/// those that were saved so; the others are kept with them as they are, whole numbers too.
+/// Makes the module's tensors the host's variables: the tensors themselves, under their own names. Those that
+/// learn are those that were saved so; the others are kept with them as they are, whole numbers too.
 fn own(script: &Script, vars: &nn::Path<'_>) -> Result<()> {
     for (name, tensor) in script.variables().map_err(torch)? {
         let (path, last) = name.rsplit_once('.').unwrap_or(("", &name));

@@ -2,8 +2,8 @@
 
 use globset::{GlobBuilder, GlobMatcher};
 
-/// A dotted path in which `*` stands for any part of one name and `**` for any number of names, none included. Otherwise as in
-/// file names: `?`, `[ab]` and `{one,two}`.
+/// A dotted path in which `*` stands for any part of one name and `**` for any number of names, none
+/// included. Otherwise as in file names: `?`, `[ab]` and `{one,two}`.
 #[derive(Debug, Clone)]
 pub(super) struct Pattern {
     text: String,

@@ -101,7 +101,8 @@ fn unfit(fit: &Fit) -> Option<String> {
     }
 }
 
-/// Runs zeros through, in eval mode, and notes what each submodule returned; answers also with the size of the batch.
+/// Runs zeros through, in eval mode, and notes what each submodule returned; answers also with the size of
+/// the batch.
 fn look(
     script: &mut Script,
     taps: usize,
@@ -153,8 +154,8 @@ fn takes_any_batch(script: &mut Script, config: &GraftedConfig, device: Device) 
     )))
 }
 
-/// Whether a pattern that means it wants a slot there: what the module returns is no feature, one position is no map, and
-/// nobody else may write into what a seed has been given.
+/// Whether a pattern that means it wants a slot there: what the module returns is no feature, one position is
+/// no map, and nobody else may write into what a seed has been given.
 fn is_feature_map(seen: &Seen) -> bool {
     let is_feature = !seen.is_output && !seen.is_overwritten;
     match seen.shape[..] {

@@ -1,7 +1,7 @@
 //! A build is opened and tried for the first time in a process of its own.
 //!
-//! What came of it is kept by the hash of the file and the build of this program, so that it is done once. What ends the
-//! process is quarantined, and the rest go on.
+//! What came of it is kept by the hash of the file and the build of this program, so that it is done once.
+//! What ends the process is quarantined, and the rest go on.
 
 mod child;
 mod module;

@@ -22,8 +22,8 @@ struct Tried {
     by: String,
 }
 
-/// Tries to build a host of a module in a child. What the child says of it is said again here, where it counts; only that the
-/// child lives is learned.
+/// Tries to build a host of a module in a child. What the child says of it is said again here, where it
+/// counts; only that the child lives is learned.
 ///
 /// # Errors
 /// If the module has ended a process now or before, or there is no process to try it in.

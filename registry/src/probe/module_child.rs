@@ -7,7 +7,8 @@ use crate::registry::Registry;
 use kasmina_plugin_api::Kind;
 use tch::Device;
 
-/// Builds a host of the module. Whether it can be built is found again by the parent; here only the process counts.
+/// Builds a host of the module. Whether it can be built is found again by the parent; here only the process
+/// counts.
 pub(super) fn answer(job: &HostJob) -> Answer {
     match make(job) {
         Ok(()) => Answer::Fit,

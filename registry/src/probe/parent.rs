@@ -174,7 +174,8 @@ fn by(manifest: &Manifest, interpreter: Option<&Arc<PluginInfo>>) -> String {
     format!("{} {}", this_build(), interpreter.unwrap_or_default()).trim_end().to_owned()
 }
 
-/// Keeps what will be found again: not a file that was being written, nor a library that was not installed yet.
+/// Keeps what will be found again: not a file that was being written, nor a library that was not installed
+/// yet.
 fn keep(policy: &Policy, manifest: &Manifest, probed: &Probed) {
     let lasting = |refusal: &Refusal| matches!(refusal.rule, Rule::Layout | Rule::Init | Rule::Listing);
     if !probed.refused.as_ref().is_none_or(lasting) {

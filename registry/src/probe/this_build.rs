@@ -5,7 +5,8 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::sync::OnceLock;
 
-/// A name for this executable and the libtorch that it runs with: what one build finds need not hold in another.
+/// A name for this executable and the libtorch that it runs with: what one build finds need not hold in
+/// another.
 pub(super) fn this_build() -> String {
     static BUILD: OnceLock<String> = OnceLock::new();
     let find = || {

@@ -64,7 +64,8 @@ pub(crate) fn seeded(subject: &Subject) -> Outcome {
                 differs |= !a.tensor.f_equal(&c.tensor)?;
             }
         }
-        // What is neither constant nor drawn anew may be a table, such as positions; all of it at once is no draw.
+        // What is neither constant nor drawn anew may be a table, such as positions; all of it at once is no
+        // draw.
         if random && !differs {
             return Ok(Some("its variables are the same under every seed".to_owned()));
         }

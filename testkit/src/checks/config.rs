@@ -8,8 +8,9 @@ use kasmina_plugin_api::{ErrorKind, Kind};
 use kasmina_registry::RegistryError;
 use serde_json::{Map, Value, json};
 
-/// The default cannot be read across the plugin interface; what can be compared is that `{}` means the same to the schema and to
-/// the code, and that the defaults that the schema names are valid by it and taken by the code.
+/// The default cannot be read across the plugin interface; what can be compared is that `{}` means the same
+/// to the schema and to the code, and that the defaults that the schema names are valid by it and taken by
+/// the code.
 pub(crate) fn schema(subject: &Subject) -> Outcome {
     let schema = subject.entry.schema();
     if !schema.is_object() {
@@ -60,7 +61,8 @@ pub(crate) fn bad(subject: &Subject) -> Outcome {
                 survived(subject, &config)?;
             }
         }
-        // Valid or not, by a schema that may say nothing of ranges: a number out of this world is no reason to panic.
+        // Valid or not, by a schema that may say nothing of ranges: a number out of this world is no reason
+        // to panic.
         for odd in [json!(0), json!(-1), json!(1_i64 << 40), json!(1e300), json!(""), json!([])] {
             survived(subject, &json!({ name: odd }).to_string())?;
         }

@@ -28,7 +28,8 @@ pub(crate) fn untouched(subject: &Subject) -> Outcome {
             }
             watched(&lent, || {
                 let shown = live.show(&lent[0].1, mode)?;
-                // What a tap gave back may be the seed's or the host's own memory, and is not to be written to.
+                // What a tap gave back may be the seed's or the host's own memory, and is not to be written
+                // to.
                 let mut taps = shown.features.iter().zip(&shown.written);
                 let written = taps.position(|(t, before)| version(t).is_ok_and(|now| now != *before));
                 match written {

@@ -78,7 +78,8 @@ fn sequence(subject: &Subject, place: &Place) -> Result<(), Failure> {
         tail.shallow_clone().f_copy_(&other)?;
         let after = seen(&mut live, &changed)?;
         for ((what, was), (_, is)) in before.iter().zip(&after) {
-            // Logits of a whole sequence (a classification) have no positions, a gate per sample has seen them all.
+            // Logits of a whole sequence (a classification) have no positions, a gate per sample has seen
+            // them all.
             let positions = was.dim() == 3 && was.size()[1] == length;
             if !positions {
                 if what == "the gate" {

@@ -8,8 +8,8 @@ pub use script::script;
 
 use kasmina::lifecycle::{Event, EventKind, Lifecycle, Operation, RefusalCode, Settings, Stage};
 
-/// Drives a fresh slot through operations and checks every law after each. Answers with the stages that it saw, one
-/// for each operation.
+/// Drives a fresh slot through operations and checks every law after each. Answers with the stages that it
+/// saw, one for each operation.
 ///
 /// # Panics
 /// If a law is broken; the message says which, and by what.

@@ -1,5 +1,5 @@
-//! Runs to which accidents happen: killed while they write, on a full disk, with damaged or missing files, by signals. After
-//! each the run goes on, and ends with the bits of the undisturbed one.
+//! Runs to which accidents happen: killed while they write, on a full disk, with damaged or missing files, by
+//! signals. After each the run goes on, and ends with the bits of the undisturbed one.
 //!
 //! `cargo xtask faults --minutes N --seed S` runs them for longer than `cargo test` does.
 
@@ -18,7 +18,8 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 use victim::Outcome;
 
-/// The cases that accidents happen to: short ones that see every stage, dropout, and a stream of random numbers.
+/// The cases that accidents happen to: short ones that see every stage, dropout, and a stream of random
+/// numbers.
 const CASES: [&str; 4] =
     ["digits_shadowing_cooldown", "digits_scripted", "chars_dropout", "digits_stochastic"];
 /// Minutes of a run of `cargo test`.

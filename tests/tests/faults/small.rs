@@ -1,5 +1,5 @@
-//! A disk that is full for a while: a small filesystem of memory where the system allows one to a user, else a limit on the
-//! size of files.
+//! A disk that is full for a while: a small filesystem of memory where the system allows one to a user, else
+//! a limit on the size of files.
 
 use kasmina_tests::shell::{around, in_shell};
 use rustix::process::{Pid, Resource, Rlimit, prlimit};

@@ -3,8 +3,8 @@
 use kasmina_torch_ext::cpu_name;
 use std::fmt;
 
-/// On another CPU than the one that recorded: epochs that are compared. Differences of rounding grow with every step, and
-/// after more epochs a decision may fall the other way.
+/// On another CPU than the one that recorded: epochs that are compared. Differences of rounding grow with
+/// every step, and after more epochs a decision may fall the other way.
 const EPOCHS: u32 = 4;
 /// On another CPU than the one that recorded: relative difference of losses.
 const LOSS: f64 = 1e-3;
@@ -74,8 +74,8 @@ fn difference(recorded: &str, found: &str) -> String {
     }
 }
 
-/// Whether the same events happened in the first epochs, with losses and accuracies within the tolerance. Hashes are not
-/// compared.
+/// Whether the same events happened in the first epochs, with losses and accuracies within the tolerance.
+/// Hashes are not compared.
 fn is_close(recorded: &str, found: &str) -> bool {
     let (recorded, found) = (first_epochs(recorded), first_epochs(found));
     recorded.len() == found.len() && recorded.iter().zip(&found).all(|(was, is)| same_line(was, is))

@@ -4,6 +4,7 @@ use crate::transcript::Transcript;
 use kasmina::ModelConfig;
 use kasmina::lifecycle::Stage;
 use kasmina::model::{PanicPolicies, PanicPolicy, Stepper, TrialSettings};
+use kasmina_tests::behaviours::Waver;
 use kasmina_tests::bench::{Bench, config, loss};
 use kasmina_tests::builds::Builds;
 use kasmina_tests::registry;
@@ -24,8 +25,8 @@ pub(crate) const NAMES: [&str; 9] = [
 
 /// A build that a case begins with, one that is swapped in after `after` steps, and the policy for panics.
 struct Case {
-    first: char,
-    second: Option<char>,
+    first: Waver,
+    second: Option<Waver>,
     trial_steps: u32,
     policy: PanicPolicy,
 }
@@ -36,14 +37,16 @@ pub(crate) fn run(name: &str) -> String {
         return seed_that_panics();
     }
     swapped(&match name {
-        "swap_confirmed" => case('0', Some('l'), 5, PanicPolicy::Fail),
-        "swap_other_curve" => case('0', Some('c'), 5, PanicPolicy::Fail),
-        "swap_rolled_back" => case('0', Some('n'), 16, PanicPolicy::Fail),
-        "swap_gate_rolled_back" => case('g', Some('h'), 16, PanicPolicy::Fail),
-        "panic_builtin" => case('l', None, 4, PanicPolicy::Builtin),
-        "panic_freeze" => case('l', None, 4, PanicPolicy::Freeze),
-        "panic_fail" => case('l', None, 4, PanicPolicy::Fail),
-        "panic_previous_generation" => case('0', Some('l'), 4, PanicPolicy::PreviousGeneration),
+        "swap_confirmed" => case(Waver::Linear, Some(Waver::LatePanic), 5, PanicPolicy::Fail),
+        "swap_other_curve" => case(Waver::Linear, Some(Waver::OtherCurve), 5, PanicPolicy::Fail),
+        "swap_rolled_back" => case(Waver::Linear, Some(Waver::Nan), 16, PanicPolicy::Fail),
+        "swap_gate_rolled_back" => case(Waver::Gate, Some(Waver::GateThenNan), 16, PanicPolicy::Fail),
+        "panic_builtin" => case(Waver::LatePanic, None, 4, PanicPolicy::Builtin),
+        "panic_freeze" => case(Waver::LatePanic, None, 4, PanicPolicy::Freeze),
+        "panic_fail" => case(Waver::LatePanic, None, 4, PanicPolicy::Fail),
+        "panic_previous_generation" => {
+            case(Waver::Linear, Some(Waver::LatePanic), 4, PanicPolicy::PreviousGeneration)
+        }
         other => panic!("there is no case `{other}`"),
     })
 }

@@ -1,12 +1,12 @@
 //! Golden runs: short trainings whose results must not change by a single bit unless a change says so.
 //!
-//! Each case is a run of the trainer (`cases/*.toml`) or a model driven step by step (`live.rs`). Its transcript holds
-//! losses, accuracies, events, and hashes of metrics, events, commands and final weights, and is compared with
-//! `expected/NAME.txt`. `cargo xtask golden --update` records the transcripts again.
+//! Each case is a run of the trainer (`cases/*.toml`) or a model driven step by step (`live.rs`). Its
+//! transcript holds losses, accuracies, events, and hashes of metrics, events, commands and final weights,
+//! and is compared with `expected/NAME.txt`. `cargo xtask golden --update` records the transcripts again.
 //!
-//! Each case runs in a child process, with the instruction sets of torch, MKL and oneDNN limited to what every x86-64
-//! CPU has, so that another CPU gives the same bits. Where bits differ all the same and the CPU is not the one that
-//! recorded, the comparison uses the tolerance that `compare` states.
+//! Each case runs in a child process, with the instruction sets of torch, MKL and oneDNN limited to what
+//! every x86-64 CPU has, so that another CPU gives the same bits. Where bits differ all the same and the CPU
+//! is not the one that recorded, the comparison uses the tolerance that `compare` states.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failed step is a failed test")]
 #![allow(
@@ -75,8 +75,9 @@ fn main() -> ExitCode {
     if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// Whether transcripts are recorded, and the cases that the arguments choose. The options of libtest that `cargo test`
-/// passes on to every test program are understood where they choose tests, and passed over otherwise.
+/// Whether transcripts are recorded, and the cases that the arguments choose. The options of libtest that
+/// `cargo test` passes on to every test program are understood where they choose tests, and passed over
+/// otherwise.
 fn chosen(args: &[String]) -> Result<(bool, Vec<String>), String> {
     let (mut update, mut exact) = (false, false);
     let (mut named, mut skipped) = (Vec::new(), Vec::new());

@@ -69,7 +69,8 @@ impl Case {
         }
     }
 
-    /// Kills a run when it has written a checkpoint of a step, or a later one; returns whether it was not over by then.
+    /// Kills a run when it has written a checkpoint of a step, or a later one; returns whether it was not
+    /// over by then.
     fn kill_once(&self, name: &str, every: u64, step: u64) -> bool {
         let run = self.whole.path(name);
         let mut child = self.whole.command(name, every).spawn().unwrap();

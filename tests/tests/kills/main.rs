@@ -1,8 +1,9 @@
 //! Runs that are killed at a random moment, resumed, and compared with an undisturbed run, bit for bit.
 //!
-//! Each kill is a `kasmina train` in a process of its own that gets SIGKILL when it has written a checkpoint of the moment
-//! that was drawn, and then `kasmina train --resume`. What is compared: the final `model.safetensors` and
-//! `optimizer.safetensors`, and the journals without seconds. `cargo xtask kills` runs more of them than `cargo test`.
+//! Each kill is a `kasmina train` in a process of its own that gets SIGKILL when it has written a checkpoint
+//! of the moment that was drawn, and then `kasmina train --resume`. What is compared: the final
+//! `model.safetensors` and `optimizer.safetensors`, and the journals without seconds. `cargo xtask kills`
+//! runs more of them than `cargo test`.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failed step is a failed test")]
 #![allow(clippy::disallowed_methods, reason = "tests read numbers")]

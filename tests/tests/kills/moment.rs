@@ -13,7 +13,8 @@ pub(crate) struct Moment {
     pub(crate) steps: (u64, u64),
 }
 
-/// What a run is in, by the state of a checkpoint: the stages of its slots, and whatever is special about the moment.
+/// What a run is in, by the state of a checkpoint: the stages of its slots, and whatever is special about the
+/// moment.
 pub(crate) fn of_state(state: &Value) -> Vec<String> {
     let mut all = Vec::new();
     let samples = state["position"]["samples"].as_i64().unwrap_or(0);

@@ -3,7 +3,7 @@
 use crate::home::Home;
 use crate::live::{Live, acts, signal, start, until};
 use kasmina_checkpoint::Checkpoint;
-use kasmina_tests::{builds::Builds, output, runs};
+use kasmina_tests::{behaviours::Waver, builds::Builds, output, runs};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -11,7 +11,7 @@ use std::process::Stdio;
 #[test]
 fn what_was_done_to_a_live_run_is_done_again() {
     let builds = Builds::new();
-    let (first, second) = (builds.make('0', 0), builds.make('c', 1));
+    let (first, second) = (builds.make(Waver::Linear, 0), builds.make(Waver::OtherCurve, 1));
     let home = Home::empty();
     let config = format!(
         "task = \"digits\"\nepochs = 10\ndevice = \"cpu\"\nblend = \"waver\"\nplugin_path = [{first:?}]\n\

@@ -1,4 +1,5 @@
-//! Runs that go on: refusals, branches, extensions, locks, signals, full disks, and what was done to a live run.
+//! Runs that go on: refusals, branches, extensions, locks, signals, full disks, and what was done to a live
+//! run.
 
 #![allow(
     clippy::unwrap_used,

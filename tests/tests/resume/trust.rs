@@ -8,7 +8,8 @@ use kasmina_tests::{kasmina, output};
 fn a_run_of_somebody_else_is_not_trusted() {
     let home = Home::finished();
     let stranger = |args: &[&str]| {
-        // Another user's state folder, none of whose runs has used these bytes; another project; no plugins elsewhere.
+        // Another user's state folder, none of whose runs has used these bytes; another project; no plugins
+        // elsewhere.
         let other = home.path("other");
         std::fs::create_dir_all(&other).unwrap();
         let mut command = home.command(&["train", "--resume", "../run", "--epochs", "5"]);
@@ -34,7 +35,8 @@ fn a_run_of_somebody_else_is_not_trusted() {
     assert_eq!(code, Some(0), "{error}");
 }
 
-/// A run that goes on removes checkpoints that are newer than its own. Where a stranger's link leads, they are another run's.
+/// A run that goes on removes checkpoints that are newer than its own. Where a stranger's link leads, they
+/// are another run's.
 ///
 /// docs/security.md: 6
 #[test]

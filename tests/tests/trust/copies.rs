@@ -9,8 +9,9 @@ use std::path::{Path, PathBuf};
 /// Another user than the one who runs the tests.
 const STRANGER: u32 = 65_534;
 
-/// A run of one epoch with a seed of the file in it. Of the file nothing is left but the run's own copy; a host module is not
-/// copied, it stays where the run's configuration names it. Returns the path of what is left.
+/// A run of one epoch with a seed of the file in it. Of the file nothing is left but the run's own copy; a
+/// host module is not copied, it stays where the run's configuration names it. Returns the path of what is
+/// left.
 fn run_once(scene: &Scene) -> PathBuf {
     let file = scene.file();
     if scene.kind != Kind::Host {

@@ -80,8 +80,8 @@ fn a_plugin_loads_nothing_that_its_hash_does_not_cover() {
     insta::assert_snapshot!(table);
 }
 
-/// A library whose constructors have run stays mapped, and its descriptor open, also if it is refused then: a later library must
-/// not be taken for it.
+/// A library whose constructors have run stays mapped, and its descriptor open, also if it is refused then: a
+/// later library must not be taken for it.
 #[test]
 fn a_library_without_its_entry_point_is_refused_and_never_closed() {
     let good = std::fs::read(fixture("gated")).unwrap();
@@ -120,8 +120,8 @@ fn a_library_without_its_entry_point_is_refused_and_never_closed() {
 #[test]
 fn section_headers_are_not_believed() {
     let mut library = Library::new().with_tag(29);
-    // No section headers at all: then there are no records, and it is no plugin. With a table that ends before `.dynamic`
-    // it is one, and its search path must be seen all the same.
+    // No section headers at all: then there are no records, and it is no plugin. With a table that ends
+    // before `.dynamic` it is one, and its search path must be seen all the same.
     let sections = library.bytes.len();
     let table = u64::from_le_bytes(library.bytes[40..48].try_into().unwrap()) as usize;
     assert!(table < sections);

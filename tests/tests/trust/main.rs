@@ -1,4 +1,5 @@
-//! Who is trusted: owners, the lock file and who has confirmed it, signatures, modules, and what every file may cost.
+//! Who is trusted: owners, the lock file and who has confirmed it, signatures, modules, and what every file
+//! may cost.
 
 #![allow(
     clippy::unwrap_used,

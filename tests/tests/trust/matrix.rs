@@ -1,7 +1,7 @@
 //! Every kind of file, however it stands, in every command: opened or not, in one table a kind.
 //!
-//! A library leaves a mark when it is opened. What is interpreted leaves none: there it counts whether the command used it.
-//! `list`, `inspect`, `doctor` and `lock` only read such a file.
+//! A library leaves a mark when it is opened. What is interpreted leaves none: there it counts whether the
+//! command used it. `list`, `inspect`, `doctor` and `lock` only read such a file.
 
 use crate::scene::{Kind, Scene, Standing};
 use kasmina_tests::{output, say};
@@ -40,7 +40,8 @@ fn opens(scene: &Scene, verb: &str) -> bool {
     }
 }
 
-/// Whether something that is done to a live run makes it open the file, which lies there since the run has begun.
+/// Whether something that is done to a live run makes it open the file, which lies there since the run has
+/// begun.
 fn in_a_live_run(scene: &Scene, args: &[&str], act: impl FnOnce()) -> bool {
     let (file, aside) = (scene.file(), scene.path("aside"));
     fs::rename(&file, &aside).unwrap_or(());

@@ -53,7 +53,8 @@ fn a_module_may_compute_and_nothing_else() {
     insta::assert_snapshot!(table.replace(&path, "[FILE]"));
 }
 
-/// Values by default are computed while a module is compiled. Names may be spelled with blanks, and records in capitals.
+/// Values by default are computed while a module is compiled. Names may be spelled with blanks, and records
+/// in capitals.
 ///
 /// docs/security.md: 17
 #[test]

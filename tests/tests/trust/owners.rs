@@ -43,7 +43,8 @@ fn a_file_of_another_user_needs_a_word_about_its_bytes() {
     assert!(accepted.contains("hidden"), "{accepted}");
 }
 
-/// A cloned project under another account: its owner's `plugins` and lock file, in a sticky folder that both may write.
+/// A cloned project under another account: its owner's `plugins` and lock file, in a sticky folder that both
+/// may write.
 #[test]
 fn a_project_of_another_user_does_not_vouch_for_itself() {
     if !may_give_away("a_project_of_another_user_does_not_vouch_for_itself") {
@@ -122,7 +123,8 @@ fn an_access_list_that_lets_others_write_is_no_private_group() {
     use rustix::fs::{XattrFlags, setxattr};
     let project = Project::new();
     project.says(&["plugins", "lock", "plugins/libgated.so"]);
-    // Version 2, then entries of tag, permissions and id: the owner, one more user, the group, the mask, all others.
+    // Version 2, then entries of tag, permissions and id: the owner, one more user, the group, the mask, all
+    // others.
     let mut list = 2_u32.to_le_bytes().to_vec();
     let entries: [(u16, u16, u32); 5] =
         [(1, 6, u32::MAX), (2, 6, STRANGER), (4, 6, u32::MAX), (16, 6, u32::MAX), (32, 4, u32::MAX)];

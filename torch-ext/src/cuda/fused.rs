@@ -1,11 +1,12 @@
 //! Layers whose features are read and written once instead of once an operation.
 //!
-//! Each answers with `None` where it does not serve its inputs: anything but channels-last float32 or bfloat16
-//! features on a GPU, channels that are no multiple of 4, or a machine on which the kernels cannot be compiled. The
-//! caller then composes the layer out of libtorch's operations, with the same result within rounding.
+//! Each answers with `None` where it does not serve its inputs: anything but channels-last float32 or
+//! bfloat16 features on a GPU, channels that are no multiple of 4, or a machine on which the kernels cannot
+//! be compiled. The caller then composes the layer out of libtorch's operations, with the same result within
+//! rounding.
 //!
-//! Gradients are exact and sums have a fixed order, so the same input gives the same bits. There are no second
-//! derivatives.
+//! Gradients are exact and sums have a fixed order, so the same input gives the same bits. There are no
+//! second derivatives.
 
 use super::index;
 use super::library::{Symbols, library};

@@ -1,8 +1,8 @@
 //! CUDA graphs: a sequence of kernels recorded once and launched as one.
 //!
-//! What is recorded reads and writes the memory that it saw while it was recorded. So inputs, parameters and every
-//! number that changes between replays must lie in tensors that stay where they are, and what the host does in
-//! between is not repeated.
+//! What is recorded reads and writes the memory that it saw while it was recorded. So inputs, parameters and
+//! every number that changes between replays must lie in tensors that stay where they are, and what the host
+//! does in between is not repeated.
 
 use super::index;
 use super::library::{Symbols, library};
@@ -13,16 +13,17 @@ use std::ffi::c_void;
 use std::time::Duration;
 use tch::Device;
 
-/// One capture at a time in a process: torch's allocator and generators serve one, and generators keep a list of the
-/// graphs there are, so graphs also end under it. Replays need no lock.
+/// One capture at a time in a process: torch's allocator and generators serve one, and generators keep a list
+/// of the graphs there are, so graphs also end under it. Replays need no lock.
 static CAPTURES: ReentrantMutex<()> = ReentrantMutex::new(());
 
 /// How long a capture waits for others to finish a backward, or to give the generators back.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// All models of a process share torch's one backward thread a device, and that thread one cuDNN handle. When it turns
-/// from one model's stream to another's, cuDNN marks its place on the stream it leaves; were that one being captured, the
-/// mark would become part of the capture, or meet its end half-way. So nobody runs backward while another captures.
+/// All models of a process share torch's one backward thread a device, and that thread one cuDNN handle. When
+/// it turns from one model's stream to another's, cuDNN marks its place on the stream it leaves; were that
+/// one being captured, the mark would become part of the capture, or meet its end half-way. So nobody runs
+/// backward while another captures.
 static BACKWARD: RwLock<()> = RwLock::new(());
 
 /// While it lives, no capture begins; see [`backward`].
@@ -30,9 +31,9 @@ static BACKWARD: RwLock<()> = RwLock::new(());
 #[must_use = "captures may begin when this value is dropped"]
 pub struct Backward(#[expect(dead_code, reason = "held, not read")] RwLockReadGuard<'static, ()>);
 
-/// To be held by whoever runs a backward on a GPU that is not itself captured, if another thread may be capturing.
-/// Any number of threads hold it at once; it waits for a capture that is under way, some milliseconds. Take it before a
-/// fork of the generators, never inside one.
+/// To be held by whoever runs a backward on a GPU that is not itself captured, if another thread may be
+/// capturing. Any number of threads hold it at once; it waits for a capture that is under way, some
+/// milliseconds. Take it before a fork of the generators, never inside one.
 pub fn backward() -> Backward {
     Backward(BACKWARD.read_recursive())
 }
@@ -88,12 +89,13 @@ pub enum NotCaptured<E> {
 }
 
 impl Graph {
-    /// Records what `body` asks of the device on this thread's current stream, which must not be the default one.
-    /// Nothing of it runs. `body` must have run before, in earnest: what libraries set up at first use cannot be
-    /// recorded.
+    /// Records what `body` asks of the device on this thread's current stream, which must not be the default
+    /// one. Nothing of it runs. `body` must have run before, in earnest: what libraries set up at first use
+    /// cannot be recorded.
     ///
     /// # Errors
-    /// The body's own error, or what could not be recorded. Then there is no graph, and the device is as before.
+    /// The body's own error, or what could not be recorded. Then there is no graph, and the device is as
+    /// before.
     pub fn capture<T, E>(
         device: Device,
         pool: &Pool,

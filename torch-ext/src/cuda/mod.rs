@@ -1,7 +1,8 @@
 //! The GPU half: libtorch's CUDA libraries opened at run time, and what Kasmina adds to them.
 //!
-//! Kasmina links the CPU libraries only. Its own GPU code is a library too, compiled against CUDA's headers on every
-//! machine, carried inside this crate as bytes, and opened beside `libtorch_cuda.so` where there is one.
+//! Kasmina links the CPU libraries only. Its own GPU code is a library too, compiled against CUDA's headers
+//! on every machine, carried inside this crate as bytes, and opened beside `libtorch_cuda.so` where there is
+//! one.
 
 mod library;
 mod open;
@@ -37,8 +38,8 @@ pub enum Convolutions {
     Heuristic,
     /// By trying them out when a shape is first met.
     Fastest,
-    /// By cuDNN's rules among those that add up in the same order each time: with them a run on a GPU can be repeated
-    /// bit for bit, as far as its other layers go.
+    /// By cuDNN's rules among those that add up in the same order each time: with them a run on a GPU can be
+    /// repeated bit for bit, as far as its other layers go.
     Deterministic,
 }
 

@@ -1,5 +1,5 @@
-//! The step of all groups of an optimizer in two or three kernels. (torch's multi-tensor kernels give one block 65536
-//! elements: a small group is one block, and the GPU is idle meanwhile.)
+//! The step of all groups of an optimizer in two or three kernels. (torch's multi-tensor kernels give one
+//! block 65536 elements: a small group is one block, and the GPU is idle meanwhile.)
 
 use super::library::library;
 use crate::error::Result;
@@ -7,7 +7,8 @@ use crate::optim::config::Algorithm;
 use std::ffi::c_void;
 use torch_sys::C_tensor;
 
-/// Steps every group and drops the gradients; `None` where these kernels do not serve them, and nothing is done.
+/// Steps every group and drops the gradients; `None` where these kernels do not serve them, and nothing is
+/// done.
 ///
 /// # Safety
 /// `groups` are live groups of the shim, `rates` live tensors, as many, in the same order.

@@ -14,8 +14,8 @@ pub struct Stream {
     stream: *mut c_void,
 }
 
-// SAFETY: a stream may be used from any thread. What `&self` calls change is the calling thread's current stream, and
-// one event, under a lock of its own.
+// SAFETY: a stream may be used from any thread. What `&self` calls change is the calling thread's current
+// stream, and one event, under a lock of its own.
 unsafe impl Send for Stream {}
 // SAFETY: as above.
 unsafe impl Sync for Stream {}
@@ -38,8 +38,8 @@ impl Stream {
         unsafe { (self.library.stream_handle)(self.stream) }
     }
 
-    /// Queues on it what this thread asks of the device, until the answer is dropped; after everything that was
-    /// queued before. Entering a stream that is current already costs nothing.
+    /// Queues on it what this thread asks of the device, until the answer is dropped; after everything that
+    /// was queued before. Entering a stream that is current already costs nothing.
     ///
     /// # Errors
     /// If CUDA refuses.
@@ -58,7 +58,8 @@ impl Drop for Stream {
     }
 }
 
-/// A scope on a [`Stream`]. What follows it, on the stream that was current before, waits for what was queued in it.
+/// A scope on a [`Stream`]. What follows it, on the stream that was current before, waits for what was queued
+/// in it.
 #[derive(Debug)]
 #[must_use = "the stream is left when this value is dropped"]
 pub struct Entered<'s> {

@@ -22,12 +22,12 @@ impl Optimizer {
         self.groups.iter().flat_map(|(owner, group)| group.all_tensors(owner)).collect()
     }
 
-    /// Goes on from a state that was kept. The groups must be there already. Every tensor that is used is taken out of
-    /// `tensors`; what is left there is nobody's.
+    /// Goes on from a state that was kept. The groups must be there already. Every tensor that is used is
+    /// taken out of `tensors`; what is left there is nobody's.
     ///
     /// # Errors
-    /// If the owners are others, or a tensor is missing or has another shape or dtype. Some of the state may have been
-    /// taken over by then.
+    /// If the owners are others, or a tensor is missing or has another shape or dtype. Some of the state may
+    /// have been taken over by then.
     pub fn take_over(
         &mut self,
         kept: &OptimizerState,

@@ -1,8 +1,8 @@
 //! Fused SGD and AdamW over named groups that can come and go while training runs.
 //!
-//! State is keyed by (owner, parameter name), never by tensor identity. A step is a handful of fused calls per
-//! group: gradients that are not finite raise a flag on the device and that group's update skips itself there;
-//! the host learns of it when it asks ([`Optimizer::skipped_steps`]), never in a step.
+//! State is keyed by (owner, parameter name), never by tensor identity. A step is a handful of fused calls
+//! per group: gradients that are not finite raise a flag on the device and that group's update skips itself
+//! there; the host learns of it when it asks ([`Optimizer::skipped_steps`]), never in a step.
 
 pub(crate) mod config;
 mod group;
@@ -123,7 +123,8 @@ impl Optimizer {
             .map_err(|e| SinkError::State { owner: owner.to_owned(), reason: e.to_string() })
     }
 
-    /// An owner's state as named tensors in a stable order (`<parameter>.exp_avg`, ...); the tensors themselves.
+    /// An owner's state as named tensors in a stable order (`<parameter>.exp_avg`, ...); the tensors
+    /// themselves.
     pub fn state(&self, owner: &str) -> Option<Vec<(String, tch::Tensor)>> {
         self.groups.get(owner).map(Group::tensors)
     }
@@ -158,7 +159,8 @@ impl Optimizer {
         first.and(together.count())
     }
 
-    /// The host's half of a step: warm-ups move on. Rates are written to the device, so it belongs between steps.
+    /// The host's half of a step: warm-ups move on. Rates are written to the device, so it belongs between
+    /// steps.
     ///
     /// # Errors
     /// If the device refuses the write.
@@ -166,14 +168,14 @@ impl Optimizer {
         self.groups.values_mut().try_for_each(|group| group.warm(self.learning_rate))
     }
 
-    /// Another number after every change of the groups; no two optimizers have the same. A recorded step belongs to
-    /// one layout.
+    /// Another number after every change of the groups; no two optimizers have the same. A recorded step
+    /// belongs to one layout.
     pub fn layout(&self) -> u64 {
         self.layout
     }
 
-    /// Where the parameters lie and which of them learn, as one number: it changes when somebody freezes one, or puts
-    /// other data under it. A recorded step belongs to one fingerprint.
+    /// Where the parameters lie and which of them learn, as one number: it changes when somebody freezes one,
+    /// or puts other data under it. A recorded step belongs to one fingerprint.
     pub fn fingerprint(&self) -> u64 {
         self.groups.values().fold(0, |all, group| all.rotate_left(7) ^ group.fingerprint())
     }
@@ -189,8 +191,8 @@ impl Optimizer {
         Ok(())
     }
 
-    /// How many steps each owner skipped because of a gradient that was not finite, owners that have left included.
-    /// This waits for the device.
+    /// How many steps each owner skipped because of a gradient that was not finite, owners that have left
+    /// included. This waits for the device.
     ///
     /// # Errors
     /// If the device cannot be read.
@@ -217,7 +219,8 @@ impl Optimizer {
         ticket
     }
 
-    /// The group of an owner whose parameters are exchanged, with the state that it takes over; none where it brings none.
+    /// The group of an owner whose parameters are exchanged, with the state that it takes over; none where it
+    /// brings none.
     fn successor(
         &self,
         owner: &str,

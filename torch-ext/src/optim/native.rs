@@ -7,7 +7,8 @@ use std::ffi::c_void;
 use tch::Tensor;
 use torch_sys::C_tensor;
 
-/// One group's parameters and state on the other side of the shim. It holds handles of its own on all of them.
+/// One group's parameters and state on the other side of the shim. It holds handles of its own on all of
+/// them.
 #[derive(Debug)]
 pub(super) struct NativeGroup(*mut c_void);
 
@@ -15,7 +16,8 @@ pub(super) struct NativeGroup(*mut c_void);
 unsafe impl Send for NativeGroup {}
 
 impl NativeGroup {
-    /// `lists` are parameters, two lists of state, and step counters; a list that the algorithm has not is empty.
+    /// `lists` are parameters, two lists of state, and step counters; a list that the algorithm has not is
+    /// empty.
     pub(super) fn new(
         lists: [&[Tensor]; 4],
         all_steps: Option<&Tensor>,
@@ -77,7 +79,8 @@ impl Drop for NativeGroup {
     }
 }
 
-/// What all groups do in one call: their flags are lowered and counted together, and on a GPU they step together.
+/// What all groups do in one call: their flags are lowered and counted together, and on a GPU they step
+/// together.
 ///
 /// It holds handles on the groups it was made of, and is made anew when one comes or goes.
 #[derive(Debug)]

@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// The numbers that an optimizer keeps between two steps. Its tensors go by [`Optimizer::state_tensors`](super::Optimizer::state_tensors).
+/// The numbers that an optimizer keeps between two steps. Its tensors go by
+/// [`Optimizer::state_tensors`](super::Optimizer::state_tensors).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct OptimizerState {

@@ -1,5 +1,5 @@
-//! Does growing pay? A run beside its controls, over several seeds, each at the best learning rate of one grid: a control
-//! that is tuned worse proves nothing.
+//! Does growing pay? A run beside its controls, over several seeds, each at the best learning rate of one
+//! grid: a control that is tuned worse proves nothing.
 //!
 //! What is compared is decided here; who runs the runs is a [`Runner`]'s business.
 
@@ -58,8 +58,8 @@ struct Bench<'a> {
 }
 
 impl Bench<'_> {
-    /// Runs one arm at some rates with some seeds. What it is compared with is the grown run of the same seed, at its own
-    /// best rate.
+    /// Runs one arm at some rates with some seeds. What it is compared with is the grown run of the same
+    /// seed, at its own best rate.
     fn run(
         &mut self,
         arm: Arm,

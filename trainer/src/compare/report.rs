@@ -108,7 +108,8 @@ fn row(config: &CompareConfig, arm: Arm, rate: usize, done: &[&Done]) -> Row {
     let mean_of = |of: &dyn Fn(&Done) -> f64| mean(&done.iter().map(|d| of(d)).collect::<Vec<_>>());
     let accuracies: Vec<f64> = done.iter().map(|d| d.accuracy()).collect();
     let points = done.iter().map(|d| d.curve.len()).max().unwrap_or(0);
-    // Runs may differ in length: the same part of each is what is averaged, its last epoch with the last of all.
+    // Runs may differ in length: the same part of each is what is averaged, its last epoch with the last of
+    // all.
     let at = |d: &Done, i: usize| {
         let epoch = ((i + 1) * d.curve.len()).div_ceil(points.max(1)).saturating_sub(1);
         d.curve.get(epoch).copied().unwrap_or(CurvePoint { multiply_adds: 0.0, accuracy: 0.0 })

@@ -4,8 +4,8 @@ use kasmina_checkpoint::Keep;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// When a run is saved into its directory, and how many of its checkpoints are kept. While saving is enabled, the state before
-/// the first step and the last state are saved whatever else is set.
+/// When a run is saved into its directory, and how many of its checkpoints are kept. While saving is enabled,
+/// the state before the first step and the last state are saved whatever else is set.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct CheckpointConfig {

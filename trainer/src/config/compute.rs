@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ComputeConfig {
-    /// What convolutions and matrix products compute in. Parameters, norms, gates and alphas are float32 either way.
+    /// What convolutions and matrix products compute in. Parameters, norms, gates and alphas are float32
+    /// either way.
     pub precision: Precision,
     /// How convolutions are chosen on a GPU.
     pub convolutions: Convolutions,

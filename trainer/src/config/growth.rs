@@ -21,10 +21,11 @@ pub struct GrowthConfig {
     /// Epochs in TRAINING after which a seed is given up; at least twice what G2 asks for.
     #[schemars(range(min = 1))]
     pub max_training_epochs: u32,
-    /// Epochs in a row that a seed's numbers may be NaN or infinite in before it is removed; 0 waits for ever.
+    /// Epochs in a row that a seed's numbers may be NaN or infinite in before it is removed; 0 waits for
+    /// ever.
     pub max_unhealthy_epochs: u32,
-    /// Alpha moves with every step of an epoch towards where a ramp that counts epochs has put it; otherwise it jumps there
-    /// at the epoch's edge.
+    /// Alpha moves with every step of an epoch towards where a ramp that counts epochs has put it; otherwise
+    /// it jumps there at the epoch's edge.
     pub glide: bool,
     /// Make germinations ready ahead, on another thread; they land an epoch later.
     pub prefetch: bool,

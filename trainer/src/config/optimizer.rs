@@ -25,8 +25,9 @@ pub struct OptimizerConfig {
     /// The seeds' rate as a factor on the host's.
     #[schemars(range(min = 0.0, max = 1e3))]
     pub seed_rate: f64,
-    /// The factor on that while a seed's alpha is 0. Behind the straight-through estimator it follows the gradient at the
-    /// host's own output, and never hears what it gives itself: small steps stay where that gradient holds.
+    /// The factor on that while a seed's alpha is 0. Behind the straight-through estimator it follows the
+    /// gradient at the host's own output, and never hears what it gives itself: small steps stay where that
+    /// gradient holds.
     #[schemars(range(min = 0.0, max = 1e3))]
     pub incubation_rate: f64,
     /// Steps over which a new seed's rate rises to it.

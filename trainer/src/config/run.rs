@@ -29,8 +29,8 @@ pub struct RunConfig {
     /// Number of epochs to train.
     #[schemars(range(min = 1))]
     pub epochs: u32,
-    /// Epochs that learning rate, holding timeout and shortest training are derived from; `epochs` where nothing is said. A
-    /// run that is extended keeps what it was planned with.
+    /// Epochs that learning rate, holding timeout and shortest training are derived from; `epochs` where
+    /// nothing is said. A run that is extended keeps what it was planned with.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1))]
     pub schedule_epochs: Option<u32>,
@@ -168,7 +168,8 @@ impl RunConfig {
         self.schedule_epochs.unwrap_or(self.epochs)
     }
 
-    /// The same files, by paths that hold in every working directory: the settings of a run mean them wherever it goes on.
+    /// The same files, by paths that hold in every working directory: the settings of a run mean them
+    /// wherever it goes on.
     pub(crate) fn make_paths_absolute(&mut self) {
         for (_, path) in self.paths() {
             if let Ok(absolute) = std::path::absolute(&*path) {

@@ -1,7 +1,7 @@
 //! A live run listens: to a socket in its directory, and to the files of its plugins.
 //!
-//! Whatever takes time (judging, trying and opening a new build) is done by the threads here. The training thread reads
-//! one queue between two steps, and does nothing else for it.
+//! Whatever takes time (judging, trying and opening a new build) is done by the threads here. The training
+//! thread reads one queue between two steps, and does nothing else for it.
 
 mod client;
 mod line;

@@ -1,4 +1,5 @@
-//! Everything of a live run that listens to the outside: the socket, the watcher of plugin files, the watchdog.
+//! Everything of a live run that listens to the outside: the socket, the watcher of plugin files, the
+//! watchdog.
 
 use super::message::SOCKET;
 use super::queue::ControlQueue;
@@ -21,8 +22,9 @@ pub(crate) struct Outside {
 }
 
 impl Outside {
-    /// Opens the socket in a run directory, if there is one. A call into a plugin that takes longer than `limit` is
-    /// reported. A run without a socket trains as well as another, so one that cannot be opened is a warning.
+    /// Opens the socket in a run directory, if there is one. A call into a plugin that takes longer than
+    /// `limit` is reported. A run without a socket trains as well as another, so one that cannot be opened is
+    /// a warning.
     pub(crate) fn open(run: Option<&Path>, watcher: Option<Watcher>, limit: Duration) -> Self {
         let listener = run.and_then(|run| {
             Listener::open(run)
@@ -38,7 +40,8 @@ impl Outside {
         Self { listener, watcher, watchdog: Watchdog::new(limit, run) }
     }
 
-    /// Serves all of them on threads of their own while `body` runs on this one with the queue that they fill.
+    /// Serves all of them on threads of their own while `body` runs on this one with the queue that they
+    /// fill.
     pub(crate) fn serve<T>(
         &mut self,
         registry: &Registry,

@@ -8,8 +8,9 @@ use std::time::Duration;
 /// Time between two looks of a paused run at whether it was asked to stop.
 const LOOK: Duration = Duration::from_millis(100);
 
-/// The training thread's end of the queue. Without a sender it is empty for ever. The prunes that wait for the end of an
-/// epoch are part of a run's state; a pause and who waits for an answer belong to live clients and are not.
+/// The training thread's end of the queue. Without a sender it is empty for ever. The prunes that wait for
+/// the end of an epoch are part of a run's state; a pause and who waits for an answer belong to live clients
+/// and are not.
 #[derive(Default)]
 pub(crate) struct ControlQueue {
     messages: Option<Receiver<ControlMessage>>,

@@ -203,8 +203,8 @@ fn wait(
     }
 }
 
-/// Does work that may take minutes, and sends the client an empty line at every interval meanwhile: the run is still there.
-/// The work can see whether the client has gone.
+/// Does work that may take minutes, and sends the client an empty line at every interval meanwhile: the run
+/// is still there. The work can see whether the client has gone.
 fn with_signs_of_life<T>(
     client: &UnixStream,
     every: Duration,

@@ -34,8 +34,8 @@ impl Observation<'_> {
 pub trait Controller {
     /// Id of the controller, as configurations name it.
     fn id(&self) -> &'static str;
-    /// The germinations that it may ask for in these slots: they are tried before the run begins, so that one that
-    /// cannot be made is an error at its start.
+    /// The germinations that it may ask for in these slots: they are tried before the run begins, so that one
+    /// that cannot be made is an error at its start.
     fn rehearsals(&self, slots: &[String]) -> Vec<Germinate>;
     /// The fewest epochs in which a run with it can see a seed through, if it holds back in a shorter one.
     fn shortest_run(&self) -> Option<u32> {

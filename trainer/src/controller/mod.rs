@@ -1,5 +1,5 @@
-//! Who decides when to grow. A controller sees the slots at the edge of an epoch and answers with commands; the
-//! gates decide whether they are granted.
+//! Who decides when to grow. A controller sees the slots at the edge of an epoch and answers with commands;
+//! the gates decide whether they are granted.
 
 mod heuristic;
 mod idle;

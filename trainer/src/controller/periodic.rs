@@ -1,5 +1,5 @@
-//! Grow by the calendar: the baseline that waiting for a plateau does not beat (G2 wants the host to improve, and
-//! on a plateau it does not).
+//! Grow by the calendar: the baseline that waiting for a plateau does not beat (G2 wants the host to improve,
+//! and on a plateau it does not).
 
 use super::seed_policy::SeedPolicy;
 use super::{Controller, Observation};

@@ -15,8 +15,8 @@ pub struct Scripted {
     commands: BTreeMap<u32, Vec<Command>>,
 }
 
-/// A line of the journal. What came of the command then is read past; anything else that is no part of the command is
-/// an error.
+/// A line of the journal. What came of the command then is read past; anything else that is no part of the
+/// command is an error.
 #[derive(Deserialize)]
 struct Line {
     epoch: u32,

@@ -12,8 +12,8 @@ pub(super) struct SeedPolicy {
     config: RunConfig,
     /// Epochs from germination to a decision in HOLDING, at the least.
     shortest_life: u32,
-    /// Epochs in TRAINING after which a seed is given up: as configured, but never before it has had twice the
-    /// time that G2 asks for, or a long run would give every seed up.
+    /// Epochs in TRAINING after which a seed is given up: as configured, but never before it has had twice
+    /// the time that G2 asks for, or a long run would give every seed up.
     patience: u32,
 }
 
@@ -24,8 +24,8 @@ impl SeedPolicy {
         // A ramp that counts steps may be over within an epoch.
         let ramp = if config.alpha.unit == TempoUnit::Epoch { config.alpha.tempo } else { 1 };
         let blending = ramp.max(rules.gates.min_blending_epochs).saturating_add(rules.shadowing_epochs);
-        // One epoch GERMINATED, training, the ramp (its epoch at alpha 0 ends in the first tick), one to measure in HOLDING;
-        // and the one in which it is made ready ahead.
+        // One epoch GERMINATED, training, the ramp (its epoch at alpha 0 ends in the first tick), one to
+        // measure in HOLDING; and the one in which it is made ready ahead.
         let shortest_life =
             training.saturating_add(blending).saturating_add(2 + u32::from(config.growth.prefetch));
         let patience = config.growth.max_training_epochs.max(training.saturating_mul(2));
@@ -37,8 +37,8 @@ impl SeedPolicy {
         self.shortest_life.saturating_add(self.config.growth.first_epoch)
     }
 
-    /// Asks for FOSSILIZED where HOLDING has a useful measurement (G5 decides), and gives a seed up that does not
-    /// get out of TRAINING: nothing else would end it, and it would block the next one.
+    /// Asks for FOSSILIZED where HOLDING has a useful measurement (G5 decides), and gives a seed up that does
+    /// not get out of TRAINING: nothing else would end it, and it would block the next one.
     pub(super) fn commands(&self, observation: &Observation<'_>) -> Vec<Command> {
         observation.slots.iter().filter_map(|slot| self.command(slot)).collect()
     }

@@ -123,8 +123,8 @@ fn last_checkpoint(dir: &Path) -> String {
     })
 }
 
-/// Thresholds of a TOML file over others: what the file does not say stays as it is. The file holds them bare, or
-/// under `[lifecycle.gates]` as a run's configuration does.
+/// Thresholds of a TOML file over others: what the file does not say stays as it is. The file holds them
+/// bare, or under `[lifecycle.gates]` as a run's configuration does.
 ///
 /// # Errors
 /// If it cannot be read, says something unknown, or is out of bounds.

@@ -27,7 +27,8 @@ pub struct SlotReplay {
     pub slot: String,
     /// Decisions that came out as recorded: gates, stages, germinations, prunes.
     pub agreed: u32,
-    /// Where the outcomes part for the first time. What comes after it is not judged: it would not have happened.
+    /// Where the outcomes part for the first time. What comes after it is not judged: it would not have
+    /// happened.
     pub divergence: Option<Divergence>,
 }
 
@@ -144,8 +145,9 @@ impl<'r> Walk<'r> {
     }
 }
 
-/// What a journaled command asks of its slot's lifecycle. A refused one was refused before the lifecycle, or would be
-/// refused by it again: it changed nothing. But an advance that a gate refused has an event to show, and may pass now.
+/// What a journaled command asks of its slot's lifecycle. A refused one was refused before the lifecycle, or
+/// would be refused by it again: it changed nothing. But an advance that a gate refused has an event to show,
+/// and may pass now.
 fn operation(row: &CommandRow) -> Option<Operation> {
     if let Command::Advance { target, .. } = &row.command {
         let refused_elsewhere =

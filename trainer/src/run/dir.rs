@@ -96,8 +96,8 @@ impl RunDir {
         Ok(Self { path: path.to_owned(), metrics, events, commands, live, lock })
     }
 
-    /// Goes on in a directory that this process owns: what its journals hold behind these lengths goes away, and is
-    /// written again.
+    /// Goes on in a directory that this process owns: what its journals hold behind these lengths goes away,
+    /// and is written again.
     ///
     /// # Errors
     /// If a journal is shorter than it was, or cannot be written.
@@ -168,8 +168,8 @@ impl RunDir {
         self.commands.flush();
     }
 
-    /// Writes down what is about to be done to the live run, and waits until it is on the disk: what a resumed run does
-    /// not know of, it cannot do again.
+    /// Writes down what is about to be done to the live run, and waits until it is on the disk: what a
+    /// resumed run does not know of, it cannot do again.
     pub(super) fn write_ahead(&mut self, row: &LiveRow) {
         self.live.push(row);
         self.live.flush();

@@ -1,4 +1,5 @@
-//! The two passes of an epoch: over the training data with steps, over the validation data with counterfactuals.
+//! The two passes of an epoch: over the training data with steps, over the validation data with
+//! counterfactuals.
 
 use super::checkpoint::{Position, When};
 use super::observer::Observer;
@@ -26,8 +27,8 @@ pub(super) struct Validation {
 }
 
 impl Trainer<'_> {
-    /// Trains one epoch and answers with its mean loss, or with nothing if it was stopped. No step waits for the
-    /// device: the loss is summed there and read once.
+    /// Trains one epoch and answers with its mean loss, or with nothing if it was stopped. No step waits for
+    /// the device: the loss is summed there and read once.
     pub(super) fn train_epoch(
         &mut self,
         epoch: u32,
@@ -135,8 +136,8 @@ impl Trainer<'_> {
     }
 }
 
-/// Which of the measured seeds have made the outputs NaN or infinite: `finite` tells it of the network as it is, then
-/// without each of them. Where the outputs stay so without any one of them, it is the host.
+/// Which of the measured seeds have made the outputs NaN or infinite: `finite` tells it of the network as it
+/// is, then without each of them. Where the outputs stay so without any one of them, it is the host.
 fn culprits(finite: &[bool]) -> Vec<bool> {
     let Some((as_is, without)) = finite.split_first() else { return Vec::new() };
     without.iter().map(|finite| !as_is && *finite).collect()

@@ -38,8 +38,8 @@ impl Trainer<'_> {
         Ok(Status::Completed)
     }
 
-    /// One epoch with its edge; returns whether it was not interrupted. A host that has become NaN or infinite may have set
-    /// the run back to an earlier one.
+    /// One epoch with its edge; returns whether it was not interrupted. A host that has become NaN or
+    /// infinite may have set the run back to an earlier one.
     fn epoch(
         &mut self,
         epoch: u32,

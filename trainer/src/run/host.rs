@@ -3,9 +3,9 @@
 use crate::config::HostConfig;
 use serde_json::{Map, Value};
 
-/// Completes the settings of a host: the run's, and what it must know of the data where its schema has the name. The
-/// latter is not written down: another task, or another text, has other facts. Relative paths become absolute in both, so
-/// that the run's configuration means the same files wherever it is given again.
+/// Completes the settings of a host: the run's, and what it must know of the data where its schema has the
+/// name. The latter is not written down: another task, or another text, has other facts. Relative paths
+/// become absolute in both, so that the run's configuration means the same files wherever it is given again.
 pub(super) fn configured(
     config: &mut HostConfig,
     schema: &Value,

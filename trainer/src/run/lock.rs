@@ -1,8 +1,8 @@
 //! One process owns a run directory.
 //!
-//! The lock is an advisory lock of the system on `run.lock`, which also says who holds it. On a file system that does not
-//! carry locks from machine to machine that text decides: its owner renews it, and one that was not renewed for a while is
-//! nobody's.
+//! The lock is an advisory lock of the system on `run.lock`, which also says who holds it. On a file system
+//! that does not carry locks from machine to machine that text decides: its owner renews it, and one that was
+//! not renewed for a while is nobody's.
 
 use crate::error::TrainError;
 use kasmina_files::open_own;

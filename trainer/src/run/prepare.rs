@@ -29,7 +29,8 @@ impl<'r> Trainer<'r> {
         Self::prepare_with(config, registry, controller)
     }
 
-    /// The same with a controller of the caller's own, a learned one for instance; the configuration's is not made.
+    /// The same with a controller of the caller's own, a learned one for instance; the configuration's is not
+    /// made.
     ///
     /// # Errors
     /// The first thing that would make the run fail.

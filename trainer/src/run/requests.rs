@@ -7,7 +7,8 @@ use serde_json::json;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 impl Trainer<'_> {
-    /// Does what it was asked since the last step; first of all what was asked at this step before the run was interrupted.
+    /// Does what it was asked since the last step; first of all what was asked at this step before the run
+    /// was interrupted.
     pub(super) fn answer_requests(&mut self, stop: &AtomicBool) {
         self.repeat();
         while let Some(message) = self.queue.next(stop) {

@@ -22,8 +22,8 @@ impl Trainer<'_> {
     pub(super) fn save(&mut self, finished: bool) {
         let (Some(saver), Some(dir)) = (&mut self.saver, &mut self.dir) else { return };
         if self.training.model.is_on_trial() {
-            // What the trial would go back to cannot be saved. The checkpoint before the swap is good: a resumed run makes
-            // the swap again.
+            // What the trial would go back to cannot be saved. The checkpoint before the swap is good: a
+            // resumed run makes the swap again.
             saver.postpone();
             return;
         }
@@ -45,8 +45,8 @@ impl Trainer<'_> {
         }
     }
 
-    /// Saves the run for the last time. Where there is no room, or the disk has another fault, it waits for a while: what was
-    /// trained since the last checkpoint would have to be trained again.
+    /// Saves the run for the last time. Where there is no room, or the disk has another fault, it waits for a
+    /// while: what was trained since the last checkpoint would have to be trained again.
     pub(super) fn save_last(&mut self, finished: bool, stop: &AtomicBool) {
         let last_try = LastTry::begin(stop);
         loop {

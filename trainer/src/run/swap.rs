@@ -1,4 +1,5 @@
-//! New builds of plugins for a live run, and everything that was done to it before an interruption, done again.
+//! New builds of plugins for a live run, and everything that was done to it before an interruption, done
+//! again.
 
 use super::trainer::Trainer;
 use crate::control::Reply;
@@ -77,7 +78,8 @@ impl Trainer<'_> {
         Reply::Refused { error, help }
     }
 
-    /// Keeps a copy of a build in the run directory: a run that goes on needs the bytes, whatever lies there by then.
+    /// Keeps a copy of a build in the run directory: a run that goes on needs the bytes, whatever lies there
+    /// by then.
     fn keep_build(&self, staged: &Staged) {
         let Some(dir) = self.dir.as_ref().filter(|_| self.saver.is_some()) else { return };
         let folder = dir.path().join(stored::FOLDER);

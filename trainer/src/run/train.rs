@@ -28,7 +28,8 @@ impl Trainer<'_> {
         self.run_and_keep(out, observer, stop).0
     }
 
-    /// Trains like [`run`](Self::run) and returns the model too, as it was when the run ended, completed or not.
+    /// Trains like [`run`](Self::run) and returns the model too, as it was when the run ended, completed or
+    /// not.
     pub fn run_and_keep(
         mut self,
         out: Option<&Path>,
@@ -45,7 +46,8 @@ impl Trainer<'_> {
         observer: &mut dyn Observer,
         stop: &AtomicBool,
     ) -> Result<Summary, TrainError> {
-        // What can fail without a directory is opened first, so that a run that cannot begin leaves none behind.
+        // What can fail without a directory is opened first, so that a run that cannot begin leaves none
+        // behind.
         let watcher = self.watcher()?;
         self.open(out)?;
         let limit = Duration::from_secs_f64(self.config.plugins.call_limit_seconds);

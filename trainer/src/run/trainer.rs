@@ -16,11 +16,11 @@ use kasmina_registry::Registry;
 use std::path::PathBuf;
 use std::time::Instant;
 
-/// A run that is ready to start: every name is resolved, every bound checked, and the seeds that the controller
-/// would put in have been built and probed once.
+/// A run that is ready to start: every name is resolved, every bound checked, and the seeds that the
+/// controller would put in have been built and probed once.
 ///
-/// What lasts between two steps: `training`, `controller`, `tally`, `health`, the prunes in `queue`, and the position in `progress`.
-/// The order of the data follows from the run's seed and the epoch's number.
+/// What lasts between two steps: `training`, `controller`, `tally`, `health`, the prunes in `queue`, and the
+/// position in `progress`. The order of the data follows from the run's seed and the epoch's number.
 pub struct Trainer<'r> {
     pub(super) config: RunConfig,
     pub(super) registry: &'r Registry,
@@ -50,8 +50,8 @@ impl std::fmt::Debug for Trainer<'_> {
 }
 
 impl Trainer<'_> {
-    /// Takes new builds of plugins while the run is live, as soon as their files change: of these files, or of everything
-    /// that is loaded where none is named. The registry's policy must know of them.
+    /// Takes new builds of plugins while the run is live, as soon as their files change: of these files, or
+    /// of everything that is loaded where none is named. The registry's policy must know of them.
     #[must_use]
     pub fn watching(mut self, files: Vec<PathBuf>) -> Self {
         self.watched = Some(files);

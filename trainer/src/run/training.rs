@@ -8,14 +8,14 @@ use kasmina_torch_ext::Role;
 use kasmina_torch_ext::optim::{AdamW, Optimizer};
 use tch::{Kind, Tensor};
 
-/// The network in training. All of it lasts between two steps; the stepper's recordings are made again when they are
-/// gone.
+/// The network in training. All of it lasts between two steps; the stepper's recordings are made again when
+/// they are gone.
 pub(super) struct Training {
     pub(super) model: MorphogeneticModel,
     pub(super) optimizer: Optimizer,
     pub(super) stepper: Stepper,
-    /// The sum of the losses of the epoch so far, weighted by samples: 0-dim, on the device. It stays where it is, because
-    /// recorded steps add to it.
+    /// The sum of the losses of the epoch so far, weighted by samples: 0-dim, on the device. It stays where
+    /// it is, because recorded steps add to it.
     pub(super) loss_sum: Tensor,
 }
 

@@ -39,11 +39,11 @@ const WIDTH: usize = STAGES + OTHERS.len();
 /// | `improvement` | accuracy gained in this stage | points / 100 |
 /// | `contribution_measured`, `contribution` | the counterfactual of this stage, 0 where not measured | points / 100 |
 /// | `gradient_measured`, `gradient_ratio` | gradient activity beside the host's, 0 where not measured | ratio / 10 |
-/// | `score_g1` .. `score_g5` | the score of the gate before the next stage, as it would be now; 0 for the others | 0..=1 |
+/// | `score_g1` to `score_g5` | the score of the gate before the next stage, as it would be now; 0 for the others | 0..=1 |
 /// | `parameter_share` | parameters of seed and gate among all of the network's | 0..=1 |
 ///
-/// The four numbers that the seed report names (stage, epochs in stage, alpha, improvement) are among them, and so
-/// are the gate scores that it recommends.
+/// The four numbers that the seed report names (stage, epochs in stage, alpha, improvement) are among them,
+/// and so are the gate scores that it recommends.
 pub const FEATURES: [&str; WIDTH] = names();
 
 const fn names() -> [&'static str; WIDTH] {

@@ -30,9 +30,8 @@ impl Default for RewardWeights {
     }
 }
 
-/// How high a stage stands. Differences of heights cannot be farmed: going down, and being pruned, costs what going
-/// up again earns.
-/// FOSSILIZED stands with HOLDING, its reward is a term of its own.
+/// How high a stage stands. Differences of heights cannot be farmed: going down, and being pruned, costs what
+/// going up again earns. FOSSILIZED stands with HOLDING, its reward is a term of its own.
 fn height(stage: Stage) -> f64 {
     match stage {
         Stage::Training => 1.0,

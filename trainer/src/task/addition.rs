@@ -1,7 +1,7 @@
 //! Integer addition, generated: the exam that small decoders sit.
 //!
-//! A sample reads `407+085=2940`: two operands of a fixed number of digits, and their sum with its digits turned round,
-//! because carries run that way. Only what stands behind `=` is predicted and judged.
+//! A sample reads `407+085=2940`: two operands of a fixed number of digits, and their sum with its digits
+//! turned round, because carries run that way. Only what stands behind `=` is predicted and judged.
 
 use super::part::IGNORED;
 use super::{Part, Task};

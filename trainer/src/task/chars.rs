@@ -108,8 +108,8 @@ impl Text {
         Ok(Self { bytes, characters, alphabet })
     }
 
-    /// The tokens, mapped from a file that is gone from its folder already: the text's bytes where every character is one,
-    /// which a table then turns into tokens; otherwise numbers.
+    /// The tokens, mapped from a file that is gone from its folder already: the text's bytes where every
+    /// character is one, which a table then turns into tokens; otherwise numbers.
     fn store(&self, path: &Path) -> Result<(Tensor, Option<Tensor>), TrainError> {
         if self.bytes == self.characters {
             let mut table = vec![0_i64; 256];

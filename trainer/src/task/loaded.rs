@@ -14,8 +14,9 @@ pub struct Task {
     pub train: Part,
     /// Samples to validate on.
     pub validation: Part,
-    /// What a host must know to read the inputs and to make the outputs: `in_channels`, `num_classes`, `vocab_size` and
-    /// the like. A host is told what its settings have a name for; the user's own settings win.
+    /// What a host must know to read the inputs and to make the outputs: `in_channels`, `num_classes`,
+    /// `vocab_size` and the like. A host is told what its settings have a name for; the user's own settings
+    /// win.
     pub facts: Map<String, Value>,
     /// Samples that are measured at a time.
     pub validation_batch: i64,

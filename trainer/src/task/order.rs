@@ -1,11 +1,12 @@
-//! The order of an epoch: it follows from the run's seed and the epoch's number, so that a run that is resumed goes on in
-//! it.
+//! The order of an epoch: it follows from the run's seed and the epoch's number, so that a run that is
+//! resumed goes on in it.
 
 use crate::error::TrainError;
 use kasmina_torch_ext::rng::{RngFork, derive_seed};
 use tch::{Device, Kind, Tensor};
 
-/// In which order the samples of a part are learned from in one epoch, and everything else that is drawn for it.
+/// In which order the samples of a part are learned from in one epoch, and everything else that is drawn for
+/// it.
 #[derive(Debug)]
 pub struct Order {
     /// `[N]`: the numbers of the samples.

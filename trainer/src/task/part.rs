@@ -75,8 +75,8 @@ impl Part {
         let alone = batch > 1 && samples > batch && samples % batch == 1;
         samples.div_ceil(batch) - u64::from(alone)
     }
-    /// Samples of the batch that begins at one. A last sample is not left alone: batch statistics of one sample are no
-    /// numbers, so the batch before it takes it in.
+    /// Samples of the batch that begins at one. A last sample is not left alone: batch statistics of one
+    /// sample are no numbers, so the batch before it takes it in.
     pub fn batch_len(&self, start: i64, batch_size: u32) -> i64 {
         let (left, batch) = (self.samples - start, i64::from(batch_size.max(1)));
         if batch > 1 && left == batch + 1 { left } else { left.min(batch) }

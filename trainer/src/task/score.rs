@@ -1,5 +1,5 @@
-//! What is minimised, and what counts as right: of classes `[N, K]` against `[N]`, and of sequences `[N, T, K]` against
-//! `[N, T]`, position by position.
+//! What is minimised, and what counts as right: of classes `[N, K]` against `[N]`, and of sequences `[N, T,
+//! K]` against `[N, T]`, position by position.
 
 use super::part::IGNORED;
 use tch::{Kind, TchError, Tensor};

@@ -22,8 +22,8 @@ SHA256SUMS has the hash of every file (`sha256sum -c SHA256SUMS`), sbom.cdx.json
 their licences.
 ";
 
-/// Copies everything that runs, without debug information. What was built must name none of the folders `unnamed`: where a
-/// program was built is nobody's business.
+/// Copies everything that runs, without debug information. What was built must name none of the folders
+/// `unnamed`: where a program was built is nobody's business.
 pub(crate) fn copy(built: &Path, torch: &Path, out: &Path, cuda: bool, unnamed: &[PathBuf]) -> Result<()> {
     for folder in ["plugins", "lib"] {
         let folder = out.join(folder);

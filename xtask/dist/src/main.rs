@@ -1,5 +1,5 @@
-//! Makes a folder that holds everything `kasmina` needs, and an archive of it. `cargo xtask dist` builds what goes in and calls
-//! this.
+//! Makes a folder that holds everything `kasmina` needs, and an archive of it. `cargo xtask dist` builds what
+//! goes in and calls this.
 #![forbid(unsafe_code)]
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command-line tool talks to its terminal")]
 

@@ -28,7 +28,8 @@ pub(crate) struct Package {
     pub(crate) is_published: bool,
 }
 
-/// Every crate that is linked into the distribution, sorted by name and version; build scripts and tests are not.
+/// Every crate that is linked into the distribution, sorted by name and version; build scripts and tests are
+/// not.
 pub(crate) fn of(root: &Path) -> Result<Vec<Package>> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut metadata = Command::new(cargo);

@@ -1,5 +1,5 @@
-//! The pinned wheels. `torch` and the versions of all others move together: the others are the ones that torch's own metadata
-//! names.
+//! The pinned wheels. `torch` and the versions of all others move together: the others are the ones that
+//! torch's own metadata names.
 
 use super::wheels::{Part, TORCH_VERSION, Take, Wheel};
 

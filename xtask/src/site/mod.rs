@@ -1,8 +1,8 @@
 //! `cargo xtask site`: the documents as plain HTML, with every link followed.
 //!
-//! The pages are those under `docs/` and what lies beside the README. A `.md` becomes a `.html`, a `README.md` the
-//! `index.html` of its folder. What a page links to besides pages is copied, or listed if it is a folder, so that the site
-//! is whole by itself.
+//! The pages are those under `docs/` and what lies beside the README. A `.md` becomes a `.html`, a
+//! `README.md` the `index.html` of its folder. What a page links to besides pages is copied, or listed if it
+//! is a folder, so that the site is whole by itself.
 
 mod links;
 mod page;

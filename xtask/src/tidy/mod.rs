@@ -1,8 +1,10 @@
 //! `cargo xtask tidy`: the repository's own rules, as code.
 //!
 //! [`text`] looks at every file, [`rust`] at the tokens of Rust sources (so that neither a comment nor a
-//! string can break a rule), [`imports`] at the files of a crate together, [`manifest`] at each `Cargo.toml`, [`markdown`] at links.
+//! string can break a rule), [`imports`] at the files of a crate together, [`manifest`] at each `Cargo.toml`,
+//! [`markdown`] at links, [`comments`] at prose.
 
+mod comments;
 mod finding;
 mod imports;
 mod manifest;
@@ -44,8 +46,14 @@ pub(crate) fn findings(repo: &Repo) -> Result<Vec<Finding>> {
         let Ok(source) = std::str::from_utf8(&bytes) else { continue };
         findings.extend(text::findings(&path, source));
         match path.rsplit_once('.') {
-            Some((_, "rs")) => findings.extend(rust::findings(&path, source)),
-            Some((_, "md")) => findings.extend(markdown::findings(repo.root(), &path, source)),
+            Some((_, "rs")) => {
+                findings.extend(rust::findings(&path, source));
+                findings.extend(comments::of_rust(&path, source));
+            }
+            Some((_, "md")) => {
+                findings.extend(markdown::findings(repo.root(), &path, source));
+                findings.extend(comments::of_markdown(&path, source));
+            }
             _ if path.ends_with("/Cargo.toml") => findings.extend(manifest::findings(&path, source)),
             _ => {}
         }

@@ -1,8 +1,8 @@
 //! The one door through which structure changes: all or nothing.
 //!
-//! Each command first does everything that can fail, beside the living model: the lifecycle decides on a copy,
-//! instances are built and probed, the optimizer prepares, the ranks agree. Only then it is made visible, by
-//! steps that cannot fail.
+//! Each command first does everything that can fail, beside the living model: the lifecycle decides on a
+//! copy, instances are built and probed, the optimizer prepares, the ranks agree. Only then it is made
+//! visible, by steps that cannot fail.
 
 use super::curve::sample_curve;
 use super::transaction::Transaction;
@@ -79,8 +79,8 @@ impl MorphogeneticModel {
         live.map(|live| sample_curve(live.blend().instance(), ticks)).transpose()
     }
 
-    /// Lets a copy of the slot's lifecycle decide; if it may, and all ranks agree, the copy becomes the slot's,
-    /// and a seed that it no longer holds leaves forward and optimizer.
+    /// Lets a copy of the slot's lifecycle decide; if it may, and all ranks agree, the copy becomes the
+    /// slot's, and a seed that it no longer holds leaves forward and optimizer.
     fn decide(
         &mut self,
         index: usize,
@@ -146,8 +146,8 @@ impl MorphogeneticModel {
         Transaction::prepare(sink, groups.map(|(owner, ..)| Change::Remove { owner }))
     }
 
-    /// Makes a slot's next state its state. A seed that is gone from it leaves forward, and its parameters the
-    /// optimizer; its memory is freed. One that is on its way out stops learning. Cannot fail.
+    /// Makes a slot's next state its state. A seed that is gone from it leaves forward, and its parameters
+    /// the optimizer; its memory is freed. One that is on its way out stops learning. Cannot fail.
     pub(in crate::model) fn take_over(
         &mut self,
         index: usize,

@@ -18,9 +18,9 @@ struct Ready {
 }
 
 impl MorphogeneticModel {
-    /// Builds and probes the seed of a germination and drops it again: what a germination would be refused for
-    /// later is known now, and a passed probe is remembered, so that the germination itself runs none. Changes
-    /// nothing else, and may be done while another seed lives in the slot.
+    /// Builds and probes the seed of a germination and drops it again: what a germination would be refused
+    /// for later is known now, and a passed probe is remembered, so that the germination itself runs none.
+    /// Changes nothing else, and may be done while another seed lives in the slot.
     ///
     /// # Errors
     /// What the germination would say, if the slot were empty.

@@ -1,7 +1,7 @@
 //! Germinations that are made ready ahead: what needs no tensor is done on another thread.
 //!
-//! Off the training thread nothing touches a tensor or a generator. A germination that is made ready lands at the
-//! edge of the next epoch, whether its thread was quick or slow: a run is the same each time.
+//! Off the training thread nothing touches a tensor or a generator. A germination that is made ready lands at
+//! the edge of the next epoch, whether its thread was quick or slow: a run is the same each time.
 
 use super::build_seed::{config_text, resolve};
 use super::state::{Prefetch, PrefetchState, Worker};
@@ -88,8 +88,9 @@ impl MorphogeneticModel {
             .map_err(|error| CommandError::Thread(error.into()))
     }
 
-    /// Builds the seeds of all germinations that were made ready, in the order in which they were asked for, and
-    /// says what came of each. Call it at the edge of an epoch; it waits for threads that are still at work.
+    /// Builds the seeds of all germinations that were made ready, in the order in which they were asked for,
+    /// and says what came of each. Call it at the edge of an epoch; it waits for threads that are still at
+    /// work.
     pub fn land(
         &mut self,
         registry: &Registry,

@@ -39,8 +39,8 @@ pub(in crate::model) struct Growth {
     max_seeds: Option<u32>,
     /// How alpha moves where a germination does not say otherwise.
     alpha: AlphaSettings,
-    /// Multiply-adds per sample of what has passed its probe, by everything that the probe depends on. A cache: made
-    /// again by probing.
+    /// Multiply-adds per sample of what has passed its probe, by everything that the probe depends on. A
+    /// cache: made again by probing.
     probed: BTreeMap<String, u64>,
     /// In the order in which they were asked for. They last until the next edge of an epoch.
     prefetches: Vec<Prefetch>,

@@ -2,7 +2,8 @@
 
 use kasmina_torch_ext::{Change, ParameterSink, SinkError, Ticket};
 
-/// Changes that an optimizer has prepared. Exactly one of [`commit`](Self::commit) and [`abort`](Self::abort) ends it.
+/// Changes that an optimizer has prepared. Exactly one of [`commit`](Self::commit) and [`abort`](Self::abort)
+/// ends it.
 #[derive(Debug, Default)]
 #[must_use = "prepared changes must be committed or aborted"]
 pub(in crate::model) struct Transaction {

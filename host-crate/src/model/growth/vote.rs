@@ -44,8 +44,8 @@ pub(in crate::model) fn written(subject: &impl Serialize) -> String {
 }
 
 impl MorphogeneticModel {
-    /// The vote on what this rank has made ready, or could not: all ranks do it, or none. What was prepared in the
-    /// optimizer is let go of where it is not done.
+    /// The vote on what this rank has made ready, or could not: all ranks do it, or none. What was prepared
+    /// in the optimizer is let go of where it is not done.
     pub(in crate::model) fn vote<T>(
         &mut self,
         index: usize,

@@ -15,8 +15,8 @@ pub(super) struct Inputs {
 }
 
 impl Inputs {
-    /// Images lie as the host's features do: the copy of a batch into its place can turn it around, and the host need
-    /// not.
+    /// Images lie as the host's features do: the copy of a batch into its place can turn it around, and the
+    /// host need not.
     pub(super) fn like((inputs, targets): (&Tensor, &Tensor), layout: Layout) -> Result<Self, ModelError> {
         let mut place = inputs.f_empty_like()?;
         if layout == Layout::ChannelsLast && inputs.dim() == 4 {
@@ -46,7 +46,8 @@ pub(super) struct Captured {
     pub(super) graph: Graph,
     pub(super) inputs: Inputs,
     pub(super) value: Tensor,
-    /// What the step queues for the edge of the epoch, slot by slot: written anew by each replay, so copied after it.
+    /// What the step queues for the edge of the epoch, slot by slot: written anew by each replay, so copied
+    /// after it.
     pub(super) queued: Vec<Queued>,
 }
 

@@ -5,7 +5,8 @@ use crate::model::MorphogeneticModel;
 use kasmina_torch_ext::optim::Optimizer;
 use tch::{Kind, Tensor};
 
-/// The structure of model and optimizer, where parameters lie and which of them learn, and what each slot does to its features.
+/// The structure of model and optimizer, where parameters lie and which of them learn, and what each slot
+/// does to its features.
 #[derive(Debug, PartialEq)]
 pub(super) struct Configuration {
     structure: u64,

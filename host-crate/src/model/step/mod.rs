@@ -1,10 +1,10 @@
 //! One training step after the other: forward, loss, backward, measurements, optimizer.
 //!
-//! On a GPU a small network's step is a few hundred kernels, each shorter than it takes to ask for it. So a step is
-//! recorded as a CUDA graph and launched as one. A graph repeats what it saw: it belongs to one *configuration* (which
-//! seeds run, and how) and one shape of batch. The first steps of a configuration run as ever, and are its warm-up;
-//! then the step is recorded, and replayed until structure changes. What changes between steps (alphas, learning
-//! rates, the batch) lies in tensors that stay where they are.
+//! On a GPU a small network's step is a few hundred kernels, each shorter than it takes to ask for it. So a
+//! step is recorded as a CUDA graph and launched as one. A graph repeats what it saw: it belongs to one
+//! *configuration* (which seeds run, and how) and one shape of batch. The first steps of a configuration run
+//! as ever, and are its warm-up; then the step is recorded, and replayed until structure changes. What
+//! changes between steps (alphas, learning rates, the batch) lies in tensors that stay where they are.
 
 mod captured;
 mod configuration;
@@ -22,15 +22,15 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use tch::Tensor;
 
-/// Steps of a configuration and shape that run as ever before it is recorded: what libraries set up at first use
-/// cannot be.
+/// Steps of a configuration and shape that run as ever before it is recorded: what libraries set up at first
+/// use cannot be.
 const WARM_UP: u32 = 2;
 
 /// Graphs of one configuration that are kept. Batches whose shapes keep changing run as ever beyond that.
 const MOST_VARIANTS: usize = 16;
 
-/// Looks at whether a step draws. The generators belong to the process: what another thread drew meanwhile is not this
-/// step's doing, and not there the next time.
+/// Looks at whether a step draws. The generators belong to the process: what another thread drew meanwhile is
+/// not this step's doing, and not there the next time.
 const LOOKS: u32 = 4;
 
 /// Operators that make the host wait for the device, which a graph cannot.
@@ -44,8 +44,8 @@ const WAITING: [&str; 5] = [
 
 /// The loss of a batch: of logits and targets, a 0-dim tensor.
 ///
-/// It is recorded with the step: what it does on the host is not repeated, what it writes must lie in tensors that stay,
-/// and another one is not heard until structure changes or [`Stepper::forget`] is called.
+/// It is recorded with the step: what it does on the host is not repeated, what it writes must lie in tensors
+/// that stay, and another one is not heard until structure changes or [`Stepper::forget`] is called.
 pub type Loss<'l> = dyn FnMut(&Tensor, &Tensor) -> Result<Tensor, ModelError> + 'l;
 
 /// Takes a model's training steps, recorded where that is possible.
@@ -112,8 +112,8 @@ impl Stepper {
         }
     }
 
-    /// The stream that steps run on, where they are recorded. Without it each step waits for what the current stream
-    /// holds, and that for the step; a thread that trains one model of many enters it for good.
+    /// The stream that steps run on, where they are recorded. Without it each step waits for what the current
+    /// stream holds, and that for the step; a thread that trains one model of many enters it for good.
     pub fn stream(&self) -> Option<Arc<Stream>> {
         self.stream.clone()
     }
@@ -137,8 +137,8 @@ impl Stepper {
         self.eager.as_deref()
     }
 
-    /// One training step on a batch: forward, loss, backward, measurements, optimizer. Answers with the loss, which
-    /// holds until the next step. No host sync.
+    /// One training step on a batch: forward, loss, backward, measurements, optimizer. Answers with the loss,
+    /// which holds until the next step. No host sync.
     ///
     /// # Shapes
     /// `batch`: inputs as the host takes them, targets as `loss` does; the loss is 0-dim.
@@ -222,8 +222,8 @@ impl Stepper {
 
     /// Runs a step and looks whether it does what a replay would not repeat.
     fn look(&mut self, place: usize, work: &mut Work<'_, '_>) -> Result<Tensor, ModelError> {
-        // The generators are everybody's: while one looks whether its step moves them, nobody forks them. In the order in
-        // which a capture takes both.
+        // The generators are everybody's: while one looks whether its step moves them, nobody forks them. In
+        // the order in which a capture takes both.
         let _no_capture = graph::backward();
         let _alone = rng::lock();
         let (before, generators) = (work.model.plugin_states()?, RngState::save()?);
@@ -234,7 +234,8 @@ impl Stepper {
         if let Some(op) = WAITING.iter().find(|op| ops.contains_key(**op)) {
             self.give_up(format!("it waits for the device (`{op}`)"));
         } else if !RngState::save()?.same_as(&generators) {
-            // One generator serves all models of a device: a replay of one would meet the recording of another.
+            // One generator serves all models of a device: a replay of one would meet the recording of
+            // another.
             self.drew += 1;
             if self.drew == LOOKS {
                 self.give_up("it draws from torch's own generators".to_owned());
@@ -323,7 +324,8 @@ impl<'l> Work<'_, 'l> {
     fn eager(&mut self) -> Result<Tensor, ModelError> {
         let _no_capture = self.model.device().is_cuda().then(graph::backward);
         self.run().inspect_err(|_| {
-            // What a backward has left half-way must not be added to by the next; the first error is the one to tell.
+            // What a backward has left half-way must not be added to by the next; the first error is the one
+            // to tell.
             let _ = self.clear_gradients();
         })
     }

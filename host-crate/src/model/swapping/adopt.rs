@@ -12,8 +12,9 @@ use kasmina_registry::{Committed, Registry, Staged};
 use kasmina_torch_ext::{Change, ParameterSink};
 
 impl MorphogeneticModel {
-    /// Takes a staged build in: between two steps, all of it or nothing. What germinates from now on is of the new build;
-    /// blends that live move over and are on trial. Returns the names of the slots whose blend was exchanged.
+    /// Takes a staged build in: between two steps, all of it or nothing. What germinates from now on is of
+    /// the new build; blends that live move over and are on trial. Returns the names of the slots whose blend
+    /// was exchanged.
     ///
     /// # Errors
     /// If the build cannot take the place of what lives, or the ranks do not agree; nothing has changed then.

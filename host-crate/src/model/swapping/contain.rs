@@ -11,8 +11,9 @@ use kasmina_registry::Registry;
 use kasmina_torch_ext::ParameterSink;
 
 impl MorphogeneticModel {
-    /// Deals with the failure that ended the last training step, if it can: what is on trial is rolled back, and a panic is
-    /// contained by its slot's policy. Then the step may be taken again; otherwise the failure stands.
+    /// Deals with the failure that ended the last training step, if it can: what is on trial is rolled back,
+    /// and a panic is contained by its slot's policy. Then the step may be taken again; otherwise the failure
+    /// stands.
     ///
     /// # Errors
     /// If dealing with it fails; the first failure is the one to tell.

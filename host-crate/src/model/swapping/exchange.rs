@@ -29,8 +29,8 @@ pub(super) struct ReadyExchange {
 }
 
 impl MorphogeneticModel {
-    /// Builds and tries the blend of another build for a slot, gives it the variables of the one that lives there, and
-    /// lets the optimizer prepare. Changes nothing.
+    /// Builds and tries the blend of another build for a slot, gives it the variables of the one that lives
+    /// there, and lets the optimizer prepare. Changes nothing.
     pub(super) fn prepare_exchange(
         &self,
         index: usize,
@@ -86,8 +86,8 @@ impl MorphogeneticModel {
         Ok(ReadyExchange { index, exchange: BlendExchange { blend, lifecycle, told }, transaction })
     }
 
-    /// The curve of another blend, on the grid of the one that a seed has, if it is another curve. A curve that the user
-    /// has chosen is no blend's.
+    /// The curve of another blend, on the grid of the one that a seed has, if it is another curve. A curve
+    /// that the user has chosen is no blend's.
     fn other_curve(
         &self,
         lifecycle: &Lifecycle,

@@ -5,10 +5,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// What is done about a panic in a live call. A panic leaves its instance in an unknown state: it is never called again.
+/// What is done about a panic in a live call. A panic leaves its instance in an unknown state: it is never
+/// called again.
 ///
-/// These are about blends. A seed that panics cannot be stood in for: where the policy is not `fail` it is pruned, with
-/// the reason `plugin_panic`.
+/// These are about blends. A seed that panics cannot be stood in for: where the policy is not `fail` it is
+/// pruned, with the reason `plugin_panic`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum PanicPolicy {

@@ -9,16 +9,16 @@ use kasmina_registry::{Committed, Entry, Registry};
 use kasmina_torch_ext::{Change, ParameterSink};
 
 impl MorphogeneticModel {
-    /// Takes a build on trial back: its blends, their variables and the optimizer's state are as they were when it came,
-    /// and alpha goes on from where it is.
+    /// Takes a build on trial back: its blends, their variables and the optimizer's state are as they were
+    /// when it came, and alpha goes on from where it is.
     ///
-    /// The training step that failed is undone first: a blend that is built again copies the buffers that its step began
-    /// with. That moves the living model before anything is committed; if the rollback then fails, the model is as it was
-    /// before that step.
+    /// The training step that failed is undone first: a blend that is built again copies the buffers that its
+    /// step began with. That moves the living model before anything is committed; if the rollback then fails,
+    /// the model is as it was before that step.
     ///
     /// # Errors
-    /// If the optimizer refuses, the step that failed cannot be undone, or a blend cannot be built again; the build is then
-    /// on trial as before.
+    /// If the optimizer refuses, the step that failed cannot be undone, or a blend cannot be built again; the
+    /// build is then on trial as before.
     pub fn roll_back(
         &mut self,
         reason: &str,
@@ -97,7 +97,8 @@ impl MorphogeneticModel {
         Ok(ready)
     }
 
-    /// Undoes what the failed half of the present step has moved. The state bytes of a blend that leaves are not put back.
+    /// Undoes what the failed half of the present step has moved. The state bytes of a blend that leaves are
+    /// not put back.
     fn undo_step(&mut self, leaves: &[Leaves]) -> Result<(), ModelError> {
         let Some(begin) = self.swapping.on_trial.as_ref().and_then(|trial| trial.before.as_ref()) else {
             return Ok(());

@@ -26,7 +26,8 @@ impl Snapshot {
         Ok(Self { generators: RngState::save()?, buffers: Buffers::of(&variables), slots: kept })
     }
 
-    /// Puts everything back where it was, but for the state of blends in slots where another takes their place.
+    /// Puts everything back where it was, but for the state of blends in slots where another takes their
+    /// place.
     pub(in crate::model) fn restore(
         &self,
         slots: &mut Slots,

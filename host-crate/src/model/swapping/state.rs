@@ -61,8 +61,8 @@ pub(super) struct StepBegin {
     pub(super) snapshot: Snapshot,
 }
 
-/// How builds are tried, which one is on trial, and what is done about panics. The slots themselves know which of their
-/// blends are on trial.
+/// How builds are tried, which one is on trial, and what is done about panics. The slots themselves know
+/// which of their blends are on trial.
 #[derive(Debug)]
 pub(in crate::model) struct Swapping {
     pub(super) trial: TrialSettings,

@@ -22,8 +22,8 @@ impl MorphogeneticModel {
         Ok(())
     }
 
-    /// Counts a step that a build on trial has held; after the last one it stays. [`Stepper`](crate::model::Stepper)
-    /// calls it.
+    /// Counts a step that a build on trial has held; after the last one it stays.
+    /// [`Stepper`](crate::model::Stepper) calls it.
     ///
     /// # Errors
     /// If the optimizer refuses.

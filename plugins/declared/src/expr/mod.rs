@@ -1,7 +1,7 @@
 //! Whole numbers that depend on the slot: `max(C / 4, 1) * width`.
 //!
-//! The arithmetic is that of 64-bit integers, checked: what overflows is an error and never another number. `/` and
-//! `%` round towards zero.
+//! The arithmetic is that of 64-bit integers, checked: what overflows is an error and never another number.
+//! `/` and `%` round towards zero.
 
 mod node;
 mod parse;

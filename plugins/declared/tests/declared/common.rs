@@ -49,8 +49,8 @@ impl Grown {
         self.store.trainable_variables().iter().map(|v| v.numel() as u64).sum()
     }
 
-    /// One step of plain gradient descent towards some direction; answers with the names of what got a gradient that
-    /// is not 0.
+    /// One step of plain gradient descent towards some direction; answers with the names of what got a
+    /// gradient that is not 0.
     pub(crate) fn step(&mut self, x: &Tensor) -> Vec<String> {
         let out = self.forward(x, Mode::Train);
         (out * Tensor::randn_like(x)).mean(None).backward();

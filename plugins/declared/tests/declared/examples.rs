@@ -118,7 +118,8 @@ fn nothing_looks_ahead() {
     });
 }
 
-/// The features of an isolated seed on a channels-last host: the case in which libtorch's own backward crashes.
+/// The features of an isolated seed on a channels-last host: the case in which libtorch's own backward
+/// crashes.
 #[test]
 fn channels_last_features_stay_so() {
     each(|name, site, mut grown| {

@@ -1,5 +1,5 @@
-//! TorchScript modules made by hand: an archive with code, a pickle and tensors. Tracing through tch makes constants of
-//! everything, and a machine that runs these tests need not have PyTorch.
+//! TorchScript modules made by hand: an archive with code, a pickle and tensors. Tracing through tch makes
+//! constants of everything, and a machine that runs these tests need not have PyTorch.
 
 use std::fmt::Write as _;
 

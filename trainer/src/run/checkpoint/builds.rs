@@ -23,8 +23,8 @@ impl<'r> Builds<'r> {
         Self { registry, folder, staged: RefCell::default() }
     }
 
-    /// Makes the builds current that were current then. Of a plugin that the run has not used another build may be loaded;
-    /// that is told.
+    /// Makes the builds current that were current then. Of a plugin that the run has not used another build
+    /// may be loaded; that is told.
     pub(super) fn restore(&self, state: &RunState) -> Result<(), TrainError> {
         for row in state.plugins.iter().filter(|row| row.current) {
             let loaded = self.registry.generation(&row.name);

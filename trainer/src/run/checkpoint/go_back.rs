@@ -9,8 +9,8 @@ use crate::run::trainer::Trainer;
 use kasmina_registry::stored;
 
 impl Trainer<'_> {
-    /// Restores the newest checkpoint of an epoch's end before `epoch` whose losses were finite, because the host has become
-    /// NaN or infinite in that epoch. A run does so once.
+    /// Restores the newest checkpoint of an epoch's end before `epoch` whose losses were finite, because the
+    /// host has become NaN or infinite in that epoch. A run does so once.
     ///
     /// # Errors
     /// If the configuration wants the run to end, nothing is saved, or it is the second time.

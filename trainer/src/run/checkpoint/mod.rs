@@ -1,8 +1,9 @@
 //! Saving a run, and going on with it.
 //!
-//! `collect` asks every part for its state, `staging` copies the tensors to host memory, `writer` writes on a thread of its
-//! own, `saver` decides when. `open` finds the checkpoint that a run goes on from and judges its settings, `builds` brings
-//! the builds of plugins that it needs, `restore` gives every part its state back.
+//! `collect` asks every part for its state, `staging` copies the tensors to host memory, `writer` writes on a
+//! thread of its own, `saver` decides when. `open` finds the checkpoint that a run goes on from and judges
+//! its settings, `builds` brings the builds of plugins that it needs, `restore` gives every part its state
+//! back.
 
 mod builds;
 mod collect;

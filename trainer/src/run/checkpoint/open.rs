@@ -29,8 +29,8 @@ pub struct ResumeOptions {
     pub from: Option<u32>,
     /// The directory of the branch.
     pub out: Option<PathBuf>,
-    /// Whether a folder of the run directory may be a symbolic link. Whoever made the directory decides where a link leads, and
-    /// a run that goes on removes the checkpoints that are newer than its own.
+    /// Whether a folder of the run directory may be a symbolic link. Whoever made the directory decides where
+    /// a link leads, and a run that goes on removes the checkpoints that are newer than its own.
     pub follow_links: bool,
 }
 
@@ -83,10 +83,12 @@ pub(super) struct ResumeRow {
 }
 
 impl Opened {
-    /// Finds the newest whole checkpoint of a run and judges the settings. Changes nothing but the run's lock.
+    /// Finds the newest whole checkpoint of a run and judges the settings. Changes nothing but the run's
+    /// lock.
     ///
     /// # Errors
-    /// If there is no whole checkpoint, another process owns the run, or a setting differs that changes what is computed.
+    /// If there is no whole checkpoint, another process owns the run, or a setting differs that changes what
+    /// is computed.
     pub fn open(options: &ResumeOptions) -> Result<Resumption, TrainError> {
         let (run, begun) = (&options.run, Instant::now());
         if !run.is_dir() {
@@ -253,7 +255,8 @@ fn journals_reach(run: &Path, lengths: JournalLengths) -> Result<(), TrainError>
     Ok(())
 }
 
-/// The settings that a run goes on with: its own, harmless changes in its `config.toml`, and what is asked for.
+/// The settings that a run goes on with: its own, harmless changes in its `config.toml`, and what is asked
+/// for.
 fn settings(
     run: &Path,
     state: &RunState,

@@ -1,4 +1,5 @@
-//! Settings of a run that goes on: those that it had, what was changed in its directory, and what is asked for now.
+//! Settings of a run that goes on: those that it had, what was changed in its directory, and what is asked
+//! for now.
 
 use crate::config::RunConfig;
 use crate::error::TrainError;

@@ -21,8 +21,8 @@ use std::collections::BTreeMap;
 use tch::Tensor;
 
 impl<'r> Trainer<'r> {
-    /// Prepares a run that goes on: everything is built as it was, and every part has its state back. Writes nothing. The
-    /// registry's policy must know of [`Opened::run`].
+    /// Prepares a run that goes on: everything is built as it was, and every part has its state back. Writes
+    /// nothing. The registry's policy must know of [`Opened::run`].
     ///
     /// # Errors
     /// If a plugin, the data or a tensor is not what it was; the message says which.
@@ -157,8 +157,8 @@ impl<'r> Trainer<'r> {
     }
 }
 
-/// Refuses files that the settings name, before anything of them is read by torch: a script or host module that was altered,
-/// and a host module that this user has not run before.
+/// Refuses files that the settings name, before anything of them is read by torch: a script or host module
+/// that was altered, and a host module that this user has not run before.
 fn refuse_other_files(
     opened: &Opened,
     registry: &Registry,

@@ -57,7 +57,8 @@ pub(super) fn buffer_for(
 }
 
 impl Staged {
-    /// Copies tensors into a buffer that is large enough; gives it back where a copy fails. Waits for the device.
+    /// Copies tensors into a buffer that is large enough; gives it back where a copy fails. Waits for the
+    /// device.
     pub(super) fn new(tensors: Tensors, mut buffer: HostBuffer) -> Result<Self, (PluginError, HostBuffer)> {
         match Self::copy(tensors, &mut buffer) {
             Ok([model, optimizer, training]) => Ok(Self { buffer, model, optimizer, training }),

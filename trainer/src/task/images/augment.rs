@@ -12,7 +12,8 @@ pub(super) struct Augment {
     pub(super) mirrored: bool,
 }
 
-/// Images `[N, H, W, C]` of bytes, so that a batch lies channels-last; with a black border where they may be moved.
+/// Images `[N, H, W, C]` of bytes, so that a batch lies channels-last; with a black border where they may be
+/// moved.
 #[derive(Debug)]
 pub(crate) struct Pixels {
     bytes: Tensor,

@@ -58,7 +58,8 @@ impl Published {
         })
     }
 
-    /// Tells of a file that is not the published one; it may be a part of it on purpose. A file of another set is refused.
+    /// Tells of a file that is not the published one; it may be a part of it on purpose. A file of another
+    /// set is refused.
     fn compare(&self, path: &Path, md5: &str) -> Result<(), String> {
         let name = path.file_name().unwrap_or_default().to_string_lossy().replace(".idx", "-idx");
         if let Some(twin) = &self.twin
@@ -77,8 +78,8 @@ impl Published {
     }
 }
 
-/// The first of some files that exists in a folder: by its name, with a dot in it as some archives have it, or in a folder of
-/// its own name.
+/// The first of some files that exists in a folder: by its name, with a dot in it as some archives have it,
+/// or in a folder of its own name.
 pub(super) fn find(folder: &Path, names: &[&str]) -> Option<PathBuf> {
     let places = names.iter().flat_map(|name| {
         [(*name).to_owned(), name.replace("-idx", ".idx")].map(|name| {

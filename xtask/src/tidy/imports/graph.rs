@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 /// The arrows between the files of a crate: from, to, and the names taken.
 pub(super) type Arrows = BTreeMap<(usize, usize), BTreeSet<String>>;
 
-/// One shortest cycle of each strongly connected component, as nodes in order with the first one again at the end.
+/// One shortest cycle of each strongly connected component, as nodes in order with the first one again at the
+/// end.
 pub(super) fn cycles(nodes: usize, arrows: &Arrows) -> Vec<Vec<usize>> {
     let mut next: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
     for (from, to) in arrows.keys() {

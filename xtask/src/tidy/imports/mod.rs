@@ -1,7 +1,8 @@
 //! Rule for the files of a crate: no import cycle between them.
 //!
-//! An arrow goes from a file to the file that *defines* a name which the first one imports or spells out. A re-export is
-//! followed to its definition and makes no arrow itself; neither does `mod name;`, and neither does test code.
+//! An arrow goes from a file to the file that *defines* a name which the first one imports or spells out. A
+//! re-export is followed to its definition and makes no arrow itself; neither does `mod name;`, and neither
+//! does test code.
 
 mod graph;
 mod resolve;

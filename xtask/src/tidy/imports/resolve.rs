@@ -56,8 +56,8 @@ impl Crate {
         arrows
     }
 
-    /// The file that defines what a path names as seen from a module, and the name; nothing if it names a module or
-    /// something of another crate.
+    /// The file that defines what a path names as seen from a module, and the name; nothing if it names a
+    /// module or something of another crate.
     fn definition(&self, here: &Path, path: &[String], followed: usize) -> Option<(usize, String)> {
         let (mut module, rest) = self.start(here, path)?;
         let mut rest = rest.iter();
