@@ -12,9 +12,19 @@ fn main() {
     let lib = lib.canonicalize().unwrap_or(lib);
     let include = lib.parent().map(|root| root.join("include")).unwrap_or_default();
 
-    let sources =
-        ["autocast", "autograd", "flops", "memory", "optim", "runtime", "script", "script_check", "trace"]
-            .map(|name| format!("shim/{name}.cpp"));
+    let sources = [
+        "autocast",
+        "autograd",
+        "flops",
+        "memory",
+        "optim",
+        "pickle_check",
+        "runtime",
+        "script",
+        "script_check",
+        "trace",
+    ]
+    .map(|name| format!("shim/{name}.cpp"));
     compiler(&include).files(&sources).compile("kasmina_torch_shim");
     gpu_half(&include);
     println!("cargo::rerun-if-changed=shim");

@@ -1,8 +1,6 @@
 //! A small model in training, for tests of what a model may and may not do.
 
-#![allow(missing_docs, clippy::missing_panics_doc, clippy::missing_errors_doc, reason = "what tests share")]
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a failed step is a failed test")]
-#![allow(clippy::disallowed_methods, reason = "tests read numbers")]
+#![allow(missing_docs, clippy::missing_errors_doc, reason = "what tests share")]
 
 use crate::registry;
 use kasmina::lifecycle::Stage;

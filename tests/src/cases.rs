@@ -1,7 +1,5 @@
 //! Small runs of every kind: `tests/golden/cases/NAME.toml`, with the files that they name.
 
-#![allow(clippy::unwrap_used, clippy::missing_panics_doc, reason = "a failed step is a failed test")]
-
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 

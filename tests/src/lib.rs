@@ -2,7 +2,6 @@
 //! binary.
 
 #![forbid(unsafe_code)]
-#![allow(clippy::expect_used, reason = "a failed step is a failed test")]
 
 pub mod archive;
 pub mod author;

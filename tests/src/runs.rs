@@ -1,11 +1,6 @@
 //! Reading what runs have written.
 
-#![allow(
-    missing_docs,
-    clippy::missing_panics_doc,
-    clippy::unwrap_used,
-    reason = "a failed step is a failed test"
-)]
+#![allow(missing_docs, reason = "a failed step is a failed test")]
 
 use serde_json::Value;
 use std::path::Path;

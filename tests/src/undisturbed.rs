@@ -1,7 +1,5 @@
 //! Runs of every kind with their undisturbed course: what a run that was disturbed must end as.
 
-#![allow(clippy::unwrap_used, clippy::missing_panics_doc, reason = "a failed step is a failed test")]
-
 use crate::{SHIPPED, cases, fixture, kasmina, runs, shipped};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};

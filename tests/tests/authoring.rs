@@ -1,6 +1,5 @@
 //! `kasmina plugins new`: what it writes builds, passes every check and its own tests, and lives in a run.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failed step is a failed test")]
 use kasmina_tests::author::{cargo, library, must};
 use kasmina_tests::runs::lines;
 use kasmina_tests::{kasmina, output, say};

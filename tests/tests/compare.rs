@@ -1,8 +1,6 @@
 //! A comparison, whole: real runs in processes of their own, their controls, the table, the numbers and the
 //! plot.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failed step is a failed test")]
-
 use kasmina_tests::{kasmina, output};
 use kasmina_trainer::RunConfig;
 use kasmina_trainer::compare::{Arm, CompareConfig, CurvePoint, Done, Job, Report, Runner, Verdict, compare};

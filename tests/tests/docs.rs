@@ -1,7 +1,5 @@
 //! The documents are complete: every label and every code that a person can meet has its place.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failed step is a failed test")]
-
 use kasmina::lifecycle::{Check, RefusalCode};
 use kasmina::model::CommandCode;
 use std::collections::BTreeSet;

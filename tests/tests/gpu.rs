@@ -1,8 +1,5 @@
 //! The same promises on a GPU. Where there is none, each test says so loudly and passes.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failed step is a failed test")]
-#![allow(clippy::disallowed_methods, reason = "tests read numbers")]
-
 use kasmina::lifecycle::Stage;
 use kasmina::model::{EpochInputs, Germinate};
 use kasmina::{Command, ModelConfig, MorphogeneticModel};

@@ -1,6 +1,5 @@
 //! A plugin's `tracing` and its panics arrive in the host's log, with who said it and where.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failed step is a failed test")]
 use kasmina_plugin_api::{Cx, Kind, Mode, Site, Topology};
 use kasmina_tests::registry;
 use std::io::Write;

@@ -1,7 +1,6 @@
 //! Every bad input: one clear message that says what, where and what to do, a nonzero exit, nothing
 //! half-written.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failed step is a failed test")]
 use kasmina_tests::{built, fixture, kasmina, output};
 use std::fmt::Write as _;
 use std::path::Path;

@@ -1,8 +1,6 @@
 //! The lifecycle through the binary: every script that ships, line by line, and every way to get a script
 //! wrong.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failed step is a failed test")]
-
 use kasmina::lifecycle::{BlendPlan, Curve, Germination, Lifecycle, Settings};
 use kasmina_tests::{kasmina, output};
 use serde_json::{Value, json};

@@ -1,7 +1,5 @@
 //! A hundred epochs of the main job: every alpha ends on its target, isolation holds, memory is flat.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failed step is a failed test")]
-
 use kasmina::lifecycle::{Event, EventKind, Stage};
 use kasmina_tests::{registry, runs};
 use kasmina_torch_ext::memory::MemoryCounter;

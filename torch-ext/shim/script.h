@@ -22,6 +22,8 @@ struct Bytes : caffe2::serialize::ReadAdapterInterface {
 
 // Names in the code of an archive by which it would run something while it is loaded. Nothing of it has run yet.
 std::set<std::string> forbidden_in_archive(const char *data, size_t length);
+// Throws where a pickle could make its reader allocate far more than its size.
+void check_pickle(const std::string &text);
 
 // Operators of a loaded module that do more than compute with tensors, numbers and texts.
 std::set<std::string> forbidden_operators(const torch::jit::Module &module);

@@ -1,5 +1,6 @@
 //! TorchScript modules with taps behind the calls of their submodules.
 
+use crate::archive;
 use crate::error::{Error, Result};
 use crate::ffi;
 use std::any::Any;
@@ -61,7 +62,10 @@ impl Script {
     /// # Errors
     /// If it is no archive of a module, uses what is not allowed, is too large or nested too deeply, or its
     /// `forward` does not take and return one tensor.
-    pub fn load(archive: &[u8], device: Device) -> Result<Self> {
+    pub fn load(bytes: &[u8], device: Device) -> Result<Self> {
+        archive::check(bytes).map_err(|found| {
+            Error::Torch(format!("it is no module that torch.jit.save has written: {found}"))
+        })?;
         let cuda = match device {
             Device::Cuda(index) => index as i64,
             _ => -1,
@@ -73,8 +77,8 @@ impl Script {
         // declaration, its context outlives the call, and the place is valid.
         let code = with_deep_stack(|| unsafe {
             ffi::kte_script_load(
-                archive.as_ptr().cast(),
-                archive.len(),
+                bytes.as_ptr().cast(),
+                bytes.len(),
                 cuda,
                 forbidden,
                 context.cast(),

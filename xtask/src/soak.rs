@@ -26,7 +26,7 @@ pub(crate) fn run(repo: &Repo, args: &Args) -> Result<ExitCode> {
         "--test",
         "soak",
         "--test",
-        "seeds",
+        "seed_memory",
         "--",
         "--nocapture",
         "--exact",

@@ -11,7 +11,7 @@
 //! **Versions.** The plugin interface is this crate: its version is the ABI's, frozen at 1.0. Within a major
 //! version, minor ones only add: methods at the end with default bodies, fields of the root at the end that
 //! may be missing, record fields and kinds that older hosts pass over. So a plugin runs in hosts older and
-//! newer than itself; `tests/tests/minors.rs` builds both.
+//! newer than itself; `tests/tests/interface_versions.rs` builds both.
 
 #![allow(unsafe_code, reason = "raw tensor handles and foreign entry points are turned into safe types here")]
 #![allow(

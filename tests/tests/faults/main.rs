@@ -3,7 +3,6 @@
 //!
 //! `cargo xtask faults --minutes N --seed S` runs them for longer than `cargo test` does.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failed step is a failed test")]
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a test program reports on its own")]
 
 mod fault;

@@ -8,12 +8,6 @@
 //! every x86-64 CPU has, so that another CPU gives the same bits. Where bits differ all the same and the CPU
 //! is not the one that recorded, the comparison uses the tolerance that `compare` states.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failed step is a failed test")]
-#![allow(
-    clippy::disallowed_methods,
-    clippy::format_push_string,
-    reason = "tests read numbers, and their texts are short"
-)]
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a test program reports on its own")]
 
 mod compare;

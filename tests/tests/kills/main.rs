@@ -5,8 +5,6 @@
 //! `model.safetensors` and `optimizer.safetensors`, and the journals without seconds. `cargo xtask kills`
 //! runs more of them than `cargo test`.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failed step is a failed test")]
-#![allow(clippy::disallowed_methods, reason = "tests read numbers")]
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a test program reports on its own")]
 
 mod case;

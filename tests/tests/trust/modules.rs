@@ -2,7 +2,7 @@
 
 use kasmina_plugin_api::Kind;
 use kasmina_registry::{Policy, Registry, SearchPath};
-use kasmina_tests::archive::{edited, replaced};
+use kasmina_tests::archive::{edited, replaced, with_record};
 use kasmina_tests::{cases, kasmina, output};
 use kasmina_torch_ext::script::Script;
 use std::path::{Path, PathBuf};
@@ -260,4 +260,25 @@ fn frozen() -> Vec<u8> {
     module.set_eval();
     module.save(&path).unwrap();
     std::fs::read(path).unwrap()
+}
+
+/// libtorch's reader allocates what the directory of an archive says, the version's record already while it
+/// opens the archive.
+#[test]
+fn an_archive_that_tells_of_gigabytes_is_refused_before_libtorch_reads_it() {
+    let mut bytes = std::fs::read(digits()).unwrap();
+    let name = b"digits/version";
+    let at = bytes.windows(name.len()).rposition(|found| found == name).unwrap();
+    // The unpacked size lies 22 bytes before the name in an entry of the directory.
+    bytes[at - 22..at - 18].copy_from_slice(&4_000_000_000_u32.to_le_bytes());
+    insta::assert_snapshot!(loads(&bytes));
+}
+
+/// libtorch's reader of pickles keeps values in a table that is as long as the largest number they are stored
+/// under.
+#[test]
+fn a_pickle_that_asks_for_gigabytes_is_refused_before_libtorch_reads_it() {
+    let constants = [b"\x80\x02)r\xff\xff\xff\x3f.".as_slice(), b"\x80\x02)\x94."];
+    let told = constants.map(|pickle| loads(&with_record(&digits(), "constants.pkl", pickle)));
+    insta::assert_snapshot!(told.join("\n"));
 }

@@ -32,7 +32,7 @@ const WIDTH: usize = STAGES + OTHERS.len();
 ///
 /// | name | of | unit |
 /// |---|---|---|
-/// | `UNKNOWN` .. `RESETTING` | the stage, one-hot, by code | 0 or 1 |
+/// | `UNKNOWN` to `RESETTING` | the stage, one-hot, by code | 0 or 1 |
 /// | `epochs_in_stage` | validations in this visit of the stage | share of the run, at most 1 |
 /// | `alpha`, `alpha_target` | as the lifecycle has them | 0..=1 |
 /// | `alpha_hold`, `alpha_up`, `alpha_down` | which way alpha moves, one-hot; none in an empty slot | 0 or 1 |

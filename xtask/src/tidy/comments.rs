@@ -41,7 +41,8 @@ pub(super) fn of_markdown(path: &str, source: &str) -> Vec<Finding> {
     findings
 }
 
-/// A reference such as `(A6)` to a numbered rule of another document. The names of gates are no such references.
+/// A reference to a numbered rule of another document: a capital letter and a number in parentheses. The
+/// names of gates are no such references.
 fn reference(text: &str) -> Option<&str> {
     text.match_indices('(').find_map(|(at, _)| {
         let inner = text[at + 1..].split([')', ',', ':', ';']).next()?;

@@ -2,7 +2,11 @@
 
 use super::finding::Finding;
 
-pub(super) fn findings(path: &str, source: &str) -> Vec<Finding> {
+/// A package whose lints are a list of its own: tests live without some.
+const OWN_LINTS: &str = "tests/Cargo.toml";
+
+/// `workspace` is the text of the workspace's manifest.
+pub(super) fn findings(path: &str, source: &str, workspace: &str) -> Vec<Finding> {
     let finding = |line, what: String, why| Finding { path: path.to_owned(), line, what, why };
     // Fixtures are crates of their own, made to be odd.
     if path.starts_with("tests/fixtures/") {
@@ -24,7 +28,11 @@ pub(super) fn findings(path: &str, source: &str) -> Vec<Finding> {
         table.and_then(|table| table.get("workspace")).and_then(toml::Value::as_bool) == Some(true)
     };
     let mut findings = Vec::new();
-    if !inherits(manifest.get("lints")) {
+    if path == OWN_LINTS {
+        findings.extend(missing_lints(&manifest, workspace).into_iter().map(|lint| {
+            finding(1, format!("no lint `{lint}`"), "a list of its own names every lint of the workspace")
+        }));
+    } else if !inherits(manifest.get("lints")) {
         findings.push(finding(1, "no `[lints] workspace = true`".into(), "every crate has the same lints"));
     }
     if !inherits(manifest.get("package").and_then(|package| package.get("license"))) {
@@ -33,9 +41,28 @@ pub(super) fn findings(path: &str, source: &str) -> Vec<Finding> {
     findings
 }
 
+/// The lints of the workspace that a package's own list does not name.
+fn missing_lints(manifest: &toml::Table, workspace: &str) -> Vec<String> {
+    let workspace = workspace.parse::<toml::Table>().unwrap_or_default();
+    let of = |table: Option<&toml::Value>, tool: &str| -> Vec<String> {
+        let lints = table.and_then(|table| table.get("lints")).and_then(|lints| lints.get(tool));
+        lints.and_then(toml::Value::as_table).map(|lints| lints.keys().cloned().collect()).unwrap_or_default()
+    };
+    let own = toml::Value::Table(manifest.clone());
+    let missing = ["rust", "clippy"].map(|tool| {
+        let named = of(Some(&own), tool);
+        of(workspace.get("workspace"), tool).into_iter().filter(move |lint| !named.contains(lint))
+    });
+    missing.into_iter().flatten().collect()
+}
+
 #[cfg(test)]
 mod spec {
-    use super::findings;
+    use super::OWN_LINTS;
+
+    fn findings(path: &str, source: &str) -> Vec<super::Finding> {
+        super::findings(path, source, "[workspace.lints.rust]\nmissing_docs = \"warn\"\n")
+    }
 
     const GOOD: &str = "[package]\nname = \"a\"\nlicense.workspace = true\n[lints]\nworkspace = true\n";
 
@@ -46,6 +73,13 @@ mod spec {
         assert_eq!(findings("a/Cargo.toml", "[package]\nlicense = \"MIT\"\n").len(), 2);
         assert!(findings("a/Cargo.toml", "[package]\nlicense = \"MIT\"\n[workspace]\n").is_empty());
         assert!(findings("tests/fixtures/a/Cargo.toml", "[package]\n").is_empty());
+    }
+
+    #[test]
+    fn a_list_of_its_own_names_every_lint_of_the_workspace() {
+        let own = "[package]\nlicense.workspace = true\n[lints.rust]\n";
+        assert_eq!(findings(OWN_LINTS, own).len(), 1);
+        assert!(findings(OWN_LINTS, &format!("{own}missing_docs = \"allow\"\n")).is_empty());
     }
 
     #[test]

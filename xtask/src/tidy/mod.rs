@@ -37,6 +37,9 @@ pub(crate) fn run(repo: &Repo) -> Result<ExitCode> {
 pub(crate) fn findings(repo: &Repo) -> Result<Vec<Finding>> {
     let mut findings = Vec::new();
     let mut sources = Vec::new();
+    let workspace = repo.root().join("Cargo.toml");
+    let workspace =
+        fs::read_to_string(&workspace).with_context(|| format!("cannot read {}", workspace.display()))?;
     for path in repo.files()? {
         let bytes = fs::read(repo.root().join(&path)).with_context(|| format!("cannot read {path}"))?;
         if bytes.len() > LARGEST {
@@ -54,7 +57,9 @@ pub(crate) fn findings(repo: &Repo) -> Result<Vec<Finding>> {
                 findings.extend(markdown::findings(repo.root(), &path, source));
                 findings.extend(comments::of_markdown(&path, source));
             }
-            _ if path.ends_with("/Cargo.toml") => findings.extend(manifest::findings(&path, source)),
+            _ if path.ends_with("/Cargo.toml") => {
+                findings.extend(manifest::findings(&path, source, &workspace));
+            }
             _ => {}
         }
         if matches!(path.rsplit_once('.'), Some((_, "rs"))) {
