@@ -1,8 +1,8 @@
-//! The directory of a zip archive, looked at before libtorch opens the archive: libtorch's reader allocates what the
-//! directory says that a record takes, the first one already while it opens the archive.
+//! The directory of a zip archive, looked at before libtorch opens the archive: libtorch's reader allocates
+//! what the directory says that a record takes, the first one already while it opens the archive.
 
-/// Bytes that all records of an archive may take unpacked beyond the size of the archive. torch.jit.save packs the
-/// text of the code and nothing else.
+/// Bytes that all records of an archive may take unpacked beyond the size of the archive. torch.jit.save
+/// packs the text of the code and nothing else.
 const MOST_UNPACKED: u64 = 64 << 20;
 /// Signatures of the parts of an archive.
 const ENTRY: u32 = 0x0201_4b50;
@@ -21,8 +21,8 @@ const EXTRA_64: u16 = 1;
 const BROKEN: &str = "its directory is damaged";
 const LARGE: &str = "its archive is much larger unpacked than packed";
 
-/// Refuses an archive whose records are much larger than it. A directory that readers could take in different ways is
-/// refused too: nothing may lie between its parts.
+/// Refuses an archive whose records are much larger than it. A directory that readers could take in different
+/// ways is refused too: nothing may lie between its parts.
 pub(crate) fn check(archive: &[u8]) -> Result<(), &'static str> {
     let directory = Directory::find(archive).ok_or(BROKEN)?;
     let mut left = archive.len() as u64 + MOST_UNPACKED;
