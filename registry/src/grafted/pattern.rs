@@ -17,7 +17,7 @@ impl Pattern {
         // Names are separated as folders are. What ends in `**` also means the submodule itself.
         let glob = text.replace('.', "/");
         let glob = glob.strip_suffix("/**").map_or_else(|| glob.clone(), |start| format!("{start}{{,/**}}"));
-        let built = GlobBuilder::new(&glob).literal_separator(true).build();
+        let built = GlobBuilder::new(&glob).literal_separator(true).empty_alternates(true).build();
         let glob = built.map_err(|error| format!("`{text}` is no pattern: {}", error.kind()))?;
         Ok(Self { text: text.to_owned(), matcher: glob.compile_matcher() })
     }
