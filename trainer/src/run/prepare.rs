@@ -40,9 +40,10 @@ impl<'r> Trainer<'r> {
         controller: Box<dyn Controller>,
     ) -> Result<Self, TrainError> {
         controller.id().clone_into(&mut config.controller);
-        config.validate()?;
         config.make_paths_absolute();
+        // The schema that the bounds are checked by knows paths as texts.
         config.refuse_paths_that_are_not_text()?;
+        config.validate()?;
         tch::set_num_threads(config.threads.try_into().unwrap_or(i32::MAX));
         let device = device::resolve(&config.device)?;
         cuda::choose(config.compute.convolutions.into())?;
