@@ -1,4 +1,4 @@
-//! The `kasmina` command: the one room that talks to people.
+//! The `kasmina` command: the only crate that prints.
 
 #![deny(unsafe_code)]
 

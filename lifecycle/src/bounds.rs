@@ -24,11 +24,6 @@ impl SettingsError {
     pub(super) fn new(field: impl Into<String>, reason: impl Into<String>) -> Self {
         Self { field: field.into(), reason: reason.into() }
     }
-
-    /// The same error with the path of the settings that hold these.
-    pub(super) fn inside(self, part: &str) -> Self {
-        Self { field: format!("{part}.{}", self.field), ..self }
-    }
 }
 
 /// Checks settings against the bounds that the JSON schema of their type declares. A number that is NaN or
@@ -42,56 +37,56 @@ pub fn check_bounds<T: JsonSchema + Serialize + 'static>(settings: &T) -> Result
     let validator = validator::<T>().map_err(|e| unusable(&e))?;
     match validator.iter_errors(&value).next() {
         None => Ok(()),
-        Some(error) => Err(told(&error)),
+        Some(error) => Err(settings_error(&error)),
     }
 }
 
-/// The validator of a type's schema, made once in a process.
+/// Returns the validator of a type's schema, which is built once in a process.
 fn validator<T: JsonSchema + 'static>() -> Result<Arc<Validator>, ValidationError<'static>> {
-    static MADE: Mutex<Option<HashMap<TypeId, Arc<Validator>>>> = Mutex::new(None);
-    let mut made = MADE.lock().unwrap_or_else(PoisonError::into_inner);
-    let made = made.get_or_insert_with(HashMap::new);
-    if let Some(validator) = made.get(&TypeId::of::<T>()) {
+    static VALIDATORS: Mutex<Option<HashMap<TypeId, Arc<Validator>>>> = Mutex::new(None);
+    let mut validators = VALIDATORS.lock().unwrap_or_else(PoisonError::into_inner);
+    let validators = validators.get_or_insert_with(HashMap::new);
+    if let Some(validator) = validators.get(&TypeId::of::<T>()) {
         return Ok(Arc::clone(validator));
     }
     let validator = Arc::new(jsonschema::validator_for(schemars::schema_for!(T).as_value())?);
-    made.insert(TypeId::of::<T>(), Arc::clone(&validator));
+    validators.insert(TypeId::of::<T>(), Arc::clone(&validator));
     Ok(validator)
 }
 
-/// An error of the validator in the words of this program.
-fn told(error: &ValidationError<'_>) -> SettingsError {
+/// Converts an error of the validator.
+fn settings_error(error: &ValidationError<'_>) -> SettingsError {
     use ValidationErrorKind::{
         AnyOf, Enum, ExclusiveMaximum, ExclusiveMinimum, Maximum, Minimum, OneOfNotValid, Type,
     };
-    let value = shown(error.instance());
+    let value = format_value(error.instance());
     let reason = match error.kind() {
-        // What is wrong is told by the alternative that has the value's type.
+        // The alternative that has the value's type says what is wrong.
         AnyOf { context } | OneOfNotValid { context } => {
             let of_its_type = context.iter().flatten().find(|inner| !matches!(inner.kind(), Type { .. }));
             match of_its_type {
-                Some(inner) => return told(inner),
+                Some(inner) => return settings_error(inner),
                 None => error.to_string(),
             }
         }
-        Minimum { limit } => format!("{value} is not at least {}", shown(limit)),
-        Maximum { limit } => format!("{value} is not at most {}", shown(limit)),
-        ExclusiveMinimum { limit } => format!("{value} is not above {}", shown(limit)),
-        ExclusiveMaximum { limit } => format!("{value} is not below {}", shown(limit)),
+        Minimum { limit } => format!("{value} is not at least {}", format_value(limit)),
+        Maximum { limit } => format!("{value} is not at most {}", format_value(limit)),
+        ExclusiveMinimum { limit } => format!("{value} is not above {}", format_value(limit)),
+        ExclusiveMaximum { limit } => format!("{value} is not below {}", format_value(limit)),
         Enum { options } => {
             let options = options.as_array().map(Vec::as_slice).unwrap_or_default();
-            let options: Vec<String> = options.iter().map(shown).collect();
+            let options: Vec<String> = options.iter().map(format_value).collect();
             format!("{value} is none of {}", options.join(", "))
         }
         // JSON has no other way to write it.
         Type { .. } if error.instance().is_null() => "it is not a finite number".to_owned(),
         _ => error.to_string(),
     };
-    SettingsError::new(path(error.instance_path().as_str()), reason)
+    SettingsError::new(setting_path(error.instance_path().as_str()), reason)
 }
 
-/// A value as people write it: whole numbers without a point, texts without quotes.
-fn shown(value: &Value) -> String {
+/// Formats a value as people write it: whole numbers without a point, texts without quotes.
+fn format_value(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
         Value::Number(number) if number.is_f64() => number.as_f64().unwrap_or(f64::NAN).to_string(),
@@ -99,8 +94,8 @@ fn shown(value: &Value) -> String {
     }
 }
 
-/// `/planted/0/epoch` as `planted[0].epoch`.
-fn path(pointer: &str) -> String {
+/// Converts a JSON pointer, `/planted/0/epoch`, to the path of a setting, `planted[0].epoch`.
+fn setting_path(pointer: &str) -> String {
     let mut path = String::new();
     for part in pointer.split('/').filter(|part| !part.is_empty()) {
         if part.bytes().all(|b| b.is_ascii_digit()) {

@@ -37,5 +37,5 @@ mod subject;
 pub use answer::{answer, is_check};
 pub use check::{Check, checks, table};
 pub use report::{Report, Row, Verdict};
-pub use run::{CheckError, Options, check_file, check_read};
+pub use run::{CheckError, Options, check_file, check_manifest};
 pub use smoke::smoke;

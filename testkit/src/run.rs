@@ -79,16 +79,17 @@ pub enum CheckError {
 /// If the file is no plugin, a name is not known, or no child can be started. A broken promise is no error
 /// but a row.
 pub fn check_file(path: &Path, program: &Program, options: &Options) -> Result<Report, CheckError> {
-    check_read(&Manifest::read(path)?, program, options, &mut |_| {})
+    check_manifest(&Manifest::read(path)?, program, options, &mut |_| {})
 }
 
-/// Checks a plugin file that was read and judged: these bytes are checked, and no others that come to lie
-/// there. `told` receives each row as soon as it is known, in the order of the work and not of the report.
-/// The rows of `stdout` come last, since whatever any other check made the plugin print counts there.
+/// Checks the plugin file of a manifest: exactly the bytes that were read for it, also if the file is
+/// replaced meanwhile. `told` receives each row as soon as it is known, in the order of the work and not of
+/// the report. The rows of `stdout` come last, since whatever any other check made the plugin print counts
+/// there.
 ///
 /// # Errors
 /// If a name is not known, or no child can be started.
-pub fn check_read(
+pub fn check_manifest(
     manifest: &Manifest,
     program: &Program,
     options: &Options,

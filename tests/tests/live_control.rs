@@ -145,7 +145,7 @@ fn a_build_is_swapped_in_by_hand_refused_and_rolled_back() {
     let done = swap(&live, &builds.make(Waver::OtherCurve, 1)).unwrap();
     assert_eq!(done["plugin"], "fixture_waver");
     assert_ne!(generation(&live), before);
-    // A build that fails in its process is refused there, one that fails in earnest is taken back.
+    // A build that fails in the child is refused; one that fails in training is rolled back.
     let error = swap(&live, &builds.make(Waver::FailsInBuild, 2)).unwrap_err();
     assert!(error.contains("the build was told to fail"), "{error}");
     let now = generation(&live);

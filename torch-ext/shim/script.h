@@ -3,6 +3,8 @@
 #include "shim.h"
 #include <caffe2/serialize/read_adapter_interface.h>
 #include <cstring>
+#include <functional>
+#include <memory>
 #include <set>
 #include <torch/script.h>
 
@@ -22,8 +24,11 @@ struct Bytes : caffe2::serialize::ReadAdapterInterface {
 
 // Names in the code of an archive by which it would run something while it is loaded. Nothing of it has run yet.
 std::set<std::string> forbidden_in_archive(const char *data, size_t length);
-// Throws where a pickle could make its reader allocate far more than its size.
-void check_pickle(const std::string &text);
+
+// Bytes of the record that holds a storage, by the storage's key.
+using RecordSize = std::function<size_t(const std::string &key)>;
+// Throws if unpickling would allocate far more than the pickle's size, or read past the record of a storage.
+void check_pickle(const std::string &bytes, const RecordSize &size_of);
 
 // Operators of a loaded module that do more than compute with tensors, numbers and texts.
 std::set<std::string> forbidden_operators(const torch::jit::Module &module);

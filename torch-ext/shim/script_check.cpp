@@ -229,7 +229,11 @@ std::set<std::string> forbidden_in_archive(const char *data, size_t length) {
     if (begins(name, "data/") || begins(name, "constants/") || ends(name, ".debug_pkl")) continue;
     auto [bytes, read] = reader.getRecord(record);
     std::string text(static_cast<const char *>(bytes.get()), read);
-    if (ends(name, ".pkl")) kte::check_pickle(text);
+    // These are unpickled; the storages of `data.pkl` are the records `data/KEY`.
+    if (name == "data.pkl" || name == "constants.pkl") {
+      auto folder = record.substr(0, record.size() - strlen(".pkl")) + "/";
+      kte::check_pickle(text, [&](const std::string &key) { return reader.getRecordSize(folder + key); });
+    }
     auto looked_at = code ? CodeCheck(text).run() : text;
     // Classes of libtorch's own are made by code of theirs, and a method of this name is called while a module is loaded. In
     // a pickle a line ends between the two parts of a name.

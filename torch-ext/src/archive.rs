@@ -1,10 +1,10 @@
-//! The directory of a zip archive, looked at before libtorch opens the archive: libtorch's reader allocates
-//! what the directory says that a record takes, the first one already while it opens the archive.
+//! Checks the central directory of a zip archive before libtorch opens the archive: libtorch's reader
+//! allocates the size that the directory gives a record, the first time while it opens the archive.
 
 /// Bytes that all records of an archive may take unpacked beyond the size of the archive. torch.jit.save
-/// packs the text of the code and nothing else.
+/// compresses the text of the code and nothing else.
 const MOST_UNPACKED: u64 = 64 << 20;
-/// Signatures of the parts of an archive.
+/// Signatures: an entry of the central directory, its end, and the end and locator of the 64-bit format.
 const ENTRY: u32 = 0x0201_4b50;
 const END: u32 = 0x0605_4b50;
 const END_64: u32 = 0x0606_4b50;
@@ -14,11 +14,12 @@ const ENTRY_SIZE: usize = 46;
 const END_SIZE: usize = 22;
 const END_64_SIZE: usize = 56;
 const LOCATOR_64_SIZE: usize = 20;
-/// The number that stands where the real one is in an extra field of 64-bit numbers.
+/// Value of a 32-bit field whose number is in the extra field of 64-bit numbers.
 const IS_64: u32 = u32::MAX;
+/// Type of that extra field.
 const EXTRA_64: u16 = 1;
 
-const BROKEN: &str = "its directory is damaged";
+const BROKEN: &str = "its central directory is damaged";
 const LARGE: &str = "its archive is much larger unpacked than packed";
 
 /// Refuses an archive whose records are much larger than it. A directory that readers could take in different
@@ -45,7 +46,7 @@ pub(crate) fn check(archive: &[u8]) -> Result<(), &'static str> {
     if at == directory.end { Ok(()) } else { Err(BROKEN) }
 }
 
-/// Where the entries of the directory lie.
+/// Position of the central directory in the archive, in bytes.
 struct Directory {
     start: usize,
     end: usize,
@@ -117,14 +118,14 @@ fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {
 mod tests {
     use super::{BROKEN, LARGE, check};
 
-    /// A stored record `a` that is `bytes` long, with the directory that tells of it.
-    fn archive(told: u32, entries: u16) -> Vec<u8> {
+    /// An archive with one record, to which the central directory gives this size.
+    fn archive(size: u32, entries: u16) -> Vec<u8> {
         let mut all = b"PK\x03\x04".to_vec();
         all.extend([0; 26]);
         let start = all.len() as u32;
         all.extend(b"PK\x01\x02");
         all.extend([0; 20]);
-        all.extend(told.to_le_bytes());
+        all.extend(size.to_le_bytes());
         all.extend([1, 0]);
         all.extend([0; 16]);
         all.push(b'a');
@@ -139,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_directory_says_is_added_up_before_anything_is_read() {
+    fn the_sizes_of_all_records_are_added_up() {
         assert_eq!(check(&archive(5, 1)), Ok(()));
         assert_eq!(check(&archive(64 << 20, 1)), Ok(()));
         assert_eq!(check(&archive(65 << 20, 1)), Err(LARGE));

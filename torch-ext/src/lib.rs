@@ -18,7 +18,7 @@
 
 #![allow(unsafe_code, reason = "this crate is the boundary to the C++ shim")]
 
-pub mod archive;
+mod archive;
 pub mod autocast;
 pub mod autograd;
 pub mod closeness;

@@ -52,7 +52,7 @@ pub enum TrainError {
         reason: String,
     },
     /// A folder of a run directory that is a link to another place.
-    #[error("{} is a symbolic link: to go on writes files where it leads, and removes files there", path.display())]
+    #[error("{} is a symbolic link: resuming would write and remove files in the folder that it points to", path.display())]
     LinkedFolder {
         /// Path of the folder.
         path: PathBuf,

@@ -8,7 +8,7 @@ use indicatif::ProgressBar;
 use kasmina_registry::child::Program;
 use kasmina_registry::survey::survey;
 use kasmina_registry::{INTERPRETER, Judged, Manifest, RegistryError, refuse_others};
-use kasmina_testkit::{CheckError, Options, check_read};
+use kasmina_testkit::{CheckError, Options, check_manifest};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -28,7 +28,7 @@ pub(crate) fn run(
     options.with = needed(&manifest, access)?;
     let bar = ProgressBar::new_spinner();
     let mut done = 0;
-    let report = check_read(&manifest, &Program::this([VERB]), &options, &mut |row| {
+    let report = check_manifest(&manifest, &Program::this([VERB]), &options, &mut |row| {
         done += 1;
         bar.set_message(format!("{done} checks, {} {}", row.entry, row.check));
         bar.tick();

@@ -22,7 +22,7 @@ pub struct ForcedAlpha<'m> {
 impl MorphogeneticModel {
     /// Forces a slot's alpha in every forward while the guard lives. The lifecycle knows nothing of it:
     /// gates, ramps and measurements go on from the alpha that they own. Guards nest. A slot whose seed is
-    /// not active passes its features through as ever.
+    /// not active passes its features through unchanged.
     ///
     /// With several ranks every rank must ask for it, at the same step: forced on one rank alone, the ranks
     /// would train different networks.

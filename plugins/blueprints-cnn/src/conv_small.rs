@@ -21,7 +21,7 @@ impl Default for ConvSmallConfig {
 }
 
 /// A 1x1 convolution, normalised and rectified, behind one gain per channel that starts at 0. The convolution
-/// is drawn as ever: of zeros it would be dead for good behind the ReLU.
+/// is initialised at random: with zeros it would never receive a gradient behind the ReLU.
 ///
 /// With a single channel the convolution is one factor, of which the normalisation leaves little but the
 /// sign.

@@ -49,8 +49,8 @@ impl Modification {
 /// Masks by length, device and dtype.
 ///
 /// Nothing that is remembered is forgotten while the seed lives: a recorded step reads a mask where it lay,
-/// and has been run as ever before it was recorded. Beyond so many lengths one is computed in each call, and
-/// recorded with it.
+/// and the mask was computed in the steps before it was recorded. Beyond so many lengths a mask is computed
+/// in each call, and recorded with it.
 #[derive(Debug)]
 pub(crate) struct Masks {
     modification: Modification,

@@ -1,13 +1,10 @@
 //! The copies that a run keeps, however they stand, when the run goes on: opened or not, in one table a kind.
 
-use crate::scene::{Kind, Scene, Standing};
+use crate::scene::{Kind, STRANGER, Scene, Standing, chmod};
 use kasmina_tests::{output, say};
 use std::fs;
-use std::os::unix::fs::{PermissionsExt as _, chown, symlink};
+use std::os::unix::fs::{chown, symlink};
 use std::path::{Path, PathBuf};
-
-/// Another user than the one who runs the tests.
-const STRANGER: u32 = 65_534;
 
 /// A run of one epoch with a seed of the file in it. Of the file nothing is left but the run's own copy; a
 /// host module is not copied, it stays where the run's configuration names it. Returns the path of what is
@@ -35,10 +32,6 @@ fn run_once(scene: &Scene) -> PathBuf {
     let copy = copies.into_iter().find(|copy| fs::read(copy).unwrap() == bytes).unwrap();
     fs::remove_file(&file).unwrap();
     copy
-}
-
-fn chmod(path: &Path, mode: u32) {
-    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
 }
 
 fn is_never_run_by_you(scene: &Scene) {

@@ -30,7 +30,7 @@ fn files_that_are_too_large_or_no_files_are_refused_by_name() {
     let (out, error, code) = output(command);
     assert_eq!(code, Some(0), "{error}");
     let told: Vec<&str> = out.lines().skip_while(|line| !line.is_empty()).collect();
-    let told = told.join("\n").replace(&format!("{}/", project.path("").display()).replace("//", "/"), "");
+    let told = project.without_its_path(&told.join("\n"));
     insta::assert_snapshot!(told);
 }
 

@@ -282,3 +282,22 @@ fn a_pickle_that_asks_for_gigabytes_is_refused_before_libtorch_reads_it() {
     let told = constants.map(|pickle| loads(&with_record(&digits(), "constants.pkl", pickle)));
     insta::assert_snapshot!(told.join("\n"));
 }
+
+/// libtorch believes the number of elements that a pickle gives a storage, and reads past a record that is
+/// shorter.
+#[test]
+fn a_storage_that_is_larger_than_its_record_is_refused() {
+    let file = std::fs::File::open(digits()).unwrap();
+    let mut archive = zip::ZipArchive::new(file).unwrap();
+    let mut pickle = Vec::new();
+    std::io::Read::read_to_end(&mut archive.by_name("digits/data.pkl").unwrap(), &mut pickle).unwrap();
+    // Of the first storage: a small integer, the end of a tuple, and the opcode that names a storage.
+    let at = pickle.windows(4).position(|bytes| bytes[0] == b'K' && bytes[2..] == *b"tQ").unwrap();
+    assert_eq!(loads(&with_record(&digits(), "data.pkl", &pickle)), "loaded");
+    pickle[at + 1] += 1;
+    let larger = loads(&with_record(&digits(), "data.pkl", &pickle));
+    // A tuple in a tuple, and so on.
+    let nested = [b"\x80\x02)".as_slice(), &[0x85; 1000], b"."].concat();
+    let nested = loads(&with_record(&digits(), "constants.pkl", &nested));
+    insta::assert_snapshot!(format!("{larger}\n{nested}"));
+}

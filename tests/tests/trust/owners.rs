@@ -1,12 +1,10 @@
 //! Files of other users, and places that other users can write.
 
 use crate::project::Project;
+use crate::scene::{STRANGER, chmod};
 use kasmina_tests::say;
-use std::os::unix::fs::{PermissionsExt as _, chown};
+use std::os::unix::fs::chown;
 use std::path::Path;
-
-/// Another user than the one who runs the tests.
-const STRANGER: u32 = 65_534;
 
 /// Whether a test may give files away; it says loudly that it was skipped where it may not.
 fn may_give_away(test: &str) -> bool {
@@ -19,10 +17,6 @@ fn may_give_away(test: &str) -> bool {
 
 fn give_away(path: &Path) {
     chown(path, Some(STRANGER), Some(STRANGER)).unwrap();
-}
-
-fn chmod(path: &Path, mode: u32) {
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
 }
 
 /// docs/security.md: 12

@@ -37,8 +37,12 @@ impl Project {
     pub(crate) fn says(&self, args: &[&str]) -> String {
         let (out, err, code) = output(self.command(args));
         let text = format!("$ kasmina {}\n{out}{err}[{}]\n", args.join(" "), code.unwrap_or(-1));
-        let text = text.replace(&format!("{}/", self.0.path().display()), "");
-        redacted(&text)
+        redacted(&self.without_its_path(&text))
+    }
+
+    /// A text with the paths of its files relative to the project.
+    pub(crate) fn without_its_path(&self, text: &str) -> String {
+        text.replace(&format!("{}/", self.0.path().display()), "")
     }
 }
 

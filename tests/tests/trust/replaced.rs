@@ -1,7 +1,7 @@
 //! A file that is replaced between being judged and being opened.
 //!
-//! Whenever a command has read the file to its end, another one may come to lie there. The other one leaves a
-//! mark when it is opened: no command may do that, however often it reads the file.
+//! Another file may take its place after each time that a command has read it. The other file leaves a mark
+//! when it is opened: no command may open it, however often it reads the file.
 
 use crate::scene::{Kind, SMALL, Scene, Standing};
 use kasmina_tests::{fixture, output};
@@ -17,8 +17,8 @@ const MOST_READS: usize = 4;
 /// How long one wait for an event takes at most.
 const TICK: Timespec = Timespec { tv_sec: 0, tv_nsec: 5_000_000 };
 
-/// Waits until a file has been read to its end so many times and then puts another one in its place; returns
-/// whether it came to that before `is_over`.
+/// Replaces a file by another one after it was read `reads` times; returns whether that happened before
+/// `is_over`.
 fn replace_after(reads: usize, file: &Path, other: &Path, is_over: &AtomicBool) -> bool {
     let watch = inotify::init(inotify::CreateFlags::NONBLOCK | inotify::CreateFlags::CLOEXEC).unwrap();
     inotify::add_watch(&watch, file, inotify::WatchFlags::CLOSE_NOWRITE).unwrap();
@@ -47,7 +47,7 @@ fn what_is_judged_is_what_is_opened() {
         for reads in 1..=MOST_READS {
             let scene = Scene::new(Kind::Library, Standing::Unsigned);
             let (file, other) = (scene.file(), scene.path("other.so"));
-            // What is judged is a good plugin, and what comes to lie there leaves the mark.
+            // The first file is a good plugin, the other one leaves the mark.
             fs::rename(&file, &other).unwrap();
             fs::copy(fixture("gated"), &file).unwrap();
             let (_, error, code) = output(scene.command(&["plugins", "lock", scene.name()]));

@@ -8,6 +8,8 @@ use std::process::Command;
 use std::sync::OnceLock;
 use tch::{CModule, Device, Tensor};
 
+/// Another user than the one who runs the tests.
+pub(crate) const STRANGER: u32 = 65_534;
 pub(crate) const SMALL: &str =
     "epochs = 1\ndevice = \"cpu\"\n[data]\ntrain_samples = 60\nvalidation_samples = 40\n";
 const DECLARED: &str = r#"
@@ -28,6 +30,11 @@ from = "up"
 residual = "add"
 "#;
 const SIDECAR: &str = "[blueprint]\nid = \"scripted-one\"\nsummary = \"one\"\ntopologies = [\"cnn\"]\n";
+
+/// Sets the permissions of a file or folder.
+pub(crate) fn chmod(path: &Path, mode: u32) {
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+}
 
 /// The kinds of file whose code runs.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -160,9 +167,6 @@ impl Scene {
             let (_, error, code) = output(self.command(args));
             assert_eq!(code, Some(0), "{args:?}: {error}");
         };
-        let chmod = |path: &Path, mode: u32| {
-            fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
-        };
         match standing {
             Standing::Unsigned => {}
             Standing::Bundled => {
@@ -181,7 +185,7 @@ impl Scene {
                 if standing == Standing::ForeignPinned {
                     quietly(&["plugins", "lock", self.name()]);
                 }
-                chown(&file, Some(65_534), Some(65_534)).unwrap();
+                chown(&file, Some(STRANGER), Some(STRANGER)).unwrap();
             }
             Standing::OpenParent => {
                 quietly(&["plugins", "lock", self.name()]);

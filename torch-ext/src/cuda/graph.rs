@@ -90,8 +90,8 @@ pub enum NotCaptured<E> {
 
 impl Graph {
     /// Records what `body` asks of the device on this thread's current stream, which must not be the default
-    /// one. Nothing of it runs. `body` must have run before, in earnest: what libraries set up at first use
-    /// cannot be recorded.
+    /// one. Nothing of it runs. `body` must have run before without being recorded: what libraries set up at
+    /// first use cannot be recorded.
     ///
     /// # Errors
     /// The body's own error, or what could not be recorded. Then there is no graph, and the device is as

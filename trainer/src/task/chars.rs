@@ -21,7 +21,7 @@ const LARGE_ALPHABET: usize = 5000;
 const SCORE_BYTES: f64 = 4.0;
 /// Byte order mark that some programs write before a text. It is dropped.
 const BYTE_ORDER_MARK: char = '\u{feff}';
-/// A text has other characters than a moment before.
+/// Reason why a text is refused that has other characters when it is read again.
 const CHANGED: &str = "it changed while it was read";
 /// Bytes that are read at a time.
 const CHUNK: usize = 1 << 20;
@@ -32,16 +32,11 @@ pub(super) fn load(data: &DataConfig, device: Device) -> Result<Task, TrainError
         let help = "name a file of UTF-8 text with --text".to_owned();
         return Err(TrainError::Data { task: ID, reason, help });
     };
-    let wrong = |reason: String, help: &str| TrainError::Data {
-        task: ID,
-        reason: format!("{}: {reason}", path.display()),
-        help: help.to_owned(),
-    };
     let text = Text::survey(path).map_err(|reason| unreadable(path, &reason))?;
     if text.alphabet.len() < 2 {
         let reason =
             format!("it has {} different characters, and there is nothing to predict", text.alphabet.len());
-        return Err(wrong(reason, "name a text with more than one"));
+        return Err(refused(path, &reason, "name a text with more than one"));
     }
     if text.alphabet.len() > LARGE_ALPHABET {
         tracing::warn!(
@@ -61,7 +56,7 @@ pub(super) fn load(data: &DataConfig, device: Device) -> Result<Task, TrainError
             "{} characters are too few for sequences of {length}: a tenth of them must hold two",
             text.characters
         );
-        return Err(wrong(reason, "name a longer text, or shorten data.sequence_length"));
+        return Err(refused(path, &reason, "name a longer text, or shorten data.sequence_length"));
     }
     let (stored, of_byte) = text.store(path)?;
     let of_byte = of_byte.map(|table| table.f_to(device)).transpose()?;
@@ -169,10 +164,14 @@ fn unwritable(what: &str, error: &std::io::Error) -> String {
     format!("{what} into {}, which TMPDIR names: {error}", std::env::temp_dir().display())
 }
 
-/// A text that cannot be taken in.
+/// The error of a text that cannot be read, or whose tokens cannot be written.
 fn unreadable(path: &Path, reason: &str) -> TrainError {
-    let help = "name a file of UTF-8 text with --text".to_owned();
-    TrainError::Data { task: ID, reason: format!("{}: {reason}", path.display()), help }
+    refused(path, reason, "name a file of UTF-8 text with --text")
+}
+
+/// The error of a text, with what to do about it.
+fn refused(path: &Path, reason: &str, help: &str) -> TrainError {
+    TrainError::Data { task: ID, reason: format!("{}: {reason}", path.display()), help: help.to_owned() }
 }
 
 /// Maps a file that is open.

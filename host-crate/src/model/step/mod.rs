@@ -3,8 +3,8 @@
 //! On a GPU a small network's step is a few hundred kernels, each shorter than it takes to ask for it. So a
 //! step is recorded as a CUDA graph and launched as one. A graph repeats what it saw: it belongs to one
 //! *configuration* (which seeds run, and how) and one shape of batch. The first steps of a configuration run
-//! as ever, and are its warm-up; then the step is recorded, and replayed until structure changes. What
-//! changes between steps (alphas, learning rates, the batch) lies in tensors that stay where they are.
+//! operation by operation, as its warm-up; then the step is recorded, and replayed until structure changes.
+//! What changes between steps (alphas, learning rates, the batch) lies in tensors that stay where they are.
 
 mod captured;
 mod configuration;
@@ -22,11 +22,11 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use tch::Tensor;
 
-/// Steps of a configuration and shape that run as ever before it is recorded: what libraries set up at first
-/// use cannot be.
+/// Steps of a configuration and shape that run operation by operation before one is recorded: what libraries
+/// set up at first use cannot be recorded.
 const WARM_UP: u32 = 2;
 
-/// Graphs of one configuration that are kept. Batches whose shapes keep changing run as ever beyond that.
+/// Largest number of graphs of one configuration. Batches of further shapes run operation by operation.
 const MOST_VARIANTS: usize = 16;
 
 /// Looks at whether a step draws. The generators belong to the process: what another thread drew meanwhile is

@@ -78,8 +78,8 @@ fn branch(
     let wrong = |e: std::io::Error| TrainError::RunDir { path: target.to_owned(), reason: e.to_string() };
     checkpoint.write_to(&target.join(kasmina_checkpoint::FOLDER))?;
     for (name, _) in lengths.named() {
-        let mut journal =
-            File::options().write(true).truncate(true).open(target.join(name)).map_err(wrong)?;
+        // The journals of the branch were just created and are empty.
+        let mut journal = open_own(&target.join(name), false).map_err(wrong)?;
         copy_into(&run.join(name), &mut journal).map_err(wrong)?;
     }
     let plugins = run.join(stored::FOLDER);
