@@ -94,7 +94,7 @@ fn format_value(value: &Value) -> String {
     }
 }
 
-/// Converts a JSON pointer, `/planted/0/epoch`, to the path of a setting, `planted[0].epoch`.
+/// Converts a JSON pointer, `/preinstalled/0/epoch`, to the path of a setting, `preinstalled[0].epoch`.
 fn setting_path(pointer: &str) -> String {
     let mut path = String::new();
     for part in pointer.split('/').filter(|part| !part.is_empty()) {

@@ -84,10 +84,10 @@ pub struct Germinate {
     /// the edge of an epoch.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub prefetch: bool,
-    /// Put it in whole, past every stage and gate: FOSSILIZED at once, alpha at its target. For controls that
-    /// growth is compared with.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub whole: bool,
+    /// Fossilize the seed as soon as it germinates, without stages and gates, with alpha at its target. Controls
+    /// that growth is compared with use this. Also read as `whole`, its name before version 0.2.
+    #[serde(default, alias = "whole", skip_serializing_if = "std::ops::Not::not")]
+    pub preinstalled: bool,
 }
 
 impl Germinate {
@@ -109,7 +109,7 @@ impl Germinate {
             unit: None,
             target: None,
             prefetch: false,
-            whole: false,
+            preinstalled: false,
         }
     }
 }

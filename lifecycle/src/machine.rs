@@ -247,9 +247,9 @@ impl Lifecycle {
         self.events.push(Event { kind, slot_id: self.slot_id.clone(), seed_id });
     }
 
-    /// The one way past every gate: a control is a fossil from its first step on. No stage was left for it,
-    /// so no change of stage is told.
-    pub(super) fn settle_whole(&mut self) {
+    /// Fossilizes a preinstalled seed, the only one that skips the gates. It has left no stage, so there is no
+    /// event of a changed stage.
+    pub(super) fn fossilize_preinstalled(&mut self) {
         let now = self.now;
         let Some(seed) = &mut self.seed else { return };
         seed.previous_stage = seed.stage;
@@ -260,8 +260,8 @@ impl Lifecycle {
         self.emit(fossil);
     }
 
-    /// Germination's place among the transitions: what makes the state is no step from one to another.
-    pub(super) fn settle_in(&mut self, seed: SeedState, germinated: EventKind) {
+    /// Stores the state of a seed that has just germinated and emits its event.
+    pub(super) fn occupy(&mut self, seed: SeedState, germinated: EventKind) {
         debug_assert!(self.seed.is_none() && seed.stage == Stage::Germinated);
         self.seed = Some(seed);
         self.emit(germinated);

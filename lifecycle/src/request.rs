@@ -37,7 +37,7 @@ impl Lifecycle {
             plugin: request.plugin,
             generation: request.generation,
             params: request.seed_params.saturating_add(request.gate_params),
-            alpha: if request.whole { alpha.target() } else { 0.0 },
+            alpha: if request.preinstalled { alpha.target() } else { 0.0 },
             blend: blend.clone(),
             tempo: plan.tempo,
         };
@@ -60,9 +60,9 @@ impl Lifecycle {
             tempo_unit: plan.unit,
             tempo: plan.tempo,
         };
-        self.settle_in(seed, germinated);
-        if request.whole {
-            self.settle_whole();
+        self.occupy(seed, germinated);
+        if request.preinstalled {
+            self.fossilize_preinstalled();
         }
         Ok(())
     }

@@ -46,10 +46,10 @@ pub struct Germination {
     pub gate_params: u64,
     /// Trainable parameters of the host.
     pub host_params: u64,
-    /// Without any stage or gate: FOSSILIZED at once, with alpha at its target. For controls that growth is
-    /// compared with.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub whole: bool,
+    /// Whether the seed is fossilized as soon as it germinates, without stages and gates, with alpha at its
+    /// target. Controls that growth is compared with use this.
+    #[serde(default, alias = "whole", skip_serializing_if = "std::ops::Not::not")]
+    pub preinstalled: bool,
 }
 
 impl Germination {
@@ -64,7 +64,7 @@ impl Germination {
             seed_params: 0,
             gate_params: 0,
             host_params: 0,
-            whole: false,
+            preinstalled: false,
         }
     }
 }

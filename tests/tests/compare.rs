@@ -170,11 +170,15 @@ fn every_arm_has_its_own_rate_and_is_made_out_of_the_grown_run_of_its_seed() {
     assert_eq!(oracle.0.len(), 5 * (3 * 2 + 3));
 
     let naive = &oracle.0["naive-rate0.3-seed2"];
-    let planted: Vec<(&str, u32)> = naive.planted.iter().map(|p| (p.slot.as_str(), p.epoch)).collect();
-    assert_eq!((planted, naive.controller.as_str()), (vec![("early", 3), ("mid", 4), ("late", 5)], "none"));
+    let preinstalled: Vec<(&str, u32)> =
+        naive.preinstalled.iter().map(|p| (p.slot.as_str(), p.epoch)).collect();
+    assert_eq!(
+        (preinstalled, naive.controller.as_str()),
+        (vec![("early", 3), ("mid", 4), ("late", 5)], "none")
+    );
     let whole = &oracle.0["static-rate0.3-seed2"];
     assert_eq!(
-        (whole.planted.len(), whole.planted[0].slot.as_str(), whole.planted[0].epoch),
+        (whole.preinstalled.len(), whole.preinstalled[0].slot.as_str(), whole.preinstalled[0].epoch),
         (1, "block1", 0)
     );
     // 150 an epoch against 200: three quarters of the epochs.
@@ -188,12 +192,12 @@ fn every_arm_has_its_own_rate_and_is_made_out_of_the_grown_run_of_its_seed() {
     assert_eq!(error, "setting `rates`: they do not rise");
 }
 
-/// What is planted is no command of the journal: the configuration plants it again, and the run is the same
+/// Preinstalled seeds are no commands of the journal: the configuration has them, and the run is the same
 /// to the bit.
 #[test]
-fn a_planted_run_is_given_again_by_its_journal_and_replayed() {
+fn a_run_with_preinstalled_seeds_is_reproduced_from_its_journal_and_replayed() {
     let dir = tempfile::tempdir().unwrap();
-    let text = "epochs = 4\ndevice = \"cpu\"\ncontroller = \"none\"\nplanted = [{ slot = \"early\" }, { slot = \"late\", epoch = 2 }]\n\
+    let text = "epochs = 4\ndevice = \"cpu\"\ncontroller = \"none\"\npreinstalled = [{ slot = \"early\" }, { slot = \"late\", epoch = 2 }]\n\
                 [data]\ntrain_samples = 200\nvalidation_samples = 100\n";
     fs::write(dir.path().join("run.toml"), text).unwrap();
     let run = |args: &[&str]| {

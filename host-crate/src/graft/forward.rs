@@ -152,7 +152,7 @@ impl SeedSlot {
             return autograd::straight_through(&host, &seed).map_err(torch).with_context(doing);
         }
         // Behind an isolated seed the blend is the host's only way to a gradient, be it 0.
-        if override_alpha.is_none() && live.is_whole() && !isolated {
+        if override_alpha.is_none() && live.is_seed_only() && !isolated {
             return Ok(seed);
         }
         let begun = live.trial.is_some().then(Instant::now);

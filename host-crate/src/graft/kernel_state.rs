@@ -6,7 +6,7 @@
 pub(crate) struct SlotKernelState {
     pub(super) runs: bool,
     pub(super) silent: bool,
-    pub(super) whole: bool,
+    pub(super) seed_only: bool,
     pub(super) isolated: bool,
     pub(super) leaving: bool,
     pub(super) learning: bool,

@@ -110,7 +110,7 @@ impl LiveSeed {
     }
 
     /// Whether the features that flow on are the seed's own: its blend has nothing to do any more.
-    pub(super) fn is_whole(&self) -> bool {
+    pub(super) fn is_seed_only(&self) -> bool {
         self.alpha.value() == 1.0 && self.blend.seed_at_one
     }
 

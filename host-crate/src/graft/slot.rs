@@ -139,7 +139,7 @@ impl SeedSlot {
         SlotKernelState {
             runs: self.live.is_some() && stage.is_active(),
             silent: self.live.as_ref().is_some_and(LiveSeed::is_silent),
-            whole: self.live.as_ref().is_some_and(LiveSeed::is_whole),
+            seed_only: self.live.as_ref().is_some_and(LiveSeed::is_seed_only),
             isolated: self.is_isolated_as_mixed(),
             leaving: self.lifecycle.is_leaving(),
             learning: self.is_learning(),

@@ -1,6 +1,6 @@
 //! The run that grows and its controls.
 
-use crate::config::{PlantConfig, RunConfig, short};
+use crate::config::{PreinstalledSeed, RunConfig, short};
 use crate::error::TrainError;
 use crate::run::Summary;
 use serde::{Deserialize, Serialize};
@@ -15,7 +15,7 @@ pub enum Arm {
     Host,
     /// A seed in every slot, one after another, at full alpha and without gates.
     Naive,
-    /// The net that the grown run of the same seed ends with, trained whole from the start.
+    /// The net that the grown run of the same seed ends with, trained from the start.
     Static,
     /// The same for as many multiply-adds as the grown run took.
     Matched,
@@ -28,7 +28,7 @@ pub const ARMS: [Arm; 5] = [Arm::Grown, Arm::Host, Arm::Naive, Arm::Static, Arm:
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Grown<'a> {
     pub(super) grown: &'a Summary,
-    pub(super) whole: Option<&'a Summary>,
+    pub(super) from_the_start: Option<&'a Summary>,
 }
 
 impl Arm {
@@ -65,22 +65,22 @@ impl Arm {
             Self::Grown => {}
             Self::Host => config.disable_seeds = true,
             Self::Naive => {
-                idle(&mut config);
+                without_controller(&mut config);
                 let slots = run.slots.iter().take(run.max_seeds as usize);
-                let plant = |(i, slot): (u32, &String)| PlantConfig {
+                let preinstalled = |(i, slot): (u32, &String)| PreinstalledSeed {
                     slot: slot.clone(),
                     epoch: run.growth.first_epoch.saturating_add(run.growth.every.saturating_mul(i)),
                     blueprint: None,
                 };
-                config.planted = (0..).zip(slots).map(plant).collect();
+                config.preinstalled = (0..).zip(slots).map(preinstalled).collect();
             }
-            Self::Static => config = whole(config, made.ok_or_else(missing)?.grown),
+            Self::Static => config = from_the_start(config, made.ok_or_else(missing)?.grown),
             Self::Matched => {
                 let made = made.ok_or_else(missing)?;
-                let one = made.whole.ok_or_else(missing)?;
+                let one = made.from_the_start.ok_or_else(missing)?;
                 let an_epoch = one.training_multiply_adds / f64::from(one.epochs.max(1));
                 let epochs = (made.grown.training_multiply_adds / an_epoch).round();
-                config = whole(config, made.grown);
+                config = from_the_start(config, made.grown);
                 // Of a host without multiply-adds nobody knows what it costs.
                 if epochs.is_finite() && epochs >= 1.0 {
                     config.epochs = epochs as u32;
@@ -94,26 +94,26 @@ impl Arm {
 /// The fates of seeds that a run's last measurement has in its output.
 const IN_THE_OUTPUT: [&str; 4] = ["fossilized", "blending", "shadowing", "holding"];
 
-/// Nothing germinates but what is planted.
-fn idle(config: &mut RunConfig) {
+/// Switches the controller off: only preinstalled seeds germinate.
+fn without_controller(config: &mut RunConfig) {
     "none".clone_into(&mut config.controller);
     config.script = None;
 }
 
-/// The net that a run ended with, from the start.
-fn whole(mut config: RunConfig, grown: &Summary) -> RunConfig {
-    idle(&mut config);
+/// Configures a run that starts with the network that `grown` ended with.
+fn from_the_start(mut config: RunConfig, grown: &Summary) -> RunConfig {
+    without_controller(&mut config);
     let own = short(&config.blueprint).to_owned();
     let part = grown.seeds.iter().filter(|seed| IN_THE_OUTPUT.contains(&seed.fate.as_str()));
-    config.planted = part
-        .map(|seed| PlantConfig {
+    config.preinstalled = part
+        .map(|seed| PreinstalledSeed {
             slot: seed.slot.clone(),
             epoch: 0,
             // By its full name where it is the run's own.
             blueprint: (seed.blueprint != own).then(|| seed.blueprint.clone()),
         })
         .collect();
-    if config.planted.is_empty() {
+    if config.preinstalled.is_empty() {
         config.disable_seeds = true;
     }
     config

@@ -73,7 +73,7 @@ impl Bench<'_> {
                 let rate = best.get(&arm).copied().unwrap_or(rate);
                 self.done.get(&Ask { arm, rate, seed }).map(|done| &done.summary)
             };
-            let grown = of(Arm::Grown).map(|grown| Grown { grown, whole: of(Arm::Static) });
+            let grown = of(Arm::Grown).map(|grown| Grown { grown, from_the_start: of(Arm::Static) });
             let mut config = arm.config(&self.config.run, grown)?;
             config.seed = seed;
             config.optimizer.learning_rate = self.config.rates[rate];

@@ -1,30 +1,36 @@
 //! The germinations that a configuration asks for.
 
-use super::plant::PlantConfig;
+use super::preinstalled::PreinstalledSeed;
 use super::run::RunConfig;
 use kasmina::model::Germinate;
 
 impl RunConfig {
-    /// The germinations of what is put in whole at the end of an epoch.
-    pub(crate) fn plants(&self, epoch: u32) -> Vec<Germinate> {
-        self.planted.iter().filter(|plant| plant.epoch == epoch).map(|plant| self.plant(plant)).collect()
+    /// Returns the germinations of the preinstalled seeds of the end of `epoch`.
+    pub(crate) fn preinstalled_at(&self, epoch: u32) -> Vec<Germinate> {
+        self.preinstalled
+            .iter()
+            .filter(|seed| seed.epoch == epoch)
+            .map(|seed| self.preinstall(seed))
+            .collect()
     }
 
-    pub(crate) fn all_plants(&self) -> Vec<Germinate> {
-        self.planted.iter().map(|plant| self.plant(plant)).collect()
+    /// Returns the germinations of all preinstalled seeds.
+    pub(crate) fn all_preinstalled(&self) -> Vec<Germinate> {
+        self.preinstalled.iter().map(|seed| self.preinstall(seed)).collect()
     }
 
-    fn plant(&self, plant: &PlantConfig) -> Germinate {
-        let own = plant.blueprint.as_ref().is_none_or(|id| *id == self.blueprint);
-        let blueprint = plant.blueprint.as_ref().unwrap_or(&self.blueprint);
-        let seed_id = format!("{}-{}-planted", plant.slot, short(blueprint));
-        let asked = self.germination(&plant.slot, seed_id);
+    fn preinstall(&self, seed: &PreinstalledSeed) -> Germinate {
+        let own = seed.blueprint.as_ref().is_none_or(|id| *id == self.blueprint);
+        let blueprint = seed.blueprint.as_ref().unwrap_or(&self.blueprint);
+        // Initial weights follow from this id: it keeps the suffix that it has always had.
+        let seed_id = format!("{}-{}-planted", seed.slot, short(blueprint));
+        let asked = self.germination(&seed.slot, seed_id);
         let config = if own { asked.blueprint_config } else { serde_json::Value::Null };
         Germinate {
             blueprint: blueprint.clone(),
             blueprint_config: config,
             prefetch: false,
-            whole: true,
+            preinstalled: true,
             ..asked
         }
     }

@@ -1,4 +1,5 @@
-//! What a run is told; every field has a default, and the resolved whole is written into the run directory.
+//! The configuration of a run. Every field has a default; the resolved configuration is written into the run
+//! directory.
 
 mod checkpoint;
 mod compute;
@@ -8,8 +9,8 @@ mod germination;
 mod growth;
 mod host;
 mod optimizer;
-mod plant;
 mod plugins;
+mod preinstalled;
 mod run;
 mod validate;
 
@@ -22,6 +23,6 @@ pub(crate) use germination::short;
 pub use growth::GrowthConfig;
 pub use host::HostConfig;
 pub use optimizer::OptimizerConfig;
-pub use plant::PlantConfig;
 pub use plugins::PluginsConfig;
+pub use preinstalled::PreinstalledSeed;
 pub use run::RunConfig;

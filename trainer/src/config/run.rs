@@ -7,8 +7,8 @@ use super::faults::OnNonFinite;
 use super::growth::GrowthConfig;
 use super::host::HostConfig;
 use super::optimizer::OptimizerConfig;
-use super::plant::PlantConfig;
 use super::plugins::PluginsConfig;
+use super::preinstalled::PreinstalledSeed;
 use crate::device;
 use crate::error::TrainError;
 use crate::signals::RewardWeights;
@@ -88,9 +88,10 @@ pub struct RunConfig {
     pub plugins: PluginsConfig,
     /// When seeds are put in.
     pub growth: GrowthConfig,
-    /// Seeds that are put in whole, past every gate, whatever the controller does.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub planted: Vec<PlantConfig>,
+    /// Seeds that are fossilized as soon as they germinate, whatever the controller does. Also read as
+    /// `planted`, its name before version 0.2.
+    #[serde(alias = "planted", skip_serializing_if = "Vec::is_empty")]
+    pub preinstalled: Vec<PreinstalledSeed>,
     /// How they are blended in.
     pub alpha: AlphaSettings,
     /// The rules of every slot.
@@ -142,7 +143,7 @@ impl RunConfig {
             optimizer: OptimizerConfig::default(),
             plugins: PluginsConfig::default(),
             growth: GrowthConfig::default(),
-            planted: Vec::new(),
+            preinstalled: Vec::new(),
             alpha: AlphaSettings::default(),
             lifecycle: Settings::default(),
             reward: RewardWeights::default(),

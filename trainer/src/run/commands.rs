@@ -79,16 +79,16 @@ impl Trainer<'_> {
         command_row(epoch, command, slot, landed, result)
     }
 
-    /// Puts in what the configuration wants whole at the end of an epoch.
-    pub(super) fn plant(&mut self, epoch: u32) -> Result<Vec<CommandRow>, TrainError> {
+    /// Germinates the preinstalled seeds of the end of `epoch`.
+    pub(super) fn preinstall(&mut self, epoch: u32) -> Result<Vec<CommandRow>, TrainError> {
         if self.config.disable_seeds {
             return Ok(Vec::new());
         }
         let mut rows = Vec::new();
-        for germinate in self.config.plants(epoch) {
+        for germinate in self.config.preinstalled_at(epoch) {
             let command = Command::Germinate(germinate);
             let done = self.execute(&command)?;
-            // Whoever gives the run's commands again plants by its configuration too.
+            // A run from this run's commands has these seeds in its configuration too.
             rows.push(self.noted(epoch, command, true, Ok(done)));
         }
         Ok(rows)

@@ -74,7 +74,7 @@ impl Trainer<'_> {
         let mut commands = self.land(epoch);
         commands.extend(self.obey(epoch, validation.accuracy));
         commands.extend(self.prune_unhealthy(epoch, &raw));
-        commands.extend(self.plant(epoch)?);
+        commands.extend(self.preinstall(epoch)?);
         self.training.set_seed_rates(&self.config.optimizer)?;
 
         let events = self.training.model.drain_events();
@@ -109,7 +109,7 @@ impl Trainer<'_> {
 
     /// Puts in what the configuration wants before the first step.
     fn begin(&mut self) -> Result<(), TrainError> {
-        let commands = self.plant(0)?;
+        let commands = self.preinstall(0)?;
         if commands.is_empty() {
             return Ok(());
         }

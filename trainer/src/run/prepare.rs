@@ -87,8 +87,8 @@ impl<'r> Trainer<'r> {
         let mut training = Training::new(model, &config.optimizer, &config.compute)?;
         let model = &mut training.model;
         let slots: Vec<String> = model.slots().iter().map(|s| s.name().to_owned()).collect();
-        let plants = if slots.is_empty() { Vec::new() } else { config.all_plants() };
-        for germinate in controller.rehearsals(&slots).iter().chain(&plants) {
+        let preinstalled = if slots.is_empty() { Vec::new() } else { config.all_preinstalled() };
+        for germinate in controller.rehearsals(&slots).iter().chain(&preinstalled) {
             model.prewarm(germinate, registry)?;
         }
         if !slots.is_empty() {

@@ -85,7 +85,7 @@ impl MorphogeneticModel {
             seed_params: count(live.seed().parameters()),
             gate_params: count(live.blend().parameters()),
             host_params: self.host_parameter_count(),
-            whole: germinate.whole,
+            preinstalled: germinate.preinstalled,
             ..Germination::new(germinate.seed_id.clone(), blueprint.id(), plan)
         };
         let mut lifecycle = self.slots[index].lifecycle().clone();
@@ -114,7 +114,7 @@ impl MorphogeneticModel {
         };
         let plan = BlendPlan { id: germinate.blend.clone(), alpha };
         Germination {
-            whole: germinate.whole,
+            preinstalled: germinate.preinstalled,
             ..Germination::new(germinate.seed_id.clone(), germinate.blueprint.clone(), plan)
         }
     }

@@ -116,8 +116,8 @@ impl Trainer<'_> {
     fn used_plugins(&self) -> BTreeSet<String> {
         let mut used: BTreeSet<String> = self.tally.plugins().map(|plugin| plugin.name.clone()).collect();
         let config = &self.config;
-        let planted = config.planted.iter().filter_map(|plant| plant.blueprint.as_ref());
-        let asked: Vec<(Kind, &str)> = planted
+        let preinstalled = config.preinstalled.iter().filter_map(|seed| seed.blueprint.as_ref());
+        let asked: Vec<(Kind, &str)> = preinstalled
             .chain([&config.blueprint])
             .map(|id| (Kind::Blueprint, short(id)))
             .chain([(Kind::Blend, short(&config.blend))])
