@@ -1,29 +1,29 @@
-//! The blends that a registry knows, by the id of their algorithm.
+//! The blends of a registry, by the id of their algorithm.
 
 use kasmina_plugin_api::abi::BlendInstance;
 use kasmina_plugin_api::{Kind, Site};
 use kasmina_registry::{Entry, Registry, RegistryError};
 use serde_json::Value;
 
-/// A factory of blends, over a registry.
+/// Lists the blends of a registry and builds blenders from them.
 #[derive(Debug, Clone, Copy)]
 pub struct BlendCatalog<'r>(&'r Registry);
 
 impl<'r> BlendCatalog<'r> {
-    /// Over the blends that this registry knows now, and those that it will know.
+    /// Creates a catalogue over a registry; blends that the registry loads later are included.
     pub fn new(registry: &'r Registry) -> Self {
         Self(registry)
     }
 
-    /// Every algorithm, sorted by id and plugin.
+    /// Returns every blend algorithm, sorted by id and plugin.
     pub fn algorithms(&self) -> Vec<Entry> {
         self.0.entries().into_iter().filter(|entry| entry.kind() == Kind::Blend).collect()
     }
 
-    /// A blend for a slot; `null` is its default configuration.
+    /// Builds a blender for the slot at `site`; a `null` configuration means the blend's defaults.
     ///
     /// # Errors
-    /// If there is no such algorithm, or it does not take the slot or the configuration.
+    /// If there is no such algorithm, or it refuses the slot or the configuration.
     pub fn create(
         &self,
         algorithm_id: &str,

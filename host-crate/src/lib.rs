@@ -1,14 +1,14 @@
 //! Kasmina grows neural networks while they train.
 //!
 //! Small modules (*seeds*) sit in slots at a host network's injection points. They germinate, learn behind a
-//! straight-through estimator without touching the host's output, blend in by alpha, and are fossilized for
-//! good or pruned; each step is guarded by a quality gate.
+//! straight-through estimator without changing the host's output, are blended in by alpha, and are then
+//! fossilized (kept for good) or pruned (removed). A quality gate guards each transition.
 //!
-//! * [`lifecycle`]: the pure state machine that decides
+//! * [`lifecycle`]: the pure state machine of one slot, with its gates
 //! * [`graft`]: the tensor work of one slot
-//! * [`consensus`]: how several ranks come to one decision
-//! * [`state`]: what lasts between two steps, to be kept elsewhere and given back
-//! * [`model`]: a host with its slots, and the one door through which structure changes
+//! * [`consensus`]: how several ranks agree on one decision
+//! * [`state`]: everything that a model must save between two training steps, and how it is restored
+//! * [`model`]: a host with its slots, and the only interface that changes its structure
 //!
 //! The core does no IO, runs no training loop, and never decides when to grow.
 

@@ -1,4 +1,4 @@
-//! The table of stages, pair by pair, and what ties the scripts to the types.
+//! The transitions between stages, pair by pair, and whether scripts know every setting.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failed step is a failed test")]
 
@@ -8,8 +8,8 @@ use kasmina::lifecycle::{
 use kasmina_plugin_api::Topology;
 use std::fmt::Write as _;
 
-/// An empty slot with these rules.
-fn empty(settings: &Settings) -> Lifecycle {
+/// Returns an empty slot with these settings.
+fn empty_slot(settings: &Settings) -> Lifecycle {
     Lifecycle::new("early", Topology::CNN, settings.clone())
 }
 
@@ -17,7 +17,7 @@ fn germinate(slot: &mut Lifecycle) {
     slot.germinate(Germination::new("s", "b", BlendPlan::new("linear"))).expect("the slot is empty");
 }
 
-/// An epoch of a seed that does well.
+/// Runs one epoch with good measurements.
 fn epoch(slot: &mut Lifecycle, accuracy: f64) {
     slot.record_validation(accuracy).expect("in range");
     if slot.stage().is_active() {
@@ -27,7 +27,7 @@ fn epoch(slot: &mut Lifecycle, accuracy: f64) {
     slot.step_epoch();
 }
 
-/// The table of `lifecycle.md`, "Stages", over all ordered pairs.
+/// All legal transitions, by the stage that they leave.
 #[test]
 fn the_transition_table() {
     let mut text = String::new();
@@ -40,20 +40,20 @@ fn the_transition_table() {
     insta::assert_snapshot!(text);
 }
 
-/// A slot in each stage that it can rest in.
-fn in_every_stage() -> Vec<(Stage, Lifecycle)> {
+/// Returns a slot in each stage that it can be in between two epochs.
+fn slots_in_every_stage() -> Vec<(Stage, Lifecycle)> {
     let settings = Settings { shadowing_epochs: 2, cooldown_epochs: 1, ..Settings::default() };
-    let mut slot = empty(&settings);
+    let mut slot = empty_slot(&settings);
     let mut seen = vec![(Stage::Dormant, slot.clone())];
     germinate(&mut slot);
-    for e in 0..10 {
+    for index in 0..10 {
         if seen.last().is_none_or(|(stage, _)| *stage != slot.stage()) {
             seen.push((slot.stage(), slot.clone()));
         }
-        epoch(&mut slot, 50.0 + f64::from(e));
+        epoch(&mut slot, 50.0 + f64::from(index));
     }
     let mut pruned = slot.clone();
-    pruned.prune("asked to", Initiator::Policy).expect("it may be pruned");
+    pruned.prune("requested", Initiator::Policy).expect("a seed in HOLDING can be pruned");
     seen.push((pruned.stage(), pruned.clone()));
     pruned.step_epoch();
     seen.push((pruned.stage(), pruned));
@@ -63,32 +63,33 @@ fn in_every_stage() -> Vec<(Stage, Lifecycle)> {
     seen
 }
 
-/// Each stage that a slot rests in, and each of the eleven that may be asked for: what an advance answers.
-/// What it refuses changes nothing. (UNKNOWN and PRUNED are never seen at rest; `the_transition_table` has
-/// all 121 pairs.)
+/// The result of an advance from each stage to each of the eleven stages. A refused advance changes nothing.
+///
+/// No slot is in UNKNOWN or PRUNED between two epochs; `the_transition_table` covers all 121 pairs.
 #[test]
 fn every_stage_asked_for_from_every_stage() {
     let mut text = String::new();
-    let mut resting = Vec::new();
-    for (stage, slot) in in_every_stage() {
-        resting.push(stage);
+    let mut stages = Vec::new();
+    for (stage, slot) in slots_in_every_stage() {
+        stages.push(stage);
         let _ = writeln!(text, "{stage}");
         for target in std::iter::once(None).chain(Stage::ALL.map(Some)) {
-            let mut tried = slot.clone();
-            let answer = tried.advance(target);
-            if answer.is_err() {
-                assert_eq!(format!("{:?}", slot.seed()), format!("{:?}", tried.seed()), "{stage} {target:?}");
+            let mut advanced = slot.clone();
+            let result = advanced.advance(target);
+            if result.is_err() {
+                let (before, after) = (format!("{:?}", slot.seed()), format!("{:?}", advanced.seed()));
+                assert_eq!(before, after, "{stage} {target:?}");
             }
             let target_name = target.map_or("(next)", Stage::as_str);
-            let told = answer.map_or_else(|e| e.code.to_string(), |stage| format!("-> {stage}"));
-            let _ = writeln!(text, "    {target_name:<11} {told}");
+            let outcome = result.map_or_else(|e| e.code.to_string(), |stage| format!("-> {stage}"));
+            let _ = writeln!(text, "    {target_name:<11} {outcome}");
         }
     }
-    assert_eq!(resting.len(), 9, "{resting:?}");
+    assert_eq!(stages.len(), 9, "{stages:?}");
     insta::assert_snapshot!(text);
 }
 
-/// Every legal transition happens somewhere, and none but the legal ones: 121 pairs, each seen or never seen.
+/// Over many runs, every legal transition happens and no illegal one does.
 #[test]
 fn the_machine_walks_exactly_the_table() {
     let mut seen = std::collections::BTreeSet::new();
@@ -97,9 +98,9 @@ fn the_machine_walks_exactly_the_table() {
     {
         for prune_after in 0..12 {
             for retarget in [false, true] {
-                let mut slot = empty(&settings);
+                let mut slot = empty_slot(&settings);
                 let mut at = Stage::Dormant;
-                let mut follow = |slot: &mut Lifecycle| {
+                let mut record_transitions = |slot: &mut Lifecycle| {
                     for event in slot.drain_events() {
                         match event.kind {
                             EventKind::SeedGerminated { .. } => {
@@ -118,7 +119,7 @@ fn the_machine_walks_exactly_the_table() {
                 germinate(&mut slot);
                 for e in 0..14 {
                     if e == prune_after {
-                        let _ = slot.prune("asked to", Initiator::Policy);
+                        let _ = slot.prune("requested", Initiator::Policy);
                     }
                     if retarget && slot.stage() == Stage::Holding {
                         slot.set_alpha_target(0.5, 1, None).expect("HOLDING may be left for BLENDING");
@@ -127,7 +128,7 @@ fn the_machine_walks_exactly_the_table() {
                     if e == 9 {
                         let _ = slot.advance(Some(Stage::Fossilized));
                     }
-                    follow(&mut slot);
+                    record_transitions(&mut slot);
                 }
             }
         }
@@ -141,7 +142,7 @@ fn the_machine_walks_exactly_the_table() {
     assert_eq!(legal.len(), 17);
 }
 
-/// The reader of scripts lists its settings by hand, so that it can name paths; this ties it to the types.
+/// The reader of scripts has a handwritten list of settings; this compares it with the types.
 #[test]
 fn scripts_know_every_setting() {
     use kasmina::lifecycle::QualityGates;
@@ -150,16 +151,16 @@ fn scripts_know_every_setting() {
         let schema = serde_json::to_value(schema).expect("a schema is JSON");
         schema["properties"].as_object().expect("an object").keys().cloned().collect()
     };
-    let written = serde_json::to_value(Settings::default()).expect("settings can be written");
+    let defaults = serde_json::to_value(Settings::default()).expect("settings can be serialised");
     for name in properties(schemars::schema_for!(Settings)) {
         let script = serde_json::json!({
             "schema": 1, "slot": {"id": "early", "topology": "cnn"}, "ops": [],
-            "settings": {name.clone(): written[&name]}
+            "settings": {name.clone(): defaults[&name]}
         });
         script.to_string().parse::<Script>().unwrap_or_else(|e| panic!("{name}: {e}"));
     }
     for name in properties(schemars::schema_for!(QualityGates)) {
-        let gates = serde_json::json!({name.clone(): written["gates"][&name]});
+        let gates = serde_json::json!({name.clone(): defaults["gates"][&name]});
         let script = serde_json::json!({
             "schema": 1, "slot": {"id": "early", "topology": "cnn"}, "ops": [], "settings": {"gates": gates}
         });

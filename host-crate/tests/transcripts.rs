@@ -1,4 +1,4 @@
-//! Whole lifecycles, as a reader would ask about them. Numbers cite `lifecycle.md`, "The exact reading".
+//! Whole lifecycles, as transcripts of stages, alphas, events and refusals.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failed step is a failed test")]
 use kasmina::lifecycle::{
@@ -8,7 +8,7 @@ use kasmina::lifecycle::{
 use kasmina_plugin_api::Topology;
 use std::fmt::Write as _;
 
-/// Drives a slot and writes down what a reader wants to see.
+/// Drives a slot and records its state and events after each operation.
 struct Transcript {
     slot: Lifecycle,
     text: String,
@@ -50,17 +50,17 @@ impl Transcript {
         self.text.push_str(line.trim_end());
         self.text.push('\n');
         for event in self.slot.drain_events() {
-            let _ = writeln!(self.text, "    {}", brief(&event.kind));
+            let _ = writeln!(self.text, "    {}", summary(&event.kind));
         }
     }
 
-    /// One epoch as the trainer has it: validation, measurements, step.
+    /// Runs one epoch as the trainer does: validation, measurements, `step_epoch`.
     fn epoch(&mut self, accuracy: f64, ratio: Option<f64>, contribution: Option<f64>) {
         self.note(&format!("epoch {accuracy}"), |slot| {
             slot.record_validation(accuracy)?;
             if slot.stage().is_active() {
                 if let Some(ratio) = ratio {
-                    // Norms that give this ratio at 90 and 1009 parameters.
+                    // Norms that result in this gradient ratio for 90 and 1009 parameters.
                     let seed_norm = ratio * (90.0_f64 / 1009.0).sqrt();
                     slot.record_gradients(GradientCapture::new(seed_norm, 1.0))?;
                 }
@@ -74,7 +74,7 @@ impl Transcript {
     }
 }
 
-fn brief(kind: &EventKind) -> String {
+fn summary(kind: &EventKind) -> String {
     match kind {
         EventKind::SeedGerminated { blueprint_id, params, blend, tempo, .. } => {
             format!("SEED_GERMINATED {blueprint_id} params {params} blend {blend} tempo {tempo}")
@@ -102,14 +102,14 @@ fn brief(kind: &EventKind) -> String {
     }
 }
 
-/// With the curve of the blend that ships by this name.
+/// A plan with the curve of the shipped blend of this name.
 fn plan(id: &str) -> BlendPlan {
     let mut plan = BlendPlan::new(id);
     plan.alpha.curve = Curve::by_id(id);
     plan
 }
 
-/// A linear ramp with one thing changed.
+/// A plan with a linear ramp and one change to its settings.
 fn ramp(change: impl FnOnce(&mut AlphaSettings)) -> BlendPlan {
     let mut plan = plan("linear");
     change(&mut plan.alpha);
@@ -130,9 +130,9 @@ fn happy_path() {
     }
 }
 
-/// A run through every stage, with the epochs in which each stage is left.
+/// A run from germination to the timeout in HOLDING, with the epochs in which each stage is left.
 #[test]
-fn the_run_of_a5_ends_by_the_holding_timeout() {
+fn a_seed_without_a_measured_contribution_is_pruned_by_the_holding_timeout() {
     let mut t = Transcript::germinated(Settings::default(), plan("linear"));
     for e in 0..13 {
         t.epoch(50.3 + 0.3 * f64::from(e), Some(0.05), None);
@@ -252,7 +252,7 @@ fn gradients_that_are_not_finite_are_counted_and_never_a_ratio() {
     insta::assert_snapshot!(t.text);
 }
 
-/// Golden values of the four curves, from `lifecycle.md`, "Alpha".
+/// Golden values of the four curves, at fifths of the ramp.
 #[test]
 fn curves_hit_their_golden_values() {
     let five = |curve: Curve| -> Vec<f64> { (1..=5).map(|i| curve.at(f64::from(i) / 5.0, 12.0)).collect() };
@@ -271,7 +271,7 @@ fn curves_hit_their_golden_values() {
     assert!(Curve::Sigmoid.at(0.5, 1e6).is_finite());
 }
 
-/// Found by the fuzzer: the mean of ratios that are all at the cap was above it by a rounding.
+/// Regression: the mean of ratios that are all at the cap exceeded the cap by a rounding error.
 #[test]
 fn the_mean_of_capped_ratios_is_not_above_the_cap() {
     let mut slot = Lifecycle::new("early", Topology::CNN, Settings::default());
@@ -285,7 +285,7 @@ fn the_mean_of_capped_ratios_is_not_above_the_cap() {
     }
 }
 
-/// The last hundred transitions are kept, with the caller's times.
+/// The history keeps the last 100 transitions, with the times that the caller has set.
 #[test]
 fn the_history_is_bounded() {
     let mut slot = Lifecycle::new("early", Topology::CNN, Settings::default());
@@ -312,7 +312,7 @@ fn the_history_is_bounded() {
     assert_eq!(history.back().copied(), Some((Stage::Holding, 119)));
 }
 
-/// On the way down alpha is never high, and an advance that cuts a ramp short lands on the target.
+/// While alpha ramps down, G3 does not pass; an advance that ends a ramp early sets alpha to the target.
 #[test]
 fn a_ramp_cut_short_lands_on_its_target() {
     let mut t = Transcript::germinated(Settings::default(), ramp(|a| a.tempo = 20));
@@ -334,7 +334,8 @@ fn a_ramp_cut_short_lands_on_its_target() {
     insta::assert_snapshot!(t.text);
 }
 
-/// `tempo: {unit: step}`: ticks move alpha and nothing else; the epoch's edge moves the stage and not alpha.
+/// With a ramp that counts steps, a tick changes alpha and no stage, and the end of an epoch changes the
+/// stage and not alpha.
 #[test]
 fn a_ramp_that_counts_steps() {
     let mut t =

@@ -75,7 +75,7 @@ fn no_more_seeds_live_than_the_model_allows() {
     let refused = refused.unwrap_err();
     assert_eq!(
         (refused.code(), refused.to_string().as_str()),
-        ("max_seeds", "1 seeds live, and `max_seeds` allows no more")
+        ("max_seeds", "the limit of 1 seeds (`max_seeds`) is reached")
     );
     let prune = Command::Prune { slot: "early".to_owned(), reason: "room".to_owned() };
     bench.execute(&prune).unwrap();

@@ -110,7 +110,7 @@ fn refuse(bench: &mut Bench, command: &Command, fault: Fault) -> String {
         );
     }
     let code = error.code();
-    bench.model.set_consensus(Box::new(kasmina::consensus::Solo));
+    bench.model.set_consensus(Box::new(kasmina::consensus::SingleRank));
     assert_eq!(before, Everything::of(bench), "{command:?} {fault:?}");
     format!("{code}: {error}")
 }
@@ -260,8 +260,8 @@ fn an_epoch_s_end_is_made_whole_or_not_at_all() {
     }
     bench.model.set_consensus(Box::new(Other::IsDead));
     let error = bench.model.step_epoch(&mut bench.optimizer).unwrap_err().to_string();
-    assert!(error.contains("no word from rank 1"), "{error}");
-    bench.model.set_consensus(Box::new(kasmina::consensus::Solo));
+    assert!(error.contains("no answer from rank 1"), "{error}");
+    bench.model.set_consensus(Box::new(kasmina::consensus::SingleRank));
     assert_eq!(before, Everything::of(&mut bench));
     bench.model.step_epoch(&mut bench.optimizer).unwrap();
     let stages: Vec<Stage> = bench.model.reports().iter().map(|r| r.stage).collect();

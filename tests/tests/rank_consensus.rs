@@ -140,7 +140,7 @@ fn ranks_out_of_step_are_found_out_by_all_of_them() {
             (0..6).for_each(|_| other.step());
             std::mem::swap(&mut other.model, &mut bench.model);
             std::mem::swap(&mut other.optimizer, &mut bench.optimizer);
-            let solo = Box::new(kasmina::consensus::Solo);
+            let solo = Box::new(kasmina::consensus::SingleRank);
             let consensus = other.model.set_consensus(solo);
             bench.model.set_consensus(consensus);
         }
@@ -151,7 +151,7 @@ fn ranks_out_of_step_are_found_out_by_all_of_them() {
     });
     assert!(all.iter().all(|e| *e == all[0]), "{all:?}");
     assert!(all[0].contains("out of step: slot `block0`"), "{}", all[0]);
-    assert!(all[0].contains("rank 2 has no seed in DORMANT asking nothing"), "{}", all[0]);
+    assert!(all[0].contains("rank 2 has no seed in stage DORMANT and votes on nothing"), "{}", all[0]);
 }
 
 /// A rank that dies is missed within the time limit, by name, and nothing is half-done.
@@ -173,8 +173,8 @@ fn a_dead_rank_times_out() {
     let told: Vec<_> = all.into_iter().flatten().collect();
     assert_eq!(told.len(), 2);
     for (refused, epoch) in &told {
-        assert!(refused.starts_with("rank_timeout: no word from rank 1 within 1.5 s"), "{refused}");
-        assert!(epoch.contains("no word from rank 1"), "{epoch}");
+        assert!(refused.starts_with("rank_timeout: no answer from rank 1 within 1.5 s"), "{refused}");
+        assert!(epoch.contains("no answer from rank 1"), "{epoch}");
     }
     assert!(started.elapsed() < Duration::from_mins(1));
 }
@@ -188,7 +188,7 @@ fn a_forced_alpha_is_a_vote() {
         (together, alone)
     });
     assert!(all.iter().all(|(together, _)| *together));
-    assert!(all[0].1.as_ref().unwrap().contains("no word from rank 1"), "{all:?}");
+    assert!(all[0].1.as_ref().unwrap().contains("no answer from rank 1"), "{all:?}");
 }
 
 /// The same question with other numbers is another question.
@@ -255,7 +255,7 @@ fn a_rank_that_cannot_follow_stops_the_edge_for_all() {
         bench.model.step_epoch(&mut bench.optimizer).unwrap();
         (told, stages(bench))
     });
-    assert_eq!(all[0].0, "rank 1 cannot do what was decided; nothing is done on any");
+    assert_eq!(all[0].0, "rank 1 cannot carry out the decision; no rank has changed anything");
     assert!(all[1].0.contains("told to refuse"), "{all:?}");
     assert!(all.iter().all(|(_, s)| *s == [Stage::Dormant, Stage::Training, Stage::Dormant]), "{all:?}");
 }

@@ -353,5 +353,5 @@ fn a_task_s_settings_are_checked_and_its_topology_is_kept() {
     let registry = kasmina_tests::registry(&[]);
     let sample = tch::Tensor::zeros([2, 1, 8, 8], (tch::Kind::Float, Device::Cpu));
     let error = kasmina::MorphogeneticModel::build(&registry, &other, &sample).unwrap_err().to_string();
-    insta::assert_snapshot!(error, @"slot `block1` of host `kasmina_hosts::cnn` is of topology `cnn`; the task asks for `transformer`");
+    insta::assert_snapshot!(error, @"slot `block1` of host `kasmina_hosts::cnn` has topology `cnn`; the task requires `transformer`");
 }

@@ -2,7 +2,7 @@
 
 use kasmina::lifecycle::Stage;
 use kasmina::model::ModelState;
-use kasmina::state::{EntryName, GivenTensors, StateError};
+use kasmina::state::{EntryName, RestoredTensors, StateError};
 use kasmina_tests::bench::Bench;
 use kasmina_torch_ext::optim::OptimizerState;
 use std::collections::BTreeMap;
@@ -54,7 +54,7 @@ impl Kept {
 
     /// Gives the state back with these tensors of the network.
     fn give_with(&self, bench: &mut Bench, model: BTreeMap<String, Tensor>) -> Result<(), StateError> {
-        let mut given = GivenTensors { model, training: named(&self.training) };
+        let mut given = RestoredTensors { model, training: named(&self.training) };
         let Bench { model, registry, optimizer, .. } = bench;
         let resolve = |kind, name: &EntryName| registry.resolve(kind, &name.full_name());
         model.restore(&self.model, &mut given, &resolve, registry, optimizer)?;
@@ -137,13 +137,16 @@ fn a_state_that_does_not_fit_leaves_the_model_as_it_was() {
         let mut without = named(&kept.tensors);
         without.remove(&name);
         let refused = kept.give_with(&mut live, without).unwrap_err();
-        assert!(matches!(&refused, StateError::Missing { name: told } if *told == name), "{refused}");
+        assert!(matches!(&refused, StateError::MissingTensor { name: told } if *told == name), "{refused}");
         before.is(&Kept::of(&live));
 
         let mut wider = named(&kept.tensors);
         wider.insert(name.clone(), Tensor::zeros([3, 5, 7], (tch::Kind::Float, tch::Device::Cpu)));
         let refused = kept.give_with(&mut live, wider).unwrap_err();
-        assert!(matches!(&refused, StateError::Other { name: told, .. } if *told == name), "{refused}");
+        assert!(
+            matches!(&refused, StateError::TensorMismatch { name: told, .. } if *told == name),
+            "{refused}"
+        );
         before.is(&Kept::of(&live));
     }
     live.step();

@@ -1,39 +1,39 @@
-//! What one rank says of one slot, and how it is packed.
+//! One rank's vote about one slot, and its packed form.
 
 use crate::lifecycle::{Gate, Stage};
 use kasmina_torch_ext::rng::derive_seed;
 use std::fmt;
 
-/// Words of a packed ballot.
+/// Number of 64-bit words of a packed ballot.
 pub(super) const WORDS: usize = 5;
 
-/// What is to be decided.
+/// Action that the ranks vote on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum Act {
-    /// Nothing is asked here now.
-    Rest,
-    /// Evaluating this gate.
+pub enum Action {
+    /// No decision is due at this slot.
+    Nothing,
+    /// Evaluate this gate.
     Gate(Gate),
-    /// What time does by itself: the rules of HOLDING, the end of a scheduled prune, a cooldown.
+    /// Apply the rules that depend on time alone: those of HOLDING, the end of a scheduled prune, a cooldown.
     Rules,
-    /// Germinating a seed.
+    /// Germinate a seed.
     Germinate,
-    /// Pruning a seed.
+    /// Prune a seed.
     Prune,
-    /// Scheduling a prune: alpha ramps down first.
+    /// Schedule a prune: alpha ramps down first.
     SchedulePrune,
-    /// Setting another alpha target.
+    /// Set another alpha target.
     SetAlphaTarget,
-    /// Alpha forced for a while.
+    /// Force alpha while a guard lives.
     ForceAlpha,
-    /// Another build of a plugin.
+    /// Swap in another build of a plugin.
     Swap,
 }
 
-impl Act {
+impl Action {
     const ALL: [Self; 14] = [
-        Self::Rest,
+        Self::Nothing,
         Self::Gate(Gate::G0),
         Self::Gate(Gate::G1),
         Self::Gate(Gate::G2),
@@ -50,29 +50,29 @@ impl Act {
     ];
 
     fn code(self) -> u64 {
-        Self::ALL.iter().position(|act| *act == self).unwrap_or(0) as u64
+        Self::ALL.iter().position(|action| *action == self).unwrap_or(0) as u64
     }
 }
 
-/// Where one rank stands in one slot, and what it would decide there.
+/// One rank's vote about one slot: the state that it sees there, and its verdict.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ballot {
-    /// Training steps that were completed before.
+    /// Number of training steps completed so far.
     pub step: u64,
     /// Name of the slot.
     pub slot: String,
-    /// The seed that lives or is to live there.
+    /// Id of the seed in the slot, or of the one that is to germinate there.
     pub seed_id: Option<String>,
-    /// The stage that it would leave.
+    /// Stage of the slot before the decision.
     pub from: Stage,
-    /// Decision that the ranks vote on.
-    pub act: Act,
-    /// The same in full: the command, or where alpha stands. Ranks whose questions differ here are out of
-    /// step.
+    /// Action that the ranks vote on.
+    pub action: Action,
+    /// The decision in full: the command with its numbers, or the current alpha. Ranks whose subjects differ
+    /// are out of step.
     pub subject: String,
-    /// Whether this rank is for it.
+    /// Whether this rank votes for the decision.
     pub verdict: bool,
-    /// Whether this rank can do what the ranks decide, whatever that is.
+    /// Whether this rank can carry out the common decision, whichever it is.
     pub able: bool,
 }
 
@@ -80,18 +80,20 @@ impl Ballot {
     pub(super) fn pack(&self) -> Packed {
         let name = |name: &str| derive_seed(0, &[name]);
         let seed = self.seed_id.as_deref().map_or(0, name);
-        let asked = u64::from(self.from.code()) | self.act.code() << 8;
-        let flags = asked | u64::from(self.verdict) << 16 | u64::from(self.able) << 17;
+        let stage_and_action = u64::from(self.from.code()) | self.action.code() << 8;
+        let flags = stage_and_action | u64::from(self.verdict) << 16 | u64::from(self.able) << 17;
         Packed([self.step, name(&self.slot), seed, name(&self.subject), flags])
     }
 }
 
-/// A ballot as it travels: step, slot, seed, subject, and (stage, act, verdict, able).
+/// A packed ballot. Words: step, hashes of slot, seed id and subject, then the flags.
+///
+/// Flags: stage in bits 0 to 7, action in bits 8 to 15, verdict in bit 16, able in bit 17.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Packed(pub(super) [u64; WORDS]);
 
 impl Packed {
-    /// The ballots of a message; `None` if it is not made of whole ones.
+    /// Splits a message into its ballots; `None` if its length is not a multiple of [`WORDS`].
     pub(super) fn read(message: &[u64]) -> Option<Vec<Self>> {
         let (ballots, rest) = message.as_chunks::<WORDS>();
         rest.is_empty().then(|| ballots.iter().map(|words| Self(*words)).collect())
@@ -109,7 +111,7 @@ impl Packed {
         self.0[4] >> 17 & 1 == 1
     }
 
-    /// Whether both are about the same question.
+    /// Whether both ballots vote on the same decision in the same state; verdict and `able` may differ.
     pub(super) fn is_about(self, other: Self) -> bool {
         self.0[..4] == other.0[..4] && self.0[4] & 0xffff == other.0[4] & 0xffff
     }
@@ -119,17 +121,17 @@ impl fmt::Display for Packed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let [step, _, seed, subject, flags] = self.0;
         let stage = Stage::ALL.into_iter().find(|s| u64::from(s.code()) == flags & 0xff);
-        let stage = stage.map_or("an unknown stage", Stage::as_str);
+        let stage = stage.map_or("unknown", Stage::as_str);
         match seed {
-            0 => write!(f, "no seed in {stage}")?,
-            // Names travel as hashes; the same name has the same one everywhere.
-            seed => write!(f, "seed #{:06x} in {stage}", seed & 0xff_ffff)?,
+            0 => write!(f, "no seed in stage {stage}")?,
+            // Ranks exchange hashes instead of names; equal names have equal hashes on every rank.
+            seed => write!(f, "seed #{:06x} in stage {stage}", seed & 0xff_ffff)?,
         }
-        match Act::ALL.get((flags >> 8 & 0xff) as usize) {
-            Some(Act::Rest) | None => write!(f, " asking nothing")?,
-            Some(Act::Gate(gate)) => write!(f, " asking {gate}")?,
-            Some(act) => write!(f, " asking {act:?}")?,
+        match Action::ALL.get((flags >> 8 & 0xff) as usize) {
+            Some(Action::Nothing) | None => write!(f, " and votes on nothing")?,
+            Some(Action::Gate(gate)) => write!(f, " and votes on {gate}")?,
+            Some(action) => write!(f, " and votes on {action:?}")?,
         }
-        write!(f, " (#{:06x}) at step {step}", subject & 0xff_ffff)
+        write!(f, " (subject #{:06x}) at step {step}", subject & 0xff_ffff)
     }
 }

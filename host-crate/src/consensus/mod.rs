@@ -1,44 +1,44 @@
-//! Several ranks, one structure: every transition is decided by all ranks or by none.
+//! Votes between the ranks of a run: every transition is made on all ranks or on none.
 //!
-//! At the edge of an epoch each rank says, slot by slot, where it stands, what it asks and what it would
-//! decide. The least verdict counts. Ranks that do not even stand in the same place are out of step, and
-//! every one of them says so, within a time limit, instead of waiting for ever. Empty slots take part too:
-//! leaving them out is how earlier implementations came to wait for a rank that had nothing to say.
+//! At the end of an epoch each rank sends one [`Ballot`] per slot: the state of the slot, the decision that
+//! is due and the rank's verdict. A decision needs the votes of all ranks. Ranks whose states differ are out
+//! of step; every rank returns that error, within a time limit, instead of waiting forever. Empty slots are
+//! included, so that no rank waits for one that has nothing to decide.
 
 mod ballot;
 
-pub use ballot::{Act, Ballot};
+pub use ballot::{Action, Ballot};
 
 use crate::model::CommandCode;
 use ballot::Packed;
 use std::fmt::{Debug, Write as _};
 use std::time::Duration;
 
-/// Ranks that could not come to a decision; nothing has changed on any of them.
+/// Why the ranks made no decision; nothing has changed on any of them.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConsensusError {
-    /// They stand in different places.
+    /// Their states or their decisions differ.
     #[error("the ranks are out of step: {0}")]
     OutOfStep(String),
     /// Some did not answer in time.
-    #[error("no word from rank {} within {:.1} s", list(missing), waited.as_secs_f64())]
+    #[error("no answer from rank {} within {:.1} s", list(missing), waited.as_secs_f64())]
     Timeout {
-        /// Ranks that did not answer.
+        /// Ranks that did not answer, from 0.
         missing: Vec<usize>,
-        /// Time that was waited.
+        /// Time that this rank has waited.
         waited: Duration,
     },
-    /// A rank cannot do what it has decided; so none does.
-    #[error("rank {} cannot do what was decided; nothing is done on any", list(.0))]
+    /// These ranks cannot carry out the decision; so no rank does.
+    #[error("rank {} cannot carry out the decision; no rank has changed anything", list(.0))]
     Unable(Vec<usize>),
-    /// The exchange between ranks failed; the transport's message.
-    #[error("the ranks cannot talk: {0}")]
+    /// The exchange between ranks failed; holds the transport's message.
+    #[error("the exchange between ranks failed: {0}")]
     Exchange(String),
 }
 
 impl ConsensusError {
-    /// A stable code, for journals.
+    /// Returns the stable code of the error, for journals.
     pub const fn code(&self) -> CommandCode {
         match self {
             Self::OutOfStep(_) => CommandCode::RanksOutOfStep,
@@ -53,27 +53,28 @@ fn list(ranks: &[usize]) -> String {
     ranks.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
-/// How the ranks of a run come to one decision.
+/// How the ranks of a run agree on one decision.
 ///
-/// A rank in a process of its own needs [`exchange`](Self::exchange) only: what was exchanged is judged alike
-/// everywhere.
+/// A transport implements [`exchange`](Self::exchange), [`ranks`](Self::ranks) and [`rank`](Self::rank);
+/// [`agree`](Self::agree) counts the votes the same way on every rank.
 pub trait Consensus: Send + Debug {
-    /// Number of ranks that decide together.
+    /// Returns the number of ranks that decide together.
     fn ranks(&self) -> usize;
 
-    /// Which of them this is, from 0.
+    /// Returns the index of this rank, from 0.
     fn rank(&self) -> usize;
 
-    /// Gives every rank's message to every rank, in the order of the ranks.
+    /// Sends this rank's message to all ranks and returns every rank's message, ordered by rank.
     ///
     /// # Errors
-    /// If one does not come in time, or the exchange fails.
+    /// If a rank's message does not arrive in time, or the exchange fails.
     fn exchange(&mut self, message: Vec<u64>) -> Result<Vec<Vec<u64>>, ConsensusError>;
 
-    /// The common verdict on each ballot: the least of all ranks'. One message for all of them.
+    /// Returns the common verdict on each ballot: true if every rank votes for it. Exchanges one message.
     ///
     /// # Errors
-    /// If the ranks are out of step, or one does not answer in time; then on every rank.
+    /// If the ranks are out of step, one cannot carry out the decision, or one does not answer in time. Every
+    /// rank that answered returns the error.
     fn agree(&mut self, ballots: &[Ballot]) -> Result<Vec<bool>, ConsensusError> {
         if self.ranks() <= 1 {
             return Ok(ballots.iter().map(|b| b.verdict).collect());
@@ -81,21 +82,22 @@ pub trait Consensus: Send + Debug {
         let message = ballots.iter().flat_map(|b| b.pack().0).collect();
         let all = self.exchange(message)?;
         if all.len() != self.ranks() {
-            let text = format!("{} messages came from {} ranks", all.len(), self.ranks());
+            let text = format!("got {} messages from {} ranks", all.len(), self.ranks());
             return Err(ConsensusError::Exchange(text));
         }
-        judge(ballots, &all)
+        count_votes(ballots, &all)
     }
 }
 
-/// The least verdict, if all ranks voted on the same things and can do them. All ranks judge the same
-/// messages, so all come to the same answer.
-fn judge(ballots: &[Ballot], all: &[Vec<u64>]) -> Result<Vec<bool>, ConsensusError> {
+/// Returns the common verdicts, if all ranks voted on the same decisions and can carry them out.
+///
+/// All ranks call this with the same messages, so all get the same result.
+fn count_votes(ballots: &[Ballot], all: &[Vec<u64>]) -> Result<Vec<bool>, ConsensusError> {
     let all: Vec<Vec<Packed>> = all
         .iter()
         .map(|message| Packed::read(message))
         .collect::<Option<_>>()
-        .ok_or_else(|| ConsensusError::Exchange("a message is not made of whole ballots".to_owned()))?;
+        .ok_or_else(|| ConsensusError::Exchange("a message has the wrong length".to_owned()))?;
     let first = all.first().map_or(&[] as &[Packed], Vec::as_slice);
     if let Some((rank, votes)) = all.iter().enumerate().find(|(_, votes)| votes.len() != first.len()) {
         let text = format!("rank 0 votes on {} slots, rank {rank} on {}", first.len(), votes.len());
@@ -104,10 +106,10 @@ fn judge(ballots: &[Ballot], all: &[Vec<u64>]) -> Result<Vec<bool>, ConsensusErr
     for (index, question) in first.iter().enumerate() {
         let answers: Vec<Packed> = all.iter().filter_map(|votes| votes.get(index).copied()).collect();
         if answers.iter().any(|answer| !answer.is_about(*question)) {
-            // Every rank tells it in the same words: a name only if it is the same everywhere.
+            // The error must be the same on every rank, so it names the slot only if all ranks mean the same.
             let one_slot = answers.iter().all(|answer| answer.slot() == question.slot());
             let slot = ballots.get(index).filter(|_| one_slot).map(|b| format!("slot `{}`", b.slot));
-            let mut text = slot.unwrap_or_else(|| "they ask of different slots".to_owned());
+            let mut text = slot.unwrap_or_else(|| "they vote on different slots".to_owned());
             for (rank, answer) in answers.iter().enumerate() {
                 let _ = write!(text, "{} rank {rank} has {answer}", if rank == 0 { ":" } else { "," });
             }
@@ -124,11 +126,11 @@ fn judge(ballots: &[Ballot], all: &[Vec<u64>]) -> Result<Vec<bool>, ConsensusErr
     Ok((0..first.len()).map(agreed).collect())
 }
 
-/// One rank: what it decides is decided.
+/// A single rank, whose own verdicts are the decisions.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Solo;
+pub struct SingleRank;
 
-impl Consensus for Solo {
+impl Consensus for SingleRank {
     fn ranks(&self) -> usize {
         1
     }

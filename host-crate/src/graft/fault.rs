@@ -1,8 +1,8 @@
-//! A failed call of author code.
+//! A failed call of a seed or blend.
 
 use kasmina_plugin_api::PluginError;
 
-/// A call of a living instance that failed.
+/// A failed call of the seed or blend of a slot.
 #[derive(Debug, Clone)]
 pub(crate) struct Fault {
     pub(crate) part: Part,

@@ -1,16 +1,16 @@
-//! What flows through a slot.
+//! The features at a slot.
 
 use kasmina_plugin_api::Layout;
 use tch::{Device, Kind};
 
-/// What flows through a slot, seen in a real forward of the host.
+/// Shape, dtype, layout and device of the features at a slot, observed in a forward of the host.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Features {
     /// Shape of one sample, without the batch dimension.
     pub shape: Vec<i64>,
     /// Data type of the features.
     pub dtype: Kind,
-    /// How they lie in memory.
+    /// Memory layout of the features.
     pub layout: Layout,
     /// Device that the features are on.
     pub device: Device,

@@ -1,4 +1,4 @@
-//! What happens to features at a slot.
+//! Running seed and blend on the features at a slot.
 
 use super::contract;
 use super::failure::torch;
@@ -13,48 +13,52 @@ use kasmina_torch_ext::autograd;
 use std::time::{Duration, Instant};
 use tch::{Kind, Tensor};
 
-/// One forward through the host.
+/// Settings of one forward through the host.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Pass<'a> {
     pub(crate) mode: Mode,
     pub(crate) step: u64,
-    /// Whether seed outputs are looked at for non-finite values in this pass.
+    /// Whether seed outputs are checked for non-finite values in this pass.
     pub(crate) watch: bool,
     pub(crate) overrides: &'a [AlphaOverride],
-    /// A slot whose seed gives its values but takes no gradient: the shadow of an isolation check.
-    pub(crate) severed: Option<usize>,
+    /// Slot whose seed output and gate are detached, for the shadow pass of an isolation check.
+    pub(crate) detached: Option<usize>,
 }
 
-/// An alpha per sample for one slot, instead of its own. Mutates nothing.
+/// An alpha per sample that replaces a slot's own alpha in one forward.
 #[derive(Debug)]
 pub(crate) struct AlphaOverride {
-    /// Position of the slot among the model's.
+    /// Index of the slot in the model.
     pub(crate) slot: usize,
-    /// `[N, 1, ..]`.
+    /// `[batch, 1, ..., 1]`, with as many dimensions as the features.
     pub(crate) alpha: Tensor,
 }
 
-/// The slots of a model, lent to its host for one forward. Keeps a ledger: each slot once, in order.
-pub(crate) struct Grafting<'m, 'p> {
+/// Runs the slots of a model during one forward of its host, and checks that the host visits each slot once,
+/// in order.
+pub(crate) struct SlotTapHandler<'m, 'p> {
     slots: &'m mut [SeedSlot],
-    /// For each of the host's taps, which slot was asked for there.
+    /// For each of the host's taps, the index of the requested slot; `None` if the slot was not requested.
     taps: &'m [Option<usize>],
     pass: Pass<'p>,
+    /// Index of the tap that the host must visit next.
     next: usize,
-    /// The first error; an author may swallow what a tap answers.
+    /// The first error, kept because a host may ignore the error that a tap returned.
     error: Option<PluginError>,
-    /// The call that it came from, if it was a seed's or a blend's.
+    /// The first failed call of a seed or blend, with the index of its slot.
     fault: Option<(usize, Fault)>,
 }
 
-impl<'m, 'p> Grafting<'m, 'p> {
+impl<'m, 'p> SlotTapHandler<'m, 'p> {
     pub(crate) fn new(slots: &'m mut [SeedSlot], taps: &'m [Option<usize>], pass: Pass<'p>) -> Self {
         Self { slots, taps, pass, next: 0, error: None, fault: None }
     }
 
-    /// What the forward amounts to, once the host has returned, and whose call ended it.
+    /// Returns the result of the forward, given the host's output, and the failed call of a seed or blend.
+    ///
+    /// An error at a tap is the forward's error even if the host returned an output.
     pub(crate) fn finish(self, output: Result<Tensor>) -> (Result<Tensor>, Option<(usize, Fault)>) {
-        let whole = |output: Result<Tensor>| {
+        let check_visits = |output: Result<Tensor>| {
             let output = output?;
             if self.next != self.taps.len() {
                 let text = format!("the host visited {} of its {} slots", self.next, self.taps.len());
@@ -64,14 +68,14 @@ impl<'m, 'p> Grafting<'m, 'p> {
         };
         match self.error {
             Some(error) => (Err(error), self.fault),
-            None => (whole(output), None),
+            None => (check_visits(output), None),
         }
     }
 
     fn pass_through(&mut self, index: usize, x: Tensor) -> Result<Tensor> {
         if index != self.next {
             return Err(PluginError::contract(format!(
-                "the host visited slot {index} where slot {} was due; each is visited once, in order",
+                "the host visited slot {index} instead of slot {}; it must visit each slot once, in order",
                 self.next
             )));
         }
@@ -86,13 +90,13 @@ impl<'m, 'p> Grafting<'m, 'p> {
     }
 }
 
-impl TapHandler for Grafting<'_, '_> {
+impl TapHandler for SlotTapHandler<'_, '_> {
     fn at(&mut self, slot: usize, x: Tensor) -> Result<Tensor> {
         if slot >= self.taps.len() {
-            let text = format!("the host visited slot {slot}; it has {}", self.taps.len());
+            let text = format!("the host visited slot {slot}; it has {} slots", self.taps.len());
             return Err(self.error.get_or_insert(PluginError::contract(text)).clone());
         }
-        // A panic of ours must be in the ledger too: the host may swallow what it is told.
+        // The guard turns a panic here into an error too, so that the host cannot hide it.
         guard(|| self.pass_through(slot, x)).result.inspect_err(|error| {
             self.error.get_or_insert_with(|| error.clone());
         })
@@ -100,12 +104,15 @@ impl TapHandler for Grafting<'_, '_> {
 }
 
 impl SeedSlot {
-    /// The features that flow on. In a stage that is not active: the same tensor, nothing called, nothing
-    /// run.
+    /// Returns the features that the host continues with. In an inactive stage that is the same tensor, and
+    /// nothing runs.
     ///
-    /// At alpha 0 the value is the host's, bit for bit, and the gradient flows to host and seed alike (the
-    /// first epoch of BLENDING included), but not through the seed. When nothing is being learned, a seed at
-    /// alpha 0 is not even run.
+    /// At alpha 0 the value equals the host's bit for bit, in every active stage. The gradient reaches host
+    /// and seed, and unless isolation is `never` it does not flow through the seed to the host. In eval mode,
+    /// or when a prune is scheduled, a seed at alpha 0 does not run.
+    ///
+    /// # Shapes
+    /// `host` and the result: `[batch, ...]`, the shape of the slot's features.
     fn forward(
         &mut self,
         index: usize,
@@ -118,7 +125,7 @@ impl SeedSlot {
         let Some(live) = self.live.as_mut().filter(|_| stage.is_active()) else { return Ok(host) };
         let override_alpha = pass.overrides.iter().find(|o| o.slot == index).map(|o| &o.alpha);
         let silent = override_alpha.is_none() && live.is_silent();
-        // A seed on its way out learns nothing any more.
+        // A seed with a scheduled prune is frozen, so it need not run for its gradient.
         if silent && (pass.mode == Mode::Eval || leaving) {
             return Ok(host);
         }
@@ -127,64 +134,71 @@ impl SeedSlot {
         let _span = tracing::info_span!("seed", slot = name, entry = live.seed.entry.id()).entered();
         let cx = Cx::new(pass.mode, pass.step, name);
         let input = if isolated { host.detach() } else { host.shallow_clone() };
-        let written = autograd::version(&host).map_err(torch)?;
+        let version = autograd::version(&host).map_err(torch)?;
         let blueprint = &live.seed.entry;
         let doing = || format!("slot `{name}`, seed of `{}` in {stage}", blueprint.full_name());
         let outside = self.pulse.enter(Pulse::code(index, false));
         let seed = run(&mut live.seed.instance, &mut live.seed.stream, &input, &cx);
         self.pulse.enter(outside);
-        let seed = noted(fault, (index, Part::Seed), seed).with_context(doing)?;
-        if autograd::version(&host).map_err(torch)? != written {
+        let seed = record_fault(fault, (index, Part::Seed), seed).with_context(doing)?;
+        if autograd::version(&host).map_err(torch)? != version {
             return Err(PluginError::contract("it wrote to its input in place")).with_context(doing);
         }
-        let seed = contract::narrowed(&host, seed)?;
-        contract::like(&host, &seed, "it").with_context(doing)?;
+        let seed = contract::cast_to_features(&host, seed)?;
+        contract::check_output(&host, &seed, "it").with_context(doing)?;
         if pass.watch {
             self.monitor.watch(&seed).with_context(doing)?;
             if stage == Stage::Shadowing {
                 self.monitor.compare(&seed, &host).with_context(doing)?;
             }
         }
-        let severed = pass.severed == Some(index);
-        let seed = if severed { seed.detach() } else { seed };
+        let detached = pass.detached == Some(index);
+        let seed = if detached { seed.detach() } else { seed };
 
         if silent {
             return autograd::straight_through(&host, &seed).map_err(torch).with_context(doing);
         }
-        // Behind an isolated seed the blend is the host's only way to a gradient, be it 0.
+        // Behind an isolated seed the host gets its gradient, which may be 0, only through the blend.
         if override_alpha.is_none() && live.is_seed_only() && !isolated {
             return Ok(seed);
         }
-        let begun = live.trial.is_some().then(Instant::now);
+        let started = live.trial.is_some().then(Instant::now);
         let outside = self.pulse.enter(Pulse::code(index, true));
-        let blended = blend(live, &host, &seed, &input, (override_alpha, severed), &cx);
+        let blended = blend(live, &host, &seed, &input, (override_alpha, detached), &cx);
         self.pulse.enter(outside);
         let blended = blended.and_then(|out| {
-            if let (Some(trial), Some(begun)) = (&live.trial, begun) {
-                held(&out, begun.elapsed(), trial.budget)?;
+            if let (Some(trial), Some(started)) = (&live.trial, started) {
+                check_trial_call(&out, started.elapsed(), trial.budget)?;
             }
-            if autograd::version(&host).map_err(torch)? == written {
+            if autograd::version(&host).map_err(torch)? == version {
                 return Ok(out);
             }
             Err(PluginError::contract("it wrote to the host's features in place"))
         });
-        let blended = noted(fault, (index, Part::Blend), blended);
+        let blended = record_fault(fault, (index, Part::Blend), blended);
         blended.with_context(|| format!("slot `{name}`, blend `{}` in {stage}", live.blend.entry.full_name()))
     }
 }
 
-/// Remembers whose call failed: who drives the model may know what to do about it.
-fn noted<T>(fault: &mut Option<(usize, Fault)>, (slot, part): (usize, Part), result: Result<T>) -> Result<T> {
+/// Records the first failed call of a seed or blend, for [`MorphogeneticModel::recover`].
+///
+/// [`MorphogeneticModel::recover`]: crate::MorphogeneticModel::recover
+fn record_fault<T>(
+    fault: &mut Option<(usize, Fault)>,
+    (slot, part): (usize, Part),
+    result: Result<T>,
+) -> Result<T> {
     result.inspect_err(|error| {
         fault.get_or_insert_with(|| (slot, Fault { part, error: error.clone() }));
     })
 }
 
-/// What a blend on trial is asked beyond its contract. Waits for the device: a trial is short, and its steps
-/// are not recorded.
-fn held(mixed: &Tensor, took: Duration, budget: Duration) -> Result<()> {
+/// Refuses a call of a blend on trial that took too long or returned non-finite values.
+///
+/// Waits for the device, which is acceptable in the few steps of a trial; these are never captured.
+fn check_trial_call(mixed: &Tensor, took: Duration, budget: Duration) -> Result<()> {
     if took > budget {
-        let text = format!("a call took {:.1} ms, it may take {:.1}", millis(took), millis(budget));
+        let text = format!("a call took {:.1} ms; the limit is {:.1} ms", millis(took), millis(budget));
         return Err(PluginError::contract(text));
     }
     let finite = mixed.detach().f_isfinite()?.f_all()?.f_to_kind(Kind::Double)?.f_double_value(&[])?;
@@ -198,7 +212,7 @@ fn millis(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1e3
 }
 
-/// A stochastic seed runs on its own stream of random numbers.
+/// Calls a seed's forward, on its own stream of random numbers if it has one.
 fn run(
     seed: &mut kasmina_plugin_api::abi::SeedInstance,
     stream: &mut Option<kasmina_torch_ext::rng::RngStream>,
@@ -211,12 +225,13 @@ fn run(
     }
 }
 
+/// Calls the blend's gate and mix; `input` is what the gate gets. Checks both results.
 fn blend(
     live: &mut LiveSeed,
     host: &Tensor,
     seed: &Tensor,
     input: &Tensor,
-    (override_alpha, severed): (Option<&Tensor>, bool),
+    (override_alpha, detached): (Option<&Tensor>, bool),
     cx: &Cx<'_>,
 ) -> Result<Tensor> {
     let amplitude = override_alpha.unwrap_or(live.alpha.tensor());
@@ -224,18 +239,18 @@ fn blend(
     let gated = match &gate {
         None => None,
         Some(gate) => {
-            contract::per_sample(host, gate)?;
-            let gate = if severed { gate.detach() } else { gate.shallow_clone() };
-            // A product of half precision would round alpha too.
+            contract::check_gate(host, gate)?;
+            let gate = if detached { gate.detach() } else { gate.shallow_clone() };
+            // In half precision the product would round alpha too.
             let gate = gate.f_to_kind(amplitude.kind())?;
             Some((gate.f_clamp(0.0, 1.0)? * amplitude).f_clamp(0.0, 1.0)?)
         }
     };
     let alpha = gated.as_ref().unwrap_or(amplitude);
-    let mixed = contract::narrowed(host, live.blend.instance.mix(host, seed, alpha, cx)?)?;
-    contract::like(host, &mixed, "it")?;
+    let mixed = contract::cast_to_features(host, live.blend.instance.mix(host, seed, alpha, cx)?)?;
+    contract::check_output(host, &mixed, "it")?;
     match override_alpha {
-        // Alpha times NaN is NaN also at alpha 0: samples that are switched off take the host's own features.
+        // 0 x NaN is NaN, so samples with alpha 0 take the host's features instead of the mixture.
         Some(chosen) => Ok(host.f_where_self(&chosen.f_eq(0.0)?, &mixed)?),
         None => Ok(mixed),
     }

@@ -1,4 +1,4 @@
-//! What a slot keeps between two steps, and a slot that goes on from it.
+//! Saving and restoring the state of a slot.
 
 use super::features::Features;
 use super::glide::Glide;
@@ -6,10 +6,10 @@ use super::live_seed::LiveSeed;
 use super::monitor::GradientIsolationMonitor;
 use super::slot::SeedSlot;
 use crate::lifecycle::{Intervention, Lifecycle};
-use crate::state::{GivenTensors, Resolve, SlotState, StateError, StateTensors};
+use crate::state::{Resolve, RestoredTensors, SlotState, StateError, StateTensors};
 use kasmina_plugin_api::SlotSpec;
 
-/// Everything of a slot that a state gives back, built beside the slot.
+/// The restored parts of a slot, built without changing the slot.
 #[derive(Debug)]
 pub(crate) struct RestoredSlot {
     lifecycle: Lifecycle,
@@ -21,7 +21,7 @@ pub(crate) struct RestoredSlot {
 }
 
 impl RestoredSlot {
-    /// Seed that will be in the slot; absent for an empty slot.
+    /// Returns the restored seed; `None` for an empty slot.
     pub(crate) fn live(&self) -> Option<&LiveSeed> {
         self.live.as_ref()
     }
@@ -32,9 +32,9 @@ fn monitor_name(slot: &str) -> String {
 }
 
 impl SeedSlot {
-    /// What it keeps between two steps.
+    /// Returns the slot's state between two steps, and adds its tensors to `tensors`.
     pub(crate) fn state(&self, tensors: &mut StateTensors) -> Result<SlotState, StateError> {
-        // Without `..`: whoever adds a field decides here whether it lasts.
+        // Without `..`: a new field does not compile until it is listed here as saved or not.
         let Self {
             spec,
             features: _,
@@ -60,11 +60,11 @@ impl SeedSlot {
         })
     }
 
-    /// Builds what a state says lives here, beside what lives here now.
+    /// Builds the slot's parts from a state, without changing the slot.
     pub(crate) fn prepare_restore(
         &self,
         state: &SlotState,
-        tensors: &mut GivenTensors,
+        tensors: &mut RestoredTensors,
         resolve: &Resolve<'_>,
     ) -> Result<RestoredSlot, StateError> {
         let name = self.name();
@@ -93,7 +93,7 @@ impl SeedSlot {
         Ok(RestoredSlot { lifecycle, live, monitor, glide, ticks, interventions })
     }
 
-    /// Goes on from what was built. Cannot fail.
+    /// Replaces the slot's parts by the restored ones. Cannot fail.
     pub(crate) fn restore(&mut self, restored: RestoredSlot) {
         let RestoredSlot { lifecycle, live, monitor, glide, ticks, interventions } = restored;
         (self.lifecycle, self.live, self.monitor) = (lifecycle, live, monitor);

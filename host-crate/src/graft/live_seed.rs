@@ -1,4 +1,4 @@
-//! A seed that lives in a slot: its two halves, its alpha, and the trial of its blend.
+//! The seed in an occupied slot: seed module, blender, alpha, and the trial of a swapped blend.
 
 use super::alpha::DeviceAlpha;
 use super::blend_part::BlendPart;
@@ -8,43 +8,43 @@ use super::parameters::{blend_group, seed_group};
 use super::probe::{ProbeError, Promises, probe};
 use super::seed_part::SeedPart;
 use super::trial::Trial;
-use crate::state::{EntryName, GivenTensors, LiveState, Resolve, StateError, StateTensors};
+use crate::state::{EntryName, LiveState, Resolve, RestoredTensors, StateError, StateTensors};
 use kasmina_plugin_api::abi::Variable;
 use kasmina_plugin_api::{Kind, PluginError, Site};
 use kasmina_registry::Entry;
 use kasmina_torch_ext::{NamedParameter, Role};
 
-/// A seed that lives. One thread uses it at a time.
+/// The seed in an occupied slot. One thread uses it at a time.
 #[derive(Debug)]
 pub(crate) struct LiveSeed {
     pub(super) seed: SeedPart,
     pub(super) blend: BlendPart,
     pub(super) alpha: DeviceAlpha,
-    /// The build of its blend before the last exchange that was confirmed.
+    /// Entry of the blend before the last confirmed swap.
     pub(super) earlier_blend: Option<Entry>,
-    /// Its blend was exchanged and is on trial.
+    /// Trial of a swapped blend; `None` when no trial runs.
     pub(super) trial: Option<Trial>,
 }
 
 impl LiveSeed {
-    /// Joins the two halves, at alpha 0.
+    /// Combines a seed module and a blender, at alpha 0.
     pub(crate) fn new(site: &Site, seed: SeedPart, blend: BlendPart) -> Result<Self, PluginError> {
         let alpha = DeviceAlpha::new(site, 0.0)?;
         Ok(Self { seed, blend, alpha, earlier_blend: None, trial: None })
     }
 
-    /// Seed module with its parameters.
+    /// Returns the seed module.
     pub(crate) fn seed(&self) -> &SeedPart {
         &self.seed
     }
 
-    /// Blend with its parameters.
+    /// Returns the blender.
     pub(crate) fn blend(&self) -> &BlendPart {
         &self.blend
     }
 
-    /// Runs the probe on these features, unless its result is known already: multiply-adds of a forward, per
-    /// sample.
+    /// Probes seed and blend on these features, unless the result is known; returns the multiply-adds of one
+    /// forward of the seed, per sample.
     pub(crate) fn probe(&mut self, features: &Features, known: Option<u64>) -> Result<u64, ProbeError> {
         self.seed.multiply_adds = if let Some(multiply_adds) = known {
             multiply_adds
@@ -55,7 +55,7 @@ impl LiveSeed {
         Ok(self.seed.multiply_adds)
     }
 
-    /// What its probe depends on, besides the slot.
+    /// Returns a cache key of everything that the probe depends on, except the slot.
     pub(crate) fn probe_key(&self) -> String {
         let (blueprint, blend) = (&self.seed.entry, &self.blend.entry);
         format!(
@@ -69,12 +69,12 @@ impl LiveSeed {
         )
     }
 
-    /// Trainable parameters of seed and blend.
+    /// Returns the trainable parameters of seed and blend.
     pub(crate) fn parameters(&self) -> impl Iterator<Item = &NamedParameter> {
         self.seed.parameters.iter().chain(&self.blend.parameters)
     }
 
-    /// The groups that it has in an optimizer: owner, role and parameters.
+    /// Returns the non-empty groups of parameters for an optimizer: owner, role and parameters.
     pub(crate) fn groups<'a>(
         &'a self,
         slot: &str,
@@ -87,41 +87,41 @@ impl LiveSeed {
         .filter(|(.., parameters)| !parameters.is_empty())
     }
 
-    /// Variables of both instances, those that do not learn included.
+    /// Returns all variables of seed and blend, buffers included.
     pub(crate) fn variables(&self) -> Result<Vec<Variable>, PluginError> {
         let mut all = self.seed.instance.variables()?;
         all.extend(self.blend.instance.variables()?);
         Ok(all)
     }
 
-    /// State bytes of seed and blend.
+    /// Returns the state bytes of the seed, then of the blend.
     pub(crate) fn states(&self) -> Result<[Vec<u8>; 2], PluginError> {
         Ok([self.seed.instance.state()?, self.blend.instance.state()?])
     }
 
-    /// Writes alpha to the device, if it is another than before.
+    /// Writes alpha to the device if it has changed.
     pub(crate) fn set_alpha(&mut self, alpha: f64) -> Result<(), PluginError> {
         self.alpha.set(alpha)
     }
 
-    /// Whether the features that flow on are the host's own.
+    /// Whether the slot passes the host's features on (alpha 0).
     pub(super) fn is_silent(&self) -> bool {
         self.alpha.value() == 0.0
     }
 
-    /// Whether the features that flow on are the seed's own: its blend has nothing to do any more.
+    /// Whether the slot passes the seed's output on without calling the blend (alpha 1 and `seed_at_one`).
     pub(super) fn is_seed_only(&self) -> bool {
         self.alpha.value() == 1.0 && self.blend.seed_at_one
     }
 
-    /// From now on nothing of it learns. What flows through it to the host still does.
+    /// Stops the training of all parameters. Gradients still flow through the seed to the host.
     pub(crate) fn freeze(&self) {
         for parameter in self.parameters() {
             let _ = parameter.tensor.set_requires_grad(false);
         }
     }
 
-    /// What it keeps between two steps. A blend on trial must be confirmed or taken back before.
+    /// Returns the state, and adds the tensors to `tensors`. A trial must have ended before.
     pub(super) fn state(&self, slot: &str, tensors: &mut StateTensors) -> Result<LiveState, StateError> {
         Ok(LiveState {
             seed: self.seed.state(slot, tensors)?,
@@ -133,12 +133,12 @@ impl LiveSeed {
         })
     }
 
-    /// The seed and blend that had this state, built again.
+    /// Builds seed and blend again from their state.
     pub(super) fn restored(
         slot: &str,
         site: &Site,
         state: &LiveState,
-        tensors: &mut GivenTensors,
+        tensors: &mut RestoredTensors,
         resolve: &Resolve<'_>,
     ) -> Result<Self, StateError> {
         let blueprint = resolve(Kind::Blueprint, &state.seed.entry)?;
@@ -151,7 +151,7 @@ impl LiveSeed {
         Ok(live)
     }
 
-    /// The same seed and blend at another site. A blend on trial must be confirmed or taken back before.
+    /// Builds the same seed and blend at another site. A trial must have ended before.
     pub(crate) fn rebuilt(&self, slot: &str, site: &Site) -> Result<Self, RebuildError> {
         let (seed, blend) = (self.seed.rebuilt(slot, site)?, self.blend.rebuilt(slot, site)?);
         let alpha = DeviceAlpha::new(site, self.alpha.value())?;

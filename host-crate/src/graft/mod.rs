@@ -1,4 +1,4 @@
-//! The tensor work of one slot: what a seed does to the features that pass it, and whether it may.
+//! The tensor work of one slot: running seed and blend on the slot's features, measuring and probing them.
 
 mod alpha;
 mod blend_part;
@@ -29,13 +29,13 @@ pub(crate) use exchange::BlendExchange;
 pub(crate) use failure::RebuildError;
 pub(crate) use fault::{Fault, Part};
 pub use features::Features;
-pub(crate) use forward::{AlphaOverride, Grafting, Pass};
+pub(crate) use forward::{AlphaOverride, Pass, SlotTapHandler};
 pub(crate) use keep::RestoredSlot;
 pub(crate) use kernel_state::SlotKernelState;
 pub(crate) use live_seed::LiveSeed;
 pub use monitor::{GradientIsolationMonitor, Measured};
 pub(crate) use monitor::{Mark, Queued};
-pub(crate) use parameters::{blend_group, bring_all_over, bring_over, count, trainable};
+pub(crate) use parameters::{blend_group, copy_all_variables, copy_matching_variables, count, trainable};
 pub use probe::ProbeError;
 pub(crate) use probe::probe_blend;
 pub(crate) use pulse::HOST;

@@ -1,36 +1,36 @@
-//! Measurements that queue on the device during an epoch and are read once, at its edge.
+//! Measurements that are queued on the device during an epoch and read once, at its end.
 
 use super::contract;
 use super::failure::torch;
 use crate::lifecycle::GradientCapture;
-use crate::state::{GivenTensors, StateError, StateTensors, rows};
+use crate::state::{RestoredTensors, StateError, StateTensors, rows};
 use kasmina_plugin_api::PluginError;
 use kasmina_torch_ext::norm;
 use tch::{Device, Kind, Tensor};
 
 type Result<T, E = PluginError> = std::result::Result<T, E>;
 
-/// Watches one slot's seed without ever waiting for the device: gradient norms, whether its outputs are
-/// finite, how far it is from its host, and whether isolation holds. (Earlier monitors flagged every healthy
-/// host: they took *any* host gradient for a leak.)
+/// Measures one slot's seed without waiting for the device during training steps: gradient norms, whether its
+/// outputs are finite, their distance from the host's features, and the verdicts of shadow checks.
 ///
-/// `register` when a seed comes, `capture`, `watch`, `compare` and `note_isolation` during steps,
-/// `materialise` at the edge of an epoch, `reset` when the seed leaves.
+/// Call `register` when a seed germinates, `capture`, `watch`, `compare` and `note_isolation` during steps,
+/// `materialise` at the end of an epoch, and `reset` when the seed is removed. A gradient in the host is no
+/// breach of isolation by itself; only a shadow check can tell.
 #[derive(Debug, Default)]
 pub struct GradientIsolationMonitor {
-    /// The seed's trainable parameters, by handle.
+    /// The seed's trainable parameters, which share memory with the seed.
     seed: Vec<Tensor>,
-    /// `[2]`: seed norm, host norm.
+    /// Gradient norms, one tensor `[2]` per capture: seed norm, host norm.
     captures: Vec<Tensor>,
-    /// For each shadow check, the position of the capture that it belongs to, and a 0-dim boolean.
+    /// For each shadow check, the index of its capture and a 0-dim boolean, true for a breach.
     breaches: Vec<(usize, Tensor)>,
-    /// 0-dim booleans: was every element of a seed's output finite?
+    /// 0-dim booleans: whether every element of a seed output was finite.
     watched: Vec<Tensor>,
-    /// 0-dim: relative distances from the host's features.
+    /// 0-dim relative distances from the host's features.
     distances: Vec<Tensor>,
 }
 
-/// How much was queued at one moment.
+/// Lengths of the queues at one moment.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Mark {
     captures: usize,
@@ -38,7 +38,7 @@ pub(crate) struct Mark {
     distances: usize,
 }
 
-/// A part of the queue: what one step put in it.
+/// Measurements that one training step has queued.
 #[derive(Debug)]
 pub(crate) struct Queued {
     captures: Vec<Tensor>,
@@ -46,30 +46,36 @@ pub(crate) struct Queued {
     distances: Vec<Tensor>,
 }
 
-/// What an epoch's queue held.
+/// Measurements of one epoch, read from the device.
 #[derive(Debug, Default, Clone, PartialEq)]
 pub struct Measured {
-    /// Gradient norms, oldest first, with the breaches that were found beside them.
+    /// Gradient norms, oldest first, each with whether a shadow check found a breach there.
     pub captures: Vec<GradientCapture>,
-    /// How many shadow checks were made.
+    /// Number of shadow checks.
     pub isolation_checks: u32,
-    /// Whether every watched output was finite; `None` if none was watched.
+    /// Whether every checked output was finite; `None` if none was checked.
     pub finite: Option<bool>,
-    /// The mean relative distance from the host's features; `None` if never compared.
+    /// Mean relative distance from the host's features; `None` if never compared.
     pub distance: Option<f64>,
 }
 
 impl GradientIsolationMonitor {
-    /// Begins to watch a seed.
+    /// Starts to measure a seed, given its trainable parameters; discards all queued measurements.
+    ///
+    /// # Shapes
+    /// `seed`: the parameters, of any shapes.
     pub fn register<'a>(&mut self, seed: impl IntoIterator<Item = &'a Tensor>) {
         self.reset();
         self.seed = seed.into_iter().map(Tensor::shallow_clone).collect();
     }
 
-    /// Queues the seed's gradient norm beside the host's; a missing gradient counts as 0. No host sync.
+    /// Queues the gradient norms of seed and host; a missing gradient counts as 0. No host sync.
+    ///
+    /// # Shapes
+    /// `host`: 0-dim, the norm of the host's gradient.
     ///
     /// # Errors
-    /// If libtorch refuses.
+    /// If a libtorch call fails.
     pub fn capture(&mut self, host: Option<&Tensor>, device: Device) -> Result<()> {
         let seed = norm::grad_norm(&self.seed).map_err(torch)?;
         let zero = || Tensor::f_zeros([], (Kind::Float, device));
@@ -78,18 +84,23 @@ impl GradientIsolationMonitor {
         Ok(())
     }
 
-    /// Queues the verdict of a shadow check for the capture that comes next: a 0-dim boolean, true for a
-    /// breach.
+    /// Queues the verdict of a shadow check, which belongs to the next capture.
+    ///
+    /// # Shapes
+    /// `breach`: a 0-dim boolean.
     pub fn note_isolation(&mut self, breach: Tensor) {
         self.breaches.push((self.captures.len(), breach));
     }
 
-    /// Queues whether a seed's output is finite.
+    /// Queues whether all elements of a seed output are finite. No host sync.
+    ///
+    /// # Shapes
+    /// `output`: any; an empty tensor is ignored.
     ///
     /// # Errors
-    /// If libtorch refuses.
+    /// If a libtorch call fails.
     pub fn watch(&mut self, output: &Tensor) -> Result<()> {
-        // The largest magnitude, in one pass: NaN and infinity stay in it.
+        // The largest magnitude is not finite if any element is not finite, and takes one pass.
         if output.numel() > 0 {
             let largest =
                 output.detach().f_norm_scalaropt_dtype(f64::INFINITY, contract::alpha_kind(output.kind()))?;
@@ -98,10 +109,14 @@ impl GradientIsolationMonitor {
         Ok(())
     }
 
-    /// Queues how far a seed's output is from its host's features: `|seed - host| / |host|`.
+    /// Queues the relative distance of a seed output from the host's features, `|seed - host| / |host|`. No
+    /// host sync.
+    ///
+    /// # Shapes
+    /// `seed` and `host`: equal, `[batch, ...]`.
     ///
     /// # Errors
-    /// If libtorch refuses.
+    /// If a libtorch call fails.
     pub fn compare(&mut self, seed: &Tensor, host: &Tensor) -> Result<()> {
         let (seed, host) = (seed.detach().f_to_kind(Kind::Float)?, host.detach().f_to_kind(Kind::Float)?);
         let length = host.f_norm()?.f_clamp_min(f64::from(f32::MIN_POSITIVE))?;
@@ -109,14 +124,14 @@ impl GradientIsolationMonitor {
         Ok(())
     }
 
-    /// How much is queued now.
+    /// Returns the present length of the queues.
     pub(crate) fn mark(&self) -> Mark {
         Mark { captures: self.captures.len(), watched: self.watched.len(), distances: self.distances.len() }
     }
 
-    /// Takes out what was queued since.
+    /// Removes and returns the measurements queued after `mark`.
     pub(crate) fn split_off(&mut self, mark: Mark) -> Queued {
-        // A seed that left meanwhile has taken its queue along.
+        // If the seed was removed since then, its queues are empty and shorter than the mark.
         let since = |queue: &mut Vec<Tensor>, mark: usize| queue.split_off(mark.min(queue.len()));
         Queued {
             captures: since(&mut self.captures, mark.captures),
@@ -125,7 +140,7 @@ impl GradientIsolationMonitor {
         }
     }
 
-    /// Queues copies, on the device: the originals are written again by the next replay.
+    /// Queues copies, on the device, because the next replay overwrites the originals.
     pub(crate) fn queue_copies(&mut self, queued: &Queued) -> Result<()> {
         for (to, from) in [
             (&mut self.captures, &queued.captures),
@@ -139,12 +154,12 @@ impl GradientIsolationMonitor {
         Ok(())
     }
 
-    /// Forgets the seed and all that is queued.
+    /// Stops measuring the seed and discards all queued measurements.
     pub fn reset(&mut self) {
         *self = Self::default();
     }
 
-    /// The same monitor where its seed has gone, to another device.
+    /// Returns a copy of the monitor on another device, for the parameters of the rebuilt seed.
     pub(crate) fn moved_to<'a>(
         &self,
         device: Device,
@@ -161,8 +176,8 @@ impl GradientIsolationMonitor {
         })
     }
 
-    /// Hands over what is queued, as tensors whose names begin with a prefix, and the positions of the shadow
-    /// checks.
+    /// Adds the queues to `tensors`, named `<prefix>.<queue>`, and returns for each shadow check the index of
+    /// its capture.
     pub(crate) fn state(&self, prefix: &str, tensors: &mut StateTensors) -> Result<Vec<usize>, StateError> {
         let (at, flags): (Vec<usize>, Vec<Tensor>) =
             self.breaches.iter().map(|(at, flag)| (*at, flag.shallow_clone())).unzip();
@@ -177,11 +192,11 @@ impl GradientIsolationMonitor {
         Ok(at)
     }
 
-    /// A monitor of a seed with the queue that was handed over.
+    /// Creates a monitor of a seed with the queues of a saved state.
     pub(crate) fn restored<'a>(
         prefix: &str,
         shadow_checks: &[usize],
-        tensors: &mut GivenTensors,
+        tensors: &mut RestoredTensors,
         seed: impl IntoIterator<Item = &'a Tensor>,
         device: Device,
     ) -> Result<Self, StateError> {
@@ -193,7 +208,7 @@ impl GradientIsolationMonitor {
         if flags.len() != shadow_checks.len() {
             let name = format!("{prefix}.breaches");
             let (found, wanted) = (format!("{} rows", flags.len()), format!("{} rows", shadow_checks.len()));
-            return Err(StateError::Other { name, found, wanted });
+            return Err(StateError::TensorMismatch { name, found, wanted });
         }
         Ok(Self {
             seed: seed.into_iter().map(Tensor::shallow_clone).collect(),
@@ -204,19 +219,19 @@ impl GradientIsolationMonitor {
         })
     }
 
-    /// Reads everything queued, in one transfer, and empties the queue. This waits for the device.
+    /// Reads all queued measurements in one transfer and empties the queues. Waits for the device.
     ///
     /// # Errors
-    /// If the device cannot be read.
+    /// If a libtorch call fails.
     pub fn materialise(&mut self) -> Result<Measured> {
         let captures = std::mem::take(&mut self.captures);
         let (breaches, watched) = (std::mem::take(&mut self.breaches), std::mem::take(&mut self.watched));
         let distances = std::mem::take(&mut self.distances);
         let (at, flags): (Vec<usize>, Vec<Tensor>) = breaches.into_iter().unzip();
         let mut queued: Vec<Tensor> = Vec::with_capacity(4);
-        for (tensors, many) in [(&captures, true), (&flags, false), (&watched, false), (&distances, false)] {
+        for (tensors, flat) in [(&captures, true), (&flags, false), (&watched, false), (&distances, false)] {
             if !tensors.is_empty() {
-                let all = if many { Tensor::f_cat(tensors, 0)? } else { Tensor::f_stack(tensors, 0)? };
+                let all = if flat { Tensor::f_cat(tensors, 0)? } else { Tensor::f_stack(tensors, 0)? };
                 queued.push(all.f_to_kind(Kind::Float)?);
             }
         }

@@ -1,20 +1,20 @@
-//! Parameters and other variables of living instances: their names, their number, and copying them.
+//! Naming, counting and copying the variables of instances.
 
 use kasmina_plugin_api::PluginError;
 use kasmina_plugin_api::abi::Variable;
 use kasmina_torch_ext::NamedParameter;
 
-/// The owner of a seed's parameters in an optimizer, and the beginning of their names.
+/// Returns the owner name of a seed's parameters in an optimizer, which is also the prefix of their names.
 pub(crate) fn seed_group(slot: &str) -> String {
     format!("slot.{slot}.seed")
 }
 
-/// The same of a blend's parameters.
+/// Returns the owner name of a blend's parameters, as [`seed_group`].
 pub(crate) fn blend_group(slot: &str) -> String {
     format!("slot.{slot}.blend")
 }
 
-/// The trainable ones of an instance's variables, by their full names.
+/// Returns the trainable variables of an instance, named `<group>.<variable>`.
 pub(crate) fn trainable(group: &str, variables: Vec<Variable>) -> Vec<NamedParameter> {
     variables
         .into_iter()
@@ -23,13 +23,13 @@ pub(crate) fn trainable(group: &str, variables: Vec<Variable>) -> Vec<NamedParam
         .collect()
 }
 
-/// Number of elements of the given parameters.
+/// Returns the total number of elements of the parameters.
 pub(crate) fn count<'a>(parameters: impl IntoIterator<Item = &'a NamedParameter>) -> u64 {
     parameters.into_iter().map(|p| p.tensor.numel() as u64).sum()
 }
 
-/// Copies what goes by the same name and has the same shape; the rest begins anew.
-pub(crate) fn bring_over(from: &[Variable], to: &[Variable]) -> Result<(), PluginError> {
+/// Copies the variables that have the same name and shape on both sides; the others keep their new values.
+pub(crate) fn copy_matching_variables(from: &[Variable], to: &[Variable]) -> Result<(), PluginError> {
     tch::no_grad(|| {
         for to in to {
             let same = |v: &&Variable| v.name == to.name && v.tensor.size() == to.tensor.size();
@@ -41,12 +41,12 @@ pub(crate) fn bring_over(from: &[Variable], to: &[Variable]) -> Result<(), Plugi
     })
 }
 
-/// Copies variables that must be the same on both sides.
-pub(crate) fn bring_all_over(from: &[Variable], to: &[Variable]) -> Result<(), PluginError> {
+/// Copies all variables; refuses two lists whose names or shapes differ.
+pub(crate) fn copy_all_variables(from: &[Variable], to: &[Variable]) -> Result<(), PluginError> {
     let shape = |v: &Variable| (v.name.clone(), v.tensor.size());
     if !from.iter().map(shape).eq(to.iter().map(shape)) {
-        let text = "built twice with one configuration, it has other variables the second time";
+        let text = "building it again with the same configuration gave different variables";
         return Err(PluginError::contract(text));
     }
-    bring_over(from, to)
+    copy_matching_variables(from, to)
 }

@@ -1,4 +1,4 @@
-//! The probe that a seed must pass before it may live: forward and backward on the slot's real feature shape.
+//! The probe that a seed must pass before it germinates: forward and backward on features like the slot's.
 
 use super::buffers::Buffers;
 use super::contract;
@@ -13,31 +13,33 @@ use kasmina_torch_ext::rng::{RngFork, RngState};
 use kasmina_torch_ext::{autograd, norm};
 use tch::{Kind, Tensor};
 
+/// Seed of torch's generators during a probe.
 const PROBE_SEED: u64 = 0x6b61_736d_696e_6101;
+/// Number of samples in the probe's batch.
 const PROBE_BATCH: i64 = 2;
-/// The generators belong to the process, and a host on another thread may draw from them just now (dropout).
-/// Who draws by himself does so each time.
+/// Number of calls after which changed generators count as drawn by the plugin.
+///
+/// The generators belong to the process, so a host on another thread (dropout) may change them during a call.
+/// A plugin that draws changes them in every call.
 const ATTEMPTS: u32 = 4;
 
-/// Why a seed may not live here.
+/// Why a seed or blend does not fit a slot.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ProbeError {
-    /// A call failed, or broke a promise.
+    /// A call failed or broke the plugin contract.
     #[error(transparent)]
     Failed(#[from] PluginError),
     /// Its output has NaN or infinite values.
     #[error("it makes values that are not finite")]
     NonFinite,
     /// None of its parameters receives a gradient.
-    #[error(
-        "none of its {parameters} parameters receives a gradient: it is dead at birth and would never learn"
-    )]
+    #[error("none of its {parameters} parameters receives a gradient, so it would never learn")]
     Dead {
-        /// How many parameters it has.
+        /// Number of trainable parameter tensors.
         parameters: usize,
     },
-    /// It draws random numbers without saying so.
+    /// It draws random numbers without declaring `stochastic`.
     #[error("it draws random numbers but does not declare the capability `stochastic`")]
     UndeclaredRandomness,
     /// A libtorch call of the probe itself failed.
@@ -51,18 +53,18 @@ impl From<tch::TchError> for ProbeError {
     }
 }
 
-/// What the entries promise of themselves.
+/// Capabilities and state versions that blueprint and blend declare.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Promises {
     /// The seed draws random numbers.
     pub(crate) stochastic: bool,
-    /// A fresh seed's output is its input.
+    /// The output of a fresh seed equals its input.
     pub(crate) identity_at_birth: bool,
-    /// The blend's mixture at alpha 1 is the seed's features.
+    /// At alpha 1 the blend returns the seed's features.
     pub(crate) seed_at_one: bool,
-    /// The version of the seed's state bytes.
+    /// Version of the seed's state bytes.
     pub(crate) seed_state: u32,
-    /// The version of the blend's state bytes.
+    /// Version of the blend's state bytes.
     pub(crate) blend_state: u32,
 }
 
@@ -78,15 +80,17 @@ impl Promises {
     }
 }
 
-/// Probes a seed and its blend. Generators, running statistics, gradients and the instances' own state are as
-/// before when it returns, whatever it returns: the multiply-adds of the seed's forward, per sample.
+/// Probes a seed and its blend; returns the multiply-adds of one forward of the seed, per sample.
+///
+/// Restores torch's generators and the buffers and clears the gradients in any case, and restores the state
+/// bytes of seed and blend if they pass.
 pub(crate) fn probe(
     seed: &mut SeedInstance,
     blend: &mut BlendInstance,
     features: &Features,
     promises: Promises,
 ) -> Result<u64, ProbeError> {
-    // Before the generators: whoever captures takes both in this order.
+    // Before the lock on the generators: a capture takes both locks in this order.
     let _no_capture = features.device.is_cuda().then(graph::backward);
     let _fork = RngFork::seeded(PROBE_SEED)?;
     let variables = seed.variables()?;
@@ -94,13 +98,13 @@ pub(crate) fn probe(
     let buffers = Buffers::of(&all);
     let (seed_state, blend_state) = (seed.state()?, blend.state()?);
 
-    // What an author returns may be a tensor that even a question about its shape panics on.
+    // A plugin may return an undefined tensor, for which even reading the shape can panic.
     let verdict = guard(|| Ok(examine(seed, blend, features, promises, &variables)))
         .result
         .unwrap_or_else(|error| Err(error.into()));
 
     norm::clear_gradients(all.iter().filter(|v| v.trainable).map(|v| &v.tensor))?;
-    buffers.put_back()?;
+    buffers.restore()?;
     let multiply_adds = verdict?;
     if !seed_state.is_empty() {
         seed.restore(&seed_state, promises.seed_state)?;
@@ -111,6 +115,7 @@ pub(crate) fn probe(
     Ok(multiply_adds)
 }
 
+/// Checks seed and blend in both modes; returns the multiply-adds of one forward of the seed, per sample.
 fn examine(
     seed: &mut SeedInstance,
     blend: &mut BlendInstance,
@@ -118,51 +123,51 @@ fn examine(
     promises: Promises,
     variables: &[Variable],
 ) -> Result<u64, ProbeError> {
-    let x = sample(features)?;
-    let output = untouched(&x, promises.stochastic, || seed.forward(&x, &TRAIN))?;
-    let output = contract::narrowed(&x, output)?;
-    contract::like(&x, &output, "it")?;
-    finite(&output)?;
-    live(&output, variables)?;
-    let _ = untouched(&x, false, || blended(blend, &x, &output, &TRAIN))?;
+    let x = random_features(features)?;
+    let output = call_checked(&x, promises.stochastic, || seed.forward(&x, &TRAIN))?;
+    let output = contract::cast_to_features(&x, output)?;
+    contract::check_output(&x, &output, "it")?;
+    check_finite(&output)?;
+    check_gradient(&output, variables)?;
+    let _ = call_checked(&x, false, || gate_and_mix(blend, &x, &output, &TRAIN))?;
 
     tch::no_grad(|| {
-        let output = untouched(&x, promises.stochastic, || seed.forward(&x, &EVAL))?;
-        let output = contract::narrowed(&x, output)?;
-        contract::like(&x, &output, "in eval mode it")?;
-        finite(&output)?;
+        let output = call_checked(&x, promises.stochastic, || seed.forward(&x, &EVAL))?;
+        let output = contract::cast_to_features(&x, output)?;
+        contract::check_output(&x, &output, "in eval mode it")?;
+        check_finite(&output)?;
         if promises.identity_at_birth && !output.f_allclose(&x, 1e-4, 1e-5, false)? {
             let text = "it declares `identity_at_birth`, but its first output is not its input";
             return Err(PluginError::contract(text).into());
         }
-        let mixed = untouched(&x, false, || blended(blend, &x, &output, &EVAL))?;
+        let mixed = call_checked(&x, false, || gate_and_mix(blend, &x, &output, &EVAL))?;
         if promises.seed_at_one {
-            whole_at_one(blend, &x, &output)?;
+            check_seed_at_one(blend, &x, &output)?;
         }
         let one = x.f_narrow(0, 0, 1)?;
         let counter = FlopCounter::start()?;
         let single = seed.forward(&one, &EVAL);
         let multiply_adds = counter.finish()?;
-        let single = contract::narrowed(&one, single?)?;
-        alone(&mixed, &blended(blend, &one, &single, &EVAL)?)?;
+        let single = contract::cast_to_features(&one, single?)?;
+        check_sample_independence(&mixed, &gate_and_mix(blend, &one, &single, &EVAL)?)?;
         Ok(multiply_adds)
     })
 }
 
-/// At alpha 1 a blend that says so gives the seed's features.
-fn whole_at_one(blend: &mut BlendInstance, x: &Tensor, output: &Tensor) -> Result<(), ProbeError> {
-    // Other features than the host's, which a seed that is the identity at birth has not.
+/// Checks `seed_at_one`: at alpha 1 the blend returns the seed's features, and it has no gate.
+fn check_seed_at_one(blend: &mut BlendInstance, x: &Tensor, output: &Tensor) -> Result<(), ProbeError> {
+    // A seed that is the identity at birth returns the host's features, so shift them to tell both apart.
     let other = output.f_add_scalar(1.0)?;
     let one = Tensor::f_ones([], (contract::alpha_kind(x.kind()), x.device()))?;
-    let whole = contract::narrowed(x, blend.mix(x, &other, &one, &EVAL)?)?;
-    if blend.gate(x, &EVAL)?.is_some() || !contract::alike(&other, &whole)? {
-        let text = "its blend declares `seed_at_one`, but at alpha 1 it does not give the seed's features";
+    let mixed = contract::cast_to_features(x, blend.mix(x, &other, &one, &EVAL)?)?;
+    if blend.gate(x, &EVAL)?.is_some() || !contract::is_close(&other, &mixed)? {
+        let text = "its blend declares `seed_at_one`, but at alpha 1 it does not return the seed's features";
         return Err(PluginError::contract(text).into());
     }
     Ok(())
 }
 
-/// Probes a blend that is to take another's place: on the slot's features and others like them.
+/// Probes a blend that is to replace another, on random features like the slot's.
 pub(crate) fn probe_blend(
     blend: &mut BlendInstance,
     features: &Features,
@@ -177,7 +182,7 @@ pub(crate) fn probe_blend(
         .result
         .unwrap_or_else(|error| Err(error.into()));
     norm::clear_gradients(variables.iter().filter(|v| v.trainable).map(|v| &v.tensor))?;
-    buffers.put_back()?;
+    buffers.restore()?;
     verdict?;
     if !state.is_empty() {
         blend.restore(&state, state_version)?;
@@ -185,46 +190,49 @@ pub(crate) fn probe_blend(
     Ok(())
 }
 
+/// Checks a blend in both modes, with a backward in training mode.
 fn examine_blend(
     blend: &mut BlendInstance,
     features: &Features,
     seed_at_one: bool,
 ) -> Result<(), ProbeError> {
-    let (host, seed) = (sample(features)?, sample(features)?.set_requires_grad(true));
-    let mixed = untouched(&host, false, || blended(blend, &host, &seed, &TRAIN))?;
+    let (host, seed) = (random_features(features)?, random_features(features)?.set_requires_grad(true));
+    let mixed = call_checked(&host, false, || gate_and_mix(blend, &host, &seed, &TRAIN))?;
     mixed.f_sum(Kind::Float)?.f_backward()?;
     tch::no_grad(|| {
-        let mixed = untouched(&host, false, || blended(blend, &host, &seed, &EVAL))?;
+        let mixed = call_checked(&host, false, || gate_and_mix(blend, &host, &seed, &EVAL))?;
         if seed_at_one {
-            whole_at_one(blend, &host, &seed.detach())?;
+            check_seed_at_one(blend, &host, &seed.detach())?;
         }
         let (one, other) = (host.f_narrow(0, 0, 1)?, seed.f_narrow(0, 0, 1)?);
-        alone(&mixed, &blended(blend, &one, &other, &EVAL)?)
+        check_sample_independence(&mixed, &gate_and_mix(blend, &one, &other, &EVAL)?)
     })
 }
 
-/// The batched counterfactual stacks samples; a seed or a gate that mixes them would falsify it.
-fn alone(together: &Tensor, alone: &Tensor) -> Result<(), ProbeError> {
-    if contract::alike(&together.f_narrow(0, 0, 1)?, alone)? {
+/// Checks that the first sample of a batch has the same output as when it is alone.
+///
+/// The counterfactual pass stacks samples of several variants in one batch, so they must not mix.
+fn check_sample_independence(together: &Tensor, alone: &Tensor) -> Result<(), ProbeError> {
+    if contract::is_close(&together.f_narrow(0, 0, 1)?, alone)? {
         return Ok(());
     }
-    let text = "in eval mode it gives a sample another output when it is alone in its batch";
+    let text = "in eval mode its output for a sample depends on the other samples of the batch";
     Err(PluginError::contract(text).into())
 }
 
 const TRAIN: Cx<'static> = Cx::new(Mode::Train, 0, "probe");
 const EVAL: Cx<'static> = Cx::new(Mode::Eval, 0, "probe");
 
-/// Runs author code that may neither write to its input nor, unless it says so, draw random numbers.
-fn untouched<T>(
+/// Runs a plugin call that must not write to its input `x` nor, unless `may_draw`, draw random numbers.
+fn call_checked<T>(
     x: &Tensor,
     may_draw: bool,
     mut body: impl FnMut() -> kasmina_plugin_api::Result<T>,
 ) -> Result<T, ProbeError> {
     for _ in 0..ATTEMPTS {
-        let (generators, written) = (RngState::save()?, autograd::version(x)?);
+        let (generators, version) = (RngState::save()?, autograd::version(x)?);
         let value = body()?;
-        if autograd::version(x)? != written {
+        if autograd::version(x)? != version {
             return Err(PluginError::contract("it wrote to its input in place").into());
         }
         if may_draw || generators.same_as(&RngState::save()?) {
@@ -234,8 +242,8 @@ fn untouched<T>(
     Err(ProbeError::UndeclaredRandomness)
 }
 
-/// Gate and mix at alpha 0.5, checked.
-fn blended(
+/// Calls the blend's gate and mix at alpha 0.5 and checks both results.
+fn gate_and_mix(
     blend: &mut BlendInstance,
     host: &Tensor,
     seed: &Tensor,
@@ -245,19 +253,20 @@ fn blended(
     let alpha = match blend.gate(host, cx)? {
         None => alpha,
         Some(gate) => {
-            contract::per_sample(host, &gate)?;
+            contract::check_gate(host, &gate)?;
             gate.f_mul(&alpha)?
         }
     };
-    let mixed = contract::narrowed(host, blend.mix(host, seed, &alpha, cx)?)?;
-    contract::like(host, &mixed, "the blend")?;
-    if read(&mixed.detach().f_isfinite()?.f_all()?)? == 0.0 {
+    let mixed = contract::cast_to_features(host, blend.mix(host, seed, &alpha, cx)?)?;
+    contract::check_output(host, &mixed, "the blend")?;
+    if read_scalar(&mixed.detach().f_isfinite()?.f_all()?)? == 0.0 {
         return Err(PluginError::contract("the blend makes values that are not finite"));
     }
     Ok(mixed)
 }
 
-fn sample(features: &Features) -> Result<Tensor, ProbeError> {
+/// Returns random features like the slot's, `[PROBE_BATCH, ...shape]`.
+fn random_features(features: &Features) -> Result<Tensor, ProbeError> {
     let shape: Vec<i64> = std::iter::once(PROBE_BATCH).chain(features.shape.iter().copied()).collect();
     let x = Tensor::f_randn(shape, (Kind::Float, features.device))?.f_to_kind(features.dtype)?;
     match features.layout {
@@ -266,13 +275,14 @@ fn sample(features: &Features) -> Result<Tensor, ProbeError> {
     }
 }
 
-fn finite(output: &Tensor) -> Result<(), ProbeError> {
+/// Refuses an output with NaN or infinite values.
+fn check_finite(output: &Tensor) -> Result<(), ProbeError> {
     let all = output.detach().f_isfinite()?.f_all()?;
-    if read(&all)? == 0.0 { Err(ProbeError::NonFinite) } else { Ok(()) }
+    if read_scalar(&all)? == 0.0 { Err(ProbeError::NonFinite) } else { Ok(()) }
 }
 
-/// One backward; at least one parameter must receive a gradient that is not zero, unless there are none.
-fn live(output: &Tensor, variables: &[Variable]) -> Result<(), ProbeError> {
+/// Runs one backward; at least one parameter must receive a gradient that is not 0, unless there are none.
+fn check_gradient(output: &Tensor, variables: &[Variable]) -> Result<(), ProbeError> {
     let parameters: Vec<&Tensor> = variables.iter().filter(|v| v.trainable).map(|v| &v.tensor).collect();
     if parameters.is_empty() {
         return Ok(());
@@ -281,18 +291,18 @@ fn live(output: &Tensor, variables: &[Variable]) -> Result<(), ProbeError> {
     if !output.requires_grad() {
         return Err(dead);
     }
-    // A random direction: the plain sum is constant behind a normalisation.
+    // A random direction, because the plain sum of normalised outputs is constant.
     let direction = output.detach().f_randn_like()?;
     (output * direction).f_sum(Kind::Float)?.f_backward()?;
     let Some(gradient) = norm::grad_norm(parameters.iter().copied())? else { return Err(dead) };
-    let value = read(&gradient)?;
+    let value = read_scalar(&gradient)?;
     if !value.is_finite() {
         return Err(ProbeError::NonFinite);
     }
     if value == 0.0 { Err(dead) } else { Ok(()) }
 }
 
-/// Reads one number; probing is no step, waiting is allowed here.
-fn read(scalar: &Tensor) -> kasmina_plugin_api::Result<f64> {
+/// Reads a 0-dim tensor. Waits for the device, which only training steps must not do.
+fn read_scalar(scalar: &Tensor) -> kasmina_plugin_api::Result<f64> {
     Ok(scalar.f_to_kind(Kind::Double)?.f_double_value(&[])?)
 }

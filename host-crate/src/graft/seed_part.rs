@@ -1,32 +1,32 @@
-//! The seed's half of what lives in a slot.
+//! The seed module in a slot.
 
 use super::failure::RebuildError;
 use super::layout;
-use super::parameters::{bring_all_over, seed_group, trainable};
-use crate::state::{GivenTensors, LiveState, PartState, StateError, StateTensors, copy_all};
+use super::parameters::{copy_all_variables, seed_group, trainable};
+use crate::state::{LiveState, PartState, RestoredTensors, StateError, StateTensors, copy_all};
 use kasmina_plugin_api::abi::SeedInstance;
 use kasmina_plugin_api::{PluginError, Site};
 use kasmina_registry::Entry;
 use kasmina_torch_ext::NamedParameter;
 use kasmina_torch_ext::rng::{RngState, RngStream};
 
-/// A living instance of a blueprint.
+/// An instance of a blueprint in a slot, with its parameters.
 #[derive(Debug)]
 pub(crate) struct SeedPart {
     pub(super) entry: Entry,
-    /// The configuration as it was given, to build the same again on another device.
+    /// Configuration that the seed was built with, kept to build it again on another device.
     pub(super) config: String,
     pub(super) instance: SeedInstance,
     /// Trainable parameters, named `slot.<slot>.seed.<n>` and sorted by name.
     pub(super) parameters: Vec<NamedParameter>,
-    /// Where a stochastic seed draws its random numbers.
+    /// Random numbers of a stochastic seed; `None` for any other.
     pub(super) stream: Option<RngStream>,
-    /// Multiply-adds of a forward, per sample; known from the probe.
+    /// Multiply-adds of one forward, per sample, as counted by the probe.
     pub(super) multiply_adds: u64,
 }
 
 impl SeedPart {
-    /// Takes a fresh instance for a slot of this name and site.
+    /// Wraps a fresh instance for the slot of this name at this site.
     pub(crate) fn new(
         slot: &str,
         site: &Site,
@@ -35,36 +35,36 @@ impl SeedPart {
         instance: SeedInstance,
     ) -> Result<Self, PluginError> {
         let parameters = trainable(&seed_group(slot), instance.variables()?);
-        layout::settle(&parameters, site.layout())?;
+        layout::apply_layout(&parameters, site.layout())?;
         Ok(Self { entry, config, instance, parameters, stream: None, multiply_adds: 0 })
     }
 
-    /// The same with a stream of random numbers of its own.
+    /// Sets the seed's own stream of random numbers.
     pub(crate) fn with_stream(self, stream: Option<RngStream>) -> Self {
         Self { stream, ..self }
     }
 
-    /// Which blueprint it is of.
+    /// Returns the blueprint that the seed was built from.
     pub(crate) fn entry(&self) -> &Entry {
         &self.entry
     }
 
-    /// Whether its random numbers come from a stream of its own.
+    /// Whether the seed has its own stream of random numbers.
     pub(crate) fn is_stochastic(&self) -> bool {
         self.stream.is_some()
     }
 
-    /// Its trainable parameters, sorted by name.
+    /// Returns the trainable parameters, sorted by name.
     pub(crate) fn parameters(&self) -> &[NamedParameter] {
         &self.parameters
     }
 
-    /// Multiply-adds of a forward, per sample.
+    /// Returns the multiply-adds of one forward, per sample.
     pub(crate) fn multiply_adds(&self) -> u64 {
         self.multiply_adds
     }
 
-    /// How it was made, its state bytes, and its tensors.
+    /// Returns the seed's state, and adds its tensors to `tensors`.
     pub(super) fn state(&self, slot: &str, tensors: &mut StateTensors) -> Result<PartState, StateError> {
         let group = seed_group(slot);
         tensors.add_variables(&group, self.instance.variables()?);
@@ -77,13 +77,13 @@ impl SeedPart {
         Ok(PartState::of(&self.entry, &self.config, self.instance.state()?))
     }
 
-    /// The seed that had this state, built again.
+    /// Builds the seed again from its state.
     pub(super) fn restored(
         slot: &str,
         site: &Site,
         entry: Entry,
         state: &LiveState,
-        tensors: &mut GivenTensors,
+        tensors: &mut RestoredTensors,
     ) -> Result<Self, StateError> {
         let PartState { config, bytes, version, .. } = &state.seed;
         let instance = entry.make_seed(site, config)?;
@@ -100,10 +100,10 @@ impl SeedPart {
         Ok(Self { multiply_adds: state.multiply_adds, ..part })
     }
 
-    /// The same seed at another site, with its variables, its state and its stream.
+    /// Builds the same seed at another site, with its variables, state bytes and stream.
     pub(super) fn rebuilt(&self, slot: &str, site: &Site) -> Result<Self, RebuildError> {
         let mut instance = self.entry.make_seed(site, &self.config)?;
-        bring_all_over(&self.instance.variables()?, &instance.variables()?)?;
+        copy_all_variables(&self.instance.variables()?, &instance.variables()?)?;
         let state = self.instance.state()?;
         if !state.is_empty() {
             instance.restore(&state, self.entry.record().state_version)?;

@@ -1,4 +1,4 @@
-//! One slot: its lifecycle, and the seed that lives in it.
+//! One slot: its lifecycle, and the seed in it.
 
 use super::features::Features;
 use super::glide::Glide;
@@ -17,7 +17,7 @@ use kasmina_torch_ext::NamedParameter;
 use std::sync::Arc;
 use tch::{Device, Tensor};
 
-/// A point of the host where one seed may live at a time. It may move between threads and is used by one.
+/// An injection point of the host, which holds at most one seed. `Send`; one thread uses it at a time.
 #[derive(Debug)]
 pub struct SeedSlot {
     pub(super) spec: SlotSpec,
@@ -25,15 +25,15 @@ pub struct SeedSlot {
     pub(super) lifecycle: Lifecycle,
     pub(super) live: Option<LiveSeed>,
     pub(super) monitor: GradientIsolationMonitor,
-    /// Where alpha is on its way to where the lifecycle has put it.
+    /// Moves the alpha of training steps towards the lifecycle's alpha.
     pub(super) glide: Glide,
-    /// An alpha that stands for the lifecycle's while a guard lives.
+    /// Alpha that a [`ForcedAlpha`](crate::model::ForcedAlpha) guard sets in place of the lifecycle's.
     pub(super) forced: Option<f64>,
-    /// Training steps since the last edge of an epoch, for ramps that count them.
+    /// Training steps that a ramp has counted since the end of the last epoch.
     pub(super) ticks: u32,
-    /// What its ramp was told meanwhile.
+    /// Interventions in the ramp since the end of the last epoch.
     pub(super) interventions: Vec<Intervention>,
-    /// Says whose call is being made.
+    /// Publishes which plugin call is running, for other threads.
     pub(super) pulse: Arc<Pulse>,
 }
 
@@ -63,62 +63,65 @@ impl SeedSlot {
         }
     }
 
-    /// Name of the slot, without its aliases.
+    /// Returns the name of the slot.
     pub fn name(&self) -> &str {
         &self.spec.name
     }
-    /// Whether this is its name or one of its aliases.
+    /// Whether `name` is the slot's name or one of its aliases.
     pub fn answers_to(&self, name: &str) -> bool {
         self.spec.answers_to(name)
     }
-    /// What the host declares of it.
+    /// Returns the host's declaration of the slot.
     pub fn spec(&self) -> &SlotSpec {
         &self.spec
     }
-    /// Shape, type and device of the features at the slot.
+    /// Returns shape, dtype, layout and device of the features at the slot.
     pub fn features(&self) -> &Features {
         &self.features
     }
-    /// Lifecycle of the slot.
+    /// Returns the lifecycle of the slot.
     pub fn lifecycle(&self) -> &Lifecycle {
         &self.lifecycle
     }
-    /// Where a seed would be built.
+    /// Returns the site that seeds and blends of this slot are built for.
     pub fn site(&self) -> Site {
         Site::new(self.spec.topology, self.spec.channels)
             .with_layout(self.features.layout)
             .with_device(self.features.device)
             .with_dtype(self.features.dtype)
     }
-    /// The blueprint, blend and builds of the seed that lives here.
+    /// Returns the entries of the seed and of its blend; `None` for an empty slot.
     pub fn entries(&self) -> Option<(&Entry, &Entry)> {
         self.live.as_ref().map(|live| (&live.seed.entry, &live.blend.entry))
     }
-    /// Who owns its seed's parameters in an optimizer, if a seed lives here that has some.
+    /// Returns the owner name of the seed's parameters in an optimizer; `None` if it has no parameters.
     pub fn seed_owner(&self) -> Option<String> {
         let learns = self.live.as_ref().is_some_and(|live| !live.seed.parameters.is_empty());
         learns.then(|| seed_group(self.name()))
     }
-    /// Its trainable parameters, the seed's then the blend's, sorted by name.
+    /// Returns the trainable parameters of the seed, then of the blend, each sorted by name.
     pub fn parameters(&self) -> impl Iterator<Item = &NamedParameter> {
         self.live.iter().flat_map(LiveSeed::parameters)
     }
 
-    /// Whether its seed is active and can still learn.
-    pub(crate) fn is_learning(&self) -> bool {
+    /// Whether the gradients of the seed are measured: its stage is active, it is not fossilized, and no
+    /// prune is scheduled.
+    pub(crate) fn is_measured(&self) -> bool {
         let stage = self.lifecycle.stage();
-        // A fossil's activity decides nothing any more.
+        // No gate looks at the gradients of a fossilized seed.
         stage.is_active() && stage != Stage::Fossilized && !self.lifecycle.is_leaving()
     }
 
-    /// Whether its seed gives the host no gradient. At alpha 0 that is so in every stage: the host's own
-    /// features flow on, and it must learn by their gradient. The seed's, which the straight-through
-    /// estimator lets pass, would come on top of it, whole, as if both were added up.
+    /// Whether the host receives no gradient through the seed.
+    ///
+    /// A seed at alpha 0 is isolated in every stage, unless isolation is `never`: the host's own features
+    /// flow on, and the host learns from their gradient. Through the straight-through estimator the seed's
+    /// whole gradient would be added to it.
     pub(crate) fn is_isolated(&self) -> bool {
         self.is_isolated_at(self.lifecycle.alpha())
     }
 
-    /// The same by the alpha that it is mixed by now, which a guard may have forced.
+    /// As [`is_isolated`](Self::is_isolated), for the alpha on the device, which a guard may have forced.
     pub(super) fn is_isolated_as_mixed(&self) -> bool {
         self.live.as_ref().is_some_and(|live| self.is_isolated_at(live.alpha.value()))
     }
@@ -128,12 +131,12 @@ impl SeedSlot {
         self.lifecycle.isolated() || silent && self.lifecycle.settings().isolation != Isolation::Never
     }
 
-    /// Whether its seed is learning and promises the host no gradient: what a shadow check is for.
+    /// Whether the seed is measured and isolated, so that a shadow check applies to it.
     pub(crate) fn promises_isolation(&self) -> bool {
-        self.is_learning() && self.is_isolated()
+        self.is_measured() && self.is_isolated()
     }
 
-    /// What it does to the features of a training step.
+    /// Returns everything about the slot that decides which kernels a training step runs.
     pub(crate) fn kernel_state(&self) -> SlotKernelState {
         let stage = self.lifecycle.stage();
         SlotKernelState {
@@ -142,53 +145,56 @@ impl SeedSlot {
             seed_only: self.live.as_ref().is_some_and(LiveSeed::is_seed_only),
             isolated: self.is_isolated_as_mixed(),
             leaving: self.lifecycle.is_leaving(),
-            learning: self.is_learning(),
+            measured: self.is_measured(),
             shadowing: stage == Stage::Shadowing,
         }
     }
 
-    /// One training step, for a ramp that counts them and for an alpha on its way.
+    /// Counts a training step for a ramp that counts steps, and for the glide of alpha.
     pub(crate) fn tick(&mut self) {
         self.ticks += u32::from(self.lifecycle.tick());
         self.glide.tick();
     }
 
-    /// The alpha to mix by. What is measured is measured at the lifecycle's.
+    /// Returns the alpha to mix by: in eval mode the lifecycle's, so that measurements do not see the glide.
     fn alpha(&mut self, mode: Mode) -> f64 {
         if let Some(forced) = self.forced {
             return forced;
         }
         let alpha = self.lifecycle.alpha();
-        let by_epoch = |seed: &SeedState| seed.tempo_unit == TempoUnit::Epoch;
+        let ramp_counts_epochs = |seed: &SeedState| seed.tempo_unit == TempoUnit::Epoch;
         let mixed = matches!(self.lifecycle.stage(), Stage::Blending | Stage::Shadowing | Stage::Holding);
         match mode {
             Mode::Eval => alpha,
-            Mode::Train if mixed && self.lifecycle.seed().is_some_and(by_epoch) => self.glide.towards(alpha),
-            Mode::Train => self.glide.rest(alpha),
+            Mode::Train if mixed && self.lifecycle.seed().is_some_and(ramp_counts_epochs) => {
+                self.glide.next_alpha(alpha)
+            }
+            Mode::Train => self.glide.jump_to(alpha),
         }
     }
 
-    /// Writes alpha to the device if it has moved. Between steps only.
+    /// Writes alpha to the device if it has changed. For use between steps only.
     pub(crate) fn sync_alpha(&mut self, mode: Mode) -> Result<(), PluginError> {
         let alpha = self.alpha(mode);
         self.live.as_mut().map_or(Ok(()), |live| live.set_alpha(alpha))
     }
 
-    /// Seed with its blend; absent in an empty slot.
+    /// Returns the seed with its blend; `None` for an empty slot.
     pub(crate) fn live(&self) -> Option<&LiveSeed> {
         self.live.as_ref()
     }
 
-    /// Puts a seed in with the lifecycle that has taken it. Cannot fail.
+    /// Puts a seed into the slot, with the lifecycle in which it has germinated. Cannot fail.
     pub(crate) fn install(&mut self, live: LiveSeed, lifecycle: Lifecycle) {
         self.monitor.register(live.seed.parameters.iter().map(|p| &p.tensor));
         self.live = Some(live);
         self.lifecycle = lifecycle;
     }
 
-    /// Makes the next state of its lifecycle its state; returns whether its seed has left. A seed that is
-    /// gone from the state leaves, and its memory is freed; one that is on its way out stops learning. Cannot
-    /// fail.
+    /// Replaces the lifecycle by its next state; returns whether the seed was removed.
+    ///
+    /// A seed that the new state no longer holds is removed and its memory freed; one with a newly scheduled
+    /// prune stops learning. Cannot fail.
     pub(crate) fn set_lifecycle(&mut self, next: Lifecycle) -> bool {
         let mut left = false;
         match next.living() {
@@ -206,35 +212,38 @@ impl SeedSlot {
         left
     }
 
-    /// Gives its lifecycle some operations, at a time in milliseconds since 1970.
+    /// Applies operations to the lifecycle; `now` is in milliseconds since 1970.
     pub(crate) fn record(&mut self, now: u64, operations: &[Operation]) -> Result<(), Refusal> {
         self.lifecycle.set_clock(now);
         operations.iter().try_for_each(|operation| operation.apply(&mut self.lifecycle).map(drop))
     }
 
-    /// Takes out what its lifecycle tells.
+    /// Removes and returns the lifecycle's events.
     pub(crate) fn drain_events(&mut self) -> Vec<Event> {
         self.lifecycle.drain_events()
     }
 
-    /// Notes what its ramp is told now, besides ticks.
+    /// Records an intervention in the ramp at the present tick.
     pub(crate) fn note_intervention(&mut self, what: Intervene) {
         self.interventions.push(Intervention { after_ticks: self.ticks, what });
     }
 
-    /// Alpha stays where it is, if a ramp is running.
+    /// Stops a running ramp at the present alpha.
     pub(crate) fn freeze_alpha(&mut self) {
         if self.lifecycle.freeze_alpha().is_ok() {
             self.note_intervention(Intervene::FreezeAlpha);
         }
     }
 
-    /// Forces the alpha that features are mixed by, or lets go of it; returns what was forced before.
+    /// Forces the alpha to mix by, or with `None` stops forcing it; returns the value forced before.
     pub(crate) fn force_alpha(&mut self, alpha: Option<f64>) -> Option<f64> {
         std::mem::replace(&mut self.forced, alpha)
     }
 
-    /// Queues the gradient norms of its seed and the host on the device. No host sync.
+    /// Queues the gradient norms of seed and host on the device. No host sync.
+    ///
+    /// # Shapes
+    /// `host`: 0-dim.
     pub(crate) fn capture_gradients(
         &mut self,
         host: Option<&Tensor>,
@@ -243,37 +252,38 @@ impl SeedSlot {
         self.monitor.capture(host, device)
     }
 
-    /// Queues the verdict of a shadow check: a 0-dim boolean, true for a breach.
+    /// Queues the verdict of a shadow check: `breach` is a 0-dim boolean.
     pub(crate) fn note_isolation(&mut self, breach: Tensor) {
         self.monitor.note_isolation(breach);
     }
 
-    /// How much it has queued.
+    /// Returns the present length of the measurement queues.
     pub(crate) fn mark(&self) -> Mark {
         self.monitor.mark()
     }
 
-    /// Takes out what it has queued since.
+    /// Removes and returns the measurements queued after `mark`.
     pub(crate) fn split_off(&mut self, mark: Mark) -> Queued {
         self.monitor.split_off(mark)
     }
 
-    /// Queues copies of what a recorded step has measured.
+    /// Queues copies of the measurements of a captured step.
     pub(crate) fn queue_copies(&mut self, queued: &Queued) -> Result<(), PluginError> {
         self.monitor.queue_copies(queued)
     }
 
-    /// Takes out everything that its lifecycle is to be given of this epoch; waits for the device. A seed is
-    /// unhealthy if its numbers were not finite in training, or if it has made the network's outputs so in
-    /// the evaluation.
+    /// Removes and returns the lifecycle's inputs of this epoch; waits for the device.
+    ///
+    /// `unhealthy` says that the network's outputs were not finite in the evaluation because of this seed. A
+    /// seed is also unhealthy if its outputs or gradient norms in training were not finite.
     pub(crate) fn take_inputs(
         &mut self,
         contribution: Option<f64>,
         unhealthy: bool,
     ) -> Result<SlotInputs, PluginError> {
         let measured = self.monitor.materialise()?;
-        let sane = |c: &GradientCapture| c.seed_norm.is_finite() && c.host_norm.is_finite();
-        let trained = measured.finite.map(|finite| finite && measured.captures.iter().all(sane));
+        let is_finite = |c: &GradientCapture| c.seed_norm.is_finite() && c.host_norm.is_finite();
+        let trained = measured.finite.map(|finite| finite && measured.captures.iter().all(is_finite));
         let healthy = if unhealthy { Some(false) } else { trained };
         let living = self.lifecycle.living();
         let settings = self.lifecycle.settings();
@@ -294,18 +304,20 @@ impl SeedSlot {
         })
     }
 
-    /// Why a training step cannot be recorded, if what runs here says so.
+    /// Returns why the seed or blend of this slot prevents the capture of training steps; `None` if they do
+    /// not.
     pub(crate) fn not_capturable(&self) -> Option<String> {
         let live = self.live.as_ref().filter(|_| self.lifecycle.stage().is_active())?;
         let (blueprint, blend) = (&live.seed.entry, &live.blend.entry);
         if live.seed.is_stochastic() {
-            return Some(format!("{} draws random numbers from a stream of its own", blueprint.full_name()));
+            let name = blueprint.full_name();
+            return Some(format!("blueprint `{name}` draws random numbers (`stochastic`)"));
         }
         let entry = [blueprint, blend].into_iter().find(|e| e.declares(Capability::NotCapturable))?;
         Some(format!("{} `{}` declares `not_capturable`", entry.kind(), entry.full_name()))
     }
 
-    /// The monitor with its queue, where its seed has gone to another device.
+    /// Returns a copy of the monitor and its queues on another device, watching `seed`.
     pub(crate) fn monitor_on(
         &self,
         device: Device,
@@ -315,7 +327,7 @@ impl SeedSlot {
         self.monitor.moved_to(device, parameters)
     }
 
-    /// Goes on with what was built for it on another device. Cannot fail.
+    /// Replaces seed and monitor by those built on another device. Cannot fail.
     pub(crate) fn relocate(
         &mut self,
         device: Device,

@@ -1,10 +1,10 @@
-//! What a forward may move in a slot, besides variables: kept, and put back.
+//! Saving and restoring what a forward may change in a slot, except variables.
 
 use super::slot::SeedSlot;
 use kasmina_plugin_api::Result;
 use kasmina_torch_ext::rng::RngStream;
 
-/// The stream of a stochastic seed and the state bytes of both instances, as they were between two forwards.
+/// The random stream of a stochastic seed and the state bytes of seed and blend, between two forwards.
 #[derive(Debug)]
 pub(crate) struct SlotSnapshot {
     stream: Option<RngStream>,
@@ -13,7 +13,7 @@ pub(crate) struct SlotSnapshot {
 }
 
 impl SeedSlot {
-    /// Keeps what a forward may move; nothing where no seed lives.
+    /// Takes a snapshot; `None` for an empty slot.
     pub(crate) fn snapshot(&self) -> Result<Option<SlotSnapshot>> {
         let Some(live) = &self.live else { return Ok(None) };
         let [seed_state, blend_state] = live.states()?;
@@ -24,7 +24,7 @@ impl SeedSlot {
         }))
     }
 
-    /// Restores the state of the slot's random generator.
+    /// Restores the random stream of the seed.
     pub(crate) fn restore_stream(&mut self, snapshot: &SlotSnapshot) {
         if let Some(live) = &mut self.live
             && let Some(stream) = &snapshot.stream
@@ -33,7 +33,7 @@ impl SeedSlot {
         }
     }
 
-    /// Puts the state of the seed back, and that of the blend unless another has taken its place.
+    /// Restores the state bytes of the seed and, if `with_blend`, those of the blend.
     pub(crate) fn restore_states(&mut self, snapshot: &SlotSnapshot, with_blend: bool) -> Result<()> {
         let Some(live) = &mut self.live else { return Ok(()) };
         let (seed, blend) = (&mut live.seed, &mut live.blend);

@@ -1,21 +1,21 @@
-//! The trial of a blend that was exchanged for another build's.
+//! The trial of a blend from a newly swapped build.
 
 use super::blend_part::BlendPart;
 use crate::lifecycle::AlphaController;
 use std::time::Duration;
 
-/// A blend that was exchanged and still has to prove itself.
+/// Trial of a swapped blend.
 #[derive(Debug)]
 pub(crate) struct Trial {
-    /// Training steps that it still has to hold.
+    /// Number of training steps until the trial ends.
     pub(super) steps_left: u32,
-    /// What a call of it may take.
+    /// Longest permitted duration of one call.
     pub(super) budget: Duration,
-    /// Instances that the trial replaces.
+    /// What a rollback restores.
     pub(super) before: Before,
 }
 
-/// A blend as it was when another took its place; its variables have not moved since.
+/// The replaced blend, unchanged since the swap, and the alpha controller of that moment.
 #[derive(Debug)]
 pub(crate) struct Before {
     pub(super) blend: BlendPart,

@@ -1,4 +1,4 @@
-//! Building a model: the host from its plugin, the slots that were asked for, and what flows through them.
+//! Building a model: the host from its plugin, the requested slots, and their features.
 
 use super::events::EventLog;
 use super::growth::Growth;
@@ -8,7 +8,7 @@ use super::structure::Structure;
 use super::swapping::Swapping;
 use super::telemetry::Telemetry;
 use super::{ModelConfig, ModelError, MorphogeneticModel};
-use crate::consensus::Solo;
+use crate::consensus::SingleRank;
 use crate::graft::{Features, Pulse, SeedSlot, contract, layout, trainable};
 use kasmina_plugin_api::abi::HostInstance;
 use kasmina_plugin_api::{Kind, Layout, Mode, PluginError, Result, SlotSpec, TapHandler};
@@ -22,14 +22,15 @@ use std::sync::Arc;
 use tch::Tensor;
 
 impl MorphogeneticModel {
-    /// Builds the host and its slots. `sample` is one small batch of real input; it flows through once, in
-    /// eval mode, to show what each slot will see and that the host keeps its samples apart.
+    /// Builds the host and its slots. `sample` is a small batch of real input, run in eval mode to observe
+    /// the features at each slot and to check that the host does not mix samples.
     ///
     /// # Shapes
-    /// `sample`: `[N, ..]` as the task has it, `N` at least 2.
+    /// `sample`: `[batch, ...]` as the host requires, `batch` at least 2.
     ///
     /// # Errors
-    /// If the host is missing, refuses, or breaks a promise; if a slot is unknown or named twice.
+    /// If the host is missing, refuses its configuration or breaks the plugin contract; if a slot is unknown,
+    /// named twice or of another topology than the task's; if a setting is out of bounds.
     pub fn build(
         registry: &Registry,
         config: &ModelConfig,
@@ -41,7 +42,7 @@ impl MorphogeneticModel {
             let _fork = RngFork::seeded(derive_seed(config.seed, &[HOST_OWNER]))?;
             entry.make_host(config.device, &config.host_config)?
         };
-        let wanted = choose(&entry, host.slots(), &config.slots)?;
+        let wanted = resolve_slots(&entry, host.slots(), &config.slots)?;
         let (features, multiply_adds) = {
             let _precision = config.precision.scope(config.device)?;
             observe(&entry, &mut host, sample)?
@@ -49,9 +50,9 @@ impl MorphogeneticModel {
         let (mut slots, mut taps) = (Vec::new(), Vec::new());
         let pulse = Arc::new(Pulse::default());
         for (tap, (spec, features)) in host.slots().iter().zip(features.iter().cloned()).enumerate() {
-            let asked_for = wanted.contains(&tap);
-            taps.push(asked_for.then_some(slots.len()));
-            if asked_for {
+            let requested = wanted.contains(&tap);
+            taps.push(requested.then_some(slots.len()));
+            if requested {
                 refuse_topology(&entry, spec, config.task.topology.as_deref())?;
                 let rules = config.task.lifecycle.clone();
                 slots.push(SeedSlot::new(
@@ -66,7 +67,7 @@ impl MorphogeneticModel {
         }
         let layout = layout_of(&features);
         let parameters = trainable(HOST_OWNER, host.variables()?);
-        layout::settle(&parameters, layout)?;
+        layout::apply_layout(&parameters, layout)?;
         let network = Network {
             instance: host,
             entry,
@@ -87,14 +88,14 @@ impl MorphogeneticModel {
             swapping: Swapping::new(config.trial, config.on_panic.clone()),
             telemetry: Telemetry::new(config),
             events: EventLog::default(),
-            consensus: Box::new(Solo),
+            consensus: Box::new(SingleRank),
         })
     }
 
-    /// Hands the host's parameters to an optimizer.
+    /// Adds the host's parameters to an optimizer.
     ///
     /// # Errors
-    /// If it refuses them.
+    /// If the optimizer refuses them.
     pub fn register_host(&self, sink: &mut dyn ParameterSink) -> std::result::Result<(), ModelError> {
         let parameters = self.network.parameters.iter().map(NamedParameter::share).collect();
         let ticket =
@@ -104,19 +105,19 @@ impl MorphogeneticModel {
     }
 }
 
-/// How a host's features lie: as they do where they can be seen.
+/// Returns the layout of a host's features: that at its first slot, or contiguous without slots.
 fn layout_of<'f>(features: impl IntoIterator<Item = &'f Features>) -> Layout {
     features.into_iter().next().map_or(Layout::Contiguous, |first| first.layout)
 }
 
-/// The positions of the slots asked for.
-fn choose(
+/// Returns the indices of the requested slots among the host's, which `specs` lists.
+fn resolve_slots(
     entry: &Entry,
     specs: &[SlotSpec],
-    asked: &[String],
+    requested: &[String],
 ) -> std::result::Result<BTreeSet<usize>, ModelError> {
     let mut named: Vec<(usize, &String)> = Vec::new();
-    for name in asked {
+    for name in requested {
         let position = specs.iter().position(|s| s.answers_to(name));
         let Some(position) = position else {
             return Err(ModelError::UnknownSlot {
@@ -137,7 +138,7 @@ fn choose(
     Ok(named.into_iter().map(|(position, _)| position).collect())
 }
 
-/// Refuses a slot through which something else flows than the task says.
+/// Refuses a slot of another topology than the task's.
 fn refuse_topology(
     entry: &Entry,
     spec: &SlotSpec,
@@ -155,7 +156,7 @@ fn refuse_topology(
     }
 }
 
-/// Notes what passes each slot and lets it pass.
+/// Tap handler that records the features at each slot and returns them unchanged.
 #[derive(Default)]
 struct Observer {
     seen: Vec<(usize, Features)>,
@@ -171,6 +172,9 @@ impl TapHandler for Observer {
     }
 }
 
+/// Runs a sample through the host; returns the features at each slot and the multiply-adds per sample.
+///
+/// Refuses a host that does not visit each slot once in order, or that mixes samples.
 fn observe(
     entry: &Entry,
     host: &mut HostInstance,
@@ -186,18 +190,18 @@ fn observe(
     if !visited.iter().copied().eq(0..host.slots().len()) {
         let names: Vec<_> = host.slots().iter().map(|s| s.name.as_str()).collect();
         return Err(broken(format!(
-            "declares the slots {} and visits numbers {visited:?}; each is visited once, in order",
+            "declares the slots {} but visits numbers {visited:?}; it must visit each slot once, in order",
             names.join(", ")
         )));
     }
-    // The batched counterfactual stacks samples; a host that lets them influence each other would falsify it.
+    // The counterfactual pass stacks samples of several variants in one batch, so the host must not mix them.
     let counter = FlopCounter::start()?;
     let first =
         tch::no_grad(|| host.forward(&sample.f_narrow(0, 0, 1)?, Mode::Eval, &mut Observer::default()));
     let (multiply_adds, first) = (counter.finish()?, first.map_err(failed)?);
-    let alike = contract::alike(&whole.f_narrow(0, 0, 1)?, &first).map_err(failed)?;
-    if !alike {
-        return Err(broken("gives a sample another output when it is alone in its batch".to_owned()));
+    let close = contract::is_close(&whole.f_narrow(0, 0, 1)?, &first).map_err(failed)?;
+    if !close {
+        return Err(broken("returns another output for a sample when it is alone in its batch".to_owned()));
     }
     Ok((observer.seen.into_iter().map(|(_, features)| features).collect(), multiply_adds))
 }

@@ -1,11 +1,11 @@
-//! The stable codes of refused commands, besides those of the lifecycle.
+//! The stable codes of refused commands, except those of the lifecycle.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 macro_rules! codes {
     ($($(#[doc = $doc:literal])+ $name:ident => $code:literal,)+) => {
-        /// Why a command was refused, as journals have it. `docs/troubleshooting.md` has a heading for each.
+        /// Code of a refused command, as written to journals. `docs/troubleshooting.md` explains each.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
         #[non_exhaustive]
         pub enum CommandCode {
@@ -13,7 +13,7 @@ macro_rules! codes {
         }
 
         impl CommandCode {
-            /// The text of the code.
+            /// Returns the code's text, as in journals.
             pub const fn as_str(self) -> &'static str {
                 match self {
                     $(Self::$name => $code,)+
@@ -26,21 +26,21 @@ macro_rules! codes {
 codes! {
     /// The model has no such slot.
     UnknownSlot => "unknown_slot",
-    /// As many seeds live as the run allows.
+    /// `max_seeds` slots are occupied.
     MaxSeeds => "max_seeds",
     /// The plugin of a blueprint or blend is not loaded.
     PluginUnavailable => "plugin_unavailable",
-    /// The plugin cannot build it.
+    /// The plugin cannot build the seed or blend.
     BuildFailed => "build_failed",
-    /// It does not fit the slot.
+    /// The seed or blend does not fit the slot.
     ProbeFailed => "probe_failed",
-    /// The new build lacks an entry that a living seed uses.
-    NotBrought => "not_brought",
-    /// A parameter has an owner already.
+    /// The new build lacks a blend that is in use.
+    MissingBlend => "not_brought",
+    /// A parameter already has an owner.
     ParameterOwned => "parameter_owned",
-    /// The optimizer does not take the parameters.
+    /// The optimizer refused the parameters.
     OptimizerRefused => "optimizer_refused",
-    /// Several ranks cannot do it.
+    /// The command is not supported under several ranks.
     SeveralRanks => "several_ranks",
     /// Another rank refused the command.
     DdpVeto => "ddp_veto",
@@ -50,22 +50,22 @@ codes! {
     Torch => "torch",
     /// There is not enough memory.
     OutOfMemory => "out_of_memory",
-    /// A plugin refuses its configuration.
+    /// A plugin refused its configuration.
     PluginConfig => "plugin_config",
-    /// A plugin breaks a promise.
+    /// A plugin broke its contract.
     PluginContract => "plugin_contract",
     /// A call of the plugin panicked.
     PluginPanic => "plugin_panic",
-    /// A plugin does not support it.
+    /// A plugin does not support the request.
     PluginUnsupported => "plugin_unsupported",
     /// A call of the plugin failed for another reason.
     PluginFailed => "plugin_failed",
-    /// Ranks ask for different things.
+    /// The states or requests of the ranks differ.
     RanksOutOfStep => "ranks_out_of_step",
-    /// A rank does not answer.
+    /// A rank did not answer in time.
     RankTimeout => "rank_timeout",
-    /// A rank could not carry out what all had agreed to.
+    /// A rank cannot carry out the common decision.
     RankUnable => "rank_unable",
-    /// The exchange between ranks fails.
+    /// The exchange between ranks failed.
     RankExchange => "rank_exchange",
 }

@@ -1,43 +1,43 @@
-//! What a model is made of.
+//! The configuration of a model.
 
 use super::{PanicPolicies, Precision, TrialSettings};
 use crate::lifecycle::TaskConfig;
 use tch::Device;
 
-/// What a model is made of.
+/// Configuration of a model.
 #[derive(Debug, Clone)]
 pub struct ModelConfig {
     /// Id of the host: `cnn` or `plugin::cnn`.
     pub host: String,
-    /// Its configuration, as JSON; empty for the default.
+    /// Configuration of the host as JSON; empty for the defaults.
     pub host_config: String,
-    /// Slots by name or alias; empty for a host without slots.
+    /// Requested slots by name or alias; if empty, the model has no slots.
     pub slots: Vec<String>,
-    /// What the task settles for every slot.
+    /// Settings of the task, which apply to every slot.
     pub task: TaskConfig,
     /// Device that the model is built on.
     pub device: Device,
-    /// The run's seed; every initial weight follows from it and from names.
+    /// Random seed of the run. Initial weights depend only on it and on the names of slot and seed.
     pub seed: u64,
-    /// How many seeds may live at the same time, fossilized ones included: a germination beyond is refused,
-    /// whoever asks for it. No limit if `None`.
+    /// Largest number of occupied slots, fossilized seeds included; further germinations are refused. No
+    /// limit if `None`.
     pub max_seeds: Option<u32>,
-    /// Steps of an epoch, over which alpha moves to where the lifecycle puts it at its edge; 0 jumps there.
+    /// Training steps, usually those of an epoch, over which alpha moves to the lifecycle's; 0 jumps there.
     pub glide_steps: u32,
-    /// Gradients are measured every so many steps.
+    /// Training steps between gradient measurements; 0 counts as 1.
     pub telemetry_interval: u64,
-    /// A shadow check proves isolation every so many measurements; 0 is never.
+    /// Gradient measurements between shadow checks of isolation; 0 disables them.
     pub isolation_check_interval: u64,
-    /// A breach of isolation ends the run, as in tests; otherwise it is telemetry.
+    /// Whether a breach of isolation is an error of `record_epoch`; otherwise it is only counted.
     pub fail_on_breach: bool,
-    /// For rollouts: no gradients and no health are measured, and events below stage level are not emitted. A
-    /// gate that needs a missing number fails.
+    /// Disables measurements of gradients and health, and events below stage level. A gate that needs a
+    /// missing measurement fails.
     pub fast_mode: bool,
-    /// What convolutions and matrix products compute in.
+    /// Precision of convolutions and matrix products.
     pub precision: Precision,
-    /// How a build proves itself once it has been swapped in.
+    /// Settings of the trial of a swapped build.
     pub trial: TrialSettings,
-    /// What is done about a panic in a live call.
+    /// What happens when a plugin call panics in training.
     pub on_panic: PanicPolicies,
 }
 

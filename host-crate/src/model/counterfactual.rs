@@ -1,4 +1,5 @@
-//! What each seed is worth: the same batch with one slot's alpha forced to 0, for all slots in one pass.
+//! Counterfactual passes: the network's outputs without each seed (its alpha 0), for all slots in one
+//! forward.
 
 use super::{ModelError, MorphogeneticModel};
 use crate::graft::{AlphaOverride, Pass, contract};
@@ -6,13 +7,14 @@ use crate::lifecycle::Stage;
 use kasmina_plugin_api::Mode;
 use tch::{Kind, Tensor};
 
-/// Which slots are measured: the variants of a counterfactual pass, after the network as it is.
+/// The slots that a counterfactual pass measures. Its variants are the unchanged network, then the network
+/// without each of these slots.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CounterfactualPlan {
     pub(super) slots: Vec<Planned>,
 }
 
-/// One measured slot, with the seed that lived there when the plan was made.
+/// One measured slot, with the seed that was in it when the plan was made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Planned {
     pub(super) index: usize,
@@ -21,37 +23,37 @@ pub(super) struct Planned {
 }
 
 impl CounterfactualPlan {
-    /// The measured slots, by name, in the order of the variants.
+    /// Returns the names of the measured slots, in the order of the variants.
     pub fn slots(&self) -> impl Iterator<Item = &str> {
         self.slots.iter().map(|p| p.slot.as_str())
     }
-    /// How many outputs a pass has: the network as it is, and one without each measured slot.
+    /// Returns the number of outputs of a pass: one more than the number of measured slots.
     pub fn variants(&self) -> usize {
         self.slots.len() + 1
     }
 }
 
 impl MorphogeneticModel {
-    /// The slots that can be measured now: a seed that is in the output and not there for good.
+    /// Returns a plan of all slots whose seed is active, not fossilized and at an alpha above 0.
     pub fn counterfactual_plan(&self) -> CounterfactualPlan {
         let measured = self.slots.iter().enumerate().filter_map(|(index, slot)| {
             let lifecycle = slot.lifecycle();
-            let undecided = lifecycle.stage().is_active() && lifecycle.stage() != Stage::Fossilized;
+            let active = lifecycle.stage().is_active() && lifecycle.stage() != Stage::Fossilized;
             let seed_id = lifecycle.seed()?.seed_id.clone();
             let slot = lifecycle.slot_id().to_owned();
-            (undecided && lifecycle.alpha() > 0.0).then_some(Planned { index, slot, seed_id })
+            (active && lifecycle.alpha() > 0.0).then_some(Planned { index, slot, seed_id })
         });
         CounterfactualPlan { slots: measured.collect() }
     }
 
-    /// The outputs of all variants of a batch, from one forward in eval mode: first the network as it is,
-    /// then without each measured slot. Changes nothing in the model.
+    /// Runs all variants of a batch in one forward in eval mode; returns the output of the unchanged network,
+    /// then those without each measured slot. Changes nothing in the model.
     ///
     /// # Shapes
-    /// `x`: `[N, ..]`; each output as [`forward`](Self::forward) gives it for `x`.
+    /// `x`: `[batch, ...]`; each output as [`forward`](Self::forward) returns it for `x`.
     ///
     /// # Errors
-    /// As [`forward`](Self::forward).
+    /// As [`forward`](Self::forward), or if the plan belongs to another model.
     pub fn forward_counterfactual(
         &mut self,
         x: &Tensor,
@@ -74,13 +76,13 @@ impl MorphogeneticModel {
             step: self.telemetry.step(),
             watch: false,
             overrides: &overrides,
-            severed: None,
+            detached: None,
         };
         let output = self.pass(&stacked, pass)?;
         Ok(output.f_chunk(variants, 0)?)
     }
 
-    /// The slot's alpha for every sample of the stacked batch, 0 in the rows of one variant.
+    /// Returns the slot's alpha for every sample of the stacked batch, 0 in the rows of one variant.
     fn without(
         &self,
         slot: usize,

@@ -1,47 +1,49 @@
-//! The edge of an epoch: what was measured goes into the lifecycles, and they decide.
+//! The end of an epoch: the lifecycles get their measurements and decide.
 
-use super::growth::{Question, Transaction, written};
+use super::growth::{Question, Transaction, subject_text};
 use super::{CounterfactualPlan, ModelError, MorphogeneticModel};
-use crate::consensus::{Act, Ballot, ConsensusError};
+use crate::consensus::{Action, Ballot, ConsensusError};
 use crate::lifecycle::{Accuracy, Lifecycle, Outcome, SlotInputs, Stage};
 use kasmina_torch_ext::ParameterSink;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
-/// What the trainer measured of the whole network.
+/// Measurements of the whole network at the end of an epoch.
 #[derive(Debug, Clone, PartialEq)]
 pub struct EpochInputs<'a> {
     /// Validation accuracy in percent.
     pub accuracy: f64,
-    /// The plan of the counterfactual pass.
+    /// Plan of the counterfactual pass.
     pub plan: &'a CounterfactualPlan,
-    /// Accuracy without each slot of the plan, in percent.
+    /// Validation accuracy without each slot of the plan, in percent.
     pub without: Vec<f64>,
-    /// Whether each slot of the plan has made the network's outputs NaN or infinite; empty where none has.
+    /// For each slot of the plan, whether its seed made the network's outputs NaN or infinite; may be empty
+    /// if none did.
     pub unhealthy: Vec<bool>,
 }
 
-/// What an epoch's end did to one slot.
+/// Outcomes of [`step_epoch`](MorphogeneticModel::step_epoch) for one slot.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct SlotOutcomes {
     /// Name of the slot.
     pub slot: String,
-    /// What the lifecycle did at this epoch's end, in order.
+    /// Outcomes of the lifecycle, in order.
     pub outcomes: Vec<Outcome>,
 }
 
 impl MorphogeneticModel {
-    /// Reads the telemetry that queued on the device (this waits for it) and hands every slot its
-    /// measurements. Answers with the raw inputs, by slot.
+    /// Reads the queued measurements from the device and passes every lifecycle its inputs. Returns these
+    /// inputs by slot. `now` is in milliseconds since 1970. Waits for the device.
     ///
     /// # Errors
-    /// If a number is out of its range, or libtorch fails.
+    /// If an input is out of range, the plan does not match, a libtorch call fails, or isolation is
+    /// breached and `fail_on_breach` is set.
     pub fn record_epoch(
         &mut self,
         inputs: &EpochInputs<'_>,
         now: u64,
     ) -> Result<BTreeMap<String, SlotInputs>, ModelError> {
-        self.check(inputs)?;
+        self.check_inputs(inputs)?;
         let mut raw = BTreeMap::new();
         let mut breached = None;
         for index in 0..self.slots.len() {
@@ -59,9 +61,9 @@ impl MorphogeneticModel {
                 let violations = violations as u32;
                 breached.get_or_insert(ModelError::Isolation { slot, seed_id, violations });
             }
-            let told = given.operations(inputs.accuracy, slot.lifecycle().stage().is_active());
-            let recorded = slot.record(now, &told);
-            self.events.take_from(slot);
+            let operations = given.operations(inputs.accuracy, slot.lifecycle().stage().is_active());
+            let recorded = slot.record(now, &operations);
+            self.events.append_from(slot);
             recorded.map_err(|refusal| ModelError::Measurement { slot: name.clone(), refusal })?;
             raw.insert(name, given);
         }
@@ -71,8 +73,8 @@ impl MorphogeneticModel {
         }
     }
 
-    /// Refuses inputs that cannot be true before any slot has seen them.
-    fn check(&self, inputs: &EpochInputs<'_>) -> Result<(), ModelError> {
+    /// Refuses invalid inputs before any slot has used them.
+    fn check_inputs(&self, inputs: &EpochInputs<'_>) -> Result<(), ModelError> {
         let wrong = |slot: &str, refusal| ModelError::Measurement { slot: slot.to_owned(), refusal };
         Accuracy::new(inputs.accuracy).map_err(|e| wrong("all", e))?;
         if inputs.without.len() != inputs.plan.slots.len() {
@@ -82,9 +84,9 @@ impl MorphogeneticModel {
         }
         for (planned, without) in inputs.plan.slots.iter().zip(&inputs.without) {
             Accuracy::new(*without).map_err(|e| wrong(&planned.slot, e))?;
-            let lives =
+            let present =
                 self.slots().get(planned.index).and_then(|s| s.lifecycle().seed()).map(|s| &s.seed_id);
-            if lives != Some(&planned.seed_id) {
+            if present != Some(&planned.seed_id) {
                 let text = format!("seed `{}` is no longer in slot `{}`", planned.seed_id, planned.slot);
                 return Err(ModelError::Plan(text));
             }
@@ -92,15 +94,16 @@ impl MorphogeneticModel {
         Ok(())
     }
 
-    /// Lets every slot decide, once. A seed that its rules remove leaves forward and optimizer here. With
-    /// several ranks, one message carries the votes of all slots, empty ones too, and the least verdict
-    /// counts.
+    /// Lets the lifecycle of every slot decide once, and removes pruned seeds from model and optimizer.
+    ///
+    /// With several ranks, one message carries the votes on all slots, empty ones included. A transition
+    /// needs the votes of all ranks.
     ///
     /// # Errors
-    /// If the optimizer does not let a removed seed's parameters go, or the ranks do not come to a decision;
-    /// then every slot is as before.
+    /// If the optimizer refuses to remove a seed's parameters, or the ranks make no decision; every slot is
+    /// then unchanged.
     pub fn step_epoch(&mut self, sink: &mut dyn ParameterSink) -> Result<Vec<SlotOutcomes>, ModelError> {
-        // Everything that can fail, for all slots, beside the living model.
+        // Everything that can fail comes first, for all slots, without changing the model.
         let mut decided = Vec::with_capacity(self.slots.len());
         let mut refused = None;
         for index in 0..self.slots.len() {
@@ -112,17 +115,17 @@ impl MorphogeneticModel {
             });
             decided.push(Decision { next, outcomes, removal });
         }
-        // A rank that cannot follow must not let the others go on without it.
+        // A rank that cannot apply the decision must keep the others from applying it.
         let able = refused.is_none();
-        let vote = |(index, decision)| Ballot { able, ..self.edge_ballot(index, decision) };
+        let vote = |(index, decision)| Ballot { able, ..self.epoch_ballot(index, decision) };
         let ballots: Vec<Ballot> = decided.iter().enumerate().map(vote).collect();
         let agreed = match self.consensus.agree(&ballots) {
             Ok(agreed) if able => agreed,
-            not => {
+            result => {
                 for decision in decided {
                     decision.removal.abort(sink);
                 }
-                let other = || not.err().unwrap_or(ConsensusError::Unable(vec![self.consensus.rank()]));
+                let other = || result.err().unwrap_or(ConsensusError::Unable(vec![self.consensus.rank()]));
                 return Err(refused.map_or_else(|| other().into(), ModelError::from));
             }
         };
@@ -134,35 +137,36 @@ impl MorphogeneticModel {
                 decision.outcomes = decision.next.step_epoch_vetoed();
             }
             let Decision { next, outcomes, removal } = decision;
-            self.take_over(index, next, removal, sink);
+            self.commit_lifecycle(index, next, removal, sink);
             if !outcomes.is_empty() {
                 all.push(SlotOutcomes { slot: self.slots[index].name().to_owned(), outcomes });
             }
         }
-        self.events.tell_listener();
+        self.events.notify_listener();
         Ok(all)
     }
 
-    /// What this rank says of what a slot has decided.
-    fn edge_ballot(&self, index: usize, decision: &Decision) -> Ballot {
+    /// Returns this rank's ballot on the decision of a slot.
+    fn epoch_ballot(&self, index: usize, decision: &Decision) -> Ballot {
         let lifecycle = self.slots[index].lifecycle();
         let gate = decision.outcomes.iter().find_map(|outcome| match outcome {
-            Outcome::GateEvaluated(result) => Some(Act::Gate(result.gate)),
+            Outcome::GateEvaluated(result) => Some(Action::Gate(result.gate)),
             _ => None,
         });
-        let act = match lifecycle.stage() {
-            Stage::Holding | Stage::Embargoed | Stage::Resetting => Act::Rules,
-            _ if lifecycle.is_leaving() => Act::Rules,
-            _ => gate.unwrap_or(Act::Rest),
+        let action = match lifecycle.stage() {
+            Stage::Holding | Stage::Embargoed | Stage::Resetting => Action::Rules,
+            _ if lifecycle.is_leaving() => Action::Rules,
+            _ => gate.unwrap_or(Action::Nothing),
         };
-        // Ranks with other alphas train other networks, whatever stage they are in.
-        let subject = lifecycle.seed().map_or_else(String::new, |seed| written(&("edge", &seed.alpha)));
+        // The alphas must be equal on all ranks, in every stage; otherwise the ranks train different
+        // networks.
+        let subject = lifecycle.seed().map_or_else(String::new, |seed| subject_text(&("edge", &seed.alpha)));
         let moves = decision.next.stage() != lifecycle.stage();
-        self.ballot(index, &Question { act, subject, coming: None }, moves)
+        self.ballot(index, &Question { action, subject, new_seed_id: None }, moves)
     }
 }
 
-/// What a slot would do, beside the living model.
+/// The decision of a slot's lifecycle, not yet applied.
 struct Decision {
     next: Lifecycle,
     outcomes: Vec<Outcome>,

@@ -1,4 +1,4 @@
-//! What can go wrong with a model, and why a command was refused.
+//! Errors of a model and of its commands.
 
 use super::{CommandCode, OwnershipError};
 use crate::consensus::ConsensusError;
@@ -8,27 +8,27 @@ use kasmina_plugin_api::{ErrorKind, PluginError};
 use kasmina_registry::RegistryError;
 use kasmina_torch_ext::SinkError;
 
-/// A model that cannot be built, or a forward that failed.
+/// Why a model cannot be built, or an operation on it failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ModelError {
-    /// The host's plugin is missing or fails.
+    /// A plugin is missing or cannot build an instance.
     #[error(transparent)]
     Registry(#[from] RegistryError),
     /// A setting is out of bounds.
     #[error("setting {0}")]
     Settings(#[from] SettingsError),
-    /// A slot that the host does not have.
+    /// The host has no such slot.
     #[error("host `{host}` has no slot `{slot}`; it has {}", known.join(", "))]
     UnknownSlot {
         /// Id of the host.
         host: String,
-        /// Slot that was asked for.
+        /// Name of the requested slot.
         slot: String,
         /// Names and aliases of the host's slots.
         known: Vec<String>,
     },
-    /// One slot by two names.
+    /// The configuration names one slot twice.
     #[error("`{first}` and `{second}` are the same slot of host `{host}`")]
     SlotTwice {
         /// Id of the host.
@@ -38,12 +38,12 @@ pub enum ModelError {
         /// The second of the two names.
         second: String,
     },
-    /// The host breaks a promise.
+    /// The host breaks the plugin contract.
     #[error("host `{host}` {what}")]
     Host {
         /// Id of the host.
         host: String,
-        /// What the host does that it must not.
+        /// How the host breaks it.
         what: String,
     },
     /// The forward pass of the host failed.
@@ -51,56 +51,56 @@ pub enum ModelError {
     Forward {
         /// Id of the host.
         host: String,
-        /// Error of the host or libtorch.
+        /// Error of the host, a seed, a blend or libtorch.
         #[source]
         error: PluginError,
     },
-    /// A measurement cannot be true.
+    /// A measurement is out of range or not finite.
     #[error("slot `{slot}`: {refusal}")]
     Measurement {
         /// Name of the slot.
         slot: String,
-        /// Reason of the lifecycle.
+        /// Why the lifecycle refused the measurement.
         #[source]
         refusal: Refusal,
     },
-    /// A counterfactual plan does not belong to what was measured with it.
+    /// A counterfactual plan does not match the model or the measurements.
     #[error("the counterfactual plan does not fit: {0}")]
     Plan(String),
-    /// What must flow through the slots is not what flows there.
-    #[error("slot `{slot}` of host `{host}` is of topology `{found}`; the task asks for `{wanted}`")]
+    /// A slot has another topology than the task's.
+    #[error("slot `{slot}` of host `{host}` has topology `{found}`; the task requires `{wanted}`")]
     Topology {
         /// Id of the host.
         host: String,
         /// Name of the slot.
         slot: String,
-        /// Features that the host passes there.
+        /// Topology of the slot.
         found: String,
-        /// What the task asks for.
+        /// Topology that the task requires.
         wanted: String,
     },
-    /// A seed leaked into host layers that isolation promises to keep from it.
+    /// An isolated seed passed a gradient to the host, and `fail_on_breach` is set.
     #[error(
         "seed `{seed_id}` in slot `{slot}` gives isolated host layers a gradient: {violations} shadow checks failed in this epoch"
     )]
     Isolation {
         /// Name of the slot.
         slot: String,
-        /// Name of the seed.
+        /// Id of the seed.
         seed_id: String,
-        /// How many captures showed it.
+        /// Number of failed shadow checks in this epoch.
         violations: u32,
     },
-    /// The optimizer refuses a removal.
+    /// The optimizer refused a change.
     #[error("the optimizer refuses: {0}")]
     Sink(#[from] SinkError),
-    /// The ranks did not come to a decision.
+    /// The ranks made no decision.
     #[error(transparent)]
     Consensus(#[from] ConsensusError),
     /// A change that the model makes by itself, such as the end of a trial, was refused.
     #[error(transparent)]
     Command(Box<CommandError>),
-    /// Author code failed, or a call into libtorch beside it.
+    /// A plugin or a libtorch call failed.
     #[error(transparent)]
     Plugin(#[from] PluginError),
     /// A libtorch call failed.
@@ -108,31 +108,31 @@ pub enum ModelError {
     Torch(#[from] kasmina_torch_ext::Error),
 }
 
-/// Why a command changed nothing.
+/// Why a command was refused. It has changed nothing.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CommandError {
     /// The lifecycle refused the request.
     #[error("{}", .0.message)]
     Refused(#[from] Refusal),
-    /// There is no such slot.
+    /// The model has no such slot.
     #[error("there is no slot `{slot}`; the model has {}", if known.is_empty() { "none".to_owned() } else { known.join(", ") })]
     UnknownSlot {
-        /// Slot that was asked for.
+        /// Name of the requested slot.
         slot: String,
-        /// Names and aliases of the host's slots.
+        /// Names and aliases of the model's slots.
         known: Vec<String>,
     },
-    /// As many seeds live as the run allows.
-    #[error("{limit} seeds live, and `max_seeds` allows no more")]
+    /// `max_seeds` slots are occupied.
+    #[error("the limit of {limit} seeds (`max_seeds`) is reached")]
     MaxSeeds {
-        /// How many may live at the same time, fossilized ones included.
+        /// Largest number of occupied slots, fossilized seeds included.
         limit: u32,
     },
     /// The blueprint or blend is missing, or cannot be built.
     #[error(transparent)]
     Registry(#[from] RegistryError),
-    /// The seed may not live here.
+    /// The seed failed its probe.
     #[error("blueprint `{blueprint}` does not fit slot `{slot}`: {error}")]
     Probe {
         /// Id of the blueprint.
@@ -143,7 +143,7 @@ pub enum CommandError {
         #[source]
         error: ProbeError,
     },
-    /// The blend may not take another's place here.
+    /// The blend failed its probe.
     #[error("blend `{blend}` does not fit slot `{slot}`: {error}")]
     ProbeBlend {
         /// Id of the blend.
@@ -154,35 +154,35 @@ pub enum CommandError {
         #[source]
         error: ProbeError,
     },
-    /// A build without what lives of another.
-    #[error("the new build of `{plugin}` brings no blend `{blend}`, which lives in slot `{slot}`")]
-    NotBrought {
+    /// The new build lacks a blend that is in use.
+    #[error("the new build of `{plugin}` has no blend `{blend}`, which slot `{slot}` uses")]
+    MissingBlend {
         /// Id of the blend that the new build lacks.
         blend: String,
         /// Name of the slot whose seed uses the blend.
         slot: String,
-        /// Name of the plugin that was to be swapped.
+        /// Name of the plugin to be swapped.
         plugin: String,
     },
-    /// A parameter of the seed is another's already.
+    /// A parameter of the seed already has an owner.
     #[error(transparent)]
     Ownership(#[from] Box<OwnershipError>),
-    /// The optimizer refuses the parameters.
+    /// The optimizer refused the parameters.
     #[error("the optimizer refuses: {0}")]
     Sink(#[from] SinkError),
-    /// A trial ends on each rank by itself, and they would part.
-    #[error("under several ranks builds are not swapped: a trial could end otherwise on each of them")]
+    /// Builds cannot be swapped under several ranks, because each rank would end the trial by itself.
+    #[error("builds cannot be swapped under several ranks, where the trial could end differently on each")]
     SeveralRanks,
     /// Another rank refused the command.
-    #[error("another rank refused it; all ranks do it, or none")]
+    #[error("another rank refused the command, so no rank executes it")]
     Vetoed,
-    /// The ranks did not come to a decision.
+    /// The ranks made no decision.
     #[error(transparent)]
     Consensus(#[from] ConsensusError),
-    /// The system gives no thread for the work that is to be done ahead.
-    #[error("no thread for the work ahead: {0}")]
+    /// The thread of a prefetched germination cannot be started.
+    #[error("cannot start a thread to prefetch the seed: {0}")]
     Thread(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// Author code failed, or a call into libtorch beside it.
+    /// A plugin or a libtorch call failed.
     #[error(transparent)]
     Plugin(#[from] PluginError),
     /// A libtorch call failed.
@@ -191,8 +191,7 @@ pub enum CommandError {
 }
 
 impl CommandError {
-    /// Whether there was not enough memory, wherever that was found: while a seed was built, probed or
-    /// called.
+    /// Whether memory ran out while a seed was built, probed or called.
     fn is_out_of_memory(&self) -> bool {
         let torch = |error: &kasmina_torch_ext::Error| PluginError::torch(&error.to_string()).kind;
         let kind = match self {
@@ -208,7 +207,7 @@ impl CommandError {
         kind == ErrorKind::OutOfMemory
     }
 
-    /// A stable code, for journals.
+    /// Returns the stable code of the error, for journals.
     pub fn code(&self) -> &'static str {
         match self {
             Self::Refused(refusal) => refusal.code.as_str(),
@@ -216,7 +215,7 @@ impl CommandError {
         }
     }
 
-    /// The code where the lifecycle does not refuse.
+    /// Returns the code of an error that is not a refusal of the lifecycle.
     fn own_code(&self) -> CommandCode {
         match self {
             Self::UnknownSlot { .. } => CommandCode::UnknownSlot,
@@ -225,7 +224,7 @@ impl CommandError {
             Self::Registry(RegistryError::Build { .. }) => CommandCode::BuildFailed,
             Self::Registry(_) => CommandCode::PluginUnavailable,
             Self::Probe { .. } | Self::ProbeBlend { .. } => CommandCode::ProbeFailed,
-            Self::NotBrought { .. } => CommandCode::NotBrought,
+            Self::MissingBlend { .. } => CommandCode::MissingBlend,
             Self::Ownership(_) => CommandCode::ParameterOwned,
             Self::Sink(_) => CommandCode::OptimizerRefused,
             Self::SeveralRanks => CommandCode::SeveralRanks,
@@ -238,7 +237,7 @@ impl CommandError {
     }
 }
 
-/// tch's failures are errors of author code's kind: their text is read for what libtorch refused.
+/// Converts errors of tch through [`PluginError`], which derives the kind of error from the text.
 macro_rules! from_tch {
     ($error:ident) => {
         impl From<tch::TchError> for $error {
@@ -266,7 +265,7 @@ impl From<CommandError> for ModelError {
     }
 }
 
-/// The stable code of a failure of author code, for journals.
+/// Returns the stable code of a plugin error, for journals.
 const fn code_of(kind: ErrorKind) -> CommandCode {
     match kind {
         ErrorKind::Torch => CommandCode::Torch,

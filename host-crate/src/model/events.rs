@@ -1,10 +1,10 @@
-//! What has happened in a model since somebody asked.
+//! The log of a model's events.
 
 use super::event_sink::{EventSink, Listener};
 use crate::graft::SeedSlot;
 use crate::lifecycle::{Event, EventKind};
 
-/// The events of a model, oldest first.
+/// The events of a model that were not drained yet, oldest first, and their listener.
 #[derive(Debug, Default)]
 pub(super) struct EventLog {
     events: Vec<Event>,
@@ -20,37 +20,38 @@ impl EventLog {
         self.events.push(event);
     }
 
-    /// Notes something that concerns the whole model.
-    pub(super) fn tell(&mut self, kind: EventKind) {
+    /// Adds an event of the whole model, without a slot.
+    pub(super) fn push_for_model(&mut self, kind: EventKind) {
         self.push(Event { kind, slot_id: String::new(), seed_id: None });
     }
 
-    /// Takes over what a slot's lifecycle tells.
-    pub(super) fn take_from(&mut self, slot: &mut SeedSlot) {
+    /// Moves the events of a slot's lifecycle into the log.
+    pub(super) fn append_from(&mut self, slot: &mut SeedSlot) {
         self.events.extend(slot.drain_events());
     }
 
-    /// Goes on with events that nobody has taken yet.
+    /// Replaces the log by the events of a saved state, without delivering them to the listener.
     pub(super) fn restore(&mut self, events: Vec<Event>) {
         self.events = events;
-        self.listener.skip(&self.events);
+        self.listener.mark_delivered(&self.events);
     }
 
+    /// Removes and returns all events.
     pub(super) fn drain(&mut self) -> Vec<Event> {
-        // The listener receives the events of a step before they are taken out.
-        self.tell_listener();
+        // Deliver events to the listener before they are removed.
+        self.notify_listener();
         let events = std::mem::take(&mut self.events);
-        self.listener.skip(&self.events);
+        self.listener.mark_delivered(&self.events);
         events
     }
 
-    /// Sets who hears of events from now on.
-    pub(super) fn listen(&mut self, sink: Option<Box<dyn EventSink>>) {
+    /// Sets the listener; it receives only later events.
+    pub(super) fn set_listener(&mut self, sink: Option<Box<dyn EventSink>>) {
         self.listener.replace(sink, &self.events);
     }
 
-    /// Tells the listener of what has happened since it was told last.
-    pub(super) fn tell_listener(&mut self) {
-        self.listener.tell(&self.events);
+    /// Delivers new events to the listener.
+    pub(super) fn notify_listener(&mut self) {
+        self.listener.notify(&self.events);
     }
 }

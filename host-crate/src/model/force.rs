@@ -1,18 +1,18 @@
-//! Alpha forced for a while: for looking at a network with a seed at another weight than its own.
+//! Forcing the alpha of a slot temporarily, for experiments.
 //!
-//! Where the question is what a seed is worth,
-//! [`forward_counterfactual`](MorphogeneticModel::forward_counterfactual) answers it without touching
-//! anything; a guard is for people and experiments.
+//! To measure the contribution of a seed, use
+//! [`forward_counterfactual`](MorphogeneticModel::forward_counterfactual), which changes nothing in the
+//! model.
 
-use super::growth::{Question, Transaction, written};
+use super::growth::{Question, Transaction, subject_text};
 use super::{CommandError, MorphogeneticModel};
-use crate::consensus::Act;
+use crate::consensus::Action;
 use crate::lifecycle::{Refusal, RefusalCode};
 use std::ops::{Deref, DerefMut};
 
-/// The model, with one slot's alpha forced until this value is dropped, whatever way it is dropped.
+/// Guard that dereferences to the model while one slot's alpha is forced. Dropping it ends the forcing.
 #[derive(Debug)]
-#[must_use = "alpha is the lifecycle's again when this value is dropped"]
+#[must_use = "dropping the guard ends the forcing of alpha"]
 pub struct ForcedAlpha<'m> {
     model: &'m mut MorphogeneticModel,
     index: usize,
@@ -20,15 +20,16 @@ pub struct ForcedAlpha<'m> {
 }
 
 impl MorphogeneticModel {
-    /// Forces a slot's alpha in every forward while the guard lives. The lifecycle knows nothing of it:
-    /// gates, ramps and measurements go on from the alpha that they own. Guards nest. A slot whose seed is
-    /// not active passes its features through unchanged.
+    /// Forces a slot's alpha in every forward while the returned guard lives.
     ///
-    /// With several ranks every rank must ask for it, at the same step: forced on one rank alone, the ranks
-    /// would train different networks.
+    /// The lifecycle is not affected: gates and ramps use its own alpha. Guards nest. A slot without an
+    /// active seed still passes its features through unchanged.
+    ///
+    /// With several ranks every rank must call this at the same step; otherwise the ranks would train
+    /// different networks.
     ///
     /// # Errors
-    /// `non_finite` or `out_of_range` outside `0..=1`; an unknown slot; ranks that do not all take part.
+    /// `non_finite` or `out_of_range` if `alpha` is not in `0..=1`, `unknown_slot`, or an error of the vote.
     pub fn force_alpha(&mut self, slot: &str, alpha: f64) -> Result<ForcedAlpha<'_>, CommandError> {
         let index = match self.slots.index_of(slot) {
             Ok(index) => index,
@@ -40,7 +41,8 @@ impl MorphogeneticModel {
             let code = if alpha.is_finite() { RefusalCode::OutOfRange } else { RefusalCode::NonFinite };
             Err(Refusal::new(code, format!("alpha is {alpha}; it must lie in 0..=1")).into())
         };
-        let question = Question { act: Act::ForceAlpha, subject: written(&alpha), coming: None };
+        let question =
+            Question { action: Action::ForceAlpha, subject: subject_text(&alpha), new_seed_id: None };
         self.vote(index, &question, in_range, &mut (), |()| Transaction::default())?;
         let before = self.slots[index].force_alpha(Some(alpha));
         Ok(ForcedAlpha { model: self, index, before })

@@ -1,9 +1,9 @@
-//! The shadow check: proof, on demand, that an isolated seed gives the host no gradient.
+//! The shadow check: verifies that an isolated seed passes no gradient to the host.
 //!
-//! Isolation promises that a host parameter's gradient is what it would have been without the seed.
-//! Structurally it is: the seed's input is detached. A plugin can still break it, by keeping what it was not
-//! given. So the same step is taken twice, beside the real one: once as it is, and once with the seed's
-//! values but without its gradients. Any difference in a host gradient is a breach.
+//! The input of an isolated seed is detached, so a host parameter's gradient does not depend on the seed's. A
+//! plugin can still break this by using another tensor of the host than its input. The check runs forward and
+//! backward twice, beside the training step: once unchanged, and once with the seed's output detached. Any
+//! difference in a host gradient is a breach.
 
 use super::swapping::Snapshot;
 use super::{ModelError, MorphogeneticModel};
@@ -13,22 +13,22 @@ use kasmina_torch_ext::cuda::graph;
 use kasmina_torch_ext::rng::RngFork;
 use tch::{Kind, Tensor};
 
-/// Relative to the largest host gradient: below it lies what kernels add up in another order.
+/// Largest difference that counts as rounding, relative to the largest host gradient.
 const TOLERANCE: f64 = 1e-5;
 
 impl MorphogeneticModel {
-    /// Whether the step to come is one whose isolation is to be checked: every `isolation_check_interval`-th
-    /// capture, while a seed is isolated.
+    /// Whether isolation is to be checked in the next step: in every `isolation_check_interval`-th
+    /// measurement, if a seed is isolated.
     pub fn isolation_check_due(&self) -> bool {
         self.telemetry.checks_isolation_now() && self.slots.iter().any(SeedSlot::promises_isolation)
     }
 
-    /// Checks every isolated seed on this batch, beside the training step: parameters, gradients, running
-    /// statistics, generators and the plugins' own state are as before. The verdict is queued on the device
-    /// and read at the edge of the epoch, as a violation of the capture that comes next. No host sync.
+    /// Runs the shadow check of every isolated seed on a batch. Parameters, gradients, buffers, generators
+    /// and the plugins' state are unchanged afterwards. The verdicts are queued on the device and belong to
+    /// the next gradient capture. No host sync.
     ///
     /// # Shapes
-    /// `x`: a training batch; `loss` makes a 0-dim tensor of the logits.
+    /// `x`: a training batch, as for [`forward`](Self::forward). `loss` maps logits to a 0-dim tensor.
     ///
     /// # Errors
     /// If a forward, the loss or a backward fails.
@@ -46,15 +46,16 @@ impl MorphogeneticModel {
         let _fork = RngFork::here()?;
         let snapshot = Snapshot::of(&self.network, &self.slots)?;
         let result = self.compare_shadows(x, loss, &isolated, &snapshot);
-        let put_back = snapshot.restore(&mut self.slots, |_| false);
-        // What went wrong first is what is to be told.
-        let result = result.and_then(|breaches| put_back.map(|()| breaches))?;
+        let restored = snapshot.restore(&mut self.slots, |_| false);
+        // If both fail, report the first error.
+        let result = result.and_then(|breaches| restored.map(|()| breaches))?;
         for (index, breach) in isolated.into_iter().zip(result) {
             self.slots[index].note_isolation(breach);
         }
         Ok(())
     }
 
+    /// Returns for each isolated slot whether detaching its seed changes a host gradient (0-dim booleans).
     fn compare_shadows(
         &mut self,
         x: &Tensor,
@@ -73,15 +74,15 @@ impl MorphogeneticModel {
             .collect()
     }
 
-    /// The host's gradients of one training forward, without touching those that parameters hold.
+    /// Returns the host's gradients of one training forward, without changing those stored in parameters.
     fn host_gradients(
         &mut self,
         x: &Tensor,
         loss: &mut dyn FnMut(&Tensor) -> Result<Tensor, ModelError>,
-        severed: Option<usize>,
+        detached: Option<usize>,
     ) -> Result<Vec<Tensor>, ModelError> {
         let pass =
-            Pass { mode: Mode::Train, step: self.telemetry.step(), watch: false, overrides: &[], severed };
+            Pass { mode: Mode::Train, step: self.telemetry.step(), watch: false, overrides: &[], detached };
         let logits = self.pass(x, pass)?;
         let loss = loss(&logits)?;
         let parameters: Vec<&Tensor> = self.host_parameters().map(|p| &p.tensor).collect();
@@ -89,15 +90,19 @@ impl MorphogeneticModel {
     }
 }
 
-/// Whether two lists of gradients differ by more than rounding: a 0-dim boolean on the device. Gradients that
-/// are not finite only with the seed are a difference; where they are not finite without it either, nothing
-/// can be told.
+/// Returns whether two lists of gradients differ by more than rounding, as a 0-dim boolean on the device.
+///
+/// Gradients that are not finite only with the seed count as a difference; gradients that are not finite
+/// without it either do not.
+///
+/// # Shapes
+/// `real` and `shadow`: one gradient per host parameter, undefined if the loss does not reach it.
 fn differ(real: &[Tensor], shadow: &[Tensor], device: tch::Device) -> Result<Tensor, ModelError> {
     let mut worst = Tensor::f_zeros([], (Kind::Float, device))?;
     let mut scale = Tensor::f_zeros([], (Kind::Float, device))?;
     let largest = |t: &Tensor| t.f_abs()?.f_max()?.f_to_kind(Kind::Float);
     for (real, shadow) in real.iter().zip(shadow) {
-        // A parameter that the loss does not reach has no gradient, which is a gradient of 0.
+        // An undefined gradient counts as 0.
         let difference = match (real.defined(), shadow.defined()) {
             (false, false) => continue,
             (true, true) => real.f_sub(shadow)?,
@@ -112,7 +117,7 @@ fn differ(real: &[Tensor], shadow: &[Tensor], device: tch::Device) -> Result<Ten
             scale = scale.f_maximum(&largest(shadow)?)?;
         }
     }
-    // NaN is greater than nothing, and both maxima carry it: "not within" instead of "beyond".
+    // A comparison with NaN is false, so test for "not within" rather than "beyond" the tolerance.
     let within = worst.f_le_tensor(&scale.f_mul_scalar(TOLERANCE)?)?;
     Ok(within.f_logical_not()?.f_logical_and(&scale.f_isfinite()?)?)
 }

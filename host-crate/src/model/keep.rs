@@ -1,40 +1,40 @@
-//! What a model keeps between two steps, and a model that goes on from it.
+//! Saving and restoring the state of a model.
 
 use super::growth::{PrefetchState, Transaction};
 use super::{HOST_OWNER, MorphogeneticModel};
 use crate::graft::{RestoredSlot, SeedSlot};
 use crate::lifecycle::Event;
-use crate::state::{EntryName, GivenTensors, PartState, SlotState, StateError, StateTensors, copy_all};
+use crate::state::{EntryName, PartState, RestoredTensors, SlotState, StateError, StateTensors, copy_all};
 use kasmina_plugin_api::Kind;
 use kasmina_registry::{Entry, Registry, RegistryError};
 use kasmina_torch_ext::rng::RngFork;
 use kasmina_torch_ext::{Change, NamedParameter, ParameterSink};
 use serde::{Deserialize, Serialize};
 
-/// The numbers and texts of a model's state: structure first, then what the parts have measured and counted.
+/// The serialisable part of a model's state.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ModelState {
-    /// How the host was made, and its state bytes.
+    /// Entry, configuration and state bytes of the host.
     pub host: PartState,
-    /// Every slot, in the order of forward.
+    /// State of every slot, in the order in which forward visits them.
     pub slots: Vec<SlotState>,
-    /// Germinations that are being made ready ahead.
+    /// Prefetched germinations.
     pub prefetches: Vec<PrefetchState>,
-    /// Training steps that were made.
+    /// Number of completed training steps.
     pub step: u64,
-    /// Events that nobody has taken out yet, oldest first.
+    /// Events that were not drained yet, oldest first.
     pub events: Vec<Event>,
 }
 
 impl MorphogeneticModel {
-    /// What it keeps between two steps: numbers and texts, and its tensors by name. The tensors are handles:
-    /// whoever keeps them for longer than until the next step copies them.
+    /// Returns the state of the model between two training steps: the serialisable part, and the tensors by
+    /// name. The tensors share memory with the model, so copy them before the next step.
     ///
     /// # Errors
-    /// If a build is on trial, or author code cannot tell its state.
+    /// If a build is on trial, or a plugin fails to return its state.
     pub fn state(&self) -> Result<(ModelState, StateTensors), StateError> {
-        // Without `..`: whoever adds a part decides here whether it lasts.
+        // Without `..`: a new field does not compile until it is listed here as saved or not.
         let Self { network, slots, growth, swapping, telemetry, structure: _, events, consensus: _ } = self;
         if swapping.is_on_trial() {
             return Err(StateError::OnTrial);
@@ -53,18 +53,20 @@ impl MorphogeneticModel {
         Ok((state, tensors))
     }
 
-    /// Goes on from a state. Whatever lives in the slots leaves; what the state has takes its place, built
-    /// again through `resolve` and filled strictly by name. The optimizer learns who comes and goes; its own
-    /// state is given back by [`Optimizer::take_over`](kasmina_torch_ext::optim::Optimizer::take_over). Every
-    /// tensor that is used is taken out of `tensors`.
+    /// Restores the model from a state.
+    ///
+    /// The seeds of the state replace those in the slots: they are built from the entries that `resolve`
+    /// returns, and get their tensors by name. Every tensor that is used is removed from `tensors`. The
+    /// optimizer is asked to add and remove parameters accordingly; its own state is restored with
+    /// [`Optimizer::take_over`](kasmina_torch_ext::optim::Optimizer::take_over).
     ///
     /// # Errors
-    /// If the host or a slot is another, an entry is missing, or a tensor is missing or has another shape or
-    /// dtype; the model is then as before.
+    /// If the host or a slot differs, an entry is missing, or a tensor is missing or has another shape or
+    /// dtype; the model is then unchanged.
     pub fn restore(
         &mut self,
         state: &ModelState,
-        tensors: &mut GivenTensors,
+        tensors: &mut RestoredTensors,
         resolve: &dyn Fn(Kind, &EntryName) -> Result<Entry, RegistryError>,
         registry: &Registry,
         sink: &mut dyn ParameterSink,
@@ -74,7 +76,7 @@ impl MorphogeneticModel {
             let wanted = state.host.entry.full_name();
             return Err(StateError::Host { wanted, found: found.full_name() });
         }
-        // Building draws initial weights, which are thrown away.
+        // Building draws initial weights, which are overwritten; the fork keeps the generators unchanged.
         let _fork = RngFork::here()?;
         let host = tensors.take_variables(HOST_OWNER, self.network.variables()?)?;
         let restored = self.prepare_slots(state, tensors, resolve)?;
@@ -92,35 +94,35 @@ impl MorphogeneticModel {
         self.growth.restore(prefetches);
         self.telemetry.restore(state.step);
         self.events.restore(state.events.clone());
-        self.restructured();
+        self.structure_changed();
         Ok(())
     }
 
-    /// Builds every slot of a state. The order of the model's slots is kept.
+    /// Builds the slots of a state, in the order of the model's slots.
     fn prepare_slots(
         &self,
         state: &ModelState,
-        tensors: &mut GivenTensors,
+        tensors: &mut RestoredTensors,
         resolve: &dyn Fn(Kind, &EntryName) -> Result<Entry, RegistryError>,
     ) -> Result<Vec<RestoredSlot>, StateError> {
-        let known = |slots: &mut dyn Iterator<Item = &str>| slots.map(str::to_owned).collect();
-        let mine = || self.slots.iter().map(SeedSlot::name);
-        if let Some(gone) = state.slots.iter().find(|kept| !mine().any(|name| name == kept.slot)) {
-            return Err(StateError::NoSlot { slot: gone.slot.clone(), known: known(&mut mine()) });
+        let names = |slots: &mut dyn Iterator<Item = &str>| slots.map(str::to_owned).collect();
+        let own_names = || self.slots.iter().map(SeedSlot::name);
+        if let Some(unknown) = state.slots.iter().find(|kept| !own_names().any(|name| name == kept.slot)) {
+            return Err(StateError::NoSlot { slot: unknown.slot.clone(), known: names(&mut own_names()) });
         }
         let restored = self.slots.iter().map(|slot| {
             let kept = state.slots.iter().find(|kept| kept.slot == slot.name());
-            let kept = kept.ok_or_else(|| StateError::NewSlot {
+            let kept = kept.ok_or_else(|| StateError::MissingSlot {
                 slot: slot.name().to_owned(),
-                known: known(&mut state.slots.iter().map(|kept| kept.slot.as_str())),
+                known: names(&mut state.slots.iter().map(|kept| kept.slot.as_str())),
             })?;
             slot.prepare_restore(kept, tensors, resolve)
         });
         restored.collect()
     }
 
-    /// What the optimizer must be told so that it holds the parameters of what was built, and no others but
-    /// the host's.
+    /// Returns the changes after which the optimizer holds the parameters of the restored slots and of the
+    /// host, and no others.
     fn changes(&self, restored: &[RestoredSlot]) -> Vec<Change> {
         let mut changes = Vec::new();
         for (slot, restored) in self.slots.iter().zip(restored) {

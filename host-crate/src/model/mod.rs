@@ -1,12 +1,15 @@
-//! The morphogenetic model: a host network, its slots, and the one door through which structure changes.
+//! The morphogenetic model: a host network, its slots, and the only interface that changes its structure.
 //!
 //! A training step is `forward` → loss → backward →
-//! [`capture_gradients`](MorphogeneticModel::capture_gradients) → optimizer step; a [`Stepper`] takes it
-//! whole, and on a GPU as one launch. (A loop of one's own on a GPU, beside a thread whose stepper may be
-//! recording, holds [`kasmina_torch_ext::cuda::graph::backward`] around its backward.) At the edge of an
-//! epoch: [`forward_counterfactual`](MorphogeneticModel::forward_counterfactual) over the validation data,
-//! [`record_epoch`](MorphogeneticModel::record_epoch), [`step_epoch`](MorphogeneticModel::step_epoch), then
-//! [`Command`]s through [`execute`](MorphogeneticModel::execute).
+//! [`capture_gradients`](MorphogeneticModel::capture_gradients) → optimizer step. A [`Stepper`] does all of
+//! this in one call, and on a GPU as one launch of a captured CUDA graph. A training loop without a stepper
+//! must hold [`kasmina_torch_ext::cuda::graph::backward`] around its backward if a stepper on another thread
+//! may be capturing.
+//!
+//! At the end of an epoch, call [`forward_counterfactual`](MorphogeneticModel::forward_counterfactual) over
+//! the validation data, [`record_epoch`](MorphogeneticModel::record_epoch) and
+//! [`step_epoch`](MorphogeneticModel::step_epoch), then execute [`Command`]s with
+//! [`execute`](MorphogeneticModel::execute).
 
 mod build;
 mod command_code;

@@ -1,4 +1,4 @@
-//! The model as a composition of its parts.
+//! The model, composed of its parts.
 
 use super::event_sink::EventSink;
 use super::events::EventLog;
@@ -18,11 +18,11 @@ use kasmina_torch_ext::{NamedParameter, norm};
 use std::sync::Arc;
 use tch::{Device, Tensor};
 
-/// A host network with seeds in its slots. It may move between threads and is used by one at a time.
+/// A host network with seeds in its slots. `Send`; one thread uses it at a time.
 ///
-/// What lasts between two steps: the network's variables, the slots, the growth's prefetches, what is on
-/// trial in `swapping`, the step counter in `telemetry`, and the events. `structure` and what growth
-/// remembers of probes are made of these; consensus belongs to whoever set it.
+/// State that lasts between two steps: the variables of the network, the slots, the prefetched germinations
+/// of `growth`, the trial in `swapping`, the step counter in `telemetry`, and the events. `structure` and
+/// the cache of probes are derived from these. `consensus` keeps its own state.
 #[derive(Debug)]
 pub struct MorphogeneticModel {
     pub(super) network: Network,
@@ -36,78 +36,84 @@ pub struct MorphogeneticModel {
 }
 
 impl MorphogeneticModel {
-    /// The network's output, seeds included.
+    /// Runs the network, seeds included, and returns the logits.
     ///
-    /// In [`Mode::Train`] every active seed runs; in [`Mode::Eval`] a seed at alpha 0 has nothing to say and
-    /// is not run.
+    /// In [`Mode::Train`] every active seed runs, except one at alpha 0 with a scheduled prune. In
+    /// [`Mode::Eval`] a seed at alpha 0 does not run, because it does not affect the output.
     ///
     /// # Shapes
-    /// The task's: `x` as the host takes it, logits out.
+    /// `x`: as the host requires, with a batch dimension first. Logits: as the host returns them.
     ///
     /// # Errors
-    /// If the host or a seed fails, or breaks a promise.
+    /// If the host, a seed or a blend fails or breaks the plugin contract.
     pub fn forward(&mut self, x: &Tensor, mode: Mode) -> Result<Tensor, ModelError> {
         let watch = mode == Mode::Train && self.telemetry.captures_now();
-        self.pass(x, Pass { mode, step: self.telemetry.step(), watch, overrides: &[], severed: None })
+        self.pass(x, Pass { mode, step: self.telemetry.step(), watch, overrides: &[], detached: None })
     }
 
+    /// Runs one forward of the network with the given settings; returns the logits.
+    ///
+    /// # Shapes
+    /// As [`forward`](Self::forward).
     pub(super) fn pass(&mut self, x: &Tensor, pass: Pass<'_>) -> Result<Tensor, ModelError> {
         let mode = pass.mode;
         self.sync_alphas(mode)?;
         let _precision = self.network.precision_scope()?;
-        let mut grafting = self.slots.graft(pass);
+        let mut taps = self.slots.tap_handler(pass);
         let pulse = self.structure.pulse();
         let outside = pulse.enter(graft::HOST);
-        let output = self.network.forward(x, mode, &mut grafting);
+        let output = self.network.forward(x, mode, &mut taps);
         pulse.enter(outside);
-        let (output, fault) = grafting.finish(output);
+        let (output, fault) = taps.finish(output);
         self.swapping.note_fault(fault);
         let output =
             output.map_err(|error| ModelError::Forward { host: self.network.entry().full_name(), error })?;
-        Ok(self.network.precision.settled(output)?)
+        Ok(self.network.precision.cast_logits(output)?)
     }
 
-    /// Writes the alphas of the lifecycles to the device, between two steps.
+    /// Writes the alphas of the lifecycles to the device. For use between steps only.
     pub(super) fn sync_alphas(&mut self, mode: Mode) -> Result<(), ModelError> {
         Ok(self.slots.sync_alphas(mode)?)
     }
 
-    /// Ends the gradient side of a step: every few steps it queues the gradient norms of host and learning
-    /// seeds on the device, and ramps that count steps move on. Call it after backward and before the
-    /// optimizer's step. No host sync.
+    /// Measures gradients and counts a training step. Call it after backward and before the optimizer's step.
+    ///
+    /// Every `telemetry_interval` steps it queues the gradient norms of host and seeds on the device. Ramps
+    /// that count steps advance. No host sync.
     ///
     /// # Errors
-    /// If libtorch refuses.
+    /// If a libtorch call fails.
     pub fn capture_gradients(&mut self) -> Result<(), ModelError> {
         let measured = self.measure_gradients();
         self.end_step();
         measured
     }
 
-    /// The device's half of [`capture_gradients`](Self::capture_gradients).
+    /// The part of [`capture_gradients`](Self::capture_gradients) that runs on the device and can be
+    /// captured.
     pub(super) fn measure_gradients(&mut self) -> Result<(), ModelError> {
-        if self.telemetry.captures_now() && self.slots.iter().any(SeedSlot::is_learning) {
+        if self.telemetry.captures_now() && self.slots.iter().any(SeedSlot::is_measured) {
             let host = self.network.gradient_norm()?;
             let device = self.network.device;
-            for slot in self.slots.iter_mut().filter(|s| s.is_learning()) {
+            for slot in self.slots.iter_mut().filter(|s| s.is_measured()) {
                 slot.capture_gradients(host.as_ref(), device)?;
             }
         }
         Ok(())
     }
 
-    /// The host's half of [`capture_gradients`](Self::capture_gradients).
+    /// The part of [`capture_gradients`](Self::capture_gradients) that runs on the CPU in every step.
     pub(super) fn end_step(&mut self) {
         self.telemetry.end_step();
         self.slots.iter_mut().for_each(SeedSlot::tick);
     }
 
-    /// Takes note that the forward graph has changed.
-    pub(super) fn restructured(&mut self) {
+    /// Updates the structure revision after a change of the forward graph.
+    pub(super) fn structure_changed(&mut self) {
         self.structure.changed(self.network.entry(), &self.slots);
     }
 
-    /// Which call this model's thread is in, for other threads to see.
+    /// Returns the tracker of the plugin call that the model's thread is in, for other threads to read.
     pub fn pulse(&self) -> Arc<Pulse> {
         Arc::clone(self.structure.pulse())
     }
@@ -118,7 +124,7 @@ impl MorphogeneticModel {
         Ok(norm::clear_gradients(all.map(|p| &p.tensor))?)
     }
 
-    /// Why a training step cannot be recorded, if an entry that runs says so.
+    /// Returns why a host, seed or blend prevents the capture of training steps; `None` if none does.
     pub(super) fn not_capturable(&self) -> Option<String> {
         let host = self.network.entry();
         if host.declares(Capability::NotCapturable) {
@@ -127,7 +133,7 @@ impl MorphogeneticModel {
         self.slots.iter().find_map(SeedSlot::not_capturable)
     }
 
-    /// The state bytes of all living seeds and blends.
+    /// Returns the state bytes of all seeds and blends.
     pub(super) fn plugin_states(&self) -> Result<Vec<Vec<u8>>, ModelError> {
         let mut states = Vec::new();
         for live in self.slots.iter().filter_map(SeedSlot::live) {
@@ -136,63 +142,62 @@ impl MorphogeneticModel {
         Ok(states)
     }
 
-    /// Who owns which trainable tensor, as it is now. Made of what lives each time it is asked for: there is
-    /// no second list to keep true.
+    /// Returns the owners of all trainable tensors. Computed on each call from host and slots, so it is never
+    /// out of date.
     pub fn ownership(&self) -> ParameterRegistry {
         ParameterRegistry::of(&self.network.parameters, self.slots.as_slice())
     }
 
-    /// Lets several ranks decide together, and returns what decided until now; at first that is one rank.
+    /// Sets how ranks agree on decisions and returns the previous setting; the initial one is a single rank.
     pub fn set_consensus(&mut self, consensus: Box<dyn Consensus>) -> Box<dyn Consensus> {
         std::mem::replace(&mut self.consensus, consensus)
     }
 
-    /// The slots that were asked for, in the order of forward.
+    /// Returns the requested slots, in the order in which forward visits them.
     pub fn slots(&self) -> &[SeedSlot] {
         self.slots.as_slice()
     }
 
-    /// A slot by its name or one of its aliases.
+    /// Returns a slot, given its name or one of its aliases.
     pub fn slot(&self, name: &str) -> Option<&SeedSlot> {
         self.slots.iter().find(|s| s.answers_to(name))
     }
 
-    /// The host's trainable parameters, sorted by name (`host.<n>`).
+    /// Returns the host's trainable parameters, sorted by name (`host.<n>`).
     pub fn host_parameters(&self) -> impl Iterator<Item = &NamedParameter> {
         self.network.parameters.iter()
     }
 
-    /// The trainable parameters of all seeds and gates, slot by slot, sorted by name within each.
+    /// Returns the trainable parameters of all seeds and blends, slot by slot, sorted by name within each.
     pub fn seed_parameters(&self) -> impl Iterator<Item = &NamedParameter> {
         self.slots.parameters()
     }
 
-    /// Registry entry of the host.
+    /// Returns the registry entry of the host.
     pub fn host(&self) -> &Entry {
         self.network.entry()
     }
-    /// Device that the model is on.
+    /// Returns the device that the model is on.
     pub fn device(&self) -> Device {
         self.network.device
     }
-    /// Training steps that were completed.
+    /// Returns the number of completed training steps.
     pub fn step(&self) -> u64 {
         self.telemetry.step()
     }
 
-    /// What has happened since the events were last taken out.
+    /// Returns the events since the last [`drain_events`](Self::drain_events), oldest first.
     pub fn events(&self) -> &[Event] {
         self.events.as_slice()
     }
 
-    /// Sets who hears of events as they happen, in place of an earlier listener. It is called when a command
-    /// was executed and at the edge of an epoch; one that fails, or takes longer than a second, is dropped
-    /// with a warning.
+    /// Sets the listener for events, which replaces an earlier one. It is called after a command and at the
+    /// end of an epoch. A listener that fails, or takes longer than one second, is dropped with a warning.
     pub fn set_event_sink(&mut self, sink: Option<Box<dyn EventSink>>) {
-        self.events.listen(sink);
+        self.events.set_listener(sink);
     }
 
-    /// Takes the events out, oldest first.
+    /// Removes and returns the events, oldest first.
     pub fn drain_events(&mut self) -> Vec<Event> {
         self.events.drain()
     }

@@ -1,4 +1,4 @@
-//! Who owns which trainable tensor. Nothing has two owners.
+//! The owners of trainable tensors. No tensor has two owners.
 
 use crate::graft::{LiveSeed, SeedSlot};
 use kasmina_torch_ext::NamedParameter;
@@ -16,14 +16,14 @@ pub enum Owner {
     Seed {
         /// Name of the slot.
         slot: String,
-        /// Name of the seed.
+        /// Id of the seed.
         seed_id: String,
     },
     /// The gate of a seed's blend.
     Gate {
         /// Name of the slot.
         slot: String,
-        /// Name of the seed that the blend belongs to.
+        /// Id of the seed that the blend belongs to.
         seed_id: String,
     },
 }
@@ -38,22 +38,22 @@ impl fmt::Display for Owner {
     }
 }
 
-/// A tensor that two owners claim.
+/// Why parameters cannot be added: a tensor would have two owners.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("parameter `{parameter}` of {owner} already belongs to {other} as `{name}`")]
 pub struct OwnershipError {
-    /// Name of the parameter that two owners claim.
+    /// Name of the added parameter.
     pub parameter: String,
-    /// Owner that claims it now.
+    /// Owner that adds the parameter.
     pub owner: Owner,
-    /// Owner that has it already.
+    /// Owner that has the tensor already.
     pub other: Owner,
-    /// Name of the parameter at that owner.
+    /// Name of the tensor at that owner.
     pub name: String,
 }
 
 impl Owner {
-    /// What a living seed brings, by owner.
+    /// Returns the parameters of seed and blend, each with its owner.
     pub(super) fn of<'a>(slot: &str, seed_id: &str, live: &'a LiveSeed) -> [(Self, &'a [NamedParameter]); 2] {
         let (slot, seed_id) = (slot.to_owned(), seed_id.to_owned());
         let gate = Self::Gate { slot: slot.clone(), seed_id: seed_id.clone() };
@@ -61,31 +61,31 @@ impl Owner {
     }
 }
 
-/// The register of a model: for every trainable tensor its owner and its name.
+/// For every trainable tensor of a model, its owner and its name.
 #[derive(Debug, Default)]
 pub struct ParameterRegistry {
-    /// By where the tensor lies.
+    /// By the address of the tensor's storage.
     owned: BTreeMap<usize, (Owner, String)>,
 }
 
 impl ParameterRegistry {
-    /// Who owns what in a model with these parameters of the host and these slots.
+    /// Lists the parameters of the host and of the seeds and blends in these slots.
     pub(super) fn of(host: &[NamedParameter], slots: &[SeedSlot]) -> Self {
         let mut registry = Self::default();
-        registry.enter(&Owner::Host, host);
+        registry.insert(&Owner::Host, host);
         for slot in slots {
             let (Some(live), Some(seed)) = (slot.live(), slot.lifecycle().seed()) else { continue };
             for (owner, parameters) in Owner::of(slot.name(), &seed.seed_id, live) {
-                registry.enter(&owner, parameters);
+                registry.insert(&owner, parameters);
             }
         }
         registry
     }
 
-    /// Whether these could be claimed, together.
+    /// Checks whether these parameters can be added together.
     ///
     /// # Errors
-    /// The first that belongs to somebody already, or is claimed twice.
+    /// Names the first parameter that has an owner already or occurs twice in `added`.
     pub fn check<'a>(
         &self,
         added: impl IntoIterator<Item = (&'a Owner, &'a [NamedParameter])>,
@@ -96,8 +96,8 @@ impl ParameterRegistry {
         for (owner, parameter) in all {
             let Some(address) = parameter.address() else { continue };
             let claim = (owner.clone(), parameter.name.clone());
-            let twice = claimed.insert(address, claim);
-            if let Some((other, name)) = self.owned.get(&address).cloned().or(twice) {
+            let duplicate = claimed.insert(address, claim);
+            if let Some((other, name)) = self.owned.get(&address).cloned().or(duplicate) {
                 let (parameter, owner) = (parameter.name.clone(), owner.clone());
                 return Err(Box::new(OwnershipError { parameter, owner, other, name }));
             }
@@ -105,18 +105,18 @@ impl ParameterRegistry {
         Ok(())
     }
 
-    /// Records the parameters of one owner.
-    fn enter(&mut self, owner: &Owner, parameters: &[NamedParameter]) {
+    /// Adds the parameters of one owner, without a check.
+    fn insert(&mut self, owner: &Owner, parameters: &[NamedParameter]) {
         let entries = parameters.iter().filter_map(|p| Some((p.address()?, (owner.clone(), p.name.clone()))));
         self.owned.extend(entries);
     }
 
-    /// The owner of a parameter, and the name it goes by there.
+    /// Returns the owner of a parameter, and its name there; `None` if it has no owner.
     pub fn owner_of(&self, parameter: &NamedParameter) -> Option<(&Owner, &str)> {
         self.owned.get(&parameter.address()?).map(|(owner, name)| (owner, name.as_str()))
     }
 
-    /// Every entry, by owner and name.
+    /// Returns every owner and name, sorted.
     pub fn entries(&self) -> Vec<(&Owner, &str)> {
         let mut all: Vec<_> = self.owned.values().map(|(owner, name)| (owner, name.as_str())).collect();
         all.sort();
@@ -130,7 +130,7 @@ mod tests {
     use tch::{Device, Kind, Tensor};
 
     #[test]
-    fn nothing_has_two_owners() {
+    fn a_tensor_with_two_owners_is_refused() {
         let parameter = |name: &str| NamedParameter {
             name: name.to_owned(),
             tensor: Tensor::zeros([3], (Kind::Float, Device::Cpu)),
@@ -138,14 +138,14 @@ mod tests {
         let seed = |id: &str| Owner::Seed { slot: "early".to_owned(), seed_id: id.to_owned() };
         let (host, one) = (parameter("host.w"), parameter("slot.early.seed.w"));
         let mut registry = ParameterRegistry::default();
-        registry.enter(&Owner::Host, &[host.share()]);
+        registry.insert(&Owner::Host, &[host.share()]);
         let check = |registry: &ParameterRegistry, owner: &Owner, parameters: &[NamedParameter]| {
             registry.check([(owner, parameters)])
         };
-        check(&registry, &seed("s1"), &[one.share()]).expect("it is nobody's");
+        check(&registry, &seed("s1"), &[one.share()]).expect("it has no owner yet");
         let stolen = NamedParameter { name: "slot.early.seed.v".to_owned(), ..host.share() };
         insta::assert_snapshot!(
-            check(&registry, &seed("s1"), &[one.share(), stolen]).expect_err("it is the host's"),
+            check(&registry, &seed("s1"), &[one.share(), stolen]).expect_err("the host owns it"),
             @"parameter `slot.early.seed.v` of seed `s1` in slot `early` already belongs to the host as `host.w`"
         );
         check(&registry, &seed("s1"), &[one.share(), one.share()]).expect_err("one tensor, two names");
@@ -156,9 +156,9 @@ mod tests {
             both.expect_err("a seed and its gate are two owners"),
             @"parameter `slot.early.seed.w` of the gate of seed `s1` in slot `early` already belongs to seed `s1` in slot `early` as `slot.early.seed.w`"
         );
-        registry.enter(&seed("s1"), &[one.share()]);
+        registry.insert(&seed("s1"), &[one.share()]);
         assert_eq!(registry.owner_of(&one), Some((&seed("s1"), "slot.early.seed.w")));
-        check(&registry, &seed("s2"), &[one.share()]).expect_err("it is s1's");
+        check(&registry, &seed("s2"), &[one.share()]).expect_err("seed s1 owns it");
         assert_eq!(registry.entries().len(), 2);
     }
 }

@@ -1,5 +1,5 @@
-//! Moving a model to another device. Instances never move: they are built again there, and their variables
-//! and state are copied.
+//! Moving a model to another device. Instances do not move: they are built again on the new device, and their
+//! variables and state bytes are copied.
 
 use super::growth::Transaction;
 use super::{HOST_OWNER, ModelError, MorphogeneticModel};
@@ -9,14 +9,15 @@ use kasmina_torch_ext::{Change, NamedParameter, ParameterSink};
 use tch::Device;
 
 impl MorphogeneticModel {
-    /// Moves host, seeds and blends with their weights, buffers and state, and asks the optimizer to follow;
-    /// at the boundary of a step. What the model does afterwards is what it would have done.
+    /// Moves host, seeds and blends with their variables and state to a device, and the optimizer's state
+    /// with them. Call it between two training steps. Ends a trial first, as [`confirm`](Self::confirm)
+    /// does.
     ///
     /// # Errors
-    /// If something cannot be built there, or the optimizer does not follow; then nothing has moved.
+    /// If an instance cannot be built on the device, or the optimizer refuses; then nothing has moved.
     pub fn to_device(&mut self, device: Device, sink: &mut dyn ParameterSink) -> Result<(), ModelError> {
         self.confirm(sink)?;
-        // Building draws initial weights, which are thrown away.
+        // Building draws initial weights, which are overwritten; the fork keeps the generators unchanged.
         let _fork = RngFork::here()?;
         let (host, host_parameters) = self.network.rebuilt_on(device)?;
         let mut moved = Vec::with_capacity(self.slots.len());
@@ -46,7 +47,7 @@ impl MorphogeneticModel {
         for (slot, (live, monitor)) in self.slots.iter_mut().zip(moved) {
             slot.relocate(device, live, monitor);
         }
-        self.restructured();
+        self.structure_changed();
         Ok(())
     }
 }

@@ -1,11 +1,11 @@
-//! What a person or a controller sees of a slot.
+//! Reports on slots for users and controllers, and counts of parameters.
 
 use super::MorphogeneticModel;
 use crate::graft::{SeedSlot, count};
 use crate::lifecycle::{AlphaMode, Gate, GateResult, Percent, Stage};
 use serde::Serialize;
 
-/// One slot at one moment.
+/// State of one slot at one moment.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct SlotReport {
     /// Name of the slot.
@@ -14,57 +14,57 @@ pub struct SlotReport {
     pub aliases: Vec<String>,
     /// Stage of the slot's seed; DORMANT for an empty slot.
     pub stage: Stage,
-    /// The seed, if one lives here.
+    /// Id of the seed; `None` for an empty slot.
     pub seed_id: Option<String>,
-    /// Full name of the blueprint, `plugin::id`.
+    /// Full name of the blueprint, `plugin::id`; `None` for an empty slot.
     pub blueprint: Option<String>,
-    /// Full name of the blend, `plugin::id`.
+    /// Full name of the blend, `plugin::id`; `None` for an empty slot.
     pub blend: Option<String>,
-    /// How much of the seed is in the output.
+    /// Alpha of the lifecycle, in `0..=1`.
     pub alpha: f64,
     /// Alpha at the end of the present ramp.
     pub alpha_target: f64,
     /// Direction in which alpha moves.
     pub alpha_mode: AlphaMode,
-    /// Why the seed is on its way out, if a prune is scheduled.
+    /// Reason of a scheduled prune; `None` if none is scheduled.
     pub scheduled_prune: Option<String>,
-    /// The seed that is being made ready for this slot.
+    /// Id of the seed whose prefetched germination has reserved the slot.
     pub reserved: Option<String>,
-    /// What the gate before the next stage would say now; its score is a feature for controllers.
+    /// Result that the next gate would have now; controllers use its score.
     pub next_gate: Option<GateResult>,
     /// Validations since the stage began.
     pub epochs_in_stage: u32,
     /// Validations since germination.
     pub epochs_total: u32,
-    /// Accuracy gained in this stage, percent points.
+    /// Gain of validation accuracy in this stage, in percentage points.
     pub improvement: f64,
-    /// What the seed is worth, if measured in this stage.
+    /// Counterfactual contribution in percentage points; `None` if not measured in this stage.
     pub contribution: Option<f64>,
-    /// Its gradient activity, if measured in this stage.
+    /// Gradient ratio of seed and host; `None` if not measured in this stage.
     pub gradient_ratio: Option<f64>,
-    /// Whether its numbers are finite.
+    /// Whether outputs and gradients of the seed are finite.
     pub healthy: bool,
-    /// Captures in which it leaked into isolated host layers.
+    /// Number of failed shadow checks.
     pub isolation_violations: u32,
-    /// Whether its input is detached.
+    /// Whether the input of the seed is detached.
     pub isolated: bool,
-    /// Trainable parameters of seed and gate.
+    /// Number of trainable parameter elements of seed and blend.
     pub parameters: u64,
 }
 
 impl SlotReport {
-    /// The score of a gate, if it is the one before the next stage.
+    /// Returns the score of `gate`; `None` unless it is the next gate.
     pub fn gate_score(&self, gate: Gate) -> Option<f64> {
         self.next_gate.as_ref().filter(|result| result.gate == gate).map(|result| result.score)
     }
-    /// Whether a seed may germinate here now.
+    /// Whether the slot is empty and not reserved, so that a seed can germinate.
     pub fn is_free(&self) -> bool {
         self.stage == Stage::Dormant && self.reserved.is_none()
     }
 }
 
 impl MorphogeneticModel {
-    /// Every slot, in the order of forward.
+    /// Returns a report on every slot, in the order in which forward visits them.
     pub fn reports(&self) -> Vec<SlotReport> {
         self.slots
             .iter()
@@ -99,19 +99,18 @@ impl MorphogeneticModel {
             .collect()
     }
 
-    /// Trainable parameters of the host alone.
+    /// Returns the number of trainable parameter elements of the host.
     pub fn host_parameter_count(&self) -> u64 {
         count(self.host_parameters())
     }
-    /// Multiply-adds of one forward of what runs now, per sample: those of convolutions, matrix products and
-    /// attention in the host and in the seeds of active stages. A training step takes about three times as
-    /// many.
+    /// Returns the multiply-adds of one forward, per sample: those of convolutions, matrix products and
+    /// attention in the host and in seeds of active stages. A training step takes about three times as many.
     pub fn active_multiply_adds(&self) -> u64 {
         let active = self.slots.iter().filter(|s| s.lifecycle().stage().is_active());
         let seeds = active.filter_map(SeedSlot::live).map(|live| live.seed().multiply_adds());
         self.network.multiply_adds + seeds.sum::<u64>()
     }
-    /// Trainable parameters of host and living seeds.
+    /// Returns the number of trainable parameter elements of host, seeds and blends.
     pub fn parameter_count(&self) -> u64 {
         self.host_parameter_count() + count(self.seed_parameters())
     }

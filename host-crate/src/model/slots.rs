@@ -1,16 +1,16 @@
-//! The slots of a model, in the order of forward.
+//! The slots of a model, in the order in which forward visits them.
 
 use super::CommandError;
-use crate::graft::{Grafting, LiveSeed, Mark, Pass, Queued, SeedSlot};
+use crate::graft::{LiveSeed, Mark, Pass, Queued, SeedSlot, SlotTapHandler};
 use kasmina_plugin_api::{Mode, PluginError, SlotSpec};
 use kasmina_torch_ext::NamedParameter;
 use std::ops::{Index, IndexMut};
 
-/// The slots that were asked for, and which of the host's taps leads to which of them.
+/// The requested slots, and the mapping from the host's taps to them.
 #[derive(Debug)]
 pub(super) struct Slots {
     slots: Vec<SeedSlot>,
-    /// For each of the host's taps, the position of the slot that was asked for there.
+    /// For each of the host's taps, the index of the requested slot; `None` if the slot was not requested.
     taps: Vec<Option<usize>>,
 }
 
@@ -35,12 +35,12 @@ impl Slots {
         self.slots.len()
     }
 
-    /// What lives in a slot.
+    /// Returns the seed in a slot; `None` for an empty slot.
     pub(super) fn live(&self, index: usize) -> Option<&LiveSeed> {
         self.slots.get(index).and_then(SeedSlot::live)
     }
 
-    /// The position of a slot by its name or one of its aliases.
+    /// Returns the index of a slot, given its name or one of its aliases.
     pub(super) fn index_of(&self, name: &str) -> Result<usize, CommandError> {
         self.slots.iter().position(|s| s.answers_to(name)).ok_or_else(|| CommandError::UnknownSlot {
             slot: name.to_owned(),
@@ -48,32 +48,32 @@ impl Slots {
         })
     }
 
-    /// Lends the slots to the host for one forward.
-    pub(super) fn graft<'m, 'p>(&'m mut self, pass: Pass<'p>) -> Grafting<'m, 'p> {
-        Grafting::new(&mut self.slots, &self.taps, pass)
+    /// Returns the tap handler that runs the slots in one forward of the host.
+    pub(super) fn tap_handler<'m, 'p>(&'m mut self, pass: Pass<'p>) -> SlotTapHandler<'m, 'p> {
+        SlotTapHandler::new(&mut self.slots, &self.taps, pass)
     }
 
-    /// The lifecycles move alpha; the device learns of it here, between two steps.
+    /// Writes the alphas of the lifecycles to the device. For use between steps only.
     pub(super) fn sync_alphas(&mut self, mode: Mode) -> Result<(), PluginError> {
         self.slots.iter_mut().try_for_each(|slot| slot.sync_alpha(mode))
     }
 
-    /// The trainable parameters of all seeds and gates, slot by slot, sorted by name within each.
+    /// Returns the trainable parameters of all seeds and blends, slot by slot, sorted by name within each.
     pub(super) fn parameters(&self) -> impl Iterator<Item = &NamedParameter> {
         self.slots.iter().flat_map(SeedSlot::parameters)
     }
 
-    /// How much each slot has queued.
+    /// Returns the length of each slot's measurement queues.
     pub(super) fn marks(&self) -> Vec<Mark> {
         self.slots.iter().map(SeedSlot::mark).collect()
     }
 
-    /// Takes out what each slot has queued since.
+    /// Removes and returns what each slot has queued after its mark.
     pub(super) fn split_off(&mut self, marks: &[Mark]) -> Vec<Queued> {
         self.slots.iter_mut().zip(marks).map(|(slot, mark)| slot.split_off(*mark)).collect()
     }
 
-    /// Queues copies of what a recorded step has measured.
+    /// Queues copies of the measurements of a captured step.
     pub(super) fn queue_copies(&mut self, queued: &[Queued]) -> Result<(), PluginError> {
         self.slots.iter_mut().zip(queued).try_for_each(|(slot, queued)| slot.queue_copies(queued))
     }
@@ -92,7 +92,7 @@ impl IndexMut<usize> for Slots {
     }
 }
 
-/// A slot by its name and its aliases.
+/// Returns the slot's name with its aliases, for messages.
 pub(super) fn describe(spec: &SlotSpec) -> String {
     if spec.aliases.is_empty() {
         spec.name.clone()

@@ -1,4 +1,4 @@
-//! What a forward consists of: its revision, and the names of those who take part in it.
+//! The structure revision of a model, and the names of the plugins in its forward graph.
 
 use super::slots::Slots;
 use crate::graft::{self, Pulse};
@@ -7,10 +7,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// The structure of a model as others refer to it.
+/// Structure revision of a model, and the tracker of its plugin calls.
 #[derive(Debug)]
 pub(super) struct Structure {
-    /// Globally unique. Changes whenever the forward graph changes.
+    /// Structure revision, unique in the process. Changes whenever the forward graph changes.
     revision: u64,
     pulse: Arc<Pulse>,
 }
@@ -26,12 +26,12 @@ impl Structure {
         self.revision
     }
 
-    /// What this model's thread is in, for other threads to see.
+    /// Returns the tracker of the plugin call that the model's thread is in.
     pub(super) fn pulse(&self) -> &Arc<Pulse> {
         &self.pulse
     }
 
-    /// Takes note of a change of the forward graph.
+    /// Updates revision and names after a change of the forward graph.
     pub(super) fn changed(&mut self, host: &Entry, slots: &Slots) {
         self.revision = next_revision();
         let mut names = BTreeMap::from([(graft::HOST, format!("host `{}`", host.full_name()))]);
@@ -43,7 +43,7 @@ impl Structure {
             names.insert(Pulse::code(index, false), name("seed of", blueprint));
             names.insert(Pulse::code(index, true), name("blend", blend));
         }
-        self.pulse.rename(names);
+        self.pulse.set_names(names);
     }
 }
 

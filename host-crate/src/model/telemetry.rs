@@ -1,19 +1,19 @@
-//! When a model measures: its step counter and the intervals.
+//! The step counter of a model, and the intervals of its measurements.
 
 use super::ModelConfig;
 
-/// The step counter of a model, and what is measured in which step.
+/// Step counter of a model, and the settings that decide what is measured in which step.
 #[derive(Debug)]
 pub(super) struct Telemetry {
-    /// Training steps that were completed.
+    /// Number of completed training steps.
     step: u64,
-    /// Steps between gradient measurements.
+    /// Training steps between gradient measurements, at least 1.
     interval: u64,
-    /// Measurements between shadow checks of isolation; 0 is never.
+    /// Gradient measurements between shadow checks of isolation; 0 disables them.
     isolation_check_interval: u64,
-    /// A breach of isolation is an error at the edge of the epoch.
+    /// Whether a breach of isolation is an error at the end of the epoch.
     fail_on_breach: bool,
-    /// Nothing is measured, and events below stage level are not emitted.
+    /// Disables measurements of gradients and health, and events below stage level.
     fast_mode: bool,
 }
 
@@ -32,7 +32,7 @@ impl Telemetry {
         self.step
     }
 
-    /// Goes on from a step.
+    /// Sets the step counter.
     pub(super) fn restore(&mut self, step: u64) {
         self.step = step;
     }
@@ -50,7 +50,7 @@ impl Telemetry {
         !self.fast_mode && self.step.is_multiple_of(self.interval)
     }
 
-    /// Whether the present step is one whose isolation is to be checked.
+    /// Whether the present step runs shadow checks of isolation.
     pub(super) fn checks_isolation_now(&self) -> bool {
         let every = self.interval.saturating_mul(self.isolation_check_interval);
         self.isolation_check_interval > 0 && self.captures_now() && self.step.is_multiple_of(every)

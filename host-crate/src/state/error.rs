@@ -1,87 +1,92 @@
-//! Why a state cannot be given back.
+//! Why a state cannot be taken or restored.
 
 use kasmina_plugin_api::PluginError;
 use kasmina_registry::RegistryError;
 use kasmina_torch_ext::SinkError;
 
-/// A state that does not fit, or cannot be had now.
+/// Why a state cannot be taken, or does not fit the model that it is restored into.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StateError {
-    /// A build is on trial: what it would be set back to cannot be kept.
-    #[error("a build is on trial; a state can be had when its trial is over")]
+    /// A build is on trial: a state cannot contain what a rollback needs.
+    #[error("a build is on trial; end its trial before taking a state")]
     OnTrial,
     /// The model has another host.
-    #[error("the state is of host `{wanted}`, this model has `{found}`")]
+    #[error("the state was taken with host `{wanted}`; this model has host `{found}`")]
     Host {
-        /// The host of the state.
+        /// Full name of the state's host.
         wanted: String,
-        /// The host of the model.
+        /// Full name of the model's host.
         found: String,
     },
-    /// The host has no slot of this name any more, or it was not asked for.
+    /// The model lacks a slot of the state: the host no longer declares it, or the configuration does not
+    /// request it.
     #[error("the state has a slot `{slot}`; this model has {}", listed(known))]
     NoSlot {
-        /// The slot of the state.
+        /// Name of the slot in the state.
         slot: String,
-        /// The slots of the model.
+        /// Names of the model's slots.
         known: Vec<String>,
     },
-    /// The model has a slot that the state does not know.
+    /// The model has a slot that the state lacks.
     #[error("this model has a slot `{slot}`; the state has {}", listed(known))]
-    NewSlot {
-        /// The slot of the model.
+    MissingSlot {
+        /// Name of the slot in the model.
         slot: String,
-        /// The slots of the state.
+        /// Names of the state's slots.
         known: Vec<String>,
     },
-    /// Something else flows through the slot.
+    /// The slot has another topology.
     #[error("slot `{slot}` is `{wanted}` in the state and `{found}` in this model")]
     Topology {
         /// Name of the slot.
         slot: String,
-        /// Features that the state was saved with.
+        /// Topology of the slot in the state.
         wanted: String,
-        /// Features at the slot now.
+        /// Topology of the slot in the model.
         found: String,
     },
-    /// A tensor is not there.
+    /// The state lacks a tensor that the model needs.
     #[error("tensor `{name}` is missing")]
-    Missing {
+    MissingTensor {
         /// Name of the tensor.
         name: String,
     },
     /// A tensor has another shape or dtype.
     #[error("tensor `{name}` is {found}, this model has {wanted}")]
-    Other {
+    TensorMismatch {
         /// Name of the tensor.
         name: String,
-        /// dtype and shape in the state.
+        /// Dtype and shape in the state.
         found: String,
-        /// dtype and shape in the model.
+        /// Dtype and shape in the model.
         wanted: String,
     },
-    /// Tensors that nothing goes by.
-    #[error("nothing of this model goes by the {} `{}`", if names.len() == 1 { "name" } else { "names" }, names.join("`, `"))]
-    Extra {
+    /// The state has tensors that the model has no use for.
+    #[error(
+        "this model has no {} `{}`, which the state contains",
+        if names.len() == 1 { "tensor" } else { "tensors" },
+        names.join("`, `")
+    )]
+    UnknownTensors {
         /// Names of the tensors.
         names: Vec<String>,
     },
-    /// A plugin cannot build what it has built, or is not there.
+    /// A plugin is missing, or cannot build an instance again.
     #[error(transparent)]
     Registry(#[from] RegistryError),
-    /// Author code refused its state, or libtorch failed beside it.
+    /// A plugin refused its state, or a libtorch call failed.
     #[error(transparent)]
     Plugin(#[from] PluginError),
     /// The optimizer refused the parameters.
     #[error("the optimizer refuses: {0}")]
     Sink(#[from] SinkError),
-    /// A germination that was being made ready cannot be begun again.
-    #[error("the germination that slot `{slot}` was reserved for cannot be begun again: {error}")]
+    /// A prefetched germination cannot be started again.
+    #[error("the prefetched germination in slot `{slot}` cannot be started again: {error}")]
     Germination {
         /// Name of the slot.
         slot: String,
-        /// Error of the module that was to be restored.
+        /// Why the germination was refused.
         #[source]
         error: Box<dyn std::error::Error + Send + Sync>,
     },

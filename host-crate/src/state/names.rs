@@ -1,11 +1,11 @@
-//! The numbers and texts of a slot's state.
+//! The serialisable part of a slot's state.
 
 use crate::lifecycle::{Intervention, LifecycleState};
 use kasmina_plugin_api::Kind;
 use kasmina_registry::Entry;
 use serde::{Deserialize, Serialize};
 
-/// Which build of which entry something was made by.
+/// Name of an entry, with the build of the plugin that provides it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EntryName {
@@ -20,7 +20,7 @@ pub struct EntryName {
 }
 
 impl EntryName {
-    /// The name of an entry.
+    /// Returns the name of an entry.
     pub fn of(entry: &Entry) -> Self {
         let plugin = entry.plugin();
         Self {
@@ -31,19 +31,19 @@ impl EntryName {
         }
     }
 
-    /// `plugin::id`.
+    /// Returns the full name, `plugin::id`.
     pub fn full_name(&self) -> String {
         format!("{}::{}", self.plugin, self.id)
     }
 }
 
-/// How a living instance of author code was made, and its state bytes.
+/// How an instance of a host, seed or blend was built, and its state bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PartState {
-    /// What it was made by.
+    /// Entry that built the instance.
     pub entry: EntryName,
-    /// Its configuration as it was given, JSON or empty.
+    /// Configuration that it was built with: JSON, or empty for the defaults.
     pub config: String,
     /// The instance's own state bytes.
     #[serde(with = "hex::serde")]
@@ -53,28 +53,28 @@ pub struct PartState {
 }
 
 impl PartState {
-    /// The state of an instance of an entry.
+    /// Creates the state of an instance that `entry` built; the version is the entry's.
     pub(crate) fn of(entry: &Entry, config: &str, bytes: Vec<u8>) -> Self {
         let version = entry.record().state_version;
         Self { entry: EntryName::of(entry), config: config.to_owned(), bytes, version }
     }
 }
 
-/// Where the alpha of training steps is between two edges of an epoch.
+/// Position of alpha within its glide from one epoch's value to the next (`growth.glide`).
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GlideState {
-    /// Training steps from one alpha to the next.
+    /// Training steps of the whole glide.
     pub steps: u32,
-    /// Training steps that were made.
+    /// Training steps done so far.
     pub done: u32,
-    /// Alpha at the start of the steps.
+    /// Alpha at the start of the glide.
     pub from: f64,
-    /// Alpha at the end of the steps.
+    /// Alpha at the end of the glide.
     pub to: f64,
 }
 
-/// A seed that lives in a slot. Its variables are tensors of the state.
+/// The seed and the blend in a slot. Their variables are tensors of the state.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LiveState {
@@ -82,18 +82,18 @@ pub struct LiveState {
     pub seed: PartState,
     /// State of the blend.
     pub blend: PartState,
-    /// The alpha that the next forward finds on the device.
+    /// Alpha on the device, in `0..=1`.
     pub alpha: f64,
-    /// Multiply-adds of a forward of the seed, per sample.
+    /// Multiply-adds of one forward of the seed, per sample.
     pub multiply_adds: u64,
-    /// Whether the seed draws from a stream of random numbers of its own, whose state is among the tensors.
+    /// Whether the seed has its own stream of random numbers, whose state is among the tensors.
     pub stochastic: bool,
-    /// The build of its blend before the last exchange that was confirmed.
+    /// Entry of the blend before the last confirmed swap; `None` if there was none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub earlier_blend: Option<EntryName>,
 }
 
-/// One slot between two steps.
+/// State of one slot between two training steps.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SlotState {
@@ -103,17 +103,17 @@ pub struct SlotState {
     pub topology: String,
     /// Stage, alpha and its ramp, metrics.
     pub lifecycle: LifecycleState,
-    /// Where alpha is on its way.
+    /// Glide of alpha within the epoch.
     pub glide: GlideState,
-    /// Training steps since the last edge of an epoch that a ramp has counted.
+    /// Training steps that a ramp has counted since the end of the last epoch.
     pub ticks: u32,
-    /// What its ramp was told meanwhile.
+    /// Interventions in the ramp since the end of the last epoch.
     pub interventions: Vec<Intervention>,
-    /// For each shadow check that is queued, the position of the capture that it belongs to.
+    /// For each queued shadow check, the index of the gradient capture that it belongs to.
     pub shadow_checks: Vec<usize>,
     /// Seed and blend in the slot; absent for an empty slot.
     pub live: Option<LiveState>,
 }
 
-/// Finds an entry of a state. Its first argument says what kind of entry is meant.
+/// Resolves an entry of a state, given its kind and name.
 pub(crate) type Resolve<'r> = dyn Fn(Kind, &EntryName) -> Result<Entry, kasmina_registry::RegistryError> + 'r;

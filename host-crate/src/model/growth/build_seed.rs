@@ -1,4 +1,4 @@
-//! Builds a seed over generators of its own and probes it on the slot's real features.
+//! Building a seed with its own random generators, and probing it on features like the slot's.
 
 use super::curve::sample_curve;
 use crate::graft::{BlendPart, LiveSeed, SeedPart};
@@ -9,7 +9,7 @@ use kasmina_registry::{Entry, Registry};
 use kasmina_torch_ext::rng::{RngFork, RngStream, derive_seed};
 
 impl MorphogeneticModel {
-    /// A fresh seed for a slot, probed, and the curve of its blend for the ramp that is asked for.
+    /// Builds and probes a seed for a slot, and samples its blend's curve for the requested ramp.
     pub(super) fn build_and_probe(
         &mut self,
         index: usize,
@@ -37,14 +37,14 @@ impl MorphogeneticModel {
         let seed = {
             let config = config_text(&germinate.blueprint_config);
             let _fork = RngFork::seeded(seed_for("seed"))?;
-            let made = blueprint.make_seed(&site, &config)?;
-            SeedPart::new(name, &site, blueprint.clone(), config, made)?
+            let instance = blueprint.make_seed(&site, &config)?;
+            SeedPart::new(name, &site, blueprint.clone(), config, instance)?
         };
         let blend = {
             let config = config_text(&germinate.blend_config);
             let _fork = RngFork::seeded(seed_for("blend"))?;
-            let made = blend.make_blend(&site, &config)?;
-            BlendPart::new(name, &site, blend.clone(), config, made)?
+            let instance = blend.make_blend(&site, &config)?;
+            BlendPart::new(name, &site, blend.clone(), config, instance)?
         };
         let stochastic = blueprint.declares(Capability::Stochastic);
         let stream = stochastic.then(|| RngStream::new(seed_for("stream"))).transpose()?;
@@ -69,7 +69,7 @@ impl MorphogeneticModel {
     }
 }
 
-/// The blueprint and the blend that a germination in a slot of this topology names.
+/// Resolves the blueprint and the blend of a germination in a slot of this topology.
 pub(super) fn resolve(
     germinate: &Germinate,
     topology: Topology,
@@ -80,7 +80,7 @@ pub(super) fn resolve(
     Ok((blueprint, blend))
 }
 
-/// `null` is the default configuration, which the plugin interface knows as empty text.
+/// Returns a configuration as JSON text; `null`, the default configuration, becomes the empty text.
 pub(super) fn config_text(config: &serde_json::Value) -> String {
     if config.is_null() { String::new() } else { config.to_string() }
 }

@@ -1,8 +1,8 @@
-//! The one door through which structure changes: all or nothing.
+//! Executing commands: the only way in which structure changes, all or nothing.
 //!
-//! Each command first does everything that can fail, beside the living model: the lifecycle decides on a
-//! copy, instances are built and probed, the optimizer prepares, the ranks agree. Only then it is made
-//! visible, by steps that cannot fail.
+//! Each command first does everything that can fail, without changing the model: a copy of the lifecycle
+//! decides, instances are built and probed, the optimizer prepares its change, the ranks vote. Only then is
+//! the change applied, by steps that cannot fail.
 
 use super::curve::sample_curve;
 use super::transaction::Transaction;
@@ -14,10 +14,10 @@ use kasmina_registry::Registry;
 use kasmina_torch_ext::{Change, ParameterSink, SinkError};
 
 impl MorphogeneticModel {
-    /// Executes a command, or changes nothing. Either way a COMMAND event says so (not in `fast_mode`).
+    /// Executes a command, or changes nothing. Emits a COMMAND event in both cases, except in `fast_mode`.
     ///
     /// # Errors
-    /// Why the command was refused; slot, seed, optimizer and generators are then as before.
+    /// If the command is refused; slot, seed, optimizer and generators are then unchanged.
     pub fn execute(
         &mut self,
         command: &Command,
@@ -25,8 +25,8 @@ impl MorphogeneticModel {
         sink: &mut dyn ParameterSink,
     ) -> Result<Executed, CommandError> {
         let result = self.perform(command, registry, sink);
-        self.journal(command, result.as_ref().err());
-        self.events.tell_listener();
+        self.push_command_event(command, result.as_ref().err());
+        self.events.notify_listener();
         result
     }
 
@@ -73,14 +73,15 @@ impl MorphogeneticModel {
         }
     }
 
-    /// The curve of the seed's own blend, sampled for a ramp of so many ticks; `None` where no ramp is made.
+    /// Samples the curve of the seed's blend for a ramp of `ticks` ticks; `None` for an empty slot, for no
+    /// ticks, or if the configuration fixes the curve.
     fn own_curve(&self, index: usize, ticks: u32) -> Result<Option<Curve>, CommandError> {
         let live = self.slots.live(index).filter(|_| ticks > 0 && self.growth.alpha().curve.is_none());
         live.map(|live| sample_curve(live.blend().instance(), ticks)).transpose()
     }
 
-    /// Lets a copy of the slot's lifecycle decide; if it may, and all ranks agree, the copy becomes the
-    /// slot's, and a seed that it no longer holds leaves forward and optimizer.
+    /// Applies a request to a copy of the slot's lifecycle. If the copy accepts it and all ranks agree, the
+    /// copy replaces the lifecycle, and a seed that it no longer holds is removed from model and optimizer.
     fn decide(
         &mut self,
         index: usize,
@@ -91,11 +92,12 @@ impl MorphogeneticModel {
         let mut next = self.slots[index].lifecycle().clone();
         let ready = request(&mut next).and_then(|done| Ok((done, self.prepare_removal(index, &next, sink)?)));
         let (done, removal) = self.vote(index, question, ready, sink, |(_, removal)| removal)?;
-        self.take_over(index, next, removal, sink);
+        self.commit_lifecycle(index, next, removal, sink);
         Ok(done)
     }
 
-    /// As [`decide`](Self::decide), but a gate that says no has said so: that event stays.
+    /// As [`decide`](Self::decide), but commits a refusal too, because the event of a failed gate must be
+    /// kept.
     fn advance(
         &mut self,
         index: usize,
@@ -110,16 +112,17 @@ impl MorphogeneticModel {
             next = self.slots[index].lifecycle().clone();
             result = next.advance_vetoed(target);
         }
-        self.take_over(index, next, Transaction::default(), sink);
+        self.commit_lifecycle(index, next, Transaction::default(), sink);
         Ok(Executed::Advanced { stage: result? })
     }
 
-    pub(super) fn journal(&mut self, command: &Command, error: Option<&CommandError>) {
+    /// Adds the COMMAND event of an executed or refused command, except in `fast_mode`.
+    pub(super) fn push_command_event(&mut self, command: &Command, error: Option<&CommandError>) {
         if self.telemetry.is_fast() {
             return;
         }
-        let asked = command.slot().unwrap_or_default();
-        let slot_id = self.slot(asked).map_or(asked, SeedSlot::name).to_owned();
+        let requested = command.slot().unwrap_or_default();
+        let slot_id = self.slot(requested).map_or(requested, SeedSlot::name).to_owned();
         let seed_id = self.slot(&slot_id).and_then(|s| s.lifecycle().seed().map(|s| s.seed_id.clone()));
         self.events.push(Event {
             kind: EventKind::Command {
@@ -132,7 +135,7 @@ impl MorphogeneticModel {
         });
     }
 
-    /// Asks the optimizer to let a slot's parameters go, if the slot's next state no longer holds its seed.
+    /// Prepares the removal of a slot's parameters from the optimizer, if `next` no longer holds the seed.
     pub(in crate::model) fn prepare_removal(
         &self,
         index: usize,
@@ -146,9 +149,10 @@ impl MorphogeneticModel {
         Transaction::prepare(sink, groups.map(|(owner, ..)| Change::Remove { owner }))
     }
 
-    /// Makes a slot's next state its state. A seed that is gone from it leaves forward, and its parameters
-    /// the optimizer; its memory is freed. One that is on its way out stops learning. Cannot fail.
-    pub(in crate::model) fn take_over(
+    /// Replaces a slot's lifecycle by its next state and commits the removal in the optimizer. A seed that
+    /// the new state no longer holds is removed and its memory freed; one with a newly scheduled prune
+    /// stops learning. Cannot fail.
+    pub(in crate::model) fn commit_lifecycle(
         &mut self,
         index: usize,
         next: Lifecycle,
@@ -157,10 +161,10 @@ impl MorphogeneticModel {
     ) {
         let slot = &mut self.slots[index];
         let left = slot.set_lifecycle(next);
-        self.events.take_from(slot);
+        self.events.append_from(slot);
         removal.commit(sink);
         if left {
-            self.restructured();
+            self.structure_changed();
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Germination: built and probed beside the living model, then taken in whole.
+//! Germination: a seed is built and probed without changing the model, then installed.
 
 use super::build_seed::resolve;
 use super::transaction::Transaction;
@@ -9,8 +9,8 @@ use crate::model::{CommandError, Executed, Germinate, MorphogeneticModel, Owner}
 use kasmina_registry::Registry;
 use kasmina_torch_ext::{Change, NamedParameter, ParameterSink};
 
-/// A germination that nothing stands in the way of any more.
-struct Ready {
+/// A germination whose fallible steps have all succeeded.
+struct PreparedGermination {
     live: LiveSeed,
     lifecycle: Lifecycle,
     germination: Germination,
@@ -18,21 +18,22 @@ struct Ready {
 }
 
 impl MorphogeneticModel {
-    /// Builds and probes the seed of a germination and drops it again: what a germination would be refused
-    /// for later is known now, and a passed probe is remembered, so that the germination itself runs none.
-    /// Changes nothing else, and may be done while another seed lives in the slot.
+    /// Builds and probes the seed of a germination and drops it again, to find errors early. The result of
+    /// the probe is cached, so that the germination itself does not run it again. Changes nothing else; the
+    /// slot may be occupied.
     ///
     /// # Errors
-    /// What the germination would say, if the slot were empty.
+    /// If the lifecycle, a plugin or the probe refuses the seed. An occupied slot is no error.
     pub fn prewarm(&mut self, germinate: &Germinate, registry: &Registry) -> Result<(), CommandError> {
         let index = self.slots.index_of(&germinate.slot)?;
         let slot = self.slots[index].lifecycle();
         let mut vacant = Lifecycle::new(slot.slot_id(), slot.topology().to_owned(), slot.settings().clone());
-        vacant.germinate(self.unbuilt(germinate))?;
+        vacant.germinate(self.planned_germination(germinate))?;
         let (blueprint, blend) = resolve(germinate, self.slots[index].spec().topology, registry)?;
         self.build_and_probe(index, germinate, &blueprint, &blend).map(drop)
     }
 
+    /// Executes a germination: all of it or nothing.
     pub(super) fn germinate(
         &mut self,
         index: usize,
@@ -41,16 +42,18 @@ impl MorphogeneticModel {
         registry: &Registry,
         sink: &mut dyn ParameterSink,
     ) -> Result<Executed, CommandError> {
-        let ready = self.unreserved(index).and_then(|()| self.make_ready(index, germinate, registry, sink));
+        let ready = self
+            .refuse_reserved(index)
+            .and_then(|()| self.prepare_germination(index, germinate, registry, sink));
         let ready = self.vote(index, question, ready, sink, |ready| ready.transaction)?;
 
         // From here on nothing can fail.
-        let Ready { live, lifecycle, germination, transaction } = ready;
+        let PreparedGermination { live, lifecycle, germination, transaction } = ready;
         transaction.commit(sink);
         let slot = &mut self.slots[index];
         slot.install(live, lifecycle);
-        self.events.take_from(slot);
-        self.restructured();
+        self.events.append_from(slot);
+        self.structure_changed();
         Ok(Executed::Germinated(Box::new(germination)))
     }
 
@@ -61,20 +64,20 @@ impl MorphogeneticModel {
         if living >= limit as usize { Err(CommandError::MaxSeeds { limit }) } else { Ok(()) }
     }
 
-    /// Everything of a germination that can fail.
-    fn make_ready(
+    /// Does everything of a germination that can fail, without changing the slot.
+    fn prepare_germination(
         &mut self,
         index: usize,
         germinate: &Germinate,
         registry: &Registry,
         sink: &mut dyn ParameterSink,
-    ) -> Result<Ready, CommandError> {
-        // What needs no tensor is refused before anything is built.
-        let unbuilt = self.unbuilt(germinate);
+    ) -> Result<PreparedGermination, CommandError> {
+        // Checks that need no tensor come first, before anything is built.
+        let planned = self.planned_germination(germinate);
         self.refuse_beyond_limit()?;
-        self.slots[index].lifecycle().clone().germinate(unbuilt.clone())?;
+        self.slots[index].lifecycle().clone().germinate(planned.clone())?;
         let (blueprint, blend) = resolve(germinate, self.slots[index].spec().topology, registry)?;
-        let mut plan = unbuilt.blend;
+        let mut plan = planned.blend;
         let (mut live, curve) = self.build_and_probe(index, germinate, &blueprint, &blend)?;
         blend.id().clone_into(&mut plan.id);
         plan.alpha.curve = Some(plan.alpha.curve.unwrap_or(curve));
@@ -100,11 +103,11 @@ impl MorphogeneticModel {
             parameters: parameters.iter().map(NamedParameter::share).collect(),
         });
         let transaction = Transaction::prepare(sink, changes)?;
-        Ok(Ready { live, lifecycle, germination, transaction })
+        Ok(PreparedGermination { live, lifecycle, germination, transaction })
     }
 
-    /// A germination as far as it is known before anything is built.
-    pub(super) fn unbuilt(&self, germinate: &Germinate) -> Germination {
+    /// Returns the germination as far as it is known before the seed is built.
+    pub(super) fn planned_germination(&self, germinate: &Germinate) -> Germination {
         let task = self.growth.alpha();
         let alpha = AlphaSettings {
             tempo: germinate.tempo.unwrap_or(task.tempo),

@@ -1,4 +1,4 @@
-//! How structure grows and shrinks: commands, votes, transactions, and germination.
+//! Changes of structure: commands, votes between ranks, transactions and germination.
 
 mod build_seed;
 mod curve;
@@ -13,4 +13,4 @@ pub(super) use curve::sample_points;
 pub(super) use state::Growth;
 pub use state::PrefetchState;
 pub(super) use transaction::Transaction;
-pub(super) use vote::{Question, written};
+pub(super) use vote::{Question, subject_text};

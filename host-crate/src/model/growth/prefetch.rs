@@ -1,7 +1,7 @@
-//! Germinations that are made ready ahead: what needs no tensor is done on another thread.
+//! Prefetched germinations: the plugins check their configurations on another thread.
 //!
-//! Off the training thread nothing touches a tensor or a generator. A germination that is made ready lands at
-//! the edge of the next epoch, whether its thread was quick or slow: a run is the same each time.
+//! Only the training thread uses tensors and generators. A prefetched germination is executed at the end of
+//! the next epoch, however long its thread takes, so that runs are reproducible.
 
 use super::build_seed::{config_text, resolve};
 use super::state::{Prefetch, PrefetchState, Worker};
@@ -14,8 +14,8 @@ use kasmina_registry::Registry;
 use kasmina_torch_ext::ParameterSink;
 
 impl MorphogeneticModel {
-    /// Begins a germination: the slot is reserved, both entries are found, and their configurations are being
-    /// read on another thread.
+    /// Starts a prefetched germination: reserves the slot, resolves both entries, and checks their
+    /// configurations on another thread.
     pub(super) fn prefetch(
         &mut self,
         index: usize,
@@ -23,32 +23,33 @@ impl MorphogeneticModel {
         question: &Question,
         registry: &Registry,
     ) -> Result<Executed, CommandError> {
-        let begun = self.begin(index, germinate, registry);
-        // There is nothing in the optimizer yet.
-        let worker = self.vote(index, question, begun, &mut (), |_| Transaction::default())?;
+        let worker = self.start_prefetch(index, germinate, registry);
+        // The optimizer has prepared nothing yet.
+        let worker = self.vote(index, question, worker, &mut (), |_| Transaction::default())?;
         self.growth.reserve(Prefetch { germinate: germinate.clone(), index, worker });
         Ok(Executed::Prefetching)
     }
 
-    /// Refuses a slot for which a germination is being made ready.
-    pub(super) fn unreserved(&self, index: usize) -> Result<(), CommandError> {
+    /// Refuses a slot that a prefetched germination has reserved.
+    pub(super) fn refuse_reserved(&self, index: usize) -> Result<(), CommandError> {
         let Some(seed_id) = self.growth.reserved_for(index) else { return Ok(()) };
         let text = format!("slot `{}` is reserved for seed `{seed_id}`", self.slots[index].name());
         Err(Refusal::new(RefusalCode::SlotOccupied, text).into())
     }
 
-    fn begin(
+    /// Checks whether the germination is possible now, and starts its worker thread.
+    fn start_prefetch(
         &self,
         index: usize,
         germinate: &Germinate,
         registry: &Registry,
     ) -> Result<Worker, CommandError> {
-        self.unreserved(index)?;
-        self.slots[index].lifecycle().clone().germinate(self.unbuilt(germinate))?;
-        self.work_ahead(index, germinate, registry)
+        self.refuse_reserved(index)?;
+        self.slots[index].lifecycle().clone().germinate(self.planned_germination(germinate))?;
+        self.spawn_config_check(index, germinate, registry)
     }
 
-    /// Goes on with germinations that were being made ready when a state was kept.
+    /// Starts the prefetched germinations of a saved state again.
     pub(in crate::model) fn prepare_prefetches(
         &self,
         states: &[PrefetchState],
@@ -56,20 +57,20 @@ impl MorphogeneticModel {
     ) -> Result<Vec<Prefetch>, StateError> {
         let prefetch = |state: &PrefetchState| {
             let (index, germinate) = (self.slots.index_of(&state.slot)?, state.germinate.clone());
-            let worker = self.work_ahead(index, &germinate, registry)?;
+            let worker = self.spawn_config_check(index, &germinate, registry)?;
             Ok(Prefetch { germinate, index, worker })
         };
-        let named = |state: &PrefetchState| {
+        let with_slot = |state: &PrefetchState| {
             prefetch(state).map_err(|error: CommandError| StateError::Germination {
                 slot: state.slot.clone(),
                 error: error.into(),
             })
         };
-        states.iter().map(named).collect()
+        states.iter().map(with_slot).collect()
     }
 
-    /// Begins the part of a germination that needs no tensor.
-    fn work_ahead(
+    /// Starts a thread in which blueprint and blend check their configurations.
+    fn spawn_config_check(
         &self,
         index: usize,
         germinate: &Germinate,
@@ -88,9 +89,8 @@ impl MorphogeneticModel {
             .map_err(|error| CommandError::Thread(error.into()))
     }
 
-    /// Builds the seeds of all germinations that were made ready, in the order in which they were asked for,
-    /// and says what came of each. Call it at the edge of an epoch; it waits for threads that are still at
-    /// work.
+    /// Executes all prefetched germinations, in the order of their commands, and returns each command with
+    /// its result. Call it at the end of an epoch; it waits for worker threads that have not finished.
     pub fn land(
         &mut self,
         registry: &Registry,
@@ -99,7 +99,7 @@ impl MorphogeneticModel {
         let waiting = self.growth.take_prefetches();
         let mut landed = Vec::with_capacity(waiting.len());
         for Prefetch { germinate, index, worker } in waiting {
-            // A thread that panicked found nothing: the germination itself will.
+            // If the thread panicked, the germination itself finds the cause.
             let ready = worker.join().unwrap_or(Ok(()));
             let command = Command::Germinate(germinate.clone());
             let question = Question::of(&command, &self.slots[index]);
@@ -110,7 +110,7 @@ impl MorphogeneticModel {
                     self.vote(index, &question, Err(error.into()), sink, nothing)
                 }
             };
-            self.journal(&command, result.as_ref().err());
+            self.push_command_event(&command, result.as_ref().err());
             landed.push((command, result));
         }
         landed

@@ -1,4 +1,4 @@
-//! What growth keeps between two commands.
+//! The state of growth between two commands.
 
 use crate::lifecycle::AlphaSettings;
 use crate::model::Germinate;
@@ -10,39 +10,38 @@ use std::thread::JoinHandle;
 /// A thread that checks the configurations of a germination.
 pub(super) type Worker = JoinHandle<Result<(), RegistryError>>;
 
-/// A germination that was being made ready ahead when a state was kept.
+/// A prefetched germination in a saved state.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PrefetchState {
     /// Name of the slot.
     pub slot: String,
-    /// As it was asked for.
+    /// The requested germination.
     pub germinate: Germinate,
 }
 
-/// A germination that is made ready ahead.
+/// A prefetched germination.
 #[derive(Debug)]
 pub(in crate::model) struct Prefetch {
-    /// As it was asked for.
+    /// The requested germination.
     pub(super) germinate: Germinate,
-    /// The position of the slot.
+    /// Index of the slot.
     pub(super) index: usize,
     pub(super) worker: Worker,
 }
 
-/// The settings of growth, and what it remembers.
+/// Settings of growth, results of probes, and prefetched germinations.
 #[derive(Debug)]
 pub(in crate::model) struct Growth {
-    /// The run's seed; every initial weight follows from it and from names.
+    /// The run's random seed. Initial weights depend only on it and on the names of slot and seed.
     seed: u64,
-    /// How many seeds may live at the same time, fossilized ones included; no limit if `None`.
+    /// Largest number of occupied slots, fossilized seeds included; no limit if `None`.
     max_seeds: Option<u32>,
-    /// How alpha moves where a germination does not say otherwise.
+    /// Default ramp settings, for what a germination does not specify.
     alpha: AlphaSettings,
-    /// Multiply-adds per sample of what has passed its probe, by everything that the probe depends on. A
-    /// cache: made again by probing.
+    /// Cache of passed probes: multiply-adds per sample of the seed, by everything that the probe depends on.
     probed: BTreeMap<String, u64>,
-    /// In the order in which they were asked for. They last until the next edge of an epoch.
+    /// Prefetched germinations, in the order of their commands. They are executed at the end of the epoch.
     prefetches: Vec<Prefetch>,
 }
 
@@ -51,33 +50,33 @@ impl Growth {
         Self { seed, max_seeds, alpha, probed: BTreeMap::new(), prefetches: Vec::new() }
     }
 
-    /// Seed of the run's random generators.
+    /// Returns the run's random seed.
     pub(in crate::model) fn seed(&self) -> u64 {
         self.seed
     }
 
-    /// How many seeds may live at the same time.
+    /// Returns the largest number of occupied slots; no limit if `None`.
     pub(super) fn max_seeds(&self) -> Option<u32> {
         self.max_seeds
     }
 
-    /// How alpha moves where a germination does not say otherwise.
+    /// Returns the default ramp settings.
     pub(in crate::model) fn alpha(&self) -> &AlphaSettings {
         &self.alpha
     }
 
-    /// The name of the seed for which a slot is reserved.
+    /// Returns the id of the seed for which a slot is reserved.
     pub(in crate::model) fn reserved_for(&self, index: usize) -> Option<&str> {
         let first = self.prefetches.iter().find(|prefetch| prefetch.index == index);
         first.map(|prefetch| prefetch.germinate.seed_id.as_str())
     }
 
-    /// The multiply-adds of what has passed its probe under this key.
+    /// Returns the multiply-adds of a seed whose probe passed under this key.
     pub(super) fn probed(&self, key: &str) -> Option<u64> {
         self.probed.get(key).copied()
     }
 
-    /// Stores that a probe passed, so that it is not repeated.
+    /// Caches a passed probe.
     pub(super) fn remember_probe(&mut self, key: String, multiply_adds: u64) {
         self.probed.insert(key, multiply_adds);
     }
@@ -86,13 +85,13 @@ impl Growth {
         self.prefetches.push(prefetch);
     }
 
-    /// The germinations that are being made ready, with the names of their slots.
+    /// Returns the prefetched germinations for a saved state; `name_of` maps slot indices to names.
     pub(in crate::model) fn state(&self, name_of: impl Fn(usize) -> String) -> Vec<PrefetchState> {
         let state = |p: &Prefetch| PrefetchState { slot: name_of(p.index), germinate: p.germinate.clone() };
         self.prefetches.iter().map(state).collect()
     }
 
-    /// Goes on with these germinations.
+    /// Replaces the prefetched germinations.
     pub(in crate::model) fn restore(&mut self, prefetches: Vec<Prefetch>) {
         self.prefetches = prefetches;
     }

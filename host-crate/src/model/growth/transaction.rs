@@ -1,9 +1,8 @@
-//! Prepared changes of an optimizer, to be committed or aborted together.
+//! Changes prepared in an optimizer, which are committed or aborted together.
 
 use kasmina_torch_ext::{Change, ParameterSink, SinkError, Ticket};
 
-/// Changes that an optimizer has prepared. Exactly one of [`commit`](Self::commit) and [`abort`](Self::abort)
-/// ends it.
+/// Changes prepared in an optimizer. Must end with [`commit`](Self::commit) or [`abort`](Self::abort).
 #[derive(Debug, Default)]
 #[must_use = "prepared changes must be committed or aborted"]
 pub(in crate::model) struct Transaction {
@@ -11,7 +10,7 @@ pub(in crate::model) struct Transaction {
 }
 
 impl Transaction {
-    /// Prepares every change, or none.
+    /// Prepares all changes; if one is refused, aborts the others.
     pub(in crate::model) fn prepare(
         sink: &mut dyn ParameterSink,
         changes: impl IntoIterator<Item = Change>,
@@ -29,14 +28,14 @@ impl Transaction {
         Ok(transaction)
     }
 
-    /// Makes all changes visible to the next step. Cannot fail.
+    /// Commits all changes; they take effect in the next step. Cannot fail.
     pub(in crate::model) fn commit(self, sink: &mut dyn ParameterSink) {
         for ticket in self.tickets {
             sink.commit(ticket);
         }
     }
 
-    /// Discards all changes of the transaction.
+    /// Discards all changes.
     pub(in crate::model) fn abort(self, sink: &mut dyn ParameterSink) {
         for ticket in self.tickets {
             sink.abort(ticket);

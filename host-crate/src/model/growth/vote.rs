@@ -1,51 +1,52 @@
-//! The vote of the ranks on one change: all make it, or none.
+//! The vote of the ranks on one change, which all ranks make or none.
 
 use super::transaction::Transaction;
-use crate::consensus::{Act, Ballot};
+use crate::consensus::{Action, Ballot};
 use crate::graft::SeedSlot;
 use crate::lifecycle::Stage;
 use crate::model::{Command, CommandError, MorphogeneticModel};
 use kasmina_torch_ext::ParameterSink;
 use serde::Serialize;
 
-/// What the ranks are asked about a slot.
+/// The decision about a slot that the ranks vote on.
 pub(in crate::model) struct Question {
-    pub(in crate::model) act: Act,
-    /// Full text of the question; ranks compare its hash.
+    pub(in crate::model) action: Action,
+    /// The decision in full, as text; ranks compare its hash.
     pub(in crate::model) subject: String,
-    /// The seed that is to come.
-    pub(in crate::model) coming: Option<String>,
+    /// Id of the seed that is to germinate; `None` for any other decision.
+    pub(in crate::model) new_seed_id: Option<String>,
 }
 
 impl Question {
+    /// Returns the question whether to execute a command in a slot.
     pub(in crate::model) fn of(command: &Command, slot: &SeedSlot) -> Self {
-        let act = match command {
-            Command::Germinate(_) => Act::Germinate,
+        let action = match command {
+            Command::Germinate(_) => Action::Germinate,
             Command::Advance { .. } => {
-                slot.lifecycle().next_gate().map_or(Act::Rest, |(gate, _)| Act::Gate(gate))
+                slot.lifecycle().next_gate().map_or(Action::Nothing, |(gate, _)| Action::Gate(gate))
             }
-            Command::SetAlphaTarget { .. } => Act::SetAlphaTarget,
-            Command::SchedulePrune { .. } => Act::SchedulePrune,
-            Command::Prune { .. } => Act::Prune,
-            Command::Wait => Act::Rest,
+            Command::SetAlphaTarget { .. } => Action::SetAlphaTarget,
+            Command::SchedulePrune { .. } => Action::SchedulePrune,
+            Command::Prune { .. } => Action::Prune,
+            Command::Wait => Action::Nothing,
         };
-        let coming = match command {
+        let new_seed_id = match command {
             Command::Germinate(germinate) => Some(germinate.seed_id.clone()),
             _ => None,
         };
-        Self { act, subject: written(command), coming }
+        Self { action, subject: subject_text(command), new_seed_id }
     }
 }
 
-/// A subject in full, the same text for the same thing.
-pub(in crate::model) fn written(subject: &impl Serialize) -> String {
-    // What cannot be written (a NaN among the numbers) is refused on every rank anyway.
+/// Returns a subject as text: equal subjects have equal texts.
+pub(in crate::model) fn subject_text(subject: &impl Serialize) -> String {
+    // If a subject cannot be serialised, the ranks still compare the rest of the ballot.
     serde_json::to_string(subject).unwrap_or_default()
 }
 
 impl MorphogeneticModel {
-    /// The vote on what this rank has made ready, or could not: all ranks do it, or none. What was prepared
-    /// in the optimizer is let go of where it is not done.
+    /// Votes on a change that this rank has prepared, or could not prepare. Returns the prepared change if
+    /// all ranks agree; otherwise aborts its transaction.
     pub(in crate::model) fn vote<T>(
         &mut self,
         index: usize,
@@ -55,7 +56,7 @@ impl MorphogeneticModel {
         transaction: impl FnOnce(T) -> Transaction,
     ) -> Result<T, CommandError> {
         let ballot = self.ballot(index, question, ready.is_ok());
-        // Ranks that are out of step say so on every rank, also on one that would have refused by itself.
+        // An error of the vote takes precedence over this rank's own, so that all ranks report the same.
         let (ready, refused) = match (ready, self.agree_on(ballot)) {
             (Ok(ready), Ok(true)) => return Ok(ready),
             (Ok(ready), Ok(false)) => (Some(ready), CommandError::Vetoed),
@@ -66,7 +67,8 @@ impl MorphogeneticModel {
         Err(refused)
     }
 
-    /// Refuses what concerns no slot of this model, with a vote all the same: on another rank it might.
+    /// Returns the error of a request for an unknown slot. Votes first, because another rank may know the
+    /// slot and would wait for this rank's vote.
     pub(in crate::model) fn decline(
         &mut self,
         slot: &str,
@@ -78,31 +80,31 @@ impl MorphogeneticModel {
             slot: slot.to_owned(),
             seed_id: None,
             from: Stage::Unknown,
-            act: Act::Rest,
-            subject: written(subject),
+            action: Action::Nothing,
+            subject: subject_text(subject),
             verdict: false,
             able: true,
         };
         self.agree_on(ballot).err().unwrap_or(error)
     }
 
-    /// What this rank says to a question about a slot.
+    /// Returns this rank's ballot on a question about a slot.
     pub(in crate::model) fn ballot(&self, index: usize, question: &Question, verdict: bool) -> Ballot {
         let slot = &self.slots[index];
-        let living = slot.lifecycle().seed().map(|s| s.seed_id.clone());
+        let present = slot.lifecycle().seed().map(|s| s.seed_id.clone());
         Ballot {
             step: self.telemetry.step(),
             slot: slot.name().to_owned(),
-            seed_id: question.coming.clone().or(living),
+            seed_id: question.new_seed_id.clone().or(present),
             from: slot.lifecycle().stage(),
-            act: question.act,
+            action: question.action,
             subject: question.subject.clone(),
             verdict,
             able: true,
         }
     }
 
-    /// The common verdict on one question.
+    /// Exchanges a ballot with all ranks and returns the common verdict.
     pub(in crate::model) fn agree_on(&mut self, ballot: Ballot) -> Result<bool, CommandError> {
         let verdicts = self.consensus.agree(&[ballot])?;
         Ok(verdicts.first().copied().unwrap_or(false))

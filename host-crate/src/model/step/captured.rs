@@ -1,4 +1,4 @@
-//! A recorded step.
+//! A captured training step.
 
 use crate::graft::Queued;
 use crate::model::{ModelError, MorphogeneticModel};
@@ -7,7 +7,7 @@ use kasmina_torch_ext::autograd;
 use kasmina_torch_ext::cuda::graph::Graph;
 use tch::{Device, Tensor};
 
-/// Where a recorded step finds its batch.
+/// Input tensors of a captured step, at fixed addresses; each batch is copied into them.
 #[derive(Debug)]
 pub(super) struct Inputs {
     inputs: Tensor,
@@ -15,14 +15,20 @@ pub(super) struct Inputs {
 }
 
 impl Inputs {
-    /// Images lie as the host's features do: the copy of a batch into its place can turn it around, and the
-    /// host need not.
-    pub(super) fn like((inputs, targets): (&Tensor, &Tensor), layout: Layout) -> Result<Self, ModelError> {
-        let mut place = inputs.f_empty_like()?;
+    /// Allocates tensors like a batch. Images get the layout of the host's features, so that copying the
+    /// batch converts it and the host need not.
+    ///
+    /// # Shapes
+    /// `inputs` and `targets`: `[batch, ...]`, as those of the steps to come.
+    pub(super) fn new_like(
+        (inputs, targets): (&Tensor, &Tensor),
+        layout: Layout,
+    ) -> Result<Self, ModelError> {
+        let mut like_inputs = inputs.f_empty_like()?;
         if layout == Layout::ChannelsLast && inputs.dim() == 4 {
-            place = autograd::to_channels_last(&place)?;
+            like_inputs = autograd::to_channels_last(&like_inputs)?;
         }
-        Ok(Self { inputs: place, targets: targets.f_empty_like()? })
+        Ok(Self { inputs: like_inputs, targets: targets.f_empty_like()? })
     }
 
     pub(super) fn batch(&self) -> (&Tensor, &Tensor) {
@@ -33,31 +39,36 @@ impl Inputs {
         self.inputs.device()
     }
 
-    fn take(&mut self, (inputs, targets): (&Tensor, &Tensor)) -> Result<(), ModelError> {
+    /// Copies a batch into the tensors.
+    fn copy_from(&mut self, (inputs, targets): (&Tensor, &Tensor)) -> Result<(), ModelError> {
         self.inputs.f_copy_(inputs)?;
         self.targets.f_copy_(targets)?;
         Ok(())
     }
 }
 
-/// A graph with the places where it reads and writes.
+/// A CUDA graph of a step, with the tensors that it reads and writes.
 #[derive(Debug)]
 pub(super) struct Captured {
     pub(super) graph: Graph,
     pub(super) inputs: Inputs,
+    /// The loss, 0-dim.
     pub(super) value: Tensor,
-    /// What the step queues for the edge of the epoch, slot by slot: written anew by each replay, so copied
-    /// after it.
+    /// Measurements of the step, slot by slot. Each replay overwrites them, so they are copied after it.
     pub(super) queued: Vec<Queued>,
 }
 
 impl Captured {
+    /// Replays the step on a batch; returns the loss, which the next replay overwrites.
+    ///
+    /// # Shapes
+    /// `batch`: as in the captured step; the loss is 0-dim.
     pub(super) fn replay(
         &mut self,
         model: &mut MorphogeneticModel,
         batch: (&Tensor, &Tensor),
     ) -> Result<Tensor, ModelError> {
-        self.inputs.take(batch)?;
+        self.inputs.copy_from(batch)?;
         self.graph.replay()?;
         model.slots.queue_copies(&self.queued)?;
         Ok(self.value.shallow_clone())

@@ -1,12 +1,12 @@
-//! What decides which kernels a training step runs.
+//! Everything that decides which kernels a training step runs.
 
 use crate::graft::{SeedSlot, SlotKernelState};
 use crate::model::MorphogeneticModel;
 use kasmina_torch_ext::optim::Optimizer;
 use tch::{Kind, Tensor};
 
-/// The structure of model and optimizer, where parameters lie and which of them learn, and what each slot
-/// does to its features.
+/// Everything that decides which kernels a training step runs, except the batch: structure revision,
+/// optimizer layout, addresses and trainability of parameters, and the state of each slot.
 #[derive(Debug, PartialEq)]
 pub(super) struct Configuration {
     structure: u64,
@@ -25,8 +25,9 @@ impl Configuration {
         }
     }
 
-    /// Whether it is the present one; asked in every step.
-    pub(super) fn is(&self, model: &MorphogeneticModel, optimizer: &Optimizer) -> bool {
+    /// Whether model and optimizer still have this configuration. Called in every step, so it allocates
+    /// nothing.
+    pub(super) fn matches(&self, model: &MorphogeneticModel, optimizer: &Optimizer) -> bool {
         self.structure == model.structure.revision()
             && self.layout == optimizer.layout()
             && self.parameters == optimizer.fingerprint()
@@ -38,7 +39,7 @@ fn kernel_states(model: &MorphogeneticModel) -> impl Iterator<Item = SlotKernelS
     model.slots().iter().map(SeedSlot::kernel_state)
 }
 
-/// Within a configuration: the batch's shape, and whether the step measures.
+/// Variant of a step within a configuration: shapes and dtypes of the batch, and whether the step measures.
 #[derive(Debug)]
 pub(super) struct Variant {
     inputs: (Vec<i64>, Kind),
@@ -52,7 +53,8 @@ impl Variant {
         Self { inputs: of(inputs), targets: of(targets), watches }
     }
 
-    pub(super) fn is(&self, (inputs, targets): (&Tensor, &Tensor), watches: bool) -> bool {
+    /// Whether a step on this batch is of this variant.
+    pub(super) fn matches(&self, (inputs, targets): (&Tensor, &Tensor), watches: bool) -> bool {
         let same = |mine: &(Vec<i64>, Kind), t: &Tensor| mine.1 == t.kind() && mine.0 == t.size();
         self.watches == watches && same(&self.inputs, inputs) && same(&self.targets, targets)
     }

@@ -1,10 +1,11 @@
-//! One training step after the other: forward, loss, backward, measurements, optimizer.
+//! Training steps: forward, loss, backward, measurements, optimizer.
 //!
-//! On a GPU a small network's step is a few hundred kernels, each shorter than it takes to ask for it. So a
-//! step is recorded as a CUDA graph and launched as one. A graph repeats what it saw: it belongs to one
-//! *configuration* (which seeds run, and how) and one shape of batch. The first steps of a configuration run
-//! operation by operation, as its warm-up; then the step is recorded, and replayed until structure changes.
-//! What changes between steps (alphas, learning rates, the batch) lies in tensors that stay where they are.
+//! On a GPU the step of a small network is a few hundred kernels, each shorter than its launch. So a step
+//! is captured as a CUDA graph and launched as a whole. A graph repeats the captured kernels, so it belongs
+//! to one *configuration* (which seeds run, and how) and one shape of batch. The first steps of a
+//! configuration run eagerly, as its warm-up; then the step is captured, and replayed until the
+//! configuration changes. Whatever changes between steps (alphas, learning rates, the batch) is in tensors
+//! at fixed addresses.
 
 mod captured;
 mod configuration;
@@ -22,19 +23,19 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use tch::Tensor;
 
-/// Steps of a configuration and shape that run operation by operation before one is recorded: what libraries
-/// set up at first use cannot be recorded.
+/// Number of eager steps of a variant before it is captured. Libraries initialise themselves at first use,
+/// which cannot be captured.
 const WARM_UP: u32 = 2;
 
-/// Largest number of graphs of one configuration. Batches of further shapes run operation by operation.
-const MOST_VARIANTS: usize = 16;
+/// Largest number of variants of one configuration. Batches of further shapes run eagerly.
+const MAX_VARIANTS: usize = 16;
 
-/// Looks at whether a step draws. The generators belong to the process: what another thread drew meanwhile is
-/// not this step's doing, and not there the next time.
-const LOOKS: u32 = 4;
+/// Number of inspections with changed generators after which the step itself counts as drawing. The
+/// generators belong to the process, so another thread may have changed them in some of the inspections.
+const MAX_INSPECTIONS: u32 = 4;
 
-/// Operators that make the host wait for the device, which a graph cannot.
-const WAITING: [&str; 5] = [
+/// Operators that make the CPU wait for the device, which a graph cannot repeat.
+const SYNCHRONIZING_OPS: [&str; 5] = [
     "aten::_local_scalar_dense",
     "aten::nonzero",
     "aten::masked_select",
@@ -42,54 +43,61 @@ const WAITING: [&str; 5] = [
     "aten::unique_dim",
 ];
 
-/// The loss of a batch: of logits and targets, a 0-dim tensor.
+/// Loss function of a batch, from logits and targets.
 ///
-/// It is recorded with the step: what it does on the host is not repeated, what it writes must lie in tensors
-/// that stay, and another one is not heard until structure changes or [`Stepper::forget`] is called.
+/// It is captured with the step. A replay does not repeat what the function does on the CPU, and any tensor
+/// that it writes must stay at its address. Another function takes effect only when the configuration
+/// changes or [`Stepper::forget`] is called.
+///
+/// # Shapes
+/// Logits as the model returns them, targets as the batch holds them; the loss is 0-dim.
 pub type Loss<'l> = dyn FnMut(&Tensor, &Tensor) -> Result<Tensor, ModelError> + 'l;
 
-/// Takes a model's training steps, recorded where that is possible.
+/// Runs a model's training steps, as captured CUDA graphs where possible.
 #[derive(Debug)]
 pub struct Stepper {
-    /// Of its own: a capture needs one, and models on several threads do not wait for each other. None where
-    /// nothing is recorded.
+    /// Stream of the steps. Capturing needs one besides the default, and separate streams keep models on
+    /// several threads from waiting for each other. `None` if steps are never captured.
     stream: Option<Arc<Stream>>,
+    /// Memory pool of all graphs of the configuration.
     pool: Option<Pool>,
     configuration: Option<Configuration>,
-    /// Why the present configuration is not recorded.
+    /// Why the present configuration is not captured.
     eager: Option<String>,
-    /// How often the generators had moved in the steps that were looked at.
-    drew: u32,
+    /// Number of inspected steps in which the generators changed.
+    inspections_with_draws: u32,
     variants: Vec<(Variant, Progress)>,
-    told: BTreeSet<String>,
+    /// Reasons for not capturing that were logged already.
+    warned: BTreeSet<String>,
     counts: StepCounts,
 }
 
-/// How far a variant has come.
+/// State of a variant.
 #[derive(Debug)]
 enum Progress {
-    Warming(u32),
-    /// It could not be recorded although others could: it does not fit into memory, for instance.
-    Never,
-    Recorded(Box<Captured>),
+    /// Number of eager steps so far.
+    WarmingUp(u32),
+    /// Its capture failed although that of another variant succeeded, for instance for lack of memory.
+    NotCapturable,
+    Captured(Box<Captured>),
 }
 
-/// What a stepper has done.
+/// Number of steps that a stepper has run, by kind.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct StepCounts {
-    /// Steps whose operations were asked for one by one.
+    /// Number of steps that ran eagerly.
     pub eager: u64,
-    /// Steps that were a replay.
+    /// Number of steps that were a replay.
     pub replayed: u64,
     /// Number of steps that were captured into a graph.
     pub captures: u64,
 }
 
 impl Stepper {
-    /// Steps of a model on its device, recorded if it is a GPU.
+    /// Creates a stepper that captures steps if the model is on a GPU.
     ///
     /// # Errors
-    /// If the GPU half of the shim cannot be opened; [`eager`](Self::eager) does without.
+    /// If the CUDA shim cannot be opened; [`eager`](Self::eager) does not need it.
     pub fn new(model: &MorphogeneticModel) -> Result<Self, ModelError> {
         let mut stepper = Self::eager();
         if model.device().is_cuda() {
@@ -98,50 +106,52 @@ impl Stepper {
         Ok(stepper)
     }
 
-    /// Steps whose operations are asked for one by one, on the current stream.
+    /// Creates a stepper that runs every step eagerly, on the current stream.
     pub fn eager() -> Self {
         Self {
             stream: None,
             pool: None,
             configuration: None,
             eager: None,
-            drew: 0,
+            inspections_with_draws: 0,
             variants: Vec::new(),
-            told: BTreeSet::new(),
+            warned: BTreeSet::new(),
             counts: StepCounts::default(),
         }
     }
 
-    /// The stream that steps run on, where they are recorded. Without it each step waits for what the current
-    /// stream holds, and that for the step; a thread that trains one model of many enters it for good.
+    /// Returns the stream that steps run on if they are captured.
+    ///
+    /// A thread that trains one of several models should make this its current stream. Otherwise each step
+    /// waits for the thread's current stream, and that stream for the step.
     pub fn stream(&self) -> Option<Arc<Stream>> {
         self.stream.clone()
     }
 
-    /// Drops everything recorded: the next steps are recorded anew. For whoever changes the loss.
+    /// Drops all captured graphs, so that the next steps are captured again. Call it after changing the loss.
     pub fn forget(&mut self) {
         self.configuration = None;
         self.variants.clear();
         self.pool = None;
         self.eager = None;
-        self.drew = 0;
+        self.inspections_with_draws = 0;
     }
 
-    /// What was done so far.
+    /// Returns how many steps were run so far, by kind.
     pub fn counts(&self) -> StepCounts {
         self.counts
     }
 
-    /// Why the present configuration is not recorded, if that was found.
+    /// Returns why the present configuration is not captured; `None` if it is, or if that is not known yet.
     pub fn why_eager(&self) -> Option<&str> {
         self.eager.as_deref()
     }
 
-    /// One training step on a batch: forward, loss, backward, measurements, optimizer. Answers with the loss,
-    /// which holds until the next step. No host sync.
+    /// Runs one training step on a batch: forward, loss, backward, measurements, optimizer. Returns the loss,
+    /// which the next step may overwrite. No host sync, except during a trial.
     ///
     /// # Shapes
-    /// `batch`: inputs as the host takes them, targets as `loss` does; the loss is 0-dim.
+    /// `batch`: inputs as the host requires and targets as `loss` requires; the loss is 0-dim.
     ///
     /// # Errors
     /// If the forward, the loss or libtorch fails.
@@ -156,10 +166,10 @@ impl Stepper {
         model.begin_trial_step()?;
         let mut work = Work { model, optimizer, batch, loss };
         let value = match self.stream.clone() {
-            None => self.ask(&mut work)?,
+            None => self.run_eager(&mut work)?,
             Some(stream) => {
                 let _on: Entered<'_> = stream.enter()?;
-                self.recorded(&mut work)?
+                self.run_on_stream(&mut work)?
             }
         };
         work.model.end_step();
@@ -168,51 +178,51 @@ impl Stepper {
         Ok(value)
     }
 
-    /// A step whose operations are asked for one by one.
-    fn ask(&mut self, work: &mut Work<'_, '_>) -> Result<Tensor, ModelError> {
+    /// Runs a step eagerly and counts it.
+    fn run_eager(&mut self, work: &mut Work<'_, '_>) -> Result<Tensor, ModelError> {
         self.counts.eager += 1;
-        work.eager()
+        work.run_uncaptured()
     }
 
-    /// A step on the stepper's own stream.
-    fn recorded(&mut self, work: &mut Work<'_, '_>) -> Result<Tensor, ModelError> {
-        // Every call of what is on trial is looked at; a replay makes none.
+    /// Runs a step on the stepper's stream: eagerly, captured or replayed.
+    fn run_on_stream(&mut self, work: &mut Work<'_, '_>) -> Result<Tensor, ModelError> {
+        // A trial checks every call of the blend, and a replay makes no calls.
         if work.model.is_on_trial() {
             self.forget();
-            return self.ask(work);
+            return self.run_eager(work);
         }
-        if !self.configuration.as_ref().is_some_and(|known| known.is(work.model, work.optimizer)) {
-            self.begin(Configuration::of(work.model, work.optimizer), work.model);
+        if !self.configuration.as_ref().is_some_and(|known| known.matches(work.model, work.optimizer)) {
+            self.start_configuration(Configuration::of(work.model, work.optimizer), work.model);
         }
         if self.eager.is_some() {
-            return self.ask(work);
+            return self.run_eager(work);
         }
         let watches = work.model.telemetry.captures_now();
-        let place = self.variants.iter().position(|(variant, _)| variant.is(work.batch, watches));
-        let place = match place {
-            Some(place) => place,
-            None if self.variants.len() < MOST_VARIANTS => {
-                self.variants.push((Variant::of(work.batch, watches), Progress::Warming(0)));
+        let index = self.variants.iter().position(|(variant, _)| variant.matches(work.batch, watches));
+        let index = match index {
+            Some(index) => index,
+            None if self.variants.len() < MAX_VARIANTS => {
+                self.variants.push((Variant::of(work.batch, watches), Progress::WarmingUp(0)));
                 self.variants.len() - 1
             }
-            None => return self.ask(work),
+            None => return self.run_eager(work),
         };
-        match &mut self.variants[place].1 {
-            Progress::Recorded(captured) => {
+        match &mut self.variants[index].1 {
+            Progress::Captured(captured) => {
                 self.counts.replayed += 1;
                 captured.replay(work.model, work.batch)
             }
-            Progress::Warming(WARM_UP) => self.record(place, work),
-            Progress::Warming(steps) => {
+            Progress::WarmingUp(WARM_UP) => self.capture(index, work),
+            Progress::WarmingUp(steps) => {
                 *steps += 1;
-                if *steps == WARM_UP { self.look(place, work) } else { self.ask(work) }
+                if *steps == WARM_UP { self.run_inspected(index, work) } else { self.run_eager(work) }
             }
-            Progress::Never => self.ask(work),
+            Progress::NotCapturable => self.run_eager(work),
         }
     }
 
-    /// A configuration that was not there before. The old one's graphs go, and their memory with them.
-    fn begin(&mut self, configuration: Configuration, model: &MorphogeneticModel) {
+    /// Starts a new configuration; drops the graphs of the old one and frees their memory.
+    fn start_configuration(&mut self, configuration: Configuration, model: &MorphogeneticModel) {
         self.forget();
         self.configuration = Some(configuration);
         if let Some(why) = model.not_capturable() {
@@ -220,43 +230,44 @@ impl Stepper {
         }
     }
 
-    /// Runs a step and looks whether it does what a replay would not repeat.
-    fn look(&mut self, place: usize, work: &mut Work<'_, '_>) -> Result<Tensor, ModelError> {
-        // The generators are everybody's: while one looks whether its step moves them, nobody forks them. In
-        // the order in which a capture takes both.
+    /// Runs a step eagerly and gives up on capturing if the step does something that a replay cannot repeat.
+    fn run_inspected(&mut self, index: usize, work: &mut Work<'_, '_>) -> Result<Tensor, ModelError> {
+        // Hold the generators, which other threads fork, during the inspection. A capture takes both locks in
+        // this order.
         let _no_capture = graph::backward();
-        let _alone = rng::lock();
+        let _generators = rng::lock();
         let (before, generators) = (work.model.plugin_states()?, RngState::save()?);
-        // Another count may be running on this thread; then the capture itself finds out.
+        // Fails if this thread counts operators already; then the capture itself finds the operator.
         let counter = OpCounter::start();
-        let value = self.ask(work)?;
+        let value = self.run_eager(work)?;
         let ops = counter.and_then(OpCounter::finish).unwrap_or_default();
-        if let Some(op) = WAITING.iter().find(|op| ops.contains_key(**op)) {
+        if let Some(op) = SYNCHRONIZING_OPS.iter().find(|op| ops.contains_key(**op)) {
             self.give_up(format!("it waits for the device (`{op}`)"));
         } else if !RngState::save()?.same_as(&generators) {
-            // One generator serves all models of a device: a replay of one would meet the recording of
-            // another.
-            self.drew += 1;
-            if self.drew == LOOKS {
+            // All models of a device share one generator, so the replay of one model would collide with the
+            // capture of another.
+            self.inspections_with_draws += 1;
+            if self.inspections_with_draws == MAX_INSPECTIONS {
                 self.give_up("it draws from torch's own generators".to_owned());
             } else {
-                self.variants[place].1 = Progress::Warming(WARM_UP - 1);
+                self.variants[index].1 = Progress::WarmingUp(WARM_UP - 1);
             }
         } else if work.model.plugin_states()? != before {
-            let why = "the state of a seed or blend moves in forward, which a replay would not repeat";
+            let why = "the state of a seed or blend changes in forward, which a replay would not repeat";
             self.give_up(why.to_owned());
         }
         Ok(value)
     }
 
-    fn record(&mut self, place: usize, work: &mut Work<'_, '_>) -> Result<Tensor, ModelError> {
-        let inputs = captured::Inputs::like(work.batch, work.model.network.layout)?;
+    /// Captures the step of a variant and replays it once; runs the step eagerly if the capture fails.
+    fn capture(&mut self, index: usize, work: &mut Work<'_, '_>) -> Result<Tensor, ModelError> {
+        let inputs = captured::Inputs::new_like(work.batch, work.model.network.layout)?;
         let pool = match &self.pool {
             Some(pool) => pool,
             None => self.pool.insert(Pool::new()?),
         };
         let marks = work.model.slots.marks();
-        let made = Graph::capture(inputs.device(), pool, || work.on(inputs.batch()).run());
+        let made = Graph::capture(inputs.device(), pool, || work.with_batch(inputs.batch()).run());
         let queued = work.model.slots.split_off(&marks);
         let error = match made {
             Ok((graph, value)) => {
@@ -264,38 +275,38 @@ impl Stepper {
                 self.counts.replayed += 1;
                 let mut captured = Box::new(Captured { graph, inputs, value, queued });
                 let value = captured.replay(work.model, work.batch);
-                self.variants[place].1 = Progress::Recorded(captured);
+                self.variants[index].1 = Progress::Captured(captured);
                 return value;
             }
             Err(error) => error,
         };
-        // A recording that broke off may have left gradients that were never computed.
+        // A capture that failed may have left gradients that were never computed.
         work.clear_gradients()?;
         let why = match error {
             NotCaptured::Body(error) => error.to_string(),
             NotCaptured::Capture(error) => error.to_string(),
         };
-        if self.variants.iter().any(|(_, progress)| matches!(progress, Progress::Recorded(_))) {
-            tracing::warn!("a batch of this shape is not recorded as a CUDA graph: {why}");
-            self.variants[place].1 = Progress::Never;
+        if self.variants.iter().any(|(_, progress)| matches!(progress, Progress::Captured(_))) {
+            tracing::warn!("steps with this shape of batch are not captured as a CUDA graph: {why}");
+            self.variants[index].1 = Progress::NotCapturable;
         } else {
             self.give_up(why);
         }
-        self.ask(work)
+        self.run_eager(work)
     }
 
-    /// The present configuration is not recorded; said once for each reason.
+    /// Stops capturing the present configuration. Logs each reason once.
     fn give_up(&mut self, why: String) {
         self.variants.clear();
         self.pool = None;
-        if self.told.insert(why.clone()) {
-            tracing::warn!("steps are not recorded as a CUDA graph: {why}");
+        if self.warned.insert(why.clone()) {
+            tracing::warn!("steps are not captured as a CUDA graph: {why}");
         }
         self.eager = Some(why);
     }
 }
 
-/// What a step is made of.
+/// Everything that a step needs.
 struct Work<'w, 'l> {
     model: &'w mut MorphogeneticModel,
     optimizer: &'w mut Optimizer,
@@ -304,12 +315,12 @@ struct Work<'w, 'l> {
 }
 
 impl<'l> Work<'_, 'l> {
-    /// The same on another batch.
-    fn on<'b>(&'b mut self, batch: (&'b Tensor, &'b Tensor)) -> Work<'b, 'l> {
+    /// Returns the same with another batch.
+    fn with_batch<'b>(&'b mut self, batch: (&'b Tensor, &'b Tensor)) -> Work<'b, 'l> {
         Work { model: self.model, optimizer: self.optimizer, batch, loss: self.loss }
     }
 
-    /// What a step asks of the device.
+    /// Runs the part of a step that can be captured; returns the loss, 0-dim.
     fn run(&mut self) -> Result<Tensor, ModelError> {
         let (inputs, targets) = self.batch;
         let logits = self.model.forward(inputs, Mode::Train)?;
@@ -320,12 +331,11 @@ impl<'l> Work<'_, 'l> {
         Ok(value.f_detach()?)
     }
 
-    /// Runs the step's operations without a captured graph.
-    fn eager(&mut self) -> Result<Tensor, ModelError> {
+    /// Runs the step eagerly, while no other thread captures.
+    fn run_uncaptured(&mut self) -> Result<Tensor, ModelError> {
         let _no_capture = self.model.device().is_cuda().then(graph::backward);
         self.run().inspect_err(|_| {
-            // What a backward has left half-way must not be added to by the next; the first error is the one
-            // to tell.
+            // The next backward must not add to incomplete gradients. Report the first error only.
             let _ = self.clear_gradients();
         })
     }

@@ -1,30 +1,31 @@
-//! Taking a staged build in.
+//! Adopting a staged build.
 
-use super::exchange::{ReadyExchange, WayBack};
+use super::exchange::{PreviousBlend, ReadyExchange};
 use super::state::OnTrial;
-use crate::consensus::{Act, Ballot};
+use crate::consensus::{Action, Ballot};
 use crate::graft::SeedSlot;
 use crate::lifecycle::{EventKind, Stage};
-use crate::model::growth::{Transaction, written};
+use crate::model::growth::{Transaction, subject_text};
 use crate::model::{CommandError, MorphogeneticModel};
 use kasmina_plugin_api::Kind;
 use kasmina_registry::{Committed, Registry, Staged};
 use kasmina_torch_ext::{Change, ParameterSink};
 
 impl MorphogeneticModel {
-    /// Takes a staged build in: between two steps, all of it or nothing. What germinates from now on is of
-    /// the new build; blends that live move over and are on trial. Returns the names of the slots whose blend
-    /// was exchanged.
+    /// Adopts a staged build, all of it or nothing; call it between two steps. Later germinations use the new
+    /// build; the blends in slots move to it and are on trial. Returns the names of the slots whose blend was
+    /// replaced.
     ///
     /// # Errors
-    /// If the build cannot take the place of what lives, or the ranks do not agree; nothing has changed then.
+    /// If a blend cannot be replaced, the optimizer refuses, or the ranks do not agree; nothing has then
+    /// changed.
     pub fn adopt(
         &mut self,
         staged: &Staged,
         registry: &Registry,
         sink: &mut dyn ParameterSink,
     ) -> Result<Vec<String>, CommandError> {
-        // The same bytes again: they are there, and stay on trial if they are.
+        // The same build is loaded already; if it is on trial, the trial continues.
         let current = registry.generation(&staged.plugin().name);
         if current.is_some() && current == staged.plugin().sha256 {
             return Ok(Vec::new());
@@ -47,7 +48,7 @@ impl MorphogeneticModel {
         // From here on nothing can fail.
         self.end_trials(swap.closing, sink);
         let committed = registry.commit(staged);
-        let (steps, budget) = (self.swapping.trial.least_steps(), self.swapping.trial.budget());
+        let (steps, budget) = (self.swapping.trial.steps_at_least_one(), self.swapping.trial.budget());
         let mut slots = Vec::new();
         for ready in swap.exchanges {
             ready.transaction.commit(sink);
@@ -55,26 +56,26 @@ impl MorphogeneticModel {
             let Some(before) = slot.exchange_blend(ready.exchange) else { continue };
             slot.begin_trial(before, steps, budget);
             slots.push(slot.name().to_owned());
-            self.restructured();
+            self.structure_changed();
         }
-        self.tell_of_swap(&committed, &slots);
+        self.push_swap_events(&committed, &slots);
         let trial = OnTrial { committed, before: None };
         if slots.is_empty() {
-            self.tell_confirmed(&trial);
+            self.push_confirmed_event(&trial);
         } else {
             self.swapping.on_trial = Some(trial);
         }
         Ok(slots)
     }
 
-    /// Everything of a swap that can fail; nothing has changed when it does.
+    /// Does everything of a swap that can fail, without changing the model.
     fn prepare_swap(&self, staged: &Staged, sink: &mut dyn ParameterSink) -> Result<ReadySwap, CommandError> {
         if self.consensus.ranks() > 1 {
             return Err(CommandError::SeveralRanks);
         }
         let mut swap = ReadySwap::default();
         for index in 0..self.slots.len() {
-            match self.moved_over(index, staged, sink) {
+            match self.prepare_blend_move(index, staged, sink) {
                 Ok(exchange) => swap.exchanges.extend(exchange),
                 Err(error) => {
                     swap.abort(sink);
@@ -82,7 +83,7 @@ impl MorphogeneticModel {
                 }
             }
         }
-        // What is on trial until now has had its time.
+        // A new swap ends the trial of the previous one.
         match self.close_trials(sink, |owner| Change::Settle { owner }) {
             Ok(closing) => Ok(ReadySwap { closing, ..swap }),
             Err(error) => {
@@ -92,8 +93,8 @@ impl MorphogeneticModel {
         }
     }
 
-    /// What would take the place of the blend of a slot, if it is of the staged build's plugin.
-    fn moved_over(
+    /// Prepares the replacement of a slot's blend; `None` if the blend is not affected by the swap.
+    fn prepare_blend_move(
         &self,
         index: usize,
         staged: &Staged,
@@ -101,31 +102,33 @@ impl MorphogeneticModel {
     ) -> Result<Option<ReadyExchange>, CommandError> {
         let slot = &self.slots[index];
         let Some(live) = slot.live() else { return Ok(None) };
-        let of = live.blend().entry();
-        if of.plugin().name != staged.plugin().name || of.plugin().sha256 == staged.plugin().sha256 {
+        let old = live.blend().entry();
+        if old.plugin().name != staged.plugin().name || old.plugin().sha256 == staged.plugin().sha256 {
             return Ok(None);
         }
-        let Some(entry) = staged.instead_of(of) else {
-            let (blend, slot) = (of.id().to_owned(), slot.name().to_owned());
-            return Err(CommandError::NotBrought { blend, slot, plugin: staged.plugin().name.clone() });
+        let Some(entry) = staged.instead_of(old) else {
+            let (blend, slot) = (old.id().to_owned(), slot.name().to_owned());
+            return Err(CommandError::MissingBlend { blend, slot, plugin: staged.plugin().name.clone() });
         };
-        self.prepare_exchange(index, entry, WayBack::Kept, sink).map(Some)
+        self.prepare_exchange(index, entry, PreviousBlend::Kept, sink).map(Some)
     }
 
+    /// Returns this rank's ballot on the swap.
     fn swap_ballot(&self, staged: &Staged, verdict: bool) -> Ballot {
         Ballot {
             step: self.telemetry.step(),
             slot: String::new(),
             seed_id: None,
             from: Stage::Unknown,
-            act: Act::Swap,
-            subject: written(&("swap", &staged.plugin().name, &staged.plugin().sha256)),
+            action: Action::Swap,
+            subject: subject_text(&("swap", &staged.plugin().name, &staged.plugin().sha256)),
             verdict,
             able: true,
         }
     }
 
-    fn tell_of_swap(&mut self, committed: &Committed, slots: &[String]) {
+    /// Adds one event for each entry of the new build.
+    fn push_swap_events(&mut self, committed: &Committed, slots: &[String]) {
         let generation = |info: Option<&str>| info.unwrap_or("none").to_owned();
         let from = generation(committed.from().and_then(|info| info.generation()));
         let to = generation(committed.to().generation());
@@ -143,22 +146,22 @@ impl MorphogeneticModel {
                 to_generation: to.clone(),
                 slots: slots.iter().filter(moved).cloned().collect(),
             };
-            self.events.tell(kind);
+            self.events.push_for_model(kind);
         }
     }
 
-    /// Notes that a build was not let in.
+    /// Adds the event of a refused build.
     pub fn note_refused(&mut self, path: &str, rule: &str, found: &str) {
         let (path, rule, found) = (path.to_owned(), rule.to_owned(), found.to_owned());
-        self.events.tell(EventKind::PluginRefused { path, rule, found });
+        self.events.push_for_model(EventKind::PluginRefused { path, rule, found });
     }
 }
 
-/// A swap that nothing stands in the way of any more.
+/// A swap whose fallible steps have all succeeded.
 #[derive(Debug, Default)]
 struct ReadySwap {
     exchanges: Vec<ReadyExchange>,
-    /// Ends the trials of before.
+    /// Ends the previous trial in the optimizer.
     closing: Transaction,
 }
 

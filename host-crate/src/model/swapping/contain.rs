@@ -1,6 +1,6 @@
-//! What becomes of a slot whose plugin panics in a live call.
+//! Containing a plugin's panic in a slot.
 
-use super::exchange::WayBack;
+use super::exchange::PreviousBlend;
 use super::policy::PanicPolicy;
 use super::state::Recovered;
 use crate::graft::{Fault, Part};
@@ -11,19 +11,20 @@ use kasmina_registry::Registry;
 use kasmina_torch_ext::ParameterSink;
 
 impl MorphogeneticModel {
-    /// Deals with the failure that ended the last training step, if it can: what is on trial is rolled back,
-    /// and a panic is contained by its slot's policy. Then the step may be taken again; otherwise the failure
-    /// stands.
+    /// Recovers from the failure that ended the last training step, if possible: rolls back a build on
+    /// trial, or applies the slot's [`PanicPolicy`] to a panic. The caller may then repeat the step.
+    /// Returns `None` if the failure cannot be recovered from.
     ///
     /// # Errors
-    /// If dealing with it fails; the first failure is the one to tell.
+    /// If the recovery itself fails; report the failure of the step rather than this one.
     pub fn recover(
         &mut self,
         registry: &Registry,
         sink: &mut dyn ParameterSink,
     ) -> Result<Option<Recovered>, ModelError> {
         let Some((index, fault)) = self.swapping.fault.take() else { return Ok(None) };
-        let on_trial = self.slots[index].entries().is_some_and(|(_, blend)| self.swapping.tries(blend));
+        let on_trial =
+            self.slots[index].entries().is_some_and(|(_, blend)| self.swapping.is_of_trial_build(blend));
         if on_trial && fault.part == Part::Blend {
             return self.roll_back(&fault.error.to_string(), registry, sink);
         }
@@ -33,6 +34,7 @@ impl MorphogeneticModel {
         Ok(self.contain(index, &fault, registry, sink)?)
     }
 
+    /// Applies the slot's policy to a panic; `None` if the policy or the situation does not allow it.
     fn contain(
         &mut self,
         index: usize,
@@ -42,7 +44,7 @@ impl MorphogeneticModel {
     ) -> Result<Option<Recovered>, CommandError> {
         let slot = &self.slots[index];
         let Some((blueprint, blend)) = slot.entries() else { return Ok(None) };
-        // One rank alone cannot part from the others; and nothing leads away from a fossil.
+        // A single rank must not change its structure alone, and a fossilized seed cannot be pruned.
         let fossil = slot.lifecycle().stage() == Stage::Fossilized && fault.part == Part::Seed;
         if fossil || self.consensus.ranks() > 1 {
             return Ok(None);
@@ -52,7 +54,7 @@ impl MorphogeneticModel {
         let plugin = if part == Part::Seed { blueprint } else { blend }.full_name();
         let seed_id = slot.lifecycle().seed().map(|seed| seed.seed_id.clone());
         let prune = part == Part::Seed || slot.lifecycle().is_leaving();
-        let stand_in = match policy {
+        let substitute = match policy {
             PanicPolicy::Fail => return Ok(None),
             PanicPolicy::PreviousGeneration if !prune => match slot.earlier_blend() {
                 Some(earlier) => earlier.clone(),
@@ -65,13 +67,13 @@ impl MorphogeneticModel {
             self.execute(&Command::Prune { slot: name.clone(), reason: reason.clone() }, registry, sink)?;
             self.slots[index].note_intervention(Intervene::Prune { reason });
         } else {
-            let ready = self.prepare_exchange(index, &stand_in, WayBack::None, sink)?;
+            let ready = self.prepare_exchange(index, &substitute, PreviousBlend::Discarded, sink)?;
             self.substitute(ready, sink);
             if policy == PanicPolicy::Freeze {
                 self.slots[index].freeze_alpha();
             }
         }
-        tracing::warn!("{plugin} panicked in slot `{name}`; its policy is {}", policy.as_str());
+        tracing::warn!("{plugin} panicked in slot `{name}`; applied the policy `{}`", policy.as_str());
         self.events.push(Event {
             kind: EventKind::PluginContained {
                 plugin,

@@ -1,6 +1,7 @@
-//! Another blend in the place of one that lives: made ready beside it, taken in whole.
+//! Replacing the blend of a slot: prepared without changing the model, then applied in steps that cannot
+//! fail.
 
-use crate::graft::{BlendExchange, BlendPart, blend_group, bring_over, probe_blend};
+use crate::graft::{BlendExchange, BlendPart, blend_group, copy_matching_variables, probe_blend};
 use crate::lifecycle::{Curve, Intervene, Lifecycle, Refusal, RefusalCode};
 use crate::model::growth::{Transaction, sample_points};
 use crate::model::{CommandError, MorphogeneticModel};
@@ -10,43 +11,43 @@ use kasmina_registry::Entry;
 use kasmina_torch_ext::rng::{RngFork, derive_seed};
 use kasmina_torch_ext::{Change, NamedParameter, ParameterSink, Role};
 
-/// Whether the blend before an exchange can come back.
+/// What happens to the replaced blend.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum WayBack {
-    /// The optimizer keeps what was there, and state bytes move over.
+pub(super) enum PreviousBlend {
+    /// The optimizer keeps its parameters for a rollback, and its state bytes are copied to the new blend.
     Kept,
-    /// Nothing is kept; the instance before may be poisoned, and its state bytes cannot be had.
-    None,
+    /// Nothing is kept. Its state bytes are not copied, because the instance may be poisoned.
+    Discarded,
 }
 
-/// An exchange that nothing stands in the way of any more.
+/// A replacement whose fallible steps have all succeeded.
 #[derive(Debug)]
 pub(super) struct ReadyExchange {
-    /// The position of the slot.
+    /// Index of the slot.
     pub(super) index: usize,
     pub(super) exchange: BlendExchange,
     pub(super) transaction: Transaction,
 }
 
 impl MorphogeneticModel {
-    /// Builds and tries the blend of another build for a slot, gives it the variables of the one that lives
-    /// there, and lets the optimizer prepare. Changes nothing.
+    /// Builds and probes another blend for a slot, copies the variables of the present one to it, and
+    /// prepares the change in the optimizer. Does not change the model.
     pub(super) fn prepare_exchange(
         &self,
         index: usize,
         entry: &Entry,
-        way_back: WayBack,
+        previous: PreviousBlend,
         sink: &mut dyn ParameterSink,
     ) -> Result<ReadyExchange, CommandError> {
         let slot = &self.slots[index];
         let Some(live) = slot.live() else {
             return Err(Refusal::new(RefusalCode::EmptySlot, "no seed lives there").into());
         };
-        let (name, site, living) = (slot.name(), slot.site(), live.blend());
+        let (name, site, current) = (slot.name(), slot.site(), live.blend());
         let mut blend = {
             let seed_id = slot.lifecycle().seed().map_or("", |seed| &seed.seed_id);
             let _fork = RngFork::seeded(derive_seed(self.growth.seed(), &[name, seed_id, "blend"]))?;
-            entry.make_blend(&site, living.config())?
+            entry.make_blend(&site, current.config())?
         };
         {
             let _precision = self.network.precision_scope()?;
@@ -57,37 +58,37 @@ impl MorphogeneticModel {
                 error,
             })?;
         }
-        bring_over(&living.instance().variables()?, &blend.variables()?)?;
-        if way_back == WayBack::Kept {
-            let state = living.instance().state()?;
+        copy_matching_variables(&current.instance().variables()?, &blend.variables()?)?;
+        if previous == PreviousBlend::Kept {
+            let state = current.instance().state()?;
             if !state.is_empty() {
-                blend.restore(&state, living.entry().record().state_version)?;
+                blend.restore(&state, current.entry().record().state_version)?;
             }
         }
         let mut lifecycle = slot.lifecycle().clone();
-        let mut told = None;
+        let mut intervention = None;
         if let Some(curve) = self.other_curve(slot.lifecycle(), &blend)? {
             lifecycle.exchange_curve(curve.clone())?;
-            told = Some(Intervene::ExchangeCurve { curve });
+            intervention = Some(Intervene::ExchangeCurve { curve });
         }
-        let had_parameters = !living.parameters().is_empty();
-        let config = living.config().to_owned();
+        let had_parameters = !current.parameters().is_empty();
+        let config = current.config().to_owned();
         let blend = BlendPart::new(name, &site, entry.clone(), config, blend)?;
         let exchanged = had_parameters || !blend.parameters().is_empty();
         let change = exchanged.then(|| {
             let parameters = blend.parameters().iter().map(NamedParameter::share).collect();
             let (owner, role) = (blend_group(name), Role::Gate);
-            match way_back {
-                WayBack::Kept => Change::Exchange { owner, role, parameters },
-                WayBack::None => Change::Substitute { owner, role, parameters },
+            match previous {
+                PreviousBlend::Kept => Change::Exchange { owner, role, parameters },
+                PreviousBlend::Discarded => Change::Substitute { owner, role, parameters },
             }
         });
         let transaction = Transaction::prepare(sink, change)?;
-        Ok(ReadyExchange { index, exchange: BlendExchange { blend, lifecycle, told }, transaction })
+        Ok(ReadyExchange { index, exchange: BlendExchange { blend, lifecycle, intervention }, transaction })
     }
 
-    /// The curve of another blend, on the grid of the one that a seed has, if it is another curve. A curve
-    /// that the user has chosen is no blend's.
+    /// Samples the curve of another blend on the grid of the present curve; `None` if both are equal, or if
+    /// the configuration fixes the curve.
     fn other_curve(
         &self,
         lifecycle: &Lifecycle,
@@ -101,10 +102,10 @@ impl MorphogeneticModel {
         Ok((curve != *seed.alpha.curve()).then_some(curve))
     }
 
-    /// Takes a blend in for good. Cannot fail.
+    /// Replaces a blend permanently. Cannot fail.
     pub(super) fn substitute(&mut self, ready: ReadyExchange, sink: &mut dyn ParameterSink) {
         ready.transaction.commit(sink);
         self.slots[ready.index].replace_blend(ready.exchange);
-        self.restructured();
+        self.structure_changed();
     }
 }

@@ -1,9 +1,9 @@
-//! Another build of a plugin under a living model: taken in, tried, confirmed or taken back; and panics.
+//! Swapping the build of a plugin while a model trains, and containing panics of plugins.
 //!
-//! Seeds and hosts stay on the build that they were made with. Blends move over, between two steps, with
-//! their variables, their state, the optimizer's, and alpha where it is. Then they are on trial: for some
-//! steps every call is watched, and what fails, makes values that are not finite, or takes too long goes back
-//! to the build before it.
+//! Seeds and hosts stay on the build that made them. Blends move to the new build between two steps, with
+//! their variables, state bytes and optimizer state, and alpha keeps its value. Then the build is on trial:
+//! for some steps every call of the moved blends is checked, and a call that fails, returns values that are
+//! not finite, or takes too long rolls the build back to the previous one.
 
 mod adopt;
 mod contain;

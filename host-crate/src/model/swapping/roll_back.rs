@@ -1,6 +1,6 @@
-//! Taking a build on trial back.
+//! Rolling a build on trial back.
 
-use super::exchange::{ReadyExchange, WayBack};
+use super::exchange::{PreviousBlend, ReadyExchange};
 use super::state::Recovered;
 use crate::graft::SeedSlot;
 use crate::lifecycle::EventKind;
@@ -9,16 +9,16 @@ use kasmina_registry::{Committed, Entry, Registry};
 use kasmina_torch_ext::{Change, ParameterSink};
 
 impl MorphogeneticModel {
-    /// Takes a build on trial back: its blends, their variables and the optimizer's state are as they were
-    /// when it came, and alpha goes on from where it is.
+    /// Rolls back the build on trial: restores the blends, variables and optimizer state from before the
+    /// swap, while alpha continues from its present value. Returns `None` if no build is on trial.
     ///
-    /// The training step that failed is undone first: a blend that is built again copies the buffers that its
-    /// step began with. That moves the living model before anything is committed; if the rollback then fails,
-    /// the model is as it was before that step.
+    /// The failed training step is undone first, because a blend that is built again copies the buffers of
+    /// the step's beginning. This changes the model before anything is committed; if the rollback then
+    /// fails, the model is as it was before that step.
     ///
     /// # Errors
-    /// If the optimizer refuses, the step that failed cannot be undone, or a blend cannot be built again; the
-    /// build is then on trial as before.
+    /// If the optimizer refuses, the failed step cannot be undone, or a blend cannot be built again; the
+    /// build is then still on trial.
     pub fn roll_back(
         &mut self,
         reason: &str,
@@ -26,14 +26,14 @@ impl MorphogeneticModel {
         sink: &mut dyn ParameterSink,
     ) -> Result<Option<Recovered>, ModelError> {
         let Some(trial) = &self.swapping.on_trial else { return Ok(None) };
-        // Everything that can fail, beside the living model.
+        // Everything that can fail comes first.
         let restore = self.close_trials(sink, |owner| Change::Restore { owner })?;
-        let leaves = self.blends_that_leave(&trial.committed);
-        if let Err(error) = self.undo_step(&leaves) {
+        let rollbacks = self.blend_rollbacks(&trial.committed);
+        if let Err(error) = self.undo_step(&rollbacks) {
             restore.abort(sink);
             return Err(error);
         }
-        let substitutes = match self.prepare_substitutes(&leaves, sink) {
+        let substitutes = match self.prepare_substitutes(&rollbacks, sink) {
             Ok(substitutes) => substitutes,
             Err(error) => {
                 restore.abort(sink);
@@ -44,7 +44,7 @@ impl MorphogeneticModel {
         // From here on nothing can fail.
         restore.commit(sink);
         self.slots.iter_mut().for_each(SeedSlot::end_trial_with_earlier_blend);
-        self.restructured();
+        self.structure_changed();
         for ready in substitutes {
             self.substitute(ready, sink);
         }
@@ -52,7 +52,7 @@ impl MorphogeneticModel {
         registry.revert(&trial.committed);
         let plugin = trial.committed.to().name.clone();
         let generation = |info: Option<&str>| info.unwrap_or("none").to_owned();
-        self.events.tell(EventKind::PluginRolledBack {
+        self.events.push_for_model(EventKind::PluginRolledBack {
             plugin: plugin.clone(),
             from_generation: generation(trial.committed.to().generation()),
             to_generation: generation(trial.committed.from().and_then(|info| info.generation())),
@@ -61,32 +61,35 @@ impl MorphogeneticModel {
         Ok(Some(Recovered::RolledBack { plugin, reason: reason.to_owned() }))
     }
 
-    /// How each slot's blend is affected by a rollback of this build.
-    fn blends_that_leave(&self, committed: &Committed) -> Vec<Leaves> {
+    /// Returns what a rollback of this build does to the blend of each slot.
+    fn blend_rollbacks(&self, committed: &Committed) -> Vec<BlendRollback> {
         self.slots
             .iter()
             .map(|slot| {
                 if slot.is_on_trial() {
-                    return Leaves::ForTheOneBefore;
+                    return BlendRollback::RestorePrevious;
                 }
-                let blend = slot.entries().map(|(_, blend)| blend).filter(|blend| self.swapping.tries(blend));
+                let blend = slot
+                    .entries()
+                    .map(|(_, blend)| blend)
+                    .filter(|blend| self.swapping.is_of_trial_build(blend));
                 blend
                     .and_then(|blend| committed.instead_of(blend))
-                    .map_or(Leaves::No, |entry| Leaves::For(entry.clone()))
+                    .map_or(BlendRollback::Keep, |entry| BlendRollback::Replace(entry.clone()))
             })
             .collect()
     }
 
-    /// Blends that germinated during the trial were never on another build; they move to the one before it.
+    /// Prepares the blends that germinated during the trial to move to the previous build.
     fn prepare_substitutes(
         &self,
-        leaves: &[Leaves],
+        rollbacks: &[BlendRollback],
         sink: &mut dyn ParameterSink,
     ) -> Result<Vec<ReadyExchange>, CommandError> {
         let mut ready = Vec::new();
-        for (index, leaves) in leaves.iter().enumerate() {
-            let Leaves::For(entry) = leaves else { continue };
-            match self.prepare_exchange(index, entry, WayBack::None, sink) {
+        for (index, rollback) in rollbacks.iter().enumerate() {
+            let BlendRollback::Replace(entry) = rollback else { continue };
+            match self.prepare_exchange(index, entry, PreviousBlend::Discarded, sink) {
                 Ok(exchange) => ready.push(exchange),
                 Err(error) => {
                     abort(ready, sink);
@@ -97,26 +100,26 @@ impl MorphogeneticModel {
         Ok(ready)
     }
 
-    /// Undoes what the failed half of the present step has moved. The state bytes of a blend that leaves are
-    /// not put back.
-    fn undo_step(&mut self, leaves: &[Leaves]) -> Result<(), ModelError> {
+    /// Restores what the failed step has changed, except the state bytes of blends that the rollback
+    /// replaces.
+    fn undo_step(&mut self, rollbacks: &[BlendRollback]) -> Result<(), ModelError> {
         let Some(begin) = self.swapping.on_trial.as_ref().and_then(|trial| trial.before.as_ref()) else {
             return Ok(());
         };
-        begin.snapshot.restore(&mut self.slots, |index| !matches!(leaves[index], Leaves::No))?;
+        begin.snapshot.restore(&mut self.slots, |index| !matches!(rollbacks[index], BlendRollback::Keep))?;
         let _ = self.slots.split_off(&begin.marks);
         Ok(())
     }
 }
 
 /// What a rollback does to the blend of a slot.
-enum Leaves {
+enum BlendRollback {
     /// The blend stays.
-    No,
-    /// The blend before the trial takes its place again.
-    ForTheOneBefore,
-    /// It germinated during the trial; this entry is built in its place.
-    For(Entry),
+    Keep,
+    /// The blend from before the trial is restored.
+    RestorePrevious,
+    /// It germinated during the trial; a blend of this entry replaces it.
+    Replace(Entry),
 }
 
 fn abort(exchanges: Vec<ReadyExchange>, sink: &mut dyn ParameterSink) {

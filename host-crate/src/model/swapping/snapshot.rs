@@ -1,4 +1,4 @@
-//! Everything that a forward may move: kept, and put back, so that the next one sees the same.
+//! Saving and restoring everything that a forward may change, so that it can be repeated.
 
 use crate::graft::{Buffers, SeedSlot, SlotSnapshot};
 use crate::model::ModelError;
@@ -7,7 +7,7 @@ use crate::model::slots::Slots;
 use kasmina_plugin_api::abi::Variable;
 use kasmina_torch_ext::rng::RngState;
 
-/// A model as it was between two forwards.
+/// Everything that a forward may change, as it was between two forwards.
 #[derive(Debug)]
 pub(in crate::model) struct Snapshot {
     generators: RngState,
@@ -16,18 +16,17 @@ pub(in crate::model) struct Snapshot {
 }
 
 impl Snapshot {
-    /// Keeps generators, buffers, streams and state bytes.
+    /// Saves generators, buffers, random streams and state bytes.
     pub(in crate::model) fn of(network: &Network, slots: &Slots) -> Result<Self, ModelError> {
         let mut variables: Vec<Variable> = network.variables()?;
         for live in slots.iter().filter_map(SeedSlot::live) {
             variables.extend(live.variables()?);
         }
-        let kept = slots.iter().map(SeedSlot::snapshot).collect::<Result<_, _>>()?;
-        Ok(Self { generators: RngState::save()?, buffers: Buffers::of(&variables), slots: kept })
+        let slots = slots.iter().map(SeedSlot::snapshot).collect::<Result<_, _>>()?;
+        Ok(Self { generators: RngState::save()?, buffers: Buffers::of(&variables), slots })
     }
 
-    /// Puts everything back where it was, but for the state of blends in slots where another takes their
-    /// place.
+    /// Restores everything, except the state bytes of blends in slots for which `other_blend` returns true.
     pub(in crate::model) fn restore(
         &self,
         slots: &mut Slots,
@@ -39,7 +38,7 @@ impl Snapshot {
                 slot.restore_stream(kept);
             }
         }
-        self.buffers.put_back()?;
+        self.buffers.restore()?;
         for (index, (slot, kept)) in slots.iter_mut().zip(&self.slots).enumerate() {
             if let Some(kept) = kept {
                 slot.restore_states(kept, !other_blend(index))?;

@@ -1,4 +1,4 @@
-//! What swapping keeps between two steps.
+//! The state of swapping between two steps.
 
 use super::policy::PanicPolicies;
 use super::snapshot::Snapshot;
@@ -8,14 +8,14 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
-/// How a build proves itself once it has been swapped in.
+/// Settings of the trial of a swapped build.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct TrialSettings {
-    /// Training steps that it is watched for.
+    /// Number of training steps of a trial.
     #[schemars(range(min = 1))]
     pub steps: u32,
-    /// What a call of it may take meanwhile, in milliseconds.
+    /// Longest permitted duration of a call of a blend on trial, in milliseconds.
     #[schemars(range(min = 0.0, max = 1e9))]
     pub call_budget_ms: f64,
 }
@@ -27,48 +27,48 @@ impl Default for TrialSettings {
 }
 
 impl TrialSettings {
-    /// Training steps of a trial, at least one.
-    pub(super) fn least_steps(self) -> u32 {
+    /// Returns the number of training steps of a trial, at least 1.
+    pub(super) fn steps_at_least_one(self) -> u32 {
         self.steps.max(1)
     }
 
-    /// What a call may take.
+    /// Returns the longest permitted duration of a call.
     pub(super) fn budget(self) -> Duration {
         Duration::from_secs_f64(self.call_budget_ms.max(0.0) / 1e3)
     }
 }
 
-/// A build on trial, and what a step that fails in it is set back to.
+/// A build on trial, and the snapshot to undo a failed step.
 #[derive(Debug)]
 pub(super) struct OnTrial {
     pub(super) committed: Committed,
-    /// Where the present training step began; none between two steps.
+    /// Snapshot of the beginning of the present training step; `None` between two steps.
     pub(super) before: Option<StepBegin>,
 }
 
 impl OnTrial {
-    /// Whether an entry is of the build that is on trial.
+    /// Whether an entry is of the build on trial.
     pub(super) fn is_of(&self, entry: &Entry) -> bool {
         entry.plugin().sha256 == self.committed.to().sha256
     }
 }
 
-/// Where a training step began.
+/// The beginning of a training step.
 #[derive(Debug)]
 pub(super) struct StepBegin {
-    /// How much each slot had queued.
+    /// Lengths of each slot's measurement queues.
     pub(super) marks: Vec<Mark>,
     pub(super) snapshot: Snapshot,
 }
 
-/// How builds are tried, which one is on trial, and what is done about panics. The slots themselves know
-/// which of their blends are on trial.
+/// Settings of trials, the build on trial, and the policies for panics. Which blends are on trial is stored
+/// in the slots.
 #[derive(Debug)]
 pub(in crate::model) struct Swapping {
     pub(super) trial: TrialSettings,
     pub(super) on_trial: Option<OnTrial>,
     pub(super) on_panic: PanicPolicies,
-    /// The call that ended the last forward, if one did: the position of its slot, and whose it was.
+    /// The failed call that ended the last forward, with the index of its slot; `None` if no call failed.
     pub(super) fault: Option<(usize, Fault)>,
 }
 
@@ -77,7 +77,7 @@ impl Swapping {
         Self { trial, on_trial: None, on_panic, fault: None }
     }
 
-    /// Remembers whose call ended a forward, or that none did.
+    /// Records the failed call that ended a forward, or that none did.
     pub(in crate::model) fn note_fault(&mut self, fault: Option<(usize, Fault)>) {
         self.fault = fault;
     }
@@ -87,17 +87,17 @@ impl Swapping {
         self.on_trial.is_some()
     }
 
-    /// Whether an entry is of the build that is on trial.
-    pub(super) fn tries(&self, entry: &Entry) -> bool {
+    /// Whether an entry is of the build on trial; false if no trial runs.
+    pub(super) fn is_of_trial_build(&self, entry: &Entry) -> bool {
         self.on_trial.as_ref().is_some_and(|trial| trial.is_of(entry))
     }
 }
 
-/// A failure that the model has dealt with: the step may be taken again.
+/// How the model has recovered from a failed step, which the caller may now repeat.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Recovered {
-    /// A build on trial has failed; the one before is back.
+    /// The build on trial failed and was rolled back.
     RolledBack {
         /// Name of the plugin.
         plugin: String,
@@ -108,7 +108,7 @@ pub enum Recovered {
     Contained {
         /// Name of the slot.
         slot: String,
-        /// Policy that was applied.
+        /// Name of the applied policy.
         policy: String,
     },
 }
