@@ -2,6 +2,7 @@
 
 use crate::plugins::args::{Access, PluginsArgs};
 use clap::{Args, Parser, Subcommand};
+use kasmina_trainer::run::Choice;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
@@ -24,6 +25,8 @@ pub(crate) enum Verb {
     Checkpoints(CheckpointsArgs),
     /// Ask a run that is live: where it stands, to wait, to go on, to prune, to end.
     Control(ControlArgs),
+    /// Write a trained network as a folder for PyTorch and transformers.
+    Export(ExportArgs),
     /// Look at plugins, check them, decide on them, and write new ones.
     Plugins(PluginsArgs),
     /// Drive the lifecycle of one slot by a script, without tensors.
@@ -82,6 +85,27 @@ pub(crate) enum ControlVerb {
     },
     /// End cleanly after this step.
     Stop,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExportArgs {
+    /// A run directory, or the folder of a checkpoint.
+    #[arg(value_name = "RUN_DIR|CHECKPOINT")]
+    pub(crate) path: PathBuf,
+    /// The folder to write. It must not exist.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) to: PathBuf,
+    /// Which checkpoint of the run: `last`, `best`, or the number of an epoch.
+    #[arg(long, value_name = "CHECKPOINT", default_value = "last")]
+    pub(crate) checkpoint: Choice,
+    /// Use the plugins that the run directory contains, wherever it comes from.
+    #[arg(long)]
+    pub(crate) trust_run: bool,
+    #[command(flatten)]
+    pub(crate) access: Access,
+    /// Print JSON instead of text.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]

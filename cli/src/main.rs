@@ -10,6 +10,7 @@ mod checkpoints;
 mod child;
 mod compare;
 mod control;
+mod export;
 mod failure;
 mod log;
 mod plugins;
@@ -54,6 +55,7 @@ fn perform(cli: Cli) -> Result<ExitCode, Failure> {
         Verb::Compare(args) => compare::run(args, &screen).map(|()| ExitCode::SUCCESS),
         Verb::Checkpoints(args) => checkpoints::run(&args.verb),
         Verb::Control(args) => control::run(&args).map(|()| ExitCode::SUCCESS),
+        Verb::Export(args) => export::run(&args).map(|()| ExitCode::SUCCESS),
         Verb::Plugins(args) => plugins::run(&args),
         Verb::Simulate(args) => simulate::run(&args).map(|()| ExitCode::SUCCESS),
         Verb::Replay(args) => record::run_replay(&args),

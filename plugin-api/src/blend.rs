@@ -23,6 +23,14 @@ pub trait Blend: 'static {
     /// # Errors
     /// If the site or the configuration cannot be served.
     fn build(vars: &nn::Path<'_>, site: &Site, config: Self::Config) -> Result<Box<dyn Blender>>;
+
+    /// Returns the source of the same module in plain PyTorch, for networks that are exported. Since 1.1.
+    ///
+    /// The guide's page on PyTorch has the rules: the last class is the module, and its parameters have the
+    /// names of the variables.
+    fn pytorch(_site: &Site, _config: &Self::Config) -> Option<String> {
+        None
+    }
 }
 
 /// A living blend. The lifecycle owns alpha (start, target, clock, clamp, exact ends); a blender supplies the

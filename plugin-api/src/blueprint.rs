@@ -31,6 +31,14 @@ pub trait Blueprint: 'static {
     fn cost(_site: &Site, _config: &Self::Config) -> Option<Cost> {
         None
     }
+
+    /// Returns the source of the same module in plain PyTorch, for networks that are exported. Since 1.1.
+    ///
+    /// The guide's page on PyTorch has the rules: the last class is the module, and its parameters have the
+    /// names of the variables.
+    fn pytorch(_site: &Site, _config: &Self::Config) -> Option<String> {
+        None
+    }
 }
 
 /// A living seed. It holds tensors: it may move between threads, and is used by one at a time.

@@ -23,6 +23,14 @@ pub trait Host: 'static {
     /// # Errors
     /// If the configuration cannot be served.
     fn build(vars: &nn::Path<'_>, config: Self::Config) -> Result<Box<dyn HostModule>>;
+
+    /// Returns the source of the same module in plain PyTorch, for networks that are exported. Since 1.1.
+    ///
+    /// The guide's page on PyTorch has the rules: the last class is the module, and its parameters have the
+    /// names of the variables.
+    fn pytorch(_config: &Self::Config) -> Option<String> {
+        None
+    }
 }
 
 /// A point where a seed may be grafted.

@@ -18,6 +18,8 @@ pub struct Registered {
     pub(crate) schema: fn() -> schemars::Schema,
     /// Whether a configuration can be read; makes nothing.
     pub(crate) check: fn(&str) -> Result<()>,
+    /// The source of the same module in plain PyTorch. The site of a host has no meaning.
+    pub(crate) pytorch: fn(&Site, &str) -> Result<Option<String>>,
     pub(crate) make: Make,
 }
 
@@ -46,6 +48,7 @@ impl Registered {
             record,
             schema: schema::<T::Config>,
             check: |config| parse::<T::Config>(config).map(drop),
+            pytorch: |site, config| Ok(T::pytorch(site, &parse(config)?)),
             make: Make::Blueprint {
                 build: |vars, site, config| T::build(vars, site, parse(config)?),
                 cost: |site, config| Ok(T::cost(site, &parse(config)?)),
@@ -63,6 +66,7 @@ impl Registered {
             record,
             schema: schema::<T::Config>,
             check: |config| parse::<T::Config>(config).map(drop),
+            pytorch: |site, config| Ok(T::pytorch(site, &parse(config)?)),
             make: Make::Blend(|vars, site, config| T::build(vars, site, parse(config)?)),
         }
     }
@@ -77,6 +81,7 @@ impl Registered {
             record,
             schema: schema::<T::Config>,
             check: |config| parse::<T::Config>(config).map(drop),
+            pytorch: |_, config| Ok(T::pytorch(&parse(config)?)),
             make: Make::Host(|vars, config| T::build(vars, parse(config)?)),
         }
     }

@@ -220,6 +220,23 @@ impl Entry {
         cost.map_err(|e| self.failed(e))
     }
 
+    /// Returns the source of the same module in plain PyTorch; `None` if the plugin has none. A host has no
+    /// site.
+    ///
+    /// # Errors
+    /// If the configuration is not valid, or the plugin panics.
+    pub fn pytorch(&self, site: Option<&Site>, config: &str) -> Result<Option<String>, RegistryError> {
+        let source = match &self.0.factory {
+            Factory::Library(plugin) | Factory::Grafted(plugin, _) => {
+                plugin.pytorch(self.kind(), self.id(), site, config)
+            }
+            Factory::Interpreted(file) => file
+                .wrap(config)
+                .and_then(|config| file.interpreter.pytorch(site, &config).map_err(|e| inner(e, &config))),
+        };
+        source.map_err(|e| self.failed(e))
+    }
+
     fn library(&self) -> Result<&Plugin, PluginError> {
         match &self.0.factory {
             Factory::Library(plugin) | Factory::Grafted(plugin, _) => Ok(plugin),

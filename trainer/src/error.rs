@@ -89,6 +89,22 @@ pub enum TrainError {
         /// Why it cannot go on.
         reason: String,
     },
+    /// There is no saved network.
+    #[error("there is no saved network in {}: {reason}", path.display())]
+    NoNetwork {
+        /// Path of the run directory or checkpoint.
+        path: PathBuf,
+        /// What is missing.
+        reason: String,
+    },
+    /// A checkpoint does not say what its network reads and predicts.
+    #[error("{} does not say what its network reads: Kasmina {version} wrote it", path.display())]
+    NoInterface {
+        /// Folder of the checkpoint.
+        path: PathBuf,
+        /// Version of Kasmina that wrote the checkpoint.
+        version: String,
+    },
     /// No checkpoint of a run is whole.
     #[error("none of the {tried} checkpoints of {} is whole; the newest: {first}", path.display())]
     NoWholeCheckpoint {
@@ -258,6 +274,12 @@ impl TrainError {
             }
             Self::NoRun { .. } => {
                 Some("name the directory of a run that `kasmina train` has written, with checkpoints on".to_owned())
+            }
+            Self::NoNetwork { .. } => {
+                Some("name a run directory, or the folder of one of its checkpoints".to_owned())
+            }
+            Self::NoInterface { .. } => {
+                Some("go on with the run for an epoch; the checkpoints that it writes then do: kasmina train --resume RUN --epochs N".to_owned())
             }
             Self::NoWholeCheckpoint { .. } => {
                 Some("`kasmina checkpoints verify RUN` says what is wrong with each".to_owned())

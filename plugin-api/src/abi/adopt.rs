@@ -176,6 +176,25 @@ impl Plugin {
         let object = from_wire(self.0.make_host()(id.into(), &WireSite::new(&site)?, config.into()))?;
         HostInstance::new(object)
     }
+
+    /// Returns the source of an entry's module in plain PyTorch; `None` if the entry has none, or if the plugin
+    /// was built for 1.0. A host has no site.
+    ///
+    /// # Errors
+    /// If the configuration is not valid, or the plugin panics.
+    pub fn pytorch(
+        &self,
+        kind: crate::Kind,
+        id: &str,
+        site: Option<&Site>,
+        config: &str,
+    ) -> Result<Option<String>> {
+        let Some(pytorch) = self.0.pytorch() else { return Ok(None) };
+        let nowhere = Site::new(Topology::new(""), 0);
+        let site = WireSite::new(site.unwrap_or(&nowhere))?;
+        let source = from_wire(pytorch(kind.as_str().into(), id.into(), &site, config.into()))?;
+        Ok(source.into_option().map(String::from))
+    }
 }
 
 /// The report of a layout check has thousands of lines; the ones that say something begin with `Error:`.

@@ -14,7 +14,7 @@ use abi_stable::package_version_strings;
 use abi_stable::prefix_type::PrefixTypeTrait;
 use abi_stable::sabi_trait::TD_Opaque;
 use abi_stable::sabi_types::VersionStrings;
-use abi_stable::std_types::{ROption, RStr, RVec};
+use abi_stable::std_types::{ROption, RStr, RString, RVec};
 use tch::Device;
 
 /// Minor versions add fields after the last, each `missing_field(option)`.
@@ -31,6 +31,9 @@ pub struct Root {
     pub make_blend: extern "C" fn(RStr<'_>, &WireSite<'_>, RStr<'_>) -> Wire<BlendBox>,
     #[sabi(last_prefix_field)]
     pub make_host: extern "C" fn(RStr<'_>, &WireSite<'_>, RStr<'_>) -> Wire<HostBox>,
+    /// Since 1.1.
+    #[sabi(missing_field(option))]
+    pub pytorch: extern "C" fn(RStr<'_>, RStr<'_>, &WireSite<'_>, RStr<'_>) -> Wire<ROption<RString>>,
 }
 
 impl RootModule for RootRef {
@@ -42,7 +45,7 @@ impl RootModule for RootRef {
 
 /// This library's own root: what a plugin exports, and how a process reaches the entries linked into it.
 pub(super) fn local() -> RootRef {
-    Root { init, list, check_config, cost, make_seed, make_blend, make_host }.leak_into_prefix()
+    Root { init, list, check_config, cost, make_seed, make_blend, make_host, pytorch }.leak_into_prefix()
 }
 
 extern "C" fn construct() -> RootModuleResult {
@@ -114,6 +117,16 @@ extern "C" fn cost(id: RStr<'_>, site: &WireSite<'_>, config: RStr<'_>) -> Wire<
         _ => Ok(None),
     });
     to_wire(found.result, cost_to_wire)
+}
+
+extern "C" fn pytorch(
+    kind: RStr<'_>,
+    id: RStr<'_>,
+    site: &WireSite<'_>,
+    config: RStr<'_>,
+) -> Wire<ROption<RString>> {
+    let found = guard(|| (registered(kind.as_str(), id.as_str())?.pytorch)(&site.read()?, config.as_str()));
+    to_wire(found.result, |source| source.map(RString::from).into())
 }
 
 extern "C" fn make_seed(id: RStr<'_>, site: &WireSite<'_>, config: RStr<'_>) -> Wire<SeedBox> {

@@ -54,6 +54,10 @@ impl Blend for Gated {
             input: SeedInput::default(),
         }))
     }
+
+    fn pytorch(_: &Site, _: &GatedConfig) -> Option<String> {
+        Some(include_str!("../pytorch/gated.py").to_owned())
+    }
 }
 
 impl Blender for Gated {

@@ -27,6 +27,10 @@ impl Blend for PerChannel {
         };
         Ok(Box::new(Self { ramp: config.ramp.check()?, weight: vars.zeros("weight", &shape) }))
     }
+
+    fn pytorch(_: &Site, _: &RampConfig) -> Option<String> {
+        Some(include_str!("../pytorch/per_channel.py").to_owned())
+    }
 }
 
 impl Blender for PerChannel {

@@ -5,6 +5,9 @@ use kasmina_plugin_api::prelude::*;
 
 const WHOLE: &[Capability] = &[Capability::SeedAtOne];
 
+/// What all of them are in plain PyTorch.
+const LERP: &str = include_str!("../pytorch/lerp.py");
+
 /// A configuration without settings.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -30,6 +33,10 @@ impl Blend for Linear {
     fn build(_: &nn::Path<'_>, _: &Site, _: NoConfig) -> Result<Box<dyn Blender>> {
         Ok(Box::new(Lerp(|t| t)))
     }
+
+    fn pytorch(_: &Site, _: &NoConfig) -> Option<String> {
+        Some(LERP.to_owned())
+    }
 }
 
 /// Half a cosine: flat at both ends, where a sudden change would hurt most.
@@ -43,6 +50,10 @@ impl Blend for Cosine {
     fn build(_: &nn::Path<'_>, _: &Site, _: NoConfig) -> Result<Box<dyn Blender>> {
         let ramp = Ramp { shape: Shape::Cosine, ..Ramp::default() };
         Ok(Box::new(Lerp(move |t| ramp.at(t))))
+    }
+
+    fn pytorch(_: &Site, _: &NoConfig) -> Option<String> {
+        Some(LERP.to_owned())
     }
 }
 
@@ -72,6 +83,10 @@ impl Blend for Sigmoid {
     fn build(_: &nn::Path<'_>, _: &Site, config: SigmoidConfig) -> Result<Box<dyn Blender>> {
         let ramp = Ramp { shape: Shape::Sigmoid, steepness: config.steepness }.check()?;
         Ok(Box::new(Lerp(move |t| ramp.at(t))))
+    }
+
+    fn pytorch(_: &Site, _: &SigmoidConfig) -> Option<String> {
+        Some(LERP.to_owned())
     }
 }
 
@@ -111,6 +126,10 @@ impl Blend for Tanh {
             return Err(PluginError::config(format!("temperature {temperature} is not in 0.01..=10")));
         }
         Ok(Box::new(Lerp(move |t| s_curve((t - midpoint) / temperature))))
+    }
+
+    fn pytorch(_: &Site, _: &TanhConfig) -> Option<String> {
+        Some(LERP.to_owned())
     }
 }
 

@@ -52,6 +52,10 @@ impl Blend for Residual {
     fn build(_: &nn::Path<'_>, _: &Site, config: RampConfig) -> Result<Box<dyn Blender>> {
         Ungated::make(Operator::Residual, &config)
     }
+
+    fn pytorch(_: &Site, _: &RampConfig) -> Option<String> {
+        Some(include_str!("../pytorch/residual.py").to_owned())
+    }
 }
 
 /// `h (1 + a tanh(s - x))`: the seed turns the host's features up and down, never beyond double or nothing.
@@ -65,6 +69,10 @@ impl Blend for Multiply {
 
     fn build(_: &nn::Path<'_>, _: &Site, config: RampConfig) -> Result<Box<dyn Blender>> {
         Ungated::make(Operator::Multiply, &config)
+    }
+
+    fn pytorch(_: &Site, _: &RampConfig) -> Option<String> {
+        Some(include_str!("../pytorch/multiply.py").to_owned())
     }
 }
 

@@ -60,6 +60,10 @@ impl Blueprint for Attention {
         let parameters = (c * w + w + w * c + c).unsigned_abs();
         Some(Cost { parameters, flops_per_position: 2 * c.unsigned_abs() })
     }
+
+    fn pytorch(_: &Site, _: &AttentionConfig) -> Option<String> {
+        Some(include_str!("../pytorch/attention.py").to_owned())
+    }
 }
 
 impl Seed for Attention {

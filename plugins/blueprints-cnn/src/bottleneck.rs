@@ -70,6 +70,10 @@ impl Blueprint for Bottleneck {
             flops_per_position: convs + 2 * ConvNormRelu::FLOPS * width + Tail::FLOPS * c,
         })
     }
+
+    fn pytorch(_: &Site, _: &BottleneckConfig) -> Option<String> {
+        Some(include_str!("../pytorch/bottleneck.py").to_owned())
+    }
 }
 
 impl Seed for Bottleneck {

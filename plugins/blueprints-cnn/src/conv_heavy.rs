@@ -56,6 +56,10 @@ impl Blueprint for ConvHeavy {
             flops_per_position: convs + (ConvNormRelu::FLOPS + Tail::FLOPS) * c,
         })
     }
+
+    fn pytorch(_: &Site, _: &ConvHeavyConfig) -> Option<String> {
+        Some(include_str!("../pytorch/conv_heavy.py").to_owned())
+    }
 }
 
 impl Seed for ConvHeavy {

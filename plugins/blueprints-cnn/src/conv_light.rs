@@ -51,6 +51,10 @@ impl Blueprint for ConvLight {
             flops_per_position: c * c * k * k + Tail::FLOPS * c,
         })
     }
+
+    fn pytorch(_: &Site, _: &ConvLightConfig) -> Option<String> {
+        Some(include_str!("../pytorch/conv_light.py").to_owned())
+    }
 }
 
 impl Seed for ConvLight {

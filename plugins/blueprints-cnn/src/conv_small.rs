@@ -47,6 +47,10 @@ impl Blueprint for ConvSmall {
         let c = site.channels().unsigned_abs();
         Some(Cost { parameters: c * c + Tail::PARAMETERS * c, flops_per_position: c * c + Tail::FLOPS * c })
     }
+
+    fn pytorch(_: &Site, _: &ConvSmallConfig) -> Option<String> {
+        Some(include_str!("../pytorch/conv_small.py").to_owned())
+    }
 }
 
 impl Seed for ConvSmall {

@@ -53,6 +53,10 @@ impl Blueprint for Depthwise {
         let convs = c * k * k + c * c;
         Some(Cost { parameters: convs + Tail::PARAMETERS * c, flops_per_position: convs + Tail::FLOPS * c })
     }
+
+    fn pytorch(_: &Site, _: &DepthwiseConfig) -> Option<String> {
+        Some(include_str!("../pytorch/depthwise.py").to_owned())
+    }
 }
 
 impl Seed for Depthwise {

@@ -37,6 +37,10 @@ impl Blueprint for Norm {
         let c = site.channels().unsigned_abs();
         Some(Cost { parameters: 3 * c, flops_per_position: 8 * c })
     }
+
+    fn pytorch(_: &Site, _: &NormConfig) -> Option<String> {
+        Some(include_str!("../pytorch/norm.py").to_owned())
+    }
 }
 
 impl Seed for Norm {

@@ -41,6 +41,10 @@ impl Blueprint for Attention {
     fn cost(site: &Site, _: &AttentionConfig) -> Option<Cost> {
         Some(Heads::cost(site.channels()))
     }
+
+    fn pytorch(_: &Site, _: &AttentionConfig) -> Option<String> {
+        Some(include_str!("../pytorch/attention.py").to_owned())
+    }
 }
 
 impl Seed for Attention {

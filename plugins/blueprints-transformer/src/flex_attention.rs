@@ -57,6 +57,10 @@ impl Blueprint for FlexAttention {
     fn cost(site: &Site, _: &FlexAttentionConfig) -> Option<Cost> {
         Some(Heads::cost(site.channels()))
     }
+
+    fn pytorch(_: &Site, _: &FlexAttentionConfig) -> Option<String> {
+        Some(include_str!("../pytorch/flex_attention.py").to_owned())
+    }
 }
 
 impl Seed for FlexAttention {

@@ -57,6 +57,10 @@ impl Blueprint for Lora {
         let (c, rank) = (site.channels().unsigned_abs(), config.rank.clamp(1, 4096).unsigned_abs());
         Some(Cost { parameters: 2 * c * rank, flops_per_position: 2 * c * rank + rank + c })
     }
+
+    fn pytorch(_: &Site, _: &LoraConfig) -> Option<String> {
+        Some(include_str!("../pytorch/lora.py").to_owned())
+    }
 }
 
 impl Seed for Lora {

@@ -84,6 +84,10 @@ impl Blueprint for Mlp {
     fn cost(site: &Site, config: &MlpConfig) -> Option<Cost> {
         Some(Layers::cost(site.channels(), config.expansion.clamp(1, 16)))
     }
+
+    fn pytorch(_: &Site, _: &MlpConfig) -> Option<String> {
+        Some(include_str!("../pytorch/mlp.py").to_owned())
+    }
 }
 
 /// An MLP with a hidden layer of twice the channels.
@@ -107,6 +111,10 @@ impl Blueprint for MlpSmall {
 
     fn cost(site: &Site, _: &MlpSmallConfig) -> Option<Cost> {
         Some(Layers::cost(site.channels(), Self::EXPANSION))
+    }
+
+    fn pytorch(_: &Site, _: &MlpSmallConfig) -> Option<String> {
+        Some(include_str!("../pytorch/mlp_small.py").to_owned())
     }
 }
 

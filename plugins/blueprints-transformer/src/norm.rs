@@ -36,6 +36,10 @@ impl Blueprint for Norm {
             flops_per_position: (LayerNorm::FLOPS + 4) * c,
         })
     }
+
+    fn pytorch(_: &Site, _: &NormConfig) -> Option<String> {
+        Some(include_str!("../pytorch/norm.py").to_owned())
+    }
 }
 
 impl Seed for Norm {

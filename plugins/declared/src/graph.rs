@@ -6,6 +6,7 @@ use crate::header::Header;
 use crate::layers::{Built, Pass};
 use crate::mix::Mixer;
 use crate::plan::Plan;
+use crate::pytorch;
 use crate::shape::Space;
 use crate::source::{Fault, instead};
 use kasmina_plugin_api::prelude::*;
@@ -181,6 +182,10 @@ impl Blueprint for Graph {
 
     fn cost(site: &Site, config: &GraphConfig) -> Option<Cost> {
         config.plan(site).ok().map(|plan| plan.cost())
+    }
+
+    fn pytorch(site: &Site, config: &GraphConfig) -> Option<String> {
+        config.plan(site).ok().map(|plan| pytorch::source(&plan, &config.document.header.id))
     }
 }
 

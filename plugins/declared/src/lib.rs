@@ -22,6 +22,7 @@ mod layers;
 mod mix;
 mod ops;
 mod plan;
+mod pytorch;
 mod reader;
 mod resolve;
 pub mod schema;

@@ -16,18 +16,18 @@ pub struct CnnConfig {
     /// Number of classes of the task.
     #[schemars(range(min = 1))]
     pub num_classes: i64,
-    /// Blocks; there is a slot after each.
+    /// Number of blocks. Each is followed by a slot.
     #[schemars(range(min = 2, max = 16))]
     pub n_blocks: usize,
-    /// Width of the first block; each further block doubles it.
+    /// Channels of the first block; each further block has twice as many. At most 4096.
     #[schemars(range(min = 1))]
     pub base_channels: i64,
-    /// How many blocks end in a 2x2 max pool, from the first on; all if not given.
+    /// Number of blocks, from the first on, that end in a 2x2 max pool; all blocks if absent.
     pub pool_layers: Option<usize>,
-    /// Side of the square kernels; odd.
+    /// Side of the square kernels in pixels; must be odd.
     #[schemars(range(min = 1, max = 15))]
     pub kernel_size: i64,
-    /// How features lie in memory.
+    /// Memory layout of the features.
     pub memory_format: MemoryFormat,
 }
 
@@ -53,7 +53,10 @@ struct Block {
     channels: i64,
 }
 
-/// A network of convolutional blocks for small images.
+/// A network of convolutional blocks for small images, with a slot after each block.
+///
+/// # Shapes
+/// Input: `[batch, in_channels, height, width]`. Output: `[batch, num_classes]`.
 #[derive(Debug)]
 pub struct Cnn {
     blocks: Vec<Block>,
@@ -67,7 +70,7 @@ impl Host for Cnn {
     type Config = CnnConfig;
 
     fn build(vars: &nn::Path<'_>, config: CnnConfig) -> Result<Box<dyn HostModule>> {
-        check(&config)?;
+        check_config(&config)?;
         let mut width = config.in_channels;
         let mut blocks = Vec::with_capacity(config.n_blocks);
         for i in 0..config.n_blocks {
@@ -85,9 +88,13 @@ impl Host for Cnn {
         let head = nn::linear(vars / "head", width, config.num_classes, nn::LinearConfig::default());
         Ok(Box::new(Self { blocks, head, memory_format: config.memory_format }))
     }
+
+    fn pytorch(_: &CnnConfig) -> Option<String> {
+        Some(include_str!("../pytorch/cnn.py").to_owned())
+    }
 }
 
-fn check(config: &CnnConfig) -> Result<()> {
+fn check_config(config: &CnnConfig) -> Result<()> {
     let wrong = |text: String| Err(PluginError::config(text));
     if !(2..=16).contains(&config.n_blocks) {
         return wrong(format!("n_blocks {} is not in 2..=16", config.n_blocks));
@@ -119,12 +126,12 @@ impl HostModule for Cnn {
 
     fn forward(&mut self, x: &Tensor, taps: &mut Taps<'_>) -> Result<Tensor> {
         let train = taps.mode().is_train();
-        let mut x = self.memory_format.of(x)?;
+        let mut x = self.memory_format.convert(x)?;
         for (i, block) in self.blocks.iter().enumerate() {
             x = batch_norm_relu(&block.conv.forward(&x), &block.norm.parts(), train, block.pool)?;
             x = taps.at(i, x)?;
         }
-        let Some(bias) = &self.head.bs else { return Err(PluginError::other("a head without a bias")) };
+        let Some(bias) = &self.head.bs else { return Err(PluginError::other("the head has no bias")) };
         mean_linear(&x, &self.head.ws, bias)
     }
 }
@@ -150,15 +157,15 @@ mod tests {
                 .map(|(n, a)| (n.to_owned(), vec![a.to_owned()]))
         );
 
-        let mut open = Visits::default();
+        let mut visits = Visits::default();
         let x = Tensor::randn([2, 3, 32, 32], (Kind::Float, Device::Cpu));
-        let y = host.forward(&x, &mut Taps::new(&mut open, Mode::Eval)).unwrap();
+        let y = host.forward(&x, &mut Taps::new(&mut visits, Mode::Eval)).unwrap();
         assert_eq!(y.size(), [2, 10]);
-        assert_eq!(open.sizes(), [vec![2, 32, 16, 16], vec![2, 64, 8, 8], vec![2, 128, 4, 4]]);
+        assert_eq!(visits.sizes(), [vec![2, 32, 16, 16], vec![2, 64, 8, 8], vec![2, 128, 4, 4]]);
     }
 
     #[test]
-    fn five_blocks_end_their_thirds_at_1_3_and_4() {
+    fn the_aliases_of_five_blocks_are_at_blocks_1_3_and_4() {
         let vars = nn::VarStore::new(Device::Cpu);
         let config = CnnConfig { n_blocks: 5, base_channels: 2, ..CnnConfig::default() };
         let host = Cnn::build(&vars.root(), config).unwrap();
@@ -168,20 +175,20 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_built_is_refused_by_name() {
+    fn a_setting_out_of_range_is_refused_by_name() {
         let vars = nn::VarStore::new(Device::Cpu);
         let refused = |config: CnnConfig| Cnn::build(&vars.root(), config).err().unwrap().to_string();
-        assert_says(
+        assert_contains(
             &refused(CnnConfig { n_blocks: 1, ..CnnConfig::default() }),
             "n_blocks 1 is not in 2..=16",
         );
-        assert_says(
+        assert_contains(
             &refused(CnnConfig { kernel_size: 4, ..CnnConfig::default() }),
             "kernel_size 4 is not an odd",
         );
     }
 
-    fn assert_says(text: &str, part: &str) {
+    fn assert_contains(text: &str, part: &str) {
         assert!(text.contains(part), "{text}");
     }
 }

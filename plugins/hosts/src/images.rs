@@ -1,21 +1,24 @@
-//! What the convolutional hosts have in common.
+//! Memory format and batch normalisation of the convolutional hosts.
 
 use kasmina_plugin_api::ops::{BatchNorm, channels_last};
 use kasmina_plugin_api::prelude::*;
 
-/// How features lie in memory inside the host.
+/// Memory layout of the features inside the host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum MemoryFormat {
-    /// NHWC order.
+    /// Channels last (NHWC).
     ChannelsLast,
-    /// NCHW order.
+    /// Contiguous (NCHW).
     Contiguous,
 }
 
 impl MemoryFormat {
-    /// The images in this format; nothing is copied where they already are.
-    pub(crate) fn of(self, x: &Tensor) -> Result<Tensor> {
+    /// Converts images to this format; copies nothing if they already have it.
+    ///
+    /// # Shapes
+    /// `x`: `[batch, channels, height, width]`.
+    pub(crate) fn convert(self, x: &Tensor) -> Result<Tensor> {
         match self {
             Self::ChannelsLast => channels_last(x),
             Self::Contiguous => Ok(x.f_contiguous()?),
@@ -23,8 +26,7 @@ impl MemoryFormat {
     }
 }
 
-/// A batch normalisation with its statistics. tch's own draws its weights from 0..1; every other framework
-/// starts at 1, and so do we.
+/// A batch normalisation whose weights start at 1, as in PyTorch. tch's own draws them from 0..1.
 #[derive(Debug)]
 pub(crate) struct Norm {
     weight: Tensor,
@@ -33,7 +35,9 @@ pub(crate) struct Norm {
     running_var: Tensor,
 }
 
+/// Added to the variance, as in PyTorch's default.
 const EPS: f64 = 1e-5;
+/// Weight of a new batch in the running statistics, as in PyTorch's default.
 const MOMENTUM: f64 = 0.1;
 
 impl Norm {
@@ -46,12 +50,16 @@ impl Norm {
         }
     }
 
+    /// Returns the tensors and constants for [`batch_norm_relu`](kasmina_plugin_api::ops::batch_norm_relu).
     pub(crate) fn parts(&self) -> BatchNorm<'_> {
         let Self { weight, bias, running_mean, running_var } = self;
         BatchNorm { weight, bias, running_mean, running_var, eps: EPS, momentum: MOMENTUM }
     }
 
-    /// Without what `ops::batch_norm_relu` puts behind it.
+    /// Applies the normalisation alone, without the ReLU of `ops::batch_norm_relu`.
+    ///
+    /// # Shapes
+    /// `x` and the result: `[batch, channels, height, width]`.
     pub(crate) fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
         let (weight, bias) = (Some(&self.weight), Some(&self.bias));
         let (mean, var) = (Some(&self.running_mean), Some(&self.running_var));

@@ -1,4 +1,4 @@
-//! The residual network for small images (He et al. 2015, section 4.2): `6n + 2` layers in three stages.
+//! The residual network for small images of He et al. (2015), section 4.2: `6n + 2` layers in three stages.
 
 use crate::images::{MemoryFormat, Norm};
 use crate::settings::at_least_one;
@@ -6,13 +6,13 @@ use kasmina_plugin_api::ops::{batch_norm_relu, mean_linear};
 use kasmina_plugin_api::prelude::*;
 use tch::nn::Module;
 
-/// How a stage that halves the map and doubles the channels passes its input by.
+/// Shortcut of the blocks that halve the map and double the channels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Shortcut {
-    /// Every second pixel, and zeros for the new channels; no parameters (the paper's option A).
+    /// Every second pixel, with zeros for the new channels; no parameters (option A of the paper).
     Pad,
-    /// A strided 1x1 convolution and a norm (option B).
+    /// A strided 1x1 convolution and a batch normalisation (option B).
     Projection,
 }
 
@@ -20,7 +20,7 @@ pub enum Shortcut {
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ResNetConfig {
-    /// Layers, `6n + 2`: 8, 14, 20, 32, 44, 56, 110.
+    /// Number of layers, `6n + 2`: for instance 8, 14, 20, 32, 44, 56 or 110.
     #[schemars(range(min = 8, max = 1202))]
     pub depth: i64,
     /// Channels of the input images.
@@ -29,12 +29,12 @@ pub struct ResNetConfig {
     /// Number of classes of the task.
     #[schemars(range(min = 1))]
     pub num_classes: i64,
-    /// Width of the first stage; each further stage doubles it.
+    /// Channels of the first stage; each further stage has twice as many.
     #[schemars(range(min = 1, max = 4096))]
     pub base_channels: i64,
-    /// How a stage that changes the shape passes its input by.
+    /// Shortcut of the blocks that change the shape.
     pub shortcut: Shortcut,
-    /// How features lie in memory.
+    /// Memory layout of the features.
     pub memory_format: MemoryFormat,
 }
 
@@ -51,6 +51,7 @@ impl Default for ResNetConfig {
     }
 }
 
+/// Number of stages. Each has half the resolution and twice the channels of the previous one.
 const STAGES: i64 = 3;
 
 fn conv3x3(vars: &nn::Path<'_>, from: i64, to: i64, stride: i64) -> nn::Conv2D {
@@ -63,9 +64,10 @@ fn conv3x3(vars: &nn::Path<'_>, from: i64, to: i64, stride: i64) -> nn::Conv2D {
     nn::conv2d(vars, from, to, 3, config)
 }
 
+/// Shortcut of one block.
 #[derive(Debug)]
-enum Bypass {
-    Straight,
+enum SkipConnection {
+    Identity,
     Pad { channels: i64 },
     Projection { conv: nn::Conv2D, norm: Norm },
 }
@@ -76,17 +78,17 @@ struct Block {
     norm1: Norm,
     conv2: nn::Conv2D,
     norm2: Norm,
-    bypass: Bypass,
+    skip: SkipConnection,
 }
 
 impl Block {
     fn new(vars: &nn::Path<'_>, from: i64, to: i64, stride: i64, shortcut: Shortcut) -> Self {
-        let bypass = match shortcut {
-            _ if from == to && stride == 1 => Bypass::Straight,
-            Shortcut::Pad => Bypass::Pad { channels: to - from },
+        let skip = match shortcut {
+            _ if from == to && stride == 1 => SkipConnection::Identity,
+            Shortcut::Pad => SkipConnection::Pad { channels: to - from },
             Shortcut::Projection => {
                 let config = nn::ConvConfig { stride, bias: false, ..Default::default() };
-                Bypass::Projection {
+                SkipConnection::Projection {
                     conv: nn::conv2d(vars / "shortcut", from, to, 1, config),
                     norm: Norm::new(&(vars / "shortcut_norm"), to),
                 }
@@ -97,26 +99,29 @@ impl Block {
             norm1: Norm::new(&(vars / "norm1"), to),
             conv2: conv3x3(&(vars / "conv2"), to, to, 1),
             norm2: Norm::new(&(vars / "norm2"), to),
-            bypass,
+            skip,
         }
     }
 
     fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
         let inner = batch_norm_relu(&self.conv1.forward(x), &self.norm1.parts(), train, false)?;
         let inner = self.norm2.forward(&self.conv2.forward(&inner), train)?;
-        let past = match &self.bypass {
-            Bypass::Straight => x.shallow_clone(),
-            Bypass::Pad { channels } => {
+        let skip = match &self.skip {
+            SkipConnection::Identity => x.shallow_clone(),
+            SkipConnection::Pad { channels } => {
                 let half = x.f_slice(2, None, None, 2)?.f_slice(3, None, None, 2)?;
                 half.f_constant_pad_nd([0, 0, 0, 0, 0, *channels])?
             }
-            Bypass::Projection { conv, norm } => norm.forward(&conv.forward(x), train)?,
+            SkipConnection::Projection { conv, norm } => norm.forward(&conv.forward(x), train)?,
         };
-        Ok(inner.f_add(&past)?.f_relu()?)
+        Ok(inner.f_add(&skip)?.f_relu()?)
     }
 }
 
-/// The ResNet host: a slot after each stage.
+/// The residual network, with a slot after each stage.
+///
+/// # Shapes
+/// Input: `[batch, in_channels, height, width]`. Output: `[batch, num_classes]`.
 #[derive(Debug)]
 pub struct ResNet {
     stem: nn::Conv2D,
@@ -134,7 +139,7 @@ impl Host for ResNet {
     type Config = ResNetConfig;
 
     fn build(vars: &nn::Path<'_>, config: ResNetConfig) -> Result<Box<dyn HostModule>> {
-        let blocks = check(&config)?;
+        let blocks = check_config(&config)?;
         let stem = conv3x3(&(vars / "stem"), config.in_channels, config.base_channels, 1);
         let stem_norm = Norm::new(&(vars / "stem_norm"), config.base_channels);
         let mut width = config.base_channels;
@@ -154,10 +159,14 @@ impl Host for ResNet {
         let ResNetConfig { base_channels, memory_format, .. } = config;
         Ok(Box::new(Self { stem, stem_norm, stages, head, base_channels, memory_format }))
     }
+
+    fn pytorch(_: &ResNetConfig) -> Option<String> {
+        Some(include_str!("../pytorch/resnet.py").to_owned())
+    }
 }
 
-/// Blocks per stage, if the settings can be served.
-fn check(config: &ResNetConfig) -> Result<i64> {
+/// Checks the settings; returns the number of blocks per stage.
+fn check_config(config: &ResNetConfig) -> Result<i64> {
     at_least_one(&[
         ("in_channels", config.in_channels),
         ("num_classes", config.num_classes),
@@ -186,7 +195,7 @@ impl HostModule for ResNet {
 
     fn forward(&mut self, x: &Tensor, taps: &mut Taps<'_>) -> Result<Tensor> {
         let train = taps.mode().is_train();
-        let x = self.memory_format.of(x)?;
+        let x = self.memory_format.convert(x)?;
         let mut x = batch_norm_relu(&self.stem.forward(&x), &self.stem_norm.parts(), train, false)?;
         for (i, stage) in self.stages.iter().enumerate() {
             for block in stage {
@@ -194,7 +203,7 @@ impl HostModule for ResNet {
             }
             x = taps.at(i, x)?;
         }
-        let Some(bias) = &self.head.bs else { return Err(PluginError::other("a head without a bias")) };
+        let Some(bias) = &self.head.bs else { return Err(PluginError::other("the head has no bias")) };
         mean_linear(&x, &self.head.ws, bias)
     }
 }
@@ -214,8 +223,8 @@ mod tests {
     }
 
     #[test]
-    fn its_size_is_the_published_one() {
-        // 0.27 M and 0.46 M in the paper's table 6.
+    fn the_number_of_parameters_is_the_published_one() {
+        // 0.27 M and 0.46 M in table 6 of the paper.
         assert_eq!(parameters(ResNetConfig::default()), 269_722);
         assert_eq!(parameters(ResNetConfig { depth: 32, ..ResNetConfig::default() }), 464_154);
         assert_eq!(
@@ -230,11 +239,11 @@ mod tests {
             let vars = nn::VarStore::new(Device::Cpu);
             let config = ResNetConfig { depth: 8, shortcut, ..ResNetConfig::default() };
             let mut host = ResNet::build(&vars.root(), config).unwrap();
-            let mut open = Visits::default();
+            let mut visits = Visits::default();
             let x = Tensor::randn([2, 3, 32, 32], (Kind::Float, Device::Cpu));
-            let y = host.forward(&x, &mut Taps::new(&mut open, Mode::Train)).unwrap();
+            let y = host.forward(&x, &mut Taps::new(&mut visits, Mode::Train)).unwrap();
             assert_eq!(y.size(), [2, 10]);
-            let seen: Vec<_> = open.0.iter().map(|(size, stride)| (size[1], size[2], stride[1])).collect();
+            let seen: Vec<_> = visits.0.iter().map(|(size, stride)| (size[1], size[2], stride[1])).collect();
             assert_eq!(seen, [(16, 32, 1), (32, 16, 1), (64, 8, 1)]);
         }
     }

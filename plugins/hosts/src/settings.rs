@@ -1,4 +1,4 @@
-//! Bounds that several hosts have.
+//! Checks of settings that several hosts share.
 
 use kasmina_plugin_api::prelude::*;
 

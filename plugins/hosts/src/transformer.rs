@@ -9,22 +9,22 @@ use tch::nn::Module;
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct TransformerConfig {
-    /// Number of different tokens.
+    /// Size of the vocabulary.
     #[schemars(range(min = 1))]
     pub vocab_size: i64,
     /// Width of the residual stream.
     #[schemars(range(min = 1))]
     pub n_embd: i64,
-    /// Attention heads; must divide `n_embd`.
+    /// Number of attention heads; must divide `n_embd`.
     #[schemars(range(min = 1))]
     pub n_head: i64,
-    /// Blocks; there is a slot after each.
+    /// Number of blocks. Each is followed by a slot.
     #[schemars(range(min = 1, max = 1024))]
     pub n_layer: i64,
-    /// Length of the longest sequence in tokens.
+    /// Largest length of a sequence, in tokens.
     #[schemars(range(min = 1))]
     pub block_size: i64,
-    /// The part of embeddings, attention weights and residual branches that is dropped in training.
+    /// Dropout probability of embeddings, attention weights and residual branches in training.
     #[schemars(range(min = 0.0, max = 0.9))]
     pub dropout: f64,
 }
@@ -35,8 +35,9 @@ impl Default for TransformerConfig {
     }
 }
 
-/// The deviation of the initial weights.
+/// Standard deviation of the initial weights.
 const SCALE: f64 = 0.02;
+/// Added to the variance in layer normalisations.
 const EPS: f64 = 1e-5;
 
 fn linear(vars: &nn::Path<'_>, from: i64, to: i64, stdev: f64) -> nn::Linear {
@@ -79,7 +80,8 @@ struct Block {
 impl Block {
     fn new(vars: &nn::Path<'_>, config: &TransformerConfig) -> Self {
         let width = config.n_embd;
-        // Every block adds twice to the residual stream, which is to keep its variance.
+        // Every block adds two branches to the residual stream; the smaller weights keep its variance
+        // constant.
         let residual = SCALE / ((2 * config.n_layer) as f64).sqrt();
         Self {
             norm1: Norm::new(&(vars / "norm1"), width),
@@ -95,14 +97,14 @@ impl Block {
 
     fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
         let attended = self.attend(&self.norm1.forward(x)?, train)?;
-        let x = x.f_add(&dropped(attended, self.dropout, train)?)?;
+        let x = x.f_add(&apply_dropout(attended, self.dropout, train)?)?;
         let inner = self.widen.forward(&self.norm2.forward(&x)?).f_gelu("none")?;
-        Ok(x.f_add(&dropped(self.narrow.forward(&inner), self.dropout, train)?)?)
+        Ok(x.f_add(&apply_dropout(self.narrow.forward(&inner), self.dropout, train)?)?)
     }
 
     fn attend(&self, x: &Tensor, train: bool) -> Result<Tensor> {
         let &[batch, length, width] = x.size().as_slice() else {
-            return Err(PluginError::contract("a block needs features [N, T, C]"));
+            return Err(PluginError::contract("a block needs features [batch, length, channels]"));
         };
         let split = [batch, length, 3, self.heads, width / self.heads];
         let qkv = self.qkv.forward(x).f_view(split)?.f_permute([2, 0, 3, 1, 4])?;
@@ -116,12 +118,16 @@ impl Block {
     }
 }
 
-/// Nothing is called, and nothing drawn, where nothing is to be dropped.
-fn dropped(x: Tensor, dropout: f64, train: bool) -> Result<Tensor> {
+/// Applies dropout in training. Without dropout it calls nothing, so that it draws no random numbers.
+fn apply_dropout(x: Tensor, dropout: f64, train: bool) -> Result<Tensor> {
     Ok(if train && dropout > 0.0 { x.f_dropout(dropout, true)? } else { x })
 }
 
-/// A decoder-only transformer.
+/// A decoder-only transformer, with a slot after each block.
+///
+/// # Shapes
+/// Input: tokens `[batch, length]`, int64, `length` at most `block_size`. Output: logits
+/// `[batch, length, vocab_size]`.
 #[derive(Debug)]
 pub struct Transformer {
     tokens: Tensor,
@@ -139,7 +145,7 @@ impl Host for Transformer {
     type Config = TransformerConfig;
 
     fn build(vars: &nn::Path<'_>, config: TransformerConfig) -> Result<Box<dyn HostModule>> {
-        check(&config)?;
+        check_config(&config)?;
         let normal = nn::Init::Randn { mean: 0.0, stdev: SCALE };
         let tokens = vars.var("tokens", &[config.vocab_size, config.n_embd], normal);
         let positions = vars.var("positions", &[config.block_size, config.n_embd], normal);
@@ -148,9 +154,13 @@ impl Host for Transformer {
         let norm = Norm::new(&(vars / "norm"), config.n_embd);
         Ok(Box::new(Self { tokens, positions, blocks, norm, config }))
     }
+
+    fn pytorch(_: &TransformerConfig) -> Option<String> {
+        Some(include_str!("../pytorch/transformer.py").to_owned())
+    }
 }
 
-fn check(config: &TransformerConfig) -> Result<()> {
+fn check_config(config: &TransformerConfig) -> Result<()> {
     at_least_one(&[
         ("vocab_size", config.vocab_size),
         ("n_embd", config.n_embd),
@@ -181,17 +191,17 @@ impl HostModule for Transformer {
 
     fn forward(&mut self, x: &Tensor, taps: &mut Taps<'_>) -> Result<Tensor> {
         let &[_, length] = x.size().as_slice() else {
-            let text = format!("a transformer reads tokens [N, T], not {:?}", x.size());
+            let text = format!("a transformer needs tokens [batch, length], not {:?}", x.size());
             return Err(PluginError::contract(text));
         };
         if length > self.config.block_size {
-            let text = format!("{length} tokens are more than block_size {}", self.config.block_size);
+            let text = format!("a sequence of {length} tokens exceeds block_size {}", self.config.block_size);
             return Err(PluginError::contract(text));
         }
         let train = taps.mode().is_train();
         let tokens = Tensor::f_embedding(&self.tokens, x, -1, false, false)?;
         let positions = self.positions.f_narrow(0, 0, length)?;
-        let mut x = dropped(tokens.f_add(&positions)?, self.config.dropout, train)?;
+        let mut x = apply_dropout(tokens.f_add(&positions)?, self.config.dropout, train)?;
         for (i, block) in self.blocks.iter().enumerate() {
             x = block.forward(&x, train)?;
             x = taps.at(i, x)?;
@@ -224,27 +234,27 @@ mod tests {
     fn no_logit_depends_on_a_later_token_and_every_slot_is_reached() {
         let vars = nn::VarStore::new(Device::Cpu);
         let mut host = Transformer::build(&vars.root(), small()).unwrap();
-        let mut open = Visits::default();
+        let mut visits = Visits::default();
         let x = Tensor::randint(11, [2, 8], (Kind::Int64, Device::Cpu));
-        let before = host.forward(&x, &mut Taps::new(&mut open, Mode::Eval)).unwrap();
+        let before = host.forward(&x, &mut Taps::new(&mut visits, Mode::Eval)).unwrap();
         assert_eq!(before.size(), [2, 8, 11]);
-        assert_eq!(open.sizes(), vec![vec![2, 8, 16]; 4]);
+        assert_eq!(visits.sizes(), vec![vec![2, 8, 16]; 4]);
         let other = x.copy();
         let _ = other.narrow(1, 5, 3).fill_(3);
-        let after = host.forward(&other, &mut Taps::new(&mut open, Mode::Eval)).unwrap();
+        let after = host.forward(&other, &mut Taps::new(&mut visits, Mode::Eval)).unwrap();
         assert!(before.narrow(1, 0, 5).allclose(&after.narrow(1, 0, 5), 1e-5, 1e-6, false));
         assert!(!before.narrow(1, 5, 3).allclose(&after.narrow(1, 5, 3), 1e-5, 1e-6, false));
     }
 
     #[test]
-    fn what_cannot_be_built_or_read_is_refused_by_name() {
+    fn a_bad_setting_or_input_is_refused_by_name() {
         let vars = nn::VarStore::new(Device::Cpu);
         let refused = Transformer::build(&vars.root(), TransformerConfig { n_head: 3, ..small() });
         assert!(refused.err().unwrap().to_string().contains("n_head 3 does not divide n_embd 16"));
         let mut host = Transformer::build(&(vars.root() / "good"), small()).unwrap();
-        let mut open = Visits::default();
+        let mut visits = Visits::default();
         let long = Tensor::zeros([1, 9], (Kind::Int64, Device::Cpu));
-        let refused = host.forward(&long, &mut Taps::new(&mut open, Mode::Eval));
-        assert!(refused.err().unwrap().to_string().contains("9 tokens are more than block_size 8"));
+        let refused = host.forward(&long, &mut Taps::new(&mut visits, Mode::Eval));
+        assert!(refused.err().unwrap().to_string().contains("9 tokens exceeds block_size 8"));
     }
 }

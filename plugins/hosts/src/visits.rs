@@ -1,8 +1,9 @@
-//! For tests: a tap that lets everything pass and notes its size and strides.
+//! A tap handler for tests that records the features at each slot and returns them unchanged.
 
 use kasmina_plugin_api::{Result, TapHandler};
 use tch::Tensor;
 
+/// Size and strides of the features at each visited slot, in order.
 #[derive(Default)]
 pub(crate) struct Visits(pub(crate) Vec<(Vec<i64>, Vec<i64>)>);
 

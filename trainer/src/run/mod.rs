@@ -11,6 +11,7 @@ mod journals;
 mod last_try;
 mod live_journal;
 mod lock;
+mod model_config;
 mod nonfinite;
 mod observer;
 mod prepare;
@@ -26,7 +27,9 @@ mod train;
 mod trainer;
 mod training;
 
-pub use checkpoint::{Opened, ResumeOptions, Resumption, Saved, input_hashes};
+pub use checkpoint::{
+    Choice, Opened, ResumeOptions, Resumption, Saved, SavedBuilds, SavedNetwork, input_hashes,
+};
 pub use dir::RunDir;
 pub use kasmina_records::{
     CommandRow, EpochReport, ErrorRow, LIVE_JOURNAL, LiveAct, LiveRow, PluginSummary, SeedFate, SlotInfo,

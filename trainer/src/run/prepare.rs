@@ -2,6 +2,7 @@
 
 use super::health::Health;
 use super::host;
+use super::model_config::model_config;
 use super::progress::Progress;
 use super::tally::Tally;
 use super::trainer::Trainer;
@@ -12,9 +13,9 @@ use crate::controller::{self, Controller};
 use crate::device;
 use crate::error::TrainError;
 use crate::task::{self, Task};
+use kasmina::MorphogeneticModel;
 use kasmina::lifecycle::Isolation;
 use kasmina::model::Precision;
-use kasmina::{ModelConfig, MorphogeneticModel};
 use kasmina_plugin_api::{Kind, Mode};
 use kasmina_registry::Registry;
 use kasmina_torch_ext::cuda;
@@ -61,23 +62,8 @@ impl<'r> Trainer<'r> {
         }
 
         let steps_of_epoch = task.train.steps(config.optimizer.batch_size);
-        let model_config = ModelConfig {
-            host: config.host.id.clone(),
-            host_config: serde_json::Value::from(host_config).to_string(),
-            slots: config.slots.clone(),
-            task: config.task_config(),
-            device,
-            seed: config.seed,
-            max_seeds: Some(config.max_seeds),
-            glide_steps: if config.growth.glide { steps_of_epoch.try_into().unwrap_or(u32::MAX) } else { 0 },
-            telemetry_interval: config.telemetry_interval,
-            isolation_check_interval: config.isolation_check_interval,
-            fail_on_breach: config.fail_on_breach,
-            fast_mode: config.fast_mode,
-            precision: config.compute.precision,
-            trial: config.plugins.trial,
-            on_panic: config.plugins.on_panic.clone(),
-        };
+        let host_config = serde_json::Value::from(host_config).to_string();
+        let model_config = model_config(&config, host_config, device, steps_of_epoch);
         let (sample, labels) = task.train.slice(0, task.train.len().min(4))?;
         let mut model = MorphogeneticModel::build(registry, &model_config, &sample)?;
         task.fits(&tch::no_grad(|| model.forward(&sample, Mode::Eval))?, &labels, &config.host.id)?;

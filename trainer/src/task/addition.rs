@@ -3,6 +3,7 @@
 //! A sample reads `407+085=2940`: two operands of a fixed number of digits, and their sum with its digits
 //! turned round, because carries run that way. Only what stands behind `=` is predicted and judged.
 
+use super::interface::Interface;
 use super::part::IGNORED;
 use super::{Part, Task};
 use crate::config::DataConfig;
@@ -13,6 +14,8 @@ use tch::{Device, Kind, Tensor};
 pub(super) const ID: &str = "addition";
 /// The ten digits, `+` and `=`.
 const VOCABULARY: i64 = 12;
+/// Text of each token.
+const ALPHABET: [&str; VOCABULARY as usize] = ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "+", "="];
 const PLUS: i64 = 10;
 const EQUALS: i64 = 11;
 const TRAIN: i64 = 4_000;
@@ -56,6 +59,7 @@ pub(super) fn load(data: &DataConfig, device: Device) -> Result<Task, TrainError
         train: part(to_learn)?,
         validation: part(to_judge)?,
         facts: facts.as_object().cloned().unwrap_or_default(),
+        interface: Interface::tokens(length, ALPHABET.map(str::to_owned).to_vec()),
         validation_batch: 512,
     })
 }

@@ -1,5 +1,6 @@
 //! Any text, character by character: each predicts the next.
 
+use super::interface::Interface;
 use super::part::Tokens;
 use super::{Part, Task};
 use crate::config::DataConfig;
@@ -74,6 +75,7 @@ pub(super) fn load(data: &DataConfig, device: Device) -> Result<Task, TrainError
         train: part(0, train, data.train_samples)?,
         validation: part(train, validation, data.validation_samples)?,
         facts: facts.as_object().cloned().unwrap_or_default(),
+        interface: Interface::tokens(length, text.alphabet.keys().map(char::to_string).collect()),
         validation_batch: 64,
     })
 }

@@ -1,5 +1,6 @@
 //! Handwritten digits, 8x8, embedded in the program (`data/README.md` says whose they are).
 
+use super::interface::{ImageInput, Interface};
 use super::{Part, Task};
 use crate::config::{DataConfig, at_most};
 use crate::error::TrainError;
@@ -11,14 +12,22 @@ use tch::{Device, Kind, Tensor};
 pub(super) const ID: &str = "digits";
 const DATA: &[u8] = include_bytes!("../../data/digits.csv.gz");
 const SIDE: i64 = 8;
+/// Names of the classes.
+pub(super) const DIGITS: [&str; 10] = ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"];
 const PIXELS: usize = 64;
 const TRAIN: i64 = 1077;
 /// The split is the same in every run, whatever the run's seed, so that runs can be compared.
 const SPLIT_SEED: u64 = 0;
 
+/// Largest value of a pixel.
+const BRIGHTEST: f64 = 16.0;
+/// Mean and standard deviation of all pixels.
+const MEAN: f32 = 4.884;
+const DEVIATION: f32 = 6.017;
+
 /// Pixels from 0..=16 to roughly zero mean and unit deviation.
 fn scale(pixel: u8) -> f32 {
-    (f32::from(pixel) - 4.884) / 6.017
+    (f32::from(pixel) - MEAN) / DEVIATION
 }
 
 pub(super) fn load(data: &DataConfig, device: Device) -> Result<Task, TrainError> {
@@ -33,11 +42,19 @@ pub(super) fn load(data: &DataConfig, device: Device) -> Result<Task, TrainError
     let cut = |t: &Tensor, start: i64, len: i64| t.f_narrow(0, start, len)?.f_contiguous()?.f_to(device);
     let part = |start: i64, len: i64| Part::samples(cut(&inputs, start, len)?, cut(&labels, start, len)?);
     let facts = serde_json::json!({ "in_channels": 1, "num_classes": 10, "sample": [1, SIDE, SIDE] });
+    let input = ImageInput {
+        channels: 1,
+        height: SIDE,
+        width: SIDE,
+        mean: vec![f64::from(MEAN) / BRIGHTEST],
+        deviation: vec![f64::from(DEVIATION) / BRIGHTEST],
+    };
     Ok(Task {
         id: ID,
         train: part(0, at_most(data.train_samples, TRAIN))?,
         validation: part(TRAIN, at_most(data.validation_samples, count - TRAIN))?,
         facts: facts.as_object().cloned().unwrap_or_default(),
+        interface: Interface::image(input, &DIGITS),
         validation_batch: 512,
     })
 }

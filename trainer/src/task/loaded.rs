@@ -1,5 +1,6 @@
 //! A task whose data are loaded.
 
+use super::interface::Interface;
 use super::part::Part;
 use crate::error::TrainError;
 use serde_json::{Map, Value};
@@ -18,6 +19,8 @@ pub struct Task {
     /// `vocab_size` and the like. A host is told what its settings have a name for; the user's own settings
     /// win.
     pub facts: Map<String, Value>,
+    /// What a network of this task reads and predicts.
+    pub interface: Interface,
     /// Samples that are measured at a time.
     pub validation_batch: i64,
 }

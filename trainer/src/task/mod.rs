@@ -5,12 +5,14 @@ mod chars;
 mod content;
 mod digits;
 mod images;
+mod interface;
 mod loaded;
 mod order;
 mod part;
 mod presets;
 mod score;
 
+pub use interface::{ImageInput, Input, Interface, TokenInput};
 pub use loaded::Task;
 pub use order::Order;
 pub use part::Part;

@@ -71,6 +71,7 @@ impl Trainer<'_> {
             config: self.config.clone(),
             plugins: self.plugin_rows(&builds),
             environment: Environment::now(training.model.device(), self.config.threads),
+            interface: Some(self.task.interface.clone()),
             inputs: self.progress.inputs.clone(),
         };
         Ok(Collected { about, state, tensors, builds })

@@ -11,7 +11,7 @@ use crate::controller::{self, Controller};
 use crate::error::TrainError;
 use crate::run::live_journal::Repeats;
 use crate::run::trainer::Trainer;
-use kasmina::state::{GivenTensors, StateError};
+use kasmina::state::{RestoredTensors, StateError};
 use kasmina_checkpoint::{Checkpoint, Tensors};
 use kasmina_plugin_api::PluginError;
 use kasmina_records::LiveAct;
@@ -109,7 +109,7 @@ impl<'r> Trainer<'r> {
     ) -> Result<(), TrainError> {
         let unfit =
             |error: StateError| TrainError::State { path: checkpoint.path.clone(), error: error.into() };
-        let mut tensors = GivenTensors {
+        let mut tensors = RestoredTensors {
             model: tensors_of(&checkpoint.model)?,
             training: tensors_of(&checkpoint.training)?,
         };
@@ -128,7 +128,7 @@ impl<'r> Trainer<'r> {
         tensors.finish().map_err(unfit)?;
         let mut optimizer = tensors_of(&checkpoint.optimizer)?;
         training.optimizer.take_over(&state.optimizer, &mut optimizer).map_err(|e| unfit(e.into()))?;
-        GivenTensors { model: optimizer, ..GivenTensors::default() }.finish().map_err(unfit)?;
+        RestoredTensors { model: optimizer, ..RestoredTensors::default() }.finish().map_err(unfit)?;
 
         self.progress.position = state.position;
         self.progress.set_acts(state.model.step, state.acts_done);
@@ -186,10 +186,10 @@ fn refuse_other_files(
     Ok(())
 }
 
-fn tensors_of(tensors: &Tensors) -> Result<BTreeMap<String, Tensor>, PluginError> {
+pub(super) fn tensors_of(tensors: &Tensors) -> Result<BTreeMap<String, Tensor>, PluginError> {
     tensors.iter().map(|(name, view)| Ok((name.to_owned(), tensor_of(name, view)?))).collect()
 }
 
 fn take(tensors: &mut BTreeMap<String, Tensor>, name: &str) -> Result<Tensor, StateError> {
-    tensors.remove(name).ok_or_else(|| StateError::Missing { name: name.to_owned() })
+    tensors.remove(name).ok_or_else(|| StateError::MissingTensor { name: name.to_owned() })
 }

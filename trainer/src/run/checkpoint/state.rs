@@ -5,6 +5,7 @@ use crate::config::RunConfig;
 use crate::run::health::Health;
 use crate::run::journals::JournalLengths;
 use crate::run::tally::Tally;
+use crate::task::Interface;
 use kasmina::lifecycle::any_numbers;
 use kasmina::model::ModelState;
 use kasmina_registry::Trust;
@@ -41,6 +42,9 @@ pub(crate) struct RunState {
     pub(crate) plugins: Vec<PluginRow>,
     /// What the bits of the results depend on besides settings and data.
     pub(crate) environment: Environment,
+    /// What the network reads and predicts. Checkpoints of versions before 0.2 have none.
+    #[serde(default)]
+    pub(crate) interface: Option<Interface>,
     /// SHA-256 of the data and of other files that the run reads, by what they are.
     pub(crate) inputs: BTreeMap<String, String>,
 }

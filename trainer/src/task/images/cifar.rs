@@ -1,6 +1,7 @@
 //! CIFAR-10 and CIFAR-100 in their binary version: a label or two, then 3 x 32 x 32 bytes, image after image.
 
 use super::files::{Published, Raw, Source, read_some};
+use super::names;
 use super::set::Set;
 use crate::error::TrainError;
 use std::collections::BTreeMap;
@@ -9,6 +10,7 @@ use std::path::{Path, PathBuf};
 pub(super) const TEN: Set = Set {
     id: super::CIFAR10,
     classes: 10,
+    names: &names::TEN,
     mean: &[0.4914, 0.4822, 0.4465],
     deviation: &[0.2470, 0.2435, 0.2616],
     published: Published {
@@ -23,6 +25,7 @@ pub(super) const TEN: Set = Set {
 pub(super) const HUNDRED: Set = Set {
     id: super::CIFAR100,
     classes: 100,
+    names: &names::HUNDRED,
     mean: &[0.5071, 0.4865, 0.4409],
     deviation: &[0.2673, 0.2564, 0.2762],
     published: Published {

@@ -1,8 +1,10 @@
 //! MNIST and Fashion-MNIST: files of the IDX format, packed or not.
 
 use super::files::{Published, Raw, Source, Twin, find};
+use super::names;
 use super::set::Set;
 use crate::error::TrainError;
+use crate::task::digits::DIGITS;
 use std::path::Path;
 
 const FIRST: &[&str] = &["train-images-idx3-ubyte", "train-images-idx3-ubyte.gz"];
@@ -32,6 +34,7 @@ const OF_FASHION: &[(&str, &str)] = &[
 pub(super) const MNIST: Set = Set {
     id: super::MNIST,
     classes: 10,
+    names: &DIGITS,
     mean: &[0.1307],
     deviation: &[0.3081],
     published: Published {
@@ -46,6 +49,7 @@ pub(super) const MNIST: Set = Set {
 pub(super) const FASHION: Set = Set {
     id: super::FASHION_MNIST,
     classes: 10,
+    names: &names::FASHION,
     mean: &[0.2860],
     deviation: &[0.3530],
     published: Published {

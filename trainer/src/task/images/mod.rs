@@ -4,10 +4,12 @@ mod augment;
 mod cifar;
 mod files;
 mod idx;
+mod names;
 mod set;
 
 pub(super) use augment::Pixels;
 
+use super::interface::{ImageInput, Interface};
 use super::{Part, Task};
 use crate::config::{DataConfig, at_most};
 use crate::error::TrainError;
@@ -49,12 +51,20 @@ fn load(set: &Set, read: Read, data: &DataConfig, device: Device) -> Result<Task
         let pixels = Pixels::new(&pixels, set.mean, set.deviation, augment, device)?;
         Ok(Part::images(pixels, labels.f_to(device)?.f_to_kind(tch::Kind::Int64)?))
     };
+    let input = ImageInput {
+        channels: size[0],
+        height: size[1],
+        width: size[2],
+        mean: set.mean.to_vec(),
+        deviation: set.deviation.to_vec(),
+    };
     let facts = json!({ "in_channels": size[0], "num_classes": set.classes, "sample": size });
     Ok(Task {
         id: set.id,
         train: part(train, data.train_samples, augment)?,
         validation: part(validation, data.validation_samples, Augment::default())?,
         facts: facts.as_object().cloned().unwrap_or_default(),
+        interface: Interface::image(input, set.names),
         validation_batch: 512,
     })
 }

@@ -11,6 +11,8 @@ pub(crate) const FASHION_MNIST: &str = "fashion_mnist";
 pub(super) struct Set {
     pub(super) id: &'static str,
     pub(super) classes: u8,
+    /// Names of the classes in the order of their labels.
+    pub(super) names: &'static [&'static str],
     pub(super) mean: &'static [f64],
     pub(super) deviation: &'static [f64],
     pub(super) published: Published,

@@ -1,0 +1,53 @@
+//! `kasmina export`.
+
+use crate::args::ExportArgs;
+use crate::failure::Failure;
+use crate::terminal;
+use kasmina_export::{ExportError, pytorch};
+use kasmina_registry::{Registry, SearchPath};
+use kasmina_trainer::run::SavedNetwork;
+use serde_json::json;
+
+impl From<ExportError> for Failure {
+    fn from(error: ExportError) -> Self {
+        match error {
+            ExportError::Trainer(error) => error.into(),
+            ExportError::Registry(error) => error.into(),
+            ExportError::Checkpoint(error) => error.into(),
+            other => match other.help() {
+                Some(help) => Self::new(&other).with_help(help),
+                None => Self::new(&other),
+            },
+        }
+    }
+}
+
+pub(crate) fn run(args: &ExportArgs) -> Result<(), Failure> {
+    let saved = SavedNetwork::open(&args.path, args.checkpoint)?;
+    let policy = args.access.policy().keeping_copies(saved.run()).trusting_run(args.trust_run);
+    let registry = Registry::load(&SearchPath::standard(&args.access.plugin_path), &policy)?;
+    let network = pytorch::export(&saved, &registry, &args.to)?;
+    let about = saved.about();
+    if args.json {
+        terminal::out_json(&json!({
+            "folder": args.to,
+            "checkpoint": saved.path(),
+            "epoch": about.epoch,
+            "step": about.step,
+            "seeds": network.seeds.iter().map(|seed| &seed.slot).collect::<Vec<_>>(),
+        }))?;
+        return Ok(());
+    }
+    let seeds = match network.seeds.len() {
+        1 => "1 seed".to_owned(),
+        number => format!("{number} seeds"),
+    };
+    outln!(
+        "wrote {}: {} with {seeds}, of epoch {}, step {}",
+        args.to.display(),
+        network.host.entry.full_name(),
+        about.epoch,
+        about.step
+    );
+    Ok(())
+}

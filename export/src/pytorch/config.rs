@@ -1,0 +1,71 @@
+//! `config.json`: what transformers must know, and the structure of the network with where it comes from.
+
+use super::modeling::architecture;
+use crate::{Part, Structure};
+use kasmina_trainer::run::SavedNetwork;
+use kasmina_trainer::task::{Input, Interface};
+use serde_json::{Map, Value, json};
+
+/// The content of `config.json`.
+pub(super) fn value(network: &Structure, saved: &SavedNetwork, interface: &Interface, dtype: &str) -> Value {
+    let class = architecture(interface);
+    let (config_class, model_class) = ("modeling_kasmina.KasminaConfig", format!("modeling_kasmina.{class}"));
+    let mut config = json!({
+        "model_type": "kasmina",
+        "architectures": [class],
+        "auto_map": { "AutoConfig": config_class, "AutoModel": model_class },
+        "dtype": dtype,
+        "kasmina": structure(network, saved),
+        "interface": interface,
+    });
+    match &interface.input {
+        Input::Image(_) => {
+            config["auto_map"]["AutoModelForImageClassification"] = model_class.into();
+            let labels = || interface.classes.iter().enumerate();
+            let names: Map<_, _> = labels().map(|(id, name)| (id.to_string(), name.clone().into())).collect();
+            let ids: Map<_, _> = labels().map(|(id, name)| (name.clone(), id.into())).collect();
+            (config["id2label"], config["label2id"]) = (names.into(), ids.into());
+        }
+        Input::Tokens(tokens) => {
+            config["auto_map"]["AutoModelForCausalLM"] = model_class.into();
+            config["vocab_size"] = tokens.alphabet.len().into();
+            config["max_position_embeddings"] = tokens.length.into();
+            config["use_cache"] = false.into();
+        }
+    }
+    config
+}
+
+/// The structure of the network, as Kasmina reads it back.
+fn structure(network: &Structure, saved: &SavedNetwork) -> Value {
+    let about = saved.about();
+    let seeds: Vec<Value> = network
+        .seeds
+        .iter()
+        .map(|seed| {
+            json!({
+                "slot": seed.slot,
+                "topology": seed.topology,
+                "channels": seed.channels,
+                "seed_id": seed.seed_id,
+                "stage": seed.stage,
+                "alpha": seed.alpha,
+                "seed": part(&seed.seed),
+                "blend": part(&seed.blend),
+            })
+        })
+        .collect();
+    json!({
+        "version": about.version,
+        "task": saved.config().task,
+        "epoch": about.epoch,
+        "step": about.step,
+        "score": about.score,
+        "host": part(&network.host),
+        "seeds": seeds,
+    })
+}
+
+fn part(part: &Part) -> Value {
+    json!({ "entry": part.entry, "config": part.config })
+}

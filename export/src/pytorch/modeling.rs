@@ -1,0 +1,80 @@
+//! `modeling_kasmina.py`: the network as plain PyTorch.
+
+use super::literal::{keywords, literal, string};
+use super::source::Sources;
+use crate::{ExportError, Part, SeedInSlot, Structure};
+use kasmina_trainer::task::{Input, Interface};
+use std::fmt::Write as _;
+
+/// The parts of the file that are the same for every network of a kind.
+const HEAD: &str = include_str!("templates/head.py");
+const BLENDED: &str = include_str!("templates/blended.py");
+const LOAD: &str = include_str!("templates/load.py");
+const IMAGES: &str = include_str!("templates/images.py");
+const TOKENS: &str = include_str!("templates/tokens.py");
+
+/// Name of the class that transformers loads.
+pub(super) fn architecture(interface: &Interface) -> &'static str {
+    match interface.input {
+        Input::Image(_) => "KasminaForImageClassification",
+        Input::Tokens(_) => "KasminaForCausalLM",
+    }
+}
+
+/// Writes the Python file of a network.
+///
+/// # Errors
+/// If a part has no PyTorch source, or one that is not what the plugin guide asks for.
+pub(super) fn text(network: &Structure, interface: &Interface) -> Result<String, ExportError> {
+    let mut sources = Sources::default();
+    let host = class(&mut sources, &network.host, || format!("host `{}`", network.host.entry.full_name()))?;
+    let mut slots = String::new();
+    for seed in &network.seeds {
+        let in_slot =
+            |kind: &str, part: &Part| format!("{kind} `{}` in slot `{}`", part.entry.full_name(), seed.slot);
+        let class_of_seed = class(&mut sources, &seed.seed, || in_slot("blueprint", &seed.seed))?;
+        let made = instance(&class_of_seed, seed, &seed.seed);
+        let made = if seed.seed_alone {
+            made
+        } else {
+            let class = class(&mut sources, &seed.blend, || in_slot("blend", &seed.blend))?;
+            let blend = instance(&class, seed, &seed.blend);
+            format!("Blended({made}, {blend}, {})", literal(&seed.alpha.into()))
+        };
+        let SeedInSlot { slot, seed: part, stage, .. } = seed;
+        let (name, version) = (part.entry.full_name(), &part.entry.version);
+        let _ = writeln!(slots, "    # {name} {version}, {stage}");
+        let _ = writeln!(slots, "    slots[{}] = {made}", string(&key(slot)));
+    }
+    let blended = network.seeds.iter().any(|seed| !seed.seed_alone);
+    let mut text = HEAD.to_owned();
+    text.push_str(&sources.text());
+    if blended {
+        let _ = write!(text, "\n\n{BLENDED}");
+    }
+    let _ = write!(
+        text,
+        "\n\ndef network():\n    \"\"\"Builds the network with initial weights\"\"\"\n    slots = nn.ModuleDict()\n{slots}    return {host}(slots{})\n",
+        keywords(&network.host.config)
+    );
+    let _ = write!(text, "\n\n{LOAD}\n\n");
+    text.push_str(match interface.input {
+        Input::Image(_) => IMAGES,
+        Input::Tokens(_) => TOKENS,
+    });
+    Ok(text)
+}
+
+/// The name of a slot as the key of a `ModuleDict`, which has no dots.
+pub(super) fn key(slot: &str) -> String {
+    slot.replace('.', "_")
+}
+
+fn class(sources: &mut Sources, part: &Part, what: impl Fn() -> String) -> Result<String, ExportError> {
+    let source = part.pytorch.as_ref().ok_or_else(|| ExportError::NoSource { part: what() })?;
+    sources.add(source, &part.entry.plugin, &what())
+}
+
+fn instance(class: &str, seed: &SeedInSlot, part: &Part) -> String {
+    format!("{class}({}, {}{})", seed.channels, string(&seed.topology), keywords(&part.config))
+}

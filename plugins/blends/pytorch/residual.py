@@ -1,0 +1,8 @@
+class Residual(nn.Module):
+    """host + alpha * (seed - host)"""
+
+    def __init__(self, channels, topology, **ramp):
+        super().__init__()
+
+    def forward(self, host, seed, alpha):
+        return host + alpha * (seed - host)
