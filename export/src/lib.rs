@@ -1,8 +1,8 @@
 //! Trained networks in the formats of other programs.
 //!
-//! [`Structure`] describes what a checkpoint contains: the host, each seed that takes part in the output, and the
-//! weights. [`pytorch`] writes it as a Hugging Face folder with a generated Python file that needs PyTorch
-//! alone. Nothing here trains.
+//! [`Structure`] describes what a checkpoint contains: the host and each seed that takes part in the output.
+//! [`pytorch`] writes it as a Hugging Face folder with a generated Python file that needs PyTorch alone.
+//! [`Network`] computes with it. Nothing here trains.
 
 #![forbid(unsafe_code)]
 

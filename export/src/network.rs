@@ -32,8 +32,8 @@ impl Network {
     /// Computes the output for a batch, without gradients.
     ///
     /// # Shapes
-    /// Images `[N, C, H, W]` give logits `[N, classes]`, tokens `[N, T]` logits `[N, T, vocabulary]`. The batch
-    /// lies on the device of the network.
+    /// Images `[N, C, H, W]` give logits `[N, classes]`, tokens `[N, T]` logits `[N, T, vocabulary]`. The
+    /// batch lies on the device of the network.
     ///
     /// # Errors
     /// If the shape does not fit, or a plugin fails.

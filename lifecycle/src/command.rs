@@ -84,8 +84,8 @@ pub struct Germinate {
     /// the edge of an epoch.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub prefetch: bool,
-    /// Fossilize the seed as soon as it germinates, without stages and gates, with alpha at its target. Controls
-    /// that growth is compared with use this. Also read as `whole`, its name before version 0.2.
+    /// Fossilize the seed as soon as it germinates, without stages and gates, with alpha at its target.
+    /// Controls that growth is compared with use this. Also read as `whole`, its name before version 0.2.
     #[serde(default, alias = "whole", skip_serializing_if = "std::ops::Not::not")]
     pub preinstalled: bool,
 }

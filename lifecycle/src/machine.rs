@@ -247,8 +247,8 @@ impl Lifecycle {
         self.events.push(Event { kind, slot_id: self.slot_id.clone(), seed_id });
     }
 
-    /// Fossilizes a preinstalled seed, the only one that skips the gates. It has left no stage, so there is no
-    /// event of a changed stage.
+    /// Fossilizes a preinstalled seed, the only one that skips the gates. It has left no stage, so there is
+    /// no event of a changed stage.
     pub(super) fn fossilize_preinstalled(&mut self) {
         let now = self.now;
         let Some(seed) = &mut self.seed else { return };

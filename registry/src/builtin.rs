@@ -20,6 +20,28 @@ pub(crate) fn is_reserved(kind: Kind, id: &str) -> bool {
 #[serde(crate = "kasmina_plugin_api::serde")]
 pub(crate) struct NoConfig {}
 
+/// The built-in blueprint and blend in plain PyTorch.
+const NOOP: &str = "\
+class Noop(nn.Module):
+    \"\"\"Returns its input\"\"\"
+
+    def __init__(self, channels, topology):
+        super().__init__()
+
+    def forward(self, x):
+        return x
+";
+const LERP: &str = "\
+class Lerp(nn.Module):
+    \"\"\"host + alpha * (seed - host)\"\"\"
+
+    def __init__(self, channels, topology, **ramp):
+        super().__init__()
+
+    def forward(self, host, seed, alpha):
+        return torch.lerp(host, seed, alpha)
+";
+
 /// The control: a seed that does nothing, has nothing to learn and so never passes G2.
 pub(crate) struct Noop;
 
@@ -33,6 +55,9 @@ impl Blueprint for Noop {
     }
     fn cost(_: &Site, _: &NoConfig) -> Option<Cost> {
         Some(Cost::default())
+    }
+    fn pytorch(_: &Site, _: &NoConfig) -> Option<String> {
+        Some(NOOP.to_owned())
     }
 }
 
@@ -51,6 +76,9 @@ impl Blend for Linear {
 
     fn build(_: &nn::Path<'_>, _: &Site, _: NoConfig) -> Result<Box<dyn Blender>> {
         Ok(Box::new(Self))
+    }
+    fn pytorch(_: &Site, _: &NoConfig) -> Option<String> {
+        Some(LERP.to_owned())
     }
 }
 

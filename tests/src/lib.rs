@@ -175,6 +175,8 @@ mod guide {
     mod state {}
     #[doc = include_str!("../../docs/guide/promises.md")]
     mod promises {}
+    #[doc = include_str!("../../docs/guide/pytorch.md")]
+    mod pytorch {}
     #[doc = include_str!("../../docs/guide/swapping.md")]
     mod swapping {}
     #[doc = include_str!("../../docs/guide/shipping.md")]

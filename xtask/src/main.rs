@@ -41,6 +41,9 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Task {
+    /// Install PyTorch and transformers into the user's cache for the tests of exported networks, and print the
+    /// folder, which goes into PYTHONPATH.
+    Python,
     /// Bring libtorch into the per-user cache and link it at `.torch/libtorch`.
     ///
     /// A LIBTORCH or LIBTORCH_USE_PYTORCH of your own environment wins: then nothing is fetched, only
@@ -116,6 +119,10 @@ fn main() -> ExitCode {
 fn run(task: Task) -> Result<ExitCode> {
     let repo = Repo::find()?;
     match task {
+        Task::Python => setup::python_packages(&repo).map(|folder| {
+            println!("{}", folder.display());
+            ExitCode::SUCCESS
+        }),
         Task::Setup { cuda } => setup::run(&repo, cuda).map(|_| ExitCode::SUCCESS),
         Task::Build { release } => {
             let kasmina = product::build(&repo, release)?;

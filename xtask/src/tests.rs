@@ -9,6 +9,9 @@ use anyhow::{Context as _, Result};
 
 use crate::{process, repo::Repo, setup, snapshots};
 
+/// Names the folder of Python packages to the tests.
+const PYTHON_PACKAGES: &str = "KASMINA_TEST_PYTHON";
+
 /// Sets up and becomes `cargo test`, so that its output and exit code are ours.
 pub(crate) fn run(repo: &Repo, args: &[OsString]) -> Result<ExitCode> {
     let torch = setup::run(repo, false)?;
@@ -22,6 +25,13 @@ pub(crate) fn command(repo: &Repo, torch: &setup::Torch, args: &[OsString]) -> R
     cargo.args(["test", "--workspace", "--all-features"]).args(args).current_dir(repo.root());
     if env::var_os("CI").is_some() {
         cargo.env("INSTA_UPDATE", "no");
+    }
+    match setup::python_packages(repo) {
+        Ok(folder) => {
+            cargo.env(PYTHON_PACKAGES, folder);
+        }
+        Err(error) if env::var_os("CI").is_some() => return Err(error),
+        Err(error) => eprintln!("python: tests of exported networks are skipped: {error:#}"),
     }
     if args.is_empty() {
         // One failing test program must not hide what the others would say.

@@ -25,8 +25,8 @@ const IMAGE_PROCESSING: &str = "image_processing_kasmina.py";
 /// Writes a saved network as a new folder.
 ///
 /// # Errors
-/// If the folder exists or cannot be written, a plugin of the network is missing, or a part of the network has
-/// no PyTorch source. Nothing is left behind.
+/// If the folder exists or cannot be written, a plugin of the network is missing, or a part of the network
+/// has no PyTorch source. Nothing is left behind.
 pub fn export(saved: &SavedNetwork, registry: &Registry, target: &Path) -> Result<Structure, ExportError> {
     let interface = saved.interface()?;
     let network = Structure::of(saved, registry)?;

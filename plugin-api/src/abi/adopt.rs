@@ -177,8 +177,8 @@ impl Plugin {
         HostInstance::new(object)
     }
 
-    /// Returns the source of an entry's module in plain PyTorch; `None` if the entry has none, or if the plugin
-    /// was built for 1.0. A host has no site.
+    /// Returns the source of an entry's module in plain PyTorch; `None` if the entry has none, or if the
+    /// plugin was built for 1.0. A host has no site.
     ///
     /// # Errors
     /// If the configuration is not valid, or the plugin panics.

@@ -14,7 +14,7 @@ const SQUEEZE_EXCITE: &str = include_str!("../pytorch/squeeze_excite.py");
 const SELF_ATTENTION: &str = include_str!("../pytorch/self_attention.py");
 const SCALE: &str = include_str!("../pytorch/scale.py");
 
-/// Writes the module of a plan. Its numbers are those of the slot, so the constructor's arguments are ignored.
+/// Writes the module of a plan. Its numbers are those of the slot, so the constructor ignores its arguments.
 pub(crate) fn source(plan: &Plan, id: &str) -> String {
     let mut helpers = BTreeSet::new();
     let (mut modules, mut lines) = (String::new(), String::new());

@@ -94,14 +94,18 @@ impl Lock<'_> {
 
     /// A place to work in on the cache's own file system; refuses one without room for `parts`.
     pub(super) fn stage(&self, parts: &[Part]) -> Result<TempDir> {
-        let dir = &self.cache.dir;
         // The parts share one download of the largest wheel, so the sum errs on the safe side.
-        let needed = parts.iter().map(|part| part.room()).sum();
+        self.room("libtorch", parts.iter().map(|part| part.room()).sum())
+    }
+
+    /// A staging folder on the cache's own file system; refuses one with fewer free bytes than `needed`.
+    pub(super) fn room(&self, what: &'static str, needed: u64) -> Result<TempDir> {
+        let dir = &self.cache.dir;
         let space = rustix::fs::statvfs(dir)
             .with_context(|| format!("cannot ask for the free space of {}", dir.display()))?;
         let free = space.f_bavail.saturating_mul(space.f_frsize);
         if free < needed {
-            return Err(Problem::NoRoom { dir: dir.clone(), free, needed }.into());
+            return Err(Problem::NoRoom { what, dir: dir.clone(), free, needed }.into());
         }
         tempfile::Builder::new().prefix(PARTIAL).tempdir_in(dir).map_err(writing(dir))
     }

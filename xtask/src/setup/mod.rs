@@ -11,6 +11,7 @@ mod compiler;
 mod fake;
 mod link;
 mod meter;
+mod packages;
 mod partial;
 mod pinned;
 mod pip;
@@ -35,6 +36,11 @@ pub(crate) use wheels::TORCH_VERSION;
 /// The per-user cache of this repository's tools.
 pub(crate) fn cache_folder() -> Result<std::path::PathBuf> {
     Ok(Cache::of_user()?.folder().to_owned())
+}
+
+/// Makes the Python packages available that read exported networks, and returns their folder.
+pub(crate) fn python_packages(repo: &Repo) -> Result<std::path::PathBuf> {
+    packages::provide(&repo.libtorch())
 }
 
 /// Makes libtorch available to cargo; with everything in place already, this is a handful of `stat` calls.

@@ -72,11 +72,11 @@ pub(super) enum Problem {
     DiskFull { dir: PathBuf },
 
     #[error(
-        "{} has {} MB free; libtorch needs {} MB there while it is unpacked.\n  \
+        "{} has {} MB free; {what} needs {} MB there while it is unpacked.\n  \
          Make room, or choose another place for the cache with XDG_CACHE_HOME=<directory>.",
         dir.display(), free / 1_000_000, needed / 1_000_000
     )]
-    NoRoom { dir: PathBuf, free: u64, needed: u64 },
+    NoRoom { what: &'static str, dir: PathBuf, free: u64, needed: u64 },
 
     #[error(
         "{source_name} is version {found}, but this repository builds against {TORCH_VERSION}.\n  \
@@ -165,7 +165,12 @@ mod spec {
 
     #[test]
     fn too_little_room_is_told_in_numbers() {
-        let problem = Problem::NoRoom { dir: "/cache".into(), free: 12_000_000, needed: 1_600_000_000 };
+        let problem = Problem::NoRoom {
+            what: "libtorch",
+            dir: "/cache".into(),
+            free: 12_000_000,
+            needed: 1_600_000_000,
+        };
         assert!(
             problem.to_string().starts_with("/cache has 12 MB free; libtorch needs 1600 MB"),
             "{problem}"

@@ -1,0 +1,117 @@
+//! The same outputs from the run, from the exported folder in Python, and from what Python makes of it.
+
+use crate::python::python;
+use crate::structures::{BLENDS, Case, HOSTS};
+use kasmina_tests::say;
+use proptest::prelude::*;
+use proptest::sample::{Index, select};
+use proptest::strategy::ValueTree as _;
+use proptest::test_runner::TestRunner;
+use serde::Deserialize;
+use std::path::Path;
+
+/// Largest difference of outputs, relative to the largest output.
+const TOLERANCE: f64 = 1e-5;
+const ONNX_TOLERANCE: f64 = 1e-4;
+
+/// One network as Python sees it. Differences are relative to the largest output.
+#[derive(Debug, Deserialize)]
+struct Row {
+    name: String,
+    /// The generated file by itself.
+    file: f64,
+    /// Loaded by transformers.
+    transformers: f64,
+    /// Run by onnxruntime, where it was asked for.
+    onnx: Option<f64>,
+    /// Whether each output has its largest value at the same place.
+    same_argmax: bool,
+}
+
+/// Exports networks and has one Python process compare them.
+fn compare(cases: &[Case], onnx: bool, test: &str) -> Option<Vec<Row>> {
+    let mut python = python(test)?;
+    let home = tempfile::tempdir().unwrap();
+    let registry = kasmina_tests::registry(&[]);
+    for case in cases {
+        case.export(home.path(), &registry);
+    }
+    python.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/export/compare.py")).arg(home.path());
+    python.args(onnx.then_some("--onnx")).env("HOME", home.path());
+    let out = python.output().unwrap();
+    let stderr = String::from_utf8_lossy(&out.stderr);
+    assert!(out.status.success(), "{stderr}");
+    let rows: Vec<Row> = serde_json::from_slice(&out.stdout).unwrap();
+    assert_eq!(rows.len(), cases.len());
+    Some(rows)
+}
+
+fn check(rows: &[Row]) {
+    for row in rows {
+        let onnx = row.onnx.map_or_else(|| "-".to_owned(), |error| format!("{error:.1e}"));
+        say(&format!(
+            "{:<44} file {:.1e}  transformers {:.1e}  onnx {onnx}",
+            row.name, row.file, row.transformers
+        ));
+    }
+    for row in rows {
+        assert!(row.file <= TOLERANCE && row.transformers <= TOLERANCE, "{row:?}");
+        assert!(row.onnx.is_none_or(|error| error <= ONNX_TOLERANCE), "{row:?}");
+        assert!(row.same_argmax, "{row:?}");
+    }
+}
+
+/// Every host with three different seeds, behind each operator of the blends.
+#[test]
+fn every_host_computes_the_same_in_python() {
+    let cases: Vec<Case> = HOSTS
+        .iter()
+        .flat_map(|host| {
+            ["linear", "gated", "per_channel", "multiply"].into_iter().enumerate().map(move |(at, blend)| {
+                Case {
+                    name: format!("{}-{blend}", host.id),
+                    host,
+                    blend,
+                    alpha: if at == 0 { 1.0 } else { 0.7 },
+                    seeds: host
+                        .slots
+                        .iter()
+                        .zip(host.blueprints.iter().skip(at))
+                        .map(|(s, b)| (*s, *b))
+                        .collect(),
+                }
+            })
+        })
+        .collect();
+    if let Some(rows) = compare(&cases, true, "every_host_computes_the_same_in_python") {
+        check(&rows);
+    }
+}
+
+/// A network of a random host, blend and alpha, with a random blueprint in some of the slots.
+fn any_case() -> impl Strategy<Value = Case> {
+    let seeds = prop::collection::vec(prop::option::weighted(0.75, any::<Index>()), 3);
+    let alpha = select(vec![1.0, 0.9, 0.5, 0.1]);
+    (0..HOSTS.len(), select(&BLENDS[..]), alpha, seeds).prop_map(|(host, blend, alpha, seeds)| {
+        let host = &HOSTS[host];
+        let in_slot =
+            |(slot, index): (&&'static str, Option<Index>)| Some((*slot, *index?.get(host.blueprints)));
+        let seeds = host.slots.iter().zip(seeds).filter_map(in_slot).collect();
+        Case { name: String::new(), host, blend, alpha, seeds }
+    })
+}
+
+/// Fifty networks of random structure.
+#[test]
+fn random_structures_compute_the_same_in_python() {
+    let mut runner = TestRunner::deterministic();
+    let cases: Vec<Case> = (0..50)
+        .map(|number| {
+            let case = any_case().new_tree(&mut runner).unwrap().current();
+            Case { name: format!("{number:02}-{}-{}", case.host.id, case.blend), ..case }
+        })
+        .collect();
+    if let Some(rows) = compare(&cases, false, "random_structures_compute_the_same_in_python") {
+        check(&rows);
+    }
+}

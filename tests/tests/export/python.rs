@@ -1,0 +1,24 @@
+//! Python with PyTorch and transformers, as `cargo xtask python` installs it.
+
+use kasmina_tests::say;
+use std::path::Path;
+use std::process::Command;
+
+/// Names the folder of Python packages.
+const PACKAGES: &str = "KASMINA_TEST_PYTHON";
+
+/// A Python that finds the packages; `None` on a machine without them, which is said loudly.
+///
+/// Continuous integration has them, so that nothing is skipped there.
+pub(super) fn python(test: &str) -> Option<Command> {
+    let Some(packages) = std::env::var_os(PACKAGES).filter(|folder| Path::new(folder).is_dir()) else {
+        assert!(std::env::var_os("CI").is_none(), "{PACKAGES} names no folder; `cargo xtask test` sets it");
+        say(&format!("SKIPPED {test}: no Python packages; `cargo xtask test` installs them"));
+        return None;
+    };
+    let mut python = Command::new("python3");
+    // The tests' own libtorch must not be found by another one.
+    python.env_remove("LD_LIBRARY_PATH").env("PYTHONPATH", packages).env("PYTHONDONTWRITEBYTECODE", "1");
+    python.env("HF_HUB_OFFLINE", "1").env("TRANSFORMERS_VERBOSITY", "error").arg("-W").arg("ignore");
+    Some(python)
+}

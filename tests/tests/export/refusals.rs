@@ -1,0 +1,91 @@
+//! What cannot be exported: one clear message each, and nothing is left behind.
+
+use kasmina_tests::{kasmina, output};
+use std::fs;
+use std::path::Path;
+
+/// A run of one epoch.
+fn train(home: &Path, settings: &str) {
+    let text = format!(
+        "task = \"digits\"\nepochs = 1\ndevice = \"cpu\"\ncontroller = \"none\"\n{settings}\n\
+         [data]\ntrain_samples = 64\nvalidation_samples = 32\n"
+    );
+    fs::write(home.join("run.toml"), text).unwrap();
+    let mut command = kasmina(home);
+    command.args(["train", "--config", "run.toml", "--out", "run"]);
+    let (_, stderr, code) = output(command);
+    assert_eq!(code, Some(0), "{stderr}");
+}
+
+#[test]
+fn each_refusal_is_one_message_and_leaves_nothing() {
+    let home = tempfile::tempdir().unwrap();
+    train(home.path(), "");
+    fs::create_dir(home.path().join("empty")).unwrap();
+    fs::write(home.path().join("file"), "").unwrap();
+    let mut told = String::new();
+    for arguments in [
+        ["missing", "--to", "out"].as_slice(),
+        &["empty", "--to", "out"],
+        &["file", "--to", "out"],
+        &["run", "--to", "empty"],
+        &["run", "--to", "run"],
+        &["run", "--to", "file/out"],
+        &["run", "--to", "out", "--checkpoint", "7"],
+        &["run", "--to", "out", "--checkpoint", "newest"],
+    ] {
+        let mut command = kasmina(home.path());
+        command.arg("export").args(arguments);
+        let (stdout, stderr, code) = output(command);
+        assert_ne!(code, Some(0), "{arguments:?}");
+        assert_eq!(stdout, "");
+        told.push_str(&format!("$ kasmina export {}\n{stderr}\n", arguments.join(" ")));
+    }
+    let mut left: Vec<_> =
+        fs::read_dir(home.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    left.sort();
+    assert_eq!(left, ["empty", "file", "run", "run.toml"]);
+    insta::assert_snapshot!(told);
+}
+
+/// A part without PyTorch source is named with its slot.
+#[test]
+fn a_part_without_source_is_named() {
+    let home = tempfile::tempdir().unwrap();
+    let fixture = kasmina_tests::fixture("dropout");
+    let settings = "preinstalled = [{ slot = \"mid\", blueprint = \"dropout\" }]";
+    let text = format!(
+        "task = \"digits\"\nepochs = 1\ndevice = \"cpu\"\ncontroller = \"none\"\n{settings}\n\
+         [data]\ntrain_samples = 64\nvalidation_samples = 32\n"
+    );
+    fs::write(home.path().join("run.toml"), text).unwrap();
+    let mut train = kasmina(home.path());
+    train.args(["train", "--config", "run.toml", "--out", "run", "--plugin-path"]).arg(&fixture);
+    let (_, stderr, code) = output(train);
+    assert_eq!(code, Some(0), "{stderr}");
+    let mut export = kasmina(home.path());
+    export.args(["export", "run", "--to", "out", "--plugin-path"]).arg(&fixture);
+    let (_, stderr, code) = output(export);
+    assert_eq!(code, Some(1));
+    insta::assert_snapshot!(stderr);
+    assert!(!home.path().join("out").exists());
+}
+
+/// The folder has a model card that tells where the network comes from.
+#[test]
+fn the_model_card_tells_where_the_network_comes_from() {
+    let home = tempfile::tempdir().unwrap();
+    train(home.path(), "preinstalled = [{ slot = \"mid\", blueprint = \"conv_light\" }]\nblend = \"gated\"");
+    let mut command = kasmina(home.path());
+    command.args(["export", "run", "--to", "out"]);
+    let (stdout, stderr, code) = output(command);
+    assert_eq!(code, Some(0), "{stderr}");
+    assert_eq!(stdout, "wrote out: kasmina_hosts::cnn with 1 seed, of epoch 1, step 2\n");
+    let card = fs::read_to_string(home.path().join("out/README.md")).unwrap();
+    let modeling = fs::read_to_string(home.path().join("out/modeling_kasmina.py")).unwrap();
+    let network = modeling.find("def network():").unwrap();
+    let end = modeling.find("def load(").unwrap();
+    insta::with_settings!({ filters => vec![("[0-9a-f]{64}", "<SHA-256>"), (r"\| score of the validation \| .*", "| score of the validation | <SCORE> |")] }, {
+        insta::assert_snapshot!(format!("{card}\n{}", modeling[network..end].trim_end()));
+    });
+}

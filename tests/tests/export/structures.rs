@@ -1,0 +1,125 @@
+//! Networks to export: short runs in which seeds are preinstalled.
+
+use kasmina_export::Network;
+use kasmina_registry::Registry;
+use kasmina_tests::{kasmina, output};
+use kasmina_trainer::run::{Choice, SavedNetwork};
+use kasmina_trainer::task::Input;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use tch::{Device, Kind, Tensor};
+
+/// A network: a host, a blend with its alpha, and a blueprint for some of the slots.
+#[derive(Debug, Clone)]
+pub(super) struct Case {
+    pub(super) name: String,
+    pub(super) host: &'static Host,
+    pub(super) blend: &'static str,
+    pub(super) alpha: f64,
+    /// Slots with the blueprints of their seeds.
+    pub(super) seeds: Vec<(&'static str, &'static str)>,
+}
+
+/// A host with the blueprints that serve it.
+#[derive(Debug)]
+pub(super) struct Host {
+    pub(super) id: &'static str,
+    task: &'static str,
+    config: &'static str,
+    pub(super) slots: &'static [&'static str],
+    pub(super) blueprints: &'static [&'static str],
+}
+
+const FOR_IMAGES: &[&str] = &[
+    "norm",
+    "attention",
+    "conv_small",
+    "conv_light",
+    "conv_heavy",
+    "depthwise",
+    "bottleneck",
+    "graph",
+    "noop",
+];
+const FOR_SEQUENCES: &[&str] = &["norm", "attention", "flex_attention", "lora", "mlp", "mlp_small", "noop"];
+
+/// The shipped hosts.
+pub(super) const HOSTS: [Host; 3] = [
+    Host {
+        id: "cnn",
+        task: "digits",
+        config: "n_blocks = 3\nbase_channels = 8\npool_layers = 1\n",
+        slots: &["block0", "block1", "block2"],
+        blueprints: FOR_IMAGES,
+    },
+    Host {
+        id: "resnet",
+        task: "digits",
+        config: "depth = 8\nbase_channels = 8\nshortcut = \"projection\"\n",
+        slots: &["stage0", "stage1", "stage2"],
+        blueprints: FOR_IMAGES,
+    },
+    Host {
+        id: "transformer",
+        task: "addition",
+        config: "n_embd = 16\nn_head = 2\nn_layer = 3\ndropout = 0.1\n",
+        slots: &["block0", "block1", "block2"],
+        blueprints: FOR_SEQUENCES,
+    },
+];
+
+/// The shipped blends.
+pub(super) const BLENDS: [&str; 8] =
+    ["linear", "cosine", "sigmoid", "tanh", "gated", "residual", "multiply", "per_channel"];
+
+impl Case {
+    /// The configuration of the run.
+    fn config(&self) -> String {
+        let Self { host, blend, alpha, seeds, .. } = self;
+        let mut text = format!(
+            "task = \"{}\"\nepochs = 1\ndevice = \"cpu\"\ncontroller = \"none\"\nblend = \"{blend}\"\n\
+             [alpha]\ntarget = {alpha:?}\n\
+             [data]\ntrain_samples = 128\nvalidation_samples = 32\n\
+             [optimizer]\nlearning_rate = 0.05\n\
+             [host]\nid = \"{}\"\n[host.config]\n{}",
+            host.task, host.id, host.config
+        );
+        for (slot, blueprint) in seeds {
+            let _ = write!(text, "[[preinstalled]]\nslot = \"{slot}\"\nblueprint = \"{blueprint}\"\n");
+        }
+        text
+    }
+
+    /// Trains, exports, and writes an input with the network's own output beside the export. Returns the
+    /// folder of the export.
+    pub(super) fn export(&self, home: &Path, registry: &Registry) -> PathBuf {
+        let folder = home.join(&self.name);
+        std::fs::create_dir(&folder).unwrap();
+        std::fs::write(folder.join("run.toml"), self.config()).unwrap();
+        for arguments in
+            [["train", "--config", "run.toml", "--out", "run"].as_slice(), &["export", "run", "--to", "out"]]
+        {
+            let mut command = kasmina(&folder);
+            command.args(arguments);
+            let (_, stderr, code) = output(command);
+            assert_eq!(code, Some(0), "{}: {stderr}", self.name);
+        }
+        let saved = SavedNetwork::open(&folder.join("run"), Choice::Last).unwrap();
+        let mut network = Network::build(&saved, registry, Device::Cpu).unwrap();
+        let x = match &network.interface().input {
+            Input::Image(image) => {
+                let shape = [5, image.channels, image.height, image.width];
+                Tensor::arange(shape.iter().product::<i64>(), (Kind::Float, Device::Cpu)).sin().view(shape)
+            }
+            Input::Tokens(tokens) => {
+                let shape = [5, tokens.length];
+                let count = shape.iter().product::<i64>();
+                (Tensor::arange(count, (Kind::Int64, Device::Cpu)) * 7 % tokens.alphabet.len() as i64)
+                    .view(shape)
+            }
+        };
+        let y = network.forward(&x).unwrap();
+        Tensor::write_safetensors(&[("x", &x), ("y", &y)], folder.join("io.safetensors")).unwrap();
+        folder
+    }
+}
