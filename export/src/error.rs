@@ -61,7 +61,7 @@ impl ExportError {
         match self {
             Self::Exists { .. } => Some("name a folder that does not exist, or remove it first".to_owned()),
             Self::NoSource { .. } => Some(
-                "use --format torchscript, or ask the author of the plugin to add `fn pytorch`: docs/guide/pytorch.md"
+                "ask the author of the plugin to add `fn pytorch`; docs/guide/pytorch.md explains it"
                     .to_owned(),
             ),
             Self::Source { .. } => {

@@ -2,7 +2,7 @@
 
 use crate::ExportError;
 use std::fs::File;
-use std::io::Write as _;
+use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 
 /// A folder that is written beside its target and renamed at the end. Dropping it removes what was written.
@@ -25,9 +25,12 @@ impl NewFolder {
         let name = target.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         let staging = target.with_file_name(format!(".{name}.{}.part", std::process::id()));
         if let Some(parent) = target.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-            std::fs::create_dir_all(parent).map_err(failed(parent))?;
+            let made = std::fs::create_dir_all(parent);
+            let is_other = made.is_err() && parent.exists() && !parent.is_dir();
+            made.map_err(|error| if is_other { ErrorKind::NotADirectory.into() } else { error })
+                .map_err(failed(target))?;
         }
-        std::fs::create_dir(&staging).map_err(failed(&staging))?;
+        std::fs::create_dir(&staging).map_err(failed(target))?;
         Ok(Self { target: target.to_owned(), staging, finished: false })
     }
 

@@ -1,6 +1,6 @@
-//! One major version, three minors, real libraries of all: the plugin API is built once more as 1.2, with a
-//! method and a root function that this version does not have, and as 1.0, without what 1.1 has added; plugin
-//! and host of each meet the others'.
+//! Compatibility of minor versions of the plugin interface, with real libraries. The plugin API is also built as
+//! 1.2, with an additional method and root function, and as 1.0, without the additions of 1.1; plugins and hosts of
+//! different versions are combined.
 
 use kasmina_plugin_api::{Cx, Kind, Mode, Site, Topology};
 use kasmina_registry::{Policy, Registry, RegistryError, Rule};
@@ -12,7 +12,7 @@ use tch::{Device, Kind as Dtype, Tensor};
 
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 
-/// A source tree of its own with another version of the plugin API, a plugin and a host built against it.
+/// A source tree with another version of the plugin API, and a plugin and a host built against it.
 struct Tree(tempfile::TempDir);
 
 impl Tree {
@@ -27,7 +27,7 @@ impl Tree {
         for (file, from, to) in edits {
             tree.edit(&format!("plugin-api/src/abi/{file}"), from, to);
         }
-        // Features and profiles as here, so that libtorch's shim need not be compiled again.
+        // The same features and profiles as here, so that the libtorch shim is not compiled again.
         let text = std::fs::read_to_string(Path::new(ROOT).join("Cargo.toml")).unwrap();
         let mut manifest: toml::Table = text.parse().unwrap();
         let workspace = manifest["workspace"].as_table_mut().unwrap();
@@ -61,9 +61,9 @@ impl Tree {
         std::fs::write(self.path(name).join(file), source).unwrap();
     }
 
-    /// Builds one package, and answers with the folder that it lies in.
+    /// Builds one package and returns the folder of the build.
     fn build(&self, package: &str) -> PathBuf {
-        // The workspace's own folder: what does not differ is not built again.
+        // The workspace's own target folder, so that common dependencies are not built again.
         let exe = std::env::current_exe().unwrap();
         let target = exe.ancestors().nth(3).unwrap();
         let mut cargo = Command::new(env!("CARGO"));
@@ -75,7 +75,7 @@ impl Tree {
     }
 }
 
-/// What 1.2 adds: a method of seeds, and a function of the root.
+/// Edits that make 1.2, as (file, from, to): a new method of seeds, and a new function of the root.
 const ADDITIONS: [(&str, &str, &str); 6] = [
     (
         "objects.rs",
@@ -95,11 +95,11 @@ const ADDITIONS: [(&str, &str, &str); 6] = [
     ),
     (
         "root.rs",
-        "    pub make_host: extern \"C\" fn(RStr<'_>, &WireSite<'_>, RStr<'_>) -> Wire<HostBox>,\n}",
-        "    pub make_host: extern \"C\" fn(RStr<'_>, &WireSite<'_>, RStr<'_>) -> Wire<HostBox>,\n    \
+        "-> Wire<ROption<RString>>,\n}",
+        "-> Wire<ROption<RString>>,\n    \
          #[sabi(missing_field(option))]\n    pub greet: extern \"C\" fn() -> u32,\n}\nextern \"C\" fn greet() -> u32 { 11 }",
     ),
-    ("root.rs", "make_blend, make_host }", "make_blend, make_host, greet }"),
+    ("root.rs", "make_host, pytorch }", "make_host, pytorch, greet }"),
     (
         "adopt.rs",
         "impl Plugin {",
@@ -107,8 +107,22 @@ const ADDITIONS: [(&str, &str, &str); 6] = [
     ),
 ];
 
-/// What 1.1 has added, taken away.
-const REMOVALS: [(&str, &str, &str); 6] = [
+/// Edits that make 1.0: the additions of 1.1 removed.
+const REMOVALS: [(&str, &str, &str); 9] = [
+    (
+        "root.rs",
+        "    /// Since 1.1.\n    #[sabi(missing_field(option))]\n    pub pytorch: extern \"C\" fn(RStr<'_>, RStr<'_>, \
+         &WireSite<'_>, RStr<'_>) -> Wire<ROption<RString>>,\n",
+        "",
+    ),
+    ("root.rs", "make_host, pytorch }", "make_host }"),
+    (
+        "adopt.rs",
+        "        let Some(pytorch) = self.0.pytorch() else { return Ok(None) };",
+        "        type Function =\n            extern \"C\" fn(RStr<'_>, RStr<'_>, &WireSite<'_>, RStr<'_>) -> super::wire::Wire<ROption<RString>>;\n        \
+         use abi_stable::std_types::{ROption, RStr, RString};\n        \
+         let none: Option<Function> = None;\n        let Some(pytorch) = none else { return Ok(None) };",
+    ),
     (
         "objects.rs",
         "    // Since 1.1. `device`: -1 is the CPU, else the CUDA device.\n    fn script(&self, _archive: RSlice<'_, u8>, \
@@ -145,7 +159,7 @@ const REMOVALS: [(&str, &str, &str); 6] = [
         "        Ok(Vec::new())\n    }\n",
     ),
 ];
-/// The last use of what is taken away.
+/// Removes the last use of the additions of 1.1.
 const LAST_REMOVAL: (&str, &str, &str) = (
     "live.rs",
     "        from_wire(self.object.restore(bytes.into(), from_version))",
@@ -168,6 +182,9 @@ impl Blueprint for Plain {
     fn build(vars: &nn::Path<'_>, site: &Site, _: NoConfig) -> Result<Box<dyn Seed>> {
         Ok(Box::new(Self(vars.zeros("gain", &[1, site.channels(), 1, 1]))))
     }
+    fn pytorch(_: &Site, _: &NoConfig) -> Option<String> {
+        Some("class Plain: ...".to_owned())
+    }
 }
 
 impl Seed for Plain {
@@ -178,11 +195,11 @@ impl Seed for Plain {
 
 kasmina_plugin_api::register_blueprint!(Plain);
 
-/// A host that counts its forwards, and would tell.
+/// A host that counts its forwards in its state.
 pub struct Counting(u64);
 
 impl Host for Counting {
-    const INFO: EntryInfo = EntryInfo::new("counting", "gives back what it is given");
+    const INFO: EntryInfo = EntryInfo::new("counting", "returns its input");
     type Config = NoConfig;
     fn build(_: &nn::Path<'_>, _: NoConfig) -> Result<Box<dyn HostModule>> {
         Ok(Box::new(Self(0)))
@@ -201,7 +218,7 @@ impl HostModule for Counting {
         Ok(self.0.to_le_bytes().to_vec())
     }
     fn restore(&mut self, bytes: &[u8], _: u32) -> Result<()> {
-        let bytes = bytes.try_into().map_err(|_| PluginError::config("eight bytes"))?;
+        let bytes = bytes.try_into().map_err(|_| PluginError::config("the state does not have eight bytes"))?;
         self.0 = u64::from_le_bytes(bytes);
         Ok(())
     }
@@ -211,7 +228,7 @@ kasmina_plugin_api::register_host!(Counting);
 kasmina_plugin_api::export_plugin!();
 "#;
 
-/// A host of the newer version, as small as one can be.
+/// Source of a minimal host program.
 const HOST: &str = r#"
 use kasmina_plugin_api::abi::Plugin;
 use kasmina_plugin_api::services::Services;
@@ -236,19 +253,19 @@ impl Services for Silent {
 
 fn main() {
     let args: Vec<String> = std::env::args().collect();
-    let library = unsafe { Library::open(Some(&args[1]), RTLD_NOW | RTLD_LOCAL) }.expect("it opens");
-    let symbol = unsafe { library.get::<*const std::ffi::c_void>(args[2].as_bytes()) }.expect("it is there");
+    let library = unsafe { Library::open(Some(&args[1]), RTLD_NOW | RTLD_LOCAL) }.expect("the library opens");
+    let symbol = unsafe { library.get::<*const std::ffi::c_void>(args[2].as_bytes()) }.expect("the library has the symbol");
     let plugin = match unsafe { Plugin::adopt(symbol.into_raw().cast_const()) } {
         Ok(plugin) => plugin,
         Err(error) => return println!("refused: {error}"),
     };
     std::mem::forget(library);
-    plugin.init(Box::new(Silent)).expect("it starts");
-    let ids: Vec<String> = plugin.list().expect("it lists").into_iter().map(|l| l.record.id).collect();
+    plugin.init(Box::new(Silent)).expect("the plugin starts");
+    let ids: Vec<String> = plugin.list().expect("the plugin lists its entries").into_iter().map(|l| l.record.id).collect();
     let site = Site::new(Topology::CNN, 4);
-    let mut seed = plugin.make_seed(&args[3], &site, "").expect("it builds");
+    let mut seed = plugin.make_seed(&args[3], &site, "").expect("the seed builds");
     let x = Tensor::ones([2, 4, 3, 3], (Kind::Float, Device::Cpu));
-    let y = seed.forward(&x, &Cx::new(Mode::Eval, 0, "here")).expect("it runs");
+    let y = seed.forward(&x, &Cx::new(Mode::Eval, 0, "here")).expect("the forward succeeds");
     println!("{ids:?} same {} greet {:?} mood {}", y == x, plugin.greet(), seed.mood());
 }
 "#;
@@ -259,7 +276,8 @@ fn run_host(host: &Path, plugin: &Path, symbol: &str, id: &str) -> String {
     String::from_utf8_lossy(&out.stdout).into_owned()
 }
 
-/// What a host counts after seven forwards and a restore into another one; none where it does not tell.
+/// Returns the count of the host `counting` after seven forwards, and checks that its state can be restored. `None`
+/// if the host has no state.
 fn state_of(registry: &Registry) -> Option<u64> {
     let entry = registry.resolve(Kind::Host, "counting").unwrap();
     let mut host = entry.make_host(Device::Cpu, "").unwrap();
@@ -267,11 +285,17 @@ fn state_of(registry: &Registry) -> Option<u64> {
     for _ in 0..7 {
         let _ = host.forward(&x, Mode::Train, &mut NoTaps).unwrap();
     }
-    let told = host.state().unwrap();
+    let state = host.state().unwrap();
     let mut another = entry.make_host(Device::Cpu, "").unwrap();
-    another.restore(&told, 1).unwrap();
-    assert_eq!(another.state().unwrap(), told);
-    (!told.is_empty()).then(|| u64::from_le_bytes(told.try_into().unwrap()))
+    another.restore(&state, 1).unwrap();
+    assert_eq!(another.state().unwrap(), state);
+    (!state.is_empty()).then(|| u64::from_le_bytes(state.try_into().unwrap()))
+}
+
+/// The PyTorch source of the blueprint `plain`.
+fn source_of(registry: &Registry) -> Option<String> {
+    let site = kasmina_plugin_api::Site::new(kasmina_plugin_api::Topology::CNN, 4);
+    registry.resolve(Kind::Blueprint, "plain").unwrap().pytorch(Some(&site), "").unwrap()
 }
 
 struct NoTaps;
@@ -289,7 +313,7 @@ fn old_and_new_minors_run_in_each_other_and_a_changed_type_is_refused() {
     let plugin = newer.path("libnewer.so");
     std::fs::copy(built.join("libnewer.so"), &plugin).unwrap();
 
-    // A newer plugin in this host: what it has more than this host knows is not asked for.
+    // A newer plugin in this host, which does not call the additions.
     let registry = Registry::built_in().unwrap();
     registry.load_file(&plugin).unwrap();
     let entry = registry.resolve(Kind::Blueprint, "plain").unwrap();
@@ -297,16 +321,16 @@ fn old_and_new_minors_run_in_each_other_and_a_changed_type_is_refused() {
     let x = Tensor::ones([2, 4, 3, 3], (Dtype::Float, Device::Cpu));
     assert_eq!(seed.forward(&x, &Cx::new(Mode::Eval, 0, "here")).unwrap(), x);
 
-    // A plugin of this version in a newer host: what it lacks has a default.
+    // A plugin of this version in a newer host: missing methods have defaults.
     let host = newer.build("host").join("host");
     let old = run_host(&host, &fixture("hostile"), "kasmina_plugin_fixture_hostile", "hostile");
     assert_eq!(old, "[\"hostile\"] same true greet None mood 7\n");
     let new = run_host(&host, &plugin, "kasmina_plugin_newer", "plain");
     assert_eq!(new, "[\"plain\", \"counting\"] same true greet Some(11) mood 42\n");
-    assert_eq!(state_of(&registry), Some(7), "a host tells its state since 1.1");
+    assert_eq!(state_of(&registry), Some(7), "hosts have a state since 1.1");
+    assert_eq!(source_of(&registry).as_deref(), Some("class Plain: ..."), "and its PyTorch source");
 
-    // A plugin of 1.0 in this host: its hosts have no state that could be told. And one of this version in a
-    // host of 1.0.
+    // A plugin of 1.0 in this host, whose hosts have no state; and a plugin of this version in a host of 1.0.
     let removals: Vec<_> = REMOVALS.into_iter().chain([LAST_REMOVAL]).collect();
     let plain = HOST.replace(" greet {:?} mood {}", "").replace(", plugin.greet(), seed.mood()", "");
     let older = Tree::with_host("1.0.0", &removals, &plain);
@@ -315,15 +339,16 @@ fn old_and_new_minors_run_in_each_other_and_a_changed_type_is_refused() {
     let registry = Registry::built_in().unwrap();
     registry.load_file(&old).unwrap();
     assert_eq!(state_of(&registry), None);
+    assert_eq!(source_of(&registry), None);
     let host_of_1_0 = older.build("host").join("host");
-    let told = run_host(&host_of_1_0, &fixture("hostile"), "kasmina_plugin_fixture_hostile", "hostile");
-    assert_eq!(told, "[\"hostile\"] same true\n");
-    let told = run_host(&host_of_1_0, &plugin, "kasmina_plugin_newer", "plain");
-    assert_eq!(told, "[\"plain\", \"counting\"] same true\n");
-    // The newer one again: one folder holds what was built last.
+    let printed = run_host(&host_of_1_0, &fixture("hostile"), "kasmina_plugin_fixture_hostile", "hostile");
+    assert_eq!(printed, "[\"hostile\"] same true\n");
+    let printed = run_host(&host_of_1_0, &plugin, "kasmina_plugin_newer", "plain");
+    assert_eq!(printed, "[\"plain\", \"counting\"] same true\n");
+    // Built again, because the target folder contains the host that was built last.
     let host = newer.build("host").join("host");
 
-    // A type that is another one is refused, in a few words; all of it goes into a file.
+    // A changed type is refused with a short message; the full report is written to a file.
     let changed = Tree::new(
         "1.2.0",
         &[
@@ -338,20 +363,20 @@ fn old_and_new_minors_run_in_each_other_and_a_changed_type_is_refused() {
     let mut path = kasmina_registry::SearchPath::empty();
     path.extend([plugin.clone()], kasmina_registry::Origin::Named);
     let policy = Policy::embedded().with_state(state.path());
-    let Err(RegistryError::Refused(refusal)) = Registry::load(&path, &policy) else { panic!("it is let in") };
+    let Err(RegistryError::Refused(refusal)) = Registry::load(&path, &policy) else { panic!("it is accepted") };
     assert_eq!(refusal.rule, Rule::Layout);
     assert!(refusal.found.len() < 1000, "{} bytes: {}", refusal.found.len(), refusal.found);
     let report = refusal.found.rsplit(' ').next().unwrap();
     assert!(std::fs::read_to_string(report).unwrap().len() > 5000, "{report}");
-    let told = run_host(&host, &plugin, "kasmina_plugin_newer", "plain");
-    assert!(told.starts_with("refused: its types do not fit"), "{told}");
+    let printed = run_host(&host, &plugin, "kasmina_plugin_newer", "plain");
+    assert!(printed.starts_with("refused: its types do not fit"), "{printed}");
 
     // Another major version is refused by its record.
     let major = Tree::new("2.0.0", &[]);
     let plugin = major.path("libmajor.so");
     std::fs::copy(major.build("newer").join("libnewer.so"), &plugin).unwrap();
     let Err(RegistryError::Refused(refusal)) = Registry::built_in().unwrap().load_file(&plugin) else {
-        panic!("it is let in")
+        panic!("it is accepted")
     };
     assert_eq!(refusal.rule, Rule::Abi);
     insta::assert_snapshot!(refusal.found, @"it speaks plugin API 2.0.0, this host 1.1.0; the first number must be the same");

@@ -1,4 +1,4 @@
-//! The same outputs from the run, from the exported folder in Python, and from what Python makes of it.
+//! Compares the outputs of exported networks in Python (the generated file, transformers, ONNX) with Kasmina's.
 
 use crate::python::python;
 use crate::structures::{BLENDS, Case, HOSTS};
@@ -10,26 +10,27 @@ use proptest::test_runner::TestRunner;
 use serde::Deserialize;
 use std::path::Path;
 
-/// Largest difference of outputs, relative to the largest output.
+/// Largest accepted difference of outputs in PyTorch, relative to the largest output.
 const TOLERANCE: f64 = 1e-5;
+/// Largest accepted difference of outputs in onnxruntime, relative to the largest output.
 const ONNX_TOLERANCE: f64 = 1e-4;
 
-/// One network as Python sees it. Differences are relative to the largest output.
+/// Differences between one network's outputs in Python and in Kasmina, relative to the largest output.
 #[derive(Debug, Deserialize)]
 struct Row {
     name: String,
-    /// The generated file by itself.
+    /// Of the generated file, imported by itself.
     file: f64,
-    /// Loaded by transformers.
+    /// Of the model that transformers loads.
     transformers: f64,
-    /// Run by onnxruntime, where it was asked for.
+    /// Run by onnxruntime: the networks with a gate, as writing such a file takes seconds.
     onnx: Option<f64>,
-    /// Whether each output has its largest value at the same place.
+    /// Whether the largest value of each output has the same index.
     same_argmax: bool,
 }
 
-/// Exports networks and has one Python process compare them.
-fn compare(cases: &[Case], onnx: bool, test: &str) -> Option<Vec<Row>> {
+/// Exports networks and compares them in one Python process. Returns `None` without Python packages.
+fn compare(cases: &[Case], test: &str) -> Option<Vec<Row>> {
     let mut python = python(test)?;
     let home = tempfile::tempdir().unwrap();
     let registry = kasmina_tests::registry(&[]);
@@ -37,7 +38,7 @@ fn compare(cases: &[Case], onnx: bool, test: &str) -> Option<Vec<Row>> {
         case.export(home.path(), &registry);
     }
     python.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/export/compare.py")).arg(home.path());
-    python.args(onnx.then_some("--onnx")).env("HOME", home.path());
+    python.env("HOME", home.path());
     let out = python.output().unwrap();
     let stderr = String::from_utf8_lossy(&out.stderr);
     assert!(out.status.success(), "{stderr}");
@@ -46,6 +47,7 @@ fn compare(cases: &[Case], onnx: bool, test: &str) -> Option<Vec<Row>> {
     Some(rows)
 }
 
+/// Prints every row and checks it against the tolerances.
 fn check(rows: &[Row]) {
     for row in rows {
         let onnx = row.onnx.map_or_else(|| "-".to_owned(), |error| format!("{error:.1e}"));
@@ -61,7 +63,7 @@ fn check(rows: &[Row]) {
     }
 }
 
-/// Every host with three different seeds, behind each operator of the blends.
+/// Every host with three seeds, under each mixing operator of the blends.
 #[test]
 fn every_host_computes_the_same_in_python() {
     let cases: Vec<Case> = HOSTS
@@ -83,12 +85,12 @@ fn every_host_computes_the_same_in_python() {
             })
         })
         .collect();
-    if let Some(rows) = compare(&cases, true, "every_host_computes_the_same_in_python") {
+    if let Some(rows) = compare(&cases, "every_host_computes_the_same_in_python") {
         check(&rows);
     }
 }
 
-/// A network of a random host, blend and alpha, with a random blueprint in some of the slots.
+/// A network with a random host, blend and alpha, and a random blueprint in some of the slots.
 fn any_case() -> impl Strategy<Value = Case> {
     let seeds = prop::collection::vec(prop::option::weighted(0.75, any::<Index>()), 3);
     let alpha = select(vec![1.0, 0.9, 0.5, 0.1]);
@@ -111,7 +113,7 @@ fn random_structures_compute_the_same_in_python() {
             Case { name: format!("{number:02}-{}-{}", case.host.id, case.blend), ..case }
         })
         .collect();
-    if let Some(rows) = compare(&cases, false, "random_structures_compute_the_same_in_python") {
+    if let Some(rows) = compare(&cases, "random_structures_compute_the_same_in_python") {
         check(&rows);
     }
 }

@@ -4,12 +4,14 @@ use kasmina_tests::say;
 use std::path::Path;
 use std::process::Command;
 
-/// Names the folder of Python packages.
+/// Environment variable with the folder of Python packages.
 const PACKAGES: &str = "KASMINA_TEST_PYTHON";
 
-/// A Python that finds the packages; `None` on a machine without them, which is said loudly.
+/// Returns a Python command that finds the packages. Without them, prints that the test is skipped and returns
+/// `None`.
 ///
-/// Continuous integration has them, so that nothing is skipped there.
+/// # Panics
+/// If there are no packages in continuous integration, where nothing may be skipped.
 pub(super) fn python(test: &str) -> Option<Command> {
     let Some(packages) = std::env::var_os(PACKAGES).filter(|folder| Path::new(folder).is_dir()) else {
         assert!(std::env::var_os("CI").is_none(), "{PACKAGES} names no folder; `cargo xtask test` sets it");
@@ -17,7 +19,7 @@ pub(super) fn python(test: &str) -> Option<Command> {
         return None;
     };
     let mut python = Command::new("python3");
-    // The tests' own libtorch must not be found by another one.
+    // Python has a libtorch of its own and must not load the one of the tests.
     python.env_remove("LD_LIBRARY_PATH").env("PYTHONPATH", packages).env("PYTHONDONTWRITEBYTECODE", "1");
     python.env("HF_HUB_OFFLINE", "1").env("TRANSFORMERS_VERBOSITY", "error").arg("-W").arg("ignore");
     Some(python)

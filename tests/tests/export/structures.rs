@@ -1,4 +1,4 @@
-//! Networks to export: short runs in which seeds are preinstalled.
+//! Networks to export, from short runs with preinstalled seeds.
 
 use kasmina_export::Network;
 use kasmina_registry::Registry;
@@ -9,18 +9,18 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use tch::{Device, Kind, Tensor};
 
-/// A network: a host, a blend with its alpha, and a blueprint for some of the slots.
+/// A network to export.
 #[derive(Debug, Clone)]
 pub(super) struct Case {
     pub(super) name: String,
     pub(super) host: &'static Host,
     pub(super) blend: &'static str,
     pub(super) alpha: f64,
-    /// Slots with the blueprints of their seeds.
+    /// Slots and the blueprints of their seeds.
     pub(super) seeds: Vec<(&'static str, &'static str)>,
 }
 
-/// A host with the blueprints that serve it.
+/// A host with its task, its slots and the blueprints that serve it.
 #[derive(Debug)]
 pub(super) struct Host {
     pub(super) id: &'static str,
@@ -73,16 +73,16 @@ pub(super) const BLENDS: [&str; 8] =
     ["linear", "cosine", "sigmoid", "tanh", "gated", "residual", "multiply", "per_channel"];
 
 impl Case {
-    /// The configuration of the run.
+    /// Returns the configuration of the run.
     fn config(&self) -> String {
         let Self { host, blend, alpha, seeds, .. } = self;
         let mut text = format!(
-            "task = \"{}\"\nepochs = 1\ndevice = \"cpu\"\ncontroller = \"none\"\nblend = \"{blend}\"\n\
+            "task = \"{}\"\nepochs = 1\ndevice = \"cpu\"\ncontroller = \"none\"\nblend = \"{blend}\"\nslots = {:?}\n\
              [alpha]\ntarget = {alpha:?}\n\
              [data]\ntrain_samples = 128\nvalidation_samples = 32\n\
              [optimizer]\nlearning_rate = 0.05\n\
              [host]\nid = \"{}\"\n[host.config]\n{}",
-            host.task, host.id, host.config
+            host.task, host.slots, host.id, host.config
         );
         for (slot, blueprint) in seeds {
             let _ = write!(text, "[[preinstalled]]\nslot = \"{slot}\"\nblueprint = \"{blueprint}\"\n");
@@ -90,8 +90,8 @@ impl Case {
         text
     }
 
-    /// Trains, exports, and writes an input with the network's own output beside the export. Returns the
-    /// folder of the export.
+    /// Trains, exports to `out`, and writes an input with the network's output to `io.safetensors` beside it. Returns
+    /// the folder of both.
     pub(super) fn export(&self, home: &Path, registry: &Registry) -> PathBuf {
         let folder = home.join(&self.name);
         std::fs::create_dir(&folder).unwrap();
@@ -114,7 +114,8 @@ impl Case {
             Input::Tokens(tokens) => {
                 let shape = [5, tokens.length];
                 let count = shape.iter().product::<i64>();
-                (Tensor::arange(count, (Kind::Int64, Device::Cpu)) * 7 % tokens.alphabet.len() as i64)
+                (Tensor::arange(count, (Kind::Int64, Device::Cpu)) * 7)
+                    .remainder(tokens.alphabet.len() as i64)
                     .view(shape)
             }
         };

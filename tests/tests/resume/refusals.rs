@@ -53,7 +53,7 @@ fn what_a_run_cannot_go_on_with_is_told_and_changes_nothing() {
         ("a later version wrote it", |home| {
             let path = home.newest("run").join("manifest.json");
             let text = std::fs::read_to_string(&path).unwrap();
-            std::fs::write(&path, text.replace("\"schema\": 1", "\"schema\": 2")).unwrap();
+            std::fs::write(&path, text.replace("\"schema\": 2", "\"schema\": 3")).unwrap();
         }),
         ("something else flows through a slot", |home| {
             home.rewrite(|state, _| state["model"]["slots"][0]["topology"] = "transformer".into());

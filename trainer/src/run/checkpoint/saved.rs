@@ -70,6 +70,8 @@ impl SavedNetwork {
         }
         let reason = if path.is_dir() {
             "it is neither a run directory with checkpoints nor a checkpoint"
+        } else if path.exists() {
+            "it is no directory"
         } else {
             "there is no such directory"
         };
