@@ -1,4 +1,4 @@
-//! The programs find libtorch by themselves, from any directory and under an empty environment.
+//! Sets an rpath, so that the programs find libtorch from any directory and with an empty environment.
 
 fn main() {
     if let Ok(lib) = std::env::var("DEP_KASMINA_TORCH_LIBDIR") {

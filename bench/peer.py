@@ -1,7 +1,7 @@
-"""The same networks in PyTorch: what `kasmina-bench` compares itself with.
+"""The networks of `kasmina-bench` in PyTorch, for the comparison.
 
-Prints one JSON object a line: {"net", "mode", "layout", "precision", "batch", "us"}, where `us` are microseconds a
-step, one number per round. Run by `kasmina-bench`; it can be run by hand.
+Prints one JSON object per line: {"net", "mode", "layout", "precision", "batch", "us"}, where `us` are microseconds per
+step, one number per round. `kasmina-bench` runs this script; it can also be run by hand.
 """
 
 import argparse
@@ -28,7 +28,7 @@ class ConvLight(nn.Module):
 
 
 class Slot(nn.Module):
-    """What happens to features where a seed sits."""
+    """A slot with a seed, as it runs in each stage."""
 
     def __init__(self, channels, stage):
         super().__init__()
@@ -47,7 +47,7 @@ class Slot(nn.Module):
 
 
 class Net(nn.Module):
-    """Three blocks of conv, batch norm, ReLU and pool from 32 channels, and a linear head."""
+    """Blocks of convolution, batch norm, ReLU and pool, and a linear head. The channels double in each block."""
 
     def __init__(self, net, base=32, blocks=3, channels=3):
         super().__init__()
@@ -71,7 +71,7 @@ class Net(nn.Module):
 
 
 class Residual(nn.Module):
-    """Two convolutions and a bypass; where the shape changes, every second pixel and zeros for the new channels."""
+    """Two convolutions and a shortcut, which takes every second pixel and pads with zeros if the shape changes."""
 
     def __init__(self, width, out, stride):
         super().__init__()
@@ -135,7 +135,7 @@ class Transformer(nn.Module):
 
 
 class Stepper:
-    """One training step after the other on one batch."""
+    """Takes training steps on one batch."""
 
     def __init__(self, net, args, mode, layout):
         torch.manual_seed(7)
@@ -151,7 +151,7 @@ class Stepper:
             self.x = torch.randn(args.batch, 3, 32, 32, device=device).to(memory_format=self.format)
             self.y = torch.randint(10, (args.batch,), device=device)
         self.forward = torch.compile(self.net, mode=args.compile_mode) if mode == "compile" else self.net
-        # The stronger choice: one fused call for all parameters.
+        # The fastest variant of SGD: one fused call for all parameters.
         self.optimizer = torch.optim.SGD(self.net.parameters(), lr=1e-3, momentum=0.9, fused=True)
         self.bf16 = args.precision == "bf16"
         self.device = device
@@ -177,7 +177,7 @@ class Stepper:
 
 
 def many(args):
-    """Several models on one device: one after the other, and each on a thread and stream of its own."""
+    """Measures several models on one device: one after the other, and each on its own thread and stream."""
     models = [Stepper(args.nets, args, "eager", "channels_last") for _ in range(args.many)]
     streams = [torch.cuda.Stream() for _ in models]
     for model in models:
@@ -223,7 +223,7 @@ def main():
     parser.add_argument("--warm-up", type=int, default=5)
     parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--base", type=int, default=32, help="channels of the first block")
-    parser.add_argument("--many", type=int, default=0, help="so many models, in turn and on threads")
+    parser.add_argument("--many", type=int, default=0, help="measure this many models, in turn and on threads")
     parser.add_argument("--cudnn-benchmark", action="store_true")
     args = parser.parse_args()
     torch.backends.cudnn.benchmark = args.cudnn_benchmark
@@ -239,7 +239,7 @@ def main():
     ]
     for _, _, _, stepper, _ in runs:
         stepper.time(args.warm_up)
-    # Round by round, so that a slow moment of the machine meets all of them.
+    # Round by round, so that a slow moment of the machine affects all of them.
     for _ in range(args.rounds):
         for _, _, _, stepper, us in runs:
             us.append(stepper.time(args.steps))

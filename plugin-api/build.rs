@@ -1,4 +1,5 @@
-//! Records what this copy of the API was built with: every plugin carries it, every host compares it.
+//! Passes the versions of torch and of the compiler, the target and the profile to the crate. Every plugin
+//! contains them in its record, and hosts compare them with their own.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -6,11 +7,11 @@ use std::{env, fs};
 
 fn main() {
     let Some(lib) = env::var_os("DEP_TCH_LIBTORCH_LIB").map(PathBuf::from) else {
-        panic!("torch-sys told no libtorch directory; run `cargo xtask setup` first");
+        panic!("torch-sys reported no libtorch directory; run `cargo xtask setup` first");
     };
     let version_h = lib.join("../include/torch/headeronly/version.h");
     let torch = torch_version(&version_h)
-        .unwrap_or_else(|| panic!("{}: no TORCH_VERSION in it", version_h.display()));
+        .unwrap_or_else(|| panic!("{}: found no TORCH_VERSION", version_h.display()));
     println!("cargo::rerun-if-changed={}", version_h.display());
     println!("cargo::rustc-env=KASMINA_TORCH={torch}");
     println!("cargo::rustc-env=KASMINA_TARGET={}", env::var("TARGET").unwrap_or_default());
@@ -18,7 +19,7 @@ fn main() {
     println!("cargo::rustc-env=KASMINA_RUSTC={}", rustc_version().unwrap_or_else(|| "unknown".into()));
 }
 
-/// `#define TORCH_VERSION_MAJOR 2` and its siblings.
+/// Reads the version of torch from lines such as `#define TORCH_VERSION_MAJOR 2`.
 fn torch_version(header: &Path) -> Option<String> {
     let text = fs::read_to_string(header).ok()?;
     let part = |name: &str| {

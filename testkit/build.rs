@@ -1,4 +1,4 @@
-//! Lets this crate's tests find libtorch.
+//! Sets the run path of this crate's tests, so that they find libtorch.
 
 fn main() {
     if let Ok(lib) = std::env::var("DEP_KASMINA_TORCH_LIBDIR") {

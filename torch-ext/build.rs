@@ -1,4 +1,4 @@
-//! Compiles the shim against the same libtorch that torch-sys found, and tells dependents where it lies.
+//! Compiles the shim against the libtorch that torch-sys found, and exports its directory to dependents.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ use std::process::Command;
 fn main() {
     // torch-sys has `links = "tch"`: its metadata is visible to direct dependents only.
     let Some(lib) = env::var_os("DEP_TCH_LIBTORCH_LIB").map(PathBuf::from) else {
-        panic!("torch-sys told no libtorch directory; run `cargo xtask setup` first");
+        panic!("torch-sys reported no libtorch directory; run `cargo xtask setup` first");
     };
     let lib = lib.canonicalize().unwrap_or(lib);
     let include = lib.parent().map(|root| root.join("include")).unwrap_or_default();
@@ -29,7 +29,7 @@ fn main() {
     gpu_half(&include);
     println!("cargo::rerun-if-changed=shim");
 
-    // Dependents read it as DEP_KASMINA_TORCH_LIBDIR and make their rpath of it.
+    // Dependents read it as DEP_KASMINA_TORCH_LIBDIR and set their rpath to it.
     println!("cargo::metadata=LIBDIR={}", lib.display());
     println!("cargo::rustc-link-arg=-Wl,-rpath,{}", lib.display());
 }
@@ -41,18 +41,18 @@ fn compiler(include: &Path) -> cc::Build {
         .pic(true)
         .std("c++17")
         .warnings(false)
-        // The shim forwards; what costs time is behind it, but for the look at gradients on the CPU.
+        // The shim mostly forwards calls; only the scan of gradients on the CPU needs optimization.
         .opt_level(2)
         .debug(false)
-        // As libtorch itself was: some of its classes have members that only a debug build knows.
+        // Must match libtorch's own build: some of its classes have members only in debug builds.
         .define("NDEBUG", None)
         .include(include)
         .include(include.join("torch/csrc/api/include"));
     build
 }
 
-/// Links the GPU half as a library of its own, whose symbols are found when it is opened beside
-/// `libtorch_cuda.so`; an empty file where CUDA's headers are not there.
+/// Links the GPU half as a separate shared library, whose symbols are resolved when it is opened after
+/// `libtorch_cuda.so`. Without CUDA's headers an empty file is written instead.
 fn gpu_half(include: &Path) {
     let Some(out) = env::var_os("OUT_DIR").map(|dir| PathBuf::from(dir).join("kasmina_cuda.so")) else {
         return;
@@ -67,8 +67,7 @@ fn gpu_half(include: &Path) {
         }
         return;
     };
-    // Objects first, by the same compiler and in parallel; then one link of our own, for which `cc` has no
-    // words.
+    // `cc` compiles the objects in parallel but cannot link a shared library, so the link is run directly.
     let objects = compiler(include)
         .include(cuda)
         .files(["fused", "graph", "optim", "program"].map(|name| format!("shim/cuda/{name}.cpp")))
@@ -79,6 +78,6 @@ fn gpu_half(include: &Path) {
     link.args(["-shared", "-s", "-o"]).arg(&out).args(objects);
     match link.status() {
         Ok(status) if status.success() => {}
-        other => panic!("the GPU half does not link: {other:?}"),
+        other => panic!("cannot link the GPU half: {other:?}"),
     }
 }

@@ -1,6 +1,7 @@
-//! What single parts cost, each beside what it replaces. `cargo xtask bench` makes ratios of them.
-#![allow(missing_docs, clippy::unwrap_used, reason = "what is measured must run")]
-#![allow(clippy::disallowed_types, reason = "tch's own optimizer is what ours is compared with")]
+//! Micro-benchmarks: parts of the framework, each compared with what it replaces. `cargo xtask bench`
+//! computes their ratios.
+#![allow(missing_docs, clippy::unwrap_used, reason = "a benchmark may panic")]
+#![allow(clippy::disallowed_types, reason = "tch's own optimizer is the one that ours is compared with")]
 
 use criterion::measurement::WallTime;
 use criterion::{BatchSize, BenchmarkGroup, Criterion, criterion_group, criterion_main};
@@ -20,6 +21,7 @@ use std::time::Duration;
 use tch::nn::{self, OptimizerConfig};
 use tch::{Device, Kind, Tensor};
 
+/// A group of benchmarks, on one thread.
 fn group<'c>(c: &'c mut Criterion, name: &str) -> BenchmarkGroup<'c, WallTime> {
     tch::set_num_threads(1);
     let mut group = c.benchmark_group(name);
@@ -34,7 +36,7 @@ fn features(shape: &[i64]) -> Tensor {
     Tensor::randn(shape, (Kind::Float, Device::Cpu))
 }
 
-/// A call through the plugin interface and the same call within one crate.
+/// A call through the plugin interface, and the same call within one crate.
 fn plugin_call(c: &mut Criterion) {
     let registry = Registry::built_in().unwrap();
     registry.load_file(&fixture("graphs")).unwrap();
@@ -57,7 +59,7 @@ impl kasmina_plugin_api::Seed for Direct {
     }
 }
 
-/// A forward through 64 dormant slots, and nothing else.
+/// A forward through 64 dormant slots.
 fn tap(c: &mut Criterion) {
     let slots = (0..64).map(|i| format!("door{i}")).collect();
     let config = ModelConfig { host: "corridor".into(), slots, ..ModelConfig::default() };
@@ -69,7 +71,8 @@ fn tap(c: &mut Criterion) {
     group.bench_function("64 dormant", |b| b.iter(|| model.forward(x, Mode::Train).unwrap()));
 }
 
-/// Forward and backward. What leads the gradient to it, one sum, is on both sides, and measured by itself.
+/// Forward and backward. Both sides contain the sum that starts the backward pass; `carrier` measures it
+/// alone.
 fn estimator(c: &mut Criterion) {
     let shape = [32, 64, 16, 16];
     let (host, seed) = (features(&shape).set_requires_grad(true), features(&shape).set_requires_grad(true));
@@ -95,14 +98,14 @@ fn blend(c: &mut Criterion) {
     group.bench_function("bare", |b| b.iter(|| host.lerp_tensor(&seed, &alpha)));
 }
 
-/// The shapes of three small seeds and their host: 18 tensors.
+/// 18 tensors with the shapes of three small seeds and their host.
 fn parameters(vars: &nn::Path<'_>) -> Vec<Tensor> {
     let shapes = [vec![16, 16, 3, 3], vec![16], vec![16], vec![1, 16, 1, 1], vec![10, 16], vec![10]];
     let all = shapes.iter().cycle().take(18).enumerate();
     all.map(|(i, shape)| vars.zeros(&format!("p{i}"), shape)).collect()
 }
 
-/// The step alone; gradients are made outside the measured time.
+/// The optimizer step alone; gradients are computed outside the measured time.
 fn optimizer(c: &mut Criterion, name: &str, ours: Algorithm, theirs: impl OptimizerConfig) {
     let mut group = group(c, name);
     let vars = nn::VarStore::new(Device::Cpu);
@@ -196,7 +199,7 @@ fn structure(c: &mut Criterion) {
     group.bench_function("germinate", |b| {
         let fresh = || {
             let mut bench = model(&SLOTS);
-            // Probes are passed once in a run.
+            // A run probes each seed once, so the probe is not measured.
             let germinate = kasmina::model::Germinate::new("mid", "first", "conv_light", "linear");
             bench.model.prewarm(&germinate, &bench.registry).unwrap();
             bench
@@ -225,14 +228,14 @@ fn plugins(c: &mut Criterion) {
         next += 1;
         let to = dir.path().join(format!("libplugin{next}.so"));
         let mut bytes = std::fs::read(kasmina_tests::shipped("kasmina_blends")).unwrap();
-        // Bytes of its own: what is mapped already costs nothing.
+        // Different bytes, because a library that is already mapped costs nothing.
         bytes.extend(next.to_le_bytes());
         std::fs::write(&to, bytes).unwrap();
         to
     };
     let (shelf, state) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     for i in 0..200 {
-        // A plugin of its own name each, or the first would shadow the rest.
+        // Each plugin needs its own name, otherwise the first shadows the rest.
         let (from, to) = (br#""name":"kasmina_blends""#, format!("\"name\":\"kasmina_bl{i:04}\""));
         let mut bytes = std::fs::read(copy()).unwrap();
         let at = bytes.windows(from.len()).position(|w| w == from).unwrap();
@@ -247,7 +250,7 @@ fn plugins(c: &mut Criterion) {
     let policy = Policy::embedded().with_state(state.path());
     let mut group = group(c, "plugins");
     group.sample_size(10).measurement_time(Duration::from_secs(1));
-    // As `kasmina plugins list` does it the second time: records are read, hashes are remembered, nothing is
+    // Like the second call of `kasmina plugins list`: records are read, hashes are cached, and nothing is
     // opened.
     group.bench_function("list 200", |b| {
         b.iter(|| {
@@ -255,7 +258,7 @@ fn plugins(c: &mut Criterion) {
             assert_eq!(listing.entries.len(), all);
         });
     });
-    // Read, hashed, judged, copied, opened, its layouts compared, started and listed; the probe apart.
+    // All of loading a file except the probe: read, hash, verify, copy, open, compare layouts, init, list.
     group.bench_function("load one", |b| {
         let fresh = || (Registry::built_in().unwrap(), copy());
         b.iter_batched_ref(

@@ -1,5 +1,5 @@
-//! The bare loop: the same layers and the same optimizer, written down by hand, without slots, plugin
-//! interface and bookkeeping.
+//! The side `bare` of the comparisons: the same layers and the same optimizer in a plain training loop,
+//! without slots, plugin interface and bookkeeping.
 
 use crate::grown::{Net, sgd};
 use crate::setting::Setting;
@@ -11,6 +11,7 @@ use kasmina_torch_ext::{Change, NamedParameter, ParameterSink, Role};
 use tch::nn::{self, Module, ModuleT};
 use tch::{Kind, Tensor};
 
+/// The seed `conv_light`: `x + gain * relu(group_norm(conv(x)))`.
 struct Seed {
     conv: nn::Conv2D,
     weight: Tensor,
@@ -39,6 +40,7 @@ impl Seed {
     }
 }
 
+/// A convolution with batch norm, ReLU and pool, and the seed after it.
 struct Block {
     conv: nn::Conv2D,
     norm: nn::BatchNorm,
@@ -81,7 +83,7 @@ impl Bare {
         let parameters = named.map(|(i, tensor)| NamedParameter { name: i.to_string(), tensor }).collect();
         let mut optimizer = sgd();
         let change = Change::Add { owner: "all".into(), role: Role::Host, parameters };
-        let ticket = optimizer.prepare(change).expect("it takes them");
+        let ticket = optimizer.prepare(change).expect("the optimizer accepts the parameters");
         optimizer.commit(ticket);
         let alpha = if setting.precision == Precision::Bf16 { Kind::BFloat16 } else { Kind::Float };
         Self {
@@ -97,6 +99,10 @@ impl Bare {
         }
     }
 
+    /// Logits of the batch.
+    ///
+    /// # Shapes
+    /// - returns: `[batch, 10]`
     fn forward(&self) -> Tensor {
         let mut x = to_channels_last(&self.x).expect("four dimensions");
         for block in &self.blocks {
@@ -119,6 +125,7 @@ impl Bare {
         self.head.forward(&x.mean_dim([2, 3].as_slice(), false, None))
     }
 
+    /// Takes one training step.
     pub(crate) fn step(&mut self) {
         let logits = {
             let bf16 = self.precision == Precision::Bf16;

@@ -1,5 +1,5 @@
-//! Can every blueprint be fossilized, by the gates as they are, on a task of its topology? The control
-//! cannot.
+//! Trains every blueprint on a task of its topology, with the default gates, and shows which are fossilized.
+//! All should be, except for `noop`, which is the control.
 
 use anyhow::{Context as _, Result};
 use comfy_table::Table;
@@ -9,10 +9,12 @@ use kasmina_registry::{Entry, Registry};
 use kasmina_trainer::{RunConfig, Summary, Trainer};
 use std::sync::atomic::AtomicBool;
 
-/// Whether a host leans on a seed is luck too: so many runs are tried, with other weights.
+/// Most runs of a blueprint on a task, each with another run seed: whether a host comes to use a seed also
+/// depends on chance.
 const RUNS: u64 = 3;
 
-/// A run of each blueprint on each topology that it serves, with the settings of the task.
+/// Trains each blueprint whose full name contains `filter` on a task of each topology that it serves. Returns
+/// a table with a row for each.
 pub(crate) fn table(filter: &str) -> Result<Table> {
     let mut table = Table::new();
     table.load_preset(ASCII_MARKDOWN).set_header([
@@ -22,7 +24,7 @@ pub(crate) fn table(filter: &str) -> Result<Table> {
         "germinated",
         "fossilized",
         "pruned",
-        "worth of the best fossil",
+        "best contribution",
         "accuracy",
     ]);
     let registry = kasmina_tests::registry(&[]);
@@ -52,7 +54,7 @@ pub(crate) fn table(filter: &str) -> Result<Table> {
     Ok(table)
 }
 
-/// The first run that fossilizes a seed, or the last that was tried.
+/// Returns the first run that fossilizes a seed, or the last of [`RUNS`].
 fn until_one_is_fossilized(entry: &Entry, task: &str, registry: &Registry) -> Result<Summary> {
     let run = |seed: u64| -> Result<Summary> {
         let mut config = RunConfig::for_task(task)?;
@@ -71,6 +73,7 @@ fn until_one_is_fossilized(entry: &Entry, task: &str, registry: &Registry) -> Re
     Ok(summary)
 }
 
+/// Largest contribution of a fossilized seed, if one was measured.
 fn best(summary: &Summary) -> Option<f64> {
     let fossils = summary.seeds.iter().filter(|seed| seed.fate == "fossilized");
     fossils.filter_map(|seed| seed.contribution).max_by(f64::total_cmp)

@@ -1,4 +1,4 @@
-//! The hosts that ship, alone and with seeds in training: whole steps on synthetic data.
+//! Training steps of the shipped hosts on random data, alone and with seeds in TRAINING.
 
 use crate::grown::sgd;
 use crate::setting::Setting;
@@ -10,19 +10,22 @@ use kasmina_torch_ext::rng::RngFork;
 use kasmina_trainer::task::cross_entropy;
 use tch::{Device, Kind, Tensor};
 
-/// A host at a size, and what it reads.
+/// A shipped host to measure.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Subject {
     pub(crate) name: &'static str,
     host: &'static str,
+    /// Configuration of the host, as JSON.
     config: &'static str,
+    /// Blueprint of the seeds.
     blueprint: &'static str,
     pub(crate) batch: i64,
+    /// Length of a sequence and size of the vocabulary; `None` for images.
     tokens: Option<(i64, i64)>,
 }
 
-/// Images as CIFAR has them; sequences of the transformer's whole length. Dropout is off on both sides: its
-/// draws would be others.
+/// The hosts to measure, with images of the size of CIFAR's or sequences of the transformer's full length.
+/// Dropout is off, because the two sides would draw other numbers.
 pub(crate) const SUBJECTS: [Subject; 3] = [
     Subject { name: "cnn", host: "cnn", config: "{}", blueprint: "conv_light", batch: 128, tokens: None },
     Subject {
@@ -43,6 +46,7 @@ pub(crate) const SUBJECTS: [Subject; 3] = [
     },
 ];
 
+/// A host with its seeds, optimizer and batch.
 struct Training {
     model: MorphogeneticModel,
     optimizer: Optimizer,
@@ -84,9 +88,9 @@ impl Training {
                 let germinate = Germinate::new(&slot, format!("{slot}-seed"), subject.blueprint, "linear");
                 model
                     .execute(&Command::Germinate(germinate), &registry, &mut optimizer)
-                    .expect("it germinates");
+                    .expect("the seed germinates");
             }
-            model.step_epoch(&mut optimizer).expect("it begins to train");
+            model.step_epoch(&mut optimizer).expect("the seeds enter TRAINING");
         }
         let stepper =
             if captured { Stepper::new(&model).expect("the GPU half opens") } else { Stepper::eager() };
@@ -101,7 +105,7 @@ impl Training {
     }
 }
 
-/// Steps of one host in one setting.
+/// Measures training steps of one host in one setting.
 pub(crate) fn measure(subject: Subject, setting: Setting, rounds: usize, quick: bool) -> Vec<Row> {
     let mut runners = Vec::new();
     for (net, seeds) in [("alone", false), ("3 training", true)] {

@@ -1,4 +1,4 @@
-//! The CPU by itself: how features should lie, and how many threads pay, at small and larger sizes.
+//! Compares memory formats and numbers of threads on the CPU, for several sizes of network.
 
 use crate::grown::{Grown, Net};
 use crate::setting::Setting;
@@ -6,7 +6,7 @@ use crate::stopwatch::{Row, Runner, in_turns};
 use kasmina::model::Precision;
 use tch::Device;
 
-/// A network of so many channels on pictures of such a side, in such batches.
+/// Sizes of network: name, channels of the first block, side of the images, batch.
 const SIZES: [(&str, i64, i64, i64); 4] = [
     ("tiny, 3 channels, 8x8, b64", 3, 8, 64),
     ("small, 8 channels, 16x16, b32", 8, 16, 32),
@@ -14,7 +14,7 @@ const SIZES: [(&str, i64, i64, i64); 4] = [
     ("large batch, 32 channels, 32x32, b128", 32, 32, 128),
 ];
 
-/// The host alone, in both layouts, on one thread and on all cores.
+/// Measures the host alone, in both memory formats, on one thread and on all cores.
 pub(crate) fn measure(rounds: usize, quick: bool) -> Vec<Row> {
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let mut rows = Vec::new();

@@ -1,23 +1,24 @@
-//! The least time that a step can take: what memory bandwidth and arithmetic allow, were everything else
-//! free.
+//! The side `limit` of the comparisons: a lower bound of the time of a training step, from memory bandwidth
+//! and arithmetic.
 //!
-//! Counted are bytes that must move although everything between two convolutions is one kernel: a convolution
-//! reads its input and writes its output; a norm with batch statistics reads its input twice, and so does its
-//! gradient; weights and per-channel numbers are nothing beside features. Arithmetic is that of the
-//! convolutions, three times their forward (two where the input takes no gradient).
+//! Memory traffic is counted as if everything between two convolutions were one kernel: a convolution reads
+//! its input and writes its output; a norm with batch statistics reads its input twice, and so does its
+//! gradient. Weights and per-channel values are neglected. Arithmetic is that of the convolutions: three
+//! times their forward, or twice if the input needs no gradient.
 
 use crate::grown::Net;
 use crate::setting::Setting;
 use crate::stopwatch::Row;
 use kasmina::model::Precision;
 
-/// What the machine can do. Measured on one H200, not its data sheet: a copy between two large tensors, and a
-/// large matrix product, in TF32 and bfloat16.
+/// Memory bandwidth of one H200, measured with a copy between two large tensors.
 const BYTES_PER_SECOND: f64 = 4.3e12;
+/// Floating-point operations per second of one H200, measured with a large matrix product in TF32.
 const FLOPS_TF32: f64 = 400e12;
+/// The same in bfloat16.
 const FLOPS_BF16: f64 = 790e12;
 
-/// The row of a network in a setting; only the GPU's figures are known.
+/// The row of a network in a setting. Returns `None` on the CPU, whose limits are not known.
 pub(crate) fn row(net: Net, setting: Setting) -> Option<Row> {
     if !setting.device.is_cuda() {
         return None;
@@ -29,9 +30,9 @@ pub(crate) fn row(net: Net, setting: Setting) -> Option<Row> {
         let pixels = setting.batch as f64 * side * side;
         let (before, wide, pooled) = (pixels * input, pixels * channels, pixels * channels / 4.0);
         let product = 2.0 * 9.0 * input * channels * pixels;
-        // Forward: convolution, statistics, norm with ReLU and pool.
+        // Forward: convolution; statistics; norm with ReLU and pool.
         elements += (before + wide) + wide + (wide + pooled);
-        // Backward: sums, gradient, weights, and the input where it has one.
+        // Backward: sums; gradient; weights. The gradient of the input follows below.
         elements += (wide + pooled) + (2.0 * wide + pooled) + (before + wide);
         flops += 2.0 * product;
         if block > 0 {
@@ -45,7 +46,7 @@ pub(crate) fn row(net: Net, setting: Setting) -> Option<Row> {
     }
     let bf16 = setting.precision == Precision::Bf16;
     let (width, rate) = if bf16 { (2.0, FLOPS_BF16) } else { (4.0, FLOPS_TF32) };
-    // Neither hides the other completely; the larger is the bound.
+    // Memory traffic and arithmetic overlap at best completely, so the larger time is the bound.
     let seconds = f64::max(elements * width / BYTES_PER_SECOND, flops / rate);
     Some(Row {
         name: format!("{} {}", setting.name(), net.name()),
@@ -54,14 +55,14 @@ pub(crate) fn row(net: Net, setting: Setting) -> Option<Row> {
     })
 }
 
-/// For each element of the features at a slot: how many are moved there, and how many products of a
-/// convolution's size are made.
+/// Work of a seed: elements that are moved for each element of the features at its slot, and number of
+/// products of the size of a convolution.
 fn seed(net: Net) -> (f64, f64) {
     match net {
         Net::Alone | Net::Dormant => (0.0, 0.0),
-        // Convolution 2, norm with residual 3; backwards 3, weights 2.
+        // Forward: convolution 2, norm with residual 3. Backward: norm 3, weights 2.
         Net::Training => (10.0, 2.0),
-        // The same, the input's gradient 2 and its sum 3, lerp 3 and its gradient 3.
+        // In addition: gradient of the input 2 and its sum 3, lerp 3 and its gradient 3.
         Net::Blending => (21.0, 3.0),
         Net::Fossilized => (15.0, 3.0),
     }

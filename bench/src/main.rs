@@ -1,12 +1,11 @@
-//! `kasmina-bench`: whole training steps, the framework's beside a bare loop's and beside PyTorch's, in one
-//! run.
+//! `kasmina-bench`: compares training steps of the framework with those of a plain loop and of PyTorch.
 //!
-//! Machines differ and are noisy, so what is looked at are ratios: everything that is compared runs in turns,
-//! round by round, and medians are divided. `cargo xtask bench` builds this, runs the micro-benchmarks, and
-//! calls it.
+//! Machines differ and are noisy, so results are reported as ratios: everything that is compared runs in
+//! turns, round by round, and medians are divided. `cargo xtask bench` builds this program, runs the
+//! micro-benchmarks, and calls it.
 #![forbid(unsafe_code)]
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command-line tool talks to its terminal")]
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "what is measured must run")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a benchmark may panic")]
 
 mod bare;
 mod fossils;
@@ -35,59 +34,59 @@ use tch::Device;
 /// Measures whole training steps, and prints a table of ratios.
 #[derive(Debug, Parser)]
 #[command(name = "kasmina-bench", version)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a switch that is typed by itself")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a separate command-line switch")]
 struct Args {
-    /// cpu, cuda, or auto for both where there is a GPU.
+    /// Device to measure: cpu, cuda, or auto for the CPU and, if there is one, the GPU.
     #[arg(long, default_value = "auto")]
     device: String,
-    /// Only rows whose name contains this.
+    /// Measure only rows whose name contains this.
     #[arg(long, default_value = "")]
     filter: String,
-    /// Compare the ratios with those of an earlier run; fails if one is worse by more than the run's noise.
+    /// Compare the ratios with those of an earlier report. Fails if one is worse by more than the noise.
     #[arg(long, value_name = "FILE")]
     against: Option<PathBuf>,
-    /// Write every number here, as JSON.
+    /// Write the report to this file, as JSON.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// What criterion has left of the micro-benchmarks.
+    /// Folder with criterion's results of the micro-benchmarks, to include in the report.
     #[arg(long, value_name = "DIR")]
     micro: Option<PathBuf>,
-    /// The Python whose torch is compared with; without torch there is no comparison.
+    /// Python interpreter whose PyTorch is compared; the comparison is skipped if it has none.
     #[arg(long, default_value = "python3")]
     python: String,
-    /// Let cuDNN try its algorithms out and keep the fastest, on both sides.
+    /// Let cuDNN try all algorithms and use the fastest, on both sides.
     #[arg(long)]
     fastest: bool,
-    /// Leave torch.compile out: it takes a minute a network.
+    /// Skip torch.compile, which takes a minute for each network.
     #[arg(long)]
     no_compile: bool,
-    /// Rounds; every round measures everything once.
+    /// Number of rounds; every round measures everything once.
     #[arg(long, default_value_t = 7)]
     rounds: usize,
-    /// Instead of measuring, write traces of training steps here, and print where their time goes.
+    /// Instead of measuring, write traces of training steps to this folder and print the slowest kernels.
     #[arg(long, value_name = "DIR")]
     trace: Option<PathBuf>,
-    /// Instead of measuring, train every blueprint on a task of its topology and say which were fossilized.
+    /// Instead of measuring, train every blueprint on a task of its topology, and print which are fossilized.
     #[arg(long)]
     fossils: bool,
-    /// One round of few steps: to see that it runs.
+    /// Run one round of a few steps, as a test of the benchmarks.
     #[arg(long)]
     quick: bool,
 }
 
-/// The hosts that ship: on a GPU, or where they are asked for.
-fn of_hosts(args: &Args, python: &peer::Python, rounds: usize) -> Result<Vec<stopwatch::Row>> {
+/// Rows of the shipped hosts. On the CPU they are measured only with `--filter hosts`.
+fn host_rows(args: &Args, python: &peer::Python, rounds: usize) -> Result<Vec<stopwatch::Row>> {
     let mut rows = Vec::new();
     let devices: BTreeSet<bool> = settings(&args.device)?.iter().map(|s| s.device.is_cuda()).collect();
-    let asked_for = "hosts".contains(&args.filter);
-    for device in devices.into_iter().filter(|cuda| asked_for && (*cuda || !args.filter.is_empty())) {
+    let selected = "hosts".contains(&args.filter);
+    for device in devices.into_iter().filter(|cuda| selected && (*cuda || !args.filter.is_empty())) {
         let device = if device { Device::Cuda(0) } else { Device::Cpu };
         for (subject, precision) in
             hosts::SUBJECTS.into_iter().flat_map(|s| [(s, Precision::Fp32), (s, Precision::Bf16)])
         {
             let batch = if device.is_cuda() { subject.batch } else { 2 };
             let setting = Setting { device, batch, precision };
-            eprintln!("{} {} ..", setting.name(), subject.name);
+            eprintln!("{} {} ...", setting.name(), subject.name);
             rows.extend(hosts::measure(subject, setting, rounds, args.quick));
             rows.extend(python.host(setting, subject.name)?);
         }
@@ -121,10 +120,11 @@ fn main() -> Result<ExitCode> {
         if !setting.name().contains(&args.filter) {
             continue;
         }
-        eprintln!("{} ..", setting.name());
+        eprintln!("{} ...", setting.name());
         let plain = setting.device.is_cuda() && setting.batch == 128 && setting.precision == Precision::Fp32;
         if plain {
-            // Before anything else has made libraries choose and compile what a new seed needs.
+            // This comes first: it measures a germination for which libraries have loaded and compiled
+            // nothing.
             rows.extend(whole::structure(setting));
         }
         rows.extend(whole::measure(setting, rounds, args.quick));
@@ -134,9 +134,9 @@ fn main() -> Result<ExitCode> {
             rows.extend(python.many(setting)?);
         }
     }
-    rows.extend(of_hosts(&args, &python, rounds)?);
+    rows.extend(host_rows(&args, &python, rounds)?);
     if args.device != "cuda" && "cpu layout".contains(&args.filter) {
-        eprintln!("cpu layout ..");
+        eprintln!("cpu layout ...");
         rows.extend(layouts::measure(rounds, args.quick));
     }
     let report = report::Report::new(rows);
@@ -148,7 +148,7 @@ fn main() -> Result<ExitCode> {
     let Some(path) = &args.against else { return Ok(ExitCode::SUCCESS) };
     let text = std::fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
     let before: report::Report = serde_json::from_str(&text)
-        .with_context(|| format!("{} is no report of this tool", path.display()))?;
+        .with_context(|| format!("{} is not a report of this program", path.display()))?;
     let comparison = report.against(&before);
     println!("{comparison}");
     Ok(if comparison.is_worse() { ExitCode::FAILURE } else { ExitCode::SUCCESS })

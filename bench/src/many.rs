@@ -1,4 +1,4 @@
-//! Many small models on one GPU: one after the other, and each on a thread and stream of its own.
+//! Measures many small models on one GPU: one after the other, and each on its own thread and stream.
 
 use crate::grown::{Grown, Net};
 use crate::setting::Setting;
@@ -7,11 +7,14 @@ use kasmina::model::Precision;
 use std::time::Instant;
 use tch::Device;
 
+/// Number of models.
 pub(crate) const MODELS: usize = 16;
+/// Configuration of the host `cnn`.
 const HOST: &str = r#"{"in_channels": 3, "base_channels": 8}"#;
+/// Shape of the batch.
 const SHAPE: [i64; 4] = [32, 3, 32, 32];
 
-/// Microseconds that one step of all models takes.
+/// Measures the time in which all models take one step.
 pub(crate) fn measure(device: Device, rounds: usize, quick: bool) -> Vec<Row> {
     let setting = Setting { device, batch: SHAPE[0], precision: Precision::Fp32 };
     let make = |captured| -> Vec<Grown> {
@@ -41,7 +44,8 @@ pub(crate) fn measure(device: Device, rounds: usize, quick: bool) -> Vec<Row> {
             std::thread::scope(|scope| {
                 for model in &mut models {
                     scope.spawn(move || {
-                        // Its own stream for good, or every step would meet the others on the default one.
+                        // Each thread keeps a stream of its own; on the default stream the steps would wait
+                        // for each other.
                         let stream = model.stepper().stream();
                         let own =
                             stream.is_none().then(|| kasmina_torch_ext::cuda::Stream::new(device).unwrap());

@@ -1,4 +1,4 @@
-//! What criterion measured.
+//! Reads criterion's results of the micro-benchmarks.
 
 use crate::stopwatch::Row;
 use anyhow::{Context as _, Result};
@@ -21,7 +21,7 @@ struct Estimate {
     point_estimate: f64,
 }
 
-/// Reads the newest medians: one row for every function of every group, in microseconds.
+/// Reads the medians of the last run, in microseconds: one row for each function of each group.
 pub(crate) fn read(criterion: &Path) -> Result<Vec<Row>> {
     let mut rows = Vec::new();
     for group in folders(criterion)? {
@@ -41,6 +41,7 @@ pub(crate) fn read(criterion: &Path) -> Result<Vec<Row>> {
     Ok(rows)
 }
 
+/// Folders in a folder, sorted.
 fn folders(dir: &Path) -> Result<Vec<std::path::PathBuf>> {
     let entries = std::fs::read_dir(dir).with_context(|| format!("reading {}", dir.display()))?;
     let mut all: Vec<_> = entries.flatten().map(|e| e.path()).filter(|p| p.is_dir()).collect();

@@ -1,4 +1,4 @@
-//! PyTorch's side: `peer.py` under a Python that has torch.
+//! The side `pytorch` of the comparisons: runs `peer.py` with a Python that has PyTorch.
 
 use crate::many::MODELS;
 use crate::setting::Setting;
@@ -9,47 +9,53 @@ use std::process::{Command, Stdio};
 
 const SCRIPT: &str = include_str!("../peer.py");
 
-/// A Python to compare with, if it has torch.
+/// A Python interpreter whose PyTorch is compared.
 pub(crate) struct Python {
+    /// Path of the interpreter; `None` if it has no PyTorch, and then nothing is measured.
     program: Option<String>,
+    /// Whether `torch.compile` is measured too.
     compile: bool,
+    /// Whether cuDNN tries all algorithms and uses the fastest.
     fastest: bool,
     rounds: usize,
+    /// Steps per round, on the GPU and on the CPU.
     steps: (u32, u32),
 }
 
-/// A line of the script.
+/// A line of the script's output.
 #[derive(Deserialize)]
 struct Line {
     net: String,
     mode: String,
+    /// Microseconds per step, one value per round.
     us: Vec<f64>,
 }
 
 impl Python {
+    /// Checks whether the interpreter has PyTorch, and prints its version.
     pub(crate) fn find(program: &str, compile: bool, fastest: bool, rounds: usize, quick: bool) -> Self {
-        let asked = Command::new(program)
+        let output = Command::new(program)
             .args(["-c", "import torch; print(torch.__version__)"])
             .stderr(Stdio::null())
             .output();
-        let version = asked.ok().filter(|out| out.status.success()).map(|out| out.stdout);
+        let version = output.ok().filter(|out| out.status.success()).map(|out| out.stdout);
         match &version {
             Some(version) => {
-                eprintln!("beside PyTorch {}", String::from_utf8_lossy(version).trim());
+                eprintln!("comparing with PyTorch {}", String::from_utf8_lossy(version).trim());
             }
-            None => eprintln!("`{program}` has no torch: nothing is compared with PyTorch"),
+            None => eprintln!("`{program}` has no torch: the comparison with PyTorch is skipped"),
         }
         let steps = if quick { (2, 2) } else { (40, 6) };
         Self { program: version.map(|_| program.to_owned()), compile, fastest, rounds, steps }
     }
 
-    /// The same networks in the same setting, eager and compiled.
+    /// Measures the networks of [`crate::whole`] in a setting, eager and compiled.
     pub(crate) fn steps(&self, setting: Setting) -> Result<Vec<Row>> {
         let batch = setting.batch.to_string();
         let mut args = vec!["--batch", &batch, "--precision", setting.precision.as_str()];
-        // Compiling for a CPU asks for a C++ compiler of Python's liking; it is not what is compared here.
+        // Compiling for the CPU is not compared: it needs a C++ compiler that suits Python.
         if self.compile && setting.device.is_cuda() {
-            // With CUDA graphs of its own: PyTorch at its best.
+            // This mode uses CUDA graphs, as captured steps do.
             args.extend(["--modes", "eager,compile", "--compile-mode", "reduce-overhead"]);
         }
         let name = |line: &Line| format!("{} {}", setting.name(), net(&line.net));
@@ -60,7 +66,7 @@ impl Python {
             .collect())
     }
 
-    /// A host that ships, alone, eager and compiled.
+    /// Measures a shipped host alone, eager and compiled.
     pub(crate) fn host(&self, setting: Setting, host: &str) -> Result<Vec<Row>> {
         let batch = setting.batch.to_string();
         let mut args = vec!["--batch", &batch, "--precision", setting.precision.as_str(), "--nets", host];
@@ -72,7 +78,7 @@ impl Python {
         Ok(self.run(setting, &args)?.into_iter().map(row).collect())
     }
 
-    /// The small models, in turn and on threads.
+    /// Measures many small models, in turn and on threads.
     pub(crate) fn many(&self, setting: Setting) -> Result<Vec<Row>> {
         let models = MODELS.to_string();
         let lines =
@@ -83,6 +89,7 @@ impl Python {
         Ok(lines.into_iter().map(row).collect())
     }
 
+    /// Runs the script and parses its output.
     fn run(&self, setting: Setting, args: &[&str]) -> Result<Vec<Line>> {
         let Some(program) = &self.program else { return Ok(Vec::new()) };
         let gpu = setting.device.is_cuda();
@@ -97,7 +104,7 @@ impl Python {
         if self.fastest {
             command.arg("--cudnn-benchmark");
         }
-        // What this process is told about libraries is not meant for Python.
+        // The library path of this process contains another libtorch than Python's.
         let out = command
             .env_remove("LD_LIBRARY_PATH")
             .stderr(Stdio::piped())
@@ -114,7 +121,7 @@ impl Python {
     }
 }
 
-/// The script's word for a network, as this program says it.
-fn net(word: &str) -> String {
-    if word == "alone" { word.to_owned() } else { format!("3 {word}") }
+/// Name of a network in reports, for its name in the script.
+fn net(name: &str) -> String {
+    if name == "alone" { name.to_owned() } else { format!("3 {name}") }
 }

@@ -1,4 +1,4 @@
-//! Numbers beside numbers: ratios, their limits, and how they compare with an earlier run's.
+//! The report: measurements, their ratios with limits, and the comparison with an earlier report.
 
 use crate::stopwatch::{Row, median};
 use comfy_table::{CellAlignment, Table, presets};
@@ -9,59 +9,61 @@ use std::fmt;
 /// All measurements of one run.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Report {
-    /// The kind of machine; runs on other kinds are not comparable.
+    /// Models of GPU and processor, and number of cores. Only reports with the same value are comparable.
     machine: String,
     rows: Vec<Row>,
     figures: Vec<Figure>,
 }
 
-/// One number that is looked at.
+/// A figure that is derived from measurements and may have a limit.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Figure {
     name: String,
     value: f64,
+    /// `x` for a ratio, `us` or `ns` for a time.
     unit: String,
-    /// Half the distance of the quartiles over rounds, relative to the value; 0 where it is not known.
+    /// Half the interquartile range over rounds, relative to the median; 0 if it is not known.
     noise: f64,
-    /// What it may be at most.
+    /// Largest allowed value.
     limit: Option<f64>,
 }
 
-/// A ratio that is looked at: `side` over `of`, in every row whose name ends so, with the limit it must keep.
-struct Wanted {
+/// A ratio to report: `side` over `of`, for all rows whose name ends with `ends`.
+struct Ratio {
     ends: &'static str,
     side: &'static str,
     of: &'static str,
     limit: Option<f64>,
 }
 
-const fn wanted(ends: &'static str, side: &'static str, of: &'static str, limit: Option<f64>) -> Wanted {
-    Wanted { ends, side, of, limit }
+const fn ratio(ends: &'static str, side: &'static str, of: &'static str, limit: Option<f64>) -> Ratio {
+    Ratio { ends, side, of, limit }
 }
 
-const RATIOS: [Wanted; 19] = [
-    wanted("", "captured", "limit", None),
-    wanted("", "eager", "bare", Some(1.03)),
-    wanted("", "captured", "bare", None),
-    wanted("", "captured", "pytorch eager", None),
-    wanted("", "captured", "pytorch compile", None),
-    wanted("cuda b128 fp32 3 training", "captured", "pytorch eager", Some(0.33)),
-    wanted("cuda b512 fp32 3 training", "captured", "pytorch eager", Some(0.75)),
-    wanted("cuda b512 bf16 3 training", "captured", "pytorch eager", Some(0.7)),
-    wanted("small models", "eager, at once", "eager, in turn", None),
-    wanted("small models", "captured, at once", "captured, in turn", None),
-    wanted("small models", "captured, at once", "pytorch eager, in turn", None),
-    wanted("small models", "captured, at once", "pytorch eager, at once", None),
-    wanted("", "channels-last, 1 thread", "contiguous, 1 thread", None),
-    wanted("", "channels-last, all cores", "channels-last, 1 thread", None),
-    wanted("adamw, 18 tensors", "fused", "nn", Some(0.1)),
-    wanted("sgd, 18 tensors", "fused", "nn", None),
-    wanted("lerp", "blend", "bare", None),
-    wanted("counterfactual, 3 seeds", "batched", "validation", None),
-    wanted("gradient telemetry", "measured", "norms one by one", None),
+/// The ratios to report.
+const RATIOS: [Ratio; 19] = [
+    ratio("", "captured", "limit", None),
+    ratio("", "eager", "bare", Some(1.03)),
+    ratio("", "captured", "bare", None),
+    ratio("", "captured", "pytorch eager", None),
+    ratio("", "captured", "pytorch compile", None),
+    ratio("cuda b128 fp32 3 training", "captured", "pytorch eager", Some(0.33)),
+    ratio("cuda b512 fp32 3 training", "captured", "pytorch eager", Some(0.75)),
+    ratio("cuda b512 bf16 3 training", "captured", "pytorch eager", Some(0.7)),
+    ratio("small models", "eager, at once", "eager, in turn", None),
+    ratio("small models", "captured, at once", "captured, in turn", None),
+    ratio("small models", "captured, at once", "pytorch eager, in turn", None),
+    ratio("small models", "captured, at once", "pytorch eager, at once", None),
+    ratio("", "channels-last, 1 thread", "contiguous, 1 thread", None),
+    ratio("", "channels-last, all cores", "channels-last, 1 thread", None),
+    ratio("adamw, 18 tensors", "fused", "nn", Some(0.1)),
+    ratio("sgd, 18 tensors", "fused", "nn", None),
+    ratio("lerp", "blend", "bare", None),
+    ratio("counterfactual, 3 seeds", "batched", "validation", None),
+    ratio("gradient telemetry", "measured", "norms one by one", None),
 ];
 
-/// What is looked at as it is, in microseconds.
+/// Times to report, in microseconds: end of the row's name, side, and largest allowed value.
 const TIMES: [(&str, &str, Option<f64>); 9] = [
     ("structure", "germinate, first", Some(30_000.0)),
     ("structure", "germinate", Some(30_000.0)),
@@ -75,12 +77,13 @@ const TIMES: [(&str, &str, Option<f64>); 9] = [
 ];
 
 impl Report {
+    /// Computes the figures of the measurements.
     pub(crate) fn new(rows: Vec<Row>) -> Self {
         let figures = figures(&rows);
         Self { machine: machine(), rows, figures }
     }
 
-    /// The figures of this run beside those of an earlier one.
+    /// Compares the figures of this report with those of an earlier one.
     pub(crate) fn against(&self, before: &Self) -> Comparison {
         let old: BTreeMap<&str, &Figure> = before.figures.iter().map(|f| (f.name.as_str(), f)).collect();
         let pairs =
@@ -91,6 +94,7 @@ impl Report {
     }
 }
 
+/// Computes all figures, sorted by name.
 fn figures(rows: &[Row]) -> Vec<Figure> {
     let find = |name: &str, side: &str| rows.iter().find(|row| row.name == name && row.side == side);
     let mut names: Vec<&str> = rows.iter().map(|row| row.name.as_str()).collect();
@@ -100,12 +104,12 @@ fn figures(rows: &[Row]) -> Vec<Figure> {
     for name in names {
         for ratio in RATIOS.iter().filter(|r| name.ends_with(r.ends)) {
             let (Some(side), Some(of)) = (find(name, ratio.side), find(name, ratio.of)) else { continue };
-            all.push(over(format!("{name}: {} / {}", ratio.side, ratio.of), side, of, ratio.limit));
+            all.push(quotient(format!("{name}: {} / {}", ratio.side, ratio.of), side, of, ratio.limit));
         }
         if let Some(alone) = name.strip_suffix("3 dormant").map(|start| format!("{start}alone"))
             && let (Some(side), Some(of)) = (find(name, "eager"), find(&alone, "eager"))
         {
-            all.push(over(format!("{name} / alone"), side, of, Some(1.03)));
+            all.push(quotient(format!("{name} / alone"), side, of, Some(1.03)));
         }
         for (_, side, limit) in TIMES.iter().filter(|(ends, ..)| name.ends_with(ends)) {
             let Some(row) = find(name, side) else { continue };
@@ -121,7 +125,7 @@ fn figures(rows: &[Row]) -> Vec<Figure> {
         if let (Some(ours), Some(naive), Some(carrier)) =
             (find(name, "zero-copy"), find(name, "naive"), find(name, "carrier"))
         {
-            // What leads the gradient there costs the same on both sides.
+            // The sum that starts the backward pass costs the same on both sides, so it is subtracted.
             let [ours, naive] = [ours, naive].map(|row| (row.median() - carrier.median()).max(0.0));
             let (name, unit) = (format!("{name}: zero-copy / naive"), "x".to_owned());
             all.push(Figure { name, value: ours / naive, unit, noise: 0.0, limit: Some(0.25) });
@@ -139,14 +143,15 @@ fn figures(rows: &[Row]) -> Vec<Figure> {
             });
         }
     }
-    // The general rule and a stricter one may speak of the same ratio: the one with a limit stays.
+    // Two entries of `RATIOS` may yield the same figure; the one with a limit is kept.
     all.sort_by(|a, b| a.name.cmp(&b.name).then(b.limit.is_some().cmp(&a.limit.is_some())));
     all.dedup_by(|b, a| a.name == b.name);
     all
 }
 
-/// Round by round where both took part in the same rounds, so that a slow moment counts on both sides.
-fn over(name: String, side: &Row, of: &Row, limit: Option<f64>) -> Figure {
+/// Ratio of two sides. If both ran in the same rounds it is the median of the ratios of each round, so that a
+/// slow moment affects both sides.
+fn quotient(name: String, side: &Row, of: &Row, limit: Option<f64>) -> Figure {
     let turns =
         !side.side.contains("pytorch") && !of.side.contains("pytorch") && side.us.len() == of.us.len();
     let (value, noise) = if turns {
@@ -158,6 +163,7 @@ fn over(name: String, side: &Row, of: &Row, limit: Option<f64>) -> Figure {
     Figure { name, value, unit: "x".to_owned(), noise, limit }
 }
 
+/// Half the interquartile range, relative to the median.
 fn noise(values: &[f64]) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
@@ -175,7 +181,7 @@ impl fmt::Display for Report {
             by_name.entry(&row.name).or_default().push(row);
         }
         writeln!(f, "{}", self.machine)?;
-        let mut times = plain(&["WHAT", "WHO", "MICROSECONDS", "±"]);
+        let mut times = new_table(&["BENCHMARK", "VARIANT", "MICROSECONDS", "±"]);
         for (name, rows) in by_name {
             for row in rows {
                 let (us, noise) = (row.median(), noise(&row.us));
@@ -184,7 +190,7 @@ impl fmt::Display for Report {
             }
         }
         writeln!(f, "{times}\n")?;
-        let mut table = plain(&["FIGURE", "", "±", "AT MOST", ""]);
+        let mut table = new_table(&["FIGURE", "", "±", "AT MOST", ""]);
         for figure in &self.figures {
             let verdict = figure.limit.map_or("", |limit| if figure.value <= limit { "ok" } else { "ABOVE" });
             table.add_row([
@@ -217,46 +223,50 @@ fn number(value: f64) -> String {
     }
 }
 
-fn plain(header: &[&str]) -> Table {
+/// A table without borders. All columns but the first and `VARIANT` are right-aligned.
+fn new_table(header: &[&str]) -> Table {
     let mut table = Table::new();
     table.load_preset(presets::NOTHING).set_header(header);
     for column in table.column_iter_mut().skip(1) {
         column.set_cell_alignment(CellAlignment::Right);
     }
     for (name, column) in header.iter().zip(table.column_iter_mut()) {
-        if *name == "WHO" {
+        if *name == "VARIANT" {
             column.set_cell_alignment(CellAlignment::Left);
         }
     }
     table
 }
 
-/// Measurements of two runs, side by side.
+/// Comparison of two reports.
 pub(crate) struct Comparison {
+    /// The figures that both reports have: of this one and of the earlier one.
     pairs: Vec<(Figure, Figure)>,
-    /// If they ran on different kinds.
+    /// The machines of both reports, if they differ.
     machines: Option<(String, String)>,
 }
 
 impl Comparison {
-    /// By more than a tenth, and by more than both runs' noise.
-    fn worse(now: &Figure, before: &Figure) -> bool {
+    /// Whether a figure is worse by more than 10 % and by more than twice the noise of both reports.
+    fn is_figure_worse(now: &Figure, before: &Figure) -> bool {
         now.value > before.value * (1.0 + (2.0 * (now.noise + before.noise)).max(0.1))
     }
 
+    /// Whether a figure is worse. Reports of different machines are not judged.
     pub(crate) fn is_worse(&self) -> bool {
-        self.machines.is_none() && self.pairs.iter().any(|(now, before)| Self::worse(now, before))
+        self.machines.is_none() && self.pairs.iter().any(|(now, before)| Self::is_figure_worse(now, before))
     }
 }
 
 impl fmt::Display for Comparison {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some((now, before)) = &self.machines {
-            writeln!(f, "another kind of machine: {now}, then {before}; nothing is judged")?;
+            writeln!(f, "the machines differ, so nothing is judged: now {now}, before {before}")?;
         }
-        let mut table = plain(&["FIGURE", "NOW", "THEN", "CHANGE", ""]);
+        let mut table = new_table(&["FIGURE", "NOW", "BEFORE", "CHANGE", ""]);
         for (now, before) in &self.pairs {
-            let verdict = if self.machines.is_none() && Self::worse(now, before) { "WORSE" } else { "" };
+            let verdict =
+                if self.machines.is_none() && Self::is_figure_worse(now, before) { "WORSE" } else { "" };
             let change = format!("{:+.0} %", (now.value / before.value - 1.0) * 100.0);
             table.add_row([now.name.clone(), now.text(), before.text(), change, verdict.to_owned()]);
         }
@@ -264,7 +274,7 @@ impl fmt::Display for Comparison {
     }
 }
 
-/// The GPU's model if there is one, and the processor's.
+/// Models of the GPU, if there is one, and of the processor, and number of cores.
 fn machine() -> String {
     let field = |text: &str, name: &str| -> Option<String> {
         let line = text.lines().find(|line| line.trim_start().starts_with(name))?;
@@ -303,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn the_stricter_limit_is_the_one_that_counts() {
+    fn of_two_equal_ratios_the_one_with_a_limit_is_kept() {
         let name = "cuda b512 bf16 3 training";
         let report = Report::new(vec![row(name, "captured", &[6.0]), row(name, "pytorch eager", &[10.0])]);
         assert_eq!(report.figures.len(), 1);

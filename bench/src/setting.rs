@@ -1,4 +1,4 @@
-//! In which settings steps are compared.
+//! The settings (device, batch, precision) in which training steps are compared.
 
 use anyhow::{Result, bail};
 use kasmina::model::Precision;
@@ -21,7 +21,7 @@ impl Setting {
     }
 }
 
-/// The settings in which a device is measured.
+/// The settings for a device: `cpu`, `cuda` or `auto`.
 pub(crate) fn settings(device: &str) -> Result<Vec<Setting>> {
     let gpu = cuda::open().is_ok() && Cuda::is_available();
     let setting = |device, batch, precision| Setting { device, batch, precision };
@@ -34,6 +34,6 @@ pub(crate) fn settings(device: &str) -> Result<Vec<Setting>> {
         "cuda" => bail!("torch sees no GPU"),
         "auto" if gpu => cpu.into_iter().chain(cuda).collect(),
         "cpu" | "auto" => cpu.to_vec(),
-        other => bail!("there is no device `{other}`: cpu, cuda or auto"),
+        other => bail!("unknown device `{other}`: use cpu, cuda or auto"),
     })
 }

@@ -1,17 +1,17 @@
-//! Taking turns, and what came of it.
+//! Measures the time of steps, in turns.
 
 use serde::{Deserialize, Serialize};
 use std::time::Instant;
 use tch::Device;
 
-/// Measured times of one subject.
+/// Measured times of one side of one benchmark.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Row {
-    /// What was done: `cuda b128 fp32 training`.
+    /// Name of the benchmark, for example `cuda b128 fp32 3 training`.
     pub(crate) name: String,
-    /// Who did it: `bare`, `eager`, `captured`, `pytorch eager`.
+    /// What was measured: `bare`, `eager`, `captured`, `pytorch eager` and others.
     pub(crate) side: String,
-    /// Microseconds, one number a round.
+    /// Microseconds per step, one value per round.
     pub(crate) us: Vec<f64>,
 }
 
@@ -31,21 +31,23 @@ pub(crate) fn median(values: &[f64]) -> f64 {
     }
 }
 
-/// Waits for a device; the CPU is never behind.
+/// Waits until a GPU has finished all work. Returns at once for the CPU.
 pub(crate) fn wait(device: Device) {
     if device.is_cuda() {
         kasmina_torch_ext::cuda::synchronize(device).expect("the device answers");
     }
 }
 
-/// A subject that is measured in turn with others.
+/// One side of a benchmark, which is measured in turns with others.
 pub(crate) struct Runner<'r> {
     pub(crate) name: String,
     pub(crate) side: &'static str,
+    /// Takes one step.
     pub(crate) step: Box<dyn FnMut() + 'r>,
 }
 
-/// Lets everyone run `steps` steps a round, in turns.
+/// Measures all runners in turns: in each round, each takes `steps` steps. Runs some steps before as a
+/// warm-up.
 pub(crate) fn in_turns(mut runners: Vec<Runner<'_>>, device: Device, rounds: usize, steps: u32) -> Vec<Row> {
     for runner in &mut runners {
         (0..steps.div_ceil(2).max(12)).for_each(|_| (runner.step)());

@@ -1,4 +1,4 @@
-//! Whole training steps.
+//! Measures training steps, and changes of structure between them.
 
 use crate::bare::Bare;
 use crate::grown::{Grown, Net};
@@ -13,7 +13,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::time::Instant;
 
-/// Every network in one setting: bare, by the framework, and on a GPU by the framework's recorded steps.
+/// Measures every network in one setting: the plain loop, eager steps and, on a GPU, captured steps.
 pub(crate) fn measure(setting: Setting, rounds: usize, quick: bool) -> Vec<Row> {
     if !setting.device.is_cuda() {
         tch::set_num_threads(1);
@@ -28,7 +28,7 @@ pub(crate) fn measure(setting: Setting, rounds: usize, quick: bool) -> Vec<Row> 
         runners.push(runner("eager", Box::new(move || eager.step())));
         if setting.device.is_cuda() {
             let mut captured = Grown::new(net, setting, true);
-            // A comparison of eager steps with eager steps would not be noticed.
+            // Without this check, eager steps could be measured by mistake.
             (0..12).for_each(|_| captured.step());
             let why = captured.stepper().why_eager().map(str::to_owned);
             assert!(captured.counts().captures > 0, "nothing was captured: {why:?}");
@@ -45,7 +45,8 @@ pub(crate) fn measure(setting: Setting, rounds: usize, quick: bool) -> Vec<Row> 
     rows
 }
 
-/// Traces a few steps, recorded ones where there are such, and says which kernels took the time.
+/// Writes a trace of a few steps, captured ones on a GPU. Returns a text with the kernels that took the most
+/// time.
 pub(crate) fn trace(setting: Setting, net: Net, dir: &Path) -> anyhow::Result<String> {
     const STEPS: u32 = 12;
     let mut grown = Grown::new(net, setting, true);
@@ -81,44 +82,44 @@ pub(crate) fn trace(setting: Setting, net: Net, dir: &Path) -> anyhow::Result<St
     Ok(text)
 }
 
-/// What a change of structure costs beside steps that were taken anyway: the time of the change and of the
-/// steps until replay goes on, less as many replayed steps.
+/// Measures the cost of a change of structure: the time of the change and of the steps after it until steps
+/// are replayed again, minus the time of as many replayed steps.
 pub(crate) fn structure(setting: Setting) -> Vec<Row> {
     let mut grown = Grown::new(Net::Dormant, setting, true);
-    let settled = 16;
+    let steps_per_run = 16;
     let run = |grown: &mut Grown| {
         wait(setting.device);
         let start = Instant::now();
-        (0..settled).for_each(|_| grown.step());
+        (0..steps_per_run).for_each(|_| grown.step());
         wait(setting.device);
         start.elapsed().as_secs_f64() * 1e6
     };
     run(&mut grown);
-    // As a run does before its first epoch: the probe is remembered, and the seed's kernels are there.
+    // A run does the same before its first epoch: the probe is cached, and the seed's kernels are loaded.
     let germinate = Germinate::new("mid", "first", "conv_light", "linear");
-    grown.bench.model.prewarm(&germinate, &grown.bench.registry).expect("it fits");
+    grown.bench.model.prewarm(&germinate, &grown.bench.registry).expect("the seed passes its probe");
     let (mut germinate, mut prune, mut first) = (Vec::new(), Vec::new(), Vec::new());
     for round in 0..6 {
-        for lost in [&mut germinate, &mut prune] {
+        for times in [&mut germinate, &mut prune] {
             let start = Instant::now();
             let pruning = grown.bench.model.slots()[1].lifecycle().living().is_some();
             if pruning {
                 let command = Command::Prune { slot: "mid".into(), reason: "to measure".into() };
-                grown.bench.execute(&command).expect("it is pruned");
+                grown.bench.execute(&command).expect("the seed is pruned");
             } else {
-                grown.bench.germinate("mid", "conv_light", "linear").expect("it germinates");
+                grown.bench.germinate("mid", "conv_light", "linear").expect("the seed germinates");
             }
             let changed = start.elapsed().as_secs_f64() * 1e6;
             let steps = run(&mut grown);
             let after = run(&mut grown);
-            // At the first germination libraries choose and load what later ones find.
+            // During the first germination libraries load and compile what later ones reuse.
             if round > 0 {
-                lost.push(changed + steps - after);
+                times.push(changed + steps - after);
             } else if !pruning {
                 first.push(changed + steps - after);
             }
         }
-        // Out of the embargo, so that the slot may be sown again.
+        // Wait until the embargo ends, so that the slot accepts the next germination.
         for _ in 0..12 {
             grown.bench.epoch(50.0, 1.0);
         }

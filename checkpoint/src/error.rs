@@ -1,60 +1,60 @@
-//! Why a checkpoint cannot be written or read.
+//! Errors of writing and reading checkpoints.
 
 use std::path::{Path, PathBuf};
 
-/// A checkpoint that cannot be written or read. Nothing has changed on disk.
+/// Error of a checkpoint that cannot be written or read.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CheckpointError {
     /// The system refused to read or write a file.
     #[error("cannot {what} {}: {source}", path.display())]
     Io {
-        /// What was being done: `read`, `write` and the like.
+        /// Operation that failed, such as `read` or `write`.
         what: &'static str,
-        /// With which file or folder.
+        /// File or folder of the operation.
         path: PathBuf,
         /// Error of the system.
         source: std::io::Error,
     },
-    /// There is not enough room for it.
-    #[error("no room for a checkpoint in {}: it takes {needed} bytes, {free} are free", path.display())]
+    /// The disk does not have enough free space for the checkpoint.
+    #[error("no disk space for a checkpoint in {}: it needs {needed} bytes, {free} are free", path.display())]
     NoSpace {
         /// Folder of the run's checkpoints.
         path: PathBuf,
-        /// Bytes that the checkpoint takes.
+        /// Number of bytes that the checkpoint needs.
         needed: u64,
-        /// Bytes that are free on its disk.
+        /// Number of free bytes on the disk.
         free: u64,
     },
-    /// A file is missing, truncated or altered, or is not what its name says.
+    /// A file is truncated, altered, or not of the expected format.
     #[error("{}: {reason}", path.display())]
     Damaged {
         /// Path of the file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// What is wrong with the file.
         reason: String,
     },
-    /// A later version of Kasmina has written it.
-    #[error("{}: its schema is {found}, this version of Kasmina reads up to {known}", path.display())]
+    /// A later version of Kasmina wrote the checkpoint.
+    #[error("{}: its schema version is {found}; this version of Kasmina reads up to {known}", path.display())]
     Newer {
         /// Path of the file.
         path: PathBuf,
-        /// The version that was found.
+        /// Schema version of the file.
         found: u32,
-        /// The newest version that can be read.
+        /// Newest schema version that can be read.
         known: u32,
     },
-    /// The folder has no checkpoint.
+    /// The folder contains no checkpoint.
     #[error("{}: there is no checkpoint", path.display())]
     None {
-        /// The folder that was looked in.
+        /// Folder that was searched.
         path: PathBuf,
     },
 }
 
 impl CheckpointError {
-    /// Whether the disk is full or may not be written to now: trying again later may succeed.
-    pub fn is_for_lack_of_room(&self) -> bool {
+    /// Whether the disk, a quota or a limit on file sizes is exhausted, so that a later attempt may succeed.
+    pub fn is_out_of_space(&self) -> bool {
         use std::io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
         match self {
             Self::NoSpace { .. } => true,
@@ -63,25 +63,25 @@ impl CheckpointError {
         }
     }
 
-    /// What to do about it, in one line.
+    /// Remedy in one line, for people.
     pub fn help(&self) -> Option<&'static str> {
         match self {
             Self::Io { .. } => Some("check that the folder exists and that you may read and write it"),
-            Self::NoSpace { .. } => Some("make room, or keep fewer checkpoints: [checkpoint] keep"),
-            Self::Damaged { .. } => Some("`kasmina checkpoints verify RUN` says which checkpoints are whole"),
+            Self::NoSpace { .. } => Some("free disk space, or keep fewer checkpoints: [checkpoint] keep"),
+            Self::Damaged { .. } => Some("`kasmina checkpoints verify RUN` checks every checkpoint"),
             Self::Newer { .. } => Some("use the version of Kasmina that wrote it, or a later one"),
-            Self::None { .. } => Some("name the directory of a run that has written checkpoints"),
+            Self::None { .. } => Some("give the directory of a run that has written checkpoints"),
         }
     }
 }
 
-/// An error of the system about a path, for `map_err`.
+/// Returns a function for `map_err` that adds an operation and a path to an error of the system.
 pub(crate) fn io(what: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> CheckpointError {
     let path = path.to_owned();
     move |source| CheckpointError::Io { what, path, source }
 }
 
-/// A file that is not what it should be.
+/// Creates the error of a damaged file.
 pub(crate) fn damaged(path: &Path, reason: impl Into<String>) -> CheckpointError {
     CheckpointError::Damaged { path: path.to_owned(), reason: reason.into() }
 }

@@ -6,27 +6,27 @@ use std::cmp::Reverse;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The folder of checkpoints in a run directory.
+/// Name of the folder of checkpoints in a run directory.
 pub const FOLDER: &str = "checkpoints";
-/// How the names of folders begin that are being written.
+/// Prefix of the names of folders that are being written.
 pub(crate) const TEMPORARY: &str = ".writing-";
-/// How the names of folders begin that are being removed.
+/// Prefix of the names of folders that are being removed.
 const REMOVED: &str = ".removing-";
 const PREFIX: &str = "step-";
 
-/// The name of a checkpoint's folder. The step comes first, so that names sort by age. The last step of an
-/// epoch has two names: before its validation and after.
+/// Returns the name of a checkpoint's folder. The step comes first, so that names sort by age. The last step
+/// of an epoch can have two checkpoints with different names, one before and one after its validation.
 pub(crate) fn name_of(about: &About) -> String {
     let part = if about.epoch_is_whole { "whole" } else { "within" };
     format!("{PREFIX}{:010}-epoch-{:05}-{part}", about.step, about.epoch)
 }
 
-/// A checkpoint of a folder, by its manifest alone.
+/// A checkpoint in a folder, of which only the manifest was read.
 #[derive(Debug)]
 pub struct Listed {
     /// Folder of the checkpoint.
     pub path: PathBuf,
-    /// Its manifest, or why it cannot be read.
+    /// Manifest of the checkpoint, or why it cannot be read.
     pub manifest: Result<Manifest, CheckpointError>,
 }
 
@@ -37,10 +37,10 @@ impl Listed {
     }
 }
 
-/// The checkpoints of a folder, oldest first. A folder that is not there has none.
+/// Lists the checkpoints of a folder, oldest first. The list is empty if the folder does not exist.
 ///
 /// # Errors
-/// If it cannot be read.
+/// If the folder cannot be read.
 pub fn list(folder: &Path) -> Result<Vec<Listed>, CheckpointError> {
     let entries = match fs::read_dir(folder) {
         Ok(entries) => entries,
@@ -58,10 +58,10 @@ pub fn list(folder: &Path) -> Result<Vec<Listed>, CheckpointError> {
     Ok(paths.into_iter().map(|path| Listed { manifest: Manifest::read(&path), path }).collect())
 }
 
-/// The folders of checkpoints that may be there, newest first.
+/// Returns the folders of all checkpoints, newest first. They may be damaged.
 ///
 /// # Errors
-/// If the folder cannot be read, or holds none.
+/// If the folder cannot be read, or contains no checkpoint.
 pub fn newest_first(folder: &Path) -> Result<Vec<PathBuf>, CheckpointError> {
     let mut paths: Vec<PathBuf> = list(folder)?.into_iter().map(|listed| listed.path).collect();
     if paths.is_empty() {
@@ -71,8 +71,8 @@ pub fn newest_first(folder: &Path) -> Result<Vec<PathBuf>, CheckpointError> {
     Ok(paths)
 }
 
-/// Removes what a process that was killed has left half-written or half-removed. For the owner of the run
-/// alone.
+/// Removes the partly written and partly removed checkpoints of a killed process. Only the process that owns
+/// the run may call it.
 pub fn clean(folder: &Path) {
     let Ok(entries) = fs::read_dir(folder) else { return };
     for entry in entries.flatten() {
@@ -83,11 +83,11 @@ pub fn clean(folder: &Path) {
     }
 }
 
-/// Takes a checkpoint's name away before its files, so that a half-removed one is none.
+/// Removes a checkpoint. Its folder is renamed first, so that a partly removed folder is not a checkpoint.
 pub(crate) fn remove(path: &Path) -> Result<(), CheckpointError> {
     let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
-    let aside = path.with_file_name(format!("{REMOVED}{name}"));
-    let _ = fs::remove_dir_all(&aside);
-    fs::rename(path, &aside).map_err(io("remove", path))?;
-    fs::remove_dir_all(&aside).map_err(io("remove", &aside))
+    let renamed = path.with_file_name(format!("{REMOVED}{name}"));
+    let _ = fs::remove_dir_all(&renamed);
+    fs::rename(path, &renamed).map_err(io("remove", path))?;
+    fs::remove_dir_all(&renamed).map_err(io("remove", &renamed))
 }

@@ -2,18 +2,20 @@
 //!
 //! A checkpoint is a folder with five files:
 //!
-//! | file | holds |
+//! | file | contains |
 //! |---|---|
 //! | `model.safetensors` | every variable of the network, buffers included, by stable name |
 //! | `optimizer.safetensors` | optimizer state, `<parameter name>.exp_avg` and the like |
-//! | `training.safetensors` | whatever else is a tensor: generators, sums, queued measurements |
+//! | `training.safetensors` | all other tensors: random generators, sums, queued measurements |
 //! | `state.json` | everything else, with a schema version |
-//! | `manifest.json` | size and SHA-256 of the other files, and what the checkpoint is of; written last |
+//! | `manifest.json` | description of the checkpoint, size and SHA-256 of the other files; written last |
 //!
-//! It is written under another name, synchronised with the disk and renamed, so a folder that has a
-//! checkpoint's name is whole. Reading checks every size and hash before anything of a file is used.
+//! A checkpoint is written to a folder with a temporary name, synchronized with the disk and renamed. So a
+//! folder with the name of a checkpoint is complete. Reading checks the size and hash of a file before it
+//! uses its contents.
 //!
-//! This crate knows names, dtypes, shapes and bytes. It does not know tensors, networks, or who trains what.
+//! This crate handles names, dtypes, shapes and bytes, without torch. It contains nothing about networks or
+//! training.
 
 #![forbid(unsafe_code)]
 

@@ -1,4 +1,4 @@
-//! `manifest.json`: what a checkpoint is of, and the size and hash of each of its files.
+//! `manifest.json`: a description of the checkpoint, and the size and hash of each of its files.
 
 use crate::error::{damaged, io};
 use crate::{CheckpointError, SCHEMA};
@@ -15,37 +15,37 @@ pub(crate) const STATE: &str = "state.json";
 pub(crate) const MODEL: &str = "model.safetensors";
 pub(crate) const OPTIMIZER: &str = "optimizer.safetensors";
 pub(crate) const TRAINING: &str = "training.safetensors";
-/// The files that a manifest must record, no more and no less.
+/// The files that a manifest must record, exactly.
 pub(crate) const FILES: [&str; 4] = [MODEL, OPTIMIZER, TRAINING, STATE];
 
-/// The longest manifest that is read, in bytes: five records fit into a hundredth of it.
-const LONGEST: u64 = 1 << 20;
-/// Bytes that are hashed at a time.
+/// Maximum size of a manifest in bytes. A real one has about a hundredth of it.
+const MAX_MANIFEST_BYTES: u64 = 1 << 20;
+/// Number of bytes that are hashed at a time.
 const CHUNK: usize = 1 << 20;
 
-/// What a checkpoint is of: enough to list and to choose without reading the rest.
+/// Description of a checkpoint, from which checkpoints are listed and selected.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct About {
-    /// Epochs that were trained to their end.
+    /// Number of completed epochs.
     pub epoch: u32,
-    /// Optimizer steps that were made.
+    /// Number of optimizer steps.
     pub step: u64,
-    /// Whether it was written between two epochs; otherwise in the middle of one.
+    /// Whether the checkpoint was written between two epochs; otherwise it was written within one.
     pub epoch_is_whole: bool,
-    /// Whether the run was over.
+    /// Whether the run was complete.
     pub finished: bool,
-    /// The task's score at the newest validation; more is better. `None` before the first.
+    /// Score of the task at the last validation, higher is better; absent before the first one.
     pub score: Option<f64>,
-    /// Whether the losses of the newest epoch were finite.
+    /// Whether the losses of the last epoch were finite.
     pub finite: bool,
     /// Version of Kasmina that wrote the checkpoint.
     pub version: String,
-    /// When it was written, in seconds since 1970.
+    /// Time of writing, in seconds since 1970.
     pub written: u64,
 }
 
-/// The size and hash of one file.
+/// Size and hash of one file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FileRecord {
@@ -61,13 +61,13 @@ pub struct FileRecord {
 pub struct Manifest {
     /// Version of the checkpoint format.
     pub schema: u32,
-    /// What the checkpoint is of.
+    /// Description of the checkpoint.
     pub about: About,
-    /// The other files of the folder.
+    /// Size and hash of the other files of the folder, by name.
     pub files: BTreeMap<String, FileRecord>,
 }
 
-/// The one field that every version has.
+/// The field that the manifests of all versions have.
 #[derive(Deserialize)]
 struct Versioned {
     schema: u32,
@@ -77,19 +77,19 @@ impl Manifest {
     /// Reads the manifest of a checkpoint's folder.
     ///
     /// # Errors
-    /// If it cannot be read, is no manifest, or is of a later version.
+    /// If the manifest cannot be read, is not valid, or is of a later version.
     pub fn read(folder: &Path) -> Result<Self, CheckpointError> {
         let path = folder.join(MANIFEST);
-        let bytes = read_bounded(&path, LONGEST)?;
+        let bytes = read_bounded(&path, MAX_MANIFEST_BYTES)?;
         Self::parse(&path, &bytes)
     }
 
-    /// Reads the text of a manifest; `path` is what messages name.
+    /// Parses the text of a manifest; `path` is used in error messages.
     ///
     /// # Errors
-    /// If it is no manifest, or is of a later version.
+    /// If the text is not a valid manifest, or is of a later version.
     pub fn parse(path: &Path, bytes: &[u8]) -> Result<Self, CheckpointError> {
-        let wrong = |e: serde_json::Error| damaged(path, format!("it is no manifest: {e}"));
+        let wrong = |e: serde_json::Error| damaged(path, format!("it is not a valid manifest: {e}"));
         let Versioned { schema } = serde_json::from_slice(bytes).map_err(wrong)?;
         if schema > SCHEMA {
             return Err(CheckpointError::Newer { path: path.to_owned(), found: schema, known: SCHEMA });
@@ -109,7 +109,7 @@ fn sorted(mut names: [&'static str; 4]) -> [&'static str; 4] {
 }
 
 impl FileRecord {
-    /// Measures a file as it lies on the disk.
+    /// Computes the size and hash of a file on the disk.
     pub(crate) fn of(path: &Path) -> Result<Self, CheckpointError> {
         let mut file = open(path)?;
         let mut hash = Sha256::new();
@@ -123,17 +123,17 @@ impl FileRecord {
         Ok(Self { bytes, sha256: hex::encode(hash.finalize()) })
     }
 
-    /// Reads a file and refuses it if it is not the one that was recorded.
+    /// Reads a file. Refuses it if its size or hash differs from the record.
     pub(crate) fn read(&self, path: &Path) -> Result<Vec<u8>, CheckpointError> {
         self.check_size(path)?;
-        // The allocation follows the size of the file on disk, never a number that a file states.
+        // The allocation follows the size of the file on the disk, not a number in a file.
         let mut bytes = Vec::new();
         open(path)?.read_to_end(&mut bytes).map_err(io("read", path))?;
         self.check_hash(path, &hex::encode(Sha256::digest(&bytes)))?;
         Ok(bytes)
     }
 
-    /// Refuses a file that is not the one that was recorded, without keeping its bytes.
+    /// Refuses a file whose size or hash differs from the record, without keeping its bytes in memory.
     pub(crate) fn verify(&self, path: &Path) -> Result<(), CheckpointError> {
         self.check_size(path)?;
         self.check_hash(path, &Self::of(path)?.sha256)
@@ -155,22 +155,22 @@ impl FileRecord {
     }
 }
 
-/// Opens a file for reading. What is no file (a pipe, a device) is refused: opening or reading it might never
+/// Opens a regular file for reading. A pipe or device is refused, because opening or reading it might never
 /// end.
 fn open(path: &Path) -> Result<File, CheckpointError> {
     open_regular(path).map_err(|error| match error.kind() {
-        ErrorKind::InvalidInput => damaged(path, "it is no regular file"),
+        ErrorKind::InvalidInput => damaged(path, "it is not a regular file"),
         _ => io("read", path)(error),
     })
 }
 
-/// Reads a file of at most `most` bytes.
-fn read_bounded(path: &Path, most: u64) -> Result<Vec<u8>, CheckpointError> {
+/// Reads a file of at most `max` bytes.
+fn read_bounded(path: &Path, max: u64) -> Result<Vec<u8>, CheckpointError> {
     let file = open(path)?;
     let mut bytes = Vec::new();
-    file.take(most + 1).read_to_end(&mut bytes).map_err(io("read", path))?;
-    if bytes.len() as u64 > most {
-        return Err(damaged(path, format!("it is longer than {most} bytes")));
+    file.take(max + 1).read_to_end(&mut bytes).map_err(io("read", path))?;
+    if bytes.len() as u64 > max {
+        return Err(damaged(path, format!("it is larger than {max} bytes")));
     }
     Ok(bytes)
 }

@@ -1,4 +1,4 @@
-//! Reading a checkpoint: nothing of a file is used before its size and hash are right.
+//! Reading of checkpoints. The size and hash of a file are checked before its contents are used.
 
 use crate::error::damaged;
 use crate::manifest::{FILES, MODEL, OPTIMIZER, STATE, TRAINING};
@@ -13,19 +13,19 @@ use std::path::{Path, PathBuf};
 pub struct Checkpoint {
     /// Folder of the checkpoint.
     pub path: PathBuf,
-    /// Position of the run and where it was written.
+    /// Description of the checkpoint.
     pub about: About,
-    /// `state.json`, in the present version.
+    /// Contents of `state.json`, in the present schema version.
     pub state: Value,
     /// Variables of the network.
     pub model: Tensors,
     /// State of the optimizer.
     pub optimizer: Tensors,
-    /// All other tensors: random generators, snapshots.
+    /// All other tensors, such as the states of random generators.
     pub training: Tensors,
 }
 
-/// `state.json` as it lies on the disk.
+/// Contents of the file `state.json`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Versioned {
@@ -55,10 +55,10 @@ impl Checkpoint {
 }
 
 impl Checkpoint {
-    /// Writes it into another folder of checkpoints.
+    /// Writes the checkpoint into another folder of checkpoints.
     ///
     /// # Errors
-    /// As [`write`](crate::write).
+    /// As for [`write`](crate::write).
     pub fn write_to(&self, folder: &Path) -> Result<Written, CheckpointError> {
         let (model, optimizer, training) = (self.model.data(), self.optimizer.data(), self.training.data());
         let contents = Contents { about: self.about.clone(), state: &self.state, model, optimizer, training };
@@ -66,13 +66,13 @@ impl Checkpoint {
     }
 }
 
-/// Reads the text of a `state.json` and turns an older version into the present one; `path` is what messages
-/// name.
+/// Parses the text of a `state.json`, and converts an older schema version to the present one; `path` is used
+/// in error messages.
 ///
 /// # Errors
-/// If it is no state, or is of a later version.
+/// If the text is not a valid state, or is of a later version.
 pub fn parse_state(path: &Path, bytes: &[u8]) -> Result<Value, CheckpointError> {
-    let wrong = |e: serde_json::Error| damaged(path, format!("it is no state: {e}"));
+    let wrong = |e: serde_json::Error| damaged(path, format!("it is not a valid state: {e}"));
     let Versioned { schema, state } = serde_json::from_slice(bytes).map_err(wrong)?;
     schema::migrate(path, schema, state)
 }
@@ -80,7 +80,7 @@ pub fn parse_state(path: &Path, bytes: &[u8]) -> Result<Value, CheckpointError> 
 /// Checks the size and hash of every file of a checkpoint.
 ///
 /// # Errors
-/// The first file that is missing, truncated or altered.
+/// If a file is missing, truncated or altered; the first one is reported.
 pub fn verify(folder: &Path) -> Result<Manifest, CheckpointError> {
     let manifest = Manifest::read(folder)?;
     for name in FILES {

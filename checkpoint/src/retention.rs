@@ -1,37 +1,38 @@
-//! Which checkpoints stay.
+//! Retention: which checkpoints are kept, and removal of the others.
 
 use crate::folder::{Listed, list, remove};
 use crate::read::verify;
 use crate::{About, CheckpointError};
 use std::path::{Path, PathBuf};
 
-/// How many checkpoints stay. Whatever is set, the newest one of an epoch's end with finite losses stays too:
-/// it is what a run goes back to.
+/// Which checkpoints are kept. The newest checkpoint at the end of an epoch with finite losses is always
+/// kept, because a run may go back to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Keep {
-    /// How many of the newest checkpoints stay; 0 is taken as 1.
+    /// Number of the newest checkpoints that are kept; 0 counts as 1.
     pub newest: usize,
-    /// Whether the checkpoint with the best score stays too.
+    /// Whether the checkpoint with the best score is kept too.
     pub best: bool,
 }
 
-/// The checkpoints that go, of a list that is sorted from the oldest on. What cannot be read stays, and does
-/// not count: it is for a person to look at.
+/// Returns the checkpoints to remove, given all checkpoints from the oldest to the newest.
+///
+/// Checkpoints whose manifest cannot be read are kept for a person to examine, and do not count as kept.
 pub fn surplus(listed: &[Listed], keep: Keep) -> Vec<PathBuf> {
     let readable: Vec<(&PathBuf, &About)> =
         listed.iter().filter_map(|l| Some((&l.path, &l.manifest.as_ref().ok()?.about))).collect();
-    // In the middle of an epoch the weights are no longer those that the score is of.
+    // Within an epoch, the weights are no longer those that the score was measured with.
     let ends = || readable.iter().filter(|(_, about)| about.epoch_is_whole);
     let scored = ends().filter_map(|(path, about)| Some((about.score.filter(|s| s.is_finite())?, *path)));
-    // Of equal scores the newest.
+    // `max_by` returns the last of several equal scores, which is the newest.
     let best = scored.max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, path)| path).filter(|_| keep.best);
-    let sound = ends().rfind(|(_, about)| about.finite).map(|(path, _)| *path);
+    let finite = ends().rfind(|(_, about)| about.finite).map(|(path, _)| *path);
     let older = readable.len().saturating_sub(keep.newest.max(1));
-    let goes = readable.iter().take(older).map(|(path, _)| *path);
-    goes.filter(|path| Some(*path) != best && Some(*path) != sound).cloned().collect()
+    let candidates = readable.iter().take(older).map(|(path, _)| *path);
+    candidates.filter(|path| Some(*path) != best && Some(*path) != finite).cloned().collect()
 }
 
-/// Removes the checkpoints that do not stay, by their manifests alone, and returns which.
+/// Removes the checkpoints that are not to be kept, and returns their paths. Only the manifests are read.
 ///
 /// # Errors
 /// If the folder cannot be read or a checkpoint cannot be removed.
@@ -39,11 +40,10 @@ pub fn prune(folder: &Path, keep: Keep) -> Result<Vec<PathBuf>, CheckpointError>
     remove_all(surplus(&list(folder)?, keep))
 }
 
-/// The same, with every checkpoint verified first: one that is not whole does not count among those that
-/// stay.
+/// Does the same as [`prune`], but verifies every checkpoint first. A damaged one does not count as kept.
 ///
 /// # Errors
-/// As [`prune`].
+/// As for [`prune`].
 pub fn prune_verified(folder: &Path, keep: Keep) -> Result<Vec<PathBuf>, CheckpointError> {
     let mut listed = list(folder)?;
     for checkpoint in &mut listed {
@@ -52,8 +52,8 @@ pub fn prune_verified(folder: &Path, keep: Keep) -> Result<Vec<PathBuf>, Checkpo
     remove_all(surplus(&listed, keep))
 }
 
-/// Removes every checkpoint that is newer than one that a run goes on from: what it computes from now on
-/// takes their place.
+/// Removes all checkpoints that are newer than `checkpoint`, from which a run resumes, and returns their
+/// paths. The run will write others in their place.
 ///
 /// # Errors
 /// If the folder cannot be read or a checkpoint cannot be removed.

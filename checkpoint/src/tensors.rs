@@ -1,4 +1,4 @@
-//! Tensors by name, as bytes.
+//! Named tensors as bytes.
 
 use crate::CheckpointError;
 use crate::error::damaged;
@@ -8,12 +8,12 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::Path;
 
-/// A tensor that is to be written.
+/// A tensor to be written.
 #[derive(Debug, Clone)]
 pub struct TensorData<'a> {
     /// Name of the tensor.
     pub name: &'a str,
-    /// The type of its elements.
+    /// Type of the elements.
     pub dtype: Dtype,
     /// Shape of the tensor.
     pub shape: &'a [usize],
@@ -39,7 +39,7 @@ impl View for &TensorData<'_> {
 /// A tensor that was read.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct TensorView<'a> {
-    /// The type of its elements.
+    /// Type of the elements.
     pub dtype: Dtype,
     /// Shape of the tensor.
     pub shape: &'a [usize],
@@ -62,12 +62,14 @@ struct Row {
 }
 
 impl Tensors {
-    /// Reads the bytes of a safetensors file. The header is checked against them before anything is used.
+    /// Parses the bytes of a safetensors file; `path` is used in error messages. The header is checked
+    /// against the bytes before anything is used.
     ///
     /// # Errors
-    /// If they are no safetensors file.
+    /// If the bytes are not a valid safetensors file.
     pub fn parse(path: &Path, bytes: Vec<u8>) -> Result<Self, CheckpointError> {
-        let wrong = |e: safetensors::SafeTensorError| damaged(path, format!("it holds no tensors: {e}"));
+        let wrong =
+            |e: safetensors::SafeTensorError| damaged(path, format!("it is not a safetensors file: {e}"));
         let file = SafeTensors::deserialize(&bytes).map_err(wrong)?;
         let start = bytes.as_ptr().addr();
         let row = |(name, view): (String, safetensors::tensor::TensorView<'_>)| {
@@ -89,12 +91,12 @@ impl Tensors {
         self.rows.is_empty()
     }
 
-    /// Every tensor, sorted by name.
+    /// Iterates over the tensors, sorted by name.
     pub fn iter(&self) -> impl Iterator<Item = (&str, TensorView<'_>)> {
         self.rows.iter().map(|(name, row)| (name.as_str(), self.view(row)))
     }
 
-    /// Every tensor, as it is written.
+    /// Returns all tensors in the form in which they are written.
     pub(crate) fn data(&self) -> Vec<TensorData<'_>> {
         let data = |(name, view)| {
             let TensorView { dtype, shape, bytes } = view;

@@ -1,4 +1,4 @@
-//! The format as others meet it: whole folders, damaged ones, and bytes that are nothing of the kind.
+//! The checkpoint format: complete folders, damaged folders, and arbitrary bytes.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failed step is a failed test")]
 
@@ -38,7 +38,7 @@ fn save(folder: &Path, step: u64, score: Option<f64>) -> PathBuf {
 }
 
 #[test]
-fn what_was_written_is_read_and_takes_no_more_room_than_it_must() {
+fn a_written_checkpoint_is_read_back_and_has_little_overhead() {
     let home = tempfile::tempdir().unwrap();
     let path = save(home.path(), 7, Some(90.0));
     let checkpoint = Checkpoint::read(&path).unwrap();
@@ -47,11 +47,11 @@ fn what_was_written_is_read_and_takes_no_more_room_than_it_must() {
     assert_eq!((name, view.dtype, view.shape, view.bytes.len()), ("host.w", Dtype::F32, &[3][..], 12));
     assert_eq!(view.bytes[..4], 7_f32.to_le_bytes());
     assert!(checkpoint.optimizer.is_empty());
-    // The same contents give the same bytes.
+    // The same contents must result in the same bytes.
     let first = std::fs::read(path.join("model.safetensors")).unwrap();
     save(home.path(), 7, Some(90.0));
     assert_eq!(std::fs::read(path.join("model.safetensors")).unwrap(), first);
-    assert_eq!(list(home.path()).unwrap().len(), 1, "one of the same step takes its place");
+    assert_eq!(list(home.path()).unwrap().len(), 1, "a checkpoint of the same step replaces the old one");
 
     let bytes = vec![0_u8; 4 << 20];
     let large = TensorData { name: "large", dtype: Dtype::U8, shape: &[4 << 20], bytes: &bytes };
@@ -68,7 +68,7 @@ fn what_was_written_is_read_and_takes_no_more_room_than_it_must() {
 }
 
 #[test]
-fn any_file_that_was_touched_is_found() {
+fn every_altered_file_is_detected() {
     for name in ["model.safetensors", "optimizer.safetensors", "training.safetensors", "state.json"] {
         let home = tempfile::tempdir().unwrap();
         let path = save(home.path(), 1, None);
@@ -92,14 +92,14 @@ fn any_file_that_was_touched_is_found() {
 }
 
 #[test]
-fn a_pipe_in_a_file_s_place_is_refused_and_not_waited_for() {
+fn a_pipe_in_place_of_a_file_is_refused_without_waiting() {
     for name in ["manifest.json", "state.json", "model.safetensors"] {
         let home = tempfile::tempdir().unwrap();
         let path = save(home.path(), 1, None);
         std::fs::remove_file(path.join(name)).unwrap();
         let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
         rustix::fs::mknodat(rustix::fs::CWD, path.join(name), rustix::fs::FileType::Fifo, mode, 0).unwrap();
-        // A size of 0 is what a pipe has: the size alone must not let it pass.
+        // A pipe has size 0. A recorded size of 0 must not make it pass.
         if name != "manifest.json" {
             let manifest = path.join("manifest.json");
             let mut text: serde_json::Value =
@@ -108,18 +108,18 @@ fn a_pipe_in_a_file_s_place_is_refused_and_not_waited_for() {
             std::fs::write(&manifest, text.to_string()).unwrap();
         }
         for error in [Checkpoint::read(&path).unwrap_err(), verify(&path).unwrap_err()] {
-            assert!(error.to_string().ends_with("it is no regular file"), "{error}");
+            assert!(error.to_string().ends_with("it is not a regular file"), "{error}");
         }
     }
 }
 
 #[test]
-fn an_old_one_goes_when_the_new_one_is_whole_and_the_best_stays() {
+fn pruning_keeps_the_newest_and_the_best_checkpoints() {
     let home = tempfile::tempdir().unwrap();
     for (step, score) in [(1, 50.0), (2, 90.0), (3, 70.0), (4, f64::NAN), (5, 60.0)] {
         save(home.path(), step, Some(score));
     }
-    // What cannot be read is for a person to look at.
+    // A checkpoint that cannot be read is kept for a person to examine.
     let broken = save(home.path(), 6, None);
     std::fs::write(broken.join("manifest.json"), "{").unwrap();
     let gone = prune(home.path(), Keep { newest: 2, best: true }).unwrap();
@@ -131,20 +131,20 @@ fn an_old_one_goes_when_the_new_one_is_whole_and_the_best_stays() {
         .collect();
     assert_eq!(left, [2, 4, 5]);
     assert_eq!(newest_first(home.path()).unwrap()[0], broken);
-    // A truncated one does not count when each is verified.
+    // With verification, a damaged checkpoint does not count as kept.
     std::fs::write(home.path().join("step-0000000005-epoch-00005-whole/state.json"), "{").unwrap();
     let gone = kasmina_checkpoint::prune_verified(home.path(), Keep { newest: 1, best: false }).unwrap();
-    assert_eq!(gone.len(), 0, "the newest whole one, and the newest with finite losses");
+    assert_eq!(gone.len(), 0, "the newest undamaged one and the newest one with finite losses are kept");
     prune(home.path(), Keep { newest: 0, best: false }).unwrap();
     assert_eq!(
         list(home.path()).unwrap().iter().filter(|l| l.manifest.is_ok()).count(),
         1,
-        "one stays, always"
+        "one checkpoint is always kept"
     );
 }
 
 #[test]
-fn the_best_is_one_whose_weights_the_score_is_of() {
+fn the_best_checkpoint_is_one_at_the_end_of_an_epoch() {
     let home = tempfile::tempdir().unwrap();
     let at = |step: u64, epoch: u32, whole: bool, score: f64| {
         let state = serde_json::json!({});
@@ -162,7 +162,7 @@ fn the_best_is_one_whose_weights_the_score_is_of() {
 }
 
 #[test]
-fn what_a_killed_process_has_left_is_no_checkpoint() {
+fn partly_written_folders_of_a_killed_process_are_not_checkpoints() {
     let home = tempfile::tempdir().unwrap();
     save(home.path(), 1, None);
     for name in [".writing-step-0000000002-epoch-00002-whole", ".removing-step-0000000000-epoch-00000-whole"]
@@ -177,7 +177,7 @@ fn what_a_killed_process_has_left_is_no_checkpoint() {
 }
 
 #[test]
-fn a_later_version_says_so_whatever_else_it_holds() {
+fn a_later_schema_version_is_recognized_whatever_its_contents() {
     let path = Path::new("manifest.json");
     let error = Manifest::parse(path, br#"{"schema":9,"shape":"of things to come"}"#).unwrap_err();
     assert!(matches!(error, CheckpointError::Newer { found: 9, known: SCHEMA, .. }), "{error}");
@@ -187,13 +187,13 @@ fn a_later_version_says_so_whatever_else_it_holds() {
 
 proptest! {
     #[test]
-    fn no_bytes_do_any_harm(bytes in proptest::collection::vec(any::<u8>(), 0..512)) {
-        harmless(&bytes);
+    fn arbitrary_bytes_are_read_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..512)) {
+        read_or_refuse(&bytes);
     }
 
-    /// Headers that are nearly right: a length that is too long, shapes and offsets that overflow.
+    /// Headers that are nearly valid: a length that is too large, shapes and offsets that overflow.
     #[test]
-    fn no_header_does_any_harm(
+    fn arbitrary_headers_are_read_or_refused(
         length in any::<u64>(),
         shape in proptest::collection::vec(any::<u64>(), 0..4),
         offsets in any::<(u64, u64)>(),
@@ -205,13 +205,13 @@ proptest! {
             let mut bytes = length.to_le_bytes().to_vec();
             bytes.extend(header.as_bytes());
             bytes.extend(vec![0; tail]);
-            harmless(&bytes);
+            read_or_refuse(&bytes);
         }
     }
 
-    /// Tensors of any shape come back as they were.
+    /// Tensors of any shape are unchanged after they are written and read.
     #[test]
-    fn tensors_come_back(shapes in proptest::collection::btree_map("[a-z.]{1,12}", proptest::collection::vec(0..4_usize, 0..4), 0..6)) {
+    fn tensors_survive_a_roundtrip(shapes in proptest::collection::btree_map("[a-z.]{1,12}", proptest::collection::vec(0..4_usize, 0..4), 0..6)) {
         let home = tempfile::tempdir().unwrap();
         let tensors: Vec<(String, Vec<usize>, Vec<u8>)> = shapes
             .into_iter()
@@ -235,8 +235,8 @@ proptest! {
     }
 }
 
-/// Whatever bytes a file has, they are read or refused.
-fn harmless(bytes: &[u8]) {
+/// Checks that parsing any bytes succeeds or returns an error, without a panic.
+fn read_or_refuse(bytes: &[u8]) {
     let path = Path::new("anything");
     let _ = Manifest::parse(path, bytes);
     let _ = parse_state(path, bytes);

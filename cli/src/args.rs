@@ -1,4 +1,4 @@
-//! What can be typed.
+//! Command-line arguments.
 
 use crate::plugins::args::{Access, PluginsArgs};
 use clap::{Args, Parser, Subcommand};
@@ -18,22 +18,22 @@ pub(crate) struct Cli {
 pub(crate) enum Verb {
     /// Train a host network and grow it as it trains.
     Train(Box<TrainArgs>),
-    /// See whether growing pays: a run beside its controls, over several seeds, each at its own best learning
+    /// Compare a run that grows with its control runs, over several random seeds, each at its best learning
     /// rate.
     Compare(CompareArgs),
-    /// Look at the checkpoints of a run, check them, remove old ones.
+    /// List, verify or prune the checkpoints of a run.
     Checkpoints(CheckpointsArgs),
-    /// Ask a run that is live: where it stands, to wait, to go on, to prune, to end.
+    /// Control a live run: report its status, pause, resume, prune a seed, stop.
     Control(ControlArgs),
     /// Write a trained network as a folder for PyTorch and transformers.
     Export(ExportArgs),
-    /// Look at plugins, check them, decide on them, and write new ones.
+    /// List, check, trust, sign and create plugins.
     Plugins(PluginsArgs),
-    /// Drive the lifecycle of one slot by a script, without tensors.
+    /// Run the lifecycle of one slot from a script, without tensors.
     Simulate(SimulateArgs),
-    /// Decide a recorded run again, perhaps under other thresholds.
+    /// Repeat the decisions of a recorded run, optionally with other thresholds.
     Replay(ReplayArgs),
-    /// Say why the slots of a run are where they are.
+    /// Explain why the slots of a run are in their stages.
     Explain(ExplainArgs),
     /// Print the JSON Schema of a file that Kasmina reads or writes.
     Schema(SchemaArgs),
@@ -41,16 +41,16 @@ pub(crate) enum Verb {
 
 #[derive(Debug, Args)]
 pub(crate) struct CompareArgs {
-    /// A TOML file: `seeds`, `tuning_seeds`, `rates`, and under [run] the settings of the run that grows;
-    /// examples/compare has some.
+    /// A TOML file: `seeds`, `tuning_seeds`, `rates`, and under [run] the settings of the run that grows. See
+    /// examples/compare.
     pub(crate) config: PathBuf,
-    /// Compare the seeds 1 to N [default: the file's].
+    /// Use the random seeds 1 to N [default: `seeds` of the file].
     #[arg(long, value_name = "N")]
     pub(crate) seeds: Option<u32>,
-    /// How many runs at a time [default: as many as there are cores, one on a GPU].
+    /// Number of runs at a time [default: the number of cores divided by the threads of a run; 1 on a GPU].
     #[arg(long, value_name = "N")]
     pub(crate) jobs: Option<NonZeroUsize>,
-    /// Where the runs, the numbers and the plot go; runs that are there already are not run again [default: a
+    /// The folder for the runs, the numbers and the plot. Completed runs in it are not repeated [default: a
     /// folder under runs/ named after the file].
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
@@ -72,18 +72,18 @@ pub(crate) struct ControlArgs {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ControlVerb {
-    /// Where it stands: epoch, step, slots, and the builds that are in it. As JSON.
+    /// Print epoch, step, slots and plugin builds as JSON.
     Status,
-    /// Wait before the next step.
+    /// Pause before the next training step.
     Pause,
-    /// Go on after a pause.
+    /// Continue after a pause.
     Resume,
     /// Remove the seed of a slot at the end of the epoch.
     Prune {
         /// The slot, by name or alias.
         slot: String,
     },
-    /// End cleanly after this step.
+    /// Stop after the current training step.
     Stop,
 }
 
@@ -98,7 +98,7 @@ pub(crate) struct ExportArgs {
     /// Which checkpoint of the run: `last`, `best`, or the number of an epoch.
     #[arg(long, value_name = "CHECKPOINT", default_value = "last")]
     pub(crate) checkpoint: Choice,
-    /// Use the plugins that the run directory contains, wherever it comes from.
+    /// Trust the copies of plugins in the run directory, wherever it comes from.
     #[arg(long)]
     pub(crate) trust_run: bool,
     #[command(flatten)]
@@ -125,7 +125,7 @@ pub(crate) enum CheckpointsVerb {
         #[arg(long)]
         json: bool,
     },
-    /// Check the size and hash of every file. Exits with 1 if a checkpoint is not whole.
+    /// Check the size and hash of every file. Exits with 1 if a checkpoint is incomplete or damaged.
     Verify {
         /// Directory of the run.
         #[arg(value_name = "RUN_DIR")]
@@ -134,15 +134,15 @@ pub(crate) enum CheckpointsVerb {
         #[arg(long)]
         json: bool,
     },
-    /// Remove all but the newest ones.
+    /// Remove all checkpoints except the newest.
     Prune {
         /// Directory of the run.
         #[arg(value_name = "RUN_DIR")]
         run: PathBuf,
-        /// How many of the newest stay.
+        /// Number of newest checkpoints to keep.
         #[arg(long, value_name = "N", default_value = "1")]
         keep: NonZeroUsize,
-        /// Remove the one with the best validation score too, if it is not among the newest.
+        /// Also remove the checkpoint with the best validation score, if it is not among the newest.
         #[arg(long)]
         without_best: bool,
     },
@@ -150,7 +150,7 @@ pub(crate) enum CheckpointsVerb {
 
 #[derive(Debug, Args)]
 pub(crate) struct SimulateArgs {
-    /// The script, as JSON; examples/scripts has some.
+    /// The script, a JSON file. See examples/scripts.
     pub(crate) script: PathBuf,
     /// Print one line of JSON per operation instead of a table.
     #[arg(long)]
@@ -162,7 +162,7 @@ pub(crate) struct ReplayArgs {
     /// Directory of the run.
     #[arg(value_name = "RUN_DIR")]
     pub(crate) run: PathBuf,
-    /// A TOML file with other thresholds; what it does not say is the run's own.
+    /// A TOML file with other thresholds. Missing ones are those of the run.
     #[arg(long, value_name = "FILE")]
     pub(crate) gates: Option<PathBuf>,
     /// Print JSON instead of text.
@@ -175,7 +175,7 @@ pub(crate) struct ExplainArgs {
     /// Directory of the run.
     #[arg(value_name = "RUN_DIR")]
     pub(crate) run: PathBuf,
-    /// The slot, by name or alias; all if none is named.
+    /// The slot, by name or alias [default: all].
     pub(crate) slot: Option<String>,
     /// Print JSON instead of text.
     #[arg(long)]
@@ -184,17 +184,17 @@ pub(crate) struct ExplainArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct SchemaArgs {
-    /// What the schema is of.
+    /// The file that the schema describes.
     pub(crate) of: SchemaOf,
 }
 
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
 pub(crate) enum SchemaOf {
-    /// The thresholds of the quality gates, as `replay --gates` takes them.
+    /// The thresholds of the quality gates, as `replay --gates` reads them.
     Gates,
-    /// The configuration of a run, as `train --config` takes it.
+    /// The configuration of a run, as `train --config` reads it.
     Run,
-    /// A comparison, as `compare` takes it.
+    /// The configuration of a comparison, as `compare` reads it.
     Compare,
     /// The lines of events.jsonl (without their epoch).
     Events,
@@ -202,7 +202,7 @@ pub(crate) enum SchemaOf {
     Commands,
     /// The lines of `metrics.jsonl`.
     Metrics,
-    /// The lines of commands.jsonl, with what came of each command.
+    /// The lines of commands.jsonl, with the outcome of each command.
     Journal,
     /// The lines of `control.jsonl`.
     Control,
@@ -218,7 +218,7 @@ pub(crate) enum SchemaOf {
 pub(crate) enum PrecisionArg {
     /// Parameters and computation in float32.
     Fp32,
-    /// bfloat16 where products are summed by the hardware, float32 elsewhere.
+    /// Convolutions and matrix products in bfloat16 (libtorch's autocast), parameters in float32.
     Bf16,
 }
 
@@ -231,48 +231,48 @@ impl From<PrecisionArg> for kasmina::model::Precision {
     }
 }
 
-/// Going on with a run.
+/// Arguments that resume a run.
 #[derive(Debug, Args)]
 pub(crate) struct ResumeArgs {
-    /// Go on with the run of this directory from its newest whole checkpoint. Its settings are its own;
+    /// Resume the run of this directory from its newest intact checkpoint, with the settings of that run;
     /// `--epochs` extends it.
     #[arg(long, value_name = "RUN_DIR", conflicts_with_all = [
         "config", "task", "text", "host", "slots", "max_seeds", "blueprint", "blend_algorithm", "controller", "script",
         "seed", "device", "precision", "no_capture", "no_seeds", "no_checkpoints", "on_nonfinite",
     ])]
     pub(crate) resume: Option<PathBuf>,
-    /// With --resume: a setting that is another from now on, optimizer.batch_size=32 for instance. May be
-    /// given several times. The results are then no longer those of the run as it was begun.
+    /// With --resume: change a setting from now on, for example optimizer.batch_size=32. May be given several
+    /// times. The results then differ from those of the original run.
     #[arg(long = "override", value_name = "KEY=VALUE", requires = "resume")]
     pub(crate) overrides: Vec<String>,
-    /// With --resume and --out: begin a branch in a new directory at the end of this epoch; the run stays as
-    /// it is.
+    /// With --resume and --out: start a branch in a new directory from the end of this epoch. The original
+    /// run is not changed.
     #[arg(long, value_name = "EPOCH", requires_all = ["resume", "out"])]
     pub(crate) from: Option<u32>,
-    /// With --resume: trust the run directory: its own copies of plugins, also where you have not run these
-    /// bytes before, and its folders, also where they are links to other places.
+    /// With --resume: trust the run directory: its copies of plugins, even builds that you have never run,
+    /// and its folders, even if they are links to other places.
     #[arg(long, requires = "resume")]
     pub(crate) trust_run: bool,
 }
 
-/// Saving a run, and what happens when it cannot go on.
+/// Arguments about checkpoints, the exit code, and values that are not finite.
 #[derive(Debug, Args)]
 pub(crate) struct SavingArgs {
-    /// Save nothing; the run cannot be resumed, and its weights are gone when it ends.
+    /// Write no checkpoints. The run cannot be resumed, and its weights are lost when it ends.
     #[arg(long)]
     pub(crate) no_checkpoints: bool,
-    /// Exit with 0 when a signal ends the run, for schedulers that start it again.
+    /// Exit with 0 when a signal ends the run, for schedulers that then restart it.
     #[arg(long = "requeue-exit-0")]
     pub(crate) requeue_exit_0: bool,
-    /// When the host's numbers become NaN or infinite: go back to the last checkpoint once, or stop [default:
-    /// rollback].
+    /// What to do when the host's values become NaN or infinite: return to the last checkpoint once, or stop
+    /// [default: rollback].
     #[arg(long, value_name = "WHAT", value_enum)]
     pub(crate) on_nonfinite: Option<OnNonFiniteArg>,
 }
 
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
 pub(crate) enum OnNonFiniteArg {
-    /// Go back to the last whole checkpoint from before that epoch; the second time, stop.
+    /// Return to the last intact checkpoint before that epoch; stop if it happens again.
     Rollback,
     /// End the run with an error.
     Stop,
@@ -287,20 +287,20 @@ impl From<OnNonFiniteArg> for kasmina_trainer::config::OnNonFinite {
     }
 }
 
-/// What is not said here comes from `--config`, and from the defaults after that.
+/// Arguments of `kasmina train`. Settings that are not given come from `--config`, then from the defaults.
 #[derive(Debug, Args)]
 #[command(args_override_self = true)]
 pub(crate) struct TrainArgs {
-    /// A TOML file with any of the settings that a run's config.toml holds.
+    /// A TOML file with any of the settings of a run's config.toml.
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
-    /// What to learn: digits, cifar10, cifar100, mnist, fashion_mnist, chars or addition [default: digits].
+    /// The task: digits, cifar10, cifar100, mnist, fashion_mnist, chars or addition [default: digits].
     #[arg(long)]
     pub(crate) task: Option<String>,
-    /// The folder of the task's files: cifar10, cifar100, mnist, fashion_mnist.
+    /// The folder with the files of the task, for cifar10, cifar100, mnist and fashion_mnist.
     #[arg(long, value_name = "DIR", env = "KASMINA_DATA_DIR")]
     pub(crate) data_dir: Option<PathBuf>,
-    /// The text that the task chars learns.
+    /// The text file that the task chars trains on.
     #[arg(long, value_name = "FILE")]
     pub(crate) text: Option<PathBuf>,
     /// The host network [default: cnn for images, transformer for sequences].
@@ -309,40 +309,40 @@ pub(crate) struct TrainArgs {
     /// Slots to grow in, by name or alias [default: early,mid,late].
     #[arg(long, value_delimiter = ',', num_args = 1..)]
     pub(crate) slots: Option<Vec<String>>,
-    /// How many slots may be occupied at a time, fossils included [default: 3].
+    /// Maximum number of occupied slots, including slots with fossilized seeds [default: 3].
     #[arg(long, value_name = "N")]
     pub(crate) max_seeds: Option<u32>,
-    /// The architecture of the seeds [default: conv_light for images, mlp for sequences].
+    /// The blueprint of the seeds [default: conv_light for images, mlp for sequences].
     #[arg(long, value_name = "ID")]
     pub(crate) blueprint: Option<String>,
-    /// How seeds are blended in [default: linear].
+    /// The blend algorithm [default: linear].
     #[arg(long, value_name = "ID")]
     pub(crate) blend_algorithm: Option<String>,
-    /// Who decides when to grow: periodic, heuristic, scripted or none [default: periodic].
+    /// The controller that decides when to grow: periodic, heuristic, scripted or none [default: periodic].
     #[arg(long, value_name = "ID")]
     pub(crate) controller: Option<String>,
-    /// The journal that the scripted controller follows: commands.jsonl of a run.
+    /// The commands that the scripted controller repeats: commands.jsonl of a run.
     #[arg(long, value_name = "FILE")]
     pub(crate) script: Option<PathBuf>,
-    /// How long to train [default: the task's].
+    /// Number of epochs [default: that of the task].
     #[arg(long, value_name = "N")]
     pub(crate) epochs: Option<u32>,
-    /// The seed of every random number of the run [default: 1].
+    /// The seed of all random numbers of the run [default: 1].
     #[arg(long, value_name = "N")]
     pub(crate) seed: Option<u64>,
-    /// auto, cpu or cuda:N [default: auto].
+    /// The device: auto, cpu or cuda:N [default: auto].
     #[arg(long)]
     pub(crate) device: Option<String>,
-    /// What convolutions and matrix products compute in: fp32 or bf16 [default: fp32].
+    /// The precision of convolutions and matrix products: fp32 or bf16 [default: fp32].
     #[arg(long, value_name = "KIND", value_enum)]
     pub(crate) precision: Option<PrecisionArg>,
-    /// On a GPU, ask for every operation by itself instead of replaying recorded steps.
+    /// On a GPU, do not capture training steps as CUDA graphs; launch every operation separately.
     #[arg(long)]
     pub(crate) no_capture: bool,
     #[command(flatten)]
     pub(crate) access: Access,
-    /// Take new builds of the plugins while the run is live, as soon as their files change: of these files,
-    /// or of all that are loaded. What lies there is trusted for this run.
+    /// Swap in new builds of plugins while the run is live, when their files change: of the given files, or
+    /// of all loaded plugins if none is given. These files are trusted for this run.
     #[arg(long, value_name = "FILE", num_args = 0.., value_delimiter = ',')]
     pub(crate) watch: Option<Vec<PathBuf>>,
     /// The run directory [default: a new one under runs/].
@@ -352,7 +352,7 @@ pub(crate) struct TrainArgs {
     pub(crate) resume: ResumeArgs,
     #[command(flatten)]
     pub(crate) saving: SavingArgs,
-    /// Train the host alone: bit for bit what a run without slots gives.
+    /// Train the host alone, with bit for bit the results of a run without slots.
     #[arg(long)]
     pub(crate) no_seeds: bool,
     /// Print the summary as JSON instead of tables.

@@ -1,5 +1,5 @@
-//! Checks that run before the constructors of libtorch's libraries, which end the process with a message of
-//! their own.
+//! Checks that run before the static constructors of libtorch, which would otherwise end the process with a
+//! message of their own.
 
 #![allow(
     unsafe_code,
@@ -8,7 +8,7 @@
 
 use std::io::Write as _;
 
-/// Ends the program if its working directory does not exist any more.
+/// Ends the program if its working directory no longer exists.
 extern "C" fn check_working_directory() {
     let Err(error) = std::env::current_dir() else { return };
     let text = format!(

@@ -22,49 +22,51 @@ impl From<CheckpointError> for Failure {
 pub(crate) fn run(verb: &CheckpointsVerb) -> Result<ExitCode, Failure> {
     match verb {
         CheckpointsVerb::List { run, json } => {
-            show(&all(run)?.iter().map(|l| (l.name(), told(&l.manifest))).collect::<Vec<_>>(), *json)?;
+            show(&list(run)?.iter().map(|l| (l.name(), readable(&l.manifest))).collect::<Vec<_>>(), *json)?;
             Ok(ExitCode::SUCCESS)
         }
         CheckpointsVerb::Verify { run, json } => {
-            let verified: Vec<_> =
-                all(run)?.iter().map(|l| (l.name(), told(&kasmina_checkpoint::verify(&l.path)))).collect();
+            let verified: Vec<_> = list(run)?
+                .iter()
+                .map(|l| (l.name(), readable(&kasmina_checkpoint::verify(&l.path))))
+                .collect();
             show(&verified, *json)?;
-            let whole = verified.iter().all(|(_, told)| told.is_ok());
+            let whole = verified.iter().all(|(_, manifest)| manifest.is_ok());
             Ok(if whole { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
         CheckpointsVerb::Prune { run, keep, without_best } => {
-            all(run)?;
+            list(run)?;
             let keep = Keep { newest: keep.get(), best: !without_best };
-            for gone in kasmina_checkpoint::prune_verified(&run.join(FOLDER), keep)? {
-                outln!("removed {}", gone.display());
+            for removed in kasmina_checkpoint::prune_verified(&run.join(FOLDER), keep)? {
+                outln!("removed {}", removed.display());
             }
             Ok(ExitCode::SUCCESS)
         }
     }
 }
 
-/// The checkpoints of a run that has some.
-fn all(run: &Path) -> Result<Vec<Listed>, Failure> {
+/// Returns the checkpoints of a run, oldest first. A run without checkpoints is an error.
+fn list(run: &Path) -> Result<Vec<Listed>, Failure> {
     let folder = run.join(FOLDER);
     let all = kasmina_checkpoint::list(&folder)?;
     if all.is_empty() { Err(CheckpointError::None { path: folder }.into()) } else { Ok(all) }
 }
 
-/// A checkpoint's manifest, or what is wrong with it.
-type Told = Result<Manifest, String>;
+/// The manifest of a checkpoint, or the message of the error in it.
+type ReadableManifest = Result<Manifest, String>;
 
-fn told(manifest: &Result<Manifest, CheckpointError>) -> Told {
+fn readable(manifest: &Result<Manifest, CheckpointError>) -> ReadableManifest {
     match manifest {
         Ok(manifest) => Ok(manifest.clone()),
         Err(error) => Err(error.to_string()),
     }
 }
 
-fn show(all: &[(String, Told)], as_json: bool) -> Result<(), Failure> {
+fn show(all: &[(String, ReadableManifest)], as_json: bool) -> Result<(), Failure> {
     if as_json {
         let rows: Vec<_> = all
             .iter()
-            .map(|(name, told)| match told {
+            .map(|(name, manifest)| match manifest {
                 Ok(manifest) => json!({
                     "name": name, "whole": true, "about": manifest.about, "bytes": bytes(manifest),
                 }),
@@ -76,8 +78,8 @@ fn show(all: &[(String, Told)], as_json: bool) -> Result<(), Failure> {
     }
     let numbers = ["EPOCH", "STEP", "SCORE", "BYTES"];
     let mut rows = table::table(&["CHECKPOINT", "EPOCH", "STEP", "SCORE", "BYTES", "STATE"], &numbers);
-    for (name, told) in all {
-        let row = match told {
+    for (name, manifest) in all {
+        let row = match manifest {
             Ok(manifest) => {
                 let about = &manifest.about;
                 let state = match (about.finished, about.epoch_is_whole) {

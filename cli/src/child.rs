@@ -1,10 +1,10 @@
-//! The program as a child of itself: where foreign code is tried.
+//! The child process in which plugins are probed and checked: this program, started with a hidden verb.
 
 use kasmina_registry::{child, probe};
 use serde_json::Value;
 use std::process::ExitCode;
 
-/// The verb that starts it; nobody types it.
+/// The hidden verb that starts the child process.
 pub(crate) const VERB: &str = "__child";
 
 pub(crate) fn run() -> ExitCode {

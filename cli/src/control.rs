@@ -1,4 +1,4 @@
-//! `kasmina control`, and the one question of `kasmina plugins` that goes to a live run.
+//! `kasmina control`, and the request of `kasmina plugins swap` to a live run.
 
 use crate::args::{ControlArgs, ControlVerb};
 use crate::failure::Failure;
@@ -17,7 +17,7 @@ pub(crate) fn run(args: &ControlArgs) -> Result<(), Failure> {
     send(&args.run, &request)
 }
 
-/// Asks, and prints the answer.
+/// Sends a request to a live run and prints the answer as JSON.
 pub(crate) fn send(run: &Path, request: &Request) -> Result<(), Failure> {
     let answer = ask(run, request)?;
     terminal::out_json(&answer)?;
@@ -29,7 +29,7 @@ impl From<ControlError> for Failure {
         let failure = Self::new(&error);
         match error {
             ControlError::NotLive { .. } => {
-                failure.with_help("name the directory of a `kasmina train` that is under way")
+                failure.with_help("pass the directory of a run whose `kasmina train` is still running")
             }
             ControlError::Refused { help: Some(help), .. } => failure.with_help(help),
             _ => failure,

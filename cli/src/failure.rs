@@ -1,4 +1,4 @@
-//! How a failure is told: what, where, and what to do.
+//! The error type of all commands, and how it is printed.
 
 use crate::terminal;
 use kasmina_registry::{RegistryError, plain};
@@ -6,7 +6,7 @@ use kasmina_trainer::TrainError;
 use miette::{Diagnostic, MietteHandlerOpts};
 use std::fmt::Display;
 
-/// A failure with its help line.
+/// An error with an optional help line.
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]
 pub(crate) struct Failure {
@@ -54,13 +54,14 @@ impl From<RegistryError> for Failure {
     }
 }
 
-/// Plain and unwrapped where nobody looks, so that logs can be searched.
+/// Installs the handler that prints failures. If standard error is no terminal, the text is ASCII and not
+/// wrapped, so that logs can be searched.
 pub(crate) fn install_handler() {
-    let (person, colours) = (terminal::draws_on_errors(), terminal::colours_errors());
-    // Fails only if a handler is set already, and this is the one place that sets one.
+    let (is_terminal, colours) = (terminal::stderr_can_redraw(), terminal::stderr_has_colours());
+    // Fails only if a handler is set already, and this is the only place that sets one.
     let _ = miette::set_hook(Box::new(move |_| {
         let mut options = MietteHandlerOpts::new().terminal_links(false).context_lines(0);
-        if !person {
+        if !is_terminal {
             options = options.unicode(false).width(10_000);
         }
         options = options.color(colours);

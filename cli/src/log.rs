@@ -1,4 +1,5 @@
-//! The log, on stderr, around the progress bar. `KASMINA_LOG` filters it (`warn` by default).
+//! The log on standard error, which does not disturb the progress bar. `KASMINA_LOG` filters it (default:
+//! `warn`).
 
 use crate::terminal;
 use indicatif::MultiProgress;
@@ -6,20 +7,20 @@ use std::io::Write;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
-/// Installs the subscriber and answers with the screen that bars are drawn on.
+/// Installs the subscriber and returns the screen for progress bars.
 pub(crate) fn install() -> MultiProgress {
     let screen = MultiProgress::new();
     let filter = EnvFilter::try_from_env("KASMINA_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_ansi(terminal::colours_errors())
+        .with_ansi(terminal::stderr_has_colours())
         .without_time()
         .with_writer(AroundBars(screen.clone()))
         .init();
     screen
 }
 
-/// Clears the bars for a line and draws them again.
+/// A writer that clears the progress bars, writes a line, and draws the bars again.
 #[derive(Clone)]
 struct AroundBars(MultiProgress);
 
@@ -32,7 +33,7 @@ impl<'a> MakeWriter<'a> for AroundBars {
 
 impl Write for AroundBars {
     fn write(&mut self, line: &[u8]) -> std::io::Result<usize> {
-        // Nobody left to read the log is no reason to fail, here or in the subscriber.
+        // A closed standard error must not fail the run.
         self.0.suspend(|| {
             let _ = std::io::stderr().write_all(line);
         });

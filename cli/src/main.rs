@@ -28,20 +28,20 @@ use failure::Failure;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    // Before anything is set up: what it tries may break anything.
+    // Before any other set-up: the plugin code that a child process runs may fail in any way.
     if std::env::args_os().nth(1).is_some_and(|verb| verb == child::VERB) {
         return child::run();
     }
     let cli = Cli::parse();
-    let failed = perform(cli);
-    let unwritten = terminal::finish().map(|error| {
+    let result = perform(cli);
+    let output_failure = terminal::finish().map(|error| {
         Failure::new(format!("standard output cannot be written: {error}"))
-            .with_help("check the disk or the program that reads it; the command itself has run")
+            .with_help("check the disk, or the program that reads the output; the command itself has run")
     });
-    match (failed, unwritten) {
+    match (result, output_failure) {
         (Ok(code), None) => code,
         (Err(failure), _) | (Ok(_), Some(failure)) => {
-            terminal::err_drawn(&format!("{:?}", miette::Report::new(failure)));
+            terminal::err_styled(&format!("{:?}", miette::Report::new(failure)));
             ExitCode::FAILURE
         }
     }

@@ -1,4 +1,5 @@
-//! A bar with epoch, accuracy and every slot; plain lines where stderr is no terminal.
+//! The progress of a run: a bar with epoch, accuracy and every slot, or plain lines if standard error is no
+//! terminal.
 
 use crate::terminal;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
@@ -14,7 +15,7 @@ pub(crate) struct Progress {
 
 impl Progress {
     pub(crate) fn new(screen: &MultiProgress, epochs: u32) -> Self {
-        let bar = terminal::draws_on_errors().then(|| {
+        let bar = terminal::stderr_can_redraw().then(|| {
             let bar = screen.add(ProgressBar::new(u64::from(epochs)));
             let style =
                 ProgressStyle::with_template("{bar:24} epoch {pos}/{len}  {msg}  eta {eta}  {prefix}")
@@ -31,7 +32,7 @@ impl Progress {
         }
     }
 
-    fn say(&self, line: &str) {
+    fn print_line(&self, line: &str) {
         self.screen.suspend(|| errln!("{line}"));
     }
 }
@@ -72,19 +73,19 @@ impl Observer for Progress {
         let seed = event.seed_id.as_deref().unwrap_or("?");
         match &event.kind {
             EventKind::SeedGerminated { blueprint_id, params, .. } => {
-                self.say(&format!(
+                self.print_line(&format!(
                     "epoch {epoch:>3}: {seed} germinated ({blueprint_id}, {params} parameters)"
                 ));
             }
             EventKind::SeedFossilized { counterfactual, .. } => {
                 let worth = counterfactual.map_or_else(String::new, |c| format!(", worth {c:+.2} points"));
-                self.say(&format!("epoch {epoch:>3}: {seed} fossilized{worth}"));
+                self.print_line(&format!("epoch {epoch:>3}: {seed} fossilized{worth}"));
             }
             EventKind::SeedPruned { reason, .. } => {
-                self.say(&format!("epoch {epoch:>3}: {seed} pruned ({reason})"));
+                self.print_line(&format!("epoch {epoch:>3}: {seed} pruned ({reason})"));
             }
             EventKind::SeedHealth { healthy: false, cause } => {
-                self.say(&format!("epoch {epoch:>3}: {seed} is unhealthy ({cause})"));
+                self.print_line(&format!("epoch {epoch:>3}: {seed} is unhealthy ({cause})"));
             }
             EventKind::PluginSwapped { kind, id, plugin, from_generation, to_generation, slots } => {
                 let moved = if slots.is_empty() {
@@ -92,24 +93,24 @@ impl Observer for Progress {
                 } else {
                     format!(", on trial in {}", slots.join(", "))
                 };
-                self.say(&format!(
+                self.print_line(&format!(
                     "epoch {epoch:>3}: {plugin} {from_generation} -> {to_generation}: {kind} {id}{moved}"
                 ));
             }
             EventKind::PluginConfirmed { plugin, generation } => {
-                self.say(&format!("epoch {epoch:>3}: {plugin} {generation} stays"));
+                self.print_line(&format!("epoch {epoch:>3}: {plugin} {generation} confirmed"));
             }
             EventKind::PluginRolledBack { plugin, from_generation, to_generation, reason } => {
-                self.say(&format!(
+                self.print_line(&format!(
                     "epoch {epoch:>3}: {plugin} {from_generation} -> {to_generation}, rolled back: {reason}"
                 ));
             }
             EventKind::PluginRefused { path, rule, .. } => {
-                self.say(&format!("epoch {epoch:>3}: {path} is not taken (rule `{rule}`)"));
+                self.print_line(&format!("epoch {epoch:>3}: refused {path} (rule `{rule}`)"));
             }
             EventKind::PluginContained { plugin, policy, .. } => {
                 let slot = &event.slot_id;
-                self.say(&format!("epoch {epoch:>3}: {plugin} panicked in {slot}; policy {policy}"));
+                self.print_line(&format!("epoch {epoch:>3}: {plugin} panicked in {slot}; policy {policy}"));
             }
             _ => {}
         }

@@ -6,8 +6,8 @@ use crate::terminal;
 use kasmina_trainer::record::{Explanation, Finding, Record, Replay, explain, gates_from_file, replay};
 use std::process::ExitCode;
 
-/// Decides a recorded run again. A record that contradicts itself is a failure; other outcomes under other
-/// thresholds are the answer.
+/// Repeats the decisions of a recorded run. With the run's own thresholds, a decision that differs from the
+/// record is a failure; with other thresholds, such differences are the result.
 pub(crate) fn run_replay(args: &ReplayArgs) -> Result<ExitCode, Failure> {
     let record = Record::read(&args.run)?;
     let gates = args
@@ -26,25 +26,25 @@ pub(crate) fn run_replay(args: &ReplayArgs) -> Result<ExitCode, Failure> {
         }
         if record.config.lifecycle.permissive {
             outln!();
-            outln!("The run is permissive: its gates ask for no threshold.");
+            outln!("The run is permissive: its gates check no thresholds.");
         }
     }
     let contradicted = gates.is_none() && replay.slots.iter().any(|s| s.divergence.is_some());
     if contradicted {
-        errln!("the record contradicts itself: its inputs do not give its decisions");
+        errln!("the record contradicts itself: its inputs do not lead to its decisions");
     }
     Ok(if contradicted { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
 fn print_replay(replay: &Replay, other_gates: bool) {
-    let by = if other_gates { "by the thresholds given" } else { "by the run's own thresholds" };
-    outln!("{} epochs decided again {by}", replay.epochs);
+    let with = if other_gates { "with the given thresholds" } else { "with the run's own thresholds" };
+    outln!("{} epochs replayed {with}", replay.epochs);
     if replay.slots.is_empty() {
         outln!("the run had no slots: nothing was decided");
     }
     for slot in &replay.slots {
         outln!();
-        let Some(parted) = &slot.divergence else {
+        let Some(divergence) = &slot.divergence else {
             outln!("{}: all {} decisions come out as recorded", slot.slot, slot.agreed);
             continue;
         };
@@ -52,13 +52,13 @@ fn print_replay(replay: &Replay, other_gates: bool) {
             "{}: {} decisions come out as recorded, until epoch {}{}",
             slot.slot,
             slot.agreed,
-            parted.epoch,
-            parted.seed_id.as_ref().map_or_else(String::new, |seed| format!(" (seed {seed})"))
+            divergence.epoch,
+            divergence.seed_id.as_ref().map_or_else(String::new, |seed| format!(" (seed {seed})"))
         );
         let or_nothing = |all: &[String]| if all.is_empty() { "nothing".to_owned() } else { all.join("; ") };
-        outln!("  recorded  {}", or_nothing(&parted.recorded));
-        outln!("  now       {}", or_nothing(&parted.replayed));
-        print_findings(&parted.findings);
+        outln!("  recorded  {}", or_nothing(&divergence.recorded));
+        outln!("  now       {}", or_nothing(&divergence.replayed));
+        print_findings(&divergence.findings);
     }
 }
 
@@ -74,7 +74,7 @@ pub(crate) fn run_explain(args: &ExplainArgs) -> Result<(), Failure> {
         return Ok(());
     }
     if explained.is_empty() {
-        outln!("The run had no slots (seeds were disabled, or none were asked for).");
+        outln!("The run had no slots (seeds were disabled, or no slots were configured).");
     }
     for (index, slot) in explained.iter().enumerate() {
         if index > 0 {

@@ -9,7 +9,7 @@ use kasmina_trainer::RunConfig;
 use kasmina_trainer::compare::CompareConfig;
 use kasmina_trainer::run::{CommandRow, EpochReport, LiveRow, SlotInfo, Summary};
 
-/// The interpreter's own; a test of its crate holds it to the code.
+/// The schema of declared blueprints. A test of the interpreter's crate compares it with the code.
 const DECLARED: &str = include_str!("../../plugins/declared/blueprint.schema.json");
 
 pub(crate) fn run(args: &SchemaArgs) -> Result<(), Failure> {

@@ -1,4 +1,5 @@
-//! Signals that end a run: the first lets it finish its step and save, the second ends the process at once.
+//! Signals that stop a run. After the first signal the run finishes its step and saves; the second signal
+//! ends the process at once.
 
 use crate::failure::Failure;
 use kasmina_registry::services;
@@ -7,34 +8,35 @@ use signal_hook::iterator::Signals;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 
-/// The exit code of a run that was interrupted, as shells have it.
+/// The exit code of an interrupted run: 128 + SIGINT.
 const INTERRUPTED: u8 = 130;
-/// The exit code of a run that SIGTERM ended, as shells have it.
+/// The exit code of a run that SIGTERM ended: 128 + SIGTERM.
 const TERMINATED: u8 = 143;
 
-/// Whether the run is to end before its next step.
+/// Whether the run must stop before its next step.
 pub(crate) static STOP: AtomicBool = AtomicBool::new(false);
-/// The first signal that came; 0 if none has.
-static CAME: AtomicI32 = AtomicI32::new(0);
+/// The first signal that was received; 0 if there was none.
+static FIRST_SIGNAL: AtomicI32 = AtomicI32::new(0);
 
-/// Listens from now on to SIGINT, SIGTERM, SIGHUP and SIGUSR1, which Slurm sends before a time limit. A
-/// signal that is ignored when the program starts stays ignored: `nohup kasmina train` runs on after SIGHUP.
+/// Starts a thread that handles SIGINT, SIGTERM, SIGHUP and SIGUSR1 (which Slurm can send before a time
+/// limit). A signal that is ignored when the program starts stays ignored, so that `nohup kasmina train`
+/// survives SIGHUP.
 pub(crate) fn listen() -> Result<(), Failure> {
-    let ignored = ignored();
-    let wanted = [SIGINT, SIGTERM, SIGHUP, SIGUSR1].into_iter().filter(|signal| !is_in(ignored, *signal));
-    let mut signals = Signals::new(wanted).map_err(Failure::new)?;
+    let ignored = ignored_signals();
+    let handled = [SIGINT, SIGTERM, SIGHUP, SIGUSR1].into_iter().filter(|signal| !contains(ignored, *signal));
+    let mut signals = Signals::new(handled).map_err(Failure::new)?;
     std::thread::Builder::new()
         .name("kasmina-signals".to_owned())
-        .spawn(move || signals.forever().for_each(note))
+        .spawn(move || signals.forever().for_each(handle))
         .map_err(Failure::new)?;
     Ok(())
 }
 
-fn note(signal: i32) {
-    let first = CAME.compare_exchange(0, signal, Ordering::Relaxed, Ordering::Relaxed).is_ok();
+fn handle(signal: i32) {
+    let first = FIRST_SIGNAL.compare_exchange(0, signal, Ordering::Relaxed, Ordering::Relaxed).is_ok();
     STOP.store(true, Ordering::Relaxed);
     if !first {
-        // Exits without destructors: threads of libraries may still run.
+        // Exits without destructors, because threads of libraries may still be running.
         signal_hook::low_level::exit(code().into());
     }
     services::set_cancelled(true);
@@ -42,22 +44,22 @@ fn note(signal: i32) {
 }
 
 fn code() -> u8 {
-    if CAME.load(Ordering::Relaxed) == SIGTERM { TERMINATED } else { INTERRUPTED }
+    if FIRST_SIGNAL.load(Ordering::Relaxed) == SIGTERM { TERMINATED } else { INTERRUPTED }
 }
 
-/// The exit code of an interrupted run.
+/// Returns the exit code of an interrupted run: 0 if a signal interrupted it and `requeue` is set.
 pub(crate) fn exit_code(requeue: bool) -> ExitCode {
-    let signalled = CAME.load(Ordering::Relaxed) != 0;
+    let signalled = FIRST_SIGNAL.load(Ordering::Relaxed) != 0;
     if requeue && signalled { ExitCode::SUCCESS } else { code().into() }
 }
 
-/// The signals that this process ignores, a bit each, as the system tells it.
-fn ignored() -> u64 {
+/// Returns the signals that this process ignores as a bit mask, from `/proc/self/status`.
+fn ignored_signals() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
     mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0)
 }
 
-fn is_in(mask: u64, signal: i32) -> bool {
+fn contains(mask: u64, signal: i32) -> bool {
     u32::try_from(signal - 1).is_ok_and(|bit| mask >> bit & 1 == 1)
 }

@@ -10,10 +10,10 @@ use kasmina_files::{limit, read_text};
 pub(crate) fn run(args: &SimulateArgs) -> Result<(), Failure> {
     let path = args.script.display();
     let text = read_text(&args.script, limit::CONFIG).map_err(|e| {
-        Failure::new(format!("{path}: {e}")).with_help("name a script; examples/scripts has some")
+        Failure::new(format!("{path}: {e}")).with_help("pass a script; examples/scripts contains some")
     })?;
     let script: Script = text.parse().map_err(|e| {
-        Failure::new(format!("{path}: {e}")).with_help("examples/scripts has scripts to compare it with")
+        Failure::new(format!("{path}: {e}")).with_help("compare it with the scripts in examples/scripts")
     })?;
     if args.json {
         for line in script.run() {
@@ -35,16 +35,17 @@ fn print(lines: impl Iterator<Item = Line>) {
                 state.stage.to_string(),
                 match state.alpha_mode {
                     AlphaMode::Hold => format!("{:.4}", state.alpha),
-                    // On its way.
+                    // Alpha moves towards its target.
                     _ => format!("{:.4} > {}", state.alpha, state.alpha_target),
                 },
                 format!("{} ({})", state.epochs_in_stage, state.epochs_total),
             ),
         };
-        let mut happened: Vec<String> = line.events.iter().filter_map(|event| told(&event.kind)).collect();
+        let mut happened: Vec<String> =
+            line.events.iter().filter_map(|event| describe(&event.kind)).collect();
         if let Some(state) = line.state.as_ref().filter(|_| line.ok && line.op == "schedule_prune") {
             happened
-                .extend(state.scheduled_prune.as_ref().map(|reason| format!("on its way out ({reason})")));
+                .extend(state.scheduled_prune.as_ref().map(|reason| format!("prune scheduled ({reason})")));
         }
         happened.extend(line.error.map(|refusal| format!("REFUSED: {refusal}")));
         rows.add_row([line.index.to_string(), line.op, stage, alpha, epochs, happened.join("; ")]);
@@ -52,7 +53,7 @@ fn print(lines: impl Iterator<Item = Line>) {
     table::print(&rows);
 }
 
-fn told(event: &EventKind) -> Option<String> {
+fn describe(event: &EventKind) -> Option<String> {
     match event {
         EventKind::SeedGerminated { blueprint_id, blend, .. } => {
             Some(format!("germinated {blueprint_id} with {blend}"))

@@ -38,7 +38,7 @@ pub(crate) fn run(args: TrainArgs, screen: &MultiProgress) -> Result<ExitCode, F
         },
     };
     let out = start.out();
-    // What a run has kept is looked for again when it goes back to a checkpoint.
+    // A run that returns to a checkpoint loads the plugins that it has copied into its directory.
     let policy = policy.keeping_copies(&out);
     let registry = Registry::load(&SearchPath::standard(&start.plugin_path()), &policy)?;
     let mut trainer = start.prepare(&registry)?;
@@ -59,7 +59,7 @@ pub(crate) fn run(args: TrainArgs, screen: &MultiProgress) -> Result<ExitCode, F
     Ok(if summary.status == Status::Interrupted { signals::exit_code(requeue) } else { ExitCode::SUCCESS })
 }
 
-/// What a run begins with.
+/// A new or a resumed run, before its plugins are loaded.
 enum Start {
     New { config: Box<RunConfig>, out: PathBuf },
     Resumed { opened: Box<Opened>, plugin_path: Vec<PathBuf> },
@@ -72,16 +72,17 @@ impl Start {
         Ok(Self::New { out: out.unwrap_or_else(|| default_out(&config)), config })
     }
 
-    /// Where plugins are searched first.
+    /// Returns the paths that are searched for plugins first.
     fn plugin_path(&self) -> Vec<PathBuf> {
         match self {
             Self::New { config, .. } => config.plugin_path.clone(),
-            // The run keeps copies of what it has used; its own settings name no place that is searched.
+            // The run directory contains copies of the plugins; the paths in the run's settings are not
+            // searched.
             Self::Resumed { plugin_path, .. } => plugin_path.clone(),
         }
     }
 
-    /// Directory that the run writes into.
+    /// Returns the directory that the run writes into.
     fn out(&self) -> PathBuf {
         match self {
             Self::New { out, .. } => out.clone(),
@@ -95,18 +96,18 @@ impl Start {
             Self::Resumed { opened, .. } => {
                 let (epoch, step) = opened.done();
                 let trainer = Trainer::resume(*opened, registry)?;
-                errln!("going on after epoch {epoch}, step {step}");
+                errln!("resuming after epoch {epoch}, step {step}");
                 Ok(trainer)
             }
         }
     }
 }
 
-/// Opens a run that is to go on.
+/// Opens a run that is to be resumed.
 fn open(args: &TrainArgs, run: PathBuf) -> Result<Resumption, Failure> {
-    if switched_off()? {
-        return Err(Failure::new("KASMINA_DISABLE_SEEDS is set, and a run that goes on keeps its seeds")
-            .with_help("unset it, or begin a new run"));
+    if seeds_disabled_by_environment()? {
+        return Err(Failure::new("KASMINA_DISABLE_SEEDS is set, but a resumed run keeps its seeds")
+            .with_help("unset it, or start a new run"));
     }
     let options = ResumeOptions {
         follow_links: args.resume.trust_run,
@@ -125,7 +126,7 @@ fn default_out(config: &RunConfig) -> PathBuf {
     PathBuf::from("runs").join(name)
 }
 
-/// The file, then what was typed, then the environment's rollback switch.
+/// Builds the configuration: the file, then the arguments, then `KASMINA_DISABLE_SEEDS`.
 fn configure(args: TrainArgs) -> Result<RunConfig, Failure> {
     fn set<T>(place: &mut T, value: Option<T>) {
         if let Some(value) = value {
@@ -139,7 +140,7 @@ fn configure(args: TrainArgs) -> Result<RunConfig, Failure> {
         blueprint: args.blueprint.as_deref(),
         blend: args.blend_algorithm.as_deref(),
     })?;
-    // As given from anywhere: a run's own configuration must find them again.
+    // Absolute, because the run may be resumed from another working directory.
     let absolute = |p: PathBuf| std::path::absolute(&p).unwrap_or(p);
     config.plugin_path.splice(0..0, args.access.plugin_path.into_iter().map(absolute));
     config.data.dir = args.data_dir.or(config.data.dir).map(absolute);
@@ -147,7 +148,7 @@ fn configure(args: TrainArgs) -> Result<RunConfig, Failure> {
     set(&mut config.slots, args.slots);
     set(&mut config.max_seeds, args.max_seeds);
     if let Some(controller) = &args.controller {
-        // Another controller than the one of the file has no use for the file's journal.
+        // Only the scripted controller reads the script of the file.
         if controller != "scripted" {
             config.script = None;
         }
@@ -170,13 +171,13 @@ fn configure(args: TrainArgs) -> Result<RunConfig, Failure> {
     if args.no_capture {
         config.compute.capture = false;
     }
-    config.disable_seeds |= switched_off()?;
+    config.disable_seeds |= seeds_disabled_by_environment()?;
     config.disable_seeds |= args.no_seeds;
     Ok(config)
 }
 
-/// Whether the environment's rollback switch is on.
-fn switched_off() -> Result<bool, Failure> {
+/// Whether `KASMINA_DISABLE_SEEDS` disables all seeds.
+fn seeds_disabled_by_environment() -> Result<bool, Failure> {
     match std::env::var("KASMINA_DISABLE_SEEDS").unwrap_or_default().as_str() {
         "" | "0" | "false" => Ok(false),
         "1" | "true" => Ok(true),

@@ -1,4 +1,4 @@
-//! Lets the program find libtorch by itself.
+//! Sets the run path of the program, so that it finds libtorch.
 
 fn main() {
     if let Ok(lib) = std::env::var("DEP_KASMINA_TORCH_LIBDIR") {

@@ -5,13 +5,13 @@ use sha2::{Digest as _, Sha256};
 use std::io::{Read as _, Result};
 use std::path::Path;
 
-/// Bytes that are read at a time.
+/// Number of bytes that are read at a time.
 const CHUNK: usize = 1 << 18;
 
 /// Computes the SHA-256 of a regular file, in hexadecimal digits, without keeping its bytes.
 ///
 /// # Errors
-/// If it cannot be read or is not a regular file.
+/// If the file cannot be read or is not a regular file.
 pub fn sha256(path: &Path) -> Result<String> {
     let mut file = open_regular(path)?;
     let (mut digest, mut chunk) = (Sha256::new(), vec![0; CHUNK]);

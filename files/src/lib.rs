@@ -1,7 +1,7 @@
-//! Reads files that other people wrote, and writes files whole.
+//! Reads files from untrusted sources, and writes files atomically.
 //!
-//! Reading never waits and never takes more memory than the caller allows: only regular files are opened, and
-//! each read has a limit in bytes. [`limit`] holds the limits of every kind of file that Kasmina reads.
+//! Reading never blocks and never uses more memory than the caller allows: only regular files are opened, and
+//! each read has a limit in bytes. [`limit`] contains the limits of all kinds of files that Kasmina reads.
 
 #![forbid(unsafe_code)]
 

@@ -1,11 +1,11 @@
-//! How large each kind of file may be.
+//! Maximum sizes of all kinds of files.
 
-/// The most that is read of one kind of file.
+/// Maximum size of one kind of file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limit {
-    /// What kind of file it is, as `docs/security.md` names it.
+    /// Kind of file, as in the table of `docs/security.md`.
     pub kind: &'static str,
-    /// The largest size, in bytes.
+    /// Maximum size in bytes.
     pub bytes: u64,
 }
 
@@ -19,9 +19,9 @@ const fn limit(kind: &'static str, bytes: u64) -> Limit {
 
 /// Limit of plugin libraries.
 pub const LIBRARY: Limit = limit("plugin library (`*.so`)", GIB);
-/// Declared blueprints and the sidecars of modules.
+/// Limit of declared blueprints and of sidecars of TorchScript modules.
 pub const DECLARED: Limit = limit("declared blueprint (`*.blueprint.toml`) and sidecar (`*.pt.toml`)", MIB);
-/// TorchScript seeds and host modules.
+/// Limit of TorchScript seeds and host modules.
 pub const MODULE: Limit = limit("TorchScript module (`*.pt`)", 8 * GIB);
 /// Limit of signatures.
 pub const SIGNATURE: Limit = limit("signature (`*.minisig`)", 64 * KIB);
@@ -29,17 +29,18 @@ pub const SIGNATURE: Limit = limit("signature (`*.minisig`)", 64 * KIB);
 pub const KEY: Limit = limit("key (`*.pub`, `*.key`)", 64 * KIB);
 /// Limit of lock files.
 pub const LOCK: Limit = limit("lock file (`plugins.lock`)", 4 * MIB);
-/// The user's own records: quarantine, confirmed projects, bytes that were run, probes, hashes.
+/// Limit of Kasmina's own records in the user's state and cache folders: quarantine, confirmed projects,
+/// hashes of files that were run, results of probes.
 pub const STATE: Limit = limit("record in the user's state and cache folders", 64 * MIB);
 /// Limit of configurations, scripts and files of thresholds.
 pub const CONFIG: Limit = limit("configuration, script, thresholds", 16 * MIB);
-/// The journals of a run directory.
+/// Limit of the journals of a run directory.
 pub const JOURNAL: Limit = limit("journal of a run (`*.jsonl`)", 4 * GIB);
-/// Texts for the task `chars`, which are read piece by piece and may be larger than the memory.
+/// Limit of texts for the task `chars`. They are read in pieces and may be larger than memory.
 pub const TEXT: Limit = limit("text of the task `chars`", 64 * GIB);
-/// One file of images or labels, unpacked.
+/// Limit of one file of images or labels, unpacked.
 pub const IMAGES: Limit = limit("file of images or labels, unpacked", 512 * MIB);
 
-/// Every limit, in the order of `docs/security.md`.
+/// All limits, in the order of `docs/security.md`.
 pub const ALL: [Limit; 11] =
     [LIBRARY, DECLARED, MODULE, SIGNATURE, KEY, LOCK, STATE, CONFIG, JOURNAL, TEXT, IMAGES];

@@ -1,4 +1,4 @@
-//! Reading regular files with a limit.
+//! Reading of regular files with a size limit.
 
 use crate::limit::Limit;
 use rustix::fs::{Mode, OFlags};
@@ -6,10 +6,10 @@ use std::fs::File;
 use std::io::{Error, ErrorKind, Read as _, Result};
 use std::path::Path;
 
-/// Opens a regular file. A pipe, a device or a folder is an error and never waited for.
+/// Opens a regular file for reading. A pipe, a device or a folder is an error, and never blocks.
 ///
 /// # Errors
-/// If it cannot be opened or is not a regular file.
+/// If the file cannot be opened or is not a regular file.
 pub fn open_regular(path: &Path) -> Result<File> {
     // Without O_NONBLOCK, opening a pipe waits for a writer. Regular files ignore the flag.
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
@@ -20,10 +20,10 @@ pub fn open_regular(path: &Path) -> Result<File> {
     Ok(file)
 }
 
-/// Opens a regular file of at most `limit.bytes` bytes, to be read piece by piece.
+/// Opens a regular file of at most `limit.bytes` bytes, for reading in pieces.
 ///
 /// # Errors
-/// As [`open_regular`], or if it is larger.
+/// As for [`open_regular`], or if the file is larger.
 pub fn open_limited(path: &Path, limit: Limit) -> Result<File> {
     let file = open_regular(path)?;
     if file.metadata()?.len() > limit.bytes {
@@ -35,9 +35,9 @@ pub fn open_limited(path: &Path, limit: Limit) -> Result<File> {
 /// Reads a regular file of at most `limit.bytes` bytes.
 ///
 /// # Errors
-/// If it cannot be read, is not a regular file, or is larger.
+/// If the file cannot be read, is not a regular file, or is larger.
 pub fn read(path: &Path, limit: Limit) -> Result<Vec<u8>> {
-    // The size is checked first: a sparse file takes no room on the disk and all of it in memory.
+    // The size is checked before reading. A sparse file may be small on the disk and fill the memory.
     let file = open_limited(path, limit)?;
     let mut bytes = Vec::new();
     bytes.try_reserve_exact(usize::try_from(file.metadata()?.len()).unwrap_or(usize::MAX))?;
@@ -56,7 +56,7 @@ fn too_large(limit: Limit) -> Error {
 /// Reads a regular file of UTF-8 text of at most `limit.bytes` bytes.
 ///
 /// # Errors
-/// As [`read`], or if it is not UTF-8.
+/// As for [`read`], or if the file is not UTF-8.
 pub fn read_text(path: &Path, limit: Limit) -> Result<String> {
     String::from_utf8(read(path, limit)?).map_err(|error| {
         Error::new(ErrorKind::InvalidData, format!("it is not UTF-8 text ({})", error.utf8_error()))

@@ -1,4 +1,4 @@
-//! Writing files whole, or not at all.
+//! Atomic writing and safe creation of files.
 
 use rustix::fs::OFlags;
 use rustix::io::Errno;
@@ -7,39 +7,41 @@ use std::io::{Error, ErrorKind, Result, Write as _};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 
-/// Writes a file aside and renames it: under `path` there is never half a file.
+/// Writes a file atomically: writes a temporary file in the same folder and renames it, so that `path` is
+/// never a partly written file. An existing file is replaced only if `replace` is true.
 ///
 /// # Errors
-/// If it cannot be written, or exists already and `replace` is false.
+/// If the file cannot be written, or exists already and `replace` is false.
 pub fn write_whole(path: &Path, bytes: &[u8], replace: bool) -> Result<()> {
     let folder = path.parent().filter(|f| !f.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    // The same mode that any other new file gets: the umask takes its bits away.
-    let open_to_all = Permissions::from_mode(0o666);
-    let mut aside = tempfile::Builder::new().permissions(open_to_all).tempfile_in(folder)?;
-    aside.write_all(bytes)?;
-    aside.as_file().sync_all()?;
+    // The mode of any other new file, instead of the private mode of a temporary file. The umask applies.
+    let mode = Permissions::from_mode(0o666);
+    let mut temporary = tempfile::Builder::new().permissions(mode).tempfile_in(folder)?;
+    temporary.write_all(bytes)?;
+    temporary.as_file().sync_all()?;
     if replace {
-        aside.persist(path)?
+        temporary.persist(path)?
     } else {
-        aside.persist_noclobber(path)?
+        temporary.persist_noclobber(path)?
     };
-    // The name must be on the disk too.
+    // The rename must reach the disk too.
     File::open(folder)?.sync_all()
 }
 
-/// Makes a new file for writing. Whatever exists under that name, a link too, is an error and left alone.
+/// Creates a new file for writing. Anything that exists at `path`, including a link, is an error and stays
+/// unchanged.
 ///
 /// # Errors
-/// If something of that name exists, or the file cannot be made.
+/// If something exists at `path`, or the file cannot be created.
 pub fn make_new(path: &Path) -> Result<File> {
     OpenOptions::new().write(true).create_new(true).open(path)
 }
 
-/// Opens a file of one's own for reading and writing, and makes it where it is missing. A link of that name
-/// is an error: what it leads to may be anything.
+/// Opens a file for reading and writing, and creates it if it is missing. A link is an error, because its
+/// target may be any file. With `append`, all writes go to the end.
 ///
 /// # Errors
-/// If it cannot be opened, is a link, or is not a regular file.
+/// If the file cannot be opened, is a link, or is not a regular file.
 pub fn open_own(path: &Path, append: bool) -> Result<File> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false).append(append);
@@ -65,7 +67,7 @@ mod tests {
     use std::os::unix::fs::symlink;
 
     #[test]
-    fn what_a_link_leads_to_is_left_alone() {
+    fn the_target_of_a_link_is_never_written() {
         let folder = tempfile::tempdir().unwrap();
         let (precious, link) = (folder.path().join("precious"), folder.path().join("link"));
         std::fs::write(&precious, "precious").unwrap();

@@ -1,4 +1,4 @@
-//! Any bytes as a manifest, a state and a file of tensors: read, or refused.
+//! Parses arbitrary bytes as a manifest, a state and a tensor file of a checkpoint. They are read or refused.
 
 #![no_main]
 
@@ -12,6 +12,6 @@ fuzz_target!(|bytes: &[u8]| {
     let _ = parse_state(path, bytes);
     if let Ok(tensors) = Tensors::parse(path, bytes.to_vec()) {
         let all: usize = tensors.iter().map(|(_, view)| view.bytes.len()).sum();
-        assert!(all <= bytes.len(), "tensors lie within the file");
+        assert!(all <= bytes.len(), "tensors are within the file");
     }
 });

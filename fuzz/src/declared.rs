@@ -1,4 +1,4 @@
-//! Any text as a declared blueprint with its expressions: understood, or refused with a place.
+//! Parses arbitrary text as a declared blueprint with its expressions. It is read, or refused with a message.
 
 #![no_main]
 
@@ -9,6 +9,6 @@ fuzz_target!(|text: &str| {
     let raw = serde_json::json!({ "file": "any.blueprint.toml", "source": text, "settings": {} });
     let raw: RawGraph = serde_json::from_value(raw).expect("the configuration is well formed");
     if let Err(error) = GraphConfig::try_from(raw) {
-        assert!(!error.is_empty(), "a refusal says why");
+        assert!(!error.is_empty(), "a refusal has a message");
     }
 });

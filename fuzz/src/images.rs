@@ -1,4 +1,4 @@
-//! Any bytes as files of images: IDX, packed or not, binary CIFAR, and its archive.
+//! Parses arbitrary bytes as image files: IDX, compressed or not, binary CIFAR, and its archive.
 
 #![no_main]
 
@@ -19,7 +19,7 @@ fuzz_target!(|input: (u8, &[u8])| {
     };
     place::empty();
     place::file(name, bytes);
-    // The other files of the set are whole.
+    // The labels are a valid file.
     place::file("train-labels-idx1-ubyte", &[0, 0, 8, 1, 0, 0, 0, 1, 3]);
     let mut config = RunConfig::for_task(task).expect("the task is known");
     config.data.dir = Some(place::folder().to_owned());

@@ -1,4 +1,5 @@
-//! Settings and operations out of bytes; every law after every operation.
+//! Derives settings and operations from bytes, and checks the properties of the lifecycle after each
+//! operation.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! Any bytes as a TorchScript archive: loaded, or refused. Nothing of its code runs.
+//! Loads arbitrary bytes as a TorchScript archive. They are loaded or refused; no code of the archive runs.
 
 #![no_main]
 

@@ -1,14 +1,14 @@
-//! A folder of this process in memory, for what is read from files.
+//! A folder in memory, one per process, for targets that read files.
 
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-/// Folder that a target's files lie in.
+/// The folder; it is created on the first call.
 pub fn folder() -> &'static Path {
     static FOLDER: OnceLock<PathBuf> = OnceLock::new();
     FOLDER.get_or_init(|| {
         let folder = PathBuf::from(format!("/dev/shm/kasmina-fuzz-{}", std::process::id()));
-        std::fs::create_dir_all(&folder).expect("memory can be written");
+        std::fs::create_dir_all(&folder).expect("/dev/shm is writable");
         folder
     })
 }
@@ -16,7 +16,7 @@ pub fn folder() -> &'static Path {
 /// Writes a file into the folder and returns its path.
 pub fn file(name: &str, bytes: &[u8]) -> PathBuf {
     let path = folder().join(name);
-    std::fs::write(&path, bytes).expect("memory can be written");
+    std::fs::write(&path, bytes).expect("/dev/shm is writable");
     path
 }
 

@@ -1,4 +1,4 @@
-//! Any text as a quarantine: listed, or an error; what cannot be read is never changed.
+//! Reads arbitrary bytes as a quarantine file. A file that cannot be read is never changed.
 
 #![no_main]
 
@@ -12,6 +12,6 @@ fuzz_target!(|bytes: &[u8]| {
     let quarantine = Quarantine::in_file(&path);
     if quarantine.list().is_err() {
         assert!(quarantine.clear(None).is_err());
-        assert_eq!(std::fs::read(&path).expect("it is there"), bytes, "a damaged file is left alone");
+        assert_eq!(std::fs::read(&path).expect("the file exists"), bytes, "a damaged file is left alone");
     }
 });

@@ -1,4 +1,4 @@
-//! Any text as a script: run, or refused with a place.
+//! Parses arbitrary text as a script of lifecycle operations. It runs, or is refused with a reason.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! Any text beside a module, and any text as its signature: judged, never a panic.
+//! Reads arbitrary text as the sidecar of a TorchScript seed, or as its signature. Reading must not panic.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! Alpha: how much of the seed is in the output, and how that moves.
+//! Alpha, the share of the seed in the output of its slot, and the ramps that change it.
 
 use super::curve::Curve;
 use super::refusal::{Refusal, RefusalCode};
@@ -6,7 +6,7 @@ use super::units::{TOLERANCE, positive_up_to, within};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Which way alpha is moving.
+/// Direction in which alpha moves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum AlphaMode {
@@ -18,7 +18,8 @@ pub enum AlphaMode {
     Down,
 }
 
-/// The owner of alpha: start, target, clock, clamp and exact ends.
+/// Alpha of one seed and its ramp. Alpha stays between the start and the target of the ramp, and ends exactly
+/// at the target.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct AlphaController {
     alpha: f64,
@@ -27,20 +28,20 @@ pub struct AlphaController {
     mode: AlphaMode,
     steps_total: u32,
     steps_done: u32,
-    /// Curve of ramps whose request names none.
+    /// Curve of ramps without a curve of their own.
     curve: Curve,
     steepness: f64,
-    /// Curve of this ramp, if the request named one; otherwise the task's curve is used.
+    /// Curve of the present ramp, if its request named one; otherwise `curve` is used.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     ramp_curve: Option<Curve>,
 }
 
 impl AlphaController {
-    /// At 0 and at rest, with a target for later.
+    /// Creates a controller with alpha 0 and no ramp. `target` is stored for the first ramp.
     ///
     /// # Errors
-    /// `out_of_range` or `non_finite` for a target outside `(0, 1]`, a steepness that is not finite or a
-    /// table that is no curve.
+    /// `out_of_range` or `non_finite` for a target outside `(0, 1]`, a steepness that is not finite or an
+    /// invalid table.
     pub fn new(target: f64, curve: Curve, steepness: f64) -> Result<Self, Refusal> {
         positive_up_to("target", target, 1.0)?;
         curve.check()?;
@@ -50,37 +51,40 @@ impl AlphaController {
         Ok(Self { alpha, start, target, mode, steps_total, steps_done, curve, steepness, ramp_curve })
     }
 
-    /// Starts a ramp to `target` over `steps`; 0 steps jump there. A curve given holds for this ramp.
+    /// Starts a ramp to `target`, which takes `steps` ticks; with 0 steps alpha is set to the target at once.
+    /// `curve` applies to this ramp only; if absent, the seed's own curve is used.
     ///
     /// # Errors
-    /// `out_of_range` or `non_finite` for the target or the curve; `ramp_in_progress` unless at rest.
+    /// `out_of_range` or `non_finite` for the target or the curve; `ramp_in_progress` while alpha moves.
     pub fn retarget(&mut self, target: f64, steps: u32, curve: Option<Curve>) -> Result<(), Refusal> {
         within("target", target, 0.0, 1.0)?;
         curve.as_ref().map_or(Ok(()), Curve::check)?;
-        self.at_rest()?;
+        self.refuse_during_ramp()?;
         self.ramp(target, steps, curve);
         Ok(())
     }
 
-    /// Refuses while a ramp runs.
-    pub(super) fn at_rest(&self) -> Result<(), Refusal> {
+    /// Returns `ramp_in_progress` while alpha moves.
+    pub(super) fn refuse_during_ramp(&self) -> Result<(), Refusal> {
         if self.mode == AlphaMode::Hold {
             return Ok(());
         }
-        let text = format!("alpha is on its way to {}; wait until it has arrived", self.target);
+        let text = format!("alpha is still moving to {}; wait until the ramp has ended", self.target);
         Err(Refusal::new(RefusalCode::RampInProgress, text))
     }
 
-    /// Another shape for the seed's ramps, this one included, with alpha where it is. If the shape passes
-    /// through the same bits now, the clock goes on; otherwise what is left of the ramp begins here. A ramp
-    /// with a curve of its own keeps it.
+    /// Replaces the seed's own curve without changing alpha.
+    ///
+    /// The present ramp changes too, unless it has a curve of its own. If the new curve has exactly the
+    /// present alpha at this tick, the ramp continues. Otherwise a new ramp over the remaining ticks starts
+    /// at the present alpha.
     ///
     /// # Errors
-    /// `out_of_range` or `non_finite` for a table that is no curve.
-    pub(super) fn exchange(&mut self, curve: Curve) -> Result<(), Refusal> {
+    /// `out_of_range` or `non_finite` for an invalid table.
+    pub(super) fn exchange_curve(&mut self, curve: Curve) -> Result<(), Refusal> {
         curve.check()?;
-        let under_way = self.mode != AlphaMode::Hold && self.steps_done > 0 && self.ramp_curve.is_none();
-        if under_way && self.on(&curve).to_bits() != self.alpha.to_bits() {
+        let started = self.mode != AlphaMode::Hold && self.steps_done > 0 && self.ramp_curve.is_none();
+        if started && self.alpha_on(&curve).to_bits() != self.alpha.to_bits() {
             (self.start, self.steps_total, self.steps_done) =
                 (self.alpha, self.steps_total - self.steps_done, 0);
         }
@@ -88,25 +92,25 @@ impl AlphaController {
         Ok(())
     }
 
-    /// Stays where it is from now on, which is then its target.
+    /// Ends the ramp at the present alpha, which becomes the target.
     pub(super) fn freeze(&mut self) {
         self.target = self.alpha;
-        self.settle();
+        self.finish_ramp();
     }
 
-    /// Where a curve leads to at this tick of the ramp.
-    fn on(&self, curve: &Curve) -> f64 {
+    /// Returns alpha at the present tick of the ramp if it followed `curve`.
+    fn alpha_on(&self, curve: &Curve) -> f64 {
         let t = f64::from(self.steps_done) / f64::from(self.steps_total);
         let raw = self.start + (self.target - self.start) * curve.at(t, self.steepness);
         raw.clamp(self.start.min(self.target), self.start.max(self.target))
     }
 
-    /// The shape of the seed's ramps.
+    /// The seed's own curve, used by ramps that name none.
     pub fn curve(&self) -> &Curve {
         &self.curve
     }
 
-    /// Down to 0 from wherever alpha is, whatever it was doing: the one retarget that need not wait.
+    /// Starts a ramp to 0. Unlike [`retarget`](Self::retarget) it may replace a ramp that has not ended.
     pub(super) fn ramp_out(&mut self, steps: u32, curve: Option<Curve>) {
         self.ramp(0.0, steps, curve);
     }
@@ -116,7 +120,7 @@ impl AlphaController {
         self.ramp_curve = curve;
         self.mode = AlphaMode::Hold;
         if steps == 0 {
-            self.settle();
+            self.finish_ramp();
         } else if target > self.alpha {
             self.mode = AlphaMode::Up;
         } else if target < self.alpha {
@@ -124,43 +128,44 @@ impl AlphaController {
         }
     }
 
-    /// Whether alpha is, for a decision, at this value already.
+    /// Whether alpha equals `target` within the tolerance of decisions.
     pub(super) fn is_at(&self, target: f64) -> bool {
         (target - self.alpha).abs() <= TOLERANCE
     }
 
-    /// One tick. At rest nothing happens; the last tick lands exactly on the target.
+    /// Advances the ramp by one tick; does nothing without a ramp. The last tick sets alpha exactly to the
+    /// target.
     pub fn step(&mut self) {
         if self.mode == AlphaMode::Hold {
             return;
         }
         self.steps_done += 1;
         if self.steps_done >= self.steps_total {
-            self.settle();
+            self.finish_ramp();
             return;
         }
-        self.alpha = self.on(self.ramp_curve.as_ref().unwrap_or(&self.curve));
+        self.alpha = self.alpha_on(self.ramp_curve.as_ref().unwrap_or(&self.curve));
     }
 
-    /// Sets alpha to its target, bit for bit, and ends the ramp.
-    pub fn settle(&mut self) {
+    /// Sets alpha exactly to its target and ends the ramp.
+    pub fn finish_ramp(&mut self) {
         self.alpha = self.target;
         self.mode = AlphaMode::Hold;
         self.steps_done = self.steps_total;
         self.ramp_curve = None;
     }
 
-    /// Resets to alpha 0 without a target or a ramp, when the seed is gone.
+    /// Resets alpha and target to 0 and discards the ramp, when the seed is removed.
     pub(super) fn clear(&mut self) {
         (self.alpha, self.start, self.target, self.mode) = (0.0, 0.0, 0.0, AlphaMode::Hold);
         (self.steps_total, self.steps_done, self.ramp_curve) = (0, 0, None);
     }
 
-    /// How much of the seed is in the output now.
+    /// Present alpha, the share of the seed in the output of its slot, in 0 to 1.
     pub fn alpha(&self) -> f64 {
         self.alpha
     }
-    /// Where it goes, or went.
+    /// Alpha at the end of the present or most recent ramp.
     pub fn target(&self) -> f64 {
         self.target
     }
@@ -168,7 +173,7 @@ impl AlphaController {
     pub fn mode(&self) -> AlphaMode {
         self.mode
     }
-    /// Ticks of the newest ramp, done and in all.
+    /// Ticks of the present or most recent ramp: done, and in total.
     pub fn ticks(&self) -> (u32, u32) {
         (self.steps_done, self.steps_total)
     }

@@ -1,5 +1,5 @@
-//! Bounds of settings. The JSON schema of a type declares them, so that `kasmina schema` shows what is
-//! enforced.
+//! Bounds of settings, declared by the JSON schema of their type, so that `kasmina schema` shows exactly the
+//! bounds that are enforced.
 
 use jsonschema::Validator;
 use jsonschema::error::{ValidationError, ValidationErrorKind};
@@ -10,11 +10,11 @@ use std::any::TypeId;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// A setting out of its bounds.
+/// A setting that is out of its bounds.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{field}`: {reason}")]
 pub struct SettingsError {
-    /// Path of the setting: `gates.min_contribution`.
+    /// Path of the setting, such as `gates.min_contribution`.
     pub field: String,
     /// What is wrong with the value and what is allowed, for people.
     pub reason: String,
@@ -30,7 +30,7 @@ impl SettingsError {
 /// infinite is refused wherever a number is required; in an optional field it counts as absent.
 ///
 /// # Errors
-/// The first setting that is out of its bounds.
+/// Returns the first setting that is out of its bounds.
 pub fn check_bounds<T: JsonSchema + Serialize + 'static>(settings: &T) -> Result<(), SettingsError> {
     let unusable = |error: &dyn std::fmt::Display| SettingsError::new("settings", error.to_string());
     let value = serde_json::to_value(settings).map_err(|e| unusable(&e))?;
@@ -54,17 +54,17 @@ fn validator<T: JsonSchema + 'static>() -> Result<Arc<Validator>, ValidationErro
     Ok(validator)
 }
 
-/// Converts an error of the validator.
+/// Converts an error of the validator to a setting and a reason for people.
 fn settings_error(error: &ValidationError<'_>) -> SettingsError {
     use ValidationErrorKind::{
         AnyOf, Enum, ExclusiveMaximum, ExclusiveMinimum, Maximum, Minimum, OneOfNotValid, Type,
     };
     let value = format_value(error.instance());
     let reason = match error.kind() {
-        // The alternative that has the value's type says what is wrong.
+        // Of several alternatives, report the error of the one that has the value's type.
         AnyOf { context } | OneOfNotValid { context } => {
-            let of_its_type = context.iter().flatten().find(|inner| !matches!(inner.kind(), Type { .. }));
-            match of_its_type {
+            let right_type = context.iter().flatten().find(|inner| !matches!(inner.kind(), Type { .. }));
+            match right_type {
                 Some(inner) => return settings_error(inner),
                 None => error.to_string(),
             }
@@ -76,9 +76,9 @@ fn settings_error(error: &ValidationError<'_>) -> SettingsError {
         Enum { options } => {
             let options = options.as_array().map(Vec::as_slice).unwrap_or_default();
             let options: Vec<String> = options.iter().map(format_value).collect();
-            format!("{value} is none of {}", options.join(", "))
+            format!("{value} is not one of {}", options.join(", "))
         }
-        // JSON has no other way to write it.
+        // Serialized to JSON, a number that is not finite becomes null.
         Type { .. } if error.instance().is_null() => "it is not a finite number".to_owned(),
         _ => error.to_string(),
     };

@@ -1,4 +1,4 @@
-//! The commands: everything that can change structure, as data.
+//! Commands, the requests of a controller or a person that can change the structure of a model.
 
 use super::curve::Curve;
 use super::stage::Stage;
@@ -7,42 +7,42 @@ use super::task::TempoUnit;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// What a controller or a person asks of one slot.
+/// A request of a controller or a person to one slot.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "command", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Command {
-    /// Put a seed into an empty slot.
+    /// Puts a seed into an empty slot.
     Germinate(Germinate),
-    /// Go on to the next stage, or to the one named.
+    /// Moves the seed to its next stage, or to `target`.
     Advance {
         /// Slot, by name or alias.
         slot: String,
-        /// Which stage; the next one if not named.
+        /// Stage to move to; the next one if absent.
         #[serde(default)]
         target: Option<Stage>,
     },
-    /// Send alpha to another target; from HOLDING the seed goes back to BLENDING.
+    /// Ramps alpha to another target; a seed in HOLDING goes back to BLENDING.
     SetAlphaTarget {
         /// Slot, by name or alias.
         slot: String,
-        /// Where alpha goes, in `(0, 1]`.
+        /// Alpha at the end of the ramp, above 0 and at most 1.
         target: f64,
-        /// Ticks of the seed's clock until it is there; 0 is at once.
+        /// Length of the ramp in ticks; 0 sets alpha at once.
         steps: u32,
-        /// The curve of this ramp; the seed's own if not named.
+        /// Curve of this ramp; the seed's own if absent.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         curve: Option<Curve>,
     },
-    /// Ramp alpha down, then remove the seed.
+    /// Ramps alpha down to 0, then removes the seed.
     SchedulePrune {
         /// Slot, by name or alias.
         slot: String,
-        /// Ticks of the seed's clock until it is gone; 0 is at once.
+        /// Length of the ramp in ticks; 0 removes the seed at once.
         steps: u32,
         /// Reason that the event records.
         reason: String,
     },
-    /// Removes the seed, whatever its stage up to HOLDING.
+    /// Removes the seed at once, in any stage from GERMINATED to HOLDING.
     Prune {
         /// Slot, by name or alias.
         slot: String,
@@ -53,22 +53,23 @@ pub enum Command {
     Wait,
 }
 
-/// Which seed, where, and how it is to be blended in. What is not said about the ramp is the task's.
+/// The seed to germinate, its slot, and how it is blended in. The task's settings replace absent fields of
+/// the ramp.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Germinate {
     /// Slot, by name or alias.
     pub slot: String,
-    /// The seed's name; must be new in the run if transcripts are to be read.
+    /// Name of the seed. A name that is new in the run keeps the journal unambiguous.
     pub seed_id: String,
     /// Id of the blueprint: `conv_light` or `plugin::conv_light`.
     pub blueprint: String,
-    /// Its configuration; `null` for the default.
+    /// Configuration of the blueprint; `null` for its default.
     #[serde(default)]
     pub blueprint_config: serde_json::Value,
     /// Id of the blend: `linear` or `plugin::linear`.
     pub blend: String,
-    /// Its configuration; `null` for the default.
+    /// Configuration of the blend; `null` for its default.
     #[serde(default)]
     pub blend_config: serde_json::Value,
     /// Length of the ramp in ticks; the task's setting if absent.
@@ -80,18 +81,19 @@ pub struct Germinate {
     /// Alpha at the end of the ramp, above 0 and at most 1; the task's setting if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<f64>,
-    /// Do the work that needs no tensor now, on another thread; the seed is built when the model lands it, at
-    /// the edge of an epoch.
+    /// Whether the work that needs no tensor starts now, on another thread. The seed is then built at the end
+    /// of an epoch.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub prefetch: bool,
-    /// Fossilize the seed as soon as it germinates, without stages and gates, with alpha at its target.
-    /// Controls that growth is compared with use this. Also read as `whole`, its name before version 0.2.
+    /// Whether the seed is fossilized as soon as it germinates, without stages and gates, with alpha at its
+    /// target. Comparisons use this for networks that do not grow. Also read as `whole`, its name before
+    /// version 0.2.
     #[serde(default, alias = "whole", skip_serializing_if = "std::ops::Not::not")]
     pub preinstalled: bool,
 }
 
 impl Germinate {
-    /// Default configurations and the task's ramp.
+    /// Creates a request with default configurations and the task's ramp.
     pub fn new(
         slot: impl Into<String>,
         seed_id: impl Into<String>,
@@ -115,7 +117,7 @@ impl Germinate {
 }
 
 impl Command {
-    /// The slot that it concerns, as it names it.
+    /// Slot of the command, by the name or alias that the command uses; `None` for [`Wait`](Self::Wait).
     pub fn slot(&self) -> Option<&str> {
         match self {
             Self::Germinate(Germinate { slot, .. })
@@ -133,27 +135,27 @@ impl Command {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Executed {
-    /// A seed germinated; this is what its lifecycle was told.
+    /// A seed germinated, with the request that its lifecycle received.
     Germinated(Box<Germination>),
-    /// A germination is being made ready.
+    /// A germination is being prepared on another thread.
     Prefetching,
     /// The seed moved to another stage.
     Advanced {
         /// Stage that the seed is in now.
         stage: Stage,
     },
-    /// Alpha goes elsewhere, or is there already.
+    /// A ramp to another target began, or alpha has that value already.
     Retargeted {
-        /// The curve that the ramp follows, where the seed's blend brings it.
+        /// Curve of the ramp, if the seed's blend defines it.
         curve: Option<Curve>,
     },
-    /// A seed is on its way out.
+    /// A ramp to 0 began, after which the seed is removed.
     PruneScheduled {
-        /// The curve that the ramp follows, where the seed's blend brings it.
+        /// Curve of the ramp, if the seed's blend defines it.
         curve: Option<Curve>,
     },
     /// The seed was removed.
     Pruned,
-    /// Nothing was done, as the command asked.
+    /// Nothing was done, as requested.
     Waited,
 }

@@ -1,11 +1,11 @@
-//! The shape of a ramp.
+//! Curves of alpha ramps.
 
 use super::refusal::{Refusal, RefusalCode};
 use super::units::within;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// The shape of a ramp on `[0, 1]`, with exact ends.
+/// Curve of an alpha ramp, a function from `[0, 1]` to `[0, 1]`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, Default)]
 #[serde(rename_all = "snake_case")]
 pub enum Curve {
@@ -14,17 +14,18 @@ pub enum Curve {
     Linear,
     /// `(1 - cos(pi t)) / 2`.
     Cosine,
-    /// A logistic curve, endpoint-normalised; steepness from the controller.
+    /// A logistic curve with midpoint 0.5, scaled to end exactly at 0 and 1. `steepness` is a setting of
+    /// alpha.
     Sigmoid,
-    /// The report's tanh schedule, midpoint 0.5, temperature `2 / steepness`, endpoint-normalised: the same
-    /// curve as [`Curve::Sigmoid`] at the same steepness.
+    /// A tanh curve with midpoint 0.5 and temperature `2 / steepness`, scaled to end exactly at 0 and 1. It
+    /// equals [`Curve::Sigmoid`] of the same steepness.
     Tanh,
-    /// Values on an even grid over `[0, 1]`, linear between them: a blend plugin's own curve, sampled.
+    /// Values on an even grid over `[0, 1]` with linear interpolation: the sampled curve of a blend plugin.
     Table(Vec<f64>),
 }
 
 impl Curve {
-    /// The curve that goes by a blend's id, if one does.
+    /// Returns the curve of a built-in name, which is also the id of a shipped blend; `None` for other names.
     pub fn by_id(id: &str) -> Option<Self> {
         match id {
             "linear" => Some(Self::Linear),
@@ -35,10 +36,10 @@ impl Curve {
         }
     }
 
-    /// A table from raw samples of a blend's curve: endpoint-normalised and clamped.
+    /// Creates a table from samples of a blend's curve, scaled to begin at 0 and end at 1, and clamped.
     ///
     /// # Errors
-    /// `out_of_range` if the ends are equal, `non_finite` if a sample is not finite.
+    /// `out_of_range` if there is no sample or the ends are equal, `non_finite` if a sample is not finite.
     pub fn sampled(samples: &[f64]) -> Result<Self, Refusal> {
         let (Some(&first), Some(&last)) = (samples.first(), samples.last()) else {
             return Err(Refusal::new(RefusalCode::OutOfRange, "a blend's curve has no samples"));
@@ -58,17 +59,18 @@ impl Curve {
         Ok(Self::Table(table))
     }
 
-    /// Refuses a table that is no curve.
+    /// Refuses a table with fewer than 2 values, or with a value outside `[0, 1]`.
     pub(super) fn check(&self) -> Result<(), Refusal> {
         let Self::Table(values) = self else { return Ok(()) };
         if values.len() < 2 {
-            let text = format!("a curve's table has {} values; it needs 2 at least", values.len());
+            let text = format!("a curve's table has {} values; it needs at least 2", values.len());
             return Err(Refusal::new(RefusalCode::OutOfRange, text));
         }
         values.iter().try_for_each(|value| within("a value of the curve's table", *value, 0.0, 1.0).map(drop))
     }
 
-    /// The curve at `t` in `[0, 1]`.
+    /// Value of the curve at `t` in `[0, 1]`. Only the sigmoid and the tanh curve read `steepness`; below 0.1
+    /// it counts as 0.1.
     pub fn at(&self, t: f64, steepness: f64) -> f64 {
         match self {
             Self::Linear => t,
@@ -96,7 +98,7 @@ fn logistic(x: f64) -> f64 {
 fn interpolate(values: &[f64], t: f64) -> f64 {
     let Some(last) = values.len().checked_sub(1) else { return t };
     let position = t * last as f64;
-    // A grid point is itself, not a mixture that rounding makes of it and its neighbour.
+    // At a grid point the value is exact. Rounding must not mix in the neighbour.
     let nearest = position.round();
     if (position - nearest).abs() < 1e-9 {
         return values.get(nearest as usize).copied().unwrap_or(t);

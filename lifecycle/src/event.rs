@@ -1,4 +1,4 @@
-//! What happened, as flat objects: `{"event": NAME, "slot_id", "seed_id", ...}`.
+//! Events of slots, serialized as flat objects: `{"event": NAME, "slot_id", "seed_id", ...}`.
 
 use super::gate::{Check, Gate};
 use super::stage::Stage;
@@ -13,12 +13,12 @@ pub enum Initiator {
     Policy,
     /// The lifecycle's own rules for HOLDING.
     Auto,
-    /// The training loop's safety net; none prunes yet.
+    /// A safety mechanism of the training loop; none exists yet.
     Governor,
 }
 
 impl EventKind {
-    /// Whether it tells of a stage, a germination or an end: the events that `fast_mode` keeps.
+    /// Whether `fast_mode` keeps the event: all events except gate evaluations, health and commands.
     pub fn is_stage_level(&self) -> bool {
         !matches!(self, Self::SeedGateEvaluated { .. } | Self::SeedHealth { .. } | Self::Command { .. })
     }
@@ -32,7 +32,7 @@ pub struct Event {
     pub kind: EventKind,
     /// Name of the slot.
     pub slot_id: String,
-    /// Whom it concerns; `null` where no seed exists.
+    /// Name of the seed; `null` if the slot has none.
     pub seed_id: Option<String>,
 }
 
@@ -62,7 +62,7 @@ pub enum EventKind {
         checks_failed: Vec<Check>,
         message: String,
     },
-    /// A stage was left for another; values are those of the stage left.
+    /// The stage changed; the values are those at the end of the stage `from`.
     SeedStageChanged {
         from: Stage,
         to: Stage,
@@ -71,7 +71,7 @@ pub enum EventKind {
         epochs_in_stage: u32,
         gradient_ratio: Option<f64>,
     },
-    /// A seed is part of the network for good.
+    /// A seed became a permanent part of the network.
     SeedFossilized {
         blueprint_id: String,
         improvement: f64,
@@ -92,7 +92,7 @@ pub enum EventKind {
     },
     /// A seed became healthy or unhealthy.
     SeedHealth { healthy: bool, cause: String },
-    /// A plugin's build was exchanged under a live run; the blends of these slots moved over.
+    /// A plugin's build was swapped during a run; the blends of `slots` now use the new build.
     PluginSwapped {
         kind: String,
         id: String,
@@ -103,14 +103,14 @@ pub enum EventKind {
         #[serde(default)]
         slots: Vec<String>,
     },
-    /// A build that was swapped in has held for its trial.
+    /// A build that was swapped in passed its trial.
     PluginConfirmed { plugin: String, generation: String },
-    /// A build that was swapped in has failed in its trial, and the one before is back.
+    /// A build that was swapped in failed its trial, and the previous build is used again.
     PluginRolledBack { plugin: String, from_generation: String, to_generation: String, reason: String },
-    /// A build was to be swapped in and was not let in.
+    /// A build that should be swapped in was refused.
     PluginRefused { path: String, rule: String, found: String },
-    /// A plugin panicked in a live call, and its slot follows its policy.
+    /// A plugin panicked during training, and `policy` was applied to its slot.
     PluginContained { plugin: String, part: String, policy: String, error: String },
-    /// A command was asked of the model.
+    /// A command was executed or refused.
     Command { command: serde_json::Value, accepted: bool, error: Option<String> },
 }

@@ -1,11 +1,11 @@
-//! The quality gates. A gate never changes state by itself.
+//! The quality gates: their thresholds, checks and results.
 
 use super::bounds::{SettingsError, check_bounds};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// The gates, by the stage that they guard.
+/// A quality gate, the condition of a transition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum Gate {
     /// Gate before GERMINATED.
@@ -35,25 +35,24 @@ impl fmt::Display for Gate {
     }
 }
 
-/// Thresholds of the gates; all are inclusive.
+/// Thresholds of the gates. A value equal to a threshold passes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct QualityGates {
-    /// G2: percent points of validation accuracy since the stage began.
+    /// G2: minimum gain of validation accuracy since the stage began, in percentage points.
     #[schemars(range(min = 0.0, max = 100.0))]
     pub min_training_improvement: f64,
-    /// G3: least number of epochs in BLENDING.
+    /// G3: minimum number of epochs in BLENDING.
     pub min_blending_epochs: u32,
-    /// G2: isolation violations over the seed's life.
+    /// G2: maximum number of isolation violations since germination.
     pub max_isolation_violations: u32,
-    /// G3: the fraction of the alpha target that counts as reached. (Earlier implementations had the field
-    /// and read it nowhere.)
+    /// G3: fraction of the alpha target at which the target counts as reached.
     #[schemars(range(max = 1.0), extend("exclusiveMinimum" = 0.0))]
     pub min_holding_stability: f64,
-    /// G2: gradient activity of the seed beside the host's.
+    /// G2: minimum ratio of the seed's gradient norm to the host's, scaled by the numbers of parameters.
     #[schemars(range(min = 0.0, max = 10.0))]
     pub min_seed_gradient_ratio: f64,
-    /// G5: percent points that the seed is worth, by its counterfactual. There is no fallback.
+    /// G5: minimum contribution of the seed, measured by its counterfactual, in percentage points.
     #[schemars(range(min = 0.0, max = 100.0))]
     pub min_contribution: f64,
 }
@@ -81,7 +80,7 @@ impl QualityGates {
     }
 }
 
-/// One thing a gate looked at; serialised as its label.
+/// Label of a check that passed or failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 #[expect(missing_docs, reason = "the names are the labels that people read")]
@@ -114,12 +113,12 @@ pub enum Check {
     Unhealthy,
     SufficientContribution,
     InsufficientContribution,
-    /// Another rank's verdict was no.
+    /// Another rank did not agree to the transition.
     DdpVeto,
 }
 
 impl Check {
-    /// Whether waiting is all that it asks for.
+    /// Whether this failed check can pass merely because more epochs go by.
     pub const fn is_a_matter_of_time(self) -> bool {
         matches!(
             self,
@@ -130,7 +129,7 @@ impl Check {
 
 impl fmt::Display for Check {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The label is the serialised name; there is no second list to keep true.
+        // The label is the serialized name, so there is no second list to maintain.
         self.serialize(f)
     }
 }
@@ -142,7 +141,7 @@ pub struct GateResult {
     pub gate: Gate,
     /// Whether all checks passed.
     pub passed: bool,
-    /// How well, `0..=1`; a feature for controllers, not a verdict.
+    /// Score in 0 to 1, a feature for controllers. It does not decide whether the gate passes.
     pub score: f64,
     /// Checks that passed.
     pub checks_passed: Vec<Check>,
@@ -153,7 +152,7 @@ pub struct GateResult {
 }
 
 impl GateResult {
-    /// From checks in the order of the table, each as (in order, label if so, label if not).
+    /// Creates a result from checks, each as (passed, label if passed, label if failed).
     pub(super) fn of(gate: Gate, score: f64, checks: &[(bool, Check, Check)]) -> Self {
         let (mut passed, mut failed) = (Vec::new(), Vec::new());
         for &(ok, yes, no) in checks {
@@ -162,7 +161,7 @@ impl GateResult {
         Self::with(gate, score, passed, failed)
     }
 
-    /// The same checks, but another rank said no.
+    /// Returns the result with a failed check for the missing consent of another rank.
     pub(super) fn vetoed(mut self) -> Self {
         self.checks_failed.push(Check::DdpVeto);
         Self::with(self.gate, self.score, self.checks_passed, self.checks_failed)

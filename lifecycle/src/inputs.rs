@@ -1,4 +1,4 @@
-//! What a slot's lifecycle was given in one epoch: enough to decide again.
+//! The inputs of a slot's lifecycle in one epoch. A replay repeats its decisions from them.
 
 use super::curve::Curve;
 use super::metrics::GradientCapture;
@@ -6,29 +6,29 @@ use super::operation::Operation;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// The raw inputs that a slot's lifecycle was given in an epoch: enough to decide again.
+/// Inputs of a slot's lifecycle in one epoch. A replay repeats its decisions from them.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct SlotInputs {
     /// Measurements of gradient norms, oldest first.
     pub gradients: Vec<GradientCapture>,
-    /// What was said of its health, if anything.
+    /// Whether the seed's outputs and gradient norms were finite; absent if none was measured.
     pub healthy: Option<bool>,
-    /// Whether it has given isolated host layers a gradient more often than `max_isolation_violations`
-    /// allows; then it is unhealthy in every stage, whatever was said of its numbers.
+    /// Whether the seed changed the gradients of isolated host layers more often than
+    /// `max_isolation_violations` allows. The seed is then unhealthy in every stage, whatever `healthy` says.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub leaks: bool,
-    /// Its contribution, if it was measured.
+    /// Contribution of the seed in percentage points, if it was measured.
     pub contribution: Option<f64>,
-    /// Training steps that its ramp has counted.
+    /// Number of ticks of a ramp that counts training steps.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub ticks: u32,
-    /// What its ramp was told between them.
+    /// Interventions between those ticks, oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub interventions: Vec<Intervention>,
-    /// Shadow checks of its isolation.
+    /// Number of shadow checks of the seed's isolation.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub isolation_checks: u32,
-    /// In SHADOWING: how far its features are from its host's, relative to those.
+    /// In SHADOWING: mean distance between the seed's features and the host's, relative to the host's.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "super::units::any_number_or_none")]
     #[schemars(with = "Option<f64>")]
     pub shadow_distance: Option<f64>,
@@ -38,34 +38,34 @@ pub struct SlotInputs {
     pub host_params: u64,
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
 fn is_zero(n: &u32) -> bool {
     *n == 0
 }
 
-/// An operation that a slot's lifecycle was given between two training steps of an epoch.
+/// An operation on a slot's lifecycle between two training steps of an epoch.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Intervention {
-    /// Training steps of the epoch that the ramp had counted before it.
+    /// Ticks of the epoch that came before this operation.
     pub after_ticks: u32,
-    /// What was done.
+    /// The operation.
     #[serde(flatten)]
     pub what: Intervene,
 }
 
-/// Kinds of intervention from outside.
+/// Kinds of interventions.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "intervention", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Intervene {
-    /// Its blend was exchanged for one with another curve.
+    /// The seed's blend was replaced by one with another curve.
     ExchangeCurve {
-        /// Curve of this ramp.
+        /// The seed's own curve from now on.
         curve: Curve,
     },
-    /// Its blend failed, and alpha stays where it is.
+    /// The seed's blend failed, and alpha keeps its present value.
     FreezeAlpha,
-    /// Its plugin panicked, and it was removed.
+    /// The plugin of the seed panicked, and the seed was removed.
     Prune {
         /// Reason that the event records.
         reason: String,
@@ -73,7 +73,7 @@ pub enum Intervene {
 }
 
 impl Intervene {
-    /// As an operation of the lifecycle.
+    /// Returns the operation on the lifecycle.
     pub fn operation(&self) -> Operation {
         match self {
             Self::ExchangeCurve { curve } => Operation::ExchangeCurve { curve: curve.clone() },
@@ -84,25 +84,27 @@ impl Intervene {
 }
 
 impl SlotInputs {
-    /// What the lifecycle of a slot has seen during an epoch, before its edge.
+    /// Returns the operations on the lifecycle during the epoch, in order: ticks and interventions.
     pub fn during(&self) -> Vec<Operation> {
-        let mut told = Vec::new();
+        let mut operations = Vec::new();
         for ticks in 0..=self.ticks {
             let here = self.interventions.iter().filter(|i| i.after_ticks == ticks);
-            told.extend(here.map(|i| i.what.operation()));
-            told.extend((ticks < self.ticks).then_some(Operation::Tick));
+            operations.extend(here.map(|i| i.what.operation()));
+            operations.extend((ticks < self.ticks).then_some(Operation::Tick));
         }
-        told
+        operations
     }
 
-    /// What the lifecycle of a slot is told at the edge of an epoch, in order: the one place that knows it,
-    /// for the run and for those who replay it.
+    /// Returns the operations that record the measurements at the end of the epoch, in order. Runs and
+    /// replays both use it, so that they agree.
+    ///
+    /// `accuracy` is the validation accuracy in percent; `active` says whether the slot's stage is active.
     pub fn operations(&self, accuracy: f64, active: bool) -> Vec<Operation> {
-        let mut told = vec![Operation::Validation { accuracy }];
+        let mut operations = vec![Operation::Validation { accuracy }];
         if active {
-            told.extend(self.gradients.iter().map(|capture| Operation::Gradients(*capture)));
+            operations.extend(self.gradients.iter().map(|capture| Operation::Gradients(*capture)));
             let healthy = if self.leaks { Some(false) } else { self.healthy };
-            told.extend(healthy.map(|healthy| {
+            operations.extend(healthy.map(|healthy| {
                 let cause = if healthy {
                     "finite_again"
                 } else if self.leaks {
@@ -112,9 +114,9 @@ impl SlotInputs {
                 };
                 Operation::Health { healthy, cause: cause.to_owned() }
             }));
-            let worth = self.contribution.map(|contribution| Operation::Counterfactual { contribution });
-            told.extend(worth);
+            let contribution = self.contribution;
+            operations.extend(contribution.map(|contribution| Operation::Counterfactual { contribution }));
         }
-        told
+        operations
     }
 }

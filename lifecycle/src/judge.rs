@@ -1,4 +1,4 @@
-//! What each gate asks, strict and permissive. Nothing here changes anything.
+//! Evaluation of the gates, strict and permissive. Nothing here changes state.
 
 use super::alpha::AlphaMode;
 use super::gate::{Check, Gate, GateResult};
@@ -7,10 +7,10 @@ use super::stage::Stage;
 use super::state::SeedState;
 use super::units::at_least;
 
-/// A check as it is about to be labelled: in order or not, and its two labels.
-type Asked = (bool, Check, Check);
+/// A check: whether it passed, the label if passed, the label if failed.
+type LabelledCheck = (bool, Check, Check);
 
-/// G0, before there is a state to look at.
+/// Evaluates G0, before the seed has a state.
 pub(super) fn identity(seed_id: &str, blueprint_id: &str) -> GateResult {
     let (seed, blueprint) = (!seed_id.is_empty(), !blueprint_id.is_empty());
     GateResult::of(
@@ -23,8 +23,8 @@ pub(super) fn identity(seed_id: &str, blueprint_id: &str) -> GateResult {
     )
 }
 
-/// Any later gate, on the state as it is. Legality has been checked before (an illegal jump must not report a
-/// passed gate).
+/// Evaluates a gate on the state of a seed. The caller has checked that the transition is legal, because an
+/// illegal one must not report a passed gate.
 pub(super) fn evaluate(gate: Gate, state: &SeedState, settings: &Settings) -> GateResult {
     match gate {
         Gate::G0 => identity(&state.seed_id, &state.blueprint_id),
@@ -43,17 +43,17 @@ pub(super) fn evaluate(gate: Gate, state: &SeedState, settings: &Settings) -> Ga
     }
 }
 
-/// G2. Its score is the improvement's, whether or not it passed, and the same in both profiles.
+/// Evaluates G2. The score depends on the improvement only, in strict and permissive mode alike.
 fn training(state: &SeedState, settings: &Settings) -> GateResult {
     let (metrics, limits) = (&state.metrics, &settings.gates);
     let improvement = metrics.improvement_since_stage_start().get();
     let score = if improvement > 0.0 { (improvement / 5.0).min(1.0) } else { 0.0 };
     let ratio = metrics.gradient_ratio();
-    let ready: Asked =
+    let ready: LabelledCheck =
         (state.epochs_in_stage >= settings.min_training_epochs(), Check::SeedReady, Check::SeedNotReady);
     if settings.permissive {
-        // A ratio exists only of captures that were finite.
-        let measured: Asked =
+        // A ratio exists only if a capture was finite.
+        let measured: LabelledCheck =
             (ratio.is_some(), Check::GradientStatsMeasured, Check::GradientStatsNeverMeasured);
         return GateResult::of(Gate::G2, score, &[ready, measured]);
     }
@@ -82,21 +82,22 @@ fn training(state: &SeedState, settings: &Settings) -> GateResult {
     )
 }
 
-/// G3. On the way down alpha is never high enough, wherever it is: 0.9 on its way to 0.5 is not stable.
+/// Evaluates G3. A falling alpha never passes, because an alpha of 0.9 that falls to 0.5 is not stable.
 fn blending(state: &SeedState, settings: &Settings) -> GateResult {
     let (alpha, limits) = (&state.alpha, &settings.gates);
     let share = if settings.permissive { 1.0 } else { limits.min_holding_stability };
     let reached = alpha.mode() != AlphaMode::Down && at_least(alpha.alpha(), share * alpha.target());
-    let high: Asked = (reached, Check::AlphaHigh, Check::AlphaLow);
+    let high: LabelledCheck = (reached, Check::AlphaHigh, Check::AlphaLow);
     if settings.permissive {
         return GateResult::of(Gate::G3, alpha.alpha(), &[high]);
     }
     let complete = state.epochs_in_stage >= limits.min_blending_epochs;
-    let complete: Asked = (complete, Check::BlendingComplete, Check::BlendingIncomplete);
+    let complete: LabelledCheck = (complete, Check::BlendingComplete, Check::BlendingIncomplete);
     GateResult::of(Gate::G3, alpha.alpha(), &[complete, high])
 }
 
-/// G5. There is no fallback from the counterfactual to an improvement that the host may have made alone.
+/// Evaluates G5. Without a counterfactual the gate fails; the improvement is no substitute, because the host
+/// may have made it alone.
 fn holding(state: &SeedState, settings: &Settings) -> GateResult {
     let metrics = &state.metrics;
     let Some(contribution) = metrics.counterfactual_contribution else {
@@ -105,13 +106,13 @@ fn holding(state: &SeedState, settings: &Settings) -> GateResult {
     };
     let c = contribution.get();
     let score = if c > 0.0 { (c / 10.0).min(1.0) } else { 0.0 };
-    let available: Asked = (true, Check::CounterfactualAvailable, Check::CounterfactualNotAvailable);
-    let healthy: Asked = (metrics.healthy, Check::Healthy, Check::Unhealthy);
+    let available: LabelledCheck = (true, Check::CounterfactualAvailable, Check::CounterfactualNotAvailable);
+    let healthy: LabelledCheck = (metrics.healthy, Check::Healthy, Check::Unhealthy);
     if settings.permissive {
         return GateResult::of(Gate::G5, score, &[available, healthy]);
     }
     let enough = at_least(c, settings.gates.min_contribution);
-    let enough: Asked = (enough, Check::SufficientContribution, Check::InsufficientContribution);
+    let enough: LabelledCheck = (enough, Check::SufficientContribution, Check::InsufficientContribution);
     GateResult::of(Gate::G5, score, &[available, healthy, enough])
 }
 

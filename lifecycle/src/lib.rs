@@ -1,8 +1,8 @@
-//! The lifecycle of a seed: a pure state machine. No tensor, no clock, no file, no randomness.
+//! The lifecycle of a seed: a pure state machine without tensors, clock, files or randomness.
 //!
-//! Numbers go in (accuracies, gradient norms, contributions), decisions and events come out, so the machine
-//! can be property-tested, fuzzed and replayed without libtorch. Tensor work sits around it, in the crate
-//! `kasmina`, and rows of journals are made of its types.
+//! The inputs are numbers (accuracies, gradient norms, contributions), the outputs are decisions and events.
+//! So the machine can be property-tested, fuzzed and replayed without libtorch. The crate `kasmina` does the
+//! tensor work around it. Run directories store the types of this crate.
 //!
 //! ```
 //! use kasmina_lifecycle::{BlendPlan, Germination, Lifecycle, Settings, Stage};

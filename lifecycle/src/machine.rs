@@ -1,6 +1,6 @@
-//! The machine itself: one slot, at most one seed, and one place that performs a transition.
+//! The state machine of one slot, which holds at most one seed. One function performs all transitions.
 //!
-//! What goes in is apart from it: measurements in [`measure`](super::measure), the epoch's own step in
+//! The operations are in other files: measurements in [`measure`](super::measure), the end of an epoch in
 //! [`step`](super::step), requests in [`request`](super::request).
 
 use super::event::{Event, EventKind, Initiator};
@@ -12,7 +12,7 @@ use super::stage::Stage;
 use super::state::{LifecycleState, SeedState};
 use super::units::Percent;
 
-/// Transitions that a seed remembers.
+/// Number of transitions that the state of a seed keeps.
 const HISTORY: usize = 100;
 
 /// The lifecycle of one slot.
@@ -21,48 +21,48 @@ pub struct Lifecycle {
     slot_id: String,
     topology: String,
     pub(super) settings: Settings,
-    /// `fast_mode`: no event below stage level.
-    brief: bool,
+    /// Whether only stage-level events are emitted (`fast_mode`).
+    stage_events_only: bool,
     pub(super) seed: Option<SeedState>,
     events: Vec<Event>,
     pub(super) now: u64,
 }
 
 impl Lifecycle {
-    /// An empty slot. The settings are taken as validated.
+    /// Creates the lifecycle of an empty slot. The caller must have validated the settings.
     pub fn new(slot_id: impl Into<String>, topology: impl Into<String>, settings: Settings) -> Self {
         let (seed, events) = (None, Vec::new());
         Self {
             slot_id: slot_id.into(),
             topology: topology.into(),
             settings,
-            brief: false,
+            stage_events_only: false,
             seed,
             events,
             now: 0,
         }
     }
 
-    /// Emits events of stage level only, as `fast_mode` wants it. Decisions are the same.
+    /// Sets whether only stage-level events are emitted, as in `fast_mode`. Decisions do not change.
     #[must_use]
-    pub fn with_stage_events_only(mut self, brief: bool) -> Self {
-        self.brief = brief;
+    pub fn with_stage_events_only(mut self, stage_events_only: bool) -> Self {
+        self.stage_events_only = stage_events_only;
         self
     }
 
-    /// What it keeps between two operations.
+    /// Returns the state between two operations, for checkpoints.
     pub fn state(&self) -> LifecycleState {
         LifecycleState { seed: self.seed.clone(), events: self.events.clone(), now: self.now }
     }
 
-    /// The same slot with the same settings, in a state that was kept.
+    /// Returns a copy of this lifecycle with the same slot and settings, in a stored state.
     #[must_use]
     pub fn restored(&self, state: LifecycleState) -> Self {
         let LifecycleState { seed, events, now } = state;
         Self { seed, events, now, ..self.clone() }
     }
 
-    /// Tells the time that transitions are recorded with; the machine has no clock of its own.
+    /// Sets the time of later transitions, in milliseconds since 1970. The machine has no clock of its own.
     pub fn set_clock(&mut self, now: u64) {
         self.now = now;
     }
@@ -74,40 +74,40 @@ impl Lifecycle {
     pub fn topology(&self) -> &str {
         &self.topology
     }
-    /// Settings that the lifecycle decides by.
+    /// Settings of the lifecycle.
     pub fn settings(&self) -> &Settings {
         &self.settings
     }
-    /// The seed that lives here, or the memory of one in a cooldown.
+    /// State of the seed, or in a cooldown of the removed seed; `None` for an empty slot.
     pub fn seed(&self) -> Option<&SeedState> {
         self.seed.as_ref()
     }
-    /// The seed, if one lives here.
+    /// State of the seed; `None` for an empty slot and in a cooldown.
     pub fn living(&self) -> Option<&SeedState> {
         self.seed.as_ref().filter(|s| s.is_living())
     }
-    /// Whether a seed lives here that is on its way out.
+    /// Whether a prune of the seed is scheduled.
     pub fn is_leaving(&self) -> bool {
         self.seed.as_ref().is_some_and(SeedState::is_leaving)
     }
-    /// Where the slot stands; DORMANT when it is empty.
+    /// Stage of the slot; DORMANT when it is empty.
     pub fn stage(&self) -> Stage {
         self.seed.as_ref().map_or(Stage::Dormant, |s| s.stage)
     }
-    /// How much of the seed is in the output; 0 when the slot is empty.
+    /// Share of the seed in the output, in 0 to 1; 0 when the slot is empty.
     pub fn alpha(&self) -> f64 {
         self.seed.as_ref().map_or(0.0, |s| s.alpha.alpha())
     }
-    /// Whether the seed's input is to be detached now.
+    /// Whether the seed's input is detached from the host's gradients in the present stage.
     pub fn isolated(&self) -> bool {
         self.settings.isolation.detaches(self.stage(), &self.topology)
     }
-    /// Takes the events out, oldest first.
+    /// Removes and returns all events, oldest first.
     pub fn drain_events(&mut self) -> Vec<Event> {
         std::mem::take(&mut self.events)
     }
 
-    /// The gate before the next stage up and that stage, where there is one.
+    /// Returns the gate to the next stage, and that stage; `None` if no gate leads on.
     pub fn next_gate(&self) -> Option<(Gate, Stage)> {
         match self.stage() {
             Stage::Germinated => Some((Gate::G1, Stage::Training)),
@@ -119,14 +119,14 @@ impl Lifecycle {
         }
     }
 
-    /// What the next gate would say now. Emits nothing: for scores and explanations.
+    /// Evaluates the next gate without emitting an event, for scores and explanations.
     pub fn preview(&self) -> Option<GateResult> {
         let (gate, _) = self.next_gate()?;
         Some(judge::evaluate(gate, self.seed.as_ref()?, &self.settings))
     }
 
-    /// Asks a gate, and says so in an event. Without the consent of other ranks it cannot pass.
-    pub(super) fn ask(&mut self, gate: Gate, target: Stage, consent: bool) -> Option<GateResult> {
+    /// Evaluates a gate and emits an event. Without the consent of other ranks the gate cannot pass.
+    pub(super) fn evaluate_gate(&mut self, gate: Gate, target: Stage, consent: bool) -> Option<GateResult> {
         let mut result = judge::evaluate(gate, self.seed.as_ref()?, &self.settings);
         if result.passed && !consent {
             result = result.vetoed();
@@ -143,7 +143,7 @@ impl Lifecycle {
         Some(result)
     }
 
-    /// X to PRUNED, and in the same call on to DORMANT or EMBARGOED: PRUNED is never seen at rest.
+    /// Moves the slot to PRUNED, and in the same call on to DORMANT or EMBARGOED.
     pub(super) fn remove(&mut self, reason: &str, initiator: Initiator) {
         let Some(seed) = &self.seed else { return };
         let pruned = EventKind::SeedPruned {
@@ -164,13 +164,13 @@ impl Lifecycle {
         }
     }
 
-    /// The slot is free: the last event still names the seed that left.
+    /// Empties the slot, after an event that still names the removed seed.
     pub(super) fn vacate(&mut self) {
         self.transition(Stage::Dormant);
         self.seed = None;
     }
 
-    /// The one place where a stage changes, with every side effect, whoever asked for it.
+    /// Changes the stage with all side effects. Every transition goes through this function.
     pub(super) fn transition(&mut self, to: Stage) {
         let now = self.now;
         let Some(seed) = &mut self.seed else { return };
@@ -204,10 +204,10 @@ impl Lifecycle {
             Stage::Blending if from == Stage::Training => {
                 seed.metrics.begin_blending();
                 let (target, tempo) = (seed.alpha.target(), seed.tempo);
-                // At rest since germination, and the target was checked then: this cannot be refused.
+                // Cannot be refused: no ramp ran since germination, which checked the target.
                 let _ = seed.alpha.retarget(target, tempo, None);
             }
-            Stage::Shadowing | Stage::Holding => seed.alpha.settle(),
+            Stage::Shadowing | Stage::Holding => seed.alpha.finish_ramp(),
             Stage::Pruned => {
                 seed.alpha.clear();
                 seed.scheduled_prune = None;
@@ -222,7 +222,7 @@ impl Lifecycle {
         }
     }
 
-    /// The state of the seed, or of the cooldown; refuses an empty slot.
+    /// Returns the state of the seed, or in a cooldown of the removed seed; refuses an empty slot.
     pub(super) fn occupied(&mut self) -> Result<&mut SeedState, Refusal> {
         let empty = self.empty();
         self.seed.as_mut().ok_or(empty)
@@ -232,30 +232,30 @@ impl Lifecycle {
         Refusal::new(RefusalCode::EmptySlot, format!("slot `{}` holds no seed", self.slot_id))
     }
 
-    /// Refuses while the seed is on its way out.
-    pub(super) fn not_leaving(&self) -> Result<(), Refusal> {
+    /// Returns `prune_scheduled` if a prune is scheduled.
+    pub(super) fn refuse_if_leaving(&self) -> Result<(), Refusal> {
         let Some(reason) = self.seed.as_ref().and_then(|s| s.scheduled_prune.as_ref()) else { return Ok(()) };
-        let text = format!("the seed of slot `{}` is on its way out ({reason:?})", self.slot_id);
+        let text = format!("the seed of slot `{}` is scheduled for removal ({reason:?})", self.slot_id);
         Err(Refusal::new(RefusalCode::PruneScheduled, text))
     }
 
     pub(super) fn emit(&mut self, kind: EventKind) {
-        if self.brief && !kind.is_stage_level() {
+        if self.stage_events_only && !kind.is_stage_level() {
             return;
         }
         let seed_id = self.seed.as_ref().map(|s| s.seed_id.clone());
         self.events.push(Event { kind, slot_id: self.slot_id.clone(), seed_id });
     }
 
-    /// Fossilizes a preinstalled seed, the only one that skips the gates. It has left no stage, so there is
-    /// no event of a changed stage.
+    /// Fossilizes a preinstalled seed, the only kind that skips the gates. No stage was left, so no
+    /// SEED_STAGE_CHANGED is emitted.
     pub(super) fn fossilize_preinstalled(&mut self) {
         let now = self.now;
         let Some(seed) = &mut self.seed else { return };
         seed.previous_stage = seed.stage;
         seed.stage = Stage::Fossilized;
         seed.history.push_back((Stage::Fossilized, now));
-        seed.alpha.settle();
+        seed.alpha.finish_ramp();
         let fossil = fossilized(seed);
         self.emit(fossil);
     }

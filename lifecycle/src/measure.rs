@@ -1,4 +1,4 @@
-//! Measurements: what a slot is told of itself and of the network.
+//! Operations that record measurements.
 
 use super::event::EventKind;
 use super::machine::Lifecycle;
@@ -9,8 +9,10 @@ use super::state::SeedState;
 use super::units::{Accuracy, Percent};
 
 impl Lifecycle {
-    /// A validation of the whole network. Counts an epoch in GERMINATED to HOLDING; moves current and best in
-    /// FOSSILIZED; does nothing in an empty slot and in a cooldown.
+    /// Records a validation accuracy of the whole network, in percent.
+    ///
+    /// From GERMINATED to HOLDING this counts an epoch. In FOSSILIZED only the accuracies are updated. In an
+    /// empty slot and in a cooldown nothing happens.
     ///
     /// # Errors
     /// `non_finite` or `out_of_range`.
@@ -29,8 +31,8 @@ impl Lifecycle {
         Ok(())
     }
 
-    /// A capture of gradient norms. One that is not finite is counted, marks the seed unhealthy and is never
-    /// a ratio (a ratio that is not a number is none).
+    /// Records one capture of gradient norms. A capture without a finite ratio is counted and marks the seed
+    /// unhealthy; it does not enter the mean ratio.
     ///
     /// # Errors
     /// `out_of_range` for a negative norm, `empty_slot`, `wrong_stage`.
@@ -49,7 +51,8 @@ impl Lifecycle {
         Ok(())
     }
 
-    /// What the seed is worth: accuracy as is, less accuracy with its alpha forced to 0.
+    /// Records the seed's contribution in percentage points: the validation accuracy minus the accuracy with
+    /// the seed's alpha forced to 0.
     ///
     /// # Errors
     /// `non_finite`, `out_of_range`, `empty_slot`, `wrong_stage`.
@@ -59,7 +62,7 @@ impl Lifecycle {
         Ok(())
     }
 
-    /// What the caller knows of the seed's health.
+    /// Records whether the seed is healthy. `cause` is recorded in the event if this is a change.
     ///
     /// # Errors
     /// `empty_slot`, `wrong_stage`.

@@ -1,4 +1,4 @@
-//! What is measured of a seed, and what the measurements mean.
+//! Measurements of a seed, and the values that gates and events derive from them.
 
 use super::refusal::{Refusal, RefusalCode};
 use super::units::{Accuracy, Percent};
@@ -7,9 +7,10 @@ use serde::{Deserialize, Serialize};
 
 const EMA_DECAY: f64 = 0.9;
 const RATIO_CAP: f64 = 10.0;
-const SILENT_HOST: f64 = 1e-8;
+/// Gradient norm of the host below which the ratio is 0.
+const MIN_HOST_NORM: f64 = 1e-8;
 
-/// One capture of gradients, after a backward and before its step.
+/// Gradient norms of one training step, between backward and the optimizer's update.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct GradientCapture {
     /// Joint gradient norm of the seed's parameters.
@@ -20,19 +21,18 @@ pub struct GradientCapture {
     #[serde(with = "super::units::any_number")]
     #[schemars(with = "f64")]
     pub host_norm: f64,
-    /// Whether a host parameter's gradient differed from what it would have been without the seed, while
-    /// isolation promises that it must not.
+    /// Whether the seed changed the gradient of an isolated host parameter.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub violation: bool,
 }
 
 impl GradientCapture {
-    /// Two norms, and no violation.
+    /// Creates a capture without a violation.
     pub const fn new(seed_norm: f64, host_norm: f64) -> Self {
         Self { seed_norm, host_norm, violation: false }
     }
 
-    /// Refuses negative norms; norms that are not finite are accepted and judged.
+    /// Refuses negative norms. Norms that are not finite are accepted; they make the seed unhealthy.
     pub(super) fn check(self) -> Result<Self, Refusal> {
         for (name, norm) in [("seed_norm", self.seed_norm), ("host_norm", self.host_norm)] {
             if norm.is_finite() && norm < 0.0 {
@@ -43,12 +43,13 @@ impl GradientCapture {
         Ok(self)
     }
 
-    /// The ratio of activity per parameter, or `None` if it is not a finite number.
+    /// Ratio of the seed's norm to the host's, scaled by the numbers of parameters and at most 10; `None` if
+    /// it is not finite.
     pub(super) fn ratio(self, seed_params: u64, host_params: u64) -> Option<f64> {
         if !(self.seed_norm.is_finite() && self.host_norm.is_finite()) {
             return None;
         }
-        if self.host_norm < SILENT_HOST {
+        if self.host_norm < MIN_HOST_NORM {
             return Some(0.0);
         }
         let size = if seed_params == 0 || host_params == 0 {
@@ -61,7 +62,7 @@ impl GradientCapture {
     }
 }
 
-/// A bias-corrected exponential mean: `sum(.9^(n-i) r_i) / sum(.9^(n-i))`.
+/// A bias-corrected exponential moving average: `sum(0.9^(n-i) r_i) / sum(0.9^(n-i))`.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 struct Ema {
     sum: f64,
@@ -74,32 +75,32 @@ impl Ema {
         self.weight = self.weight * EMA_DECAY + 1.0;
     }
     fn value(self) -> Option<f64> {
-        // The mean of capped ratios is no more than the cap, also where rounding says 10.000000000000002.
+        // Rounding can put the mean of capped ratios above the cap, as in 10.000000000000002.
         (self.weight > 0.0).then(|| (self.sum / self.weight).min(RATIO_CAP))
     }
 }
 
-/// The measurements of one seed.
+/// Measurements of one seed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SeedMetrics {
-    /// At the seed's first validation.
+    /// Accuracy at the seed's first validation, in percent; absent before it.
     pub initial_accuracy: Option<Accuracy>,
     /// Accuracy at the newest validation, in percent; absent before the first one.
     pub current_accuracy: Option<Accuracy>,
-    /// The best so far; starts from the first value, not from 0.
+    /// Highest accuracy of all validations, in percent; absent before the first one.
     pub best_accuracy: Option<Accuracy>,
-    /// When the present stage was entered.
+    /// Accuracy when the present stage was entered, in percent.
     pub accuracy_at_stage_start: Option<Accuracy>,
     accuracy_at_blending_start: Option<Accuracy>,
-    /// Accuracy as is, less accuracy with this slot's alpha forced to 0. Belongs to the stage it was measured
-    /// in.
+    /// Accuracy minus the accuracy with this slot's alpha forced to 0, in percentage points; absent until it
+    /// is measured in the present stage.
     pub counterfactual_contribution: Option<Percent>,
     gradients: Ema,
     /// Whether the seed's numbers are finite.
     pub healthy: bool,
-    /// Captures that were not finite.
+    /// Number of captures without a finite gradient ratio.
     pub unhealthy_captures: u32,
-    /// Captures in which the seed leaked into isolated host layers.
+    /// Number of captures in which the seed changed the gradients of isolated host layers.
     pub isolation_violations: u32,
 }
 
@@ -132,7 +133,7 @@ impl SeedMetrics {
         }
     }
 
-    /// Measurements count for the stage in which they were made.
+    /// Resets the measurements that count for one stage only.
     pub(super) fn begin_stage(&mut self) {
         self.accuracy_at_stage_start = self.current_accuracy;
         self.counterfactual_contribution = None;
@@ -162,11 +163,12 @@ impl SeedMetrics {
     pub fn improvement_since_stage_start(&self) -> Percent {
         self.gained_since(self.accuracy_at_stage_start)
     }
-    /// Since BLENDING began; telemetry, never a decision: it cannot tell the seed from the host.
+    /// Gain in accuracy since BLENDING began, in percentage points. For telemetry only: it includes the
+    /// host's own progress, so no gate reads it.
     pub fn blending_delta(&self) -> Percent {
         self.gained_since(self.accuracy_at_blending_start)
     }
-    /// The value that gates read; `None` if never measured in this stage.
+    /// Mean gradient ratio in the present stage, which G2 reads; `None` if not measured in this stage.
     pub fn gradient_ratio(&self) -> Option<f64> {
         self.gradients.value()
     }

@@ -1,5 +1,4 @@
-//! Every operation of a slot as a value: what scripts, journals, property tests and fuzz targets drive it
-//! with.
+//! Operations on a slot's lifecycle as values, for scripts, replays, property tests and fuzz targets.
 
 use super::curve::Curve;
 use super::event::Initiator;
@@ -9,7 +8,7 @@ use super::refusal::Refusal;
 use super::stage::Stage;
 use super::state::{Germination, Outcome};
 
-/// One call of a [`Lifecycle`].
+/// An operation on a [`Lifecycle`]. Each variant is the method of that name.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Operation {
     /// [`Lifecycle::germinate`].
@@ -30,7 +29,7 @@ pub enum Operation {
     Health {
         /// Whether the seed's numbers are finite.
         healthy: bool,
-        /// Who or what found it, for the event.
+        /// Cause that the event records.
         cause: String,
     },
     /// [`Lifecycle::tick`].
@@ -39,7 +38,7 @@ pub enum Operation {
     StepEpoch,
     /// [`Lifecycle::advance`].
     Advance {
-        /// Which stage; the next one if not named.
+        /// Stage to move to; the next one if absent.
         target: Option<Stage>,
     },
     /// [`Lifecycle::prune`], by a command.
@@ -49,25 +48,25 @@ pub enum Operation {
     },
     /// [`Lifecycle::schedule_prune`].
     SchedulePrune {
-        /// Ticks until it is gone.
+        /// Length of the ramp in ticks.
         steps: u32,
         /// Reason that the event records.
         reason: String,
-        /// The seed's own curve, sampled for this ramp, where a plugin brings it.
+        /// Curve of this ramp; the seed's own if absent.
         curve: Option<Curve>,
     },
     /// [`Lifecycle::set_alpha_target`].
     SetAlphaTarget {
         /// Alpha at the end of the ramp, in 0 to 1.
         target: f64,
-        /// Ticks until it is there.
+        /// Length of the ramp in ticks.
         steps: u32,
         /// Curve of this ramp; the seed's own if absent.
         curve: Option<Curve>,
     },
     /// [`Lifecycle::exchange_curve`].
     ExchangeCurve {
-        /// The shape of the seed's ramps from now on.
+        /// The seed's own curve from now on.
         curve: Curve,
     },
     /// [`Lifecycle::freeze_alpha`].
@@ -75,10 +74,10 @@ pub enum Operation {
 }
 
 impl Operation {
-    /// Does it, and answers with what a step did.
+    /// Applies the operation. Returns the outcomes of `StepEpoch`; an empty list for all other operations.
     ///
     /// # Errors
-    /// Why it was refused; then nothing has changed.
+    /// If the lifecycle refuses the operation. It is then unchanged, but a failed gate has emitted its event.
     pub fn apply(&self, slot: &mut Lifecycle) -> Result<Vec<Outcome>, Refusal> {
         let done = match self {
             Self::Germinate(request) => slot.germinate((**request).clone()),

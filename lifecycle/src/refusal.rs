@@ -1,10 +1,10 @@
-//! Why an operation was refused. A refused operation changes nothing.
+//! Refusals of operations. A refused operation changes nothing.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// Why a request was refused. The codes are stable.
+/// Reason of a refusal, as a stable code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -15,9 +15,9 @@ pub enum RefusalCode {
     SlotOccupied,
     /// The operation is not possible in the seed's stage.
     WrongStage,
-    /// No such step, or not for this command.
+    /// The transition does not exist, or this command cannot make it.
     IllegalTransition,
-    /// The seed is on its way out.
+    /// A prune of the seed is scheduled.
     PruneScheduled,
     /// Alpha has not reached its target yet.
     RampInProgress,
@@ -30,7 +30,7 @@ pub enum RefusalCode {
 }
 
 impl RefusalCode {
-    /// The code as it is written.
+    /// Serialized name of the code, such as `empty_slot`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::EmptySlot => "empty_slot",
@@ -58,12 +58,12 @@ impl fmt::Display for RefusalCode {
 pub struct Refusal {
     /// Stable code, for programs.
     pub code: RefusalCode,
-    /// One sentence, for people.
+    /// Explanation in one sentence, for people.
     pub message: String,
 }
 
 impl Refusal {
-    /// A refusal with its code, and what a person reads.
+    /// Creates a refusal from a code and an explanation for people.
     pub fn new(code: RefusalCode, message: impl Into<String>) -> Self {
         Self { code, message: message.into() }
     }

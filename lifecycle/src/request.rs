@@ -1,5 +1,5 @@
-//! Requests to a slot: germinate, advance, retarget, prune. A request is carried out completely, or refused
-//! and changes nothing.
+//! Requests to a slot: germinate, advance, set the alpha target, prune. A request is carried out completely,
+//! or refused without any change.
 
 use super::alpha::AlphaController;
 use super::curve::Curve;
@@ -15,10 +15,10 @@ use super::units::{TOLERANCE, positive_up_to};
 use std::collections::VecDeque;
 
 impl Lifecycle {
-    /// Takes a seed in: DORMANT to GERMINATED.
+    /// Puts a seed into the slot: DORMANT to GERMINATED.
     ///
     /// # Errors
-    /// `out_of_range` or `non_finite` for the blend's numbers, `slot_occupied`, `gate_failed` (G0).
+    /// `out_of_range` or `non_finite` for the numbers of the ramp, `slot_occupied`, `gate_failed` (G0).
     pub fn germinate(&mut self, request: Germination) -> Result<(), Refusal> {
         let (blend, plan) = (request.blend.id, request.blend.alpha);
         if plan.tempo == 0 {
@@ -27,7 +27,7 @@ impl Lifecycle {
         // The state machine does not know blends. The caller looks up the blend's curve and passes it in the
         // plan.
         let alpha = AlphaController::new(plan.target, plan.curve.unwrap_or_default(), plan.steepness)?;
-        self.vacant()?;
+        self.check_vacant()?;
         let g0 = judge::identity(&request.seed_id, &request.blueprint_id);
         if !g0.passed {
             return Err(Refusal::new(RefusalCode::GateFailed, g0.message));
@@ -67,30 +67,32 @@ impl Lifecycle {
         Ok(())
     }
 
-    /// Whether a seed may be taken in.
+    /// Checks that the slot can receive a seed.
     ///
     /// # Errors
-    /// `slot_occupied`, in a cooldown too.
-    pub fn vacant(&self) -> Result<(), Refusal> {
+    /// `slot_occupied` if the slot holds a seed or is in a cooldown.
+    pub fn check_vacant(&self) -> Result<(), Refusal> {
         let Some(seed) = &self.seed else { return Ok(()) };
         let (slot, stage) = (self.slot_id(), seed.stage);
         let text = if seed.is_living() {
             format!("slot `{slot}` holds seed `{}` in {stage}", seed.seed_id)
         } else {
-            format!("slot `{slot}` rests in {stage} after seed `{}`", seed.seed_id)
+            format!("slot `{slot}` is in the cooldown ({stage}) after seed `{}`", seed.seed_id)
         };
         Err(Refusal::new(RefusalCode::SlotOccupied, text))
     }
 
-    /// Asks for the next stage, or for the one named. Neither ticks nor counts.
+    /// Moves the seed to its next stage, or to `target`, if the gate passes, and returns the new stage. Does
+    /// not move alpha or count an epoch.
     ///
     /// # Errors
-    /// `empty_slot`, `illegal_transition`, `prune_scheduled`, `gate_failed`; only the last leaves an event.
+    /// `empty_slot`, `illegal_transition`, `prune_scheduled`, `gate_failed`. Only the last emits an event.
     pub fn advance(&mut self, target: Option<Stage>) -> Result<Stage, Refusal> {
         self.advance_with(target, true)
     }
 
-    /// The same request where other ranks did not agree: a gate that would have passed fails with `ddp_veto`.
+    /// Handles [`advance`](Self::advance) where other ranks did not agree: a gate that would have passed
+    /// fails with `ddp_veto`.
     ///
     /// # Errors
     /// Always; as [`advance`](Self::advance).
@@ -100,16 +102,14 @@ impl Lifecycle {
 
     fn advance_with(&mut self, target: Option<Stage>, consent: bool) -> Result<Stage, Refusal> {
         let from = self.occupied()?.stage;
-        let (gate, to) = self.step_up(target).ok_or_else(|| {
+        let (gate, to) = self.gate_to(target).ok_or_else(|| {
             let direction = target.map_or_else(|| "any further".to_owned(), |t| format!("to {t}"));
-            let text = format!(
-                "slot `{}` is in {from}; advance does not lead {direction} from there",
-                self.slot_id()
-            );
+            let text =
+                format!("slot `{}` is in {from}; it cannot advance {direction} from there", self.slot_id());
             Refusal::new(RefusalCode::IllegalTransition, text)
         })?;
-        self.not_leaving()?;
-        match self.ask(gate, to, consent) {
+        self.refuse_if_leaving()?;
+        match self.evaluate_gate(gate, to, consent) {
             Some(result) if result.passed => {
                 self.transition(to);
                 Ok(to)
@@ -119,8 +119,9 @@ impl Lifecycle {
         }
     }
 
-    /// The step that an advance may make. HOLDING may be named from BLENDING also where SHADOWING is enabled.
-    fn step_up(&self, target: Option<Stage>) -> Option<(Gate, Stage)> {
+    /// Returns the gate and the stage of an advance to `target`; `None` if it is not legal. From BLENDING,
+    /// HOLDING is a legal target even if SHADOWING is enabled.
+    fn gate_to(&self, target: Option<Stage>) -> Option<(Gate, Stage)> {
         let (gate, next) = self.next_gate()?;
         match target {
             None => Some((gate, next)),
@@ -130,8 +131,9 @@ impl Lifecycle {
         }
     }
 
-    /// Sends alpha to another target, in BLENDING and HOLDING; from HOLDING the seed goes back to BLENDING
-    /// without a gate. A curve given holds for this ramp. Steps are ticks of the seed's own clock.
+    /// Starts a ramp of alpha to `target` in `steps` ticks, in BLENDING and HOLDING. From HOLDING the seed
+    /// goes back to BLENDING without a gate. `curve` applies to this ramp only. Does nothing if alpha has
+    /// that value already.
     ///
     /// # Errors
     /// `non_finite`, `out_of_range`, `empty_slot`, `wrong_stage`, `prune_scheduled`, `ramp_in_progress`.
@@ -141,12 +143,12 @@ impl Lifecycle {
         let stage = self.occupied()?.stage;
         if !matches!(stage, Stage::Blending | Stage::Holding) {
             let text =
-                format!("slot `{}` is in {stage}; alpha moves in BLENDING and HOLDING", self.slot_id());
+                format!("slot `{}` is in {stage}; alpha can move in BLENDING and HOLDING", self.slot_id());
             return Err(Refusal::new(RefusalCode::WrongStage, text));
         }
-        self.not_leaving()?;
+        self.refuse_if_leaving()?;
         let alpha = &self.occupied()?.alpha;
-        alpha.at_rest()?;
+        alpha.refuse_during_ramp()?;
         if alpha.is_at(target) {
             return Ok(());
         }
@@ -156,48 +158,48 @@ impl Lifecycle {
         self.occupied()?.alpha.retarget(target, steps, curve)
     }
 
-    /// Gives the seed's ramps another shape, with alpha where it is: its blend has been exchanged.
+    /// Replaces the seed's own curve after its blend was exchanged, without changing alpha.
     ///
     /// # Errors
-    /// `empty_slot`; `out_of_range` or `non_finite` for a table that is no curve.
+    /// `empty_slot`; `out_of_range` or `non_finite` for an invalid table.
     pub fn exchange_curve(&mut self, curve: Curve) -> Result<(), Refusal> {
-        self.occupied()?.alpha.exchange(curve)
+        self.occupied()?.alpha.exchange_curve(curve)
     }
 
-    /// Puts a ramp back to where it was, between the same two steps.
+    /// Restores alpha and its ramp, to undo [`exchange_curve`](Self::exchange_curve) before the next step.
     pub fn restore_ramp(&mut self, alpha: AlphaController) {
         if let Some(seed) = &mut self.seed {
             seed.alpha = alpha;
         }
     }
 
-    /// Leaves alpha where it is, for good: its blend cannot be trusted to move it.
+    /// Ends the ramp at the present alpha, which becomes the target, after a failure of the seed's blend.
     ///
     /// # Errors
     /// `empty_slot`, `prune_scheduled`.
     pub fn freeze_alpha(&mut self) -> Result<(), Refusal> {
-        self.not_leaving()?;
+        self.refuse_if_leaving()?;
         self.occupied()?.alpha.freeze();
         Ok(())
     }
 
-    /// Removes the seed: GERMINATED to HOLDING, mid-ramp and on its way out included. The slot is free in the
-    /// same call, or begins its cooldown.
+    /// Removes the seed, in any stage from GERMINATED to HOLDING, also during a ramp or a scheduled prune.
+    /// The slot is then empty, or in its cooldown.
     ///
     /// # Errors
-    /// `empty_slot`; `illegal_transition` for a fossil and in a cooldown.
+    /// `empty_slot`; `illegal_transition` for a fossilized seed and in a cooldown.
     pub fn prune(&mut self, reason: &str, initiator: Initiator) -> Result<(), Refusal> {
-        self.prunable()?;
+        self.check_prunable()?;
         self.remove(reason, initiator);
         Ok(())
     }
 
-    /// Ramps alpha down, then removes the seed with its reason. Where alpha is at 0 already, or no steps are
-    /// given, the seed goes at once. A curve given stands for the seed's own, sampled for this ramp.
+    /// Ramps alpha down to 0 in `steps` ticks, then removes the seed. If alpha is 0 already or `steps` is 0,
+    /// the seed is removed at once. `curve` applies to this ramp; if absent, the seed's own curve is used.
     ///
     /// # Errors
-    /// As [`prune`](Self::prune); `wrong_stage` in SHADOWING, from which no legal way leads down (at once is
-    /// no way down, and legal); `prune_scheduled`.
+    /// Those of [`prune`](Self::prune); `prune_scheduled`; `wrong_stage` in SHADOWING, unless the seed is
+    /// removed at once, because alpha cannot fall there; `out_of_range` or `non_finite` for the curve.
     pub fn schedule_prune(&mut self, steps: u32, reason: &str, curve: Option<Curve>) -> Result<(), Refusal> {
         curve.as_ref().map_or(Ok(()), Curve::check)?;
         let seed = self.occupied()?;
@@ -209,8 +211,8 @@ impl Lifecycle {
             );
             return Err(Refusal::new(RefusalCode::WrongStage, text));
         }
-        self.prunable()?;
-        self.not_leaving()?;
+        self.check_prunable()?;
+        self.refuse_if_leaving()?;
         if at_once {
             self.remove(reason, Initiator::Policy);
             return Ok(());
@@ -225,14 +227,14 @@ impl Lifecycle {
         Ok(())
     }
 
-    /// Whether a prune would be accepted.
-    fn prunable(&self) -> Result<(), Refusal> {
+    /// Checks that the seed can be pruned in its stage.
+    fn check_prunable(&self) -> Result<(), Refusal> {
         let seed = self.seed.as_ref().ok_or_else(|| self.empty())?;
         if seed.stage.may_become(Stage::Pruned) {
             return Ok(());
         }
         let text =
-            format!("slot `{}` is in {}; nothing leads from there to PRUNED", self.slot_id(), seed.stage);
+            format!("slot `{}` is in {}; it cannot be pruned in this stage", self.slot_id(), seed.stage);
         Err(Refusal::new(RefusalCode::IllegalTransition, text))
     }
 }

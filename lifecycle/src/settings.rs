@@ -1,4 +1,4 @@
-//! What a lifecycle can be told, with bounds.
+//! Settings of a slot's lifecycle, with bounds.
 
 use super::bounds::{SettingsError, check_bounds};
 use super::gate::{Gate, QualityGates};
@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
-/// Whether the seed's input is cut off from the host's gradients.
+/// Stages in which the seed's input is detached from the host's gradients.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Isolation {
@@ -17,7 +17,7 @@ pub enum Isolation {
     /// version 0.2.
     #[serde(alias = "bible")]
     Always,
-    /// As `always`, but not in HOLDING and FOSSILIZED.
+    /// Like `always`, but not in HOLDING and FOSSILIZED.
     #[default]
     ReleaseAtHolding,
     /// In no stage, not even in TRAINING.
@@ -45,29 +45,27 @@ impl Isolation {
 pub struct Settings {
     /// Thresholds of the gates.
     pub gates: QualityGates,
-    /// The gates that advance by themselves. FOSSILIZED always needs an explicit request.
+    /// Gates that advance a seed automatically. FOSSILIZED always needs a command.
     #[schemars(extend("items" = { "enum": ["G1", "G2", "G3", "G4"] }))]
     pub auto_advance: BTreeSet<Gate>,
-    /// Keeps only the safety checks, for a learned controller that should find its own thresholds: G2 asks
-    /// for epochs and finite gradients, G3 for alpha at its target, G5 for a finite counterfactual and
-    /// health.
+    /// Keeps only the safety checks, for a learned controller that should find its own thresholds: G2
+    /// requires epochs and finite gradients, G3 alpha at its target, G5 a counterfactual and health.
     pub permissive: bool,
-    /// The task's length, from which dwell times follow.
+    /// Length of the task in epochs, from which minimum and maximum times in stages follow.
     #[schemars(range(min = 1))]
     pub max_epochs: Option<u32>,
-    /// The part of `max_epochs` that a seed trains at least.
+    /// Fraction of `max_epochs` that a seed trains at least.
     #[schemars(range(max = 1.0), extend("exclusiveMinimum" = 0.0))]
     pub train_fraction: f64,
-    /// Epochs in HOLDING after which an undecided seed is pruned; 5, or a tenth of `max_epochs` if that is
-    /// more.
+    /// Epochs in HOLDING after which the seed is pruned. Default: a tenth of `max_epochs`, but at least 5.
     #[schemars(range(min = 1))]
     pub holding_timeout: Option<u32>,
-    /// Epochs that a slot is EMBARGOED after a prune; then it is RESETTING for one more before it is free. 0
-    /// frees it at once.
+    /// Epochs that a slot is EMBARGOED after a prune, before one epoch in RESETTING. 0 empties the slot at
+    /// once.
     pub cooldown_epochs: u32,
-    /// Epochs that a blended seed is compared with its host before HOLDING; 0 leaves the stage out.
+    /// Epochs in SHADOWING, between BLENDING and HOLDING. 0 skips the stage.
     pub shadowing_epochs: u32,
-    /// Whether the seed's input is cut off from the host's gradients.
+    /// Stages in which the seed's input is detached from the host's gradients.
     pub isolation: Isolation,
 }
 
@@ -96,18 +94,18 @@ impl Settings {
         check_bounds(self)
     }
 
-    /// Where BLENDING leads: through SHADOWING if it is asked for.
+    /// Stage after BLENDING: SHADOWING if enabled, otherwise HOLDING.
     pub(super) fn after_blending(&self) -> Stage {
         if self.shadowing_epochs > 0 { Stage::Shadowing } else { Stage::Holding }
     }
 
-    /// Epochs that a seed trains at least.
+    /// Minimum number of epochs in TRAINING.
     pub fn min_training_epochs(&self) -> u32 {
         let share = |max: u32| floor(f64::from(max) * self.train_fraction) as u32;
         self.max_epochs.map_or(1, |max| share(max).max(1))
     }
 
-    /// Epochs after which HOLDING ends by itself.
+    /// Number of epochs in HOLDING after which the seed is pruned.
     pub fn effective_holding_timeout(&self) -> u32 {
         let tenth = |max: u32| floor(f64::from(max) * 0.1) as u32;
         self.holding_timeout.unwrap_or_else(|| self.max_epochs.map_or(5, |max| tenth(max).max(5)))

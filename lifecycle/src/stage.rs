@@ -1,35 +1,35 @@
-//! The stages and the legal steps between them.
+//! The stages of a seed and the legal transitions between them.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// Where a seed stands. The integer codes are stable and serialised by whoever stores numbers.
+/// Stage of a seed. The integer codes are stable, for formats that store numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "UPPERCASE")]
 #[repr(u8)]
 pub enum Stage {
-    /// Never seen in a living slot.
+    /// No valid stage; no slot ever has it.
     Unknown = 0,
-    /// No seed is in the slot.
+    /// The slot is empty.
     Dormant = 1,
-    /// Built and probed, not yet run.
+    /// The seed is built and probed, and does not run yet.
     Germinated = 2,
-    /// Learning behind the straight-through estimator.
+    /// The seed trains behind the straight-through estimator.
     Training = 3,
-    /// Alpha is on its way.
+    /// Alpha moves to its target.
     Blending = 4,
-    /// Compared with the host at its alpha.
+    /// Alpha is at its target; the seed's features are compared with the host's.
     Shadowing = 5,
     /// Alpha is at its target; the seed waits for a decision to fossilize or prune it.
     Holding = 6,
-    /// Part of the network for good.
+    /// The seed is part of the network permanently.
     Fossilized = 7,
-    /// Removed; never seen at rest.
+    /// The seed is removed. The slot leaves this stage in the same operation.
     Pruned = 8,
-    /// Cooling down after a prune.
+    /// The slot is in the cooldown after a prune.
     Embargoed = 9,
-    /// The last epoch of a cooldown.
+    /// The slot is in the last epoch of a cooldown.
     Resetting = 10,
 }
 
@@ -71,17 +71,17 @@ impl Stage {
         }
     }
 
-    /// The stage that goes by this name.
+    /// Returns the stage of an upper-case name; `None` for other names.
     pub fn by_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|stage| stage.as_str() == name)
     }
 
-    /// Whether the seed runs in forward. In every other stage forward is the identity.
+    /// Whether the seed runs in forward. In every other stage the slot returns its input.
     pub const fn is_active(self) -> bool {
         matches!(self, Self::Training | Self::Blending | Self::Shadowing | Self::Holding | Self::Fossilized)
     }
 
-    /// Whether the step is one of the table's; settings may forbid some of them.
+    /// Whether a transition to `to` is legal. Settings may exclude some legal transitions.
     pub const fn may_become(self, to: Self) -> bool {
         matches!(
             (self, to),

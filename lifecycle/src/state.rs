@@ -1,4 +1,4 @@
-//! What goes into the machine, what it keeps of a seed, and what it answers.
+//! The input of a germination, the state of a seed and of its slot, and the outcomes of an epoch.
 
 use super::alpha::AlphaController;
 use super::event::Event;
@@ -10,50 +10,50 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 
-/// How a seed is to be blended in.
+/// Blend and alpha ramp of a germination.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct BlendPlan {
     /// Id of the blend.
     pub id: String,
-    /// Alpha ramp. Linear if it names no curve; the caller passes the blend's own curve.
+    /// Alpha ramp. Linear if it names no curve; `kasmina` fills in the blend's own curve.
     #[serde(flatten)]
     pub alpha: AlphaSettings,
 }
 
 impl BlendPlan {
-    /// The default ramp of a blend: five epochs to 1.
+    /// Creates a plan with the default ramp: five epochs to alpha 1.
     pub fn new(id: impl Into<String>) -> Self {
         Self { id: id.into(), alpha: AlphaSettings::default() }
     }
 }
 
-/// What a germination needs to know.
+/// Request to germinate a seed that has been built.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Germination {
     /// Name of the seed, unique in the model.
     pub seed_id: String,
-    /// What it was built from.
+    /// Id of the seed's blueprint.
     pub blueprint_id: String,
-    /// Name of the plugin that has the blueprint.
+    /// Name of the plugin that contains the blueprint.
     pub plugin: Option<String>,
-    /// The build of that plugin.
+    /// Generation (build) of that plugin.
     pub generation: Option<String>,
-    /// How it is to be blended in.
+    /// How the seed is blended in.
     pub blend: BlendPlan,
-    /// Trainable parameters of the seed.
+    /// Number of trainable parameters of the seed.
     pub seed_params: u64,
-    /// Trainable parameters of its blend's gate.
+    /// Number of trainable parameters of the seed's blend.
     pub gate_params: u64,
-    /// Trainable parameters of the host.
+    /// Number of trainable parameters of the host.
     pub host_params: u64,
     /// Whether the seed is fossilized as soon as it germinates, without stages and gates, with alpha at its
-    /// target. Controls that growth is compared with use this.
+    /// target. Comparisons use this for networks that do not grow.
     #[serde(default, alias = "whole", skip_serializing_if = "std::ops::Not::not")]
     pub preinstalled: bool,
 }
 
 impl Germination {
-    /// Describes a germination whose parameter counts are 0.
+    /// Creates a request whose parameter counts are 0.
     pub fn new(seed_id: impl Into<String>, blueprint_id: impl Into<String>, blend: BlendPlan) -> Self {
         Self {
             seed_id: seed_id.into(),
@@ -69,13 +69,12 @@ impl Germination {
     }
 }
 
-/// The complete state of a seed. It has as many fields as it has because it is one row: what a journal keeps
-/// of a slot and a checkpoint gives back.
+/// Complete state of a seed, as checkpoints store it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SeedState {
     /// Name of the seed, unique in the model.
     pub seed_id: String,
-    /// What it was built from.
+    /// Id of the seed's blueprint.
     pub blueprint_id: String,
     /// Id of the blend.
     pub blend_id: String,
@@ -83,69 +82,69 @@ pub struct SeedState {
     pub stage: Stage,
     /// Stage before the present one.
     pub previous_stage: Stage,
-    /// Validations that were made in the stage before.
+    /// Number of epochs spent in the previous stage.
     pub previous_epochs_in_stage: u32,
     /// Alpha with its ramp.
     pub alpha: AlphaController,
-    /// Validations in this visit of the stage.
+    /// Number of validations since the present stage was entered; in a cooldown, number of epochs.
     pub epochs_in_stage: u32,
-    /// Validations of the seed's life.
+    /// Number of validations since germination.
     pub epochs_total: u32,
     /// Measurements that the gates read.
     pub metrics: SeedMetrics,
-    /// Trainable parameters of the seed: what its gradient norm is over.
+    /// Number of trainable parameters of the seed, those that its gradient norm includes.
     pub seed_params: u64,
-    /// Trainable parameters of its blend's gate.
+    /// Number of trainable parameters of the seed's blend.
     pub gate_params: u64,
-    /// Trainable parameters of the host.
+    /// Number of trainable parameters of the host.
     pub host_params: u64,
-    /// The last hundred transitions, with the caller's timestamps.
+    /// The last 100 stages entered, each with its time in milliseconds since 1970.
     pub history: VecDeque<(Stage, u64)>,
-    /// Why it is on its way out, if a prune is scheduled.
+    /// Reason of a scheduled prune; absent if none is scheduled.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scheduled_prune: Option<String>,
-    /// What a tick of its ramps is.
+    /// Whether the seed's ramps count epochs or steps.
     pub tempo_unit: TempoUnit,
     pub(super) tempo: u32,
 }
 
 impl SeedState {
-    /// Trainable parameters that come and go with the seed.
+    /// Number of trainable parameters of the seed and its blend.
     pub fn parameters(&self) -> u64 {
         self.seed_params + self.gate_params
     }
 
-    /// Whether it is on its way out: it takes part by its alpha, and learns nothing any more.
+    /// Whether a prune is scheduled. The seed is still in the output by its alpha, but no longer trains.
     pub fn is_leaving(&self) -> bool {
         self.scheduled_prune.is_some()
     }
 
-    /// Whether there is a seed: what rests in a cooldown is only the memory of one.
+    /// Whether the seed exists. In a cooldown only the state of the removed seed is left.
     pub fn is_living(&self) -> bool {
         !matches!(self.stage, Stage::Embargoed | Stage::Resetting)
     }
 }
 
-/// What a slot's lifecycle keeps between two operations, its settings apart.
+/// State of a slot's lifecycle between two operations, without its settings.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LifecycleState {
-    /// The seed that lives there, or the memory of one in a cooldown.
+    /// State of the seed, or in a cooldown of the removed seed; absent for an empty slot.
     pub seed: Option<SeedState>,
-    /// Events that nobody has taken out yet, oldest first.
+    /// Events that were not drained yet, oldest first.
     pub events: Vec<Event>,
-    /// The time that transitions are recorded with, in milliseconds since 1970.
+    /// Time for transitions, in milliseconds since 1970.
     pub now: u64,
 }
 
-/// One thing that a `step_epoch` did.
+/// One effect of a [`step_epoch`](crate::Lifecycle::step_epoch).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 #[serde(tag = "outcome", rename_all = "snake_case")]
 pub enum Outcome {
-    /// Alpha moved, or stayed on its target.
+    /// The epoch of a seed in BLENDING ended; alpha moved if its ramp counts epochs.
     AlphaTicked {
-        /// Alpha after the operation.
+        /// Alpha at the end of the epoch.
         alpha: f64,
     },
     /// A gate was evaluated.
@@ -157,14 +156,14 @@ pub enum Outcome {
         /// Stage after the move.
         to: Stage,
     },
-    /// Other ranks did not agree to what this one would have done by its rules.
+    /// This rank's rules required a transition, but other ranks did not agree to it.
     Vetoed {
         /// Stage that the seed would have moved to.
         to: Stage,
     },
     /// The seed was removed.
     Pruned {
-        /// Reason that was given.
+        /// Reason that the event records.
         reason: String,
     },
 }

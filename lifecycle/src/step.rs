@@ -1,4 +1,4 @@
-//! What time does by itself: one epoch, or one training step.
+//! The end of an epoch and of a training step.
 
 use super::alpha::AlphaMode;
 use super::event::Initiator;
@@ -9,18 +9,20 @@ use super::state::{Outcome, SeedState};
 use super::task::TempoUnit;
 
 impl Lifecycle {
-    /// One epoch, after its validation. Handles the stage found on entry, once.
+    /// Ends an epoch, after its measurements were recorded: moves alpha and makes the transitions that the
+    /// rules require. At most one stage is handled, the present one.
     pub fn step_epoch(&mut self) -> Vec<Outcome> {
         self.step_with(true)
     }
 
-    /// The same epoch where other ranks did not agree to what it decided: clocks go on, no stage changes.
+    /// Ends an epoch like [`step_epoch`](Self::step_epoch) where other ranks did not agree to its decision:
+    /// alpha and counters advance, the stage does not change.
     pub fn step_epoch_vetoed(&mut self) -> Vec<Outcome> {
         self.step_with(false)
     }
 
-    /// One training step: moves alpha where the ramp counts steps, and says whether it does. Never a stage:
-    /// structure changes at the edge of an epoch only.
+    /// Ends a training step: moves alpha in BLENDING if the ramp counts steps, and returns whether that is
+    /// so. The stage never changes here, because structure changes only at the end of an epoch.
     pub fn tick(&mut self) -> bool {
         let counts = |s: &&mut SeedState| s.stage == Stage::Blending && s.tempo_unit == TempoUnit::Step;
         self.seed.as_mut().filter(counts).map(|seed| seed.alpha.step()).is_some()
@@ -44,7 +46,7 @@ impl Lifecycle {
             seed.alpha.step();
         }
         outcomes.push(Outcome::AlphaTicked { alpha: seed.alpha.alpha() });
-        // Reached means that the ramp is over; a steep curve is at its target long before.
+        // The end of the ramp counts, not the value of alpha: a steep curve is near its target long before.
         if seed.alpha.mode() != AlphaMode::Hold {
             return;
         }
@@ -54,7 +56,7 @@ impl Lifecycle {
         }
     }
 
-    /// A harmful seed, or one that nobody decides on, does not stay.
+    /// Prunes a seed with a negative contribution, or one that was not fossilized within the timeout.
     fn holding_rules(&mut self, consent: bool, outcomes: &mut Vec<Outcome>) {
         let Some(seed) = &self.seed else { return };
         let harmful = seed.metrics.counterfactual_contribution.is_some_and(|c| c.get() < 0.0);
@@ -83,8 +85,8 @@ impl Lifecycle {
         }
     }
 
-    /// Here `step_epoch` counts, not validation: the N-th call after the prune enters RESETTING, the next one
-    /// frees the slot.
+    /// Counts an epoch of the cooldown. In a cooldown validations do not count epochs: the N-th `step_epoch`
+    /// after the prune enters RESETTING, the next one empties the slot.
     fn cool_down(&mut self, consent: bool, outcomes: &mut Vec<Outcome>) {
         let cooldown = self.settings.cooldown_epochs;
         let Some(seed) = &mut self.seed else { return };
@@ -107,14 +109,14 @@ impl Lifecycle {
         outcomes.push(Outcome::Advanced { from, to });
     }
 
-    /// Asks the gate before the next stage, if it is one of those that advance by themselves.
+    /// Evaluates the gate to the next stage if it advances automatically, and advances if it passes.
     fn try_gate(&mut self, consent: bool, outcomes: &mut Vec<Outcome>) {
         let from = self.stage();
         let Some((gate, to)) = self.next_gate() else { return };
         if gate == Gate::G5 || !self.settings.auto_advance.contains(&gate) {
             return;
         }
-        let Some(result) = self.ask(gate, to, consent) else { return };
+        let Some(result) = self.evaluate_gate(gate, to, consent) else { return };
         let passed = result.passed;
         outcomes.push(Outcome::GateEvaluated(result));
         if passed {

@@ -1,4 +1,4 @@
-//! What a task settles for every slot: the topology, the ramp, and the rules.
+//! Settings of a task for every slot: topology, alpha ramp and lifecycle.
 
 use super::bounds::{SettingsError, check_bounds};
 use super::curve::Curve;
@@ -6,7 +6,7 @@ use super::settings::Settings;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// What a ramp's clock counts.
+/// Unit of the ticks of a ramp.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum TempoUnit {
@@ -17,7 +17,7 @@ pub enum TempoUnit {
     Step,
 }
 
-/// How alpha moves where a germination does not say otherwise.
+/// Alpha ramp of germinations that do not set their own.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct AlphaSettings {
@@ -26,14 +26,14 @@ pub struct AlphaSettings {
     pub tempo: u32,
     /// Whether ramps count epochs or steps.
     pub unit: TempoUnit,
-    /// Where alpha goes, in `(0, 1]`.
+    /// Alpha at the end of the ramp, above 0 and at most 1.
     #[schemars(range(max = 1.0), extend("exclusiveMinimum" = 0.0))]
     pub target: f64,
-    /// The curve; otherwise the blend's own.
+    /// Curve of the ramp. Default: the blend's own.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub curve: Option<Curve>,
-    /// Of the curves sigmoid and tanh; below 0.1 it counts as 0.1. A blend's own curve is as steep as the
-    /// blend's configuration makes it.
+    /// Steepness of the curves sigmoid and tanh; below 0.1 it counts as 0.1. A blend's own curve takes its
+    /// steepness from the blend's configuration.
     pub steepness: f64,
 }
 
@@ -43,25 +43,24 @@ impl Default for AlphaSettings {
     }
 }
 
-/// All that a task settles for the slots of a model.
+/// Settings of a task for all slots of a model.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct TaskConfig {
-    /// What must flow through the slots, `cnn` or `transformer` or a host's own word; taken as it is where
-    /// nothing is said.
+    /// Topology that the slots must have: `cnn`, `transformer`, or a host's own. Default: any.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub topology: Option<String>,
-    /// Settings of alpha's ramps.
+    /// Settings of alpha ramps.
     pub alpha: AlphaSettings,
-    /// The rules of every slot.
+    /// Settings of every slot's lifecycle.
     pub lifecycle: Settings,
 }
 
 impl TaskConfig {
-    /// Checks all bounds, and that no setting is without effect.
+    /// Checks all bounds, and that every setting has an effect.
     ///
     /// # Errors
-    /// The first field that is out of its bounds, by its path.
+    /// Returns the path of the first invalid setting and the reason.
     pub fn validate(&self) -> Result<(), SettingsError> {
         check_bounds(self)?;
         let curve = self.alpha.curve.as_ref();
@@ -70,11 +69,11 @@ impl TaskConfig {
             .map_err(|refusal| SettingsError::new("alpha.curve", refusal.message))?;
         let has_steepness = matches!(curve, Some(Curve::Sigmoid | Curve::Tanh));
         if !has_steepness && self.alpha.steepness != AlphaSettings::default().steepness {
-            let reason = "only the curves sigmoid and tanh have one: name one of them as `alpha.curve`, or configure the blend";
+            let reason = "only the curves sigmoid and tanh have a steepness; set `alpha.curve` to one of them, or configure the blend";
             return Err(SettingsError::new("alpha.steepness", reason));
         }
         if self.topology.as_ref().is_some_and(String::is_empty) {
-            return Err(SettingsError::new("topology", "it is empty; name one or leave it out"));
+            return Err(SettingsError::new("topology", "it is empty; set it to a topology or remove it"));
         }
         Ok(())
     }

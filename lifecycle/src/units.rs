@@ -1,23 +1,23 @@
-//! Numbers with a range that is checked once, where they come in.
+//! Numbers whose range is checked once, on input, and serialization of numbers that are not finite.
 
 use super::refusal::{Refusal, RefusalCode};
 use serde::{Deserialize, Serialize};
 
-/// Tolerance of the comparisons that decide: with binary fractions 16.4 - 15.9 is less than 0.5, and must
-/// pass 0.5.
+/// Tolerance of comparisons that decide. In binary floating point 16.4 - 15.9 is less than 0.5, and must
+/// still pass a threshold of 0.5.
 pub(super) const TOLERANCE: f64 = 1e-9;
 
-/// An inclusive threshold. NaN never passes.
+/// Whether `value` reaches `threshold`, within the tolerance. NaN never does.
 pub(super) fn at_least(value: f64, threshold: f64) -> bool {
     value >= threshold - TOLERANCE
 }
 
-/// A floor that is not fooled by 28.999999999999996.
+/// Largest integer that `value` reaches within the tolerance: 29 for 28.999999999999996.
 pub(super) fn floor(value: f64) -> f64 {
     (value + TOLERANCE).floor()
 }
 
-/// Refuses what is not finite or outside `low..=high`, by name.
+/// Refuses a value that is not finite or outside `low..=high`. `name` is the value's name in the message.
 pub(super) fn within(name: &str, value: f64, low: f64, high: f64) -> Result<f64, Refusal> {
     if !value.is_finite() {
         return Err(Refusal::new(
@@ -32,7 +32,8 @@ pub(super) fn within(name: &str, value: f64, low: f64, high: f64) -> Result<f64,
     Ok(value)
 }
 
-/// Refuses what is not finite or outside `0 < value <= high`, by name.
+/// Refuses a value that is not finite or outside `0 < value <= high`. `name` is the value's name in the
+/// message.
 pub(super) fn positive_up_to(name: &str, value: f64, high: f64) -> Result<f64, Refusal> {
     if value.is_finite() && !(value > 0.0 && value <= high) {
         let text = format!("{name} is {value}; it must be above 0 and at most {high}");
@@ -60,20 +61,20 @@ impl From<Accuracy> for f64 {
 }
 
 impl Accuracy {
-    /// Checks the range.
+    /// Creates an accuracy from percent and checks its range.
     ///
     /// # Errors
     /// `non_finite` or `out_of_range`.
     pub fn new(value: f64) -> Result<Self, Refusal> {
         within("accuracy", value, 0.0, 100.0).map(Self)
     }
-    /// The value.
+    /// Accuracy in percent.
     pub const fn get(self) -> f64 {
         self.0
     }
 }
 
-/// A difference of accuracies in percent points, `-100..=100`.
+/// A difference of accuracies in percentage points, `-100..=100`.
 #[derive(Debug, Clone, Copy, PartialEq, PartialOrd, Serialize, Deserialize)]
 #[serde(try_from = "f64", into = "f64")]
 pub struct Percent(f64);
@@ -95,35 +96,35 @@ impl Percent {
     /// A difference of 0 percentage points.
     pub const ZERO: Self = Self(0.0);
 
-    /// Checks the range.
+    /// Creates a difference and checks its range. `name` is the value's name in the refusal.
     ///
     /// # Errors
     /// `non_finite` or `out_of_range`.
     pub fn new(name: &str, value: f64) -> Result<Self, Refusal> {
         within(name, value, -100.0, 100.0).map(Self)
     }
-    /// `a - b`: always in range.
+    /// Returns `a - b`, which is always in range.
     pub fn between(a: Accuracy, b: Accuracy) -> Self {
         Self(a.0 - b.0)
     }
-    /// Percentage points.
+    /// Difference in percentage points.
     pub const fn get(self) -> f64 {
         self.0
     }
 }
 
-/// Numbers that may not be finite, in a format that has no such numbers: `"NaN"`, `"Infinity"`,
-/// `"-Infinity"`.
+/// Serialization of a number that may not be finite, for `#[serde(with = "any_number")]`. JSON has no such
+/// numbers, so they are written as `"NaN"`, `"Infinity"` and `"-Infinity"`.
 pub mod any_number {
     use serde::{Deserialize, Deserializer, Serializer};
 
     const NAMES: [(&str, f64); 3] =
         [("NaN", f64::NAN), ("Infinity", f64::INFINITY), ("-Infinity", f64::NEG_INFINITY)];
 
-    /// As `#[serde(with = "any_number")]` calls it.
+    /// Serializes a number.
     ///
     /// # Errors
-    /// The format's own.
+    /// If the serializer fails.
     pub fn serialize<S: Serializer>(value: &f64, serializer: S) -> Result<S::Ok, S::Error> {
         if value.is_finite() {
             return serializer.serialize_f64(*value);
@@ -132,10 +133,10 @@ pub mod any_number {
         serializer.serialize_str(NAMES.iter().find(|(_, n)| same(n)).map_or("NaN", |(name, _)| name))
     }
 
-    /// As `#[serde(with = "any_number")]` calls it.
+    /// Deserializes a number.
     ///
     /// # Errors
-    /// If it is neither a number nor one of the three names.
+    /// If the value is neither a number nor one of the three names.
     pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
         #[derive(Deserialize)]
         #[serde(untagged)]
@@ -149,12 +150,13 @@ pub mod any_number {
                 .iter()
                 .find(|(known, _)| *known == name)
                 .map(|(_, number)| *number)
-                .ok_or_else(|| serde::de::Error::custom(format!("`{name}` is no number"))),
+                .ok_or_else(|| serde::de::Error::custom(format!("`{name}` is not a number"))),
         }
     }
 }
 
-/// The same of a number that may be absent, for `#[serde(with = "any_number_or_none")]`.
+/// Serialization as [`any_number`] of a number that may be absent, for
+/// `#[serde(with = "any_number_or_none")]`.
 pub mod any_number_or_none {
     use super::any_number;
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -162,24 +164,24 @@ pub mod any_number_or_none {
     #[derive(Serialize, Deserialize)]
     struct Number(#[serde(with = "any_number")] f64);
 
-    /// As `#[serde(with = "any_number_or_none")]` calls it.
+    /// Serializes an optional number.
     ///
     /// # Errors
-    /// The format's own.
+    /// If the serializer fails.
     pub fn serialize<S: Serializer>(value: &Option<f64>, serializer: S) -> Result<S::Ok, S::Error> {
         value.map(Number).serialize(serializer)
     }
 
-    /// As `#[serde(with = "any_number_or_none")]` calls it.
+    /// Deserializes an optional number.
     ///
     /// # Errors
-    /// If it is there, and neither a number nor one of the three names.
+    /// If the value is present, and neither a number nor one of the three names.
     pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f64>, D::Error> {
         Ok(Option::<Number>::deserialize(deserializer)?.map(|Number(value)| value))
     }
 }
 
-/// The same of numbers by name, for `#[serde(with = "any_numbers")]`.
+/// Serialization as [`any_number`] of a map of numbers, for `#[serde(with = "any_numbers")]`.
 pub mod any_numbers {
     use super::any_number;
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -188,18 +190,18 @@ pub mod any_numbers {
     #[derive(Serialize, Deserialize)]
     struct Number(#[serde(with = "any_number")] f64);
 
-    /// As `#[serde(with = "any_numbers")]` calls it.
+    /// Serializes a map of numbers.
     ///
     /// # Errors
-    /// The format's own.
+    /// If the serializer fails.
     pub fn serialize<S: Serializer>(all: &BTreeMap<String, f64>, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_map(all.iter().map(|(name, value)| (name, Number(*value))))
     }
 
-    /// As `#[serde(with = "any_numbers")]` calls it.
+    /// Deserializes a map of numbers.
     ///
     /// # Errors
-    /// If one is neither a number nor one of the three names.
+    /// If a value is neither a number nor one of the three names.
     pub fn deserialize<'de, D: Deserializer<'de>>(
         deserializer: D,
     ) -> Result<BTreeMap<String, f64>, D::Error> {

@@ -5,23 +5,24 @@ use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use tch::{Tensor, nn};
 
-/// A blend algorithm: the factory.
+/// A blend algorithm, the factory of blenders.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a blend",
     label = "implement `kasmina_plugin_api::Blend` for it",
-    note = "a blend names itself in `const INFO`, has a `type Config` and builds a `Box<dyn Blender>`",
-    note = "what is registered is the factory and not the blender that it builds; blueprints are registered by `register_blueprint!`, hosts by `register_host!`"
+    note = "a blend has a `const INFO` and a `type Config`, and builds a `Box<dyn Blender>`",
+    note = "register the factory, not the blender that it builds; blueprints are registered by `register_blueprint!`, hosts by `register_host!`"
 )]
 pub trait Blend: 'static {
-    /// What can be known without running code.
+    /// Description of the blend, which is read without running its code.
     const INFO: EntryInfo;
-    /// Settings of the blend, read from JSON; the default is what an empty configuration means.
+    /// Configuration of the blend, read from JSON. An empty configuration is the default.
     type Config: DeserializeOwned + JsonSchema + Default;
 
-    /// Builds the blender of one seed. A learned gate makes its variables under `vars`.
+    /// Builds the blender of one seed. Variables, such as those of a learned gate, must be created under
+    /// `vars`.
     ///
     /// # Errors
-    /// If the site or the configuration cannot be served.
+    /// If the site is not supported or the configuration is not valid.
     fn build(vars: &nn::Path<'_>, site: &Site, config: Self::Config) -> Result<Box<dyn Blender>>;
 
     /// Returns the source of the same module in plain PyTorch, for networks that are exported. Since 1.1.
@@ -33,56 +34,59 @@ pub trait Blend: 'static {
     }
 }
 
-/// A living blend. The lifecycle owns alpha (start, target, clock, clamp, exact ends); a blender supplies the
-/// shape of its ramp, optionally a gate per sample, and the operator.
+/// The blend of one seed. The lifecycle computes alpha; a blender defines the curve of its ramp, the operator
+/// that mixes host and seed, and optionally a factor on alpha per sample.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a blender",
     label = "implement `kasmina_plugin_api::Blender` for it",
-    note = "a blender is what a blend builds; every function of it has a default, so `impl Blender for {Self} {{}}` is a beginning"
+    note = "a blender is what a blend builds; every method has a default, so `impl Blender for {Self} {{}}` is enough to begin with"
 )]
 pub trait Blender: Send {
-    /// The shape of the ramp on `[0, 1]`; the core normalises the ends to 0 and 1 and clamps.
+    /// Value of the ramp's curve at `t` in `[0, 1]`. The caller scales the curve to end at 0 and 1, and
+    /// clamps it.
     fn curve(&self, t: f64) -> f64 {
         t
     }
 
-    /// An optional factor on alpha per sample, from the features that the seed saw.
+    /// Returns a factor on alpha per sample, computed from the seed's input; `None` for no factor.
     ///
     /// # Shapes
-    /// `features` as the seed's input; the gate is `[N, 1, ..]` of the same rank, in `[0, 1]`. For
-    /// [`Topology::TRANSFORMER`](crate::Topology::TRANSFORMER) it must be causal: no pooling over the future.
+    /// `features` has the shape of the seed's input; the factor is `[N, 1, ...]` of the same rank, with
+    /// values in `[0, 1]`. For [`Topology::TRANSFORMER`](crate::Topology::TRANSFORMER) it must be causal: it
+    /// must not pool over later positions.
     ///
     /// # Errors
-    /// As [`Seed::forward`](crate::Seed::forward).
+    /// As for [`Seed::forward`](crate::Seed::forward).
     fn gate(&mut self, _features: &Tensor, _cx: &Cx<'_>) -> Result<Option<Tensor>> {
         Ok(None)
     }
 
-    /// Mixes host and seed; the default is `lerp`: `host + alpha (seed - host)`.
+    /// Mixes the features of host and seed. The default is [`ops::lerp`]: `host + alpha (seed - host)`.
     ///
     /// # Shapes
-    /// `host` and `seed` alike; `alpha` is 0-dim, or `[N, 1, ..]` where it differs per sample. The output is
-    /// shaped like `host`. Where features are bfloat16, alpha is float32 all the same; an output in float32
-    /// is taken, and cast.
+    /// `host` and `seed` have the same shape; `alpha` is 0-dim, or `[N, 1, ...]` if it differs per sample.
+    /// The output has the shape of `host`. If the features are bfloat16, `alpha` is still float32; an output
+    /// in float32 is cast to the dtype of the features.
     ///
     /// # Errors
-    /// As [`Seed::forward`](crate::Seed::forward).
+    /// As for [`Seed::forward`](crate::Seed::forward).
     fn mix(&mut self, host: &Tensor, seed: &Tensor, alpha: &Tensor, _cx: &Cx<'_>) -> Result<Tensor> {
         ops::lerp(host, seed, alpha)
     }
 
-    /// What a checkpoint needs besides the variables.
+    /// Returns the state besides the variables, for checkpoints.
     ///
     /// # Errors
-    /// If it cannot be written.
+    /// If the state cannot be serialized.
     fn state(&self) -> Result<Vec<u8>> {
         Ok(Vec::new())
     }
 
-    /// Takes back what `state` wrote under `from_version`.
+    /// Restores the state that [`state`](Self::state) returned in an instance whose
+    /// [`EntryInfo::state_version`] was `from_version`.
     ///
     /// # Errors
-    /// If the bytes are not understood; then nothing has changed.
+    /// If the bytes cannot be read. The blender must then be unchanged.
     fn restore(&mut self, _bytes: &[u8], _from_version: u32) -> Result<()> {
         Ok(())
     }

@@ -5,29 +5,30 @@ use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use tch::{Tensor, nn};
 
-/// A seed architecture: the factory. It holds no tensor, so it may be known on any thread.
+/// A seed architecture, the factory of seeds. It contains no tensors, so every thread may use it.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a blueprint",
     label = "implement `kasmina_plugin_api::Blueprint` for it",
-    note = "a blueprint names itself in `const INFO`, has a `type Config` and builds a `Box<dyn Seed>`",
-    note = "what is registered is the factory and not the seed that it builds; blends are registered by `register_blend!`, hosts by `register_host!`"
+    note = "a blueprint has a `const INFO` and a `type Config`, and builds a `Box<dyn Seed>`",
+    note = "register the factory, not the seed that it builds; blends are registered by `register_blend!`, hosts by `register_host!`"
 )]
 pub trait Blueprint: 'static {
-    /// What can be known without running code.
+    /// Description of the blueprint, which is read without running its code.
     const INFO: EntryInfo;
-    /// Its settings; `Default` is what an empty configuration means. Use `#[serde(deny_unknown_fields)]`.
+    /// Configuration of the blueprint, read from JSON. An empty configuration is the default. Use
+    /// `#[serde(deny_unknown_fields)]`.
     type Config: DeserializeOwned + JsonSchema + Default;
 
-    /// Builds one seed. Every variable is made under `vars`, here and never later.
+    /// Builds one seed. All its variables must be created under `vars`, here and not later.
     ///
-    /// A good seed is the identity at birth by a construction in which gradients live: a gain of zero on a
-    /// branch whose own value is not zero, never a branch that is zero behind a ReLU.
+    /// A new seed should be the identity in a way that lets gradients pass: multiply a branch whose output is
+    /// not zero by a gain of zero. A branch whose output is zero behind a ReLU would not train.
     ///
     /// # Errors
-    /// If the site or the configuration cannot be served.
+    /// If the site is not supported or the configuration is not valid.
     fn build(vars: &nn::Path<'_>, site: &Site, config: Self::Config) -> Result<Box<dyn Seed>>;
 
-    /// What a seed would cost here, if that is known without building it.
+    /// Returns the cost of a seed at a site, if it is known without building the seed.
     fn cost(_site: &Site, _config: &Self::Config) -> Option<Cost> {
         None
     }
@@ -41,38 +42,41 @@ pub trait Blueprint: 'static {
     }
 }
 
-/// A living seed. It holds tensors: it may move between threads, and is used by one at a time.
+/// A seed module. It contains tensors: it may move between threads, but only one thread uses it at a time.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a seed",
     label = "implement `kasmina_plugin_api::Seed` for it",
     note = "a seed is what a blueprint builds; it has `fn forward(&mut self, x: &Tensor, cx: &Cx<'_>) -> Result<Tensor>`"
 )]
 pub trait Seed: Send {
-    /// The seed's features.
+    /// Returns the seed's features for the host's features `x`. It must not change `x` in place, which may be
+    /// the host's own memory.
     ///
     /// # Shapes
     /// The output has the shape, dtype and device of `x`: `[N, C, H, W]` for [`Topology::CNN`], `[N, T, C]`
-    /// for [`Topology::TRANSFORMER`]. Never write to `x` in place: it may be the host's own memory.
+    /// for [`Topology::TRANSFORMER`].
     ///
     /// [`Topology::CNN`]: crate::Topology::CNN
     /// [`Topology::TRANSFORMER`]: crate::Topology::TRANSFORMER
     ///
     /// # Errors
-    /// Use the `f_` functions of tch and `?`; a panic is caught, but poisons the seed.
+    /// If a torch call fails. Use the `f_` functions of tch and `?`. A panic in the author's own code is
+    /// caught, but poisons the seed.
     fn forward(&mut self, x: &Tensor, cx: &Cx<'_>) -> Result<Tensor>;
 
-    /// What a checkpoint needs besides the variables.
+    /// Returns the state besides the variables, for checkpoints.
     ///
     /// # Errors
-    /// If it cannot be written.
+    /// If the state cannot be serialized.
     fn state(&self) -> Result<Vec<u8>> {
         Ok(Vec::new())
     }
 
-    /// Takes back what `state` wrote under `from_version`.
+    /// Restores the state that [`state`](Self::state) returned in an instance whose
+    /// [`EntryInfo::state_version`] was `from_version`.
     ///
     /// # Errors
-    /// If the bytes are not understood; then nothing has changed.
+    /// If the bytes cannot be read. The seed must then be unchanged.
     fn restore(&mut self, _bytes: &[u8], _from_version: u32) -> Result<()> {
         Ok(())
     }

@@ -1,8 +1,8 @@
-//! What a call knows of the training it happens in.
+//! The context of a call of a seed or blend.
 
 use crate::services;
 
-/// Whether the network is learning or being measured.
+/// Whether the network trains or is evaluated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Mode {
     /// Training: batch statistics, dropout.
@@ -12,13 +12,13 @@ pub enum Mode {
 }
 
 impl Mode {
-    /// As torch's layers take it.
+    /// Whether this is [`Mode::Train`], for the `train` argument of torch's layers.
     pub const fn is_train(self) -> bool {
         matches!(self, Self::Train)
     }
 }
 
-/// The context of one call.
+/// Context of one call of a seed or blend.
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub struct Cx<'a> {
@@ -28,7 +28,7 @@ pub struct Cx<'a> {
 }
 
 impl<'a> Cx<'a> {
-    /// A context; authors get theirs from the core, tests make their own.
+    /// Creates a context. Plugins receive theirs from the caller; tests create their own.
     pub const fn new(mode: Mode, step: u64, slot: &'a str) -> Self {
         Self { mode, step, slot }
     }
@@ -36,15 +36,15 @@ impl<'a> Cx<'a> {
     pub const fn mode(&self) -> Mode {
         self.mode
     }
-    /// The training step, counted from 0.
+    /// Number of the training step, counted from 0.
     pub const fn step(&self) -> u64 {
         self.step
     }
-    /// The slot that the instance lives in.
+    /// Name of the slot that contains the instance.
     pub const fn slot(&self) -> &'a str {
         self.slot
     }
-    /// Whether the run was asked to stop; long calls look now and then and return an error.
+    /// Whether the run is requested to stop. A long call should check this regularly and return an error.
     pub fn cancelled(&self) -> bool {
         services::cancelled()
     }

@@ -1,31 +1,31 @@
-//! The one error that crosses the plugin interface.
+//! The error type of the plugin interface.
 
 use std::fmt;
 
-/// What kind of failure it was; decides what the core does next.
+/// Kind of a failure. The caller decides by it how to continue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
     /// libtorch refused an operation: shapes, dtypes, devices.
     Torch,
-    /// libtorch could not get memory.
+    /// libtorch could not allocate memory.
     OutOfMemory,
     /// The configuration is not valid.
     Config,
-    /// A promise of the interface was broken: wrong output shape, a slot not visited.
+    /// The plugin broke a rule of the interface, such as a wrong output shape or a slot that was not visited.
     Contract,
     /// The plugin panicked; the instance is poisoned.
     Panic,
     /// The instance was poisoned by an earlier panic.
     Poisoned,
-    /// The site is one that this entry does not serve.
+    /// The entry does not support the site.
     Unsupported,
-    /// Anything else, and kinds that this version does not know.
+    /// Any other failure, including kinds that this version does not know.
     Other,
 }
 
 impl ErrorKind {
-    /// The number by which the kind crosses the plugin interface; open set, never renumbered.
+    /// Stable number of the kind in the plugin interface. Later versions may add numbers.
     pub const fn code(self) -> u32 {
         match self {
             Self::Other => 0,
@@ -39,7 +39,7 @@ impl ErrorKind {
         }
     }
 
-    /// The kind behind a number; unknown numbers are [`ErrorKind::Other`].
+    /// Returns the kind of a number; [`ErrorKind::Other`] for unknown numbers.
     pub const fn from_code(code: u32) -> Self {
         match code {
             1 => Self::Torch,
@@ -53,7 +53,7 @@ impl ErrorKind {
         }
     }
 
-    /// The word used in messages.
+    /// Name of the kind in messages.
     pub const fn label(self) -> &'static str {
         match self {
             Self::Torch => "torch",
@@ -68,17 +68,17 @@ impl ErrorKind {
     }
 }
 
-/// A failure inside a plugin, as data.
+/// Error of a plugin.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PluginError {
-    /// A number of the author's own, 0 if none.
+    /// Error code that the plugin's author chose; 0 if none.
     pub code: u32,
-    /// Kind of the failure, which decides what the host does about it.
+    /// Kind of the failure. The caller decides by it how to continue.
     pub kind: ErrorKind,
     /// What happened, in one paragraph.
     pub message: String,
-    /// What was being done, innermost first.
+    /// Operations during which the error occurred, innermost first.
     pub chain: Vec<String>,
     /// Whether the same call may succeed later.
     pub retryable: bool,
@@ -88,7 +88,7 @@ pub struct PluginError {
 pub type Result<T, E = PluginError> = std::result::Result<T, E>;
 
 impl PluginError {
-    /// An error of some kind.
+    /// Creates an error. Only errors of kind [`ErrorKind::OutOfMemory`] are marked retryable.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
         let retryable = kind == ErrorKind::OutOfMemory;
         Self { code: 0, kind, message: message.into(), chain: Vec::new(), retryable }
@@ -97,11 +97,11 @@ impl PluginError {
     pub fn config(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::Config, message)
     }
-    /// Creates an error about a promise of the interface that was broken.
+    /// Creates an error about a rule of the interface that was broken.
     pub fn contract(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::Contract, message)
     }
-    /// This site cannot be served.
+    /// Creates an error about a site that the entry does not support.
     pub fn unsupported(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::Unsupported, message)
     }
@@ -109,7 +109,7 @@ impl PluginError {
     pub fn other(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::Other, message)
     }
-    /// libtorch's own message, without its C++ backtrace.
+    /// Creates an error from a message of libtorch, without its C++ backtrace.
     pub fn torch(text: &str) -> Self {
         let lower = text.to_ascii_lowercase();
         let memory =
@@ -117,7 +117,7 @@ impl PluginError {
         let kind = if memory { ErrorKind::OutOfMemory } else { ErrorKind::Torch };
         Self::new(kind, first_paragraph(text))
     }
-    /// Adds the author's own number.
+    /// Sets the error code.
     #[must_use]
     pub fn with_code(mut self, code: u32) -> Self {
         self.code = code;
@@ -151,18 +151,18 @@ impl From<serde_json::Error> for PluginError {
     }
 }
 
-/// Says what was being done when something failed.
+/// Adds to an error the operation during which it occurred.
 pub trait Context<T> {
-    /// Adds a line to the chain of an error.
+    /// Adds `doing` to the chain of an error.
     ///
     /// # Errors
-    /// Whatever it was before.
+    /// The same error, with its chain extended.
     fn context(self, doing: impl Into<String>) -> Result<T>;
 
-    /// The same, with the line made only if there is an error.
+    /// Adds the result of `doing` to the chain of an error. The closure runs only for an error.
     ///
     /// # Errors
-    /// Whatever it was before.
+    /// The same error, with its chain extended.
     fn with_context(self, doing: impl FnOnce() -> String) -> Result<T>;
 }
 
@@ -179,9 +179,9 @@ impl<T, E: Into<PluginError>> Context<T> for std::result::Result<T, E> {
     }
 }
 
-/// Cuts libtorch's C++ backtrace off.
+/// Returns the text before libtorch's C++ backtrace.
 fn first_paragraph(text: &str) -> &str {
-    // The second form is that of failed checks, of which the allocator's is one.
+    // Failed internal checks, such as those of the allocator, have the second form.
     let trace = ["\nException raised from", "\nframe #0:"];
     let end = trace.iter().filter_map(|start| text.find(start)).min().unwrap_or(text.len());
     text[..end].trim_end()

@@ -1,24 +1,24 @@
-//! The guard that every call into author code runs behind.
+//! The guard around every call of a plugin's code.
 
 use crate::abi::take_torch_error;
 use crate::{ErrorKind, PluginError, Result};
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// How a guarded call ended.
+/// Result of a guarded call.
 #[derive(Debug)]
 pub struct Guarded<T> {
-    /// Its value or its error.
+    /// Value or error of the call.
     pub result: Result<T>,
-    /// Whether author code panicked here for a reason other than torch's: the instance is in an unknown
-    /// state.
+    /// Whether the call panicked for another reason than a failed torch call. The instance is then in an
+    /// unknown state.
     pub poisons: bool,
 }
 
-/// Runs `body` so that no unwinding leaves and no torch error stays pending.
+/// Runs `body`, turns a panic into an error, and clears torch's pending error.
 ///
-/// tch reports a failed call inside `conv.forward(x)` by panicking; such a panic is told apart from the
-/// author's own, becomes [`ErrorKind::Torch`] or [`ErrorKind::OutOfMemory`] and poisons nothing.
+/// tch reports a failed call inside `conv.forward(x)` by a panic. Such a panic is distinguished from those of
+/// the author's code: it becomes [`ErrorKind::Torch`] or [`ErrorKind::OutOfMemory`] and does not poison.
 #[inline]
 pub fn guard<T>(body: impl FnOnce() -> Result<T>) -> Guarded<T> {
     let caught = catch_unwind(AssertUnwindSafe(body));
@@ -31,14 +31,14 @@ pub fn guard<T>(body: impl FnOnce() -> Result<T>) -> Guarded<T> {
     explain(caught, pending)
 }
 
-/// What became of a call that did not just succeed.
+/// Returns the result of a call that panicked, failed or left a torch error pending.
 #[cold]
 fn explain<T>(caught: std::thread::Result<Result<T>>, pending: Option<String>) -> Guarded<T> {
     match caught {
         Ok(Ok(value)) => match pending {
             None => Guarded { result: Ok(value), poisons: false },
             Some(text) => {
-                // The value may own tensors whose drop would trip over nothing now: the error is taken away.
+                // The value may own tensors. Their drop sees no pending error, because it was cleared above.
                 drop(value);
                 Guarded { result: Err(PluginError::torch(&text)), poisons: false }
             }
@@ -59,14 +59,15 @@ fn from_panic(payload: &(dyn Any + Send)) -> PluginError {
         .downcast_ref::<&str>()
         .map(|s| (*s).to_owned())
         .or_else(|| payload.downcast_ref::<String>().cloned())
-        .unwrap_or_else(|| "a panic without a text".to_owned());
+        .unwrap_or_else(|| "a panic without a message".to_owned());
     match torch_unwrap(&text) {
         Some(torch) => PluginError::torch(&torch),
         None => PluginError::new(ErrorKind::Panic, text),
     }
 }
 
-/// The text inside ``called `Result::unwrap()` on an `Err` value: Torch("..")``, which is how tch panics.
+/// Returns the text inside ``called `Result::unwrap()` on an `Err` value: Torch("...")``, the message of a
+/// panic of tch; `None` for other panics.
 fn torch_unwrap(text: &str) -> Option<String> {
     let (_, rest) = text.split_once("on an `Err` value: Torch(\"")?;
     let body = rest.strip_suffix("\")").unwrap_or(rest);
@@ -86,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn a_torch_panic_is_a_torch_error_and_poisons_nothing() {
+    fn a_torch_panic_is_a_torch_error_and_does_not_poison() {
         let guarded = guard(|| {
             let a = Tensor::zeros([2, 3], (Kind::Float, Device::Cpu));
             Ok(a.matmul(&a))
@@ -99,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn a_payload_that_panics_in_drop_stays_inside() {
+    fn a_payload_that_panics_in_drop_is_contained() {
         struct Bomb;
         impl Drop for Bomb {
             fn drop(&mut self) {

@@ -1,27 +1,27 @@
-//! Host networks and the taps through which seeds are grafted into them.
+//! Host networks, and the taps through which their features pass the slots.
 
 use crate::{EntryInfo, Mode, PluginError, Result, Topology};
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use tch::{Tensor, nn};
 
-/// A host topology: the factory.
+/// A factory of host networks.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a host",
     label = "implement `kasmina_plugin_api::Host` for it",
-    note = "a host names itself in `const INFO`, has a `type Config` and builds a `Box<dyn HostModule>`",
-    note = "what is registered is the factory and not the module that it builds; blueprints are registered by `register_blueprint!`, blends by `register_blend!`"
+    note = "a host has a `const INFO` and a `type Config`, and builds a `Box<dyn HostModule>`",
+    note = "register the factory, not the module that it builds; blueprints are registered by `register_blueprint!`, blends by `register_blend!`"
 )]
 pub trait Host: 'static {
-    /// What can be known without running code.
+    /// Description of the host, which is read without running its code.
     const INFO: EntryInfo;
-    /// Settings of the host, read from JSON; the default is what an empty configuration means.
+    /// Configuration of the host, read from JSON. An empty configuration is the default.
     type Config: DeserializeOwned + JsonSchema + Default;
 
-    /// Builds the network; every variable is made under `vars`.
+    /// Builds the network. All its variables must be created under `vars`.
     ///
     /// # Errors
-    /// If the configuration cannot be served.
+    /// If the configuration is not valid.
     fn build(vars: &nn::Path<'_>, config: Self::Config) -> Result<Box<dyn HostModule>>;
 
     /// Returns the source of the same module in plain PyTorch, for networks that are exported. Since 1.1.
@@ -33,13 +33,13 @@ pub trait Host: 'static {
     }
 }
 
-/// A point where a seed may be grafted.
+/// A slot of a host: an injection point for a seed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SlotSpec {
-    /// Its own name, stable for the life of the host: `block0`.
+    /// Name of the slot, such as `block0`. It must not change during the life of the host.
     pub name: String,
-    /// Other names for it: `early`.
+    /// Other names of the slot, such as `early`.
     pub aliases: Vec<String>,
     /// Topology of the features at the slot.
     pub topology: Topology,
@@ -60,14 +60,14 @@ impl SlotSpec {
         self
     }
 
-    /// Whether this is its name or one of its aliases.
+    /// Whether `name` is the slot's name or one of its aliases.
     pub fn answers_to(&self, name: &str) -> bool {
         self.name == name || self.aliases.iter().any(|a| a == name)
     }
 
-    /// Gives `early`, `mid` and `late` to the slots that end the first, second and last third.
+    /// Adds the aliases `early`, `mid` and `late` to the last slots of the first, second and last third.
     ///
-    /// A list of fewer than three slots gives one slot several of these names.
+    /// If there are fewer than three slots, one slot gets several of these aliases.
     #[must_use]
     pub fn alias_thirds(mut slots: Vec<Self>) -> Vec<Self> {
         let n = slots.len();
@@ -80,65 +80,69 @@ impl SlotSpec {
     }
 }
 
-/// A living host network. Dimension 0 is the batch everywhere, and in [`Mode::Eval`] samples do not influence
-/// each other: counterfactuals of all slots run as one larger batch.
+/// A host network. Dimension 0 is the batch everywhere. In [`Mode::Eval`] the samples of a batch must not
+/// influence each other, because the counterfactuals of all slots run as one larger batch.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a host module",
     label = "implement `kasmina_plugin_api::HostModule` for it",
     note = "a host module is what a host builds; it has `fn slots(&self) -> Vec<SlotSpec>` and `fn forward(&mut self, x: &Tensor, taps: &mut Taps<'_>) -> Result<Tensor>`"
 )]
 pub trait HostModule: Send {
-    /// Where seeds may be grafted, in the order in which forward reaches them.
+    /// Returns the slots in the order in which forward reaches them.
     fn slots(&self) -> Vec<SlotSpec>;
 
-    /// The whole network. At each slot, in order and once: `x = taps.at(slot, x)?`.
+    /// Runs the whole network. It must call `x = taps.at(slot, x)?` once for each slot, in order.
     ///
-    /// Never change what a tap returned in place, and pass its error on.
+    /// It must not change the tensor that a tap returned in place, and must return the error of a tap.
     ///
     /// # Shapes
     /// `x` and the output are the task's: images `[N, C, H, W]` to logits `[N, classes]`, tokens `[N, T]` to
     /// logits `[N, T, vocabulary]`.
     ///
     /// # Errors
-    /// Use the `f_` functions of tch and `?`.
+    /// If a torch call or a tap fails. Use the `f_` functions of tch and `?`.
     fn forward(&mut self, x: &Tensor, taps: &mut Taps<'_>) -> Result<Tensor>;
 
-    /// What lasts between two forwards besides variables, for checkpoints; most hosts have nothing. Since
-    /// 1.1.
+    /// Returns the state between two forwards besides the variables, for checkpoints. Most hosts have none.
+    /// Since 1.1.
     ///
     /// # Errors
-    /// If it cannot be told.
+    /// If the state cannot be serialized.
     fn state(&self) -> Result<Vec<u8>> {
         Ok(Vec::new())
     }
 
-    /// Takes state back that an instance of `from_version` ([`EntryInfo::state_version`]) has told; it is
-    /// never empty. Since 1.1.
+    /// Restores the state that [`state`](Self::state) returned in an instance whose
+    /// [`EntryInfo::state_version`] was `from_version`. Not called for an empty state. Since 1.1.
     ///
     /// # Errors
-    /// If these bytes cannot be read.
+    /// If the bytes cannot be read.
     fn restore(&mut self, _bytes: &[u8], _from_version: u32) -> Result<()> {
         Err(PluginError::unsupported("this host has no state besides its variables"))
     }
 }
 
-/// What a host hands its features to; lent by the core for one forward.
+/// Access to the slots of a host during one forward, to which the host passes its features.
 pub struct Taps<'a> {
     handler: &'a mut dyn TapHandler,
     mode: Mode,
 }
 
-/// The core's side of a tap.
+/// The implementation behind [`Taps`].
 pub trait TapHandler {
-    /// Takes the features of a slot and gives back what flows on.
+    /// Receives the features at a slot and returns the features with which the host continues.
+    ///
+    /// # Shapes
+    /// `x` and the output have the same shape.
     ///
     /// # Errors
-    /// If the slot's seed failed.
+    /// If the slot's seed fails.
     fn at(&mut self, slot: usize, x: Tensor) -> Result<Tensor>;
 }
 
 impl<'a> Taps<'a> {
-    /// Taps for one forward; hosts get theirs from the core, tests make their own.
+    /// Creates the taps of one forward. Hosts receive theirs from the caller of forward; tests create their
+    /// own.
     pub fn new(handler: &'a mut dyn TapHandler, mode: Mode) -> Self {
         Self { handler, mode }
     }
@@ -148,12 +152,16 @@ impl<'a> Taps<'a> {
         self.mode
     }
 
-    /// The features that flow on from slot number `slot` (the position in [`HostModule::slots`]).
+    /// Returns the features with which the host continues after the slot at position `slot` in
+    /// [`HostModule::slots`].
     ///
-    /// With nothing grafted there, it is the same tensor back and nothing is run.
+    /// An empty slot returns the same tensor and runs nothing.
+    ///
+    /// # Shapes
+    /// `x` and the output have the same shape.
     ///
     /// # Errors
-    /// If the slot's seed failed; pass it on.
+    /// If the slot's seed fails. The host must return this error.
     pub fn at(&mut self, slot: usize, x: Tensor) -> Result<Tensor> {
         self.handler.at(slot, x)
     }

@@ -1,21 +1,21 @@
-//! What can be known of an entry without running any of its code: constant, so that it can lie in the file.
+//! Constant descriptions of entries, which a plugin's file contains and which are read without running it.
 
 use crate::site::Topology;
 use std::fmt;
 
-/// The three kinds of entry a plugin can bring.
+/// Kind of an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
     /// A blueprint: the architecture of a seed.
     Blueprint,
-    /// An algorithm that blends a seed into its host.
+    /// A blend: an algorithm that blends a seed into its host.
     Blend,
-    /// A host network with slots.
+    /// A host: a network with slots.
     Host,
 }
 
 impl Kind {
-    /// The word in records, listings and messages.
+    /// Name of the kind in records, listings and messages.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Blueprint => "blueprint",
@@ -24,7 +24,7 @@ impl Kind {
         }
     }
 
-    /// The kind named by a record.
+    /// Returns the kind of a name in a record; `None` for other names.
     pub fn parse(text: &str) -> Option<Self> {
         [Self::Blueprint, Self::Blend, Self::Host].into_iter().find(|kind| kind.as_str() == text)
     }
@@ -36,24 +36,24 @@ impl fmt::Display for Kind {
     }
 }
 
-/// Something an entry declares of itself.
+/// A property that an entry declares.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Capability {
-    /// Draws random numbers in forward (dropout); runs under a generator of its own.
+    /// The seed draws random numbers in forward, for example for dropout. It gets a random stream of its own.
     Stochastic,
-    /// Promises that a fresh seed's output equals its input.
+    /// The output of a new seed equals its input.
     IdentityAtBirth,
-    /// Cannot run inside a captured CUDA graph: it looks at [`Cx::step`](crate::Cx::step), waits for the
-    /// device, or does on the host what every step needs.
+    /// The entry cannot run inside a captured CUDA graph, because it reads [`Cx::step`](crate::Cx::step),
+    /// waits for the device, or does work on the CPU that every step needs.
     NotCapturable,
-    /// For blends: promises that at alpha 1 the mixture is the seed's features and nothing else. It is then
-    /// not asked for: a fossil costs what its seed costs.
+    /// For blends: at alpha 1 the mixture is exactly the seed's features. The blend is then not called at
+    /// alpha 1, so that a fossilized seed costs no more than the seed itself.
     SeedAtOne,
 }
 
 impl Capability {
-    /// Name of the capability as records have it.
+    /// Name of the capability in records.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Stochastic => "stochastic",
@@ -64,7 +64,7 @@ impl Capability {
     }
 }
 
-/// The constant description of one blueprint, blend or host.
+/// Constant description of a blueprint, blend or host.
 ///
 /// ```
 /// use kasmina_plugin_api::{Capability, EntryInfo, Topology};
@@ -76,24 +76,24 @@ impl Capability {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct EntryInfo {
-    /// Unique among the plugin's entries of one kind; lower case, digits, `_` and `-`.
+    /// Id, unique among the plugin's entries of one kind; lower-case letters, digits, `_` and `-`.
     pub id: &'static str,
     /// Summary of one line, for listings.
     pub summary: &'static str,
-    /// The topologies served; empty means all.
+    /// Topologies that the entry supports; empty means all.
     pub topologies: &'static [Topology],
-    /// What the entry declares of itself.
+    /// Capabilities that the entry declares.
     pub capabilities: &'static [Capability],
-    /// The version of the bytes that `state` writes.
+    /// Version of the bytes that `state` returns.
     pub state_version: u32,
 }
 
 impl EntryInfo {
-    /// An entry that serves every topology and declares nothing.
+    /// Describes an entry that supports every topology and declares no capabilities.
     pub const fn new(id: &'static str, summary: &'static str) -> Self {
         Self { id, summary, topologies: &[], capabilities: &[], state_version: 1 }
     }
-    /// Sets the topologies that the entry serves.
+    /// Sets the topologies that the entry supports.
     #[must_use]
     pub const fn topologies(mut self, topologies: &'static [Topology]) -> Self {
         self.topologies = topologies;
@@ -113,11 +113,11 @@ impl EntryInfo {
     }
 }
 
-/// What a seed would cost, before it is built.
+/// Cost of a seed, known before it is built.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Cost {
     /// Number of trainable parameters.
     pub parameters: u64,
-    /// Multiply-adds per position of the feature map, forward.
+    /// Multiply-adds of one forward per position of the feature map.
     pub flops_per_position: u64,
 }

@@ -1,9 +1,9 @@
-//! What an author writes against to ship a blueprint, a blend algorithm or a host as a plugin.
+//! The API for plugins: blueprints, blend algorithms and hosts.
 //!
 //! A plugin is an ordinary crate. `kasmina plugins new my-plugin --kind blueprint` writes one that builds and
-//! passes `kasmina plugins check`; `docs/guide` goes on from there. It implements [`Blueprint`], [`Blend`] or
-//! [`Host`], names each implementation once with [`register_blueprint!`], [`register_blend!`] or
-//! [`register_host!`], and says [`export_plugin!`] once:
+//! passes `kasmina plugins check`; `docs/guide` explains the next steps. A plugin implements [`Blueprint`],
+//! [`Blend`] or [`Host`], registers each implementation once with [`register_blueprint!`],
+//! [`register_blend!`] or [`register_host!`], and calls [`export_plugin!`] once:
 //!
 //! ```
 //! use kasmina_plugin_api::prelude::*;
@@ -12,7 +12,7 @@
 //! #[serde(default, deny_unknown_fields)]
 //! struct ScaleConfig {}
 //!
-//! /// `x * (1 + g)` with one learned `g` per channel: the identity at birth, with a live gradient.
+//! /// `x * (1 + g)` with one learned `g` per channel. A new seed is the identity, and its gradient is not 0.
 //! struct Scale;
 //!
 //! struct ScaleSeed {
@@ -41,8 +41,8 @@
 //! # fn main() {}
 //! ```
 //!
-//! An author never writes `unsafe`, never sees the plugin interface ([`abi`]), and never has to think about
-//! panics: every call and every drop runs behind a guard that turns a panic into a [`PluginError`].
+//! An author needs no `unsafe` and does not use the plugin interface ([`abi`]) directly. Every call and every
+//! drop runs behind a guard that turns a panic into a [`PluginError`].
 
 pub mod abi;
 mod blend;
@@ -68,7 +68,7 @@ pub use site::{Layout, Site, Topology};
 
 pub use {inventory, schemars, serde, serde_json, tch, tracing};
 
-/// Everything a plugin usually needs: `use kasmina_plugin_api::prelude::*;`.
+/// The items that most plugins need: `use kasmina_plugin_api::prelude::*;`.
 pub mod prelude {
     pub use crate::{
         Blend, Blender, Blueprint, Capability, Context, Cost, Cx, EntryInfo, ErrorKind, Host, HostModule,
@@ -79,9 +79,9 @@ pub mod prelude {
     pub use tch::{Tensor, nn};
 }
 
-/// The version of the plugin interface: this crate's own.
+/// Version of the plugin interface, which is the version of this crate.
 pub const ABI_VERSION: &str = env!("CARGO_PKG_VERSION");
-/// The torch that this copy was built against.
+/// Version of torch that this crate was built against.
 pub const TORCH_VERSION: &str = env!("KASMINA_TORCH");
-/// The target triple that this copy was built for.
+/// Target triple that this crate was built for.
 pub const TARGET: &str = env!("KASMINA_TARGET");

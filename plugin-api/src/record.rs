@@ -1,7 +1,8 @@
-//! Static records: what a plugin is and brings, readable from its file without running a line of it.
+//! Records: descriptions of a plugin and its entries, which are read from its file without running its code.
 //!
-//! Each record is a JSON object, built at compile time, framed by a magic and a length, in a link section of
-//! its own. The inventory node of its entry points at it, which keeps it alive through LTO and strip.
+//! A record is a JSON object that is built at compile time. It lies in a link section of its own, in a frame
+//! of a magic and a length. The [`Registered`](crate::registration::Registered) of an entry points at its
+//! record, so that LTO and strip keep it.
 
 use crate::site::Topology;
 use crate::{Capability, EntryInfo, Kind};
@@ -9,36 +10,36 @@ use serde::{Deserialize, Serialize};
 
 /// The link section that holds the records.
 pub const SECTION: &str = "kasmina_manifest";
-/// What every frame begins with; a little-endian `u32` length and the JSON follow.
+/// First bytes of every frame. The length of the JSON as a little-endian `u32`, and the JSON, follow.
 pub const MAGIC: [u8; 8] = *b"KASMINA1";
 const HEAD: usize = MAGIC.len() + 4;
 
-/// The record of the plugin itself, as read back.
+/// Record of a plugin.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PluginRecord {
-    /// Crate name: the namespace of its entries.
+    /// Name of the plugin's crate, which is the namespace of its entries.
     pub name: String,
     /// Version of the plugin's package.
     pub version: String,
-    /// Package licence, empty if it names none.
+    /// Licence of the package; empty if it states none.
     pub license: String,
-    /// Package authors, `:` between them.
+    /// Authors of the package, separated by `:`.
     pub authors: String,
-    /// Version of the plugin interface that it was built with.
+    /// Version of the plugin interface that the plugin was built with.
     pub abi: String,
-    /// Target triple that it was built for.
+    /// Target triple that the plugin was built for.
     pub target: String,
-    /// `unwind` or `abort`.
+    /// Panic strategy: `unwind` or `abort`.
     pub panic: String,
-    /// Cargo profile that it was built with, for information.
+    /// Cargo profile of the build, for information.
     pub profile: String,
     /// Version of the compiler, for information.
     pub rustc: String,
-    /// The torch that it was built against.
+    /// Version of torch that the plugin was built against.
     pub torch: String,
-    /// The exported symbol to load it by.
+    /// Name of the exported symbol of the entry point.
     pub entry_symbol: String,
-    /// The versions of Kasmina that it wants to run in, as a semver requirement.
+    /// Versions of Kasmina that the plugin supports, as a semver requirement.
     #[serde(default = "any_host")]
     pub host: String,
 }
@@ -47,7 +48,7 @@ fn any_host() -> String {
     "*".to_owned()
 }
 
-/// The record of one entry, as read back.
+/// Record of an entry.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct EntryRecord {
     /// `blueprint`, `blend` or `host`.
@@ -56,18 +57,18 @@ pub struct EntryRecord {
     pub id: String,
     /// Summary of one line, for listings.
     pub summary: String,
-    /// Topologies served; empty means all.
+    /// Topologies that the entry supports; empty means all.
     pub topologies: Vec<String>,
     /// Names of the capabilities that the entry declares.
     pub capabilities: Vec<String>,
-    /// Version of its state bytes.
+    /// Version of the entry's state bytes.
     pub state_version: u32,
-    /// The crate that defines it.
+    /// Name of the crate that defines the entry.
     pub package: String,
 }
 
 impl EntryRecord {
-    /// The record of an entry, from the constants themselves.
+    /// Creates the record of an entry from its description.
     pub fn of(kind: Kind, info: &EntryInfo, package: &str) -> Self {
         Self {
             kind: kind.as_str().to_owned(),
@@ -81,43 +82,43 @@ impl EntryRecord {
     }
 }
 
-/// A record of either kind.
+/// A record of any kind.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "rec", rename_all = "lowercase")]
 pub enum Record {
-    /// The record of the plugin itself.
+    /// Record of a plugin.
     Plugin(PluginRecord),
-    /// The record of one entry.
+    /// Record of an entry.
     Entry(EntryRecord),
-    /// Of a kind that a later minor version has added.
+    /// Record of a kind that a later minor version added.
     #[serde(other)]
     Unknown,
 }
 
-/// Why a section cannot be read.
+/// Error of a section of records that cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RecordError {
-    /// A frame says that it is longer than what is left.
+    /// The section ends before the end of a frame.
     #[error("the record at byte {at} is cut off")]
     Truncated {
         /// Offset of the record's frame in bytes.
         at: usize,
     },
-    /// A frame holds something that is no record.
+    /// The contents of a frame are not a record.
     #[error("the record at byte {at} cannot be read: {reason}")]
     Malformed {
         /// Offset of the record's frame in bytes.
         at: usize,
-        /// What the JSON reader says.
+        /// Message of the JSON parser.
         reason: String,
     },
 }
 
-/// Reads all records of a section; padding between frames is passed over.
+/// Reads all records of a section. Padding between frames is skipped.
 ///
 /// # Errors
-/// If a frame is cut off or holds no record.
+/// If a frame is cut off or does not contain a record.
 pub fn read(section: &[u8]) -> Result<Vec<Record>, RecordError> {
     let mut records = Vec::new();
     let mut at = 0;
@@ -148,13 +149,15 @@ pub enum Value {
     Capabilities(&'static [Capability]),
 }
 
-/// A compile-time JSON writer. With `N = 0` it only counts; the two uses share every line.
+/// A JSON writer that runs at compile time. With `N = 0` it only counts bytes, so that the same code computes
+/// the length and writes the text.
 struct Writer<const N: usize> {
     bytes: [u8; N],
     length: usize,
 }
 
-/// A list of things that have a constant `as_str`; a constant function cannot be generic over them.
+/// Writes a list of items that have a constant `as_str`. This is a macro because a constant function cannot
+/// be generic over them.
 macro_rules! strings {
     ($writer:expr, $list:expr) => {{
         $writer.byte(b'[');
@@ -247,13 +250,13 @@ impl<const N: usize> Writer<N> {
     }
 }
 
-/// Bytes of the frame around these fields.
+/// Returns the length in bytes of the frame of a record with these fields.
 #[doc(hidden)]
 pub const fn frame_len(fields: &[(&str, Value)]) -> usize {
     HEAD + Writer::<0> { bytes: [], length: 0 }.object(fields).length
 }
 
-/// The frame itself; `N` is what [`frame_len`] said.
+/// Returns the frame of a record; `N` must be the result of [`frame_len`].
 #[doc(hidden)]
 pub const fn frame<const N: usize>(fields: &[(&str, Value)]) -> [u8; N] {
     let json = Writer::<N> { bytes: [0; N], length: 0 }.object(fields);
@@ -276,7 +279,7 @@ pub const fn frame<const N: usize>(fields: &[(&str, Value)]) -> [u8; N] {
     out
 }
 
-/// The fields of an entry's record.
+/// Returns the fields of an entry's record.
 #[doc(hidden)]
 pub const fn entry_fields(kind: Kind, info: &EntryInfo, package: &'static str) -> [(&'static str, Value); 8] {
     [
@@ -291,7 +294,7 @@ pub const fn entry_fields(kind: Kind, info: &EntryInfo, package: &'static str) -
     ]
 }
 
-/// What only the plugin's own crate can say of itself.
+/// Facts that are known only when the plugin's own crate is compiled.
 #[doc(hidden)]
 pub struct PackageFacts {
     pub name: &'static str,
@@ -303,7 +306,7 @@ pub struct PackageFacts {
     pub host: &'static str,
 }
 
-/// The fields of a plugin's record.
+/// Returns the fields of a plugin's record.
 #[doc(hidden)]
 pub const fn plugin_fields(package: &PackageFacts) -> [(&'static str, Value); 13] {
     [
@@ -335,7 +338,7 @@ mod tests {
     static RECORD: [u8; frame_len(&FIELDS)] = frame(&FIELDS);
 
     #[test]
-    fn what_is_written_at_compile_time_reads_back() {
+    fn records_written_at_compile_time_can_be_read() {
         let mut section = vec![0u8; 5];
         section.extend(RECORD);
         section.extend([0; 11]);

@@ -1,4 +1,4 @@
-//! How an entry becomes known: an erased, constant node per implementation, gathered by `inventory`.
+//! Registration of entries: `inventory` collects one constant, type-erased [`Registered`] per implementation.
 
 use crate::{
     Blend, Blender, Blueprint, Cost, EntryInfo, Host, HostModule, Kind, PluginError, Result, Seed, Site,
@@ -6,19 +6,19 @@ use crate::{
 use serde::de::DeserializeOwned;
 use tch::nn;
 
-/// One registered entry of this library.
+/// A registered entry of this library.
 #[derive(Debug)]
 pub struct Registered {
     pub(crate) kind: Kind,
     pub(crate) info: &'static EntryInfo,
     pub(crate) package: &'static str,
-    /// Kept alive by being pointed at.
-    #[expect(dead_code, reason = "the file's readers read it, this process does not")]
+    /// Framed record of the entry. This pointer keeps the linker from discarding it.
+    #[expect(dead_code, reason = "records are read from the file, not by this process")]
     record: &'static [u8],
     pub(crate) schema: fn() -> schemars::Schema,
-    /// Whether a configuration can be read; makes nothing.
+    /// Checks that a configuration can be read, without building anything.
     pub(crate) check: fn(&str) -> Result<()>,
-    /// The source of the same module in plain PyTorch. The site of a host has no meaning.
+    /// Returns the source of the same module in plain PyTorch. Hosts ignore the site.
     pub(crate) pytorch: fn(&Site, &str) -> Result<Option<String>>,
     pub(crate) make: Make,
 }
@@ -38,7 +38,7 @@ pub(crate) enum Make {
 inventory::collect!(Registered);
 
 impl Registered {
-    /// The node of a blueprint.
+    /// Describes a blueprint, for `register_blueprint!`.
     #[doc(hidden)]
     pub const fn blueprint<T: Blueprint>(record: &'static [u8], package: &'static str) -> Self {
         Self {
@@ -56,7 +56,7 @@ impl Registered {
         }
     }
 
-    /// The node of a blend.
+    /// Describes a blend, for `register_blend!`.
     #[doc(hidden)]
     pub const fn blend<T: Blend>(record: &'static [u8], package: &'static str) -> Self {
         Self {
@@ -71,7 +71,7 @@ impl Registered {
         }
     }
 
-    /// The node of a host.
+    /// Describes a host, for `register_host!`.
     #[doc(hidden)]
     pub const fn host<T: Host>(record: &'static [u8], package: &'static str) -> Self {
         Self {
@@ -91,7 +91,7 @@ fn schema<C: schemars::JsonSchema>() -> schemars::Schema {
     schemars::schema_for!(C)
 }
 
-/// An empty configuration means the default; anything else must fit.
+/// Reads a configuration from JSON. An empty text is the default configuration.
 fn parse<C: DeserializeOwned + Default>(json: &str) -> Result<C> {
     if json.trim().is_empty() {
         return Ok(C::default());
@@ -99,7 +99,7 @@ fn parse<C: DeserializeOwned + Default>(json: &str) -> Result<C> {
     serde_json::from_str(json).map_err(|e| PluginError::config(format!("configuration {json}: {e}")))
 }
 
-/// Makes a [`Blueprint`] known: once per implementation, anywhere in the crate.
+/// Registers a [`Blueprint`]. Call it once per implementation, anywhere in the crate.
 #[macro_export]
 macro_rules! register_blueprint {
     ($entry:ty) => {
@@ -107,7 +107,7 @@ macro_rules! register_blueprint {
     };
 }
 
-/// Makes a [`Blend`] known: once per implementation, anywhere in the crate.
+/// Registers a [`Blend`]. Call it once per implementation, anywhere in the crate.
 #[macro_export]
 macro_rules! register_blend {
     ($entry:ty) => {
@@ -115,7 +115,7 @@ macro_rules! register_blend {
     };
 }
 
-/// Makes a [`Host`] known: once per implementation, anywhere in the crate.
+/// Registers a [`Host`]. Call it once per implementation, anywhere in the crate.
 #[macro_export]
 macro_rules! register_host {
     ($entry:ty) => {
@@ -139,11 +139,11 @@ macro_rules! __register {
     };
 }
 
-/// Makes the crate a plugin: once, anywhere in it. An rlib of the same crate registers its parts as well, so
-/// an embedder may link it directly.
+/// Makes the crate a plugin. Call it once, anywhere in the crate. An rlib of the same crate registers its
+/// entries too, so that a program that embeds Kasmina can link it directly.
 ///
-/// `export_plugin!(host = ">=0.2, <0.4")` says which versions of Kasmina it wants to run in; others refuse
-/// it.
+/// `export_plugin!(host = ">=0.2, <0.4")` declares the versions of Kasmina that the plugin supports; other
+/// versions refuse it.
 #[macro_export]
 macro_rules! export_plugin {
     () => {

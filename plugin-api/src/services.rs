@@ -1,9 +1,9 @@
-//! What the host process lends a plugin: its log, its spans, its metrics, its fast layers, and its request to
-//! stop.
+//! Services of the host process for plugins: logs, spans, metrics, fused layers, TorchScript modules, and the
+//! request to stop.
 //!
-//! Every cdylib has its own copy of `tracing` and of the standard library, so a plugin's events would go
-//! nowhere and its panics to the wrong place. On load, before anything else is constructed, the host passes
-//! its services in; they become the plugin's subscriber and its panic hook.
+//! Every cdylib has its own copy of `tracing` and of the standard library, so that a plugin's events would be
+//! lost and its panics would go to stderr. When a plugin is loaded, before anything else is constructed, the
+//! host passes its services to the plugin, which uses them as its subscriber and in its panic hook.
 
 use crate::Result;
 use std::fmt::Write as _;
@@ -13,89 +13,104 @@ use tracing_core::field::{Field, Visit};
 use tracing_core::span::{Attributes, Id, Record};
 use tracing_core::{Event, Level, Metadata, Subscriber};
 
-/// The services as a plugin sees them.
+/// Services of the host process, as a plugin calls them.
 pub trait Services: Send + Sync {
-    /// Whether an event of this level and target would be seen.
+    /// Whether events of this level and target are recorded.
     fn enabled(&self, level: Level, target: &str) -> bool;
-    /// An event; `fields` is `name=value` pairs.
+    /// Records an event; `fields` contains `name=value` pairs.
     fn event(&self, level: Level, target: &str, message: &str, fields: &str);
-    /// Opens a span and answers with its number, never 0.
+    /// Opens a span and returns its number, which is never 0.
     fn open_span(&self, level: Level, target: &str, name: &str, fields: &str) -> u64;
     /// Enters a span on this thread.
     fn enter_span(&self, span: u64);
     /// Leaves a span on this thread.
     fn exit_span(&self, span: u64);
-    /// One more handle on a span.
+    /// Adds a handle to a span.
     fn clone_span(&self, span: u64);
-    /// One handle less; the last closes the span and answers true.
+    /// Removes a handle of a span. Returns whether it was the last one, which closes the span.
     fn close_span(&self, span: u64) -> bool;
-    /// Records a value under a name; the newest counts.
+    /// Records a value under a name, replacing an earlier one.
     fn metric(&self, name: &str, value: f64);
-    /// Whether the run was asked to stop.
+    /// Whether the run is requested to stop.
     fn cancelled(&self) -> bool;
-    /// Runs a layer of [`ops`](crate::ops) in one pass, where the process can for these tensors; `None` where
-    /// the layer must be composed, a name that it does not know included.
+    /// Runs a layer of [`ops`](crate::ops) as one fused kernel; `None` if the process has no kernel for this
+    /// layer and these tensors, so that the caller must compose the layer.
+    ///
+    /// # Shapes
+    /// Those of the function of [`ops`](crate::ops) that is named `layer`.
+    ///
+    /// # Errors
+    /// If the kernel fails.
     fn fused(&self, layer: &str, tensors: &[&Tensor], numbers: &[f64]) -> Option<Result<Tensor>>;
-    /// Reads the bytes of a TorchScript module onto a device; `None` where the process cannot. Since 1.1.
+    /// Loads a TorchScript module from bytes to a device; `None` if the process does not support it. Since
+    /// 1.1.
+    ///
+    /// # Errors
+    /// If libtorch refuses the module.
     fn script(&self, _archive: &[u8], _device: Device) -> Option<Result<Box<dyn Script>>> {
         None
     }
 }
 
-/// A TorchScript module that the host process holds, with every tensor of it by name, buffers included. Since
-/// 1.1.
+/// A TorchScript module in the host process. Since 1.1.
 pub trait Script: Send {
-    /// The module's tensors by dotted name: handles on those that it computes with. Those that learn require
-    /// a gradient.
+    /// Returns the module's parameters and buffers with their dotted names. The tensors are shared handles,
+    /// not copies; parameters require a gradient.
+    ///
+    /// # Shapes
+    /// Those of the module's parameters and buffers.
     ///
     /// # Errors
     /// If libtorch fails.
     fn variables(&self) -> Result<Vec<(String, Tensor)>>;
-    /// The module's output, training or measuring.
+    /// Runs the module, in training or evaluation mode.
     ///
     /// # Shapes
-    /// The module's.
+    /// Those that the module defines for its input and output.
     ///
     /// # Errors
-    /// What the module or libtorch refused.
+    /// If the module or libtorch refuses the input.
     fn forward(&mut self, x: &Tensor, train: bool) -> Result<Tensor>;
 }
 
 static SERVICES: OnceLock<Box<dyn Services>> = OnceLock::new();
 
-/// Whether the run was asked to stop; `false` where no host has passed its services in.
+/// Whether the run is requested to stop; `false` if this library has no services.
 pub fn cancelled() -> bool {
     SERVICES.get().is_some_and(|s| s.cancelled())
 }
 
-/// Records a value for the run's metrics under `name`.
+/// Records a value for the run's metrics under `name`; does nothing if this library has no services.
 pub fn metric(name: &str, value: f64) {
     if let Some(services) = SERVICES.get() {
         services.metric(name, value);
     }
 }
 
-/// A layer in one pass, if there is a host process that has it.
+/// Calls [`Services::fused`]; `None` if this library has no services.
 pub(crate) fn fused(layer: &str, tensors: &[&Tensor], numbers: &[f64]) -> Option<Result<Tensor>> {
     SERVICES.get()?.fused(layer, tensors, numbers)
 }
 
-/// Reads the bytes of a TorchScript module onto a device, with all its tensors by name; `None` where no host
-/// process does so: in an author's own tests, and in hosts older than 1.1.
+/// Loads a TorchScript module from bytes to a device; `None` if no host process supports it, as in a plugin's
+/// own tests and in hosts older than 1.1.
+///
+/// # Errors
+/// If libtorch refuses the module.
 pub fn script(archive: &[u8], device: Device) -> Option<Result<Box<dyn Script>>> {
     SERVICES.get()?.script(archive, device)
 }
 
-/// Installs the host's services in this library. Only the first call counts.
+/// Installs the host's services in this library. Only the first call has an effect.
 pub(crate) fn install(services: Box<dyn Services>) {
     if SERVICES.set(services).is_err() {
         return;
     }
-    // Fails only if the plugin has set a subscriber of its own: then that one is what its author wants.
-    let _ = tracing::subscriber::set_global_default(Forward);
+    // Fails only if the plugin has set a subscriber of its own, which then stays.
+    let _ = tracing::subscriber::set_global_default(ForwardingSubscriber);
     std::panic::set_hook(Box::new(|panic| {
-        let text = panic.payload_as_str().unwrap_or("a panic without a text");
-        // A failed torch call arrives as a panic and is told as an error; it is no news for the log.
+        let text = panic.payload_as_str().unwrap_or("a panic without a message");
+        // A failed torch call is a panic too, but it is returned as an error, so it is logged at debug level.
         let level = if text.contains("on an `Err` value: Torch(") { Level::DEBUG } else { Level::ERROR };
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
         if let Some(services) = SERVICES.get() {
@@ -104,25 +119,25 @@ pub(crate) fn install(services: Box<dyn Services>) {
     }));
 }
 
-/// The plugin's subscriber: hands everything on.
-struct Forward;
+/// The plugin's subscriber, which forwards everything to the host's services.
+struct ForwardingSubscriber;
 
-impl Forward {
+impl ForwardingSubscriber {
     fn services() -> Option<&'static dyn Services> {
         SERVICES.get().map(AsRef::as_ref)
     }
 }
 
-impl Subscriber for Forward {
+impl Subscriber for ForwardingSubscriber {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
         Self::services().is_some_and(|s| s.enabled(*metadata.level(), metadata.target()))
     }
     fn register_callsite(&self, _: &'static Metadata<'static>) -> tracing_core::Interest {
-        // The host's filter may change; ask each time.
+        // The host's filter may change, so it is checked for every event.
         tracing_core::Interest::sometimes()
     }
     fn new_span(&self, span: &Attributes<'_>) -> Id {
-        let mut text = Text::default();
+        let mut text = FieldText::default();
         span.record(&mut text);
         let metadata = span.metadata();
         let id = Self::services()
@@ -132,7 +147,7 @@ impl Subscriber for Forward {
     fn record(&self, _: &Id, _: &Record<'_>) {}
     fn record_follows_from(&self, _: &Id, _: &Id) {}
     fn event(&self, event: &Event<'_>) {
-        let mut text = Text::default();
+        let mut text = FieldText::default();
         event.record(&mut text);
         let metadata = event.metadata();
         if let Some(services) = Self::services() {
@@ -160,14 +175,14 @@ impl Subscriber for Forward {
     }
 }
 
-/// Fields as text: the message apart, the rest as `name=value`.
+/// Fields of an event or span as text: the message, and all others as `name=value`.
 #[derive(Default)]
-struct Text {
+struct FieldText {
     message: String,
     fields: String,
 }
 
-impl Visit for Text {
+impl Visit for FieldText {
     fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
         if field.name() == "message" {
             let _ = write!(self.message, "{value:?}");

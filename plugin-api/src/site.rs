@@ -1,13 +1,14 @@
-//! Where a seed or a blend is built: the description of a slot's features.
+//! Descriptions of the features at a slot, for which seeds and blends are built.
 
 use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
 use tch::{Device, Kind};
 
-/// The kind of feature map that flows through a host.
+/// Kind of feature map in a host.
 ///
-/// Open: third-party hosts bring their own (`Topology::new("graph")`), and seeds say which they serve.
+/// The set is open: a host may define its own, such as `Topology::new("graph")`. Blueprints and blends
+/// declare which ones they support.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Topology(&'static str);
 
@@ -17,11 +18,12 @@ impl Topology {
     /// Hidden states `[N, T, C]`, causal in `T`.
     pub const TRANSFORMER: Self = Self("transformer");
 
-    /// A topology known at compile time.
+    /// Creates a topology from a constant name.
     pub const fn new(name: &'static str) -> Self {
         Self(name)
     }
-    /// A topology read from somewhere. Each distinct name is kept for the life of the process.
+    /// Creates a topology from a name that was read. Each distinct name stays in memory until the process
+    /// ends.
     pub fn from_name(name: &str) -> Self {
         static NAMES: Mutex<BTreeSet<&'static str>> = Mutex::new(BTreeSet::new());
         for known in [Self::CNN, Self::TRANSFORMER] {
@@ -37,7 +39,7 @@ impl Topology {
         names.insert(kept);
         Self(kept)
     }
-    /// Name of the topology as records and configurations have it.
+    /// Name of the topology in records and configurations.
     pub const fn as_str(&self) -> &'static str {
         self.0
     }
@@ -55,18 +57,18 @@ impl fmt::Display for Topology {
     }
 }
 
-/// How features lie in memory.
+/// Memory format of features.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Layout {
     /// Row-major order: NCHW for images, NTC for sequences.
     #[default]
     Contiguous,
-    /// NHWC under an NCHW shape.
+    /// NHWC order in memory with an NCHW shape.
     ChannelsLast,
 }
 
 impl Layout {
-    /// The word in listings and messages.
+    /// Name of the format in listings and messages.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Contiguous => "contiguous",
@@ -75,7 +77,7 @@ impl Layout {
     }
 }
 
-/// Where a seed or blend is to live.
+/// The place for which a seed or blend is built: topology, channels, memory format, device and dtype.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Site {
@@ -87,7 +89,7 @@ pub struct Site {
 }
 
 impl Site {
-    /// A contiguous float32 site on the CPU.
+    /// Creates a contiguous float32 site on the CPU.
     pub fn new(topology: Topology, channels: i64) -> Self {
         Self { topology, channels, layout: Layout::Contiguous, device: Device::Cpu, dtype: Kind::Float }
     }
@@ -109,7 +111,7 @@ impl Site {
         self.dtype = dtype;
         self
     }
-    /// The kind of feature map.
+    /// Topology of the features.
     pub fn topology(&self) -> Topology {
         self.topology
     }
@@ -121,7 +123,7 @@ impl Site {
     pub fn layout(&self) -> Layout {
         self.layout
     }
-    /// Device of the features; the variables handed to `build` already live there.
+    /// Device of the features. The variables that `build` creates are on this device.
     pub fn device(&self) -> Device {
         self.device
     }

@@ -1,4 +1,4 @@
-//! The lines of `commands.jsonl`.
+//! Rows of `commands.jsonl`.
 
 use kasmina_lifecycle::{Command, Executed};
 use schemars::JsonSchema;
@@ -10,16 +10,16 @@ pub const COMMANDS: &str = "commands.jsonl";
 /// One command, as written to `commands.jsonl`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct CommandRow {
-    /// At the end of this epoch.
+    /// Epoch at whose end the command was given, counted from 1.
     pub epoch: u32,
     /// Command as it was given.
     #[serde(flatten)]
     pub command: Command,
-    /// The own name of the slot that it concerns, where there is one.
+    /// Name of the command's slot, even if the command uses an alias; absent if the model has no such slot.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub slot_id: Option<String>,
-    /// Whether nobody asked for it: the landing of a germination that was made ready ahead, what the
-    /// configuration plants, or a seed that was unhealthy for too long.
+    /// Whether the run gave the command by itself: for a prefetched germination, for a preinstalled seed, or
+    /// for a seed that was unhealthy for too long.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub landed: bool,
     /// Whether the command was carried out.
@@ -32,11 +32,11 @@ pub struct CommandRow {
     pub error: Option<ErrorRow>,
 }
 
-/// Why a command was refused.
+/// Reason of a refused command.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ErrorRow {
     /// Stable code, for programs.
     pub code: String,
-    /// One sentence, for people.
+    /// Explanation in one sentence, for people.
     pub message: String,
 }

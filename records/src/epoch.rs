@@ -1,4 +1,4 @@
-//! The lines of `metrics.jsonl`, and `slots.json`.
+//! Rows of `metrics.jsonl` and `slots.json`.
 
 use crate::reward::Reward;
 use kasmina_lifecycle::{SlotInputs, Stage, any_number, any_numbers};
@@ -14,11 +14,11 @@ pub const METRICS: &str = "metrics.jsonl";
 pub struct EpochReport {
     /// Number of the epoch, counted from 1.
     pub epoch: u32,
-    /// Mean over the epoch's samples.
+    /// Mean training loss over the epoch's samples.
     #[serde(with = "any_number")]
     #[schemars(with = "f64")]
     pub train_loss: f64,
-    /// Mean over the validation samples.
+    /// Mean loss over the validation samples.
     #[serde(with = "any_number")]
     #[schemars(with = "f64")]
     pub val_loss: f64,
@@ -31,10 +31,10 @@ pub struct EpochReport {
     pub training_multiply_adds: f64,
     /// Rows of the slots, by name of the slot.
     pub slots: BTreeMap<String, SlotRow>,
-    /// What the epoch was worth to a learned controller.
+    /// Reward of the epoch for a learned controller.
     #[serde(default)]
     pub reward: Reward,
-    /// What plugins have recorded, by `plugin/name`.
+    /// Metrics that plugins recorded, by `plugin/name`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty", with = "any_numbers")]
     #[schemars(with = "BTreeMap<String, f64>")]
     pub plugin_metrics: BTreeMap<String, f64>,
@@ -49,24 +49,24 @@ pub struct SlotInfo {
     pub aliases: Vec<String>,
     /// Topology of the features at the slot.
     pub topology: String,
-    /// How wide it is there.
+    /// Size of the channel dimension at the slot.
     pub channels: i64,
-    /// The shape of one sample's features there.
+    /// Shape of one sample's features at the slot.
     pub shape: Vec<i64>,
 }
 
 /// One slot in one epoch.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct SlotRow {
-    /// Stage after the decisions at the end of this epoch. What was measured was measured before them, in the
-    /// stage of the row before.
+    /// Stage after the decisions at the end of this epoch. The measurements were made before the decisions,
+    /// in the stage of the previous epoch's row.
     pub stage: Stage,
     /// Alpha after the decisions at the end of this epoch.
     pub alpha: f64,
     /// Contribution that was measured before the decisions, in percentage points.
     pub contribution: Option<f64>,
-    /// Ratio of gradient norms that the gates saw when they decided.
+    /// Ratio of gradient norms that the gates read for the decisions.
     pub gradient_ratio: Option<f64>,
-    /// Everything that the lifecycle was given.
+    /// All inputs of the slot's lifecycle in this epoch.
     pub inputs: SlotInputs,
 }

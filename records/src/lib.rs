@@ -1,4 +1,4 @@
-//! The rows of a run directory: what a run writes, and what every reader of it takes.
+//! The rows of the files in a run directory, for writers and readers.
 //!
 //! | file | rows |
 //! |---|---|
@@ -9,8 +9,8 @@
 //! | `slots.json` | a list of [`SlotInfo`] |
 //! | `summary.json` | [`Summary`] |
 //!
-//! A reader takes every row that a writer of the same version can write, numbers that are NaN or infinite
-//! included. No tensor, no file format of torch: whoever reads runs needs no libtorch.
+//! Every row that this version can write can be read again, including numbers that are NaN or infinite. This
+//! crate does not depend on torch, so that programs that read runs need no libtorch.
 
 #![forbid(unsafe_code)]
 

@@ -1,33 +1,33 @@
-//! `control.jsonl`: what was done to a live run from outside, with the step, so that a run that goes on from
-//! a checkpoint does it again.
+//! Rows of `control.jsonl`: requests that changed a running run, with their steps. A run that resumes from a
+//! checkpoint repeats them.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
-/// The journal's name in a run directory.
+/// Name of the file of live requests in a run directory.
 pub const LIVE_JOURNAL: &str = "control.jsonl";
 
-/// Something that was done to a live run, written down before it acts.
+/// A request that changes a running run, as written to `control.jsonl` before it takes effect.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct LiveRow {
-    /// Optimizer steps that were made before it.
+    /// Number of optimizer steps before the request.
     pub step: u64,
-    /// What was done to the run.
+    /// The request.
     #[serde(flatten)]
     pub act: LiveAct,
 }
 
-/// What can be done to a live run so that its results are others.
+/// Kinds of requests that can change the results of a run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "act", rename_all = "snake_case")]
 pub enum LiveAct {
-    /// The seed of a slot is to be removed at the end of the epoch.
+    /// Removes the seed of a slot at the end of the epoch.
     Prune {
         /// Slot, by name or alias.
         slot: String,
     },
-    /// Another build of a plugin comes.
+    /// Swaps in another build of a plugin.
     Swap {
         /// Path of the plugin's file.
         path: PathBuf,
@@ -36,11 +36,11 @@ pub enum LiveAct {
         /// SHA-256 of the file in hexadecimal digits.
         sha256: String,
     },
-    /// A build was refused before it could come.
+    /// Records that a build was refused before it could be swapped in.
     Refused {
         /// Path of the plugin's file.
         path: PathBuf,
-        /// The rule that it breaks.
+        /// Name of the rule that the build breaks.
         rule: String,
         /// Error that the swap ended with.
         error: String,

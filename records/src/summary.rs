@@ -11,13 +11,13 @@ use std::path::PathBuf;
 pub enum Status {
     /// All epochs were trained.
     Completed,
-    /// It was asked to stop.
+    /// The run was requested to stop.
     Interrupted,
     /// A forward pass failed.
     Failed,
 }
 
-/// `summary.json`.
+/// Summary of a run, as written to `summary.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Summary {
     /// How the run ended.
@@ -25,9 +25,9 @@ pub struct Summary {
     /// Error of a run that failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
-    /// Version of Kasmina that ran.
+    /// Version of Kasmina.
     pub version: String,
-    /// The torch that it runs on.
+    /// Version of torch.
     pub torch: String,
     /// Id of the task.
     pub task: String,
@@ -37,65 +37,65 @@ pub struct Summary {
     pub device: String,
     /// Number of CPU threads of libtorch.
     pub threads: u32,
-    /// Whether the rollback switch was on.
+    /// Whether `disable_seeds` was set, so that the host was trained alone.
     pub seeds_disabled: bool,
     /// Id of the controller.
     pub controller: String,
-    /// Epochs that were trained to their end.
+    /// Number of completed epochs.
     pub epochs: u32,
-    /// Percent, after the last epoch; `null` if none was trained whole.
+    /// Validation accuracy after the last epoch, in percent; `null` if no epoch was completed.
     pub final_val_accuracy: Option<f64>,
     /// Best validation accuracy of all epochs, in percent.
     pub best_val_accuracy: Option<f64>,
     /// Number of seeds that germinated.
     pub germinated: u32,
-    /// Seeds that became part of the network.
+    /// Number of seeds that were fossilized.
     pub fossilized: u32,
-    /// Number of seeds that were removed.
+    /// Number of seeds that were pruned.
     pub pruned: u32,
-    /// Trainable parameters of the host.
+    /// Number of trainable parameters of the host.
     pub host_params: u64,
-    /// Trainable parameters of host and living seeds at the end.
+    /// Number of trainable parameters of the host and its seeds at the end.
     pub total_params: u64,
     /// Number of optimizer steps.
     pub steps: u64,
-    /// Over the training passes alone.
+    /// Optimizer steps per second of training, without validation and decisions.
     pub steps_per_second: f64,
     /// Multiply-adds of one forward of the network at the end, per sample.
     pub multiply_adds: u64,
-    /// Multiply-adds of all training steps: three times those of their forwards.
+    /// Multiply-adds of all training steps, counted as three times those of their forwards.
     pub training_multiply_adds: f64,
-    /// Optimizer steps that a group skipped because of a gradient that was not finite.
+    /// Number of optimizer steps skipped because of a gradient that was not finite, by parameter group.
     pub skipped_steps: BTreeMap<String, u64>,
-    /// From the first step to the last decision.
+    /// Wall-clock time from the first step to the last decision, in seconds.
     pub wall_seconds: f64,
-    /// Every seed of the run, oldest first.
+    /// All seeds of the run, oldest first.
     pub seeds: Vec<SeedFate>,
-    /// Every plugin that the run used.
+    /// All plugins that the run used.
     pub plugins: Vec<PluginSummary>,
-    /// SHA-256 of what the run has read besides plugins, by what it is (`training data`, `host module`, ...),
-    /// in hexadecimal digits. Empty where a run keeps no checkpoints.
+    /// SHA-256 of the run's input files besides plugins, in hexadecimal digits, by kind (`training data`,
+    /// `host module`, ...). Empty if the run keeps no checkpoints.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub inputs: BTreeMap<String, String>,
 }
 
-/// What became of one seed.
+/// Summary of one seed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct SeedFate {
     /// Name of the seed.
     pub seed_id: String,
     /// Name of the slot.
     pub slot: String,
-    /// What it was built from.
+    /// Id of the seed's blueprint.
     pub blueprint: String,
-    /// `fossilized`, `pruned`, or the stage that it was in when the run ended.
+    /// `fossilized`, `pruned`, or the seed's stage when the run ended.
     pub fate: String,
     /// Reason of the prune; absent if the seed was not pruned.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// The epoch at whose end it germinated.
+    /// Epoch at whose end the seed germinated.
     pub germinated_epoch: u32,
-    /// What it was worth when last measured.
+    /// Contribution at the last measurement, in percentage points; absent if it was never measured.
     pub contribution: Option<f64>,
     /// Number of the seed's trainable parameters.
     pub parameters: u64,
@@ -108,10 +108,10 @@ pub struct PluginSummary {
     pub name: String,
     /// Version of the plugin's package.
     pub version: String,
-    /// Its file; `None` for a built-in.
+    /// Path of the plugin's file; absent for built-ins.
     pub path: Option<PathBuf>,
     /// SHA-256 of the plugin's file in hexadecimal digits; absent for built-ins.
     pub sha256: Option<String>,
-    /// What the run took from it, as `kind:id`.
+    /// Entries of the plugin that the run used, as `kind:id`.
     pub entries: Vec<String>,
 }

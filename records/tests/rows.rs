@@ -1,4 +1,4 @@
-//! A reader takes every row that a writer can write.
+//! Every row that can be written can be read.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failed step is a failed test")]
 
@@ -15,12 +15,12 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::fmt::Debug;
 
-/// Any number, NaN and the infinities more often than by chance.
+/// Any number, with NaN and the infinities more often than by chance.
 fn number() -> impl Strategy<Value = f64> {
     prop_oneof![any::<f64>(), Just(f64::NAN), Just(f64::INFINITY), Just(f64::NEG_INFINITY), Just(0.1 + 0.2)]
 }
 
-/// A number that a writer never writes otherwise.
+/// A finite number, for fields that are never NaN or infinite.
 fn finite() -> impl Strategy<Value = f64> {
     any::<f64>().prop_filter("finite", |x| x.is_finite())
 }
@@ -225,10 +225,11 @@ fn summary() -> impl Strategy<Value = Summary> {
         })
 }
 
-/// Written as a line and read back, it is the same; NaN is compared by its name.
-fn comes_back<T: Serialize + DeserializeOwned + Debug>(row: &T) -> Result<(), TestCaseError> {
+/// Checks that a row is unchanged after it is written and read. The comparison uses the debug text, in which
+/// NaN equals NaN.
+fn check_roundtrip<T: Serialize + DeserializeOwned + Debug>(row: &T) -> Result<(), TestCaseError> {
     let line = serde_json::to_string(row).unwrap();
-    prop_assert!(!line.contains('\n'), "one line a row");
+    prop_assert!(!line.contains('\n'), "a row must be one line");
     let read: T = serde_json::from_str(&line).map_err(|e| TestCaseError::fail(format!("{e}: {line}")))?;
     prop_assert_eq!(format!("{row:?}"), format!("{read:?}"));
     Ok(())
@@ -236,38 +237,38 @@ fn comes_back<T: Serialize + DeserializeOwned + Debug>(row: &T) -> Result<(), Te
 
 proptest! {
     #[test]
-    fn epochs_come_back(row in epoch()) {
-        comes_back(&row)?;
+    fn an_epoch_row_survives_a_roundtrip(row in epoch()) {
+        check_roundtrip(&row)?;
     }
     #[test]
-    fn events_come_back(row in event()) {
-        comes_back(&row)?;
+    fn an_event_row_survives_a_roundtrip(row in event()) {
+        check_roundtrip(&row)?;
     }
     #[test]
-    fn commands_come_back(row in command()) {
-        comes_back(&row)?;
+    fn a_command_row_survives_a_roundtrip(row in command()) {
+        check_roundtrip(&row)?;
     }
     #[test]
-    fn acts_come_back(row in live()) {
-        comes_back(&row)?;
+    fn a_live_row_survives_a_roundtrip(row in live()) {
+        check_roundtrip(&row)?;
     }
     #[test]
-    fn summaries_come_back(row in summary()) {
-        comes_back(&row)?;
+    fn a_summary_survives_a_roundtrip(row in summary()) {
+        check_roundtrip(&row)?;
     }
     #[test]
-    fn slots_come_back(slot in text(), aliases in proptest::collection::vec(text(), 0..3), channels in any::<i64>()) {
-        comes_back(&vec![SlotInfo { slot, aliases, topology: "cnn".to_owned(), channels, shape: vec![channels, 1] }])?;
+    fn slots_survive_a_roundtrip(slot in text(), aliases in proptest::collection::vec(text(), 0..3), channels in any::<i64>()) {
+        check_roundtrip(&vec![SlotInfo { slot, aliases, topology: "cnn".to_owned(), channels, shape: vec![channels, 1] }])?;
     }
 
-    /// A last line without its end is what a kill has left.
+    /// A killed process may leave a last line without a line break.
     #[test]
-    fn half_a_last_line_is_passed_over(rows in proptest::collection::vec(live(), 1..4), cut in 1..20_usize) {
+    fn an_incomplete_line_is_ignored(rows in proptest::collection::vec(live(), 1..4), cut in 1..20_usize) {
         let file = tempfile::NamedTempFile::new().unwrap();
-        let whole: String = rows.iter().map(|row| serde_json::to_string(row).unwrap() + "\n").collect();
+        let complete: String = rows.iter().map(|row| serde_json::to_string(row).unwrap() + "\n").collect();
         let last = serde_json::to_string(&rows[0]).unwrap();
-        let half: String = last.chars().take(cut.min(last.chars().count() - 1)).collect();
-        std::fs::write(file.path(), whole + &half).unwrap();
+        let part: String = last.chars().take(cut.min(last.chars().count() - 1)).collect();
+        std::fs::write(file.path(), complete + &part).unwrap();
         let read = kasmina_records::lines::<LiveRow>(file.path()).unwrap();
         prop_assert_eq!(read, rows);
     }

@@ -1,7 +1,8 @@
-//! The list of checks: the one place where a check has a name, a promise and a body.
+//! The list of all checks with their names, promises and bodies.
 
 use crate::checks::{
-    blend, build, config, forward, gradients, host, inputs, instances, memory, random, samples, state, world,
+    blend, build, config, forward, gradients, host, inputs, instances, memory, process, random, samples,
+    state,
 };
 use crate::failure::Outcome;
 use crate::subject::Subject;
@@ -9,27 +10,27 @@ use kasmina_plugin_api::{Capability, Kind};
 use kasmina_registry::Entry;
 use std::fmt::Write as _;
 
-/// One promise of the interface.
+/// A check of one promise of the plugin interface.
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub struct Check {
-    /// Stable name of the check: `deterministic`.
+    /// Stable name of the check, for example `deterministic`.
     pub name: &'static str,
-    /// What it makes sure of, in one line.
+    /// What the check verifies, in one line.
     pub promise: &'static str,
-    /// The kinds of entry that it applies to; empty for the one that looks at the file as a whole.
+    /// The kinds of entries that the check applies to. Empty for the check of the whole file.
     pub kinds: &'static [Kind],
-    /// Only for entries that declare this.
+    /// The capability that an entry must declare for the check to apply.
     pub declared: Option<Capability>,
-    /// The checks without which it cannot be tried.
-    pub(crate) after: &'static [&'static str],
-    /// Whether it looks at the process, which must then be one that nobody else has touched.
-    pub(crate) fresh: bool,
+    /// Names of the checks that must pass first.
+    pub(crate) prerequisites: &'static [&'static str],
+    /// Whether the check needs a child process of its own, because it examines the state of the process.
+    pub(crate) own_process: bool,
     pub(crate) body: Option<fn(&Subject) -> Outcome>,
 }
 
 impl Check {
-    /// Whether it is asked of an entry.
+    /// Whether the check applies to an entry with this kind and these capabilities.
     pub fn applies_to(&self, kind: Kind, capabilities: &[String]) -> bool {
         let declared = self.declared.is_none_or(|c| capabilities.iter().any(|word| word == c.as_str()));
         self.kinds.contains(&kind) && declared
@@ -37,8 +38,8 @@ impl Check {
     pub(crate) fn applies_to_entry(&self, entry: &Entry) -> bool {
         self.applies_to(entry.kind(), &entry.record().capabilities)
     }
-    /// The kinds that it applies to, in words.
-    pub fn of(&self) -> String {
+    /// Describes the entries that the check applies to: `all`, `the file`, `blueprints, blends`, ...
+    pub fn scope(&self) -> String {
         if self.kinds.is_empty() {
             return "the file".to_owned();
         }
@@ -55,29 +56,30 @@ const STATEFUL: &[Kind] = &[Kind::Blueprint, Kind::Blend];
 const BLUEPRINTS: &[Kind] = &[Kind::Blueprint];
 const BLENDS: &[Kind] = &[Kind::Blend];
 const HOSTS: &[Kind] = &[Kind::Host];
-/// The one check of a file as a whole.
+/// Name of the only check of a whole file.
 pub(crate) const LISTING: &str = "listing";
-/// The one check that the parent completes: it alone sees what was printed.
+/// Name of the only check that the parent process completes, because only the parent sees the output of the
+/// child.
 pub(crate) const STDOUT: &str = "stdout";
-const BUILT: &[&str] = &["build"];
-const RUNS: &[&str] = &["build", "forward"];
+const NEEDS_BUILD: &[&str] = &["build"];
+const NEEDS_FORWARD: &[&str] = &["build", "forward"];
 
 const fn check(
     name: &'static str,
     kinds: &'static [Kind],
-    after: &'static [&'static str],
+    prerequisites: &'static [&'static str],
     body: fn(&Subject) -> Outcome,
     promise: &'static str,
 ) -> Check {
-    Check { name, promise, kinds, declared: None, after, fresh: false, body: Some(body) }
+    Check { name, promise, kinds, declared: None, prerequisites, own_process: false, body: Some(body) }
 }
 
 const fn declared(capability: Capability, check: Check) -> Check {
     Check { declared: Some(capability), ..check }
 }
 
-const fn fresh(check: Check) -> Check {
-    Check { fresh: true, ..check }
+const fn own_process(check: Check) -> Check {
+    Check { own_process: true, ..check }
 }
 
 #[rustfmt::skip]
@@ -85,71 +87,72 @@ static CHECKS: [Check; 31] = [
     Check {
         name: LISTING,
         promise: "it loads, and what its code lists is what its records say, under well-formed names",
-        kinds: &[], declared: None, after: &[], fresh: false, body: None,
+        kinds: &[], declared: None, prerequisites: &[], own_process: false, body: None,
     },
     check("schema", ALL, &[], config::schema,
         "the configuration has a JSON Schema, and its defaults are valid by it"),
-    check("config", ALL, &[], config::bad,
-        "a configuration that the schema forbids is an error, an unknown setting too; none makes it panic"),
-    check("build", ALL, &[], build::builds,
-        "it builds with the default configuration, with finite variables under names of their own"),
-    check("forward", ALL, BUILT, forward::forward,
-        "at every size of slot and batch the output has the promised shape and dtype, and is finite"),
-    check("seeded", ALL, BUILT, build::seeded,
-        "under the same seed it draws the same variables, under another seed others"),
-    check("cost", BLUEPRINTS, BUILT, build::cost,
-        "what it says that a seed costs is what it builds"),
-    check("drop", ALL, RUNS, build::drops,
-        "it can be dropped, fresh and used, without a panic"),
-    check("memory", ALL, BUILT, memory::make_and_drop,
-        "making and dropping it five hundred times leaves no memory behind"),
-    check("keeps_nothing", ALL, RUNS, memory::keeps_nothing,
-        "after a call it holds on to none of the tensors that it was lent"),
-    check("untouched_inputs", ALL, RUNS, inputs::untouched,
+    check("config", ALL, &[], config::invalid,
+        "invalid configurations, also unknown settings, are refused, and no configuration causes a panic"),
+    check("build", ALL, &[], build::build,
+        "it builds with the default configuration; its variables are finite and have unique names"),
+    check("forward", ALL, NEEDS_BUILD, forward::forward,
+        "for all tested sizes of slot and batch the output has the promised shape and dtype, and is finite"),
+    check("seeded", ALL, NEEDS_BUILD, build::seeded,
+        "the same random seed gives the same variables, another one gives others"),
+    check("cost", BLUEPRINTS, NEEDS_BUILD, build::cost,
+        "the number of parameters that it declares is the number that it builds"),
+    check("drop", ALL, NEEDS_FORWARD, build::drop_instances,
+        "fresh and used instances can be dropped without a panic"),
+    check("memory", ALL, NEEDS_BUILD, memory::build_and_drop,
+        "building and dropping it five hundred times leaks no memory"),
+    check("keeps_nothing", ALL, NEEDS_FORWARD, memory::keeps_nothing,
+        "it keeps no reference to its inputs after a call"),
+    check("untouched_inputs", ALL, NEEDS_FORWARD, inputs::untouched,
         "it never writes to its inputs in place"),
-    check("odd_inputs", ALL, RUNS, inputs::odd,
-        "NaN, infinity, an empty batch, a huge one, other dtypes and channels give a result or an error, and it lives on"),
-    check("gradients", ALL, RUNS, gradients::flow,
+    check("odd_inputs", ALL, NEEDS_FORWARD, inputs::unusual,
+        "NaN, infinity, unusual batches, dtypes and channels give a result or an error, and it stays usable"),
+    check("gradients", ALL, NEEDS_FORWARD, gradients::reach_everything,
         "finite gradients reach its inputs, and within two steps all of its parameters"),
-    declared(Capability::IdentityAtBirth, check("identity_at_birth", BLUEPRINTS, RUNS, forward::identity,
+    declared(Capability::IdentityAtBirth,
+        check("identity_at_birth", BLUEPRINTS, NEEDS_FORWARD, forward::identity,
         "the output of a fresh seed is its input")),
-    check("state", STATEFUL, RUNS, state::round_trip,
-        "its state comes back by the byte, in an instance that then gives the same output"),
-    check("strange_state", STATEFUL, RUNS, state::garbage,
-        "bytes that are no state, or of another version, are an error or taken, never a panic"),
-    check("deterministic", ALL, RUNS, random::deterministic,
+    check("state", STATEFUL, NEEDS_FORWARD, state::round_trip,
+        "another instance that restores its state returns the same state bytes and the same output"),
+    check("strange_state", STATEFUL, NEEDS_FORWARD, state::invalid,
+        "invalid state bytes, or those of another version, are refused or accepted, but cause no panic"),
+    check("deterministic", ALL, NEEDS_FORWARD, random::deterministic,
         "the same seed gives the same bits: outputs, gradients, statistics"),
-    check("randomness", ALL, RUNS, random::draws,
-        "it draws random numbers only if it says so, and only in training"),
-    check("batch_independent", ALL, RUNS, samples::batch_independent,
+    check("randomness", ALL, NEEDS_FORWARD, random::randomness,
+        "it draws random numbers only if it declares so, and only in training"),
+    check("batch_independent", ALL, NEEDS_FORWARD, samples::batch_independent,
         "in eval mode a sample's output does not depend on the other samples of its batch"),
-    check("causal", ALL, RUNS, samples::causal,
-        "in a sequence, no position sees a later one"),
-    check("independent", ALL, RUNS, instances::independent,
-        "what one instance does changes nothing in another"),
-    check("other_thread", ALL, RUNS, instances::other_thread,
+    check("causal", ALL, NEEDS_FORWARD, samples::causal,
+        "in a sequence, no position depends on a later one"),
+    check("independent", ALL, NEEDS_FORWARD, instances::independent,
+        "one instance does not change another"),
+    check("other_thread", ALL, NEEDS_FORWARD, instances::other_thread,
         "it may be built on one thread and used on another"),
-    check("curve", BLENDS, BUILT, blend::curve,
-        "its ramp is finite between 0 and 1 and rises from its first value to its last"),
-    check("ends", BLENDS, RUNS, blend::ends,
-        "at alpha 0 the mixture is the host's features; whether at alpha 1 it is the seed's is told"),
-    declared(Capability::SeedAtOne, check("seed_at_one", BLENDS, RUNS, blend::seed_at_one,
-        "at alpha 1 the mixture is the seed's features without asking anybody: there is no gate")),
-    check("per_sample", BLENDS, RUNS, blend::per_sample,
-        "an alpha per sample mixes each sample as that alpha would mix it alone"),
-    check("gate", BLENDS, RUNS, blend::gate,
-        "its gate, if it has one, is one finite number in [0, 1] per sample"),
-    check("taps", HOSTS, RUNS, host::taps,
-        "it visits each slot once and in order, uses what comes back, and passes errors on"),
-    fresh(check("process", ALL, RUNS, world::process,
-        "it leaves directory, environment, signals, torch's threads, default dtype and grad mode as they were, and no thread behind")),
-    check("latency", ALL, RUNS, world::latency,
+    check("curve", BLENDS, NEEDS_BUILD, blend::curve,
+        "its curve is finite on [0, 1], and its last value is greater than its first"),
+    check("ends", BLENDS, NEEDS_FORWARD, blend::ends,
+        "at alpha 0 the mixture is the host's features; a remark if it is not the seed's at alpha 1"),
+    declared(Capability::SeedAtOne, check("seed_at_one", BLENDS, NEEDS_FORWARD, blend::seed_at_one,
+        "it has no gate, and at alpha 1 the mixture is the seed's features")),
+    check("per_sample", BLENDS, NEEDS_FORWARD, blend::per_sample,
+        "with an alpha per sample, each sample is mixed as it would be alone"),
+    check("gate", BLENDS, NEEDS_FORWARD, blend::gate,
+        "its gate, if it has one, is one finite number in [0, 1] per sample or position"),
+    check("taps", HOSTS, NEEDS_FORWARD, host::taps,
+        "it visits each slot once and in order, uses the features that taps return, and returns their errors"),
+    own_process(check("process", ALL, NEEDS_FORWARD, process::unchanged,
+        "it leaves directory, environment, signals and torch's settings unchanged, and no thread running")),
+    check("latency", ALL, NEEDS_FORWARD, process::latency,
         "a small forward takes less than a second"),
-    check(STDOUT, ALL, RUNS, world::quiet,
-        "it writes nothing to standard output, whatever is asked of it"),
+    check(STDOUT, ALL, NEEDS_FORWARD, process::prints_nothing,
+        "it writes nothing to standard output during any check"),
 ];
 
-/// Every check, in the order in which they are run.
+/// Returns all checks, in the order of the report.
 pub fn checks() -> &'static [Check] {
     &CHECKS
 }
@@ -158,11 +161,11 @@ pub(crate) fn find(name: &str) -> Option<&'static Check> {
     checks().iter().find(|check| check.name == name)
 }
 
-/// The table of all checks in Markdown, as it stands in the guide.
+/// Returns the table of all checks in Markdown, as in `docs/guide/testing.md`.
 pub fn table() -> String {
-    let mut table = "| check | asked of | what it makes sure of |\n|---|---|---|\n".to_owned();
+    let mut table = "| check | applies to | what it verifies |\n|---|---|---|\n".to_owned();
     for check in checks() {
-        let _ = writeln!(table, "| `{}` | {} | {} |", check.name, check.of(), check.promise);
+        let _ = writeln!(table, "| `{}` | {} | {} |", check.name, check.scope(), check.promise);
     }
     table
 }

@@ -1,4 +1,4 @@
-//! The kit inside an author's `cargo test`.
+//! The checks as tests of a plugin's crate, for `cargo test`.
 
 use crate::run::{Options, check_file};
 use crate::{answer, report::Report};
@@ -6,16 +6,17 @@ use kasmina_registry::child::{Program, serve};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-/// Set for the test that is a child: it serves instead of returning at once.
+/// Environment variable that makes the test `conformance_child` serve jobs instead of returning at once.
 const CHILD: &str = "KASMINA_CONFORMANCE_CHILD";
-/// What everything random comes from, so that a failure can be had again; and some checks alone.
+/// Environment variable with the seed of all random numbers, to reproduce a failure.
 const SEED: &str = "KASMINA_CONFORMANCE_SEED";
+/// Environment variable with the comma-separated names of the checks to run.
 const ONLY: &str = "KASMINA_CONFORMANCE_ONLY";
 
-/// Checks the plugin that the crate of this integration test builds, or the file at a given path.
+/// Defines tests that check the plugin of this crate, or the plugin file at a given path.
 ///
-/// It makes two tests: the check, and the child in which every check runs. The crate's library must be a
-/// cdylib:
+/// Call it in an integration test. It defines the test `conformance`, and the test `conformance_child`, which
+/// is the child process in which the checks run. The library of the crate must be a cdylib:
 ///
 /// ```toml
 /// [lib]
@@ -27,7 +28,7 @@ macro_rules! conformance {
         $crate::conformance!(@tests $crate::conformance::own_library(::core::env!("CARGO_PKG_NAME")));
     };
     (@tests $library:expr) => {
-        /// Every promise of the plugin interface.
+        /// Runs the conformance checks of the plugin interface.
         #[test]
         fn conformance() {
             let library = $library;
@@ -38,7 +39,7 @@ macro_rules! conformance {
             }
         }
 
-        /// Where the checks run; returns at once unless it was started for that.
+        /// The child process in which the checks run. Returns at once in a normal test run.
         #[test]
         fn conformance_child() {
             $crate::conformance::child();
@@ -49,12 +50,12 @@ macro_rules! conformance {
     };
 }
 
-/// The library of the crate whose integration test this is.
+/// Returns the path of the library of the package that this integration test belongs to.
 ///
 /// # Errors
-/// If it is not there, with what to do.
+/// If the library does not exist. The message contains the remedy.
 pub fn own_library(package: &str) -> Result<PathBuf, String> {
-    let exe = std::env::current_exe().map_err(|e| format!("this test does not know where it lies: {e}"))?;
+    let exe = std::env::current_exe().map_err(|e| format!("the path of this test is not known: {e}"))?;
     let folder = exe.parent().unwrap_or(Path::new("."));
     library_in(folder, package)
 }
@@ -66,40 +67,42 @@ fn library_in(folder: &Path, package: &str) -> Result<PathBuf, String> {
         package.replace('-', "_"),
         std::env::consts::DLL_SUFFIX
     );
-    // Beside the test, and one up where cargo puts what was asked for by name; the test's own build is the
-    // newer one.
+    // Beside the test, which is the newer build, or one folder up, where cargo puts libraries that are built
+    // by name.
     let places = [folder.join(&name), folder.join("..").join(&name)];
     places.iter().find(|path| path.is_file()).cloned().ok_or_else(|| {
         format!(
-            "{} is not there. A plugin is a cdylib, and its tests need it as an rlib too; put this into its Cargo.toml:\n\n\
+            "{} does not exist. A plugin is a cdylib, and its tests also need an rlib; put this into its \
+             Cargo.toml:\n\n\
              [lib]\ncrate-type = [\"cdylib\", \"rlib\"]\n\n\
-             (A `name` in [lib] other than the package's must be given by path: conformance!(path).)",
+             (If `name` in [lib] differs from the name of the package, pass the path: conformance!(path).)",
             places[0].display()
         )
     })
 }
 
-/// The program that runs the child test of a module of this test executable.
+/// Returns the program that runs the test `conformance_child` of a module in this test executable.
 pub fn program(module: &str) -> Program {
-    // The test's path has no crate name.
+    // The harness names tests without the crate.
     let test = match module.split_once("::") {
         Some((_, path)) => format!("{path}::conformance_child"),
         None => "conformance_child".to_owned(),
     };
-    // Ignored or not, alone, on the main thread, and with nothing caught by the harness.
+    // Only this test, even if it is ignored, on the main thread, and without capturing its output.
     Program::this([test.as_str(), "--exact", "--include-ignored", "--nocapture", "--test-threads=1"])
         .env(CHILD, "1")
 }
 
-/// Runs every check.
+/// Runs the checks on a library.
 ///
 /// # Errors
-/// A table with what failed, and how to have it again.
+/// If the library does not exist or cannot be checked, or if a check fails. The message then contains the
+/// report and the commands that reproduce the failures.
 pub fn check(library: Result<PathBuf, String>, module: &str) -> Result<Report, String> {
     let library = library?;
     let mut options = Options::default();
     if let Ok(seed) = std::env::var(SEED) {
-        options.seed = seed.parse().map_err(|_| format!("{SEED}={seed} is no whole number"))?;
+        options.seed = seed.parse().map_err(|_| format!("{SEED}={seed} is not a whole number"))?;
     }
     if let Ok(only) = std::env::var(ONLY) {
         options.only = only.split(',').map(|name| name.trim().to_owned()).filter(|n| !n.is_empty()).collect();
@@ -117,11 +120,11 @@ pub fn check(library: Result<PathBuf, String>, module: &str) -> Result<Report, S
     ))
 }
 
-/// The child's side: serves if this process was started for that.
+/// Serves jobs if this process was started as the child process of [`program`]. Returns at once otherwise.
 pub fn child() {
     if std::env::var_os(CHILD).is_some() {
         let ended = serve(answer);
-        // To the harness a child that could not serve is a test that failed.
+        // A child that could not serve must be a failed test.
         assert!(ended == ExitCode::SUCCESS, "the child could not serve");
     }
 }
@@ -131,9 +134,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_library_that_is_missing_is_told_with_the_remedy() {
+    fn the_error_for_a_missing_library_contains_the_remedy() {
         let why = library_in(Path::new("/nowhere/deps"), "my-plugin").unwrap_err();
-        assert!(why.contains("libmy_plugin.so is not there"), "{why}");
+        assert!(why.contains("libmy_plugin.so does not exist"), "{why}");
         assert!(why.contains("crate-type = [\"cdylib\", \"rlib\"]"), "{why}");
     }
 }

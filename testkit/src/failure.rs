@@ -1,4 +1,4 @@
-//! How a check ends other than well.
+//! Outcomes of checks.
 
 use kasmina_plugin_api::PluginError;
 use kasmina_registry::RegistryError;
@@ -7,15 +7,16 @@ use std::fmt::Display;
 /// Why a check did not pass.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Failure {
-    /// The promise was broken; what was found.
+    /// The plugin broke the promise. Contains what was found.
     Broken(String),
-    /// The promise cannot be tried here, and nobody is to blame.
-    NotHere(String),
+    /// The check cannot be run on this entry, which is no fault of the plugin. Contains the reason.
+    NotApplicable(String),
 }
 
-/// A check's end: a remark, if it has one to make, or why it did not pass.
+/// Outcome of a check: an optional remark, or why it did not pass.
 pub(crate) type Outcome = Result<Option<String>, Failure>;
 
+/// Returns a [`Failure::Broken`].
 pub(crate) fn broken<T>(text: impl Into<String>) -> Result<T, Failure> {
     Err(Failure::Broken(text.into()))
 }
@@ -37,7 +38,7 @@ impl From<tch::TchError> for Failure {
     }
 }
 
-/// Says where something failed: a failure without its site is a riddle.
+/// Adds to a failure where it occurred: the place, step, batch or mode.
 pub(crate) trait At<T> {
     fn at(self, place: impl Display) -> Result<T, Failure>;
 }
@@ -46,7 +47,7 @@ impl<T, E: Into<Failure>> At<T> for Result<T, E> {
     fn at(self, place: impl Display) -> Result<T, Failure> {
         self.map_err(|error| match error.into() {
             Failure::Broken(text) => Failure::Broken(format!("{place}: {text}")),
-            not_here @ Failure::NotHere(_) => not_here,
+            not_applicable @ Failure::NotApplicable(_) => not_applicable,
         })
     }
 }

@@ -1,25 +1,27 @@
-//! What the two sides of a check say to each other.
+//! The messages between the parent process and the child process of a check.
 
 use crate::report::Verdict;
 use kasmina_registry::Judged;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-/// The key that tells a job of this kit from others that the same child may serve.
+/// The JSON key that distinguishes jobs of this kit from other jobs of the same child process.
 pub(crate) const KEY: &str = "check";
 
-/// One check of one entry.
+/// A request to run one check of one entry.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Job {
     pub(crate) file: Judged,
-    /// What it needs to be loaded before it.
+    /// Plugin files to load before `file`.
     #[serde(default)]
     pub(crate) with: Vec<Judged>,
-    /// Kind and id; none for the file as a whole.
+    /// Kind and id of the entry; `None` for the whole file.
     pub(crate) entry: Option<(String, String)>,
+    /// Name of the check.
     pub(crate) name: String,
+    /// Seed of all random numbers.
     pub(crate) seed: u64,
-    /// What the entry is built with; empty for its default.
+    /// Configuration of the entry as JSON; empty for the default.
     #[serde(default)]
     pub(crate) config: String,
 }
@@ -29,19 +31,19 @@ impl Job {
         json!({ KEY: self })
     }
     pub(crate) fn from_value(mut job: Value) -> Result<Self, String> {
-        let own = job.get_mut(KEY).map(Value::take).ok_or("it is no job of the conformance kit")?;
+        let own = job.get_mut(KEY).map(Value::take).ok_or("the job is not one of the conformance kit")?;
         serde_json::from_value(own).map_err(|e| e.to_string())
     }
 }
 
-/// Answer of the child to a job.
+/// Outcome of a job, from the child process.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct Said {
+pub(crate) struct Answer {
     pub(crate) verdict: Verdict,
     pub(crate) detail: String,
 }
 
-impl Said {
+impl Answer {
     pub(crate) fn to_value(&self) -> Value {
         json!({ "verdict": self.verdict, "detail": self.detail })
     }

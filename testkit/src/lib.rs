@@ -1,17 +1,17 @@
-//! What every plugin must hold to, as checks that anyone can run.
+//! Conformance checks for plugins.
 //!
-//! A check is one promise of the interface, tried on one entry of a plugin in a process of its own: what
-//! crashes, hangs or eats the memory there is a line of the report here. Everything random comes from one
-//! seed, so a failure can be had again.
+//! A check tests one promise of the plugin interface on one entry of a plugin. Checks run in child processes,
+//! so that a crash, a hang or an exhausted memory is only a row of the report. All random numbers come from
+//! one seed, so that failures are reproducible.
 //!
-//! The kit is used in three ways: by `kasmina plugins check FILE`, by Kasmina's own tests, and by an author's
-//! `cargo test`. The last takes one line in `tests/conformance.rs`:
+//! The checks are run by `kasmina plugins check FILE`, by Kasmina's own tests, and by `cargo test` in the
+//! crate of a plugin. The last needs one line in `tests/conformance.rs`:
 //!
 //! ```no_run
 //! kasmina_testkit::conformance!();
 //! ```
 //!
-//! [`smoke`] is the quick subset, for whoever is about to let a plugin in and has no time for the rest.
+//! [`smoke`] is a quick subset of the checks, which runs before a plugin is loaded.
 
 #![forbid(unsafe_code)]
 
@@ -20,11 +20,11 @@ mod check;
 mod checks;
 #[doc(hidden)]
 pub mod conformance;
+mod error_log;
 mod failure;
-mod heard;
+mod instance;
 mod job;
 mod judge;
-mod live;
 mod load;
 mod place;
 mod process;

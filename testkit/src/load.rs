@@ -1,13 +1,14 @@
-//! The only file that knows how a registry loads a plugin and hands out its entries.
+//! Loads plugins through a registry and returns their entries.
 
 use crate::failure::Failure;
 use kasmina_registry::{Entry, Judged, Registry};
 use std::sync::{Mutex, PoisonError};
 
-/// What this process has loaded for checking.
+/// The files that this process has loaded, with their entries.
 static LOADED: Mutex<Vec<(Judged, Vec<Entry>)>> = Mutex::new(Vec::new());
 
-/// Every entry of one file, without the built-ins and without what is loaded only because the file needs it.
+/// Returns the entries of a file, without those of the built-ins and of the files in `with`, which are loaded
+/// first.
 pub(crate) fn entries(file: &Judged, with: &[Judged]) -> Result<Vec<Entry>, Failure> {
     let mut loaded = LOADED.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some((_, entries)) = loaded.iter().find(|(known, _)| known == file) {

@@ -1,4 +1,4 @@
-//! Where an entry is tried: the site that it is built for, and what flows there.
+//! The sites that entries are checked at, and inputs for them.
 
 use crate::failure::Failure;
 use kasmina_plugin_api::{Layout, Site, Topology};
@@ -6,14 +6,15 @@ use kasmina_torch_ext::autograd;
 use std::fmt;
 use tch::{Device, Kind, Tensor};
 
-/// The topologies whose features the kit can make.
+/// The topologies for which the kit can create features.
 pub(crate) const KNOWN: [Topology; 2] = [Topology::CNN, Topology::TRANSFORMER];
-/// Number of tokens in the vocabulary of every check.
+/// Size of the vocabulary of all token inputs.
 const VOCABULARY: i64 = 2;
 
-/// What flows into an instance: the shape of a sample, and what its numbers are.
+/// Description of the input of an instance: shape, memory format and type of a sample.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Input {
+    /// Shape of a sample, without the batch dimension.
     pub(crate) sample: Vec<i64>,
     pub(crate) tokens: bool,
     pub(crate) layout: Layout,
@@ -27,7 +28,7 @@ impl Input {
     pub(crate) fn tokens(length: i64) -> Self {
         Self { tokens: true, dtype: Kind::Int64, ..Self::new(&[length]) }
     }
-    /// A batch of random samples.
+    /// Returns a batch of random samples: `[samples, ...]`.
     pub(crate) fn batch(&self, samples: i64) -> Result<Tensor, Failure> {
         let shape: Vec<i64> = std::iter::once(samples).chain(self.sample.iter().copied()).collect();
         if self.tokens {
@@ -41,31 +42,31 @@ impl Input {
     }
 }
 
-/// A slot that an entry is checked at.
+/// A site that an entry is checked at, and the input for it.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Place {
-    /// For what is put into a slot; none for hosts.
+    /// The site of a seed or blend; `None` for hosts.
     pub(crate) site: Option<Site>,
     pub(crate) input: Input,
 }
 
 impl Place {
-    /// Small features of a topology.
+    /// Returns a site with small features of a topology.
     pub(crate) fn of(topology: Topology, channels: i64) -> Self {
         let sample = if topology == Topology::TRANSFORMER { vec![5, channels] } else { vec![channels, 6, 6] };
         Self { site: Some(Site::new(topology, channels)), input: Input::new(&sample) }
     }
-    /// The same, channels-last in memory.
+    /// Returns the same place with features in channels-last memory format.
     pub(crate) fn channels_last(mut self) -> Self {
         self.site = self.site.map(|site| site.with_layout(Layout::ChannelsLast));
         self.input.layout = Layout::ChannelsLast;
         self
     }
-    /// What a host is given.
-    pub(crate) fn outside(input: Input) -> Self {
+    /// Returns the place of a host with this input.
+    pub(crate) fn for_host(input: Input) -> Self {
         Self { site: None, input }
     }
-    /// Whether its samples are sequences.
+    /// Whether the samples are sequences.
     pub(crate) fn is_sequence(&self) -> bool {
         match &self.site {
             Some(site) => site.topology() == Topology::TRANSFORMER,

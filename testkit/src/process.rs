@@ -1,4 +1,5 @@
-//! What belongs to the whole process, and what the system says of it.
+//! State of the whole process that a plugin must not change: directory, environment, signals, torch's
+//! settings, threads and memory.
 
 use crate::failure::Failure;
 use std::collections::BTreeMap;
@@ -7,43 +8,43 @@ use std::path::PathBuf;
 use std::sync::OnceLock;
 use tch::{Kind, Tensor};
 
-/// The process as it was before any author's code ran in it: what is changed once stays changed, and would
-/// look untouched to whoever looks later.
-static BEFORE: OnceLock<Option<World>> = OnceLock::new();
+/// The state before any plugin code ran. Taken only once, because a change by an earlier check would
+/// otherwise be part of the state that later checks compare with.
+static INITIAL: OnceLock<Option<ProcessState>> = OnceLock::new();
 
-/// Remembers the process as it is, the first time.
-pub(crate) fn remember() {
-    BEFORE.get_or_init(|| World::look().ok());
+/// Stores the current state as the initial one. Later calls have no effect.
+pub(crate) fn record_initial_state() {
+    INITIAL.get_or_init(|| ProcessState::capture().ok());
 }
 
-/// What differs from then: what, as it was, as it is.
+/// Returns descriptions of all differences between the initial and the current state.
 pub(crate) fn changes() -> Result<Vec<String>, Failure> {
-    let Some(Some(before)) = BEFORE.get() else {
-        return Err(Failure::NotHere("the process could not be looked at when it began".to_owned()));
+    let Some(Some(before)) = INITIAL.get() else {
+        return Err(Failure::NotApplicable("the initial state of the process is not known".to_owned()));
     };
-    Ok(before.differences(&World::look()?))
+    Ok(before.differences(&ProcessState::capture()?))
 }
 
 #[derive(Debug, PartialEq, Eq)]
-struct World {
+struct ProcessState {
     directory: Option<PathBuf>,
     environment: BTreeMap<OsString, OsString>,
-    /// Signals caught and ignored, and the mask of new files, as the kernel writes them.
+    /// Caught and ignored signals, and the umask, as in `/proc/self/status`.
     kernel: BTreeMap<&'static str, String>,
     torch: BTreeMap<&'static str, String>,
 }
 
-impl World {
-    fn look() -> Result<Self, Failure> {
+impl ProcessState {
+    fn capture() -> Result<Self, Failure> {
         let kernel = [("SigCgt", "signals caught"), ("SigIgn", "signals ignored"), ("Umask", "umask")];
         let status = std::fs::read_to_string("/proc/self/status")?;
-        let kernel = kernel.map(|(field, name)| (name, field_of(&status, field).unwrap_or_default()));
+        let kernel = kernel.map(|(field, name)| (name, status_field(&status, field).unwrap_or_default()));
         let one = Tensor::f_ones([1], (Kind::Int, tch::Device::Cpu))?;
         let weight = Tensor::f_ones([1], (Kind::Float, tch::Device::Cpu))?.f_requires_grad_(true)?;
         let torch = [
             ("torch's threads", tch::get_num_threads().to_string()),
             ("torch's interop threads", tch::get_num_interop_threads().to_string()),
-            // Whole numbers divide into the default dtype.
+            // The quotient of integers has the default dtype.
             ("the default dtype", format!("{:?}", one.f_div(&one)?.kind())),
             ("grad mode", (weight * 2.0).requires_grad().to_string()),
         ];
@@ -58,7 +59,7 @@ impl World {
     fn differences(&self, now: &Self) -> Vec<String> {
         let mut found = Vec::new();
         if self.directory != now.directory {
-            found.push("the working directory is another".to_owned());
+            found.push("the working directory changed".to_owned());
         }
         let names: Vec<&OsString> = self.environment.keys().chain(now.environment.keys()).collect();
         let mut changed: Vec<_> = names
@@ -79,19 +80,21 @@ impl World {
     }
 }
 
-fn field_of(status: &str, field: &str) -> Option<String> {
+fn status_field(status: &str, field: &str) -> Option<String> {
     let line = status.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'))?;
     Some(line.trim().to_owned())
 }
 
-/// Bytes of memory that this process has touched.
+/// Returns the resident memory of this process in bytes.
 pub(crate) fn resident() -> Result<u64, Failure> {
     let status = std::fs::read_to_string("/proc/self/status")?;
-    let kib = field_of(&status, "VmRSS").and_then(|v| v.trim_end_matches(" kB").trim().parse::<u64>().ok());
-    kib.map(|kib| kib * 1024).ok_or_else(|| Failure::NotHere("the system does not tell VmRSS".to_owned()))
+    let kib =
+        status_field(&status, "VmRSS").and_then(|v| v.trim_end_matches(" kB").trim().parse::<u64>().ok());
+    kib.map(|kib| kib * 1024)
+        .ok_or_else(|| Failure::NotApplicable("/proc/self/status does not contain VmRSS".to_owned()))
 }
 
-/// The threads of this process: number and name.
+/// Returns the threads of this process: names by id.
 pub(crate) fn threads() -> Result<BTreeMap<String, String>, Failure> {
     let tasks = std::fs::read_dir("/proc/self/task")?;
     Ok(tasks
@@ -108,9 +111,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_field_of_the_status_is_found_by_its_whole_name() {
+    fn a_status_field_is_found_by_its_full_name() {
         let status = "VmRSSx:\t1 kB\nVmRSS:\t  204 kB\n";
-        assert_eq!(field_of(status, "VmRSS").as_deref(), Some("204 kB"));
+        assert_eq!(status_field(status, "VmRSS").as_deref(), Some("204 kB"));
         assert!(resident().unwrap() > 1 << 20);
         assert!(!threads().unwrap().is_empty());
     }

@@ -1,4 +1,4 @@
-//! What came of it, for people and for programs.
+//! The report of the checks, as text and as JSON.
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -13,16 +13,16 @@ pub enum Verdict {
     Pass,
     /// The promise was broken.
     Fail,
-    /// It could not be tried; `detail` says why.
+    /// The check could not be run; `detail` contains the reason.
     Skipped,
-    /// The process that tried it ended.
+    /// The child process ended during the check.
     Crashed,
-    /// It did not answer in time.
+    /// The check did not finish within the time limit.
     TimedOut,
 }
 
 impl Verdict {
-    /// Name of the result in tables.
+    /// Returns the name of the result in tables and JSON.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Pass => "pass",
@@ -32,33 +32,33 @@ impl Verdict {
             Self::TimedOut => "timed_out",
         }
     }
-    /// Whether a plugin with such a row is in order.
+    /// Whether the result is not a failure: the check passed or was skipped.
     pub const fn is_good(self) -> bool {
         matches!(self, Self::Pass | Self::Skipped)
     }
 }
 
-/// One check of one entry.
+/// Result of one check of one entry.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Row {
-    /// `blueprint conv_light`; `plugin` for the file as a whole.
+    /// Kind and id of the entry, for example `blueprint conv_light`; `plugin` for the whole file.
     pub entry: String,
     /// Name of the check.
     pub check: String,
     /// Result of the check.
     pub result: Verdict,
-    /// What was expected and what came; a remark where it passed.
+    /// What was expected and what was found; a remark if the check passed.
     pub detail: String,
     /// Duration of the check in seconds.
     pub seconds: f64,
-    /// The command that does just this again.
+    /// The command that repeats only this check.
     pub reproduce: String,
 }
 
-/// Every check of a plugin.
+/// Results of the checks of a plugin.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Report {
-    /// The file, as it was named.
+    /// Path of the plugin file, as given.
     pub file: PathBuf,
     /// Name of the plugin.
     pub plugin: String,
@@ -66,9 +66,9 @@ pub struct Report {
     pub version: String,
     /// SHA-256 of the plugin's file in hexadecimal digits.
     pub sha256: String,
-    /// What everything random came from.
+    /// Seed of all random numbers.
     pub seed: u64,
-    /// Results of the checks, by entry.
+    /// Results of the checks, in the order of entries and checks.
     pub rows: Vec<Row>,
 }
 
@@ -77,17 +77,17 @@ impl Report {
     pub fn passed(&self) -> bool {
         self.rows.iter().all(|row| row.result.is_good())
     }
-    /// What did not go well.
+    /// Returns the rows of failed checks.
     pub fn failures(&self) -> impl Iterator<Item = &Row> {
         self.rows.iter().filter(|row| !row.result.is_good())
     }
-    /// How many rows ended like this.
+    /// Returns the number of rows with this result.
     pub fn count(&self, verdict: Verdict) -> usize {
         self.rows.iter().filter(|row| row.result == verdict).count()
     }
 }
 
-/// A plain table, and below it how to have each failure again.
+/// A table, followed by the commands that repeat the failed checks.
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let hash = self.sha256.get(..12).unwrap_or(&self.sha256);
@@ -116,13 +116,13 @@ impl fmt::Display for Report {
             self.count(Verdict::Skipped),
         )?;
         if failures > 0 {
-            writeln!(f, "again, one by one:")?;
+            writeln!(f, "to repeat the failed checks:")?;
         }
-        let mut told: Vec<&str> = Vec::new();
+        let mut printed: Vec<&str> = Vec::new();
         for row in self.failures() {
-            if !told.contains(&row.reproduce.as_str()) {
+            if !printed.contains(&row.reproduce.as_str()) {
                 writeln!(f, "  {}", row.reproduce)?;
-                told.push(&row.reproduce);
+                printed.push(&row.reproduce);
             }
         }
         Ok(())

@@ -1,12 +1,11 @@
-//! As much of JSON Schema as `schemars` writes: enough to say whether a configuration is valid by it. Words
-//! that are not known here forbid nothing.
+//! A validator for the part of JSON Schema that `schemars` generates. Unknown keywords are ignored.
 
 use serde_json::{Map, Value};
 
-/// Whether the schema itself can be read: an object whose parts are what their names say.
+/// Checks that a schema is well formed. Returns the first fault.
 pub(crate) fn well_formed(schema: &Value) -> Result<(), String> {
     let Value::Object(object) = schema else {
-        return if schema.is_boolean() { Ok(()) } else { Err(format!("{schema} is no schema")) };
+        return if schema.is_boolean() { Ok(()) } else { Err(format!("{schema} is not a schema")) };
     };
     for word in ["properties", "$defs", "definitions"] {
         let Some(parts) = object.get(word) else { continue };
@@ -31,7 +30,8 @@ pub(crate) fn well_formed(schema: &Value) -> Result<(), String> {
     }
 }
 
-/// Why a value is not valid by a schema.
+/// Returns the first reason why a value is not valid by a schema, or `None` if it is valid. `root` resolves
+/// references.
 pub(crate) fn violation(root: &Value, schema: &Value, value: &Value) -> Option<String> {
     let object = match schema {
         Value::Bool(false) => return Some("nothing is allowed here".to_owned()),
@@ -45,7 +45,7 @@ pub(crate) fn violation(root: &Value, schema: &Value, value: &Value) -> Option<S
         }
     }
     kind(object, value)
-        .or_else(|| chosen(object, value))
+        .or_else(|| constant_or_enum(object, value))
         .or_else(|| range(object, value))
         .or_else(|| length(object, value))
         .or_else(|| combined(root, object, value))
@@ -75,7 +75,7 @@ fn kind(schema: &Map<String, Value>, value: &Value) -> Option<String> {
     }
 }
 
-fn chosen(schema: &Map<String, Value>, value: &Value) -> Option<String> {
+fn constant_or_enum(schema: &Map<String, Value>, value: &Value) -> Option<String> {
     if let Some(only) = schema.get("const")
         && only != value
     {
@@ -94,7 +94,7 @@ fn range(schema: &Map<String, Value>, value: &Value) -> Option<String> {
         bound("exclusiveMinimum").filter(|bound| number <= *bound),
         bound("exclusiveMaximum").filter(|bound| number >= *bound),
     ];
-    outside.into_iter().flatten().next().map(|bound| format!("{value} is beyond {bound}"))
+    outside.into_iter().flatten().next().map(|bound| format!("{value} is beyond the bound {bound}"))
 }
 
 fn length(schema: &Map<String, Value>, value: &Value) -> Option<String> {
@@ -105,7 +105,7 @@ fn length(schema: &Map<String, Value>, value: &Value) -> Option<String> {
     };
     let bound = |word: &str| schema.get(word).and_then(Value::as_u64).map(|n| n as usize);
     let fits = bound(least).is_none_or(|n| size >= n) && bound(most).is_none_or(|n| size <= n);
-    if fits { None } else { Some(format!("{value} has {size} parts")) }
+    if fits { None } else { Some(format!("{value} has length {size}")) }
 }
 
 fn combined(root: &Value, schema: &Map<String, Value>, value: &Value) -> Option<String> {
@@ -160,7 +160,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn what_schemars_writes_is_understood() {
+    fn a_schema_of_schemars_is_applied() {
         let schema = json!({
             "type": "object",
             "properties": {

@@ -1,7 +1,7 @@
-//! The quick subset: is this entry fit to be tried at all?
+//! A quick subset of the checks, for entries that are about to be loaded.
 
 use crate::failure::{At, Failure, broken};
-use crate::judge::{finite, leaning, like};
+use crate::judge::{check_finite, check_like, random_projection};
 use crate::place::{KNOWN, Place};
 use crate::subject::Subject;
 use kasmina_plugin_api::guard::guard;
@@ -12,20 +12,20 @@ use kasmina_torch_ext::rng::RngFork;
 
 const SEED: u64 = 0x6b61_736d_696e_6102;
 
-/// Builds an entry with its default configuration on a small site of each topology that it serves, runs it
-/// forward and backward in training and forward in eval mode, and looks at shape, dtype and finiteness. An
-/// entry that serves all topologies need fit one that is known; a site that is refused as unsupported is no
-/// fault.
+/// Checks an entry quickly: builds it with its default configuration on a small site of each topology that it
+/// serves, runs forward and backward in training mode and forward in eval mode, and checks that outputs have
+/// the right shape and dtype and are finite.
 ///
-/// It runs in this process: where a crash is to be feared, call it in a child. torch's generators are as
-/// before when it returns, whatever it returns.
+/// An entry without declared topologies must pass for only one of the known topologies. A site that the entry
+/// refuses as unsupported is skipped. The check runs in this process; call it in a child process if the entry
+/// may crash. The state of torch's random number generators is restored afterwards.
 ///
 /// # Errors
-/// What is wrong, and where.
+/// A description of the first failure and where it occurred.
 pub fn smoke(entry: &Entry) -> Result<(), String> {
     let guarded = guard(|| Ok(RngFork::seeded(SEED).map(|_fork| smoke_all(entry))));
     match guarded.result {
-        Ok(Ok(Ok(()) | Err(Failure::NotHere(_)))) => Ok(()),
+        Ok(Ok(Ok(()) | Err(Failure::NotApplicable(_)))) => Ok(()),
         Ok(Ok(Err(Failure::Broken(text)))) => Err(text),
         Ok(Err(error)) => Err(error.to_string()),
         Err(error) => Err(error.to_string()),
@@ -53,23 +53,23 @@ fn smoke_all(entry: &Entry) -> Result<(), Failure> {
 }
 
 fn smoke_one(subject: &Subject, place: &Place) -> Result<(), Failure> {
-    let mut live = subject.make(place)?;
+    let mut instance = subject.make(place)?;
     let x = place.batch(2)?;
     for mode in [Mode::Train, Mode::Eval] {
         let written = autograd::version(&x)?;
-        let output = if mode.is_train() { live.run(&x, mode)? } else { live.measure(&x)? };
+        let output = if mode.is_train() { instance.run(&x, mode)? } else { instance.measure(&x)? };
         if autograd::version(&x)? != written {
             return broken("it writes to its input in place");
         }
         let what = if mode.is_train() { "in training the output" } else { "in eval mode the output" };
         if place.site.is_some() {
-            like(&x, &output, what)?;
+            check_like(&x, &output, what)?;
         } else if output.size().first() != Some(&2) {
             return broken(format!("{what} of a batch of 2 has shape {:?}", output.size()));
         }
-        finite(&output, what)?;
+        check_finite(&output, what)?;
         if mode.is_train() && output.requires_grad() {
-            leaning(&output)?.f_backward()?;
+            random_projection(&output)?.f_backward()?;
         }
     }
     Ok(())
@@ -89,8 +89,8 @@ mod tests {
     }
 
     #[test]
-    fn the_generators_are_left_as_they_were_whatever_comes_of_it() {
-        // The other tests of this process draw as well.
+    fn generators_are_restored_after_a_pass_and_after_a_failure() {
+        // Other tests of this process use the generators too.
         let _alone = lock();
         for (name, good) in [("good", true), ("seeds", false)] {
             let before = RngState::save().unwrap();
@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_said() {
+    fn an_error_describes_the_fault() {
         let entries = fixture("seeds");
         let answer = |id: &str| smoke(entries.iter().find(|entry| entry.id() == id).unwrap());
         let wrong = answer("wrong_shape").unwrap_err();

@@ -1,7 +1,7 @@
-//! One entry under examination.
+//! The entry that a check examines.
 
 use crate::failure::{At, Failure, broken};
-use crate::live::Live;
+use crate::instance::Instance;
 use crate::place::{Input, KNOWN, Place};
 use kasmina_plugin_api::{Capability, ErrorKind, Kind, PluginError, Topology};
 use kasmina_registry::{Entry, RegistryError};
@@ -9,12 +9,13 @@ use kasmina_torch_ext::rng::RngFork;
 
 pub(crate) struct Subject {
     pub(crate) entry: Entry,
+    /// Seed of the random numbers of this check.
     pub(crate) seed: u64,
-    /// What it is built with; empty for its default.
+    /// Configuration as JSON; empty for the default.
     pub(crate) config: String,
 }
 
-/// Channels at which a slot may well be, the likeliest first.
+/// Channel counts of the sites that are tried, in this order.
 pub(crate) const CHANNELS: [i64; 5] = [16, 8, 48, 3, 1];
 
 impl Subject {
@@ -26,34 +27,36 @@ impl Subject {
         self.entry.declares(capability)
     }
 
-    /// An instance with the variables that this check's seed gives.
-    pub(crate) fn make(&self, place: &Place) -> Result<Live, Failure> {
+    /// Builds an instance, with variables drawn from the seed of this check.
+    pub(crate) fn make(&self, place: &Place) -> Result<Instance, Failure> {
         self.make_seeded(place, self.seed)
     }
-    pub(crate) fn make_seeded(&self, place: &Place, seed: u64) -> Result<Live, Failure> {
+    pub(crate) fn make_seeded(&self, place: &Place, seed: u64) -> Result<Instance, Failure> {
         let _fork = RngFork::seeded(seed)?;
-        Live::make(&self.entry, place, &self.config).at(place)
+        Instance::make(&self.entry, place, &self.config).at(place)
     }
 
-    /// Where this entry can be tried: a site of each topology that it serves, or a host's input.
+    /// Returns the places to check: one site for each topology that the entry serves, or the input of a host.
     pub(crate) fn places(&self) -> Result<Vec<Place>, Failure> {
         if self.entry.kind() == Kind::Host {
-            return self.outside().map(|place| vec![place]);
+            return self.host_place().map(|place| vec![place]);
         }
         self.topologies()?.into_iter().map(|topology| self.place(topology)).collect()
     }
 
-    /// The topologies that it says it serves and the kit can make features of.
+    /// Returns the topologies that the entry serves and that the kit can create features for.
     pub(crate) fn topologies(&self) -> Result<Vec<Topology>, Failure> {
         let served: Vec<_> = KNOWN.into_iter().filter(|topology| self.entry.serves(*topology)).collect();
         if served.is_empty() {
             let others = self.entry.record().topologies.join(", ");
-            return Err(Failure::NotHere(format!("the kit can make no features of topology {others}")));
+            return Err(Failure::NotApplicable(format!(
+                "the kit cannot create features of topology {others}"
+            )));
         }
         Ok(served)
     }
 
-    /// The first site of a topology that it does not refuse.
+    /// Returns the first site of a topology that the entry does not refuse.
     fn place(&self, topology: Topology) -> Result<Place, Failure> {
         let (mut refusals, mut unconfigured) = (Vec::new(), self.config.is_empty());
         for channels in CHANNELS {
@@ -67,19 +70,20 @@ impl Subject {
             }
         }
         if unconfigured {
-            // Some entries mean nothing without settings: a file to read, a list of layers.
+            // Some entries need settings, for example a file to read or a list of layers.
             let why = refusals.swap_remove(0);
-            return Err(Failure::NotHere(format!(
-                "it does not build without a configuration; give one ({why})"
+            return Err(Failure::NotApplicable(format!(
+                "it does not build without a configuration; pass one ({why})"
             )));
         }
         broken(format!("it serves {topology}, but refuses every site of it: {}", refusals.join("; ")))
     }
 
-    /// Why it will not live somewhere, if it says so in the way that is meant for it.
+    /// Returns the error with which the entry refuses a place, if its kind is `unsupported` or `config`.
+    /// Other errors are failures.
     pub(crate) fn refusal(&self, place: &Place) -> Result<Option<PluginError>, Failure> {
         let _fork = RngFork::seeded(self.seed)?;
-        match Live::make(&self.entry, place, &self.config) {
+        match Instance::make(&self.entry, place, &self.config) {
             Ok(_) => Ok(None),
             Err(RegistryError::Build { error, .. })
                 if matches!(error.kind, ErrorKind::Unsupported | ErrorKind::Config) =>
@@ -90,13 +94,14 @@ impl Subject {
         }
     }
 
-    /// The first input that this host takes: what a host eats is its task's business, and no record tells.
-    fn outside(&self) -> Result<Place, Failure> {
-        let mut live = self.make(&Place::outside(Input::new(&[])))?;
+    /// Returns the first input that this host accepts. Records do not describe the inputs of hosts, so
+    /// candidates are tried.
+    fn host_place(&self) -> Result<Place, Failure> {
+        let mut instance = self.make(&Place::for_host(Input::new(&[])))?;
         let mut answers = Vec::new();
         for input in candidates(self.entry.schema()) {
-            let place = Place::outside(input);
-            match live.measure(&place.batch(2)?) {
+            let place = Place::for_host(input);
+            match instance.measure(&place.batch(2)?) {
                 Ok(_) => return Ok(place),
                 Err(error) if matches!(error.kind, ErrorKind::Panic | ErrorKind::Poisoned) => {
                     return Err(error).at(place);
@@ -106,25 +111,27 @@ impl Subject {
         }
         let tried = answers.len();
         let first = answers.into_iter().next().unwrap_or_default();
-        // A host with features of its own may well ask for inputs of its own.
+        // A host whose slots have only unknown topologies may need inputs that the kit does not know.
         if !KNOWN.into_iter().any(|topology| self.entry.serves(topology)) {
-            return Err(Failure::NotHere(format!("the kit can make no input that it takes; {first}")));
+            return Err(Failure::NotApplicable(format!("the kit has no input that it accepts; {first}")));
         }
         broken(format!(
-            "it takes none of the {tried} inputs that the kit knows (images, tokens, sequences); {first}"
+            "it accepts none of the {tried} inputs of the kit (images, tokens, sequences); {first}"
         ))
     }
 }
 
-/// Images, tokens, sequences of vectors; first with as many channels as the configuration's default says.
+/// Returns candidate inputs for hosts: images, tokens, and sequences of vectors. The default of the setting
+/// `in_channels` is tried first.
 fn candidates(schema: &serde_json::Value) -> Vec<Input> {
-    let told = schema.pointer("/properties/in_channels/default").and_then(serde_json::Value::as_i64);
-    let channels: Vec<i64> = told.into_iter().chain([3, 1]).collect();
+    let default_channels =
+        schema.pointer("/properties/in_channels/default").and_then(serde_json::Value::as_i64);
+    let channels: Vec<i64> = default_channels.into_iter().chain([3, 1]).collect();
     let images = [32, 16, 28, 64, 224]
         .into_iter()
         .flat_map(|side| channels.iter().map(move |c| Input::new(&[*c, side, side])));
     let tokens = [8, 16, 32].map(Input::tokens);
-    let widths = told.into_iter().chain([3, 16, 8, 12, 32, 64]);
+    let widths = default_channels.into_iter().chain([3, 16, 8, 12, 32, 64]);
     let sequences = widths.map(|width| Input::new(&[5, width]));
     images.chain(tokens).chain(sequences).collect()
 }

@@ -1,4 +1,4 @@
-//! The one line that an author writes, with the path of a plugin that is not this crate's own.
+//! The macro `conformance`, with the path of a plugin that is not the library of this crate.
 
 kasmina_testkit::conformance!({
     let exe = std::env::current_exe().unwrap();

@@ -1,4 +1,4 @@
-//! The guide says what the code does.
+//! The guide contains the current table of checks.
 
 use std::path::Path;
 

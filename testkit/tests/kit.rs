@@ -1,4 +1,4 @@
-//! The kit against plugins that each break one promise: what is broken is told, and nothing else.
+//! Runs the checks on plugins that break promises: exactly the broken promises must be reported.
 
 #![allow(clippy::unwrap_used, reason = "a failed step is a failed test")]
 
@@ -7,7 +7,7 @@ use kasmina_testkit::{CheckError, Options, Report, Row, Verdict, check_file, che
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// The child of this very test executable.
+/// The child process of the checks: this test executable.
 #[test]
 fn conformance_child() {
     kasmina_testkit::conformance::child();
@@ -20,14 +20,14 @@ fn program() -> Program {
 fn fixture(name: &str) -> PathBuf {
     let exe = std::env::current_exe().unwrap();
     let path = exe.ancestors().nth(2).unwrap().join(format!("examples/libchecked_{name}.so"));
-    assert!(path.is_file(), "{} is not there: `cargo test` without `--test` builds it", path.display());
+    assert!(path.is_file(), "{} does not exist: `cargo test` without `--test` builds it", path.display());
     path
 }
 
 fn options(entries: &[&str]) -> Options {
     let mut options = Options::default();
     options.entries = entries.iter().map(|id| (*id).to_owned()).collect();
-    // What is well behaved takes a second at most; a busy machine may take longer.
+    // A check of a good entry takes at most a second; a busy machine may take longer.
     options.limits.time = Duration::from_mins(1);
     options
 }
@@ -36,13 +36,14 @@ fn check(name: &str, options: &Options) -> Report {
     check_file(&fixture(name), &program(), options).unwrap()
 }
 
-/// What did not go well, without what differs from machine to machine.
+/// Returns the failed rows, without times and commands.
 fn failures(report: &Report) -> String {
     let line = |row: &Row| format!("{}: {} {}: {}\n", row.entry, row.check, row.result.as_str(), row.detail);
     report.failures().map(line).collect()
 }
 
-fn numbers_aside<T>(body: impl FnOnce() -> T) -> T {
+/// Replaces numbers that differ between machines in the snapshots of `body`.
+fn without_numbers<T>(body: impl FnOnce() -> T) -> T {
     let mut settings = insta::Settings::clone_current();
     settings.add_filter(r"\d+\.\d{3}e-?\d+", "[number]");
     settings.add_filter(r"-?\d+\.\d{3} to -?\d+\.\d{3}", "[number] to [number]");
@@ -52,37 +53,37 @@ fn numbers_aside<T>(body: impl FnOnce() -> T) -> T {
 }
 
 #[test]
-fn what_seeds_break_is_told_and_nothing_else() {
+fn faulty_seeds_fail_their_checks_and_no_other() {
     let report = check("seeds", &options(&[]));
-    numbers_aside(|| insta::assert_snapshot!(failures(&report)));
+    without_numbers(|| insta::assert_snapshot!(failures(&report)));
 }
 
 #[test]
-fn what_configurations_break_is_told() {
-    numbers_aside(|| insta::assert_snapshot!(failures(&check("configs", &options(&[])))));
+fn faulty_configurations_fail_their_checks() {
+    without_numbers(|| insta::assert_snapshot!(failures(&check("configs", &options(&[])))));
 }
 
 #[test]
-fn what_blends_break_is_told() {
+fn faulty_blends_fail_their_checks() {
     let report = check("blends", &options(&[]));
-    numbers_aside(|| insta::assert_snapshot!(failures(&report)));
+    without_numbers(|| insta::assert_snapshot!(failures(&report)));
     let wavy = report.rows.iter().find(|row| row.entry == "blend wavy" && row.check == "curve").unwrap();
     assert_eq!(wavy.result, Verdict::Pass);
     assert!(wavy.detail.starts_with("warning: the curve falls between"), "{}", wavy.detail);
 }
 
 #[test]
-fn what_hosts_break_is_told() {
-    numbers_aside(|| insta::assert_snapshot!(failures(&check("hosts", &options(&[])))));
+fn faulty_hosts_fail_their_checks() {
+    without_numbers(|| insta::assert_snapshot!(failures(&check("hosts", &options(&[])))));
 }
 
 #[test]
-fn what_is_done_to_the_process_is_told() {
-    numbers_aside(|| insta::assert_snapshot!(failures(&check("neighbours", &options(&[])))));
+fn changes_of_the_process_are_reported() {
+    without_numbers(|| insta::assert_snapshot!(failures(&check("neighbours", &options(&[])))));
 }
 
 #[test]
-fn what_ends_or_stops_its_process_is_a_row() {
+fn a_crash_or_hang_is_a_row_of_the_report() {
     let mut options = options(&["segfaults", "gorges", "exits"]);
     let mut text = failures(&check("deadly", &options));
     options.entries = vec!["loops".to_owned()];
@@ -90,14 +91,14 @@ fn what_ends_or_stops_its_process_is_a_row() {
     let report = check("deadly", &options);
     text += &failures(&report);
     insta::assert_snapshot!(text);
-    // What could not be tried is not tried: one loop costs one limit.
+    // Later checks are skipped after a time-out, so that an endless loop costs only one time limit.
     assert_eq!(report.count(Verdict::TimedOut), 1);
     assert!(report.count(Verdict::Skipped) > 10);
 }
 
 #[test]
-fn every_check_is_failed_by_somebody() {
-    // Read from the snapshots, so that it costs nothing.
+fn every_check_fails_for_some_fixture() {
+    // Reads the snapshots instead of running the checks again.
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/snapshots");
     let text: String = std::fs::read_dir(folder)
         .unwrap()
@@ -110,7 +111,7 @@ fn every_check_is_failed_by_somebody() {
             !["fail", "crashed", "timed_out"].iter().any(|how| text.contains(&format!(": {name} {how}:")))
         })
         .collect();
-    // A file whose records and code disagree is made by the registry's own tests.
+    // The tests of the registry cover files whose records and code disagree.
     assert_eq!(missing, ["listing"]);
 }
 
@@ -126,7 +127,7 @@ fn a_seed_gives_the_same_report_again() {
 }
 
 #[test]
-fn names_that_nobody_has_are_errors_that_say_what_there_is() {
+fn unknown_names_are_errors_that_list_the_known_ones() {
     let mut unknown = options(&[]);
     unknown.only = vec!["speed".to_owned()];
     let error = check_file(&fixture("good"), &program(), &unknown).unwrap_err();
@@ -142,7 +143,7 @@ fn names_that_nobody_has_are_errors_that_say_what_there_is() {
 }
 
 #[test]
-fn the_plugins_that_ship_keep_every_promise() {
+fn the_shipped_plugins_pass_every_check() {
     let deps = std::env::current_exe().unwrap().parent().unwrap().to_owned();
     let shipped =
         ["kasmina_blends", "kasmina_blueprints_cnn", "kasmina_blueprints_transformer", "kasmina_hosts"];
@@ -153,7 +154,7 @@ fn the_plugins_that_ship_keep_every_promise() {
 }
 
 #[test]
-fn a_plugin_in_good_order_is_asked_everything() {
+fn a_good_plugin_passes_every_check() {
     let report = check("good", &options(&[]));
     let text = report.to_string();
     assert!(report.passed(), "{text}");
@@ -167,7 +168,7 @@ fn a_plugin_in_good_order_is_asked_everything() {
 }
 
 #[test]
-fn what_means_nothing_without_settings_is_skipped_or_given_some() {
+fn an_entry_that_needs_settings_is_skipped_without_them() {
     let mut options = options(&["needs"]);
     options.only = vec!["build".to_owned(), "forward".to_owned()];
     let report = check("configs", &options);

@@ -1,14 +1,14 @@
-//! TorchScript archives with another text of their code.
+//! Edits of TorchScript archives: code and records replaced.
 
 use std::io::{Cursor, Read as _, Write as _};
 use std::path::Path;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipArchive, ZipWriter};
 
-/// The archive with `edit` made to every record, by its name and bytes; everything else stays.
+/// Returns the archive with every record replaced for which `edit(name, bytes)` returns other bytes.
 ///
 /// # Panics
-/// If it is no archive, or nothing was edited.
+/// If the file is no archive, or `edit` changes nothing.
 fn with_edited_records(archive: &Path, edit: impl Fn(&str, &[u8]) -> Option<Vec<u8>>) -> Vec<u8> {
     let mut old = ZipArchive::new(std::fs::File::open(archive).unwrap()).unwrap();
     let mut new = ZipWriter::new(Cursor::new(Vec::new()));
@@ -29,10 +29,10 @@ fn with_edited_records(archive: &Path, edit: impl Fn(&str, &[u8]) -> Option<Vec<
     new.finish().unwrap().into_inner()
 }
 
-/// The archive with `edit` made to every text of code that it has; everything else stays.
+/// Returns the archive with every code file (`*.py`) replaced for which `edit(text)` returns another text.
 ///
 /// # Panics
-/// If it is no archive, or nothing was edited.
+/// If the file is no archive, or `edit` changes nothing.
 pub fn edited(archive: &Path, edit: impl Fn(&str) -> Option<String>) -> Vec<u8> {
     with_edited_records(archive, |name, bytes| {
         let is_code = Path::new(name).extension().is_some_and(|end| end == "py");
@@ -41,16 +41,19 @@ pub fn edited(archive: &Path, edit: impl Fn(&str) -> Option<String>) -> Vec<u8> 
     })
 }
 
-/// The archive with other bytes in the record of a name, which is below a folder.
+/// Returns the archive with other bytes in one record. `record` is the name below the archive's top folder.
 ///
 /// # Panics
-/// If it is no archive, or has no such record.
+/// If the file is no archive, or has no such record.
 pub fn with_record(archive: &Path, record: &str, bytes: &[u8]) -> Vec<u8> {
     let is_record = |name: &str| name.split_once('/').is_some_and(|(_, name)| name == record);
     with_edited_records(archive, |name, _| is_record(name).then(|| bytes.to_vec()))
 }
 
-/// The archive with one piece of its code replaced.
+/// Returns the archive with every occurrence of `from` in its code replaced by `to`.
+///
+/// # Panics
+/// If the file is no archive, or its code does not contain `from`.
 pub fn replaced(archive: &Path, from: &str, to: &str) -> Vec<u8> {
     edited(archive, |text| text.contains(from).then(|| text.replace(from, to)))
 }

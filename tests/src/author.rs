@@ -1,21 +1,22 @@
-//! What an author does with a crate of his own: the real cargo, outside of this workspace.
+//! Runs cargo as the author of a plugin does: on a crate outside of this workspace.
 
 use crate::{built, output};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// A cargo for crates outside of this workspace. It builds into this workspace's target folder: what both
-/// need of others, torch-sys above all, is compiled once.
+/// Returns a cargo command for a crate outside of this workspace. It builds into this workspace's target
+/// folder, so that shared dependencies, above all torch-sys, are compiled once.
 ///
 /// # Panics
-/// If this test does not lie in a target folder.
+/// If the test program is not in a target folder.
 pub fn cargo(verb: &str, folder: &Path) -> Command {
     let root = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
     let target = built().parent().expect("a profile lies in a target folder");
     let mut cargo = Command::new(env!("CARGO"));
     cargo.arg(verb).current_dir(folder).env("CARGO_TARGET_DIR", target).env("CARGO_TERM_COLOR", "never");
-    // Cargo compiles torch-sys again where its build script has other dependencies, or is told another path.
+    // Cargo compiles torch-sys again if its build script is built with other settings, or if `LIBTORCH`
+    // differs.
     let libtorch = Path::new(root).join(".torch/libtorch");
     let libtorch = std::path::absolute(&libtorch).unwrap_or(libtorch);
     let libtorch = libtorch.parent().and_then(|d| d.canonicalize().ok()).unwrap_or(libtorch).join("libtorch");
@@ -27,15 +28,15 @@ pub fn cargo(verb: &str, folder: &Path) -> Command {
     cargo
 }
 
-/// What a cargo of [`cargo`] has built from a crate.
+/// Path of the library that [`cargo`] builds from a crate.
 pub fn library(crate_name: &str) -> PathBuf {
     built().join(format!("lib{crate_name}.so"))
 }
 
-/// Runs a command that must succeed, and answers with what it said on standard output.
+/// Runs a command with further arguments and returns its standard output.
 ///
 /// # Panics
-/// If it does not succeed.
+/// If the command fails.
 pub fn must(mut command: Command, more: impl IntoIterator<Item = impl Into<OsString>>) -> String {
     command.args(more.into_iter().map(Into::into));
     let shown = format!("{command:?}");

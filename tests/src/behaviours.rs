@@ -1,4 +1,5 @@
-//! How the builds of two fixtures behave. The fixtures include this file: a build says by a byte which it is.
+//! Behaviours of the builds of two fixtures. The fixtures include this file; one byte of a build selects its
+//! behaviour.
 
 /// Behaviour of a build of the blend `waver`, which is harmless in the probe and when it is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -6,13 +7,13 @@
 pub enum Waver {
     /// Mixes linearly and does nothing else.
     Linear = b'0',
-    /// Has another curve.
+    /// Mixes linearly, along a smoothstep curve instead of a linear one.
     OtherCurve = b'c',
     /// Has a learned gate.
     Gate = b'g',
     /// Has a learned gate, and returns NaN from its fourth training call on.
     GateThenNan = b'h',
-    /// Cannot be built.
+    /// Returns an error when a blender is built.
     FailsInBuild = b'b',
     /// Returns NaN from the first call on, also in the probe.
     AlwaysNan = b'f',
@@ -38,13 +39,13 @@ pub enum Waver {
 pub enum Hostile {
     /// Does no harm.
     Harmless = b'0',
-    /// Writes to memory that is not its own, in a constructor of the library.
+    /// Writes to an invalid address in a constructor of the library.
     SegfaultInConstructor = b'S',
     /// Aborts the process in a constructor of the library.
     AbortInConstructor = b'A',
     /// Ends the process with code 0 in a constructor of the library.
     ExitInConstructor = b'X',
-    /// Does not return from a constructor of the library.
+    /// Never returns from a constructor of the library.
     HangInConstructor = b'L',
     /// Prints in a constructor of the library.
     PrintInConstructor = b'O',
@@ -52,13 +53,13 @@ pub enum Hostile {
     PanicInBuild = b'b',
     /// Allocates 10 GiB while a seed is built.
     AllocateInBuild = b'm',
-    /// Writes to memory that is not its own, in `forward`.
+    /// Writes to an invalid address in `forward`.
     SegfaultInForward = b's',
     /// Aborts the process in `forward`.
     AbortInForward = b'a',
     /// Ends the process with code 0 in `forward`.
     ExitInForward = b'x',
-    /// Does not return from `forward`.
+    /// Never returns from `forward`.
     HangInForward = b'l',
     /// Panics in `forward`.
     PanicInForward = b'p',
@@ -92,7 +93,7 @@ impl Waver {
         Self::WrongShape,
     ];
 
-    /// Behaviour that a build's byte stands for.
+    /// Returns the behaviour that a byte selects; unknown bytes select [`Self::Linear`].
     pub fn of(byte: u8) -> Self {
         Self::ALL.into_iter().find(|behaviour| *behaviour as u8 == byte).unwrap_or(Self::Linear)
     }
@@ -121,7 +122,7 @@ impl Hostile {
         Self::PanicInDrop,
     ];
 
-    /// Behaviour that a build's byte stands for.
+    /// Returns the behaviour that a byte selects; unknown bytes select [`Self::Harmless`].
     pub fn of(byte: u8) -> Self {
         Self::ALL.into_iter().find(|behaviour| *behaviour as u8 == byte).unwrap_or(Self::Harmless)
     }
@@ -131,7 +132,7 @@ impl Hostile {
 pub trait Behaviour: Copy + std::fmt::Debug {
     /// Name of the fixture.
     const FIXTURE: &'static str;
-    /// Byte that stands for it in a build.
+    /// Byte that selects the behaviour in a build.
     fn byte(self) -> u8;
 }
 

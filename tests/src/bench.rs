@@ -1,4 +1,4 @@
-//! A small model in training, for tests of what a model may and may not do.
+//! A small model in training, for tests of the model's behaviour.
 
 #![allow(missing_docs, clippy::missing_errors_doc, reason = "what tests share")]
 
@@ -24,23 +24,27 @@ pub struct Bench {
     pub optimizer: Optimizer,
     pub x: Tensor,
     pub y: Tensor,
-    /// Of the newest training forward.
+    /// Logits of the newest training forward, detached.
     pub logits: Tensor,
 }
 
-/// Rules under which every seed that learns at all moves on, however little: where the stage is what matters.
+/// Task settings without a minimum gradient ratio in G2, for tests that only need a seed to reach a stage.
 pub fn easy() -> kasmina::lifecycle::TaskConfig {
     let mut task = kasmina::lifecycle::TaskConfig::default();
     task.lifecycle.gates.min_seed_gradient_ratio = 0.0;
     task
 }
 
-/// The mean cross entropy, as a [`Stepper`](kasmina::model::Stepper) takes a loss.
+/// Mean cross entropy, with the signature of the loss of [`Stepper::step`](kasmina::model::Stepper::step).
+///
+/// # Shapes
+/// `logits`: `[batch, classes]`; `targets`: `[batch]`, class numbers as int64; the result is a scalar.
 pub fn loss(logits: &Tensor, targets: &Tensor) -> Result<Tensor, kasmina::ModelError> {
     Ok(logits.f_cross_entropy_loss::<Tensor>(targets, None, tch::Reduction::Mean, -100, 0.0)?)
 }
 
-/// The model of a bench: these slots, host features that lie so in memory.
+/// Configuration of the bench's model: the shipped CNN host with these slots, and its features in the memory
+/// format `format` (`contiguous` or `channels_last`).
 pub fn config(slots: &[&str], format: &str) -> ModelConfig {
     ModelConfig {
         host: "cnn".into(),
@@ -62,7 +66,7 @@ impl Bench {
         Self::over(config.borrow(), &[16, 1, 8, 8])
     }
 
-    /// On random data of this shape.
+    /// Builds a bench on random inputs of this shape, with some fixtures and AdamW.
     pub fn over(config: &ModelConfig, shape: &[i64]) -> Self {
         tch::set_num_threads(1);
         let registry = registry(&["gated", "dropout", "ill_seeds", "leaky", "sequence"]);
@@ -70,7 +74,7 @@ impl Bench {
         Self::on(registry, config, shape, optimizer)
     }
 
-    /// With these plugins and this optimizer, where the model lives.
+    /// Builds a bench with these plugins and this optimizer, on the device of the configuration.
     pub fn on(registry: Registry, config: &ModelConfig, shape: &[i64], mut optimizer: Optimizer) -> Self {
         let _fork = RngFork::seeded(99).unwrap();
         let x = Tensor::randn(shape, (Kind::Float, Device::Cpu)).to(config.device);
@@ -81,7 +85,7 @@ impl Bench {
         Self { registry, model, optimizer, x, y, logits }
     }
 
-    /// Every trainable tensor and every piece of optimizer state, bit for bit, by name.
+    /// Returns the bits of every trainable tensor and of every tensor of optimizer state, by name.
     pub fn weights(&self) -> BTreeMap<String, Vec<u32>> {
         let all = self.model.host_parameters().chain(self.model.seed_parameters());
         let mut named: BTreeMap<_, _> = all.map(|p| (p.name.clone(), bits(&p.tensor))).collect();
@@ -92,7 +96,7 @@ impl Bench {
         named
     }
 
-    /// The training loss on the bench's batch, evaluated without a step.
+    /// Returns the loss on the bench's batch, without a training step.
     pub fn loss(&mut self, mode: Mode) -> f64 {
         let _no_grad = tch::no_grad_guard();
         let logits = self.model.forward(&self.x, mode).unwrap();
@@ -121,7 +125,7 @@ impl Bench {
         self.optimizer.step().unwrap();
     }
 
-    /// Checks isolation on the bench's batch, if the model is due for it; says whether it was.
+    /// Checks isolation on the bench's batch if a check is due. Returns whether one was.
     pub fn check_isolation(&mut self) -> bool {
         let due = self.model.isolation_check_due();
         if due {
@@ -133,26 +137,29 @@ impl Bench {
         due
     }
 
-    /// An epoch of a few steps, with this accuracy and the measured contributions.
-    pub fn epoch(&mut self, accuracy: f64, worth: f64) {
+    /// Trains an epoch of three steps and ends it; see [`Self::end_epoch`].
+    pub fn epoch(&mut self, accuracy: f64, contribution: f64) {
         for _ in 0..3 {
             self.step();
         }
-        self.edge(accuracy, worth);
+        self.end_epoch(accuracy, contribution);
     }
 
-    /// The edge of an epoch, with this accuracy and every measured seed worth so much; answers with what was
-    /// measured.
-    pub fn edge(&mut self, accuracy: f64, worth: f64) -> BTreeMap<String, SlotInputs> {
+    /// Ends an epoch with this validation accuracy, and this contribution of every measured seed, in
+    /// percentage points. Returns the measured inputs of each slot.
+    pub fn end_epoch(&mut self, accuracy: f64, contribution: f64) -> BTreeMap<String, SlotInputs> {
         let plan = self.model.counterfactual_plan();
-        let without = plan.slots().map(|_| accuracy - worth).collect();
+        let without = plan.slots().map(|_| accuracy - contribution).collect();
         let inputs = EpochInputs { accuracy, plan: &plan, without, unhealthy: Vec::new() };
         let measured = self.model.record_epoch(&inputs, 0).unwrap();
         self.model.step_epoch(&mut self.optimizer).unwrap();
         measured
     }
 
-    /// Runs epochs until every seed is at least in this stage.
+    /// Trains epochs until every seed has reached this stage or a later one.
+    ///
+    /// # Panics
+    /// If that takes more than 20 epochs.
     pub fn reach(&mut self, stage: Stage) {
         let mut accuracy = 20.0;
         for _ in 0..20 {
@@ -175,19 +182,22 @@ impl Bench {
     }
 }
 
-/// The bits of a float32 tensor.
+/// Returns the bits of a float32 tensor, flattened.
+///
+/// # Shapes
+/// `t`: any shape.
 pub fn bits(t: &Tensor) -> Vec<u32> {
     Vec::<f32>::try_from(t.detach().reshape([-1])).unwrap().into_iter().map(f32::to_bits).collect()
 }
 
-/// The real optimizer, which refuses from one call on.
-pub struct Refusing<'o> {
+/// Wraps an optimizer and refuses every change after the first few.
+pub struct RefusingOptimizer<'o> {
     pub optimizer: &'o mut Optimizer,
-    /// Calls of `prepare` until it refuses.
+    /// Number of calls of `prepare` that still succeed.
     pub left: u32,
 }
 
-impl ParameterSink for Refusing<'_> {
+impl ParameterSink for RefusingOptimizer<'_> {
     fn prepare(&mut self, change: Change) -> Result<Ticket, SinkError> {
         let Some(left) = self.left.checked_sub(1) else {
             return Err(SinkError::State { owner: "it".into(), reason: "it was told to refuse".into() });
@@ -203,7 +213,10 @@ impl ParameterSink for Refusing<'_> {
     }
 }
 
-/// `|a - b| / |b|`.
+/// Returns the relative distance `|a - b| / |b|`.
+///
+/// # Shapes
+/// `a`, `b`: the same shape.
 pub fn distance(a: &Tensor, b: &Tensor) -> f64 {
     let (a, b) = (a.detach().to_kind(Kind::Double), b.detach().to_kind(Kind::Double));
     ((a - &b).norm().double_value(&[])) / b.norm().double_value(&[]).max(1e-30)

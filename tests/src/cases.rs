@@ -1,39 +1,40 @@
-//! Small runs of every kind: `tests/golden/cases/NAME.toml`, with the files that they name.
+//! Configurations of small runs of every kind (`tests/golden/cases/NAME.toml`), with their input files.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-/// The fixtures that the cases use.
+/// Names of the fixtures that the cases use.
 pub const FIXTURES: [&str; 4] = ["gated", "dropout", "ill_seeds", "sequence"];
 
-/// The folder of the golden runs.
+/// Returns the folder of the golden runs.
 pub fn folder() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden"))
 }
 
-/// The names of all cases.
+/// Returns the names of all cases.
 pub fn names() -> Vec<String> {
     let files = std::fs::read_dir(folder().join("cases")).expect("the cases are there");
     let paths = files.map(|f| f.unwrap().path()).filter(|p| p.extension().is_some_and(|e| e == "toml"));
     paths.map(|p| p.file_stem().unwrap().to_string_lossy().into_owned()).collect()
 }
 
-/// The text of a case's configuration, with what it names made in a folder.
+/// Returns the text of a case's configuration, after writing the input files that it names into `home`.
 pub fn text(name: &str, home: &Path) -> String {
     let path = folder().join("cases").join(name).with_extension("toml");
-    placed(&std::fs::read_to_string(path).unwrap(), home)
+    fill_placeholders(&std::fs::read_to_string(path).unwrap(), home)
 }
 
-/// Writes a case's configuration into a folder, with what it names.
+/// Writes a case's configuration and the input files that it names into `home`. Returns the configuration's
+/// path.
 pub fn write(name: &str, home: &Path) -> PathBuf {
     let path = home.join("config.toml");
     std::fs::write(&path, text(name, home)).unwrap();
     path
 }
 
-/// The text of a case with its placeholders replaced by real paths; what they name is made if it is asked
-/// for.
-fn placed(text: &str, home: &Path) -> String {
+/// Replaces the placeholders of a case's text by paths, and writes the generated inputs (`$TEXT`, `$CIFAR`)
+/// that it uses.
+fn fill_placeholders(text: &str, home: &Path) -> String {
     if text.contains("$TEXT") {
         std::fs::write(home.join("text"), sentences()).unwrap();
     }
@@ -48,7 +49,7 @@ fn placed(text: &str, home: &Path) -> String {
         .replace("$FIXTURES", &shown(&fixtures))
 }
 
-/// A text with some order in it.
+/// Returns a text with regularities that a language model can learn.
 fn sentences() -> String {
     let (subjects, verbs) = (["a seed", "the host", "one slot", "every gate"], ["grows", "waits", "learns"]);
     let mut text = String::new();
@@ -58,7 +59,7 @@ fn sentences() -> String {
     text
 }
 
-/// Files in the format of CIFAR-10, with images that their label can be read off.
+/// Writes files in the format of CIFAR-10, whose images become brighter with their label.
 fn images(folder: &Path) {
     let inner = folder.join("cifar-10-batches-bin");
     std::fs::create_dir_all(&inner).unwrap();

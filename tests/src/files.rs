@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-/// Copies a folder with everything in it.
+/// Copies a folder recursively.
 ///
 /// # Panics
-/// If something cannot be read or written.
+/// If a file cannot be read or written.
 pub fn copy_tree(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).expect("the folder can be made");
     for entry in std::fs::read_dir(from).expect("the folder can be read") {

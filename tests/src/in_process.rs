@@ -1,10 +1,10 @@
-//! Ranks that are threads of one process: for tests of everything above the wire.
+//! Ranks that are threads of one process, for tests that need no network.
 
 use kasmina::consensus::{Consensus, ConsensusError};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// One of several ranks in this process.
+/// One of several ranks of this process.
 #[derive(Debug)]
 pub struct InProcess {
     rank: usize,
@@ -20,51 +20,51 @@ struct Table {
 
 #[derive(Debug)]
 struct Round {
-    /// What each rank has given to this round.
-    given: Vec<Option<Vec<u64>>>,
-    /// The newest full round, until every rank has taken it.
+    /// Message of each rank in this round, if it has sent one.
+    sent: Vec<Option<Vec<u64>>>,
+    /// The newest complete round, until every rank has received it.
     full: Option<Full>,
-    /// Once a rank was given up, there is no common ground to go on from.
+    /// Set when a rank timed out; every later exchange fails with this error.
     broken: Option<ConsensusError>,
 }
 
 #[derive(Debug)]
 struct Full {
     messages: Arc<Vec<Vec<u64>>>,
-    /// Whether each rank has taken the messages.
-    taken: Vec<bool>,
+    /// Whether each rank has received the messages.
+    received: Vec<bool>,
 }
 
 impl InProcess {
-    /// That many ranks, to be given to as many threads.
+    /// Returns `count` connected ranks, one for each thread. An exchange fails after `timeout`.
     pub fn ranks(count: usize, timeout: Duration) -> Vec<Self> {
-        let round = Round { given: vec![None; count], full: None, broken: None };
+        let round = Round { sent: vec![None; count], full: None, broken: None };
         let table = Arc::new(Table { round: Mutex::new(round), changed: Condvar::new() });
         (0..count).map(|rank| Self { rank, timeout, table: Arc::clone(&table) }).collect()
     }
 }
 
 impl Round {
-    /// The ranks that everybody waits for: those that have not taken the last round's result, or else those
-    /// that have given nothing to this one.
+    /// Returns the ranks that the others wait for: those that have not received the last round's messages,
+    /// or, if all have, those that have not sent one in this round.
     fn missing(&self) -> Vec<usize> {
         let absent =
             |all: Vec<bool>| all.into_iter().enumerate().filter(|(_, here)| !here).map(|(r, _)| r).collect();
         match &self.full {
-            Some(full) => absent(full.taken.clone()),
-            None => absent(self.given.iter().map(Option::is_some).collect()),
+            Some(full) => absent(full.received.clone()),
+            None => absent(self.sent.iter().map(Option::is_some).collect()),
         }
     }
 }
 
 impl Table {
     fn round(&self) -> MutexGuard<'_, Round> {
-        // A rank that panicked while it held the lock left whole values behind.
+        // Every change under the lock is complete at once, so a panic leaves consistent values.
         self.round.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits until `ready` gives something, the round is broken, or the time is over. A round that became
-    /// full is decided for whoever has yet to take it, also if it is broken since.
+    /// Waits until `ready` returns a value, the round is broken, or the deadline passes. `ready` is called
+    /// first: a rank may still receive a complete round after another rank broke it.
     fn wait<T>(
         &self,
         deadline: Instant,
@@ -93,7 +93,7 @@ impl Table {
 
 impl Consensus for InProcess {
     fn ranks(&self) -> usize {
-        self.table.round().given.len()
+        self.table.round().sent.len()
     }
 
     fn rank(&self) -> usize {
@@ -103,25 +103,25 @@ impl Consensus for InProcess {
     fn exchange(&mut self, message: Vec<u64>) -> Result<Vec<Vec<u64>>, ConsensusError> {
         let deadline = Instant::now() + self.timeout;
         let mut message = Some(message);
-        // A fast rank may be here again before a slow one has taken the last round's result.
+        // A fast rank may begin the next round before a slow one has received the last round's messages.
         self.table.wait(deadline, self.timeout, |round| {
             if round.full.is_some() || round.broken.is_some() {
                 return None;
             }
-            let place = round.given.get_mut(self.rank)?;
+            let place = round.sent.get_mut(self.rank)?;
             *place = message.take();
-            if round.given.iter().all(Option::is_some) {
-                let all: Vec<Vec<u64>> = round.given.iter_mut().filter_map(Option::take).collect();
-                let taken = vec![false; all.len()];
-                round.full = Some(Full { messages: Arc::new(all), taken });
+            if round.sent.iter().all(Option::is_some) {
+                let all: Vec<Vec<u64>> = round.sent.iter_mut().filter_map(Option::take).collect();
+                let received = vec![false; all.len()];
+                round.full = Some(Full { messages: Arc::new(all), received });
             }
             Some(())
         })?;
         self.table.wait(deadline, self.timeout, |round| {
             let full = round.full.as_mut()?;
             let all = Arc::clone(&full.messages);
-            *full.taken.get_mut(self.rank)? = true;
-            if full.taken.iter().all(|t| *t) {
+            *full.received.get_mut(self.rank)? = true;
+            if full.received.iter().all(|received| *received) {
                 round.full = None;
             }
             Some(Vec::clone(&all))

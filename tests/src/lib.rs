@@ -1,4 +1,4 @@
-//! What the whole-system tests share: real libraries built as their authors would build them, and the real
+//! Helpers of the whole-system tests: plugin libraries built as their authors build them, and the `kasmina`
 //! binary.
 
 #![forbid(unsafe_code)]
@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
-/// The plugins that ship with Kasmina, by crate.
+/// Crate names of the plugins that ship with Kasmina.
 pub const SHIPPED: [&str; 5] = [
     "kasmina_blends",
     "kasmina_blueprints_cnn",
@@ -31,11 +31,11 @@ pub const SHIPPED: [&str; 5] = [
     "kasmina_hosts",
 ];
 
-/// `target/<profile>`, with every plugin, fixture and the binary built; or the folder that
-/// `KASMINA_TEST_BUILT` names, on a machine that has no cargo.
+/// Builds the binary and every plugin and fixture once, and returns their folder, `target/<profile>`. On a
+/// machine without cargo, `KASMINA_TEST_BUILT` names a folder that already contains them.
 ///
 /// # Panics
-/// If cargo cannot build them: then there is nothing to test.
+/// If cargo cannot build them.
 pub fn built() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     BUILT.get_or_init(|| {
@@ -46,24 +46,23 @@ pub fn built() -> &'static Path {
         let profile = exe.parent().and_then(Path::parent).expect("target/<profile>/deps/test").to_owned();
         let release = profile.ends_with("release");
         let mut cargo = cargo("build");
-        // The whole workspace, as `cargo test` has just resolved it: another choice of packages would mean
-        // other features somewhere, and torch-sys compiled again.
+        // The whole workspace, as `cargo test` resolves it: another choice of packages may select other
+        // features, and then torch-sys is compiled again.
         cargo.args(["--workspace", "--all-features", "--lib", "--bins", "--examples"]);
         if release {
             cargo.arg("--release");
         }
         run(cargo);
-        isolate(&profile);
+        link_binary_alone(&profile);
         profile
     })
 }
 
-/// The binary once more, in a folder without a `plugins` beside it: what a user has installed must not be
-/// found.
-fn isolate(profile: &Path) {
+/// Links the binary into a folder of its own, where no `plugins` folder beside it can be found.
+fn link_binary_alone(profile: &Path) {
     let folder = profile.join("kasmina-alone");
     std::fs::create_dir_all(&folder).expect("the target folder can be written");
-    // Several test programs may be here at once: link aside, then rename.
+    // Several test programs may do this at once, so the link appears under its name by a rename.
     let aside = folder.join(format!("kasmina.{}", std::process::id()));
     let _ = std::fs::remove_file(&aside);
     std::fs::hard_link(profile.join("kasmina"), &aside).expect("the binary can be linked");
@@ -71,33 +70,33 @@ fn isolate(profile: &Path) {
     let _ = std::fs::remove_file(&aside);
 }
 
-/// A cargo of this workspace, quiet and offline enough to be run inside a test.
+/// Returns a cargo command in this workspace, quiet and with the lock file as it is.
 pub fn cargo(verb: &str) -> Command {
     let mut cargo = Command::new(env!("CARGO"));
     cargo.args([verb, "--quiet", "--locked"]).current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
     cargo
 }
 
-/// Runs a command that must succeed.
+/// Runs a command.
 ///
 /// # Panics
-/// If it does not.
+/// If the command fails.
 pub fn run(mut command: Command) {
     let out = command.output().expect("the program starts");
     assert!(out.status.success(), "{command:?}\n{}", String::from_utf8_lossy(&out.stderr));
 }
 
-/// Path of a fixture's library.
+/// Returns the path of a fixture's library.
 pub fn fixture(name: &str) -> PathBuf {
     built().join("examples").join(format!("libfixture_{name}.so"))
 }
 
-/// Path of a shipped plugin's library.
+/// Returns the path of a shipped plugin's library.
 pub fn shipped(crate_name: &str) -> PathBuf {
     built().join(format!("lib{crate_name}.so"))
 }
 
-/// A registry with the shipped plugins and some fixtures, loaded from their files.
+/// Loads a registry with the shipped plugins and some fixtures.
 ///
 /// # Panics
 /// If one of them is refused.
@@ -108,26 +107,27 @@ pub fn registry(fixtures: &[&str]) -> Registry {
     Registry::load(&path, &Policy::embedded()).expect("the plugins load")
 }
 
-/// The binary, under an empty environment, in an empty directory, with the shipped plugins and nothing else.
+/// Returns a command of the binary in a directory, with an otherwise empty environment and only the shipped
+/// plugins in its search path.
 ///
 /// # Panics
-/// If the plugins lie in a folder that cannot be named in a search path.
+/// If the path of the plugins contains a colon.
 pub fn kasmina(directory: &Path) -> Command {
-    heed_interrupts();
+    restore_interrupts();
     let mut command = Command::new(built().join("kasmina-alone/kasmina"));
     command.env_clear().current_dir(directory);
     let paths = std::env::join_paths(SHIPPED.iter().map(|name| shipped(name))).expect("no colon in paths");
     command.env("KASMINA_PLUGIN_PATH", paths).env("HOME", directory);
-    // What the tests have built themselves is vouched for; who tests trust takes this away.
+    // The tests' own builds are not signed. Tests of trust remove this variable.
     command.env("KASMINA_ALLOW_UNSIGNED", "1");
     command
 }
 
-/// Programs that this process starts heed SIGINT, also where a shell has started the tests in the background,
-/// which makes them ignore it: a program that ignores a signal when it starts goes on ignoring it.
-fn heed_interrupts() {
+/// Makes the programs that this process starts react to SIGINT. A shell that starts the tests in the
+/// background makes them ignore SIGINT, and child processes inherit that.
+fn restore_interrupts() {
     static ONCE: std::sync::Once = std::sync::Once::new();
-    // A signal with a handler is one with the default action in the programs that are started.
+    // A signal with a handler is reset to its default action in a started program.
     ONCE.call_once(|| {
         let always = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(true));
         let interrupt = signal_hook::consts::SIGINT;
@@ -135,13 +135,13 @@ fn heed_interrupts() {
     });
 }
 
-/// Past the test harness, which hides what a passing test prints.
+/// Prints a line to standard error past the test harness, which hides the output of passing tests.
 pub fn say(line: &str) {
     let _ = writeln!(std::io::stderr(), "{line}");
 }
 
-/// The GPU, if there is one (number `KASMINA_TEST_GPU`, or 0); a test that asks in vain says loudly that it
-/// was skipped.
+/// Returns the GPU with the number `KASMINA_TEST_GPU` (default 0). Without a GPU, prints that the test is
+/// skipped and returns `None`.
 pub fn gpu(test: &str) -> Option<tch::Device> {
     match kasmina_torch_ext::cuda::open() {
         Ok(()) if tch::Cuda::is_available() => {
@@ -154,17 +154,17 @@ pub fn gpu(test: &str) -> Option<tch::Device> {
     None
 }
 
-/// Standard output and error of a command, and its exit code.
+/// Runs a command and returns its standard output, its standard error and its exit code.
 ///
 /// # Panics
-/// If it cannot be started.
+/// If the command cannot be started.
 pub fn output(mut command: Command) -> (String, String, Option<i32>) {
     let out = command.output().expect("the binary starts");
     let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
     (text(out.stdout), text(out.stderr), out.status.code())
 }
 
-/// The author's guide: every block of Rust in it compiles, and runs.
+/// The author's guide, so that doctests compile and run every block of Rust in it.
 #[cfg(doctest)]
 mod guide {
     #[doc = include_str!("../../docs/guide/first-plugin.md")]

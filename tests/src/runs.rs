@@ -1,20 +1,20 @@
-//! Reading what runs have written.
+//! Reads the files of run directories.
 
 #![allow(missing_docs, reason = "a failed step is a failed test")]
 
 use serde_json::Value;
 use std::path::Path;
 
-/// The lines of a file, each a value.
+/// Parses each line of a file as JSON.
 pub fn lines(path: &Path) -> Vec<Value> {
     std::fs::read_to_string(path).unwrap().lines().map(|l| serde_json::from_str(l).unwrap()).collect()
 }
 
-/// Names a folder that tests write what they have measured into.
+/// Environment variable with the folder into which tests write their measurements.
 pub const REPORTS: &str = "KASMINA_TEST_REPORTS";
 
-/// Writes what a test has measured into the folder that the environment names; without one nothing is
-/// written.
+/// Writes a measurement as JSON into the folder that [`REPORTS`] names; does nothing if the variable is not
+/// set.
 pub fn write_report(name: &str, measured: &Value) {
     let Some(folder) = std::env::var_os(REPORTS) else { return };
     std::fs::create_dir_all(&folder).unwrap();
@@ -22,7 +22,8 @@ pub fn write_report(name: &str, measured: &Value) {
     std::fs::write(Path::new(&folder).join(name), text).unwrap();
 }
 
-/// Everything of a run that must be the same bits: metrics, events and commands, without the times.
+/// Returns the records of a run that must be reproducible to the bit: metrics without times, events and
+/// commands.
 pub fn bits(run: &Path) -> Vec<Value> {
     let mut all = lines(&run.join("metrics.jsonl"));
     for line in &mut all {

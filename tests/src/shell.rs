@@ -1,16 +1,16 @@
-//! The binary started through a shell, which first changes what a program inherits: ignored signals, limits,
-//! rights.
+//! Starts a command through a shell, which first changes what the process inherits: ignored signals, limits,
+//! permissions.
 
 use std::process::Command;
 
-/// The same command with its arguments, folder and environment, started by `sh -c SCRIPT`. The script runs
-/// the command as `"$@"`; what of its own it must know stands in `arguments`, which come before, as `$1` and
-/// so on.
+/// Wraps a command, with its arguments, folder and environment, in `sh -c SCRIPT`. `arguments` come first, as
+/// `$1` and so on: the script reads them, removes them with `shift`, and runs the command as `"$@"`.
 pub fn in_shell(command: &Command, script: &str, arguments: &[&std::ffi::OsStr]) -> Command {
     around(Command::new("sh"), command, script, arguments)
 }
 
-/// The same, where another program starts the shell (`unshare`, with options of its own).
+/// Like [`in_shell`], with another program than `sh` as the starter (`unshare`, with options of its own),
+/// which runs `-c SCRIPT`.
 pub fn around(
     mut starter: Command,
     command: &Command,

@@ -1,4 +1,5 @@
-//! `kasmina plugins new`: what it writes builds, passes every check and its own tests, and lives in a run.
+//! `kasmina plugins new`: the crates that it writes build, pass every check and their own tests, and work in
+//! a run.
 
 use kasmina_tests::author::{cargo, library, must};
 use kasmina_tests::runs::lines;
@@ -8,8 +9,8 @@ use std::path::Path;
 
 const NOTHING: [&str; 0] = [];
 
-/// From nothing to a seed in a network, as the README of the crate has it.
-fn author(kind: &str, train: &[&str]) {
+/// Follows the README of a new crate: creates it, tests, builds and checks it, and trains with its plugin.
+fn create_and_train(kind: &str, train: &[&str]) {
     if std::env::var_os("KASMINA_TEST_BUILT").is_some() {
         say(&format!("SKIPPED authoring a {kind}: there is no cargo"));
         return;
@@ -62,23 +63,23 @@ fn host<'a>(kind: &str, id: &'a str) -> &'a str {
 }
 
 #[test]
-fn a_blueprint_from_nothing_to_a_seed() {
-    author("blueprint", &[]);
+fn a_new_blueprint_crate_builds_passes_its_checks_and_trains() {
+    create_and_train("blueprint", &[]);
 }
 
 #[test]
-fn a_blend_from_nothing_to_a_seed() {
-    author("blend", &[]);
+fn a_new_blend_crate_builds_passes_its_checks_and_trains() {
+    create_and_train("blend", &[]);
 }
 
 #[test]
-fn a_host_from_nothing_to_a_seed() {
-    author("host", &[]);
+fn a_new_host_crate_builds_passes_its_checks_and_trains() {
+    create_and_train("host", &[]);
 }
 
-/// What cannot be written is told with what to do, and nothing is written.
+/// The message contains a remedy, and nothing is written.
 #[test]
-fn what_cannot_be_a_crate_is_told() {
+fn a_crate_that_cannot_be_created_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::create_dir(dir.path().join("there")).unwrap();
     let mut all = String::new();
@@ -98,18 +99,18 @@ fn what_cannot_be_a_crate_is_told() {
         let lines: Vec<&str> = stderr.lines().map(str::trim_end).filter(|l| !l.is_empty()).collect();
         let _ = writeln!(all, "$ kasmina plugins new {}\n{}\n", case.join(" "), lines.join("\n"));
     }
-    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1, "nothing is written");
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1, "only `there` exists");
     insta::assert_snapshot!(all);
 }
 
-/// What is written, and that the sources can be named.
+/// With `--path`, which names the sources of `kasmina-plugin-api`.
 #[test]
-fn the_files_of_a_crate() {
+fn a_new_crate_is_complete() {
     let dir = tempfile::tempdir().unwrap();
     let api = Path::new(env!("CARGO_MANIFEST_DIR")).join("../plugin-api");
     let args = ["plugins", "new", "gate", "--kind", "blend", "--path", api.to_str().unwrap()];
-    let told = must(kasmina(dir.path()), args);
-    assert!(told.starts_with("written: gate, a crate with the blend `gate`"), "{told}");
+    let printed = must(kasmina(dir.path()), args);
+    assert!(printed.starts_with("written: gate, a crate with the blend `gate`"), "{printed}");
     for path in [
         ".cargo/config.toml",
         ".gitignore",

@@ -1,4 +1,4 @@
-//! Recorded steps and bfloat16 on a GPU. Where there is none, each test says so loudly and passes.
+//! Captured steps and bfloat16 on a GPU. Without a GPU, each test prints that it is skipped and passes.
 
 use kasmina::lifecycle::Stage;
 use kasmina::model::{Precision, Stepper};
@@ -11,10 +11,10 @@ use kasmina_torch_ext::rng::RngFork;
 use std::collections::{BTreeMap, BTreeSet};
 use tch::{Device, Kind, Tensor};
 
-/// A model with its optimizer and one who steps, on the GPU.
-/// How convolutions are chosen is the process's.
-static ORDERED: std::sync::Mutex<()> = std::sync::Mutex::new(());
+/// Held by tests that change the choice of convolution algorithms, which is a setting of the whole process.
+static CONVOLUTIONS: std::sync::Mutex<()> = std::sync::Mutex::new(());
 
+/// A model in training on the GPU.
 struct Run {
     bench: Bench,
     stepper: Stepper,
@@ -45,15 +45,16 @@ impl Run {
         }
     }
 
-    /// The edge of an epoch, with what was measured in it.
-    fn edge(&mut self, accuracy: f64) -> BTreeMap<String, kasmina::model::SlotInputs> {
-        let raw = self.bench.edge(accuracy, 2.0);
+    /// Ends an epoch and returns the measured inputs of each slot.
+    fn end_epoch(&mut self, accuracy: f64) -> BTreeMap<String, kasmina::model::SlotInputs> {
+        let measured = self.bench.end_epoch(accuracy, 2.0);
         self.stages.extend(self.bench.model.reports().iter().map(|report| report.stage));
-        raw
+        measured
     }
 
-    /// A whole life: germinated, trained, blended, one pruned, the others held.
-    fn live(&mut self) -> Vec<BTreeMap<String, kasmina::model::SlotInputs>> {
+    /// Trains through the lifecycle: three seeds are germinated, trained and blended, one is pruned, the
+    /// others reach HOLDING. Returns what was measured in each epoch.
+    fn grow(&mut self) -> Vec<BTreeMap<String, kasmina::model::SlotInputs>> {
         self.steps(8);
         for (slot, blend) in [("early", "linear"), ("mid", "sigmoid"), ("late", "linear")] {
             self.bench.germinate(slot, "conv_light", blend).unwrap();
@@ -61,7 +62,7 @@ impl Run {
         let mut measured = Vec::new();
         for epoch in 0..24 {
             self.steps(10);
-            measured.push(self.edge(20.0 + f64::from(epoch)));
+            measured.push(self.end_epoch(20.0 + f64::from(epoch)));
             if epoch == 9 {
                 let prune = kasmina::Command::Prune { slot: "mid".into(), reason: "enough".into() };
                 self.bench.execute(&prune).unwrap();
@@ -71,8 +72,8 @@ impl Run {
     }
 }
 
-/// The largest relative distance between the parameters of two runs.
-fn apart(a: &Run, b: &Run) -> f64 {
+/// Returns the largest relative distance between parameters of two runs.
+fn max_distance(a: &Run, b: &Run) -> f64 {
     let of = |run: &Run| -> Vec<Tensor> {
         let all = run.bench.model.host_parameters().chain(run.bench.model.seed_parameters());
         all.map(|p| p.tensor.shallow_clone()).collect()
@@ -83,35 +84,35 @@ fn apart(a: &Run, b: &Run) -> f64 {
 }
 
 #[test]
-fn a_recorded_life_is_the_life_it_repeats() {
-    let Some(device) = gpu("a_recorded_life_is_the_life_it_repeats") else { return };
-    let _alone = ORDERED.lock();
+fn captured_steps_compute_what_eager_steps_compute() {
+    let Some(device) = gpu("captured_steps_compute_what_eager_steps_compute") else { return };
+    let _alone = CONVOLUTIONS.lock();
     for (name, algorithm) in [("sgd", Algorithm::from(Sgd::default())), ("adamw", AdamW::default().into())] {
-        let live = |capture| {
+        let grow = |capture| {
             let mut run = Run::new(device, algorithm, capture, Precision::Fp32);
-            let measured = run.live();
+            let measured = run.grow();
             (run, measured)
         };
-        // Then convolutions add up in one order, and everything else does anyway.
+        // Only convolutions can differ between two runs; everything else sums in a fixed order.
         cuda::choose(Convolutions::Deterministic).unwrap();
-        let ((eager, seen), (recorded, measured), (again, _)) = (live(false), live(true), live(false));
+        let ((eager, seen), (captured, measured), (again, _)) = (grow(false), grow(true), grow(false));
         cuda::choose(Convolutions::Heuristic).unwrap();
-        let counts = recorded.stepper.counts();
+        let counts = captured.stepper.counts();
         say(&format!(
-            "{name}: {counts:?}; recorded from eager {:.1e}, eager from eager {:.1e}",
-            apart(&recorded, &eager),
-            apart(&again, &eager)
+            "{name}: {counts:?}; captured from eager {:.1e}, eager from eager {:.1e}",
+            max_distance(&captured, &eager),
+            max_distance(&again, &eager)
         ));
-        assert!(counts.captures >= 4 && counts.replayed > counts.eager, "{:?}", recorded.stepper);
+        assert!(counts.captures >= 4 && counts.replayed > counts.eager, "{:?}", captured.stepper);
         let stages =
             |run: &Run| run.bench.model.reports().iter().map(|r| (r.stage, r.alpha)).collect::<Vec<_>>();
-        assert_eq!(stages(&eager), stages(&recorded));
+        assert_eq!(stages(&eager), stages(&captured));
         for stage in [Stage::Training, Stage::Blending, Stage::Holding] {
-            assert!(recorded.stages.contains(&stage), "{:?}", recorded.stages);
+            assert!(captured.stages.contains(&stage), "{:?}", captured.stages);
         }
         assert_eq!(eager.losses, again.losses);
-        assert_eq!(eager.losses, recorded.losses);
-        assert_eq!((apart(&again, &eager), apart(&recorded, &eager)), (0.0, 0.0));
+        assert_eq!(eager.losses, captured.losses);
+        assert_eq!((max_distance(&again, &eager), max_distance(&captured, &eager)), (0.0, 0.0));
         for (epoch, (seen, measured)) in seen.iter().zip(&measured).enumerate() {
             for (slot, inputs) in seen {
                 let other = &measured[slot];
@@ -119,10 +120,10 @@ fn a_recorded_life_is_the_life_it_repeats() {
                 assert_eq!(inputs.healthy, other.healthy, "epoch {epoch} {slot}");
             }
         }
-        // What a replay measures is that step's own, not the newest.
-        let newest: Vec<f64> =
+        // Each replay keeps its own measurements, not those of the newest replay.
+        let norms: Vec<f64> =
             measured.iter().flat_map(|m| m["block0"].gradients.iter().map(|g| g.seed_norm)).collect();
-        assert!(newest.windows(2).any(|pair| pair[0] != pair[1]), "{newest:?}");
+        assert!(norms.windows(2).any(|pair| pair[0] != pair[1]), "{norms:?}");
     }
 }
 
@@ -134,7 +135,7 @@ fn alpha_rate_and_batch_are_not_baked_in() {
     let captures = run.stepper.counts().captures;
     let weights =
         |run: &Run| run.bench.model.host_parameters().map(|p| p.tensor.detach().copy()).collect::<Vec<_>>();
-    // At rate 0 nothing moves; at another it does again.
+    // At learning rate 0 no weight changes; at another rate weights change again.
     run.bench.optimizer.set_learning_rate(0.0).unwrap();
     let before = weights(&run);
     run.steps(4);
@@ -148,7 +149,7 @@ fn alpha_rate_and_batch_are_not_baked_in() {
     run.steps(1);
     assert!((run.losses.last().unwrap() - before).abs() > 1e-3);
     assert_eq!(run.stepper.counts().captures, captures);
-    // Another shape is another recording.
+    // Another shape is captured by itself.
     run.bench.x = run.bench.x.narrow(0, 0, 20);
     run.bench.y = run.bench.y.narrow(0, 0, 20);
     run.steps(12);
@@ -156,8 +157,8 @@ fn alpha_rate_and_batch_are_not_baked_in() {
 }
 
 #[test]
-fn what_is_frozen_stays_where_it_is_in_a_replay_too() {
-    let Some(device) = gpu("what_is_frozen_stays_where_it_is_in_a_replay_too") else { return };
+fn a_frozen_parameter_does_not_change_in_a_replay() {
+    let Some(device) = gpu("a_frozen_parameter_does_not_change_in_a_replay") else { return };
     let mut run = Run::new(device, Sgd::default(), true, Precision::Fp32);
     run.steps(16);
     let freeze = |run: &Run, frozen: bool| {
@@ -182,13 +183,15 @@ fn what_is_frozen_stays_where_it_is_in_a_replay_too() {
 }
 
 #[test]
-fn shapes_that_keep_changing_and_losses_that_draw_run_as_ever() {
-    let Some(device) = gpu("shapes_that_keep_changing_and_losses_that_draw_run_as_ever") else { return };
+fn many_shapes_are_captured_up_to_a_limit_and_a_random_loss_runs_eagerly() {
+    let Some(device) = gpu("many_shapes_are_captured_up_to_a_limit_and_a_random_loss_runs_eagerly") else {
+        return;
+    };
     let mut run = Run::new(device, Sgd::default(), true, Precision::Fp32);
     let (x, y) = (run.bench.x.shallow_clone(), run.bench.y.shallow_clone());
     for size in 2..=32 {
         (run.bench.x, run.bench.y) = (x.narrow(0, 0, size), y.narrow(0, 0, size));
-        // Every second step measures, which is a variant of its own.
+        // Every second step measures, and is captured by itself.
         run.steps(8);
     }
     assert!((1..=16).contains(&run.stepper.counts().captures), "{:?}", run.stepper);
@@ -201,7 +204,7 @@ fn shapes_that_keep_changing_and_losses_that_draw_run_as_ever() {
         let _ = run.stepper.step(model, optimizer, (x, y), &mut drawing).unwrap();
     }
     assert!(run.stepper.why_eager().unwrap().contains("generators"), "{:?}", run.stepper.why_eager());
-    // Another loss, and it is recorded.
+    // With another loss, steps are captured again.
     run.stepper.forget();
     run.steps(12);
     assert!(run.stepper.why_eager().is_none() && run.stepper.counts().captures > 0);
@@ -214,15 +217,12 @@ fn many_steppers_have_a_stream_each() {
     let all: BTreeSet<usize> = streams.iter().map(Stream::handle).collect();
     assert_eq!(all.len(), 40);
     drop(streams);
-    assert!(
-        all.contains(&Stream::new(device).unwrap().handle()),
-        "a stream that was given back is used again"
-    );
+    assert!(all.contains(&Stream::new(device).unwrap().handle()), "a returned stream is used again");
 }
 
 #[test]
-fn gradients_that_are_not_finite_are_skipped_in_a_replay_too() {
-    let Some(device) = gpu("gradients_that_are_not_finite_are_skipped_in_a_replay_too") else { return };
+fn a_replay_skips_gradients_that_are_not_finite() {
+    let Some(device) = gpu("a_replay_skips_gradients_that_are_not_finite") else { return };
     let mut run = Run::new(device, AdamW::default(), true, Precision::Fp32);
     run.steps(16);
     let x = run.bench.x.shallow_clone();
@@ -230,14 +230,14 @@ fn gradients_that_are_not_finite_are_skipped_in_a_replay_too() {
     run.steps(2);
     assert_eq!(run.bench.optimizer.skipped_steps().unwrap()["host"], 2);
     run.bench.x = x;
-    // The running statistics have seen NaN, as they would have in any framework; training itself has not.
+    // The running statistics contain NaN now, as they would in any framework; the parameters do not.
     run.steps(2);
     assert!(run.losses.last().unwrap().is_finite());
 }
 
 #[test]
-fn what_cannot_be_recorded_runs_as_ever() {
-    let Some(device) = gpu("what_cannot_be_recorded_runs_as_ever") else { return };
+fn a_step_that_cannot_be_captured_runs_eagerly() {
+    let Some(device) = gpu("a_step_that_cannot_be_captured_runs_eagerly") else { return };
     let cases = [
         ("declared", "declares `not_capturable`"),
         ("waits", "waits for the device"),
@@ -251,8 +251,8 @@ fn what_cannot_be_recorded_runs_as_ever() {
         assert!(run.stepper.why_eager().is_none() && run.stepper.counts().replayed > 0);
         let outside = RngFork::seeded(3).map(|_fork| Tensor::randn([8], (Kind::Float, device))).unwrap();
         run.bench.germinate("mid", blueprint, "linear").unwrap();
-        run.edge(20.0);
-        run.edge(21.0);
+        run.end_epoch(20.0);
+        run.end_epoch(21.0);
         let replayed = run.stepper.counts().replayed;
         run.steps(12);
         let why = run.stepper.why_eager().unwrap_or_default().to_owned();
@@ -260,11 +260,11 @@ fn what_cannot_be_recorded_runs_as_ever() {
         assert!(why.contains(reason), "{blueprint}: {why}");
         assert_eq!(run.stepper.counts().replayed, replayed);
         assert!(run.losses.iter().all(|l| l.is_finite()));
-        // A recording that broke off leaves generators and allocator as they were.
+        // A failed capture leaves the generators as they were.
         let same = RngFork::seeded(3).map(|_fork| Tensor::randn([8], (Kind::Float, device))).unwrap();
         assert!(outside.equal(&same), "{blueprint}");
-        // Once the seed is gone, steps are recorded again.
-        let prune = kasmina::Command::Prune { slot: "mid".into(), reason: "it cannot be recorded".into() };
+        // Without the seed, steps are captured again.
+        let prune = kasmina::Command::Prune { slot: "mid".into(), reason: "it cannot be captured".into() };
         run.bench.execute(&prune).unwrap();
         run.steps(12);
         assert!(run.stepper.counts().replayed > replayed, "{blueprint}");
@@ -274,28 +274,28 @@ fn what_cannot_be_recorded_runs_as_ever() {
 #[test]
 fn bfloat16_learns_what_float32_learns() {
     let Some(device) = gpu("bfloat16_learns_what_float32_learns") else { return };
-    let live = |precision, capture| {
+    let grow = |precision, capture| {
         let mut run = Run::new(device, AdamW::default(), capture, precision);
-        run.live();
+        run.grow();
         run
     };
-    let (full, half, recorded) =
-        (live(Precision::Fp32, false), live(Precision::Bf16, false), live(Precision::Bf16, true));
-    for run in [&half, &recorded] {
+    let (full, half, captured) =
+        (grow(Precision::Fp32, false), grow(Precision::Bf16, false), grow(Precision::Bf16, true));
+    for run in [&half, &captured] {
         let (first, last) = (full.losses[0], *run.losses.last().unwrap());
         assert!((run.losses[0] - first).abs() < 0.02 * first, "{} and {first}", run.losses[0]);
         assert!(last < 0.5 * first, "{last} of {first}");
         assert!(run.bench.model.seed_parameters().all(|p| p.tensor.kind() == Kind::Float));
     }
-    assert!(recorded.stepper.counts().replayed > 0);
+    assert!(captured.stepper.counts().replayed > 0);
 }
 
 #[test]
-fn models_on_threads_do_not_meet() {
-    let Some(device) = gpu("models_on_threads_do_not_meet") else { return };
+fn models_on_several_threads_do_not_interfere() {
+    let Some(device) = gpu("models_on_several_threads_do_not_interfere") else { return };
     let alone = {
         let mut run = Run::new(device, Sgd::default(), true, Precision::Fp32);
-        run.live();
+        run.grow();
         run
     };
     std::thread::scope(|scope| {
@@ -305,7 +305,7 @@ fn models_on_threads_do_not_meet() {
                     let mut run = Run::new(device, Sgd::default(), true, Precision::Fp32);
                     let stream = Stream::new(device).unwrap();
                     let _on = stream.enter().unwrap();
-                    run.live();
+                    run.grow();
                     run
                 })
             })
@@ -321,12 +321,12 @@ fn models_on_threads_do_not_meet() {
 }
 
 #[test]
-fn a_build_is_swapped_in_under_recorded_steps() {
-    let Some(device) = gpu("a_build_is_swapped_in_under_recorded_steps") else { return };
+fn a_swap_during_captured_steps_changes_nothing() {
+    let Some(device) = gpu("a_swap_during_captured_steps_changes_nothing") else { return };
     let builds = kasmina_tests::builds::Builds::new();
-    let _alone = ORDERED.lock();
+    let _alone = CONVOLUTIONS.lock();
     cuda::choose(Convolutions::Deterministic).unwrap();
-    let mut lives = Vec::new();
+    let mut runs = Vec::new();
     for swaps in [false, true] {
         let mut run = Run::new(device, AdamW::default(), true, Precision::Fp32);
         run.bench.registry.load_file(&builds.make(Waver::Linear, 0)).unwrap();
@@ -335,7 +335,7 @@ fn a_build_is_swapped_in_under_recorded_steps() {
         for mark in 1..=4 {
             run.steps(50);
             if swaps {
-                // One of them fails in its trial, and is taken back.
+                // The third build fails in its trial and is rolled back.
                 let mode = if mark == 3 { Waver::Nan } else { Waver::Linear };
                 let staged = run.bench.registry.stage(&builds.make(mode, mark)).unwrap();
                 let Bench { model, optimizer, registry, .. } = &mut run.bench;
@@ -358,9 +358,9 @@ fn a_build_is_swapped_in_under_recorded_steps() {
         let counts = run.stepper.counts();
         say(&format!("swaps {swaps}: {counts:?}"));
         assert!(counts.replayed > counts.eager, "{:?}", run.stepper);
-        lives.push(run);
+        runs.push(run);
     }
     cuda::choose(Convolutions::Heuristic).unwrap();
-    assert_eq!(lives[0].losses, lives[1].losses);
-    assert_eq!(apart(&lives[0], &lives[1]), 0.0);
+    assert_eq!(runs[0].losses, runs[1].losses);
+    assert_eq!(max_distance(&runs[0], &runs[1]), 0.0);
 }

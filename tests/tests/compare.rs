@@ -1,5 +1,4 @@
-//! A comparison, whole: real runs in processes of their own, their controls, the table, the numbers and the
-//! plot.
+//! `kasmina compare`: runs in processes of their own, control arms, table, report and plot.
 
 use kasmina_tests::{kasmina, output};
 use kasmina_trainer::RunConfig;
@@ -57,23 +56,27 @@ fn a_comparison_runs_every_arm_and_no_run_twice() {
     let of = |arm: Arm| report.rows.iter().find(|row| row.arm == arm).unwrap();
     assert!(of(Arm::Naive).parameters > of(Arm::Host).parameters);
     assert!(of(Arm::Naive).multiply_adds > of(Arm::Host).multiply_adds);
-    assert_eq!(of(Arm::Static).parameters, of(Arm::Grown).parameters, "the net that was grown");
-    let close = of(Arm::Matched).training_multiply_adds / of(Arm::Grown).training_multiply_adds;
-    assert!((0.9..1.1).contains(&close), "{close}");
+    assert_eq!(
+        of(Arm::Static).parameters,
+        of(Arm::Grown).parameters,
+        "the static arm trains the grown network"
+    );
+    let ratio = of(Arm::Matched).training_multiply_adds / of(Arm::Grown).training_multiply_adds;
+    assert!((0.9..1.1).contains(&ratio), "{ratio}");
     let picture = fs::read_to_string(dir.path().join("out/compare.svg")).unwrap();
     assert!(picture.starts_with("<svg") && picture.contains("grown:") && picture.contains("matched:"));
 
-    // Again: nothing is run, and everything is the same, to the second.
+    // A second time, nothing runs and the table is the same, including times.
     assert_eq!(run(), table);
-    // A run that was cut short is run again.
+    // A run without a summary was interrupted and runs again.
     let victim = fs::read_dir(dir.path().join("out/runs")).unwrap().map(|e| e.unwrap().path());
     let victim = victim.filter(|p| p.is_dir()).min().unwrap();
     fs::remove_file(victim.join("summary.json")).unwrap();
     run();
     assert!(victim.join("summary.json").exists());
 
-    // And so is one of another build of a plugin, of other data, or made by another program. Dates say
-    // nothing.
+    // So does a run of another build of a plugin, of other data or of another program; modification times do
+    // not matter.
     let path = victim.join("summary.json");
     let written = || fs::read_to_string(&path).unwrap();
     let before = written();
@@ -89,7 +92,7 @@ fn a_comparison_runs_every_arm_and_no_run_twice() {
     fs::write(&path, before.replace(&summary.version, "long ago")).unwrap();
     fs::File::options().append(true).open(&path).unwrap().set_modified(std::time::UNIX_EPOCH).unwrap();
     run();
-    assert!(written().contains("long ago"), "it is as good as it was");
+    assert!(written().contains("long ago"), "a modification time alone does not make a run run again");
     let mut program = victim.into_os_string();
     program.push(".program");
     assert_eq!(fs::read_to_string(&program).unwrap().len(), 64);
@@ -98,18 +101,19 @@ fn a_comparison_runs_every_arm_and_no_run_twice() {
     assert!(!written().contains("long ago"));
 }
 
-/// Says what came of a run without running it.
-struct Oracle(BTreeMap<String, RunConfig>);
+/// Returns made-up results instead of running; collects the configurations by the name of the run.
+struct FakeRunner(BTreeMap<String, RunConfig>);
 
-impl Runner for Oracle {
+impl Runner for FakeRunner {
     fn run(&mut self, jobs: &[Job]) -> Result<Vec<Done>, kasmina_trainer::TrainError> {
         self.0.extend(jobs.iter().map(|job| (job.name.clone(), job.config.clone())));
-        Ok(jobs.iter().map(|job| done(&job.config)).collect())
+        Ok(jobs.iter().map(|job| made_up_result(&job.config)).collect())
     }
 }
 
-/// The higher the rate, the better, but for the host, which likes the lowest; growing is worth two points.
-fn done(config: &RunConfig) -> Done {
+/// Made-up result of a run: the accuracy rises with the learning rate, or falls with it if seeds are
+/// disabled; growing adds two points.
+fn made_up_result(config: &RunConfig) -> Done {
     let rate = config.optimizer.learning_rate;
     let grown = config.controller == "periodic" && !config.disable_seeds;
     let score = if config.disable_seeds { -rate } else { rate };
@@ -158,42 +162,42 @@ fn done(config: &RunConfig) -> Done {
 }
 
 #[test]
-fn every_arm_has_its_own_rate_and_is_made_out_of_the_grown_run_of_its_seed() {
+fn every_arm_has_its_own_rate_and_follows_the_grown_run_of_its_seed() {
     let config =
         CompareConfig { seeds: 3, tuning_seeds: 2, rates: vec![0.1, 0.2, 0.3], run: RunConfig::default() };
-    let mut oracle = Oracle(BTreeMap::new());
-    let report = compare(&config, &mut oracle).unwrap();
+    let mut runner = FakeRunner(BTreeMap::new());
+    let report = compare(&config, &mut runner).unwrap();
     let rates: Vec<(Arm, f64, bool)> = report.rows.iter().map(|r| (r.arm, r.rate, r.at_the_edge)).collect();
     assert_eq!(rates[0], (Arm::Grown, 0.3, true));
     assert_eq!(rates[1], (Arm::Host, 0.1, true));
     // Five arms: three rates by two seeds, and one rate by three others.
-    assert_eq!(oracle.0.len(), 5 * (3 * 2 + 3));
+    assert_eq!(runner.0.len(), 5 * (3 * 2 + 3));
 
-    let naive = &oracle.0["naive-rate0.3-seed2"];
+    let naive = &runner.0["naive-rate0.3-seed2"];
     let preinstalled: Vec<(&str, u32)> =
         naive.preinstalled.iter().map(|p| (p.slot.as_str(), p.epoch)).collect();
     assert_eq!(
         (preinstalled, naive.controller.as_str()),
         (vec![("early", 3), ("mid", 4), ("late", 5)], "none")
     );
-    let whole = &oracle.0["static-rate0.3-seed2"];
+    let whole = &runner.0["static-rate0.3-seed2"];
     assert_eq!(
         (whole.preinstalled.len(), whole.preinstalled[0].slot.as_str(), whole.preinstalled[0].epoch),
         (1, "block1", 0)
     );
-    // 150 an epoch against 200: three quarters of the epochs.
-    assert_eq!(oracle.0["matched-rate0.3-seed2"].epochs, 45);
+    // The grown run costs 150 an epoch, the matched arm 200: three quarters of the epochs.
+    assert_eq!(runner.0["matched-rate0.3-seed2"].epochs, 45);
     let verdicts: Vec<Verdict> = report.against.iter().map(|a| a.verdict).collect();
     assert_eq!(verdicts, vec![Verdict::Better; 4]);
     assert!((report.against[0].difference - 2.4).abs() < 1e-9, "{:?}", report.against[0]);
 
     let wrong = CompareConfig { rates: vec![0.2, 0.1], ..config };
-    let error = compare(&wrong, &mut oracle).unwrap_err().to_string();
-    assert_eq!(error, "setting `rates`: they do not rise");
+    let error = compare(&wrong, &mut runner).unwrap_err().to_string();
+    assert_eq!(error, "setting `rates`: the rates are not in rising order");
 }
 
-/// Preinstalled seeds are no commands of the journal: the configuration has them, and the run is the same
-/// to the bit.
+/// Preinstalled seeds are in the configuration, not in the journal of commands; the second run has the same
+/// bits.
 #[test]
 fn a_run_with_preinstalled_seeds_is_reproduced_from_its_journal_and_replayed() {
     let dir = tempfile::tempdir().unwrap();

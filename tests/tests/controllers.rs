@@ -1,4 +1,5 @@
-//! The main job, through the real binary: it grows, it is reproducible, it can be switched off and stopped.
+//! `kasmina train` with each controller: runs grow seeds, are reproducible, and can be switched off and
+//! stopped.
 
 use kasmina_registry::Entry;
 use kasmina_tests::runs::{bits, lines};
@@ -23,7 +24,7 @@ fn train(dir: &Path, out: &str, args: &[&str], env: &[(&str, &str)]) -> Value {
 }
 
 #[test]
-fn the_default_run_fossilizes_honestly_and_twice_the_same() {
+fn the_default_run_fossilizes_through_every_gate_and_is_reproducible() {
     let dir = tempfile::tempdir().unwrap();
     let summary = train(dir.path(), "a", &["--seed", "3"], &[]);
     assert!(summary["fossilized"].as_u64().unwrap() >= 1, "{summary}");
@@ -37,7 +38,7 @@ fn the_default_run_fossilizes_honestly_and_twice_the_same() {
         assert!(Path::new(plugin["path"].as_str().unwrap()).is_absolute());
     }
 
-    // The gates were the specified ones, and every fossil passed all of them.
+    // The gates had the default thresholds, and every fossilized seed passed all of them.
     let text = std::fs::read_to_string(dir.path().join("a/config.toml")).unwrap();
     let config: toml::Table = text.parse().unwrap();
     let gates = &config["lifecycle"]["gates"];
@@ -60,7 +61,7 @@ fn the_default_run_fossilizes_honestly_and_twice_the_same() {
         assert!(fossil["counterfactual"].as_f64().unwrap() >= 1.0);
     }
 
-    // Its own configuration, as written, gives the run again.
+    // The configuration that the run wrote reproduces it.
     train(dir.path(), "b", &["--config", "a/config.toml"], &[]);
     assert_eq!(bits(&dir.path().join("a")), bits(&dir.path().join("b")));
     let other = train(dir.path(), "c", &["--seed", "4", "--epochs", "3"], &[]);
@@ -71,10 +72,10 @@ fn the_default_run_fossilizes_honestly_and_twice_the_same() {
     );
 }
 
-/// Behind the straight-through estimator a seed learns at its incubation rate, here not at all; from then on
-/// at its own. Its host cannot tell until alpha is up.
+/// At alpha 0 a seed's learning rate is scaled by `incubation_rate`, here 0 or 1. The host's loss is the same
+/// in both runs until alpha rises.
 #[test]
-fn a_silent_seed_learns_at_a_rate_of_its_own() {
+fn a_seed_at_alpha_0_learns_at_the_incubation_rate() {
     let dir = tempfile::tempdir().unwrap();
     let run = |rate: &str| {
         let config = format!("epochs = 30\n[optimizer]\nincubation_rate = {rate}\n");
@@ -83,27 +84,27 @@ fn a_silent_seed_learns_at_a_rate_of_its_own() {
         (summary, lines(&dir.path().join(rate).join("metrics.jsonl")))
     };
     let ((still, at_rest), (_, free)) = (run("0.0"), run("1.0"));
-    let mixed = |row: &Value| {
+    let has_alpha = |row: &Value| {
         row["slots"].as_object().unwrap().values().any(|slot| slot["alpha"].as_f64().unwrap() > 0.0)
     };
-    // The row of an epoch tells of the alpha that its edge has set.
-    let first = 1 + at_rest.iter().position(mixed).unwrap();
+    // The row of an epoch contains the alpha that was set at its end, for the next epoch.
+    let first = 1 + at_rest.iter().position(has_alpha).unwrap();
     let losses =
         |rows: &[Value]| rows.iter().map(|row| row["train_loss"].as_f64().unwrap()).collect::<Vec<_>>();
     assert_eq!(losses(&at_rest[..first]), losses(&free[..first]));
     assert_ne!(losses(&at_rest[first..]), losses(&free[first..]));
-    assert!(still["fossilized"].as_u64().unwrap() >= 1, "it has learned since: {still}");
+    assert!(still["fossilized"].as_u64().unwrap() >= 1, "it learns once alpha is above 0: {still}");
 }
 
 #[test]
-fn the_rollback_switch_gives_the_bits_of_a_run_without_slots() {
+fn disabled_seeds_give_the_bits_of_a_run_without_slots() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("off.toml"), "disable_seeds = true\n").unwrap();
     let short = ["--epochs", "8", "--seed", "2"];
     train(dir.path(), "flag", &[&short[..], &["--no-seeds"]].concat(), &[]);
     train(dir.path(), "env", &short, &[("KASMINA_DISABLE_SEEDS", "1")]);
     train(dir.path(), "file", &[&short[..], &["--config", "off.toml"]].concat(), &[]);
-    // Slots that stay empty are no different either.
+    // A run whose slots stay empty has the same losses.
     train(dir.path(), "empty", &[&short[..], &["--max-seeds", "0"]].concat(), &[]);
     let flag = bits(&dir.path().join("flag"));
     for other in ["env", "file"] {
@@ -124,9 +125,9 @@ fn the_rollback_switch_gives_the_bits_of_a_run_without_slots() {
     assert!(flag.iter().all(|l| l["slots"] == serde_json::json!({})));
 }
 
-/// A long run asks a seed for a long TRAINING; it must not be given up before it could pass.
+/// With `max_epochs` a seed has to stay longer in TRAINING; it must not be pruned before it can pass G2.
 #[test]
-fn seeds_of_a_long_run_have_the_time_that_g2_asks_for() {
+fn a_long_run_leaves_seeds_the_time_that_g2_requires() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("long.toml"), "[lifecycle]\nmax_epochs = 200\n").unwrap();
     let summary =
@@ -137,7 +138,7 @@ fn seeds_of_a_long_run_have_the_time_that_g2_asks_for() {
     assert!(events.iter().any(|e| e["gate"] == "G2" && e["passed"] == true));
 }
 
-/// However a blueprint is asked for, it is the same seed with the same weights.
+/// A blueprint named by its bare id or by its full name is the same seed with the same weights.
 #[test]
 fn a_full_name_gives_the_same_run() {
     let dir = tempfile::tempdir().unwrap();
@@ -152,7 +153,7 @@ fn a_full_name_gives_the_same_run() {
 }
 
 #[test]
-fn a_reader_that_leaves_is_no_failure() {
+fn a_closed_output_pipe_is_no_failure() {
     let dir = tempfile::tempdir().unwrap();
     for args in [&["plugins", "list"][..], &["train", "--device", "cpu", "--epochs", "2", "--out", "out"]] {
         let mut child =
@@ -230,7 +231,8 @@ fn every_shipped_blueprint_blend_and_controller_runs() {
     );
 }
 
-/// A run without end that has finished this many epochs, with what is left of its stderr.
+/// Starts a very long run and waits until it has finished this many epochs. Returns it with the rest of its
+/// standard error.
 fn running(dir: &Path, more: &[&str], epochs: u32) -> (Child, BufReader<ChildStderr>) {
     let mut child = kasmina(dir)
         .args(["train", "--device", "cpu", "--epochs", "100000", "--out", "out"])
@@ -248,7 +250,7 @@ fn running(dir: &Path, more: &[&str], epochs: u32) -> (Child, BufReader<ChildStd
     (child, stderr)
 }
 
-/// Also through a seed that looks at `cancelled()` and answers with an error.
+/// Also with a seed that returns an error once `cancelled()` is true.
 #[test]
 fn ctrl_c_ends_a_run_cleanly() {
     let dir = tempfile::tempdir().unwrap();
@@ -269,7 +271,7 @@ fn ctrl_c_ends_a_run_cleanly() {
 }
 
 #[test]
-fn a_kill_in_the_middle_leaves_whole_lines() {
+fn a_kill_leaves_only_complete_lines() {
     let dir = tempfile::tempdir().unwrap();
     let (mut child, _stderr) = running(dir.path(), &[], 7);
     child.kill().unwrap();
@@ -280,9 +282,9 @@ fn a_kill_in_the_middle_leaves_whole_lines() {
     assert!(!dir.path().join("out/summary.json").exists());
 }
 
-/// A controller of the caller's own sees every slot as numbers, and its commands are executed.
+/// It observes every slot as features, and its commands are executed.
 #[test]
-fn a_controller_of_one_s_own() {
+fn a_custom_controller_observes_slots_and_its_commands_are_executed() {
     use kasmina::Command;
     use kasmina::model::Germinate;
     use kasmina_trainer::controller::{Controller, Observation};
@@ -291,8 +293,8 @@ fn a_controller_of_one_s_own() {
     use std::sync::atomic::AtomicBool;
     use std::sync::{Arc, Mutex};
 
-    struct Mine(Arc<Mutex<Vec<[f64; FEATURES.len()]>>>);
-    impl Controller for Mine {
+    struct CustomController(Arc<Mutex<Vec<[f64; FEATURES.len()]>>>);
+    impl Controller for CustomController {
         fn id(&self) -> &'static str {
             "mine"
         }
@@ -310,7 +312,7 @@ fn a_controller_of_one_s_own() {
     let config =
         RunConfig { epochs: 3, slots: vec!["mid".into()], device: "cpu".into(), ..RunConfig::default() };
     let registry = kasmina_tests::registry(&[]);
-    let mine = Box::new(Mine(Arc::clone(&seen)));
+    let mine = Box::new(CustomController(Arc::clone(&seen)));
     let trainer = Trainer::prepare_with(config, &registry, mine).unwrap();
     let summary = trainer.run(None, &mut (), &AtomicBool::new(false)).unwrap();
     assert_eq!((summary.controller.as_str(), summary.germinated), ("mine", 1));

@@ -1,4 +1,4 @@
-//! Blueprints without a compiler, as a user meets them: files in the plugin path.
+//! Declared blueprints and TorchScript seeds: files in the plugin path that need no compiler.
 
 use kasmina_plugin_api::{Cx, Kind, Mode, Site, Topology};
 use kasmina_registry::{Origin, Policy, Registry, RegistryError, Rule, SearchPath};
@@ -22,7 +22,7 @@ fn examples() -> Vec<PathBuf> {
 
 #[test]
 fn a_declared_blueprint_is_an_entry_like_any_other() {
-    // The interpreter is found wherever it stands in the path.
+    // The interpreter need not come first in the path.
     let mut files = examples();
     files.push(shipped("kasmina_declared"));
     let registry = load(&files).unwrap();
@@ -33,7 +33,7 @@ fn a_declared_blueprint_is_an_entry_like_any_other() {
             .entries()
             .into_iter()
             .find(|e| e.plugin().name == name)
-            .unwrap_or_else(|| panic!("{name} is not there"));
+            .unwrap_or_else(|| panic!("there is no entry of {name}"));
         assert_eq!(entry.plugin().generation().map(str::len), Some(12));
         let topology = entry.record().topologies.first().map_or(Topology::CNN, |t| Topology::from_name(t));
         let shape: &[i64] = if topology == Topology::CNN { &[2, 16, 6, 6] } else { &[2, 5, 16] };
@@ -47,7 +47,7 @@ fn a_declared_blueprint_is_an_entry_like_any_other() {
 }
 
 #[test]
-fn what_cannot_be_built_is_refused_when_it_is_loaded() {
+fn a_declared_blueprint_that_cannot_be_built_is_refused_on_loading() {
     let folder = tempfile::tempdir().unwrap();
     let mut table = String::new();
     let head = "[blueprint]\nid = \"bad\"\nsummary = \"does not work\"\ntopologies = [\"cnn\"]\n\n";
@@ -64,7 +64,7 @@ fn what_cannot_be_built_is_refused_when_it_is_loaded() {
         let file = folder.path().join(format!("{name}.blueprint.toml"));
         std::fs::write(&file, format!("{head}{text}")).unwrap();
         let Err(RegistryError::Refused(refusal)) = load(&[shipped("kasmina_declared"), file]) else {
-            panic!("{name} is let in")
+            panic!("{name} is accepted")
         };
         table += &format!("{name} {}: {}\n", refusal.rule.as_str(), refusal.found);
     }
@@ -72,9 +72,9 @@ fn what_cannot_be_built_is_refused_when_it_is_loaded() {
 
     let Err(RegistryError::Refused(refusal)) = load(&examples()[..1]) else { panic!("without interpreter") };
     assert_eq!(refusal.rule, Rule::Interpreter);
-    let lonely = folder.path().join("lonely.pt");
-    std::fs::write(&lonely, "no module").unwrap();
-    let Err(RegistryError::Refused(refusal)) = load(&[lonely]) else { panic!("without sidecar") };
+    let module = folder.path().join("lonely.pt");
+    std::fs::write(&module, "no module").unwrap();
+    let Err(RegistryError::Refused(refusal)) = load(&[module]) else { panic!("without sidecar") };
     assert_eq!(refusal.rule, Rule::Records);
 }
 
@@ -93,17 +93,17 @@ fn a_torchscript_module_grows_like_a_seed() {
     let registry = load(&[shipped("kasmina_declared"), file.clone()]).unwrap();
     let entry = registry.resolve(Kind::Blueprint, "doubler").unwrap();
     assert!(entry.declares(kasmina_plugin_api::Capability::NotCapturable));
-    // The bytes that were hashed are the bytes that are opened, whatever becomes of the file.
+    // The seed is built from the bytes that were hashed, even if the file has changed since.
     std::fs::write(&file, "overwritten").unwrap();
     let mut seed = entry.make_seed(&Site::new(Topology::CNN, 4), "").unwrap();
     let y = seed.forward(&x, &Cx::new(Mode::Train, 0, "here")).unwrap();
-    assert_eq!(y, x, "the identity at birth, behind its gain");
+    assert_eq!(y, x, "the gain makes it the identity at birth");
     assert!(y.requires_grad(), "and it can learn");
     let error = entry.make_seed(&Site::new(Topology::CNN, 8), "").unwrap_err().to_string();
     assert!(error.contains('4') && error.contains('8'), "{error}");
 }
 
-/// In a run: listed, decided on, and grown.
+/// It is listed, written to the lock file, grown in a run, and passes `plugins check`.
 #[test]
 fn a_run_grows_a_declared_blueprint() {
     let home = tempfile::tempdir().unwrap();

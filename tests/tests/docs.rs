@@ -1,4 +1,4 @@
-//! The documents are complete: every label and every code that a person can meet has its place.
+//! The documentation is complete: every label, code, limit and catalogue entry is in it.
 
 use kasmina::lifecycle::{Check, RefusalCode};
 use kasmina::model::CommandCode;
@@ -10,7 +10,7 @@ fn document(name: &str) -> String {
     fs::read_to_string(format!("{}/../docs/{name}", env!("CARGO_MANIFEST_DIR"))).unwrap()
 }
 
-/// The names that a serialised enumeration has, out of its schema.
+/// Returns the serialized names of an enumeration's variants, from its schema.
 fn names<T: schemars::JsonSchema>() -> BTreeSet<String> {
     let schema = serde_json::to_value(schemars::schema_for!(T)).unwrap();
     let one = |v: &serde_json::Value| -> Vec<String> {
@@ -40,9 +40,9 @@ fn every_label_and_every_code_is_explained() {
     }
 }
 
-/// What `kasmina explain` points at is there.
+/// Each heading that `kasmina explain` refers to exists.
 #[test]
-fn every_failing_label_that_explain_points_at_has_a_heading() {
+fn every_label_that_explain_refers_to_has_a_heading() {
     let text = document("troubleshooting.md");
     let headings: BTreeSet<&str> = text.lines().filter_map(|l| l.strip_prefix("### ")).collect();
     for label in [
@@ -62,7 +62,7 @@ fn every_failing_label_that_explain_points_at_has_a_heading() {
     }
 }
 
-/// The script that the runbook shows is one, and what it asks for is granted where its gates agree.
+/// Runs the script of docs/runbook.md; the snapshot shows which commands are granted.
 #[test]
 fn the_runbook_s_script_runs() {
     let text = document("runbook.md");
@@ -84,9 +84,9 @@ fn the_runbook_s_script_runs() {
     insta::assert_snapshot!(told.join("\n"));
 }
 
-/// The page is what the plugins say now; `KASMINA_UPDATE_DOCS=1` writes it.
+/// docs/catalogue.md is up to date; `KASMINA_UPDATE_DOCS=1` writes it.
 #[test]
-fn the_catalogue_is_what_the_plugins_say() {
+fn the_catalogue_is_up_to_date() {
     let dir = tempfile::tempdir().unwrap();
     let mut command = kasmina_tests::kasmina(dir.path());
     command.args(["plugins", "catalogue"]);
@@ -98,14 +98,13 @@ fn the_catalogue_is_what_the_plugins_say() {
     assert_eq!(page, document("catalogue.md"), "run this test with KASMINA_UPDATE_DOCS=1");
 }
 
-/// Each numbered sentence of the page on security names no test itself; tests name the sentences that they
-/// hold.
+/// Tests name the numbered sentences of docs/security.md that they cover; together they cover every sentence.
 #[test]
-fn every_sentence_on_security_is_held_by_a_test() {
+fn every_security_sentence_is_covered_by_a_test() {
     let text = document("security.md");
     let sentence = |line: &str| line.split_once(". ").and_then(|(number, _)| number.parse::<u32>().ok());
     let sentences: BTreeSet<u32> = text.lines().filter_map(sentence).collect();
-    let mut held = BTreeSet::new();
+    let mut covered = BTreeSet::new();
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     let mut folders = vec![root.join("tests/tests"), root.join("registry/src")];
     while let Some(folder) = folders.pop() {
@@ -119,16 +118,20 @@ fn every_sentence_on_security_is_held_by_a_test() {
                 while let Some(line) = lines.next() {
                     let Some(numbers) = line.strip_prefix("/// docs/security.md: ") else { continue };
                     assert_eq!(lines.peek(), Some(&"#[test]"), "{}: {line}", path.display());
-                    held.extend(numbers.split(", ").map(|number| number.parse::<u32>().unwrap()));
+                    covered.extend(numbers.split(", ").map(|number| number.parse::<u32>().unwrap()));
                 }
             }
         }
     }
-    assert_eq!(sentences.len() as u32, *sentences.last().unwrap(), "they are numbered one by one");
-    assert_eq!(held, sentences);
+    assert_eq!(
+        sentences.len() as u32,
+        *sentences.last().unwrap(),
+        "the sentences are numbered consecutively"
+    );
+    assert_eq!(covered, sentences);
 }
 
-/// The table of limits says what the code holds to.
+/// The table of limits in docs/security.md has the code's values.
 #[test]
 fn every_limit_is_in_the_table() {
     let text = document("security.md");

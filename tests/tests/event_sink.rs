@@ -1,5 +1,5 @@
-//! Who listens to a model's events hears of each once, and is dropped when it cannot keep up; and how many
-//! seeds may live.
+//! An event sink receives every event of a model once, and is dropped when it fails or is slow. Also: the
+//! limit on the number of seeds.
 
 use kasmina::lifecycle::Event;
 use kasmina::model::EventSink;
@@ -9,19 +9,19 @@ use std::error::Error;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-/// Keeps what it hears, and fails or dawdles from the `limit`th event on.
+/// Keeps every event; from the `limit`th event on it fails or, with `slow`, takes too long.
 #[derive(Debug)]
-struct Listener {
-    heard: Arc<Mutex<Vec<Event>>>,
+struct RecordingSink {
+    received: Arc<Mutex<Vec<Event>>>,
     limit: usize,
     slow: bool,
 }
 
-impl EventSink for Listener {
+impl EventSink for RecordingSink {
     fn event(&mut self, event: &Event) -> Result<(), Box<dyn Error + Send + Sync>> {
-        let mut heard = self.heard.lock().unwrap();
-        heard.push(event.clone());
-        if heard.len() < self.limit {
+        let mut received = self.received.lock().unwrap();
+        received.push(event.clone());
+        if received.len() < self.limit {
             return Ok(());
         }
         if !self.slow {
@@ -32,40 +32,44 @@ impl EventSink for Listener {
     }
 }
 
-/// What a listener hears of a seed's first epochs, and what there is to hear.
-fn heard(limit: usize, slow: bool) -> (Vec<Event>, Vec<Event>) {
+/// Returns the events that a sink receives in a seed's first epochs, and all events of the model.
+fn received(limit: usize, slow: bool) -> (Vec<Event>, Vec<Event>) {
     let mut bench = Bench::new(&["early", "mid"]);
-    let heard = Arc::default();
-    bench.model.set_event_sink(Some(Box::new(Listener { heard: Arc::clone(&heard), limit, slow })));
+    let received = Arc::default();
+    bench.model.set_event_sink(Some(Box::new(RecordingSink {
+        received: Arc::clone(&received),
+        limit,
+        slow,
+    })));
     bench.germinate("mid", "conv_light", "linear").unwrap();
     for epoch in 0..6 {
         bench.step();
-        assert!(heard.lock().unwrap().len() <= bench.model.events().len());
+        assert!(received.lock().unwrap().len() <= bench.model.events().len());
         bench.epoch(20.0 + f64::from(epoch), 1.0);
     }
     let all = bench.model.drain_events();
-    let heard = heard.lock().unwrap().clone();
-    (heard, all)
+    let received = received.lock().unwrap().clone();
+    (received, all)
 }
 
 #[test]
-fn a_listener_hears_of_every_event_once() {
-    let (heard, all) = heard(usize::MAX, false);
+fn an_event_sink_receives_every_event_once() {
+    let (received, all) = received(usize::MAX, false);
     assert!(all.len() > 5);
-    assert_eq!(heard, all);
+    assert_eq!(received, all);
 }
 
 #[test]
-fn a_listener_that_fails_or_dawdles_is_dropped() {
+fn an_event_sink_that_fails_or_is_slow_is_dropped() {
     for slow in [false, true] {
-        let (heard, all) = heard(2, slow);
-        assert!(heard.len() >= 2 && heard.len() < all.len(), "{} of {}", heard.len(), all.len());
-        assert_eq!(heard, all[..heard.len()]);
+        let (received, all) = received(2, slow);
+        assert!(received.len() >= 2 && received.len() < all.len(), "{} of {}", received.len(), all.len());
+        assert_eq!(received, all[..received.len()]);
     }
 }
 
 #[test]
-fn no_more_seeds_live_than_the_model_allows() {
+fn max_seeds_limits_the_number_of_seeds() {
     let limited = ModelConfig { max_seeds: Some(1), ..config(&["early", "mid"], "contiguous") };
     let mut bench = Bench::with(limited);
     bench.germinate("early", "conv_light", "linear").unwrap();

@@ -1,24 +1,24 @@
-//! All or nothing: a failure is injected at every fallible point of every command, and nothing has changed.
+//! Commands and the end of an epoch are atomic: a failure at any fallible point leaves everything unchanged.
 
 use kasmina::consensus::{Consensus, ConsensusError};
 use kasmina::lifecycle::{Curve, EventKind, Stage};
 use kasmina::model::Germinate;
 use kasmina::{Command, MorphogeneticModel, SlotReport};
 use kasmina_plugin_api::Mode;
-use kasmina_tests::bench::{Bench, Refusing, bits};
+use kasmina_tests::bench::{Bench, RefusingOptimizer, bits};
 use kasmina_torch_ext::rng::{RngState, lock};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::Duration;
 
-/// A second rank that votes no, or that is dead.
+/// A consensus of two ranks, whose other rank votes no or does not answer.
 #[derive(Debug)]
-enum Other {
-    SaysNo,
-    IsDead,
+enum OtherRank {
+    VotesNo,
+    NoAnswer,
 }
 
-impl Consensus for Other {
+impl Consensus for OtherRank {
     fn ranks(&self) -> usize {
         2
     }
@@ -27,9 +27,11 @@ impl Consensus for Other {
     }
     fn exchange(&mut self, message: Vec<u64>) -> Result<Vec<Vec<u64>>, ConsensusError> {
         match self {
-            Self::IsDead => Err(ConsensusError::Timeout { missing: vec![1], waited: Duration::from_secs(5) }),
-            // The verdict is a bit of every ballot's last word.
-            Self::SaysNo => {
+            Self::NoAnswer => {
+                Err(ConsensusError::Timeout { missing: vec![1], waited: Duration::from_secs(5) })
+            }
+            // A ballot is five words; the vote is a bit of the last one.
+            Self::VotesNo => {
                 let no =
                     message.iter().enumerate().map(|(i, w)| if i % 5 == 4 { w & !(1 << 16) } else { *w });
                 Ok(vec![message.clone(), no.collect()])
@@ -38,9 +40,9 @@ impl Consensus for Other {
     }
 }
 
-/// Everything that a refused command must leave alone.
+/// The state that a refused command must not change.
 #[derive(PartialEq, Debug)]
-struct Everything {
+struct Snapshot {
     slots: Vec<SlotReport>,
     states: Vec<String>,
     weights: BTreeMap<String, Vec<u32>>,
@@ -49,7 +51,7 @@ struct Everything {
     output: Vec<u32>,
 }
 
-impl Everything {
+impl Snapshot {
     fn of(bench: &mut Bench) -> Self {
         let model: &MorphogeneticModel = &bench.model;
         let states = model.slots().iter().map(|s| serde_json::to_string(&s.lifecycle().seed()).unwrap());
@@ -62,7 +64,7 @@ impl Everything {
     }
 }
 
-/// Two living seeds, one of them gated and in HOLDING, one slot empty.
+/// A bench with two seeds, one of them with a gated blend and in HOLDING, and an empty slot.
 fn grown() -> Bench {
     let mut bench = Bench::new(&["early", "mid", "late"]);
     bench.germinate("early", "conv_light", "gate_net").unwrap();
@@ -71,20 +73,21 @@ fn grown() -> Bench {
     bench
 }
 
-/// What goes wrong from outside.
+/// A failure outside of the model.
 #[derive(Clone, Copy, Debug)]
 enum Fault {
     None,
-    /// The optimizer refuses its call of this number.
+    /// The optimizer accepts this number of changes and refuses the next.
     Sink(u32),
-    SaysNo,
-    IsDead,
+    VotesNo,
+    NoAnswer,
 }
 
-fn refuse(bench: &mut Bench, command: &Command, fault: Fault) -> String {
+/// Executes a command with a fault, checks that it is refused and changes nothing, and returns its error.
+fn expect_refused(bench: &mut Bench, command: &Command, fault: Fault) -> String {
     let other = match fault {
-        Fault::SaysNo => Some(Other::SaysNo),
-        Fault::IsDead => Some(Other::IsDead),
+        Fault::VotesNo => Some(OtherRank::VotesNo),
+        Fault::NoAnswer => Some(OtherRank::NoAnswer),
         Fault::None | Fault::Sink(_) => None,
     };
     if let Some(other) = other {
@@ -92,16 +95,16 @@ fn refuse(bench: &mut Bench, command: &Command, fault: Fault) -> String {
     }
     let _alone = lock();
     bench.model.drain_events();
-    let before = Everything::of(bench);
+    let before = Snapshot::of(bench);
     let generators = RngState::save().unwrap();
     let left = if let Fault::Sink(n) = fault { n } else { u32::MAX };
-    let mut sink = Refusing { optimizer: &mut bench.optimizer, left };
-    let error = bench.model.execute(command, &bench.registry, &mut sink).expect_err("it is refused");
+    let mut sink = RefusingOptimizer { optimizer: &mut bench.optimizer, left };
+    let error = bench.model.execute(command, &bench.registry, &mut sink).expect_err("the command is refused");
     assert!(generators.same_as(&RngState::save().unwrap()), "{command:?} {fault:?}: generators");
     let mut events = bench.model.drain_events();
-    let told = events.pop().unwrap();
-    assert!(matches!(told.kind, EventKind::Command { accepted: false, .. }), "{told:?}");
-    // A gate that was asked has said so; nothing else is told.
+    let refusal = events.pop().unwrap();
+    assert!(matches!(refusal.kind, EventKind::Command { accepted: false, .. }), "{refusal:?}");
+    // Besides the refusal, only a failed gate of `advance` leaves an event.
     for event in &events {
         assert!(
             matches!(command, Command::Advance { .. })
@@ -111,21 +114,21 @@ fn refuse(bench: &mut Bench, command: &Command, fault: Fault) -> String {
     }
     let code = error.code();
     bench.model.set_consensus(Box::new(kasmina::consensus::SingleRank));
-    assert_eq!(before, Everything::of(bench), "{command:?} {fault:?}");
+    assert_eq!(before, Snapshot::of(bench), "{command:?} {fault:?}");
     format!("{code}: {error}")
 }
 
 fn table(bench: &mut Bench, rows: &[(&str, Command, Fault)]) -> String {
     let mut text = String::new();
     for (what, command, fault) in rows {
-        let error = refuse(bench, command, *fault);
+        let error = expect_refused(bench, command, *fault);
         let _ = writeln!(text, "{what}\n    {error}");
     }
     text
 }
 
 #[test]
-fn germinate_is_made_whole_or_not_at_all() {
+fn germinate_is_atomic() {
     let germinate = |slot: &str, blueprint: &str, blend: &str| {
         Command::Germinate(Germinate::new(slot, "s9", blueprint, blend))
     };
@@ -153,17 +156,17 @@ fn germinate_is_made_whole_or_not_at_all() {
         ("a curve of NaN", bad(|w| (w.blend, w.tempo) = ("fickle_curve".into(), Some(7))), Fault::None),
         ("optimizer refuses the seed", good(), Fault::Sink(0)),
         ("optimizer refuses the gate", good(), Fault::Sink(1)),
-        ("another rank refuses", good(), Fault::SaysNo),
-        ("another rank is dead", good(), Fault::IsDead),
+        ("another rank refuses", good(), Fault::VotesNo),
+        ("another rank is dead", good(), Fault::NoAnswer),
     ];
     let mut bench = grown();
     insta::assert_snapshot!(table(&mut bench, &rows));
-    bench.execute(&good()).expect("and then it is made");
+    bench.execute(&good()).expect("without a fault it succeeds");
     bench.step();
 }
 
 #[test]
-fn prune_and_schedule_prune_are_made_whole_or_not_at_all() {
+fn prune_and_schedule_prune_are_atomic() {
     let prune = |slot: &str| Command::Prune { slot: slot.into(), reason: "asked to".into() };
     let later =
         |slot: &str, steps| Command::SchedulePrune { slot: slot.into(), steps, reason: "asked to".into() };
@@ -171,25 +174,25 @@ fn prune_and_schedule_prune_are_made_whole_or_not_at_all() {
         ("prune nobody", prune("late"), Fault::None),
         ("prune: optimizer refuses the seed", prune("early"), Fault::Sink(0)),
         ("prune: optimizer refuses the gate", prune("early"), Fault::Sink(1)),
-        ("prune: another rank refuses", prune("early"), Fault::SaysNo),
-        ("prune: another rank is dead", prune("early"), Fault::IsDead),
+        ("prune: another rank refuses", prune("early"), Fault::VotesNo),
+        ("prune: another rank is dead", prune("early"), Fault::NoAnswer),
         ("schedule_prune nobody", later("late", 3), Fault::None),
         ("schedule_prune: a curve of NaN", later("mid", 7), Fault::None),
         ("schedule_prune at once: optimizer refuses the gate", later("early", 0), Fault::Sink(1)),
-        ("schedule_prune: another rank refuses", later("early", 3), Fault::SaysNo),
-        ("schedule_prune: another rank is dead", later("early", 3), Fault::IsDead),
+        ("schedule_prune: another rank refuses", later("early", 3), Fault::VotesNo),
+        ("schedule_prune: another rank is dead", later("early", 3), Fault::NoAnswer),
     ];
     let mut bench = grown();
     let mut text = table(&mut bench, &rows);
-    bench.execute(&later("early", 3)).expect("and then it is made");
+    bench.execute(&later("early", 3)).expect("without a fault it succeeds");
     text.push_str(&table(&mut bench, &[("schedule_prune twice", later("early", 3), Fault::None)]));
     insta::assert_snapshot!(text);
-    bench.execute(&prune("early")).expect("a prune overtakes it");
+    bench.execute(&prune("early")).expect("a prune replaces the scheduled one");
     bench.step();
 }
 
 #[test]
-fn advance_and_set_alpha_target_are_made_whole_or_not_at_all() {
+fn advance_and_set_alpha_target_are_atomic() {
     let advance = |slot: &str, target| Command::Advance { slot: slot.into(), target };
     let retarget = |slot: &str, target, steps, curve| Command::SetAlphaTarget {
         slot: slot.into(),
@@ -201,8 +204,8 @@ fn advance_and_set_alpha_target_are_made_whole_or_not_at_all() {
         ("advance nobody", advance("late", None), Fault::None),
         ("advance too far", advance("mid", Some(Stage::Fossilized)), Fault::None),
         ("advance: the gate says no", advance("early", None), Fault::None),
-        ("advance: another rank refuses", advance("mid", None), Fault::SaysNo),
-        ("advance: another rank is dead", advance("mid", None), Fault::IsDead),
+        ("advance: another rank refuses", advance("mid", None), Fault::VotesNo),
+        ("advance: another rank is dead", advance("mid", None), Fault::NoAnswer),
         ("retarget nobody", retarget("late", 0.5, 2, None), Fault::None),
         ("retarget too early", retarget("mid", 0.5, 2, Some(Curve::Linear)), Fault::None),
         ("retarget: NaN", retarget("early", f64::NAN, 2, None), Fault::None),
@@ -212,37 +215,36 @@ fn advance_and_set_alpha_target_are_made_whole_or_not_at_all() {
             retarget("early", 0.5, 2, Some(Curve::Table(vec![0.0, f64::NAN]))),
             Fault::None,
         ),
-        ("retarget: another rank refuses", retarget("early", 0.5, 2, None), Fault::SaysNo),
-        ("retarget: another rank is dead", retarget("early", 0.5, 2, None), Fault::IsDead),
+        ("retarget: another rank refuses", retarget("early", 0.5, 2, None), Fault::VotesNo),
+        ("retarget: another rank is dead", retarget("early", 0.5, 2, None), Fault::NoAnswer),
     ];
     let mut bench = grown();
     let mut text = table(&mut bench, &rows);
-    bench.execute(&retarget("early", 0.5, 2, None)).expect("and then it is made");
+    bench.execute(&retarget("early", 0.5, 2, None)).expect("without a fault it succeeds");
     let again = [("retarget while a ramp runs", retarget("early", 0.7, 2, None), Fault::None)];
     text.push_str(&table(&mut bench, &again));
     insta::assert_snapshot!(text);
 }
 
-/// A seed on a fickle curve reaches BLENDING; another ramp than its own cannot be sampled.
+/// The curve of the blend is NaN for a ramp of three ticks; the retarget over five ticks succeeds.
 #[test]
 fn a_retarget_whose_curve_fails_changes_nothing() {
     let mut bench = Bench::new(&["early"]);
     bench.germinate("early", "conv_light", "fickle_curve").unwrap();
     bench.reach(Stage::Holding);
     let command = Command::SetAlphaTarget { slot: "early".into(), target: 0.5, steps: 3, curve: None };
-    let error = refuse(&mut bench, &command, Fault::None);
+    let error = expect_refused(&mut bench, &command, Fault::None);
     assert!(error.contains("NaN"), "{error}");
     bench
         .execute(&Command::SetAlphaTarget { slot: "early".into(), target: 0.5, steps: 5, curve: None })
         .unwrap();
 }
 
-/// The edge of an epoch is one step for all slots: an optimizer that does not let one seed go, or a rank that
-/// is dead, stops them all.
+/// If the optimizer does not remove a pruned seed, or another rank does not answer, no slot changes.
 #[test]
-fn an_epoch_s_end_is_made_whole_or_not_at_all() {
+fn the_end_of_an_epoch_is_atomic() {
     let mut bench = grown();
-    // Harmful in HOLDING: the next step prunes it, while `mid` goes on.
+    // A negative contribution in HOLDING: the end of the epoch prunes `early`, while `mid` advances.
     let plan = bench.model.counterfactual_plan();
     let inputs = kasmina::model::EpochInputs {
         accuracy: 60.0,
@@ -251,18 +253,18 @@ fn an_epoch_s_end_is_made_whole_or_not_at_all() {
         unhealthy: Vec::new(),
     };
     bench.model.record_epoch(&inputs, 0).unwrap();
-    let before = Everything::of(&mut bench);
+    let before = Snapshot::of(&mut bench);
     for left in [0, 1] {
-        let mut sink = Refusing { optimizer: &mut bench.optimizer, left };
+        let mut sink = RefusingOptimizer { optimizer: &mut bench.optimizer, left };
         let error = bench.model.step_epoch(&mut sink).unwrap_err().to_string();
         assert!(error.contains("told to refuse"), "{error}");
-        assert_eq!(before, Everything::of(&mut bench));
+        assert_eq!(before, Snapshot::of(&mut bench));
     }
-    bench.model.set_consensus(Box::new(Other::IsDead));
+    bench.model.set_consensus(Box::new(OtherRank::NoAnswer));
     let error = bench.model.step_epoch(&mut bench.optimizer).unwrap_err().to_string();
     assert!(error.contains("no answer from rank 1"), "{error}");
     bench.model.set_consensus(Box::new(kasmina::consensus::SingleRank));
-    assert_eq!(before, Everything::of(&mut bench));
+    assert_eq!(before, Snapshot::of(&mut bench));
     bench.model.step_epoch(&mut bench.optimizer).unwrap();
     let stages: Vec<Stage> = bench.model.reports().iter().map(|r| r.stage).collect();
     assert_eq!(stages, [Stage::Dormant, Stage::Training, Stage::Dormant]);

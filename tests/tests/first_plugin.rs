@@ -1,5 +1,4 @@
-//! What the compiler says to somebody who has not written a plugin before. Each file of `tests/beginners` has
-//! one mistake.
+//! The compiler's messages for mistakes of authors. Each file of `tests/beginners` has one mistake.
 
 use kasmina_tests::author::cargo;
 use kasmina_tests::say;
@@ -9,8 +8,8 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// What each mistake must be told with, whatever the compiler's version.
-const TOLD: [(&str, &str); 12] = [
+/// A part of the message for each mistake, the same for every version of the compiler.
+const EXPECTED: [(&str, &str); 12] = [
     ("a_blend_as_a_blueprint", "`Ramp` is not a blueprint"),
     ("a_seed_that_is_not_send", "cannot be sent between threads safely"),
     ("another_signature", "`forward` has 2 parameters but the declaration in trait"),
@@ -24,11 +23,11 @@ const TOLD: [(&str, &str); 12] = [
     ("no_seed", "`Gain` is not a seed"),
     ("the_seed_registered", "`Gain` is not a blueprint"),
 ];
-/// Snapshots hold the words of this compiler alone.
+/// Version of the compiler whose messages are in the snapshot.
 const COMPILER: &str = "rustc 1.95.";
 
-/// A crate with every mistake as an example of its own: one build tells of all.
-fn crate_of_mistakes(folder: &Path) {
+/// Writes a crate with each mistake as an example, so that one build reports all of them.
+fn write_crate_of_mistakes(folder: &Path) {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().unwrap();
     let manifest = format!(
         "[package]\nname = \"mistakes\"\nedition = \"2024\"\n\n[dependencies]\nkasmina-plugin-api = {{ path = \"{}\" }}\n\n\
@@ -53,7 +52,7 @@ fn mistakes() -> Vec<PathBuf> {
     files
 }
 
-/// The errors of each mistake, as the compiler shows them.
+/// Builds the crate and returns the compiler's errors for each mistake.
 fn errors(folder: &Path) -> BTreeMap<String, String> {
     let mut command = cargo("build", folder);
     command.args(["--examples", "--keep-going", "--message-format", "json"]);
@@ -61,38 +60,38 @@ fn errors(folder: &Path) -> BTreeMap<String, String> {
     let text = String::from_utf8(out.stdout).unwrap();
     let mut all: BTreeMap<String, String> = BTreeMap::new();
     for line in text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()) {
-        let told = &line["message"];
+        let message = &line["message"];
         if line["reason"] != "compiler-message"
-            || told["level"] != "error"
-            || told["spans"] == Value::Array(vec![])
+            || message["level"] != "error"
+            || message["spans"] == Value::Array(vec![])
         {
             continue;
         }
         let name = line["target"]["name"].as_str().unwrap().to_owned();
-        all.entry(name).or_default().push_str(told["rendered"].as_str().unwrap());
+        all.entry(name).or_default().push_str(message["rendered"].as_str().unwrap());
     }
     assert!(!out.status.success() && !all.is_empty(), "{}", String::from_utf8_lossy(&out.stderr));
     all
 }
 
 #[test]
-fn each_mistake_is_told_so_that_it_can_be_mended() {
+fn each_mistake_has_a_helpful_message() {
     if std::env::var_os("KASMINA_TEST_BUILT").is_some() {
-        say("SKIPPED what the compiler says: there is no cargo");
+        say("SKIPPED the compiler's messages: there is no cargo");
         return;
     }
     let dir = tempfile::tempdir().unwrap();
-    crate_of_mistakes(dir.path());
+    write_crate_of_mistakes(dir.path());
     let errors = errors(dir.path());
     let names: Vec<&str> = errors.keys().map(String::as_str).collect();
-    assert_eq!(names, TOLD.map(|(name, _)| name), "each has errors, and nothing else has");
-    for (name, words) in TOLD {
+    assert_eq!(names, EXPECTED.map(|(name, _)| name), "each mistake has errors, and nothing else has");
+    for (name, words) in EXPECTED {
         assert!(errors[name].contains(words), "{name}:\n{}", errors[name]);
     }
 
     let version = Command::new("rustc").arg("--version").output().unwrap();
     if !String::from_utf8_lossy(&version.stdout).starts_with(COMPILER) {
-        say("SKIPPED the snapshot of what the compiler says: it is another compiler");
+        say("SKIPPED the snapshot of the compiler's messages: it is another compiler");
         return;
     }
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().unwrap();
@@ -105,9 +104,9 @@ fn each_mistake_is_told_so_that_it_can_be_mended() {
         (r"/\S*/registry/src/[^/\s]+/", "[REGISTRY]/"),
         (r"/\S*/lib/rustlib/src/", "[RUST]/"),
         (r"/rustc/\w+/", "[RUST]/"),
-        // Lines move when anything above them does.
+        // Line numbers change with every edit above them.
         (r"(-->|:::) (\[\w+\]\S+):\d+:\d+", "$1 $2"),
-        // Of two equal symbols the linker meets now the one first, now the other.
+        // The order of two equal symbols differs from build to build.
         (r"(exported_twice\.rs):\d+:\d+", "$1"),
         (r"(?m)^ *\d+ +\|", "   |"),
         (r"and \d+ others", "and others"),

@@ -1,7 +1,7 @@
-//! The kernels of ours on a GPU: fused layers, and the step of all groups of an optimizer at once. Where
-//! there is no GPU, each test says so loudly and passes.
+//! Kasmina's own GPU kernels: fused layers, and the optimizer step of all groups at once. Without a GPU, each
+//! test prints that it is skipped and passes.
 
-#![allow(clippy::many_single_char_names, reason = "n, c, h, w, and what is made of them")]
+#![allow(clippy::many_single_char_names, reason = "n, c, h, w are the usual names")]
 
 use kasmina_tests::bench::distance;
 use kasmina_tests::gpu;
@@ -12,18 +12,19 @@ use kasmina_torch_ext::rng::RngFork;
 use kasmina_torch_ext::{Change, NamedParameter, ParameterSink, Role};
 use tch::{Device, Kind, Tensor};
 
-/// Random features, channels-last, on the GPU.
+/// Random channels-last features on the GPU, `shape` being `[batch, channels, height, width]`.
 fn features(shape: &[i64], kind: Kind, device: Device) -> Tensor {
     to_channels_last(&Tensor::randn(shape, (Kind::Float, device)).to_kind(kind)).unwrap()
 }
 
-/// Leaves for autograd, in `kind`.
+/// Copies of tensors in `kind`, as leaves that require a gradient.
 fn leaves(tensors: &[&Tensor], kind: Kind) -> Vec<Tensor> {
     tensors.iter().map(|t| t.detach().to_kind(kind).set_requires_grad(true)).collect()
 }
 
-/// The output of a layer and its gradients, each beside the same in float64. Where a hair's breadth decides
-/// which way a gradient goes (before a ReLU or a pool), none is sent: `sure` says where it is not so.
+/// Compares the output and the gradients of a fused layer with those of the composed layer in float64. `sure`
+/// is true at elements of the output whose gradient does not depend on rounding, that is, not near a switch
+/// of a ReLU or a pool; only these get a gradient.
 fn compare(
     what: &str,
     inputs: &[&Tensor],
@@ -49,7 +50,7 @@ fn compare(
         worst = worst.max(far);
     }
     assert!(worst < limit, "{what}: {worst}");
-    // The same again is the same, bit for bit.
+    // A second run returns the same bits.
     let again: Vec<Tensor> = inputs.iter().map(|t| t.detach().set_requires_grad(true)).collect();
     let out2 = fused(&again);
     (&out2 * &direction).sum(Kind::Float).backward();
@@ -57,8 +58,8 @@ fn compare(
 }
 
 #[test]
-fn fused_layers_are_what_they_stand_for() {
-    let Some(device) = gpu("fused_layers_are_what_they_stand_for") else { return };
+fn fused_layers_agree_with_composed_layers() {
+    let Some(device) = gpu("fused_layers_agree_with_composed_layers") else { return };
     let _fork = RngFork::seeded(11).unwrap();
     let shapes =
         [[128, 32, 32, 32], [3, 64, 8, 8], [5, 48, 6, 10], [2, 8, 2, 2], [1, 1024, 4, 4], [7, 20, 4, 6]];
@@ -90,7 +91,9 @@ fn fused_layers_are_what_they_stand_for() {
                             eps: 1e-5,
                             momentum: 0.1,
                         };
-                        fused::batch_norm_relu(&t[0], &norm, pool).expect("it is served").unwrap()
+                        fused::batch_norm_relu(&t[0], &norm, pool)
+                            .expect("the fused layer serves it")
+                            .unwrap()
                     },
                     &|t| {
                         let (m, v) = (Some(&exact_mean), Some(&exact_var));
@@ -120,7 +123,9 @@ fn fused_layers_are_what_they_stand_for() {
                     &[&x, &branch, &weight, &bias, &gain],
                     &|t| {
                         let norm = fused::GroupNorm { groups, weight: &t[2], bias: &t[3], eps: 1e-5 };
-                        fused::norm_residual(&t[0], &t[1], &norm, &t[4]).expect("it is served").unwrap()
+                        fused::norm_residual(&t[0], &t[1], &norm, &t[4])
+                            .expect("the fused layer serves it")
+                            .unwrap()
                     },
                     &|t| {
                         let y = t[1].group_norm(groups, Some(&t[2]), Some(&t[3]), 1e-5, false).relu();
@@ -134,7 +139,7 @@ fn fused_layers_are_what_they_stand_for() {
             let [x64, w64, b64] =
                 [&x, &weight, &bias].map(|t| t.to_kind(Kind::Double).set_requires_grad(true));
             let [x32, w32, b32] = [&x, &weight, &bias].map(|t| t.detach().set_requires_grad(true));
-            let out = fused::mean_linear(&x32, &w32, &b32).expect("it is served").unwrap();
+            let out = fused::mean_linear(&x32, &w32, &b32).expect("the fused layer serves it").unwrap();
             let want = x64.mean_dim([2, 3].as_slice(), false, None).linear(&w64, Some(&b64));
             assert_eq!((out.kind(), out.size()), (Kind::Float, want.size()), "mean_linear {what}");
             let direction = Tensor::randn_like(&want);
@@ -151,7 +156,7 @@ fn fused_layers_are_what_they_stand_for() {
                 compare(
                     &format!("lerp {what} alpha {alpha}"),
                     &[&x, &branch],
-                    &|t| fused::lerp(&t[0], &t[1], &one).expect("it is served").unwrap(),
+                    &|t| fused::lerp(&t[0], &t[1], &one).expect("the fused layer serves it").unwrap(),
                     &|t| t[0].lerp_tensor(&t[1], &one.to_kind(Kind::Double)),
                     &|t| t[0].ones_like(),
                 );
@@ -161,8 +166,8 @@ fn fused_layers_are_what_they_stand_for() {
 }
 
 #[test]
-fn what_fused_layers_do_not_serve_is_left_to_others() {
-    let Some(device) = gpu("what_fused_layers_do_not_serve_is_left_to_others") else { return };
+fn fused_layers_decline_what_they_do_not_serve() {
+    let Some(device) = gpu("fused_layers_decline_what_they_do_not_serve") else { return };
     let one = Tensor::full([], 0.5, (Kind::Float, device));
     let x = features(&[2, 8, 4, 4], Kind::Float, device);
     assert!(fused::lerp(&x, &x.contiguous(), &one).is_none(), "two layouts");
@@ -174,11 +179,11 @@ fn what_fused_layers_do_not_serve_is_left_to_others() {
     assert_eq!(fused::lerp(&x, &nan, &one).unwrap().unwrap().isnan().all().int64_value(&[]), 1);
 }
 
-/// All groups at once on the GPU, each by itself on the CPU: the same steps, with groups of very different
-/// sizes, more tensors than one launch takes, a parameter without a gradient, and a group that must skip.
+/// Compares the GPU, which steps all groups at once, with the CPU, which steps each by itself: groups of very
+/// different sizes, more tensors than one launch takes, a parameter without a gradient, and a skipped group.
 #[test]
-fn groups_that_step_together_step_as_each_would_alone() {
-    let Some(device) = gpu("groups_that_step_together_step_as_each_would_alone") else { return };
+fn groups_stepped_together_agree_with_groups_stepped_alone() {
+    let Some(device) = gpu("groups_stepped_together_agree_with_groups_stepped_alone") else { return };
     let algorithms: [Algorithm; 4] = [
         Sgd::default().into(),
         Sgd { momentum: 0.0, weight_decay: 0.1, nesterov: false }.into(),

@@ -1,4 +1,5 @@
-//! The same promises on a GPU. Where there is none, each test says so loudly and passes.
+//! Random generators, optimizers and models on a GPU. Without a GPU, each test prints that it is skipped and
+//! passes.
 
 use kasmina::lifecycle::Stage;
 use kasmina::model::{EpochInputs, Germinate};
@@ -78,7 +79,7 @@ fn a_grown_model_steps_on_the_gpu_through_every_stage() {
     );
 }
 
-/// Prints what a step takes, for whoever looks; asserts only that everything works.
+/// Trains three seeds to HOLDING and prunes them. Prints the time of a step in each stage, for information.
 fn through_every_stage(device: Device, seeds: [(&str, &str); 3]) {
     say(&format!("{seeds:?}"));
     let registry = registry(&["gated", "dropout"]);
@@ -147,8 +148,8 @@ fn through_every_stage(device: Device, seeds: [(&str, &str); 3]) {
     step(&mut model, &mut optimizer);
 }
 
-/// Moved to the GPU and back in the middle of a ramp, a model goes on where it was: weights, running
-/// statistics, optimizer state, alpha, and the seeds' own state.
+/// A move to the GPU and back in the middle of a ramp changes no weights, optimizer state, alpha or stage,
+/// and training continues.
 #[test]
 fn a_model_moves_to_the_gpu_and_back() {
     let Some(device) = gpu("a_model_moves_to_the_gpu_and_back") else { return };

@@ -1,4 +1,4 @@
-//! Gradients: exact ones, isolated ones, and a plugin that leaks.
+//! Gradients through slots: exactness, isolation of the host, and the check that detects a leak.
 
 use kasmina::lifecycle::{EventKind, Isolation, Settings, Stage};
 use kasmina::model::Germinate;
@@ -15,10 +15,10 @@ fn close(a: &Tensor, b: &Tensor) -> bool {
     a.size() == b.size() && (a - b).abs().max().double_value(&[]) < 1e-12
 }
 
-/// A layer before the slot, a seed of one layer, and what a step makes of them, in double precision.
+/// A reference network in float64: a layer before the slot, and a seed of one layer.
 struct Reference {
     shape: &'static [i64],
-    /// Convolutions over maps, or matrices over positions.
+    /// Whether the layers are convolutions over feature maps, or matrices over positions.
     maps: bool,
     channels_last: bool,
 }
@@ -28,7 +28,8 @@ impl Reference {
         if self.maps { x.conv2d(w, None::<Tensor>, 1, 1, 1, 1).tanh() } else { x.matmul(w).tanh() }
     }
 
-    /// Gradients of input, host weight and seed weight, of the output of `join(host, seed)`.
+    /// Returns the output of `join(host, seed)`, and the gradients of the input, the host's weight and the
+    /// seed's weight.
     fn gradients(&self, isolated: bool, join: impl Fn(&Tensor, &Tensor) -> Tensor) -> (Tensor, [Tensor; 3]) {
         let _fork = RngFork::seeded(5).unwrap();
         let c = if self.maps { self.shape[1] } else { *self.shape.last().unwrap() };
@@ -49,8 +50,8 @@ impl Reference {
     }
 }
 
-/// Straight-through and the shipped lerp, beside their textbook forms in float64, for maps and for positions,
-/// isolated or not.
+/// Compares the straight-through estimator and the shipped linear blends with their textbook forms in
+/// float64, for maps and for positions, isolated or not.
 #[test]
 fn gradients_are_exact() {
     let registry = kasmina_tests::registry(&[]);
@@ -100,19 +101,19 @@ fn sequence(slots: &[&str]) -> ModelConfig {
     ModelConfig { host: "sequence".into(), host_config: String::new(), ..config(slots, "contiguous") }
 }
 
-fn over(config: &ModelConfig) -> Bench {
+fn bench_for(config: &ModelConfig) -> Bench {
     Bench::over(config, if config.host == "sequence" { &[16, 6, 3] } else { &[16, 1, 8, 8] })
 }
 
-/// The gradient of the host's first layer.
+/// Returns the gradients of the host's first layer.
 fn first_layer(bench: &Bench) -> Vec<Tensor> {
     let part = if bench.model.host().id() == "cnn" { "block0" } else { "embed" };
     bench.host_gradients().into_iter().filter(|(name, _)| name.contains(part)).map(|(_, g)| g).collect()
 }
 
-/// Whether the first host layer's gradient knows of the seed's path, at an alpha above 0: at alpha 1 a lerp
-/// leaves the host's own path nothing.
-fn leaks_mixed(bench: &mut Bench) -> bool {
+/// Whether the seed's gradient reaches the host's first layer at an alpha above 0. Measured at alpha 1, where
+/// a lerp passes no gradient along the host's own path.
+fn leaks_when_blended(bench: &mut Bench) -> bool {
     bench.clear();
     let slot = bench.model.slots()[0].name().to_owned();
     let logits = bench.model.force_alpha(&slot, 1.0).unwrap().forward(&bench.x, Mode::Train).unwrap();
@@ -120,12 +121,13 @@ fn leaks_mixed(bench: &mut Bench) -> bool {
     first_layer(bench).iter().any(|g| g.abs().max().double_value(&[]) > 0.0)
 }
 
-/// The same at alpha 0: the same host without slots has the gradient that it should be.
-fn leaks_silent(bench: &mut Bench, alone: &ModelConfig) -> bool {
+/// Whether the seed's gradient reaches the host's first layer at alpha 0, where the gradient of the same host
+/// without slots is the correct one.
+fn leaks_at_alpha_0(bench: &mut Bench, alone: &ModelConfig) -> bool {
     bench.clear();
     bench.backward();
     let with = first_layer(bench);
-    let mut alone = over(alone);
+    let mut alone = bench_for(alone);
     tch::no_grad(|| {
         for (to, from) in alone.model.host_parameters().zip(bench.model.host_parameters()) {
             assert_eq!(to.name, from.name);
@@ -136,10 +138,10 @@ fn leaks_silent(bench: &mut Bench, alone: &ModelConfig) -> bool {
     with.iter().zip(first_layer(&alone)).any(|(a, b)| bits(a) != bits(&b))
 }
 
-/// Both topologies, all policies, every active stage: what the report says, and what the gradients say. At
-/// alpha 0 a seed is isolated in every stage.
+/// For both topologies, all policies and every active stage, the report and the gradients agree with the
+/// policy. At alpha 0 a seed is isolated in every stage unless the policy is `never`.
 #[test]
-fn isolation_is_what_the_policy_says_in_every_stage() {
+fn isolation_follows_the_policy_in_every_stage() {
     let expected = |isolation: Isolation, stage: Stage, cnn: bool| match (isolation, stage) {
         (Isolation::Never, _) | (Isolation::ReleaseAtHolding, Stage::Holding | Stage::Fossilized) => false,
         _ => cnn,
@@ -152,7 +154,7 @@ fn isolation_is_what_the_policy_says_in_every_stage() {
                 (sequence(&["layer1"]), sequence(&[]), "position_mlp")
             };
             grown.task.lifecycle = Settings { isolation, ..Settings::default() };
-            let mut bench = over(&grown);
+            let mut bench = bench_for(&grown);
             let slot = bench.model.slots()[0].name().to_owned();
             bench.germinate(&slot, blueprint, "linear").unwrap();
             for (stage, silent) in [
@@ -170,7 +172,7 @@ fn isolation_is_what_the_policy_says_in_every_stage() {
                     }
                     _ => bench.reach(stage),
                 }
-                // Away from its birth, where it gives no gradient to its input.
+                // Away from its initial values, with which it passes no gradient to its input.
                 (0..2).for_each(|_| bench.step());
                 let report = bench.model.reports().swap_remove(0);
                 let promised =
@@ -178,17 +180,21 @@ fn isolation_is_what_the_policy_says_in_every_stage() {
                 let here = format!("{isolation:?} {stage} at {} cnn {cnn}", report.alpha);
                 assert_eq!((report.stage, report.isolated), (stage, promised), "{here}");
                 assert_eq!(report.alpha == 0.0, silent, "{here}");
-                let leaks = if silent { leaks_silent(&mut bench, &alone) } else { leaks_mixed(&mut bench) };
+                let leaks = if silent {
+                    leaks_at_alpha_0(&mut bench, &alone)
+                } else {
+                    leaks_when_blended(&mut bench)
+                };
                 assert_eq!(leaks, !promised, "{here}");
             }
         }
     }
 }
 
-/// The shadow check passes where isolation holds: every blueprint and blend that ships, a stochastic one and
-/// one with a state of its own. It leaves nothing behind: the run is the same with it and without it.
+/// The shadow check passes isolated seeds, among them a stochastic one and a blend with state of its own, and
+/// the run is the same with and without it.
 #[test]
-fn the_shadow_check_finds_nothing_in_honest_seeds_and_leaves_no_trace() {
+fn the_shadow_check_passes_isolated_seeds_and_changes_nothing() {
     let run = |interval: u64, seeds: [(&str, &str); 3]| {
         let mut config = config(&["early", "mid", "late"], "channels_last");
         config.isolation_check_interval = interval;
@@ -217,21 +223,21 @@ fn the_shadow_check_finds_nothing_in_honest_seeds_and_leaves_no_trace() {
     }
 }
 
-/// A host and a seed of one library that talk behind the core's back: found out, counted, kept from BLENDING
-/// by G2, and an error where a breach is one.
+/// A host and a seed of one library bypass isolation: the check counts the violations, G2 keeps the seed from
+/// BLENDING, and with `fail_on_breach` the epoch fails.
 #[test]
-fn a_leak_is_found_out() {
+fn a_gradient_leak_is_detected() {
     let leaky = |fail_on_breach: bool| {
-        let mut few = config(&[], "contiguous");
-        few.task.lifecycle.gates.max_isolation_violations = 2;
-        let mut bench = over(&ModelConfig {
+        let mut base = config(&[], "contiguous");
+        base.task.lifecycle.gates.max_isolation_violations = 2;
+        let mut bench = bench_for(&ModelConfig {
             host: "leaky_host".into(),
             host_config: String::new(),
             slots: vec!["only".into()],
             telemetry_interval: 1,
             isolation_check_interval: 1,
             fail_on_breach,
-            ..few
+            ..base
         });
         let germinate = Germinate::new("only", "s1", "leaky", "linear");
         bench.execute(&Command::Germinate(germinate)).unwrap();
@@ -254,13 +260,13 @@ fn a_leak_is_found_out() {
     assert_eq!((report.stage, report.isolation_violations), (Stage::Training, 12));
     let failed = &report.next_gate.as_ref().unwrap().checks_failed;
     assert!(failed.iter().any(|c| c.to_string() == "isolation_violations"), "{failed:?}");
-    // Past the limit it is unhealthy in every stage, which is what gates of later stages ask for.
+    // Above the limit a seed is unhealthy in every stage, which gates of later stages check.
     assert!(!report.healthy);
-    let told = bench.model.events().iter().filter_map(|event| match &event.kind {
+    let causes = bench.model.events().iter().filter_map(|event| match &event.kind {
         EventKind::SeedHealth { healthy: false, cause } => Some(cause.as_str()),
         _ => None,
     });
-    assert_eq!(told.collect::<Vec<_>>(), ["isolation_violations"]);
+    assert_eq!(causes.collect::<Vec<_>>(), ["isolation_violations"]);
 
     let mut bench = leaky(true);
     bench.epoch(20.0, 0.0);

@@ -1,5 +1,4 @@
-//! The hosts that ship: slots by name and alias, gradients everywhere, both precisions, and no copy on the
-//! way.
+//! The shipped hosts: every parameter learns, in both precisions, and features are not copied between layers.
 
 use kasmina::model::{Germinate, Precision};
 use kasmina::{Command, ModelConfig, MorphogeneticModel};
@@ -45,7 +44,7 @@ impl Case {
         if self.tokens {
             return (Tensor::randint(11, [4, 8], whole), Tensor::randint(11, [4, 8], whole).view(-1));
         }
-        // As tasks make them: channels-last already.
+        // Channels-last, as tasks make them.
         let images = Tensor::randn([4, 32, 32, 3], (Kind::Float, Device::Cpu)).permute([0, 3, 1, 2]);
         (images, Tensor::randint(10, [4], whole))
     }
@@ -57,7 +56,7 @@ impl Case {
             host_config: self.config.into(),
             slots: slots.iter().map(ToString::to_string).collect(),
             precision,
-            // Nothing is measured: what is counted is what is computed.
+            // Without measurements, whose operators would be counted too.
             fast_mode: true,
             ..ModelConfig::default()
         };
@@ -90,7 +89,7 @@ fn every_host_trains_seeds_in_both_precisions_and_reaches_every_parameter() {
                         !t.grad().defined() || t.grad().abs().max().f_double_value(&[]).unwrap() == 0.0
                     };
                     for parameter in model.host_parameters().chain(model.seed_parameters()) {
-                        // What is added to every key moves no attention.
+                        // The bias of the keys shifts all scores of a query alike, so softmax ignores it.
                         let key_bias = parameter.name.contains("qkv.bias");
                         assert!(key_bias || !dead(&parameter.tensor), "{} of {}", parameter.name, case.host);
                     }
@@ -104,7 +103,7 @@ fn every_host_trains_seeds_in_both_precisions_and_reaches_every_parameter() {
     }
 }
 
-/// Channels-last images pass a host and its seeds without being packed again.
+/// Channels-last images pass through a host and its seeds without a copy to another layout.
 #[test]
 fn images_are_copied_nowhere_between_two_convolutions() {
     for case in CASES.iter().filter(|case| !case.tokens) {
@@ -115,8 +114,8 @@ fn images_are_copied_nowhere_between_two_convolutions() {
         let _ = model.forward(&x, Mode::Train).unwrap();
         let ops = counter.finish().unwrap();
         let copies: u64 = ["aten::clone", "aten::contiguous"].iter().filter_map(|name| ops.get(*name)).sum();
-        // libtorch's CPU group norm crashes in its backward on what an isolated norm sees there: each is
-        // repacked.
+        // `plugin_api::ops::group_norm` repacks the input of an isolated norm on the CPU, where libtorch's
+        // backward would crash.
         let repacked = if case.blueprint == "attention" { 0 } else { 2 };
         assert!(copies <= 2 * repacked, "{} {}: {ops:?}", case.host, case.config);
     }

@@ -1,5 +1,5 @@
-//! Plugins that mean harm, and files that are no plugins: what is tried in a child costs this process
-//! nothing.
+//! Plugins that harm their process, and files that are no plugins. Builds are tried in a child process, so
+//! that they cannot harm this one.
 
 use kasmina_plugin_api::Kind;
 use kasmina_registry::child::{Limits, Program};
@@ -11,8 +11,8 @@ use kasmina_tests::{built, fixture, shipped};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// A policy that tries everything in children of the real binary, with its files in a folder.
-fn probing(folder: &Path) -> Policy {
+/// A policy that tries each build in a child process of the real binary, with its state in a folder.
+fn probing_policy(folder: &Path) -> Policy {
     let program = Program::new(built().join("kasmina-alone/kasmina"), ["__child"]);
     let limits = Limits { time: Duration::from_secs(4), memory: 6 << 30 };
     Policy::embedded().with_state(folder).probing(program, limits)
@@ -32,15 +32,15 @@ fn refused(file: &Path, policy: &Policy) -> Result<Refusal, Box<Registry>> {
     }
 }
 
-/// Words of the system that differ from machine to machine.
-fn plain(text: &str, folder: &Path) -> String {
+/// Replaces the path of a folder, which differs from run to run.
+fn redacted(text: &str, folder: &Path) -> String {
     text.replace(&folder.display().to_string(), "[FOLDER]")
 }
 
 #[test]
-fn whatever_a_plugin_does_to_its_process_is_told() {
+fn every_misbehaviour_is_reported() {
     let (builds, state) = (Builds::new(), tempfile::tempdir().unwrap());
-    let policy = probing(state.path());
+    let policy = probing_policy(state.path());
     let mut table = String::new();
     for mode in [
         Hostile::SegfaultInConstructor,
@@ -64,7 +64,7 @@ fn whatever_a_plugin_does_to_its_process_is_told() {
         let file = builds.make(mode, 0);
         table += &match refused(&file, &policy) {
             Ok(refusal) => {
-                format!("{mode:?} {}: {}\n", refusal.rule.as_str(), plain(&refusal.found, builds.folder()))
+                format!("{mode:?} {}: {}\n", refusal.rule.as_str(), redacted(&refusal.found, builds.folder()))
             }
             Err(registry) => {
                 let entry = registry.resolve(Kind::Blueprint, "hostile").unwrap();
@@ -73,13 +73,13 @@ fn whatever_a_plugin_does_to_its_process_is_told() {
         };
     }
     insta::assert_snapshot!(table);
-    // What ended its process is not tried again, by anybody who shares the quarantine.
+    // A build that ended its process is in quarantine, and not tried again by any process that shares it.
     let quarantined = Quarantine::in_file(state.path().join("quarantine.json")).list().unwrap();
     assert_eq!(quarantined.len(), 9, "{quarantined:#?}");
 }
 
 #[test]
-fn a_crasher_costs_the_others_nothing() {
+fn a_crashing_plugin_does_not_affect_others() {
     let (builds, state) = (Builds::new(), tempfile::tempdir().unwrap());
     builds.make(Hostile::SegfaultInConstructor, 1);
     for name in ["gated", "waver"] {
@@ -88,7 +88,7 @@ fn a_crasher_costs_the_others_nothing() {
     std::fs::copy(shipped("kasmina_blends"), builds.folder().join("a.so")).unwrap();
     let mut path = SearchPath::empty();
     path.extend([builds.folder().to_owned()], Origin::User);
-    let policy = probing(state.path());
+    let policy = probing_policy(state.path());
     for _ in 0..2 {
         let registry = Registry::load(&path, &policy).unwrap();
         assert_eq!(registry.plugins().len(), 4, "{:?}", registry.plugins());
@@ -104,7 +104,7 @@ fn a_crasher_costs_the_others_nothing() {
 #[test]
 fn a_build_that_fails_is_not_swapped_in() {
     let (builds, state) = (Builds::new(), tempfile::tempdir().unwrap());
-    let policy = probing(state.path());
+    let policy = probing_policy(state.path());
     let registry = load(&[builds.make(Hostile::Harmless, 0)], &policy).unwrap();
     let mut table = String::new();
     for mode in [
@@ -116,16 +116,17 @@ fn a_build_that_fails_is_not_swapped_in() {
         Hostile::WriteToInput,
     ] {
         let Err(RegistryError::Refused(refusal)) = registry.stage(&builds.make(mode, 0)) else {
-            panic!("{mode:?} is let in");
+            panic!("{mode:?} is accepted");
         };
-        table += &format!("{mode:?} {}: {}\n", refusal.rule.as_str(), plain(&refusal.found, builds.folder()));
+        table +=
+            &format!("{mode:?} {}: {}\n", refusal.rule.as_str(), redacted(&refusal.found, builds.folder()));
     }
     insta::assert_snapshot!(table);
     registry.stage(&builds.make(Hostile::Harmless, 7)).unwrap();
 }
 
 #[test]
-fn what_is_no_plugin_is_told_apart() {
+fn a_file_that_is_no_plugin_is_refused_with_its_reason() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
     std::fs::write(
@@ -163,14 +164,14 @@ fn a_second_libtorch_is_found_before_it_is_opened() {
         std::fs::write(&path, bytes).unwrap();
         path
     };
-    // As a wheel's own copy is called, of the same length.
+    // A name like that of the copy in a Python wheel, of the same length.
     let refusal = refused(&patched(b"libtorch_cpu.so\0", b"libtorch_c2f.so\0"), &Policy::embedded()).unwrap();
     assert_eq!(refusal.rule, Rule::Torch);
     insta::assert_snapshot!(refusal.found, @"it asks for a libtorch of its own, `libtorch_c2f.so`; a process cannot hold two");
 }
 
 #[test]
-fn what_everybody_may_write_is_refused() {
+fn a_world_writable_file_or_folder_is_refused() {
     use std::os::unix::fs::PermissionsExt;
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("libw.so");
@@ -178,19 +179,23 @@ fn what_everybody_may_write_is_refused() {
     let mode = |path: &Path, mode: u32| {
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
     };
-    let told = |refusal: Refusal| {
+    let shown = |refusal: Refusal| {
         assert_eq!(refusal.rule, Rule::Permissions);
-        let of = |text: &str| plain(text, folder.path());
+        let of = |text: &str| redacted(text, folder.path());
         format!("{}\n{}\n", of(&refusal.found), of(&refusal.remedy))
     };
     mode(&file, 0o646);
-    let mut table = told(refused(&file, &Policy::embedded()).unwrap());
+    let mut table = shown(refused(&file, &Policy::embedded()).unwrap());
     mode(&file, 0o644);
     mode(folder.path(), 0o777);
-    table += &told(refused(&file, &Policy::embedded()).unwrap());
+    table += &shown(refused(&file, &Policy::embedded()).unwrap());
     let mut path = SearchPath::empty();
     path.extend([folder.path().to_owned()], Origin::User);
-    assert_eq!(Registry::load(&path, &Policy::embedded()).unwrap().plugins().len(), 1, "it is not searched");
+    assert_eq!(
+        Registry::load(&path, &Policy::embedded()).unwrap().plugins().len(),
+        1,
+        "only the built-in plugin: the folder is not searched"
+    );
     insta::assert_snapshot!(table);
     mode(folder.path(), 0o700);
     assert!(refused(&file, &Policy::embedded()).is_err());

@@ -1,6 +1,6 @@
-//! Compatibility of minor versions of the plugin interface, with real libraries. The plugin API is also built as
-//! 1.2, with an additional method and root function, and as 1.0, without the additions of 1.1; plugins and hosts of
-//! different versions are combined.
+//! Compatibility of minor versions of the plugin interface, with real libraries. The plugin API is also built
+//! as 1.2, with an additional method and root function, and as 1.0, without the additions of 1.1; plugins and
+//! hosts of different versions are combined.
 
 use kasmina_plugin_api::{Cx, Kind, Mode, Site, Topology};
 use kasmina_registry::{Policy, Registry, RegistryError, Rule};
@@ -125,30 +125,31 @@ const REMOVALS: [(&str, &str, &str); 9] = [
     ),
     (
         "objects.rs",
-        "    // Since 1.1. `device`: -1 is the CPU, else the CUDA device.\n    fn script(&self, _archive: RSlice<'_, u8>, \
-         _device: i64) -> ROption<Wire<ScriptBox>> {\n        ROption::RNone\n    }\n",
+        "    // Since 1.1. `device` is -1 for the CPU, otherwise the number of the CUDA device.\n    \
+         fn script(&self, _archive: RSlice<'_, u8>, _device: i64) -> ROption<Wire<ScriptBox>> {\n        ROption::RNone\n    }\n",
         "",
     ),
     (
-        "log.rs",
+        "services.rs",
         "    fn script(&self, archive: RSlice<'_, u8>, device: i64) -> ROption<Wire<ScriptBox>> {",
-        "}\nimpl Offered {\n    fn script(&self, archive: RSlice<'_, u8>, device: i64) -> ROption<Wire<ScriptBox>> {",
+        "}\nimpl ExportedServices {\n    fn script(&self, archive: RSlice<'_, u8>, device: i64) -> ROption<Wire<ScriptBox>> {",
     ),
     (
-        "log.rs",
+        "services.rs",
         "self.0.script(archive.into(), device).into_option()?",
         "{ let _ = (archive, device); let none: Option<Wire<ScriptBox>> = None; none? }",
     ),
     (
         "objects.rs",
-        "    // Since 1.1. A plugin of 1.0 keeps no state besides its variables.\n    fn state(&self) -> Wire<RVec<u8>> {\n        \
+        "    // Since 1.1. Hosts of plugins that were built for 1.0 have no state besides their variables.\n    \
+         fn state(&self) -> Wire<RVec<u8>> {\n        \
          Wire::ROk(RVec::new())\n    }\n    fn restore(&mut self, _bytes: RSlice<'_, u8>, _from_version: u32) -> Wire<()> \
          {\n        Wire::ROk(())\n    }\n",
         "",
     ),
     (
         "adapt.rs",
-        "    fn state(&self) -> Wire<RVec<u8>> {\n        to_wire(self.look(|host| host.state()), RVec::from)\n    }\n    \
+        "    fn state(&self) -> Wire<RVec<u8>> {\n        to_wire(self.call_shared(|host| host.state()), RVec::from)\n    }\n    \
          fn restore(&mut self, bytes: RSlice<'_, u8>, from_version: u32) -> Wire<()> {\n        \
          to_wire(self.call(|host| host.restore(bytes.as_slice(), from_version)), |()| ())\n    }\n",
         "",
@@ -276,8 +277,8 @@ fn run_host(host: &Path, plugin: &Path, symbol: &str, id: &str) -> String {
     String::from_utf8_lossy(&out.stdout).into_owned()
 }
 
-/// Returns the count of the host `counting` after seven forwards, and checks that its state can be restored. `None`
-/// if the host has no state.
+/// Returns the count of the host `counting` after seven forwards, and checks that its state can be restored.
+/// `None` if the host has no state.
 fn state_of(registry: &Registry) -> Option<u64> {
     let entry = registry.resolve(Kind::Host, "counting").unwrap();
     let mut host = entry.make_host(Device::Cpu, "").unwrap();
@@ -363,13 +364,15 @@ fn old_and_new_minors_run_in_each_other_and_a_changed_type_is_refused() {
     let mut path = kasmina_registry::SearchPath::empty();
     path.extend([plugin.clone()], kasmina_registry::Origin::Named);
     let policy = Policy::embedded().with_state(state.path());
-    let Err(RegistryError::Refused(refusal)) = Registry::load(&path, &policy) else { panic!("it is accepted") };
+    let Err(RegistryError::Refused(refusal)) = Registry::load(&path, &policy) else {
+        panic!("it is accepted")
+    };
     assert_eq!(refusal.rule, Rule::Layout);
     assert!(refusal.found.len() < 1000, "{} bytes: {}", refusal.found.len(), refusal.found);
     let report = refusal.found.rsplit(' ').next().unwrap();
     assert!(std::fs::read_to_string(report).unwrap().len() > 5000, "{report}");
     let printed = run_host(&host, &plugin, "kasmina_plugin_newer", "plain");
-    assert!(printed.starts_with("refused: its types do not fit"), "{printed}");
+    assert!(printed.starts_with("refused: its types are not compatible"), "{printed}");
 
     // Another major version is refused by its record.
     let major = Tree::new("2.0.0", &[]);

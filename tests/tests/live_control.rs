@@ -1,4 +1,4 @@
-//! A run that is live: asked over its socket, given new builds by hand and by its watcher.
+//! Control of a live run: requests over its socket, and new builds swapped in by hand and by its watcher.
 
 use kasmina_tests::behaviours::Waver;
 use kasmina_tests::builds::Builds;
@@ -20,8 +20,8 @@ impl Live {
         Self::with("", args)
     }
 
-    /// With gates that let everything pass, and a ramp that outlasts every test: what is tested is what
-    /// happens in it.
+    /// Starts a run with permissive gates and a ramp that outlasts every test, so that its seeds stay in
+    /// BLENDING.
     fn with(config: &str, args: &[&str]) -> Self {
         let home = tempfile::tempdir().unwrap();
         let file = home.path().join("config.toml");
@@ -40,21 +40,21 @@ impl Live {
         self.home.path().join("run").join(name)
     }
 
-    /// Waits until something is so; a run that has ended is told.
+    /// Waits until a condition holds. Fails with the run's standard error if the run has ended.
     fn until(&mut self, what: impl Fn(&Self) -> bool) {
         let begun = Instant::now();
         while !what(self) {
             if let Some(status) = self.child.try_wait().unwrap() {
-                let mut said = String::new();
-                let _ = self.child.stderr.take().unwrap().read_to_string(&mut said);
-                panic!("it has ended, {status}: {said}");
+                let mut stderr = String::new();
+                let _ = self.child.stderr.take().unwrap().read_to_string(&mut stderr);
+                panic!("the run has ended, {status}: {stderr}");
             }
-            assert!(begun.elapsed() < Duration::from_secs(90), "it does not come");
+            assert!(begun.elapsed() < Duration::from_secs(90), "the condition does not become true");
             std::thread::sleep(Duration::from_millis(20));
         }
     }
 
-    fn ask(&self, args: &[&str]) -> Result<Value, String> {
+    fn json_of(&self, args: &[&str]) -> Result<Value, String> {
         let mut command: Command = kasmina(self.home.path());
         command.args(args);
         let (out, error, code) = output(command);
@@ -62,21 +62,21 @@ impl Live {
     }
 
     fn control(&self, verb: &[&str]) -> Result<Value, String> {
-        self.ask(&[&["control", "run"], verb].concat())
+        self.json_of(&[&["control", "run"], verb].concat())
     }
 
     fn step(&self) -> u64 {
         self.control(&["status"]).unwrap()["step"].as_u64().unwrap()
     }
 
-    /// The events of the run directory, by name.
+    /// Returns the events of one name in the run directory.
     fn events(&self, name: &str) -> Vec<Value> {
         let text = std::fs::read_to_string(self.path("events.jsonl")).unwrap_or_default();
         let rows = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
         rows.filter(|row| row["event"] == name).collect()
     }
 
-    /// Ends it, and answers with its summary.
+    /// Stops the run and returns its summary.
     fn end(&mut self) -> Value {
         self.control(&["stop"]).unwrap();
         let status = self.child.wait().unwrap();
@@ -94,7 +94,7 @@ impl Drop for Live {
 }
 
 #[test]
-fn a_run_answers_its_owner() {
+fn a_run_answers_requests_of_its_owner() {
     use std::os::unix::fs::PermissionsExt;
     let mut live = Live::start(&[]);
     let mode = std::fs::metadata(live.path("control.sock")).unwrap().permissions().mode();
@@ -106,7 +106,7 @@ fn a_run_answers_its_owner() {
     live.control(&["pause"]).unwrap();
     let step = live.step();
     std::thread::sleep(Duration::from_millis(300));
-    assert_eq!(live.step(), step, "it waits, and answers all the same");
+    assert_eq!(live.step(), step, "a paused run answers, but takes no step");
     live.control(&["resume"]).unwrap();
     live.until(|live| live.step() > step);
 
@@ -133,14 +133,14 @@ fn generation(live: &Live) -> Option<String> {
 }
 
 #[test]
-fn a_build_is_swapped_in_by_hand_refused_and_rolled_back() {
+fn a_build_is_swapped_in_refused_or_rolled_back_on_request() {
     let builds = Builds::new();
     let first = builds.make(Waver::Linear, 0);
     let plugin = first.to_str().unwrap();
     let mut live = Live::start(&["--plugin-path", plugin, "--blend-algorithm", "waver"]);
     live.until(|live| live.events("SEED_STAGE_CHANGED").iter().any(|e| e["to"] == "BLENDING"));
     let before = generation(&live);
-    let swap = |live: &Live, file: &Path| live.ask(&["plugins", "swap", "run", file.to_str().unwrap()]);
+    let swap = |live: &Live, file: &Path| live.json_of(&["plugins", "swap", "run", file.to_str().unwrap()]);
 
     let done = swap(&live, &builds.make(Waver::OtherCurve, 1)).unwrap();
     assert_eq!(done["plugin"], "fixture_waver");
@@ -151,7 +151,7 @@ fn a_build_is_swapped_in_by_hand_refused_and_rolled_back() {
     let now = generation(&live);
     live.until(|live| live.control(&["status"]).unwrap()["on_trial"] == false);
     let slots = swap(&live, &builds.make(Waver::Nan, 3)).unwrap()["slots"].clone();
-    assert!(!slots.as_array().unwrap().is_empty(), "it lives in a slot");
+    assert!(!slots.as_array().unwrap().is_empty(), "a slot uses the build");
     live.until(|live| generation(live) == now);
     live.until(|live| !live.events("PLUGIN_ROLLED_BACK").is_empty());
     live.until(|live| !live.events("PLUGIN_SWAPPED").is_empty() && !live.events("PLUGIN_REFUSED").is_empty());
@@ -162,7 +162,7 @@ fn a_build_is_swapped_in_by_hand_refused_and_rolled_back() {
 }
 
 #[test]
-fn a_watched_file_is_taken_however_it_is_written() {
+fn a_watched_file_is_swapped_in_however_it_is_written() {
     let builds = Builds::new();
     let watched = builds.folder().join("libwatched.so");
     std::fs::copy(builds.make(Waver::Linear, 0), &watched).unwrap();
@@ -173,7 +173,7 @@ fn a_watched_file_is_taken_however_it_is_written() {
     for (mark, in_place) in [(1, false), (2, true), (3, false), (4, true)] {
         let build = builds.make(Waver::Linear, mark);
         if in_place {
-            // As a linker does it: the same inode, in pieces, over the mapped file's own bytes.
+            // As a linker writes: into the same inode, over the bytes of the file that was loaded.
             std::fs::write(&watched, std::fs::read(build).unwrap()).unwrap();
         } else {
             std::fs::copy(build, &aside).unwrap();
@@ -182,7 +182,7 @@ fn a_watched_file_is_taken_however_it_is_written() {
         live.until(|live| generation(live) != before);
         before = generation(&live);
     }
-    // Half a file is refused, and the run goes on with what it has.
+    // Half a file is refused, and the run continues with the build that it has.
     let whole = std::fs::read(&watched).unwrap();
     std::fs::write(&watched, &whole[..whole.len() / 2]).unwrap();
     live.until(|live| live.events("PLUGIN_REFUSED").iter().any(|e| e["rule"] == "shared_library"));
@@ -191,14 +191,14 @@ fn a_watched_file_is_taken_however_it_is_written() {
 }
 
 #[test]
-fn a_call_that_never_comes_back_is_named() {
+fn a_call_that_never_returns_is_named() {
     let builds = Builds::new();
     let plugin = builds.make(Waver::Hang, 0);
     let args = ["--plugin-path", plugin.to_str().unwrap(), "--blend-algorithm", "waver"];
     let mut live = Live::with("[plugins]\ncall_limit_seconds = 1.0\n", &args);
     live.until(|live| live.path("stuck.jsonl").exists());
-    let told = std::fs::read_to_string(live.path("stuck.jsonl")).unwrap();
-    assert!(told.contains("blend `fixture_waver::waver` in slot `block0`"), "{told}");
+    let stuck = std::fs::read_to_string(live.path("stuck.jsonl")).unwrap();
+    assert!(stuck.contains("blend `fixture_waver::waver` in slot `block0`"), "{stuck}");
     let error = live.control(&["status"]).unwrap_err();
     assert!(error.contains("the run is stuck: blend `fixture_waver::waver`"), "{error}");
 }

@@ -1,4 +1,4 @@
-//! A plugin's `tracing` and its panics arrive in the host's log, with who said it and where.
+//! `tracing` events and panics of a plugin arrive in the host's log, with the plugin's name and the slot.
 
 use kasmina_plugin_api::{Cx, Kind, Mode, Site, Topology};
 use kasmina_tests::registry;
@@ -52,7 +52,7 @@ fn events_and_panics_of_a_plugin_reach_the_hosts_log() {
     let lines: Vec<String> = log
         .lines()
         .map(|line| {
-            // The hash of a build is no news.
+            // The hash differs from build to build.
             let (before, rest) = line.split_once("generation=\"").unwrap_or((line, ""));
             let rest =
                 rest.split_once('"').map_or(String::new(), |(_, rest)| format!("generation=[hash]{rest}"));

@@ -1,11 +1,11 @@
-//! Every bad input: one clear message that says what, where and what to do, a nonzero exit, nothing
-//! half-written.
+//! Messages for bad input: what is wrong, where, and what to do. The exit code is not 0, and no run directory
+//! is written.
 
 use kasmina_tests::{built, fixture, kasmina, output};
 use std::fmt::Write as _;
 use std::path::Path;
 
-/// The message on stderr, with the machine's own paths taken out.
+/// Runs a command that must fail, and returns its message without the machine's paths.
 fn message(dir: &Path, args: &[&str], env: &[(&str, &str)]) -> String {
     let mut command = kasmina(dir);
     command.args(args).envs(env.iter().copied());
@@ -80,10 +80,10 @@ fn configuration_files() {
     ] {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("run.toml"), text).unwrap();
-        let said =
+        let error_text =
             message(dir.path(), &["train", "--device", "cpu", "--config", "run.toml", "--out", "out"], &[]);
         assert!(!dir.path().join("out").exists());
-        let _ = writeln!(all, "{text}\n---\n{said}\n");
+        let _ = writeln!(all, "{text}\n---\n{error_text}\n");
     }
     insta::assert_snapshot!(all);
 }
@@ -111,11 +111,11 @@ fn plugin_files() {
     let plain = write("plain.so", &std::fs::read(c10).unwrap());
     let mut all = String::new();
     for path in [&text, &cut, &patched, &plain] {
-        let said = train_refused(&["--plugin-path", path], &[]);
-        let said = said.replace(&*dir.path().to_string_lossy(), "[DIR]");
-        let _ = writeln!(all, "{said}\n");
+        let error_text = train_refused(&["--plugin-path", path], &[]);
+        let error_text = error_text.replace(&*dir.path().to_string_lossy(), "[DIR]");
+        let _ = writeln!(all, "{error_text}\n");
     }
-    // How many bytes a build has is no news.
+    // Sizes differ from build to build.
     insta::with_settings!({filters => vec![(r"\d+ bytes, its segments need \d+", "[N] bytes, its segments need [M]")]}, {
         insta::assert_snapshot!(all);
     });
@@ -129,11 +129,11 @@ fn plugins_that_misbehave() {
     let mut all = String::new();
     for id in ["panics_in_build", "panics_in_forward", "wrong_shape", "always_nan", "dead", "twice_the_name"]
     {
-        let said = train_refused(&["--plugin-path", &ill, "--blueprint", id], &[]);
-        let _ = writeln!(all, "$ kasmina train --blueprint {id}\n{said}\n");
+        let error_text = train_refused(&["--plugin-path", &ill, "--blueprint", id], &[]);
+        let _ = writeln!(all, "$ kasmina train --blueprint {id}\n{error_text}\n");
     }
-    let said = train_refused(&["--plugin-path", &twin], &[]);
-    let _ = writeln!(all, "two plugins with a blend `linear`\n{said}\n");
+    let error_text = train_refused(&["--plugin-path", &twin], &[]);
+    let _ = writeln!(all, "two plugins with a blend `linear`\n{error_text}\n");
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("run.toml"), "[host]\nid = \"skips_a_slot\"\n").unwrap();
     let args = [
@@ -150,7 +150,7 @@ fn plugins_that_misbehave() {
     ];
     let _ = writeln!(all, "a host that skips a slot\n{}", message(dir.path(), &args, &[]));
     assert!(!dir.path().join("out").exists());
-    // Neither is the hash of a build.
+    // Hashes differ from build to build.
     insta::with_settings!({filters => vec![("generation=\"[0-9a-f]{12}\"", "generation=[HASH]")]}, {
         insta::assert_snapshot!(all);
     });
@@ -188,7 +188,7 @@ fn a_run_directory_is_not_written_twice() {
     let first = std::fs::read(dir.path().join("out/summary.json")).unwrap();
     let (_, stderr, code) = train(dir.path());
     assert_eq!(code, Some(1));
-    assert!(stderr.contains("run directory out: it holds a run already"), "{stderr}");
+    assert!(stderr.contains("run directory out: it already contains a run"), "{stderr}");
     assert!(stderr.contains("choose another directory with --out"), "{stderr}");
     assert_eq!(first, std::fs::read(dir.path().join("out/summary.json")).unwrap());
 }

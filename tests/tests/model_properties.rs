@@ -1,4 +1,4 @@
-//! What holds for every sequence of operations, with any numbers: a million of them in every run.
+//! Property tests of the lifecycle: a million operations in random sequences, with arbitrary numbers.
 
 use kasmina::lifecycle::{
     AlphaSettings, BlendPlan, Curve, Gate, Germination, GradientCapture, Isolation, Operation, QualityGates,
@@ -24,7 +24,7 @@ fn number() -> impl Strategy<Value = f64> {
     ]
 }
 
-/// Mostly sensible, sometimes anything.
+/// Mostly a number of this range, sometimes any number.
 fn near(usual: std::ops::Range<f64>) -> impl Strategy<Value = f64> {
     prop_oneof![6 => usual, 1 => number()]
 }
@@ -78,23 +78,24 @@ fn operation() -> impl Strategy<Value = Operation> {
     ]
 }
 
-/// A whole epoch as a trainer has it, mostly of a seed that does well: what leads deep into a life.
+/// The operations of an epoch as a trainer applies them, mostly of a seed that improves, so that later stages
+/// are reached.
 fn epoch() -> impl Strategy<Value = Vec<Operation>> {
     (0.0..100.0_f64, 0.05..2.0_f64, -0.5..8.0_f64, prop::bool::weighted(0.1)).prop_map(
-        |(accuracy, ratio, contribution, ask)| {
+        |(accuracy, ratio, contribution, advance)| {
             let mut all = vec![
                 Operation::Validation { accuracy },
                 Operation::Gradients(GradientCapture::new(ratio, 0.2)),
                 Operation::Counterfactual { contribution },
                 Operation::StepEpoch,
             ];
-            all.extend(ask.then_some(Operation::Advance { target: None }));
+            all.extend(advance.then_some(Operation::Advance { target: None }));
             all
         },
     )
 }
 
-/// A good germination, an epoch, or anything at all.
+/// A valid germination, an epoch, or any operation.
 fn piece() -> impl Strategy<Value = Vec<Operation>> {
     let good = (1..5_u32, 0.3..=1.0_f64).prop_map(|(tempo, target)| {
         let alpha = AlphaSettings { tempo, target, ..AlphaSettings::default() };
@@ -147,7 +148,7 @@ fn runner(cases: u32) -> TestRunner {
 
 /// No panic, no illegal stage, alpha in `[0, 1]`; what is refused changes nothing.
 #[test]
-fn a_million_operations_break_no_law() {
+fn a_million_operations_violate_no_invariant() {
     let cases = 20_000;
     let seen: RefCell<BTreeMap<Stage, usize>> = RefCell::default();
     let topology = prop::sample::select(vec![Topology::CNN, Topology::TRANSFORMER]);
@@ -165,14 +166,14 @@ fn a_million_operations_break_no_law() {
     let done: usize = seen.values().sum();
     println!("{done} operations in {cases} sequences; stages after them: {seen:?}");
     assert!(done >= MILLION, "{done} operations are too few");
-    // Laws that are never put to the test hold for nothing.
+    // Each stage must be reached often enough for its invariants to be tested.
     assert_eq!(seen.len(), 9, "every stage that a slot can rest in: {seen:?}");
     assert!(seen.values().all(|n| *n >= 10_000), "{seen:?}");
 }
 
-/// The fuzz targets' way in, on bytes that no fuzzer has chosen.
+/// Decodes random bytes as the fuzz targets do.
 #[test]
-fn operations_out_of_any_bytes_break_no_law() {
+fn operations_decoded_from_any_bytes_violate_no_invariant() {
     let done = Cell::new(0);
     let bytes = prop::collection::vec(any::<u8>(), 0..400);
     runner(2_000)
@@ -186,9 +187,9 @@ fn operations_out_of_any_bytes_break_no_law() {
     assert!(done.get() > 20_000);
 }
 
-/// Any text is a script or a complaint with a place, never a panic; and most near-scripts are complaints.
+/// Every text is either a script or an error with its position; parsing never panics.
 #[test]
-fn any_text_is_a_script_or_a_complaint() {
+fn any_text_is_a_script_or_an_error() {
     let piece = prop::sample::select(vec![
         r#"{"op":"germinate","seed_id":"s","blueprint_id":"b","blend":{"id":"linear"},"seed_params":9,"host_params":90}"#,
         r#"{"op":"validation","accuracy":50.5}"#,
@@ -211,23 +212,22 @@ fn any_text_is_a_script_or_a_complaint() {
             ops.join(",")
         )
     });
-    // A text with a few of its characters exchanged.
-    let bent = (script, prop::collection::vec((any::<prop::sample::Index>(), any::<char>()), 0..3)).prop_map(
-        |(text, changes)| {
+    // A script with up to two characters replaced.
+    let altered = (script, prop::collection::vec((any::<prop::sample::Index>(), any::<char>()), 0..3))
+        .prop_map(|(text, changes)| {
             let mut text: Vec<char> = text.chars().collect();
             for (index, new) in changes {
                 let place = index.index(text.len());
                 text[place] = new;
             }
             text.into_iter().collect::<String>()
-        },
-    );
+        });
     let done = Cell::new(0);
     runner(4_000)
-        .run(&bent, |text| {
+        .run(&altered, |text| {
             done.set(done.get() + laws::script(&text));
             Ok(())
         })
         .unwrap();
-    assert!(done.get() > 100, "some were scripts");
+    assert!(done.get() > 100, "too few texts were scripts");
 }

@@ -1,11 +1,12 @@
-//! Numbers that are NaN: of a seed in the evaluation, of the host, and of batch statistics of one sample.
+//! NaN in evaluations, of a seed and of the host; and batches of one sample, whose batch statistics would be
+//! NaN.
 
 use kasmina_tests::{fixture, kasmina, output, runs};
 use serde_json::Value;
 use std::path::Path;
 
-/// Trains in a process of its own; returns what it printed, what it said, and its exit code. `settings` stand
-/// before the data's table, `data` in it, `tables` behind it.
+/// Trains in a process of its own; returns standard output, standard error and the exit code. `settings` come
+/// before the table `[data]`, `data` is in it, `tables` come after it.
 fn train(
     home: &Path,
     out: &str,
@@ -25,9 +26,9 @@ fn train(
 }
 
 #[test]
-fn a_last_sample_is_not_left_alone() {
+fn a_last_single_sample_joins_the_batch_before() {
     let home = tempfile::tempdir().unwrap();
-    // 64 and one more: alone its batch statistics would be no numbers.
+    // One sample more than a batch of 64; a batch of its own would have undefined batch statistics.
     let settings =
         ["epochs = 3\ncontroller = \"none\"", "train_samples = 65", "[host.config]\npool_layers = 3\n"];
     let (out, error, code) = train(home.path(), "run", settings, &["--json"]);
@@ -50,15 +51,15 @@ fn a_seed_that_is_nan_in_the_evaluation_is_unhealthy_and_removed() {
     let (_, error, code) = train(home.path(), "run", [settings, "train_samples = 640", tables], &[]);
     assert_eq!(code, Some(0), "{error}");
     let events = runs::lines(&home.path().join("run/events.jsonl"));
-    let unhealthy = events.iter().find(|e| e["event"] == "SEED_HEALTH").expect("it is found out");
-    let pruned = events.iter().find(|e| e["event"] == "SEED_PRUNED").expect("it is removed");
+    let unhealthy = events.iter().find(|e| e["event"] == "SEED_HEALTH").expect("the seed is unhealthy");
+    let pruned = events.iter().find(|e| e["event"] == "SEED_PRUNED").expect("the seed is pruned");
     assert_eq!((&unhealthy["healthy"], &pruned["reason"]), (&false.into(), &"unhealthy".into()));
     let epochs = |event: &Value| event["epoch"].as_u64().unwrap();
     assert_eq!(epochs(pruned), epochs(unhealthy) + 1, "after two epochs in a row");
     let rows = runs::lines(&home.path().join("run/metrics.jsonl"));
-    assert!(rows.last().unwrap()["val_loss"].is_f64(), "the network is sound without it");
+    assert!(rows.last().unwrap()["val_loss"].is_f64(), "without the seed the loss is finite");
     assert_eq!(rows.len(), 9);
-    // What was written with NaN in it can be read.
+    // Journals with NaN can be read.
     let mut explain = kasmina(home.path());
     explain.args(["explain", "run"]);
     let (_, error, code) = output(explain);
@@ -66,10 +67,10 @@ fn a_seed_that_is_nan_in_the_evaluation_is_unhealthy_and_removed() {
 }
 
 #[test]
-fn a_host_that_is_nan_once_goes_back_once_and_ends_as_if_nothing_had_happened() {
+fn a_host_that_is_nan_once_is_rolled_back_once_and_ends_like_an_undisturbed_run() {
     let home = tempfile::tempdir().unwrap();
     let run = |out: &str, times: u32, args: &[&str]| {
-        // With few checkpoints of many, all of them within the epoch that is spoiled but one.
+        // Few of many checkpoints are kept, and all but one are from within the epoch with NaN.
         let tables = format!(
             "[checkpoint]\nevery_steps = 1\nkeep = 2\nkeep_best = false\n[host]\nid = \"glitch\"\n[host.config]\nafter = 12\ntimes = {times}\n"
         );
@@ -89,5 +90,5 @@ fn a_host_that_is_nan_once_goes_back_once_and_ends_as_if_nothing_had_happened() 
     assert!(error.contains("again after going back to a checkpoint"), "{error}");
     let (error, code) = run("stop", 1, &["--on-nonfinite", "stop"]);
     assert_eq!(code, Some(1));
-    assert!(error.contains("no seed is to blame") && !error.contains("goes back"), "{error}");
+    assert!(error.contains("no seed is the cause") && !error.contains("goes back"), "{error}");
 }

@@ -1,4 +1,4 @@
-//! How many builds of a plugin one process holds. Alone in its program: what is counted belongs to the
+//! The limit on builds of a plugin in one process. The only test of its program, because the count is per
 //! process.
 
 use kasmina_registry::{MOST_GENERATIONS, RegistryError, Rule, mappings};
@@ -7,7 +7,7 @@ use kasmina_tests::builds::Builds;
 use kasmina_tests::registry;
 
 #[test]
-fn a_process_holds_so_many_builds_of_a_plugin_and_says_so() {
+fn builds_of_a_plugin_beyond_the_limit_are_refused() {
     let builds = Builds::new();
     let registry = registry(&[]);
     for mark in 0..MOST_GENERATIONS as u32 {
@@ -18,7 +18,7 @@ fn a_process_holds_so_many_builds_of_a_plugin_and_says_so() {
     let RegistryError::Refused(refusal) = error else { panic!("{error:?}") };
     assert_eq!(refusal.rule, Rule::Generations);
     insta::assert_snapshot!(refusal.found);
-    // What is in the process already costs nothing: one may still go back.
+    // A build that is already mapped can still be swapped in again.
     let staged = registry.stage(&builds.make(Waver::Linear, 3)).unwrap();
     registry.commit(&staged);
     assert_eq!(registry.retired().len(), MOST_GENERATIONS - 1);
@@ -27,5 +27,5 @@ fn a_process_holds_so_many_builds_of_a_plugin_and_says_so() {
     let mut addresses: Vec<usize> = waver.map(|m| m.address).collect();
     addresses.sort_unstable();
     addresses.dedup();
-    assert_eq!(addresses.len(), MOST_GENERATIONS, "each is an image of its own");
+    assert_eq!(addresses.len(), MOST_GENERATIONS, "each build is mapped once");
 }

@@ -1,4 +1,4 @@
-//! Loading: what is let in, what is refused and why, and how names are resolved.
+//! Loading plugins: which files are accepted, which are refused and why, and how names are resolved.
 
 use kasmina_plugin_api::record::{self, Record};
 use kasmina_plugin_api::{Kind, Mode, Site, TapHandler, Topology};
@@ -8,20 +8,20 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use tch::{Device, Kind as Dtype, Tensor};
 
-fn named(files: &[PathBuf]) -> Result<Registry, RegistryError> {
+fn load(files: &[PathBuf]) -> Result<Registry, RegistryError> {
     let mut path = SearchPath::empty();
     path.extend(files.iter().cloned(), Origin::Named);
     Registry::load(&path, &Policy::embedded())
 }
 
 fn refusal(file: &Path) -> (Rule, String) {
-    match named(&[file.to_owned()]).unwrap_err() {
+    match load(&[file.to_owned()]).unwrap_err() {
         RegistryError::Refused(refusal) => (refusal.rule, refusal.found),
         other => panic!("{other}"),
     }
 }
 
-/// A copy of a plugin with some of its record's bytes changed; same length, as the frame says.
+/// Writes a copy of a plugin with bytes of its record replaced by as many others.
 fn patched(dir: &Path, from: &str, to: &str) -> PathBuf {
     assert_eq!(from.len(), to.len());
     let mut bytes = std::fs::read(fixture("twin")).unwrap();
@@ -31,7 +31,7 @@ fn patched(dir: &Path, from: &str, to: &str) -> PathBuf {
         .filter(|(_, w)| *w == from.as_bytes())
         .map(|(i, _)| i)
         .collect();
-    assert!(!places.is_empty(), "{from} is in the record");
+    assert!(!places.is_empty(), "{from} is not in the record");
     for at in places {
         bytes[at..at + to.len()].copy_from_slice(to.as_bytes());
     }
@@ -41,7 +41,7 @@ fn patched(dir: &Path, from: &str, to: &str) -> PathBuf {
 }
 
 #[test]
-fn the_listing_is_sorted_and_says_everything() {
+fn the_listing_is_sorted_and_complete() {
     let mut listing = registry(&["gated", "dropout", "twin"]).listing();
     for entry in &mut listing.entries {
         entry.path = entry.path.as_ref().and_then(|p| p.file_name()).map(PathBuf::from);
@@ -60,11 +60,11 @@ fn records_are_read_without_opening_the_library() {
     assert_eq!(entries, [("blueprint", "dropout"), ("blueprint", "secret_dropout")]);
     assert_eq!(manifest.entries[0].capabilities, ["stochastic"]);
     let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
-    assert!(!maps.contains("fixture_dropout"), "it is not mapped");
+    assert!(!maps.contains("fixture_dropout"), "the library is mapped");
 }
 
 #[test]
-fn what_does_not_fit_is_refused_by_rule() {
+fn each_mismatch_is_refused_by_its_rule() {
     let dir = tempfile::tempdir().unwrap();
     let torch = format!("\"torch\":\"{}\"", kasmina_plugin_api::TORCH_VERSION);
     let other = torch.replace("2.11", "2.10");
@@ -91,7 +91,7 @@ fn a_file_cut_anywhere_is_refused_before_it_is_opened() {
     let whole = std::fs::read(fixture("twin")).unwrap();
     let path = dir.path().join("cut.so");
     std::fs::write(&path, &whole).unwrap();
-    // From its end, a page at a time: nothing is written twice.
+    // Shortened page by page, which needs no second write.
     let file = std::fs::OpenOptions::new().write(true).open(&path).unwrap();
     let pages = (0..whole.len()).step_by(4 * 1024).rev();
     for size in [whole.len() - 1].into_iter().chain(pages).chain([63, 1]) {
@@ -102,7 +102,7 @@ fn a_file_cut_anywhere_is_refused_before_it_is_opened() {
 }
 
 #[test]
-fn in_a_folder_strangers_are_passed_over_and_misfits_are_reported() {
+fn files_of_a_folder_that_are_no_plugins_are_skipped_and_reported() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("notes.so"), "this is a text").unwrap();
     std::fs::write(dir.path().join("notes.txt"), "so is this").unwrap();
@@ -110,7 +110,7 @@ fn in_a_folder_strangers_are_passed_over_and_misfits_are_reported() {
     patched(dir.path(), "\"abi\":\"1.", "\"abi\":\"2.");
     std::fs::copy(fixture("gated"), dir.path().join("gated.so")).unwrap();
     std::fs::copy(fixture("gated"), dir.path().join("same_again.so")).unwrap();
-    let registry = named(&[dir.path().to_owned()]).unwrap();
+    let registry = load(&[dir.path().to_owned()]).unwrap();
     assert!(registry.resolve(Kind::Blend, "gate_net").is_ok());
     let skipped = registry.skipped();
     let skipped: Vec<_> = skipped
@@ -132,7 +132,7 @@ fn another_build_of_a_loaded_plugin_is_shadowed() {
     let mut bytes = std::fs::read(fixture("gated")).unwrap();
     bytes.push(0);
     std::fs::write(&second, bytes).unwrap();
-    let registry = named(&[fixture("gated"), second.clone()]).unwrap();
+    let registry = load(&[fixture("gated"), second.clone()]).unwrap();
     assert!(matches!(&registry.skipped()[0], Skipped::Shadowed { path, name, .. }
         if *path == second && name == "fixture_gated"));
 }
@@ -151,10 +151,9 @@ fn one_id_from_two_plugins_is_ambiguous_and_full_names_are_not() {
     assert_eq!(alone.resolve(Kind::Blend, "linear").unwrap().full_name(), "core::linear");
 }
 
-/// A layer that is called so in both worlds: the slot says which is meant, and where none is, the name is not
-/// enough.
+/// `norm` exists for both topologies: the slot's topology decides, and without one the bare id is ambiguous.
 #[test]
-fn an_id_that_each_topology_has_is_told_by_the_slot() {
+fn an_id_of_both_topologies_is_resolved_by_the_slot() {
     let registry = registry(&["twin"]);
     let of = |id: &str, topology| registry.resolve_for(Kind::Blueprint, id, topology).map(|e| e.full_name());
     assert_eq!(of("norm", Topology::CNN).unwrap(), "kasmina_blueprints_cnn::norm");
@@ -162,7 +161,7 @@ fn an_id_that_each_topology_has_is_told_by_the_slot() {
     for topology in [Topology::CNN, Topology::TRANSFORMER] {
         assert_eq!(of("kasmina_blueprints_cnn::norm", topology).unwrap(), "kasmina_blueprints_cnn::norm");
         assert_eq!(of("noop", topology).unwrap(), "core::noop");
-        // What one plugin brings is meant by its name, and says for itself why it does not fit.
+        // An id of one plugin only resolves to it, also for a topology that it refuses.
         assert_eq!(of("mlp", topology).unwrap(), "kasmina_blueprints_transformer::mlp");
         let both_serve = registry.resolve_for(Kind::Blend, "linear", topology).unwrap_err();
         assert_eq!(both_serve.help().unwrap(), "say which: fixture_twin::linear or kasmina_blends::linear");
@@ -175,19 +174,19 @@ fn an_id_that_each_topology_has_is_told_by_the_slot() {
 #[test]
 fn a_plugin_that_aborts_on_panic_is_refused() {
     built();
-    // The same source, built the way its author must not.
+    // The same source, built with a panic strategy that the registry refuses.
     let mut rustc = cargo("rustc");
     rustc.args(["-p", "kasmina-tests", "--example", "fixture_abort", "--target-dir"]);
     let target = built().parent().unwrap();
     rustc.arg(target).args(["--", "-C", "panic=abort"]);
     run(rustc);
-    let error = named(&[fixture("abort")]).unwrap_err();
+    let error = load(&[fixture("abort")]).unwrap_err();
     let text = format!("{error}\n{}", error.help().unwrap());
     insta::assert_snapshot!(text.replace(&*built().to_string_lossy(), "[BUILT]"));
 }
 
 #[test]
-fn a_host_keeps_its_promises_or_is_named() {
+fn a_host_that_breaks_a_rule_is_refused_by_name() {
     let registry = registry(&["ill_hosts"]);
     let x = Tensor::randn([4, 1, 6, 6], (Dtype::Float, Device::Cpu));
     let mut told = String::new();
@@ -210,7 +209,7 @@ fn a_host_keeps_its_promises_or_is_named() {
 }
 
 #[test]
-fn a_tap_that_fails_is_not_lost_in_a_host_that_swallows_it() {
+fn a_failing_tap_is_an_error_of_the_host_s_forward() {
     struct Fails;
     impl TapHandler for Fails {
         fn at(&mut self, slot: usize, _: Tensor) -> kasmina_plugin_api::Result<Tensor> {
@@ -227,11 +226,14 @@ fn a_tap_that_fails_is_not_lost_in_a_host_that_swallows_it() {
     let error = host.forward(&x, Mode::Train, &mut Fails).unwrap_err();
     assert!(error.message.contains("a bug of the core"), "{error}");
     let mut swallows = registry.resolve(Kind::Host, "swallows").unwrap().make_host(Device::Cpu, "").unwrap();
-    assert!(swallows.forward(&x, Mode::Train, &mut Fails).is_ok(), "the core's ledger is what catches it");
+    assert!(
+        swallows.forward(&x, Mode::Train, &mut Fails).is_ok(),
+        "the host swallows the error; the core reports it from its own record of taps"
+    );
 }
 
 #[test]
-fn gate_and_state_cross_the_seam() {
+fn gate_and_state_cross_the_plugin_interface() {
     let registry = registry(&["gated"]);
     let site = Site::new(Topology::CNN, 5);
     let mut gated =
@@ -245,7 +247,7 @@ fn gate_and_state_cross_the_seam() {
     let cx = kasmina_plugin_api::Cx::new(Mode::Train, 0, "a");
     let gate = gated.gate(&x, &cx).unwrap().unwrap();
     assert_eq!(gate.size(), [2, 1, 1, 1]);
-    assert!(gate.requires_grad(), "autograd goes through");
+    assert!(gate.requires_grad(), "the gate is differentiable");
     assert_eq!(gated.state().unwrap(), 1_u64.to_le_bytes());
     gated.restore(&41_u64.to_le_bytes(), 1).unwrap();
     gated.gate(&x, &cx).unwrap();
@@ -258,7 +260,7 @@ fn gate_and_state_cross_the_seam() {
 }
 
 #[test]
-fn the_frame_of_a_record_is_what_the_reader_finds_in_the_file() {
+fn a_record_s_frame_is_found_in_the_file() {
     let bytes = std::fs::read(shipped("kasmina_hosts")).unwrap();
     let at = bytes.windows(8).position(|w| w == record::MAGIC).unwrap();
     let length = u32::from_le_bytes(bytes[at + 8..at + 12].try_into().unwrap()) as usize;

@@ -1,13 +1,14 @@
-//! Seeds made ready ahead, and models that move: built again elsewhere or earlier, they are the same.
+//! Prewarmed and prefetched germinations, and models that move between devices: all have the same bits as
+//! without.
 
 use kasmina::Command;
 use kasmina::lifecycle::{EventKind, Stage};
 use kasmina::model::{Executed, Germinate};
-use kasmina_tests::bench::{Bench, Refusing, bits, config};
+use kasmina_tests::bench::{Bench, RefusingOptimizer, bits, config};
 use kasmina_torch_ext::ops::OpCounter;
 use tch::Device;
 
-/// A prewarmed germination runs no probe: no backward, and hardly an operation beside making its weights.
+/// A prewarmed germination runs no convolution, and so no probe; the seed is the same.
 #[test]
 fn a_prewarmed_germination_runs_no_probe() {
     let ops = |prewarm: bool| {
@@ -24,8 +25,8 @@ fn a_prewarmed_germination_runs_no_probe() {
     let ((cold, made_cold), (warm, made_warm)) = (ops(false), ops(true));
     assert!(cold.contains_key("aten::convolution"), "{cold:?}");
     assert!(!warm.contains_key("aten::convolution"), "{warm:?}");
-    assert_eq!(made_cold, made_warm, "and the seed is the same");
-    // Ahead of the next one, while the slot is taken.
+    assert_eq!(made_cold, made_warm, "the seed is the same");
+    // Prewarming for an occupied slot changes nothing.
     let mut bench = Bench::new(&["mid"]);
     bench.germinate("mid", "norm", "linear").unwrap();
     let before = (bench.weights(), bench.model.reports());
@@ -36,10 +37,10 @@ fn a_prewarmed_germination_runs_no_probe() {
     assert_eq!(before, (bench.weights(), bench.model.reports()));
 }
 
-/// Work that needs no tensor is done on another thread; the seed is built at the edge of the epoch, and is
-/// the same.
+/// The work without tensors runs on another thread; the seed is built at the end of the epoch and is the
+/// same.
 #[test]
-fn a_prefetched_germination_lands_at_the_next_edge() {
+fn a_prefetched_germination_lands_at_the_end_of_the_epoch() {
     let mut bench = Bench::new(&["early", "mid"]);
     let germinate = |slot: &str, config: serde_json::Value| {
         Command::Germinate(Germinate {
@@ -64,10 +65,10 @@ fn a_prefetched_germination_lands_at_the_next_edge() {
     bench.model.drain_events();
 
     let landed = bench.model.land(&bench.registry, &mut bench.optimizer);
-    let [(first, Ok(Executed::Germinated(told))), (_, Err(refused))] = landed.as_slice() else {
+    let [(first, Ok(Executed::Germinated(germinated))), (_, Err(refused))] = landed.as_slice() else {
         panic!("{landed:?}");
     };
-    assert_eq!((first, told.seed_id.as_str()), (&good, "mid-1"));
+    assert_eq!((first, germinated.seed_id.as_str()), (&good, "mid-1"));
     assert_eq!(refused.code(), "build_failed", "{refused}");
     assert!(bench.model.reports().iter().all(|r| r.reserved.is_none()));
     let kinds: Vec<_> = bench
@@ -86,8 +87,11 @@ fn a_prefetched_germination_lands_at_the_next_edge() {
             )
         })
         .collect();
-    let told = |slot: &str, what: &'static str| (slot.to_owned(), what);
-    assert_eq!(kinds, [told("block1", "germinated"), told("block1", "accepted"), told("block0", "refused")]);
+    let event = |slot: &str, what: &'static str| (slot.to_owned(), what);
+    assert_eq!(
+        kinds,
+        [event("block1", "germinated"), event("block1", "accepted"), event("block0", "refused")]
+    );
 
     let mut at_once = Bench::new(&["early", "mid"]);
     let germinate = Germinate::new("mid", "mid-1", "conv_light", "gate_net");
@@ -96,9 +100,9 @@ fn a_prefetched_germination_lands_at_the_next_edge() {
     assert!(bench.model.land(&bench.registry, &mut bench.optimizer).is_empty());
 }
 
-/// A slot that is reserved is kept: a germination that comes later waits its turn.
+/// A germination into a reserved slot is refused.
 #[test]
-fn a_reserved_slot_is_kept() {
+fn a_reserved_slot_refuses_other_germinations() {
     let mut bench = Bench::new(&["mid"]);
     let first = Germinate { prefetch: true, ..Germinate::new("mid", "first", "conv_light", "linear") };
     bench.execute(&Command::Germinate(first)).unwrap();
@@ -109,9 +113,9 @@ fn a_reserved_slot_is_kept() {
     assert_eq!(bench.model.reports()[0].seed_id.as_deref(), Some("first"));
 }
 
-/// Built again elsewhere, a model goes on with the same bits: weights, optimizer state, alpha, streams.
+/// Moving a model, which builds it again, changes no bits: weights, optimizer state, alpha, random streams.
 #[test]
-fn a_model_that_was_moved_goes_on_as_before() {
+fn a_moved_model_trains_to_the_same_bits() {
     let run = |moved: bool| {
         let mut bench = Bench::with(config(&["early", "mid", "late"], "channels_last"));
         bench.germinate("early", "conv_light", "gate_net").unwrap();
@@ -140,7 +144,7 @@ fn a_model_that_was_moved_goes_on_as_before() {
     assert_eq!(run(false), run(true));
 }
 
-/// An optimizer that does not follow keeps the model where it is, whole.
+/// If the optimizer refuses, the model is not moved at all.
 #[test]
 fn a_move_that_fails_moves_nothing() {
     let run = |fail: bool| {
@@ -149,10 +153,10 @@ fn a_move_that_fails_moves_nothing() {
         bench.reach(Stage::Training);
         bench.step();
         if fail {
-            let mut sink = Refusing { optimizer: &mut bench.optimizer, left: 2 };
+            let mut sink = RefusingOptimizer { optimizer: &mut bench.optimizer, left: 2 };
             assert!(bench.model.to_device(Device::Cpu, &mut sink).is_err());
         }
-        // The monitor still watches the living tensors: the ratio is measured.
+        // The gradient monitor still measures the model's own tensors.
         bench.epoch(21.0, 0.0);
         assert!(bench.model.reports()[0].gradient_ratio.is_none_or(|r| r > 0.0));
         bench.epoch(21.0, 0.0);

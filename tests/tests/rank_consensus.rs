@@ -1,10 +1,10 @@
-//! Several ranks, each with a model of its own, as threads: all transitions or none, and nobody waits for
-//! ever.
+//! Votes between ranks, which are threads with a model each: every change happens on all ranks or on none,
+//! and no rank waits forever.
 
 use kasmina::Command;
 use kasmina::lifecycle::{EventKind, Stage};
 use kasmina::model::{EpochInputs, Germinate};
-use kasmina_tests::bench::{Bench, Refusing};
+use kasmina_tests::bench::{Bench, RefusingOptimizer};
 use kasmina_tests::in_process::InProcess;
 use std::sync::{Arc, Barrier};
 use std::thread;
@@ -34,10 +34,10 @@ fn ranks<T: Send + 'static>(
     threads.into_iter().map(|t| t.join().unwrap()).collect()
 }
 
-fn epoch(bench: &mut Bench, accuracy: f64, worth: f64) -> Result<(), String> {
+fn epoch(bench: &mut Bench, accuracy: f64, contribution: f64) -> Result<(), String> {
     (0..3).for_each(|_| bench.step());
     let plan = bench.model.counterfactual_plan();
-    let without = plan.slots().map(|_| accuracy - worth).collect();
+    let without = plan.slots().map(|_| accuracy - contribution).collect();
     bench
         .model
         .record_epoch(&EpochInputs { accuracy, plan: &plan, without, unhealthy: Vec::new() }, 0)
@@ -52,7 +52,7 @@ fn stages(bench: &Bench) -> Vec<Stage> {
 const LONG: Duration = Duration::from_mins(1);
 
 #[test]
-fn ranks_that_agree_go_on_together() {
+fn ranks_that_agree_advance_together() {
     let all = ranks(3, LONG, |_, bench| {
         bench.germinate("early", "conv_light", "linear").unwrap();
         for i in 0..9 {
@@ -65,14 +65,13 @@ fn ranks_that_agree_go_on_together() {
     assert!(all.iter().all(|rank| *rank == all[0]), "{all:?}");
 }
 
-/// One rank sees no improvement: none goes on, and those that would have are told why.
+/// If the gate fails on one rank, it fails on all; the others report `ddp_veto`.
 #[test]
-fn one_rank_s_no_keeps_all_of_them() {
+fn a_gate_that_fails_on_one_rank_holds_all_ranks() {
     let all = ranks(3, LONG, |rank, bench| {
         bench.germinate("early", "conv_light", "linear").unwrap();
         epoch(bench, 20.0, 0.0).unwrap();
-        let sceptic = rank == 1;
-        epoch(bench, if sceptic { 20.0 } else { 25.0 }, 0.0).unwrap();
+        epoch(bench, if rank == 1 { 20.0 } else { 25.0 }, 0.0).unwrap();
         let stage = stages(bench)[0];
         let failed: Vec<String> = bench
             .model
@@ -83,7 +82,7 @@ fn one_rank_s_no_keeps_all_of_them() {
                 _ => None,
             })
             .collect();
-        // An advance is a vote as well.
+        // `advance` is voted on as well.
         let advance = bench.execute(&Command::Advance { slot: "early".into(), target: None }).unwrap_err();
         (stage, failed, advance)
     });
@@ -95,9 +94,9 @@ fn one_rank_s_no_keeps_all_of_them() {
     }
 }
 
-/// A harmful seed is pruned by its rules on all ranks or on none.
+/// A seed with a negative contribution in HOLDING is pruned on all ranks or on none.
 #[test]
-fn the_rules_of_holding_are_a_vote_too() {
+fn pruning_in_holding_is_voted_on() {
     let all = ranks(2, LONG, |rank, bench| {
         bench.germinate("early", "conv_light", "linear").unwrap();
         for i in 0..8 {
@@ -112,13 +111,13 @@ fn the_rules_of_holding_are_a_vote_too() {
     assert_eq!(all, [(Stage::Holding, Stage::Dormant); 2]);
 }
 
-/// A germination that one rank cannot make is made by none.
+/// A germination that fails on one rank happens on none.
 #[test]
-fn a_germination_is_a_vote() {
+fn a_germination_is_voted_on() {
     let all = ranks(2, LONG, |rank, bench| {
         let command = Command::Germinate(Germinate::new("mid", "s1", "conv_light", "gate_net"));
         let left = if rank == 0 { u32::MAX } else { 1 };
-        let mut sink = Refusing { optimizer: &mut bench.optimizer, left };
+        let mut sink = RefusingOptimizer { optimizer: &mut bench.optimizer, left };
         let refused = bench.model.execute(&command, &bench.registry, &mut sink);
         (stages(bench), bench.optimizer.owners().count(), refused.unwrap_err().code())
     });
@@ -128,14 +127,14 @@ fn a_germination_is_a_vote() {
     }
 }
 
-/// Ranks that do not stand in the same place all say so, and in the same words; nothing changes on any.
+/// If the states of ranks differ, every rank returns the same error, and nothing changes on any.
 #[test]
-fn ranks_out_of_step_are_found_out_by_all_of_them() {
+fn every_rank_reports_that_ranks_are_out_of_step() {
     let all = ranks(3, LONG, |rank, bench| {
         bench.germinate("early", "conv_light", "linear").unwrap();
         epoch(bench, 20.0, 0.0).unwrap();
         if rank == 2 {
-            // A rank that lost its seed, behind the others' back.
+            // Replace this rank's model by one without the seed.
             let mut other = Bench::new(&SLOTS);
             (0..6).for_each(|_| other.step());
             std::mem::swap(&mut other.model, &mut bench.model);
@@ -154,7 +153,7 @@ fn ranks_out_of_step_are_found_out_by_all_of_them() {
     assert!(all[0].contains("rank 2 has no seed in stage DORMANT and votes on nothing"), "{}", all[0]);
 }
 
-/// A rank that dies is missed within the time limit, by name, and nothing is half-done.
+/// A rank that does not answer is named after the time limit, and nothing changes.
 #[test]
 fn a_dead_rank_times_out() {
     let started = Instant::now();
@@ -166,22 +165,22 @@ fn a_dead_rank_times_out() {
         }
         let refused = bench.germinate("early", "conv_light", "linear").unwrap_err();
         assert_eq!(stages(bench)[0], Stage::Dormant);
-        // There is no common ground any more: the next question is answered at once.
+        // After a timeout every later exchange fails at once.
         let epoch = epoch(bench, 20.0, 0.0).unwrap_err();
         Some((refused, epoch))
     });
-    let told: Vec<_> = all.into_iter().flatten().collect();
-    assert_eq!(told.len(), 2);
-    for (refused, epoch) in &told {
+    let errors: Vec<_> = all.into_iter().flatten().collect();
+    assert_eq!(errors.len(), 2);
+    for (refused, epoch) in &errors {
         assert!(refused.starts_with("rank_timeout: no answer from rank 1 within 1.5 s"), "{refused}");
         assert!(epoch.contains("no answer from rank 1"), "{epoch}");
     }
     assert!(started.elapsed() < Duration::from_mins(1));
 }
 
-/// Forcing alpha on one rank alone would train different networks: every rank takes part, or none.
+/// Forcing alpha on one rank only would train different networks, so all ranks vote on it.
 #[test]
-fn a_forced_alpha_is_a_vote() {
+fn a_forced_alpha_is_voted_on() {
     let all = ranks(2, Duration::from_millis(1500), |rank, bench| {
         let together = bench.model.force_alpha("mid", 0.0).map(drop).is_ok();
         let alone = (rank == 0).then(|| bench.model.force_alpha("mid", 0.0).unwrap_err().to_string());
@@ -191,7 +190,7 @@ fn a_forced_alpha_is_a_vote() {
     assert!(all[0].1.as_ref().unwrap().contains("no answer from rank 1"), "{all:?}");
 }
 
-/// The same question with other numbers is another question.
+/// The numbers of a command are part of the vote.
 #[test]
 fn commands_that_differ_in_their_numbers_are_out_of_step() {
     let all = ranks(2, LONG, |rank, bench| {
@@ -212,9 +211,9 @@ fn commands_that_differ_in_their_numbers_are_out_of_step() {
     assert!(all[0] == all[1] && all[0].iter().all(|e| e.contains("out of step")), "{all:?}");
 }
 
-/// What a rank refuses by itself, before any lifecycle is asked, is a no like any other: nobody waits for it.
+/// A rank that refuses a command before its lifecycle checks it still votes, so that no rank waits.
 #[test]
-fn refusals_before_the_lifecycle_are_votes_too() {
+fn a_refusal_before_the_lifecycle_is_voted_on() {
     let all = ranks(2, LONG, |_, bench| {
         bench.germinate("mid", "conv_light", "fickle_curve").unwrap();
         let wrong = bench.model.force_alpha("mid", f64::NAN).map(drop).unwrap_err().code();
@@ -230,10 +229,10 @@ fn refusals_before_the_lifecycle_are_votes_too() {
     }
 }
 
-/// A rank whose optimizer does not let a seed go stops the edge of the epoch on every rank; alphas and clocks
-/// stand still everywhere, and the next try goes through.
+/// If the optimizer of one rank refuses to remove a seed, the end of the epoch fails on every rank and
+/// changes nothing; a second try succeeds.
 #[test]
-fn a_rank_that_cannot_follow_stops_the_edge_for_all() {
+fn a_rank_that_cannot_follow_stops_the_end_of_the_epoch_for_all() {
     let all = ranks(2, LONG, |rank, bench| {
         bench.germinate("early", "conv_light", "linear").unwrap();
         for i in 0..8 {
@@ -245,22 +244,22 @@ fn a_rank_that_cannot_follow_stops_the_edge_for_all() {
         let inputs = EpochInputs { accuracy: 30.0, plan: &plan, without: vec![40.0], unhealthy: Vec::new() };
         bench.model.record_epoch(&inputs, 0).unwrap();
         let before = bench.model.reports();
-        let stuck = if rank == 0 {
+        let refused = if rank == 0 {
             bench.model.step_epoch(&mut bench.optimizer)
         } else {
-            bench.model.step_epoch(&mut Refusing { optimizer: &mut bench.optimizer, left: 0 })
+            bench.model.step_epoch(&mut RefusingOptimizer { optimizer: &mut bench.optimizer, left: 0 })
         };
-        let told = stuck.unwrap_err().to_string();
+        let error = refused.unwrap_err().to_string();
         assert_eq!(before, bench.model.reports());
         bench.model.step_epoch(&mut bench.optimizer).unwrap();
-        (told, stages(bench))
+        (error, stages(bench))
     });
     assert_eq!(all[0].0, "rank 1 cannot carry out the decision; no rank has changed anything");
     assert!(all[1].0.contains("told to refuse"), "{all:?}");
     assert!(all.iter().all(|(_, s)| *s == [Stage::Dormant, Stage::Training, Stage::Dormant]), "{all:?}");
 }
 
-/// A germination that was made ready on all ranks lands on all of them, or on none.
+/// A prefetched germination lands on all ranks or on none.
 #[test]
 fn a_prefetched_germination_lands_on_all_ranks_or_on_none() {
     let all = ranks(2, LONG, |rank, bench| {
@@ -277,7 +276,7 @@ fn a_prefetched_germination_lands_on_all_ranks_or_on_none() {
         let landed = bench.model.land(&bench.registry, &mut bench.optimizer);
         (stages(bench), landed.len(), differs)
     });
-    // A configuration is part of the question.
+    // The configuration of a germination is part of the vote.
     assert!(
         all.iter().all(|rank| *rank == (vec![Stage::Germinated, Stage::Dormant, Stage::Dormant], 1, true)),
         "{all:?}"

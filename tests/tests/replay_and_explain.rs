@@ -1,4 +1,4 @@
-//! Runs read back: decided again, explained, and given again from their journals.
+//! Reading runs back: `replay`, `explain`, and reproducing a run from its journal.
 
 use kasmina_tests::runs::{bits, lines};
 use kasmina_tests::{kasmina, output};
@@ -19,9 +19,9 @@ fn train(dir: &Path, out: &str, args: &[&str]) {
     assert_eq!(code, Some(0), "{stderr}");
 }
 
-/// The main job, replayed and explained, as a person reads it.
+/// A default run, replayed with its own and with other gates, and explained.
 #[test]
-fn a_run_is_decided_again_and_explained() {
+fn a_run_is_replayed_and_explained() {
     let dir = tempfile::tempdir().unwrap();
     train(dir.path(), "r", &["--seed", "1"]);
     let (own, _, code) = run(dir.path(), &["replay", "r"]);
@@ -34,17 +34,17 @@ fn a_run_is_decided_again_and_explained() {
     let (other, stderr, code) = run(dir.path(), &["replay", "r", "--gates", "gates.toml"]);
     assert_eq!(code, Some(0), "{stderr}");
     assert!(other.contains("G2 failed: global_improvement_insufficient"), "{other}");
-    assert!(other.contains("30.00 are asked for") && other.contains("help:"), "{other}");
+    assert!(other.contains("30.00 are required") && other.contains("help:"), "{other}");
     let (json, ..) = run(dir.path(), &["replay", "r", "--gates", "gates.toml", "--json"]);
     let json: Value = serde_json::from_str(&json).unwrap();
-    let parted = json["slots"].as_array().unwrap().iter().find(|s| !s["divergence"].is_null()).unwrap();
-    assert_eq!(parted["divergence"]["findings"][0]["check"], "global_improvement_insufficient");
+    let changed = json["slots"].as_array().unwrap().iter().find(|s| !s["divergence"].is_null()).unwrap();
+    assert_eq!(changed["divergence"]["findings"][0]["check"], "global_improvement_insufficient");
 
     let (all, ..) = run(dir.path(), &["explain", "r"]);
     for slot in ["block0 (early): ", "block1 (mid): ", "block2 (late): "] {
         assert!(all.contains(slot), "{all}");
     }
-    assert!(all.contains("part of the network for good"), "{all}");
+    assert!(all.contains("part of the network permanently"), "{all}");
     let (by_name, ..) = run(dir.path(), &["explain", "r", "block1"]);
     let (by_alias, ..) = run(dir.path(), &["explain", "r", "mid"]);
     assert!(!by_name.is_empty() && by_name == by_alias && all.contains(by_name.trim()));
@@ -55,7 +55,7 @@ fn a_run_is_decided_again_and_explained() {
     );
 }
 
-/// Why a seed is stuck: the failing check, its numbers, the remedy.
+/// The text names the failing check, its numbers and the remedy.
 #[test]
 fn a_stuck_seed_is_explained() {
     let dir = tempfile::tempdir().unwrap();
@@ -66,9 +66,10 @@ fn a_stuck_seed_is_explained() {
     });
 }
 
-/// A record that was tampered with contradicts itself, and that is said.
+/// `replay` and `explain` report an altered record; an incomplete last line is skipped, other damage is an
+/// error.
 #[test]
-fn a_record_that_contradicts_itself_is_found_out() {
+fn a_record_that_contradicts_itself_is_reported() {
     let dir = tempfile::tempdir().unwrap();
     train(dir.path(), "r", &["--epochs", "14", "--slots", "early"]);
     let path = dir.path().join("r/events.jsonl");
@@ -85,19 +86,19 @@ fn a_record_that_contradicts_itself_is_found_out() {
     let (stdout, ..) = run(dir.path(), &["explain", "r"]);
     assert!(stdout.contains("The record contradicts itself"), "{stdout}");
 
-    // What a kill leaves of a last line is not read; what is damaged before it is named.
+    // An incomplete last line, as a kill leaves it, is skipped; a damaged line before it is an error.
     train(dir.path(), "k", &["--epochs", "6", "--slots", "early"]);
     let path = dir.path().join("k/metrics.jsonl");
     let text = fs::read_to_string(&path).unwrap();
     fs::write(&path, &text[..text.len() - 40]).unwrap();
     let (stdout, _, code) = run(dir.path(), &["replay", "k"]);
-    assert!(code == Some(0) && stdout.starts_with("5 epochs decided again"), "{stdout}");
-    // Also inside a character.
+    assert!(code == Some(0) && stdout.starts_with("5 epochs replayed"), "{stdout}");
+    // Also one that ends inside a character.
     let mut bytes = text.clone().into_bytes();
     bytes.extend("{\"reason\":\"zu gro\u{df}".bytes().collect::<Vec<_>>().split_last().unwrap().1);
     fs::write(&path, bytes).unwrap();
     let (stdout, _, code) = run(dir.path(), &["replay", "k"]);
-    assert!(code == Some(0) && stdout.starts_with("6 epochs decided again"), "{stdout}");
+    assert!(code == Some(0) && stdout.starts_with("6 epochs replayed"), "{stdout}");
     fs::write(&path, text.replacen("\"epoch\":3", "\"epoch\":}", 1)).unwrap();
     let (_, stderr, code) = run(dir.path(), &["explain", "k"]);
     assert!(code == Some(1) && stderr.contains("metrics.jsonl: line 3:"), "{stderr}");
@@ -105,9 +106,9 @@ fn a_record_that_contradicts_itself_is_found_out() {
     assert!(code == Some(1) && stderr.contains("config.toml"), "{stderr}");
 }
 
-/// What is missing from a record is missed: lines cut off, lines doubled, a run that never ended.
+/// Missing or repeated lines are an error; a run without a summary is reported as unfinished.
 #[test]
-fn a_record_that_is_not_whole_is_not_explained() {
+fn an_incomplete_record_is_refused_or_reported() {
     let dir = tempfile::tempdir().unwrap();
     train(dir.path(), "r", &["--epochs", "14", "--slots", "early"]);
     let path = dir.path().join("r/metrics.jsonl");
@@ -128,14 +129,11 @@ fn a_record_that_is_not_whole_is_not_explained() {
     fs::remove_file(dir.path().join("r/summary.json")).unwrap();
     for verb in ["explain", "replay"] {
         let (stdout, ..) = run(dir.path(), &[verb, "r"]);
-        assert!(
-            stdout.contains("The run has written no summary: it is still going, or was killed"),
-            "{stdout}"
-        );
+        assert!(stdout.contains("The run has no summary: it is still running, or was killed"), "{stdout}");
     }
     let (_, stderr, code) = run(dir.path(), &["explain", "."]);
-    assert!(code == Some(1) && stderr.contains("this is no run directory"), "{stderr}");
-    // Thresholds may stand as a configuration has them, and what they do not say is the run's own.
+    assert!(code == Some(1) && stderr.contains("this is not a run directory"), "{stderr}");
+    // A file of thresholds may be a whole configuration; thresholds that it lacks are the run's own.
     let (stdout, stderr, code) = run(dir.path(), &["replay", "r", "--gates", "r/config.toml"]);
     assert!(code == Some(0) && stdout.contains("come out as recorded"), "{stdout}{stderr}");
     fs::write(dir.path().join("g.toml"), "[lifecycle.gates]\nmin_luck = 1\n").unwrap();
@@ -143,10 +141,9 @@ fn a_record_that_is_not_whole_is_not_explained() {
     assert!(code == Some(1) && stderr.contains("min_luck") && stderr.contains("schema gates"), "{stderr}");
 }
 
-/// The same seed id in two slots is two seeds, in the summary too; and the rollback switch wins over a
-/// script.
+/// The same seed id in two slots is two seeds, also in the summary. Also: `--no-seeds` overrides a script.
 #[test]
-fn seeds_are_told_apart_by_their_slots() {
+fn the_same_seed_id_in_two_slots_is_two_seeds() {
     let dir = tempfile::tempdir().unwrap();
     let script = [
         r#"{"epoch":1,"command":"germinate","slot":"early","seed_id":"a","blueprint":"norm","blend":"linear"}"#,
@@ -168,7 +165,7 @@ fn seeds_are_told_apart_by_their_slots() {
     train(dir.path(), "n", &["--script", "s.jsonl", "--epochs", "4", "--no-seeds"]);
     assert_eq!(fs::read_to_string(dir.path().join("n/commands.jsonl")).unwrap(), "");
     assert_eq!(fs::read_to_string(dir.path().join("n/events.jsonl")).unwrap(), "");
-    // The directory of a run is as good as its journal.
+    // A script may also be named by its run directory.
     train(dir.path(), "d", &["--script", "r", "--epochs", "4"]);
     assert_eq!(bits(&dir.path().join("r")), bits(&dir.path().join("d")));
 
@@ -184,16 +181,16 @@ fn seeds_are_told_apart_by_their_slots() {
     bad(&script[2].replace(",\"reason\":\"x\"", ""), "line 2: missing field `reason`");
 }
 
-/// A journal gives its run again, bit for bit: refusals, retargets, prunes and prefetched germinations
-/// included.
+/// The journal of commands reproduces its run bit for bit, with refusals, retargets, prunes and prefetched
+/// germinations.
 #[test]
-fn a_journal_gives_its_run_again() {
+fn a_journal_reproduces_its_run() {
     let dir = tempfile::tempdir().unwrap();
     train(dir.path(), "a", &["--seed", "5", "--controller", "heuristic", "--epochs", "30"]);
     train(dir.path(), "b", &["--config", "a/config.toml", "--script", "a/commands.jsonl"]);
     assert_eq!(bits(&dir.path().join("a")), bits(&dir.path().join("b")));
 
-    // By hand: what no shipped controller asks for.
+    // A script by hand, with commands that no shipped controller requests.
     let script = [
         r#"{"epoch":2,"command":"germinate","slot":"early","seed_id":"s1","blueprint":"conv_light","blend":"sigmoid","tempo":6,"unit":"step","prefetch":true}"#,
         r#"{"epoch":3,"command":"germinate","slot":"late","seed_id":"s2","blueprint":"attention","blend":"linear","tempo":2}"#,
@@ -216,29 +213,29 @@ fn a_journal_gives_its_run_again() {
     assert_eq!((landed.len(), &landed[0]["epoch"]), (1, &Value::from(3)));
     let refused: Vec<&str> = rows.iter().filter_map(|r| r["error"]["code"].as_str()).collect();
     assert!(refused.contains(&"plugin_unavailable") && refused.contains(&"unknown_slot"), "{refused:?}");
-    // And the record of such a run holds together.
+    // The record of such a run can be replayed and explained.
     let (stdout, _, code) = run(dir.path(), &["replay", "c"]);
     assert_eq!(code, Some(0), "{stdout}");
     let (explained, ..) = run(dir.path(), &["explain", "c", "mid"]);
     assert!(explained.contains("A germination was refused at epoch 5: plugin_unavailable"), "{explained}");
 
-    // Two settings that contradict each other are an error.
+    // Contradictory or wrong scripts are refused.
     let both = ["train", "--script", "hand.jsonl", "--controller", "periodic"];
     let (_, stderr, code) = run(dir.path(), &both);
-    assert!(code == Some(1) && stderr.contains("only the controller `scripted` reads one"), "{stderr}");
+    assert!(code == Some(1) && stderr.contains("only the controller `scripted` reads a script"), "{stderr}");
     fs::write(dir.path().join("bad.jsonl"), "{\"epoch\":1,\"command\":\"dance\"}\n").unwrap();
     let (_, stderr, code) = run(dir.path(), &["train", "--script", "bad.jsonl", "--epochs", "2"]);
     assert!(code == Some(1) && stderr.contains("bad.jsonl: line 1: unknown variant `dance`"), "{stderr}");
     let (_, stderr, code) = run(dir.path(), &["train", "--controller", "scripted"]);
-    assert!(code == Some(1) && stderr.contains("needs a journal"), "{stderr}");
+    assert!(code == Some(1) && stderr.contains("needs a script"), "{stderr}");
     let (_, stderr, code) = run(dir.path(), &["train", "--script", "none.jsonl"]);
     assert!(code == Some(1) && stderr.contains("none.jsonl"), "{stderr}");
 }
 
-/// `stage` and `alpha` of a row are those after the decisions at the end of the epoch. A contribution is that
-/// of the seed as it was measured, before them: with the alpha of the row before.
+/// `stage` and `alpha` of a row are those after the decisions at the end of the epoch; `contribution` was
+/// measured before them, with the alpha of the previous row. The schema documents this.
 #[test]
-fn a_row_says_which_moment_its_values_are_of() {
+fn a_row_has_the_stage_after_and_the_contribution_before_the_decisions() {
     let dir = tempfile::tempdir().unwrap();
     train(dir.path(), "r", &["--seed", "1"]);
     let rows = lines(&dir.path().join("r/metrics.jsonl"));
@@ -272,7 +269,7 @@ fn a_row_says_which_moment_its_values_are_of() {
     let schema: Value = serde_json::from_str(&schema).unwrap();
     let fields = &schema["$defs"]["SlotRow"]["properties"];
     let told = ["stage", "alpha", "contribution"].map(|field| fields[field]["description"].as_str().unwrap());
-    // Where a comment is wrapped is no news.
+    // Line breaks of the descriptions do not matter.
     let told = told.map(|text| text.split_whitespace().collect::<Vec<_>>().join(" "));
     insta::assert_snapshot!(told.join("\n"));
 }

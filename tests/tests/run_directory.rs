@@ -1,4 +1,4 @@
-//! What stands in the way of a run's directory, and who else talks to its socket.
+//! Run directories that contain files or links already, and the limits of a run's control socket.
 
 use kasmina_tests::{kasmina, output};
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-const PATIENCE: Duration = Duration::from_mins(1);
+const TIMEOUT: Duration = Duration::from_mins(1);
 
 fn train(home: &Path, epochs: u32) -> Command {
     let mut command = kasmina(home);
@@ -16,7 +16,7 @@ fn train(home: &Path, epochs: u32) -> Command {
 }
 
 #[test]
-fn what_is_in_the_way_of_a_run_stays_as_it_is() {
+fn an_existing_file_stops_a_new_run_and_stays_as_it_is() {
     for name in ["metrics.jsonl", "events.jsonl", "commands.jsonl", "control.jsonl", "slots.json"] {
         let home = tempfile::tempdir().unwrap();
         let run = home.path().join("run");
@@ -29,7 +29,7 @@ fn what_is_in_the_way_of_a_run_stays_as_it_is() {
         assert!(error.contains(&format!("it has a {name} already")), "{error}");
         assert_eq!(std::fs::read_to_string(&precious).unwrap(), "precious");
         assert!(run.join(name).is_symlink());
-        assert!(!run.join("config.toml").exists(), "the next try must not find half a run");
+        assert!(!run.join("config.toml").exists(), "a refused run leaves no configuration behind");
         std::fs::remove_file(run.join(name)).unwrap();
         assert_eq!(output(train(home.path(), 1)).2, Some(0));
     }
@@ -44,12 +44,12 @@ fn a_run_without_a_socket_trains() {
     assert!(error.contains("the run cannot be controlled while it trains"), "{error}");
 }
 
-/// A run in the background, with a client.
+/// Starts a run in the background and connects a client to its socket.
 fn live(home: &Path, epochs: u32) -> (Child, UnixStream) {
     let mut command = train(home, epochs);
     let begun = Instant::now();
     let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    while begun.elapsed() < PATIENCE {
+    while begun.elapsed() < TIMEOUT {
         if let Ok(stream) = UnixStream::connect(home.join("run/control.sock")) {
             return (child, stream);
         }
@@ -60,7 +60,7 @@ fn live(home: &Path, epochs: u32) -> (Child, UnixStream) {
     panic!("the run does not listen");
 }
 
-/// A client that sends a byte now and then gains no time by it, and the end of the run does not wait for it.
+/// A client that sends a byte now and then does not extend its time limit, nor delay the end of the run.
 #[test]
 fn a_slow_client_does_not_hold_a_run() {
     let home = tempfile::tempdir().unwrap();
@@ -71,7 +71,7 @@ fn a_slow_client_does_not_hold_a_run() {
             break status.code();
         }
         let _ = client.write_all(b" ");
-        assert!(begun.elapsed() < PATIENCE, "it is held by a client");
+        assert!(begun.elapsed() < TIMEOUT, "the client delays the end of the run");
         std::thread::sleep(Duration::from_millis(100));
     };
     assert_eq!(code, Some(0));
@@ -79,7 +79,7 @@ fn a_slow_client_does_not_hold_a_run() {
 }
 
 #[test]
-fn so_many_clients_are_heard_and_no_more() {
+fn clients_beyond_the_limit_are_refused() {
     let home = tempfile::tempdir().unwrap();
     let (mut child, first) = live(home.path(), 200);
     let path = home.path().join("run/control.sock");
@@ -90,9 +90,9 @@ fn so_many_clients_are_heard_and_no_more() {
     let last = UnixStream::connect(&path).unwrap();
     let mut answer = String::new();
     BufReader::new(&last).read_line(&mut answer).unwrap();
-    assert!(answer.contains("16 clients are being heard already"), "{answer}");
+    assert!(answer.contains("16 clients are connected already"), "{answer}");
     drop(idle);
-    // And then again.
+    // When these clients have left, requests are answered again.
     let begun = Instant::now();
     loop {
         let mut command = kasmina(home.path());
@@ -100,7 +100,7 @@ fn so_many_clients_are_heard_and_no_more() {
         if output(command).2 == Some(0) {
             break;
         }
-        assert!(begun.elapsed() < PATIENCE, "nobody is heard any more");
+        assert!(begun.elapsed() < TIMEOUT, "no client is served any more");
     }
     child.wait().unwrap();
     assert!(home.path().join("run/summary.json").exists());
@@ -119,11 +119,11 @@ fn a_prune_in_a_run_without_seeds_is_refused_at_once() {
     child.wait().unwrap();
 }
 
-/// The files of a run directory of somebody else may be links to anything.
+/// In a run directory of another user, each file may be a link to any file.
 ///
 /// docs/security.md: 6
 #[test]
-fn a_run_that_goes_on_writes_through_no_link() {
+fn a_resumed_run_writes_through_no_link() {
     for name in ["run.lock", "control.jsonl", "resumes.jsonl"] {
         let home = tempfile::tempdir().unwrap();
         assert_eq!(output(train(home.path(), 1)).2, Some(0));

@@ -1,5 +1,5 @@
-//! The lifecycle through the binary: every script that ships, line by line, and every way to get a script
-//! wrong.
+//! `kasmina simulate`: transcripts of the shipped scripts, and refusals of wrong scripts. Also `kasmina
+//! schema`.
 
 use kasmina::lifecycle::{BlendPlan, Curve, Germination, Lifecycle, Settings};
 use kasmina_tests::{kasmina, output};
@@ -21,9 +21,9 @@ fn simulate(script: &Path, args: &[&str]) -> (String, String, Option<i32>) {
     output(command)
 }
 
-/// One transcript per script, as a person reads it.
+/// One snapshot of the transcript for each script.
 #[test]
-fn every_script_tells_its_story() {
+fn every_script_has_its_transcript() {
     for script in scripts() {
         let (stdout, stderr, code) = simulate(&script, &[]);
         assert_eq!((code, stderr.as_str()), (Some(0), ""), "{}", script.display());
@@ -31,7 +31,7 @@ fn every_script_tells_its_story() {
     }
 }
 
-/// The lines for programs: numbered, of one form, and with the documented fields.
+/// The lines of `--json` are numbered and have the documented fields.
 #[test]
 fn every_line_has_the_published_form() {
     let state_fields = [
@@ -77,9 +77,9 @@ fn every_line_has_the_published_form() {
     }
 }
 
-/// A whole run line by line; tanh and sigmoid of the same steepness are the same curve.
+/// The stages and alphas of a whole run; `tanh` and `sigmoid` of the same steepness are the same curve.
 #[test]
-fn the_numbers_of_the_exact_reading() {
+fn a_run_has_the_expected_stages_and_alphas() {
     let stages = |name: &str| -> Vec<(String, f64)> {
         let script = scripts().into_iter().find(|s| s.file_stem().unwrap() == name).unwrap();
         let (stdout, ..) = simulate(&script, &["--json"]);
@@ -93,21 +93,21 @@ fn the_numbers_of_the_exact_reading() {
             .collect()
     };
     let run: Vec<(String, f64)> = stages("holding-timeout");
-    let held = |stage: &str, alpha: f64| (stage.to_owned(), alpha);
+    let row = |stage: &str, alpha: f64| (stage.to_owned(), alpha);
     let expected = [
-        held("TRAINING", 0.0),
-        held("TRAINING", 0.0),
-        held("BLENDING", 0.0),
-        held("BLENDING", 0.2),
-        held("BLENDING", 0.4),
-        held("BLENDING", 0.6),
-        held("BLENDING", 0.8),
-        held("HOLDING", 1.0),
-        held("HOLDING", 1.0),
-        held("HOLDING", 1.0),
-        held("HOLDING", 1.0),
-        held("HOLDING", 1.0),
-        held("DORMANT", 0.0),
+        row("TRAINING", 0.0),
+        row("TRAINING", 0.0),
+        row("BLENDING", 0.0),
+        row("BLENDING", 0.2),
+        row("BLENDING", 0.4),
+        row("BLENDING", 0.6),
+        row("BLENDING", 0.8),
+        row("HOLDING", 1.0),
+        row("HOLDING", 1.0),
+        row("HOLDING", 1.0),
+        row("HOLDING", 1.0),
+        row("HOLDING", 1.0),
+        row("DORMANT", 0.0),
     ];
     for (got, want) in run.iter().zip(&expected) {
         assert_eq!(got.0, want.0);
@@ -133,9 +133,9 @@ fn script() -> Value {
     })
 }
 
-/// What is no script is told with its place, on standard error, with nothing on standard output.
+/// The message names the position of the mistake; nothing is printed to standard output.
 #[test]
-fn what_is_no_script_is_told_with_its_place() {
+fn a_wrong_script_is_refused_with_the_position() {
     type Change = fn(&mut Value);
     let changes: [(&str, Change); 35] = [
         ("schema", |s| s["schema"] = json!(2)),
@@ -201,12 +201,12 @@ fn what_is_no_script_is_told_with_its_place() {
     let (_, stderr, code) = simulate(&path, &[]);
     assert!(code == Some(1) && stderr.contains("No such file"), "{stderr}");
     insta::assert_snapshot!(told.join("\n"));
-    // And as it stands it is one.
+    // The unchanged script is accepted.
     fs::write(&path, script().to_string()).unwrap();
     assert_eq!(simulate(&path, &[]).2, Some(0));
 }
 
-/// The schemas are JSON Schemas, and know what their files hold.
+/// `kasmina schema` prints JSON Schemas with the fields and names of the files.
 #[test]
 fn the_schemas_are_published() {
     let dir = tempfile::tempdir().unwrap();
@@ -246,9 +246,9 @@ fn the_schemas_are_published() {
     }
 }
 
-/// The machine takes any topology and knows no blend by its name.
+/// The lifecycle accepts any topology and any id of a blend; an id does not imply a curve.
 #[test]
-fn names_of_other_people_are_taken_and_mean_nothing() {
+fn unknown_topologies_and_blends_are_accepted() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("script.json");
     let script = json!({

@@ -1,4 +1,5 @@
-//! What a seed may and may not do to its host, on a real model built from real libraries.
+//! The forward of slots in a model with real plugins: what seeds compute, and what they must not change in
+//! the host.
 
 use kasmina::lifecycle::{Isolation, Settings, Stage, TaskConfig};
 use kasmina::model::EpochInputs;
@@ -39,7 +40,7 @@ fn a_step_makes_no_host_sync_in_any_stage() {
             let counter = OpCounter::start().unwrap();
             bench.step();
             let ops = counter.finish().unwrap();
-            assert!(ops.contains_key("aten::convolution"), "the counter counts: {ops:?}");
+            assert!(ops.contains_key("aten::convolution"), "the counter works: {ops:?}");
             for sync in ["aten::_local_scalar_dense", "aten::item", "aten::is_nonzero", "aten::equal"] {
                 assert!(!ops.contains_key(sync), "{stage}: {sync} in {ops:?}");
             }
@@ -60,7 +61,7 @@ fn a_training_seed_leaves_the_output_bit_identical() {
                 alone.step();
             }
             assert_eq!(grown.model.reports()[0].stage, Stage::Training);
-            // Host and seed train on; the host must not notice.
+            // Host and seed both train; the host's output must not change.
             for step in 0..6 {
                 alone.step();
                 grown.step();
@@ -75,7 +76,7 @@ fn a_training_seed_leaves_the_output_bit_identical() {
 }
 
 #[test]
-fn a_nan_seed_is_skipped_by_its_optimizer_and_found_out() {
+fn a_nan_seed_is_skipped_by_its_optimizer_and_unhealthy() {
     let mut bench = Bench::new(&["early"]);
     bench.germinate("early", "nan_later", "linear").unwrap();
     for accuracy in [20.0, 25.0, 30.0] {
@@ -111,7 +112,7 @@ fn training_seeds_learn_and_their_host_gets_its_own_gradient() {
         let moved = parameter.tensor.grad().abs().max().double_value(&[]);
         assert!(
             parameter.name.contains("gain") == (moved > 0.0),
-            "at birth the gain learns: {}",
+            "in the first step only the gain gets a gradient: {}",
             parameter.name
         );
     }
@@ -121,14 +122,14 @@ fn training_seeds_learn_and_their_host_gets_its_own_gradient() {
     for parameter in grown.model.seed_parameters() {
         assert!(
             parameter.tensor.grad().abs().max().double_value(&[]) > 0.0,
-            "then all do: {}",
+            "in the second step every parameter does: {}",
             parameter.name
         );
     }
 }
 
 #[test]
-fn the_first_blending_epoch_still_teaches_the_seed() {
+fn a_seed_learns_in_the_first_epoch_of_blending() {
     let mut bench = Bench::new(&["mid"]);
     bench.germinate("mid", "conv_light", "linear").unwrap();
     bench.reach(Stage::Blending);
@@ -139,7 +140,7 @@ fn the_first_blending_epoch_still_teaches_the_seed() {
 }
 
 #[test]
-fn isolation_is_released_at_holding_unless_the_bible_is_asked_for() {
+fn isolation_is_released_at_holding_unless_the_policy_is_always() {
     for (isolation, upstream_alive) in [(Isolation::ReleaseAtHolding, true), (Isolation::Always, false)] {
         let lifecycle = Settings { isolation, ..Settings::default() };
         let task = TaskConfig { lifecycle, ..TaskConfig::default() };
@@ -180,14 +181,14 @@ fn a_counterfactual_is_the_network_without_the_slot() {
     assert!(!close(&outputs[1], &as_is) && !close(&outputs[2], &as_is));
     for (variant, slot) in [(1, "early"), (2, "mid")] {
         let mut pruned = Bench::new(&["early", "mid", "late"]);
-        copy_weights(&mut pruned, &bench, slot);
+        repeat_and_prune(&mut pruned, slot);
         let without = pruned.model.forward(&bench.x, Mode::Eval).unwrap();
         assert!(close(&outputs[variant], &without), "without {slot}");
     }
 }
 
-/// A second model with the same history, and then the slot pruned.
-fn copy_weights(copy: &mut Bench, _original: &Bench, without: &str) {
+/// Trains a fresh bench like the first one and prunes a slot.
+fn repeat_and_prune(copy: &mut Bench, without: &str) {
     tch::with_grad(|| {
         copy.germinate("early", "conv_light", "linear").unwrap();
         copy.germinate("mid", "conv_light", "gate_net").unwrap();
@@ -200,7 +201,7 @@ fn copy_weights(copy: &mut Bench, _original: &Bench, without: &str) {
 }
 
 #[test]
-fn a_pruned_seed_is_gone_and_nothing_else_moved() {
+fn pruning_removes_a_seed_and_changes_nothing_else() {
     let mut bench = Bench::new(&["early", "mid"]);
     bench.germinate("early", "conv_light", "linear").unwrap();
     bench.germinate("mid", "conv_light", "gate_net").unwrap();
@@ -311,7 +312,7 @@ fn a_panic_in_a_live_seed_is_an_error_and_poisons_it() {
     bench.step();
 }
 
-/// The ratio is over the seed's own parameters; a gate beside it changes nothing.
+/// The ratio is computed from the seed's own parameters, without those of the gate.
 #[test]
 fn a_gate_does_not_dilute_the_gradient_ratio() {
     let ratio = |blend: &str| {
@@ -324,9 +325,9 @@ fn a_gate_does_not_dilute_the_gradient_ratio() {
     assert_eq!(ratio("linear"), ratio("gate_net"));
 }
 
-/// A probe leaves no trace in the blend, whether it ran or was remembered.
+/// The second germination uses the cached probe of the first; seed and blend are the same.
 #[test]
-fn a_remembered_probe_and_a_real_one_leave_the_same_seed() {
+fn a_cached_probe_and_a_real_one_leave_the_same_seed() {
     let mut bench = Bench::new(&["early"]);
     let weights = |bench: &mut Bench| {
         bench.germinate("early", "dropout", "gate_net").unwrap();
@@ -341,7 +342,7 @@ fn a_remembered_probe_and_a_real_one_leave_the_same_seed() {
 }
 
 #[test]
-fn inputs_that_cannot_be_true_are_refused_before_any_slot_sees_them() {
+fn impossible_inputs_are_refused_and_change_nothing() {
     let mut bench = Bench::new(&["early", "mid"]);
     bench.germinate("early", "conv_light", "linear").unwrap();
     bench.reach(Stage::Holding);
@@ -373,8 +374,8 @@ fn noop_never_passes_g2() {
     assert_eq!(bench.model.reports()[0].gradient_ratio, Some(0.0));
 }
 
-/// libtorch's CPU backward of group_norm kills the process on an isolated channels-last input;
-/// `ops::group_norm` repacks exactly there.
+/// libtorch's CPU backward of `group_norm` crashes on an isolated channels-last input; `ops::group_norm`
+/// repacks such an input.
 #[test]
 fn a_norm_seed_survives_a_channels_last_host() {
     let mut bench = Bench::with(config(&["early", "mid", "late"], "channels_last"));
@@ -386,7 +387,7 @@ fn a_norm_seed_survives_a_channels_last_host() {
     assert_eq!(bench.model.slots()[0].features().layout, kasmina_plugin_api::Layout::ChannelsLast);
 }
 
-// They move between threads, and are used by one at a time.
+// Models and slots may move between threads, but only one thread at a time may use them.
 static_assertions::assert_impl_all!(kasmina::MorphogeneticModel: Send);
 static_assertions::assert_not_impl_any!(kasmina::MorphogeneticModel: Sync);
 static_assertions::assert_impl_all!(kasmina::graft::SeedSlot: Send);

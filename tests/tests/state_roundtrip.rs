@@ -1,4 +1,4 @@
-//! A model's state in one process: what one model keeps, another goes on from, part by part.
+//! Saving and restoring the state of a model and its optimizer, without files.
 
 use kasmina::lifecycle::Stage;
 use kasmina::model::ModelState;
@@ -8,8 +8,8 @@ use kasmina_torch_ext::optim::OptimizerState;
 use std::collections::BTreeMap;
 use tch::Tensor;
 
-/// What a model and its optimizer keep, copied.
-struct Kept {
+/// A copy of the state of a model and its optimizer.
+struct SavedState {
     model: ModelState,
     tensors: Vec<(String, Tensor)>,
     training: Vec<(String, Tensor)>,
@@ -21,7 +21,7 @@ fn copied(tensors: Vec<(String, Tensor)>) -> Vec<(String, Tensor)> {
     tensors.into_iter().map(|(name, tensor)| (name, tensor.detach().copy())).collect()
 }
 
-/// The bytes of every tensor, by name.
+/// Returns the bytes of every tensor, by name.
 fn bytes(tensors: &[(String, Tensor)]) -> BTreeMap<String, Vec<u8>> {
     let of = |tensor: &Tensor| {
         let flat = tensor.reshape([-1]).contiguous();
@@ -36,7 +36,7 @@ fn named(tensors: &[(String, Tensor)]) -> BTreeMap<String, Tensor> {
     tensors.iter().map(|(name, tensor)| (name.clone(), tensor.copy())).collect()
 }
 
-impl Kept {
+impl SavedState {
     fn of(bench: &Bench) -> Self {
         let (model, tensors) = bench.model.state().unwrap();
         Self {
@@ -48,33 +48,38 @@ impl Kept {
         }
     }
 
-    fn give(&self, bench: &mut Bench) -> Result<(), StateError> {
-        self.give_with(bench, named(&self.tensors))
+    fn restore(&self, bench: &mut Bench) -> Result<(), StateError> {
+        self.restore_with(bench, named(&self.tensors))
     }
 
-    /// Gives the state back with these tensors of the network.
-    fn give_with(&self, bench: &mut Bench, model: BTreeMap<String, Tensor>) -> Result<(), StateError> {
-        let mut given = RestoredTensors { model, training: named(&self.training) };
+    /// Restores the state, but with these tensors of the network.
+    fn restore_with(&self, bench: &mut Bench, model: BTreeMap<String, Tensor>) -> Result<(), StateError> {
+        let mut restored = RestoredTensors { model, training: named(&self.training) };
         let Bench { model, registry, optimizer, .. } = bench;
         let resolve = |kind, name: &EntryName| registry.resolve(kind, &name.full_name());
-        model.restore(&self.model, &mut given, &resolve, registry, optimizer)?;
-        given.finish()?;
+        model.restore(&self.model, &mut restored, &resolve, registry, optimizer)?;
+        restored.finish()?;
         let mut tensors = named(&self.optimizer_tensors);
         optimizer.take_over(&self.optimizer, &mut tensors).unwrap();
-        assert_eq!(tensors.into_keys().collect::<Vec<_>>(), [""; 0], "the optimizer left some");
+        assert_eq!(
+            tensors.into_keys().collect::<Vec<_>>(),
+            [""; 0],
+            "the optimizer has not taken every tensor"
+        );
         Ok(())
     }
 
-    /// Nothing that is kept differs, numbers and tensors.
-    fn is(&self, other: &Self) {
+    /// Asserts that all numbers and tensors are the same.
+    fn assert_same(&self, other: &Self) {
         assert_eq!(self.model, other.model);
         assert_eq!(self.optimizer, other.optimizer);
-        let all = |kept: &Self| [bytes(&kept.tensors), bytes(&kept.training), bytes(&kept.optimizer_tensors)];
+        let all =
+            |saved: &Self| [bytes(&saved.tensors), bytes(&saved.training), bytes(&saved.optimizer_tensors)];
         assert_eq!(all(self), all(other));
     }
 }
 
-/// A model with a seed in two slots, the first of them in this stage or later.
+/// A bench with two seeds, the first of them in this stage or a later one.
 fn grown(stage: Stage) -> Bench {
     let mut bench = Bench::new(&["early", "mid"]);
     bench.germinate("early", "conv_light", "gated").unwrap();
@@ -85,69 +90,72 @@ fn grown(stage: Stage) -> Bench {
 }
 
 #[test]
-fn what_one_model_keeps_another_keeps_after_it_and_trains_on_alike() {
+fn a_restored_model_has_the_same_state_and_trains_to_the_same_weights() {
     for stage in [Stage::Germinated, Stage::Training, Stage::Blending, Stage::Holding, Stage::Fossilized] {
         let mut first = grown(stage);
-        let kept = Kept::of(&first);
+        let saved = SavedState::of(&first);
         let mut second = Bench::new(&["early", "mid"]);
-        kept.give(&mut second).unwrap();
-        kept.is(&Kept::of(&second));
+        saved.restore(&mut second).unwrap();
+        saved.assert_same(&SavedState::of(&second));
 
         first.epoch(90.0, 2.0);
         first.step();
         second.epoch(90.0, 2.0);
         second.step();
         assert_eq!(first.weights(), second.weights(), "{stage:?}");
-        Kept::of(&first).is(&Kept::of(&second));
+        SavedState::of(&first).assert_same(&SavedState::of(&second));
     }
 }
 
 #[test]
-fn an_empty_slot_of_the_state_empties_a_live_one() {
+fn an_empty_slot_of_the_state_empties_an_occupied_one() {
     let bare = Bench::new(&["early", "mid"]);
-    let kept = Kept::of(&bare);
+    let saved = SavedState::of(&bare);
     let mut live = grown(Stage::Blending);
-    kept.give(&mut live).unwrap();
+    saved.restore(&mut live).unwrap();
     assert!(live.model.reports().iter().all(|report| report.stage == Stage::Dormant));
     assert_eq!(live.model.seed_parameters().count(), 0);
     assert_eq!(live.optimizer.owners().collect::<Vec<_>>(), bare.optimizer.owners().collect::<Vec<_>>());
-    kept.is(&Kept::of(&live));
+    saved.assert_same(&SavedState::of(&live));
 }
 
 #[test]
-fn a_live_seed_makes_way_for_the_one_of_the_state() {
+fn a_seed_is_replaced_by_the_one_of_the_state() {
     let other = grown(Stage::Training);
-    let kept = Kept::of(&other);
+    let saved = SavedState::of(&other);
     let mut live = Bench::new(&["early", "mid"]);
     live.germinate("early", "conv_small", "linear").unwrap();
     live.epoch(20.0, 2.0);
-    kept.give(&mut live).unwrap();
-    kept.is(&Kept::of(&live));
+    saved.restore(&mut live).unwrap();
+    saved.assert_same(&SavedState::of(&live));
 }
 
 #[test]
 fn a_state_that_does_not_fit_leaves_the_model_as_it_was() {
-    let kept = Kept::of(&grown(Stage::Training));
+    let saved = SavedState::of(&grown(Stage::Training));
     let mut live = Bench::new(&["early", "mid"]);
     live.germinate("early", "conv_small", "linear").unwrap();
     live.epoch(20.0, 2.0);
-    let before = Kept::of(&live);
-    let names: Vec<String> = kept.tensors.iter().map(|(name, _)| name.clone()).collect();
+    let before = SavedState::of(&live);
+    let names: Vec<String> = saved.tensors.iter().map(|(name, _)| name.clone()).collect();
     for name in names {
-        let mut without = named(&kept.tensors);
+        let mut without = named(&saved.tensors);
         without.remove(&name);
-        let refused = kept.give_with(&mut live, without).unwrap_err();
-        assert!(matches!(&refused, StateError::MissingTensor { name: told } if *told == name), "{refused}");
-        before.is(&Kept::of(&live));
-
-        let mut wider = named(&kept.tensors);
-        wider.insert(name.clone(), Tensor::zeros([3, 5, 7], (tch::Kind::Float, tch::Device::Cpu)));
-        let refused = kept.give_with(&mut live, wider).unwrap_err();
+        let refused = saved.restore_with(&mut live, without).unwrap_err();
         assert!(
-            matches!(&refused, StateError::TensorMismatch { name: told, .. } if *told == name),
+            matches!(&refused, StateError::MissingTensor { name: missing } if *missing == name),
             "{refused}"
         );
-        before.is(&Kept::of(&live));
+        before.assert_same(&SavedState::of(&live));
+
+        let mut wider = named(&saved.tensors);
+        wider.insert(name.clone(), Tensor::zeros([3, 5, 7], (tch::Kind::Float, tch::Device::Cpu)));
+        let refused = saved.restore_with(&mut live, wider).unwrap_err();
+        assert!(
+            matches!(&refused, StateError::TensorMismatch { name: mismatched, .. } if *mismatched == name),
+            "{refused}"
+        );
+        before.assert_same(&SavedState::of(&live));
     }
     live.step();
 }

@@ -1,4 +1,4 @@
-//! Training steps on the CPU: whole, in bfloat16, and without copies that nobody asked for.
+//! Training steps on the CPU: the stepper, bfloat16, and the operators that layers and blends run.
 
 use kasmina::ModelConfig;
 use kasmina::lifecycle::Stage;
@@ -18,7 +18,7 @@ fn step(bench: &mut Bench, stepper: &mut Stepper) -> f64 {
 }
 
 #[test]
-fn a_stepper_takes_the_steps_that_a_loop_of_ones_own_takes() {
+fn a_stepper_computes_what_a_hand_written_loop_computes() {
     let grown = || {
         let mut bench = Bench::new(&["early", "mid"]);
         bench.germinate("early", "conv_light", "gate_net").unwrap();
@@ -26,7 +26,7 @@ fn a_stepper_takes_the_steps_that_a_loop_of_ones_own_takes() {
         bench
     };
     let (mut one, mut other) = (grown(), grown());
-    // On the CPU nothing is recorded, whoever asks.
+    // On the CPU no step is captured.
     let mut stepper = Stepper::new(&one.model).unwrap();
     for epoch in 0..8 {
         for _ in 0..3 {
@@ -34,7 +34,7 @@ fn a_stepper_takes_the_steps_that_a_loop_of_ones_own_takes() {
             other.step();
         }
         for bench in [&mut one, &mut other] {
-            bench.edge(20.0 + f64::from(epoch), 2.0);
+            bench.end_epoch(20.0 + f64::from(epoch), 2.0);
         }
     }
     assert_eq!(one.weights(), other.weights());
@@ -43,7 +43,7 @@ fn a_stepper_takes_the_steps_that_a_loop_of_ones_own_takes() {
     assert!(stepper.stream().is_none() && stepper.why_eager().is_none());
 }
 
-/// In any stage the framework's step turns no tensor around: what is copied is the batch, once.
+/// In every stage, only the batch is copied to another layout, once; features are not.
 #[test]
 fn channels_last_features_stay_channels_last() {
     let model = ModelConfig {
@@ -62,15 +62,15 @@ fn channels_last_features_stay_channels_last() {
     assert!(kernels.iter().all(|p| is_channels_last(&p.tensor).unwrap()));
     for stage in [Stage::Training, Stage::Blending, Stage::Holding] {
         bench.reach(stage);
-        // A step that measures nothing.
+        // Advance to a step without measurements.
         while bench.model.step().is_multiple_of(2) {
             bench.step();
         }
         let counter = OpCounter::start().unwrap();
         let _ = bench.model.forward(&bench.x, Mode::Train).unwrap();
         let ops = counter.finish().unwrap();
-        for turning in ["aten::contiguous", "aten::clone"] {
-            assert_eq!(ops.get(turning).copied().unwrap_or(0), 1, "{stage}, {turning}: {ops:?}");
+        for copying in ["aten::contiguous", "aten::clone"] {
+            assert_eq!(ops.get(copying).copied().unwrap_or(0), 1, "{stage}, {copying}: {ops:?}");
         }
     }
 }
@@ -102,7 +102,7 @@ fn bfloat16_runs_with_parameters_alphas_and_measurements_in_float32() {
 }
 
 #[test]
-fn bfloat16_sees_what_float32_sees() {
+fn bfloat16_logits_are_close_to_those_in_float32() {
     let logits = |precision| {
         let mut bench = Bench::with(ModelConfig { precision, ..config(&[], "channels_last") });
         tch::no_grad(|| bench.model.forward(&bench.x, Mode::Train)).unwrap()
@@ -112,9 +112,9 @@ fn bfloat16_sees_what_float32_sees() {
     assert!(far > 0.0 && far < 0.03, "{far}");
 }
 
-/// Out of their parts, layers are what the parts are, bit for bit.
+/// The layers of `plugin_api::ops` compute on the CPU what their parts compute, bit for bit.
 #[test]
-fn layers_are_composed_as_one_would() {
+fn ops_compute_what_their_parts_compute() {
     let _fork = RngFork::seeded(4).unwrap();
     let random = |shape: &[i64]| Tensor::randn(shape, (Kind::Float, Device::Cpu));
     let (x, weight, bias) = (random(&[4, 8, 6, 6]), random(&[8]), random(&[8]));
@@ -153,31 +153,31 @@ fn layers_are_composed_as_one_would() {
     assert_eq!(bits(&mean_linear(&x, &head, &offset).unwrap()), bits(&theirs));
 }
 
-/// An alpha close to 1 is not 1, although bfloat16 cannot tell them apart.
+/// Alpha is not rounded to bfloat16, in which 0.999 would be 1.
 #[test]
-fn a_blend_of_bfloat16_features_takes_alpha_as_it_is() {
+fn a_blend_of_bfloat16_features_does_not_round_alpha() {
     let of = |value: f64| Tensor::full([2, 4, 2, 2], value, (Kind::BFloat16, Device::Cpu));
     let alpha = Tensor::full([], 0.999, (Kind::Float, Device::Cpu));
     let mixed = lerp(&of(1000.0), &of(0.0), &alpha).unwrap();
     assert_eq!(mixed.kind(), Kind::BFloat16);
     let value = mixed.double_value(&[0, 0, 0, 0]);
     assert!((value - 1.0).abs() < 0.01, "{value}");
-    // Per sample, and where nothing is halved.
+    // An alpha per sample, at 0 and 1.
     let per_sample = Tensor::from_slice(&[0.0_f32, 1.0]).view([2, 1, 1, 1]);
     let mixed = lerp(&of(3.0), &of(5.0), &per_sample).unwrap();
     assert_eq!((mixed.double_value(&[0, 0, 0, 0]), mixed.double_value(&[1, 0, 0, 0])), (3.0, 5.0));
 }
 
 #[test]
-fn a_promise_about_alpha_1_is_held_to() {
+fn a_blend_that_is_not_the_seed_at_alpha_1_is_refused() {
     let mut bench = Bench::new(&["mid"]);
     let refused = bench.germinate("mid", "conv_light", "half_hearted").unwrap_err();
     assert!(refused.contains("`seed_at_one`"), "{refused}");
 }
 
-/// At alpha 1 a blend that promises it is not asked: what flows on is the seed's output itself.
+/// At alpha 1 a blend that declares `seed_at_one` is not called; the slot returns the seed's output itself.
 #[test]
-fn a_fossil_costs_what_its_seed_costs() {
+fn a_seed_at_one_blend_is_not_called_at_alpha_1() {
     let count = |stage: Stage, blend: &str| {
         let mut bench = Bench::new(&["mid"]);
         bench.germinate("mid", "conv_light", blend).unwrap();
@@ -202,7 +202,7 @@ fn a_trace_is_written_and_can_be_read() {
     let json: serde_json::Value = serde_json::from_str(&text).unwrap();
     let events = json["traceEvents"].as_array().unwrap();
     assert!(events.iter().any(|e| e["name"] == "aten::convolution"));
-    // A trace that is dropped ends too.
+    // A dropped trace ends as well, so that another can start.
     drop(Trace::start(Device::Cpu).unwrap());
     Trace::start(Device::Cpu).unwrap().finish(None).unwrap();
 }

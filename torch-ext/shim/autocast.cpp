@@ -1,9 +1,9 @@
-// Autocast to bfloat16 for one kind of device, on this thread.
+// Autocast to bfloat16 on this thread, for one kind of device.
 #include "shim.h"
 #include <ATen/autocast_mode.h>
 
 extern "C" {
-// Says in `before` whether it was on.
+// Turns autocast on, and writes to `before` whether it was on.
 int kte_autocast_enter(bool cuda, bool *before) {
   KTE_GUARD({
     auto device = cuda ? at::kCUDA : at::kCPU;
@@ -14,10 +14,11 @@ int kte_autocast_enter(bool cuda, bool *before) {
   })
 }
 
+// Restores the state that kte_autocast_enter wrote.
 int kte_autocast_leave(bool cuda, bool before) {
   KTE_GUARD({
     at::autocast::set_autocast_enabled(cuda ? at::kCUDA : at::kCPU, before);
-    // Parameters move between steps: what was cast for one is of no use to the next.
+    // Parameters change between steps, so cached casts would be stale.
     if (at::autocast::decrement_nesting() == 0) at::autocast::clear_cache();
   })
 }

@@ -1,10 +1,11 @@
-// Straight-through as an autograd function that moves no bytes, version counters, memory formats.
+// The straight-through estimator as an autograd function that copies nothing, version counters, memory
+// formats.
 #include "shim.h"
 #include <ATen/ATen.h>
 #include <torch/csrc/autograd/custom_function.h>
 
 namespace {
-// Forward is a view of the host features; backward hands the same gradient to both inputs.
+// Forward returns a view of the host's features; backward passes the same gradient to both inputs.
 struct StraightThrough : torch::autograd::Function<StraightThrough> {
   static at::Tensor forward(torch::autograd::AutogradContext *, const at::Tensor &host, const at::Tensor &) {
     return host.view_as(host);

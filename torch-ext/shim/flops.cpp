@@ -1,4 +1,5 @@
-// Counts the multiply-adds of convolutions, matrix products and attention on this thread, by the shapes of what goes in.
+// Counts the multiply-adds of convolutions, matrix products and attention on this thread from the shapes of
+// inputs.
 #include "shim.h"
 #include <ATen/ATen.h>
 #include <ATen/record_function.h>
@@ -14,7 +15,7 @@ uint64_t product(const at::Tensor &a, const at::Tensor &b) {
   return b.dim() == 0 ? 0 : static_cast<uint64_t>(a.numel()) * static_cast<uint64_t>(b.size(-1));
 }
 
-// Every output element is a sum over the weights of one output channel.
+// Each output element takes one multiply-add per weight of its output channel.
 uint64_t convolution(c10::ArrayRef<const c10::IValue> in) {
   const auto &x = in[0].toTensor();
   const auto &weight = in[1].toTensor();
@@ -37,7 +38,7 @@ Op known(const std::string &name) {
   if (name == "aten::convolution") return Op::Convolution;
   if (name == "aten::mm" || name == "aten::bmm") return Op::Product;
   if (name == "aten::addmm" || name == "aten::baddbmm") return Op::ProductAfterSum;
-  // Its kernels; where it runs as its parts they are products of their own.
+  // The fused kernels of attention. The `math` variant runs matrix products, which are counted themselves.
   bool attention = name.rfind("aten::_scaled_dot_product_", 0) == 0 && name.find("_backward") == std::string::npos &&
                    name != "aten::_scaled_dot_product_attention_math";
   return attention ? Op::Attention : Op::Other;
@@ -46,7 +47,7 @@ Op known(const std::string &name) {
 std::unique_ptr<at::ObserverContext> begin(const at::RecordFunction &fn) {
   if (!multiply_adds) return nullptr;
   auto op = known(fn.name());
-  // Some operators are told of without their inputs, and asking for them is an error.
+  // Some operators are reported without inputs, for which `inputs()` throws.
   if (op == Op::Other) return nullptr;
   auto in = fn.inputs();
   if (op == Op::Convolution && tensors(in, 0, 1)) *multiply_adds += convolution(in);
@@ -61,7 +62,7 @@ std::unique_ptr<at::ObserverContext> begin(const at::RecordFunction &fn) {
 } // namespace
 
 extern "C" {
-// Counts until kte_flops_stop. An error if a count already runs on this thread.
+// Counts until kte_flops_stop. Fails if a count already runs on this thread.
 int kte_flops_start(uint64_t *handle) {
   KTE_GUARD({
     TORCH_CHECK(multiply_adds == nullptr, "a count of multiply-adds is already running on this thread");

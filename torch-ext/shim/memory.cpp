@@ -1,4 +1,4 @@
-// Bytes that tensors hold, as libtorch's own allocators report them.
+// Counts the bytes of tensors, as libtorch's allocators report them.
 #include "shim.h"
 #include <c10/core/Allocator.h>
 #include <c10/util/ThreadLocalDebugInfo.h>
@@ -34,6 +34,6 @@ int kte_memory_read(const void *count, int64_t *live, uint64_t *allocations) {
   })
 }
 
-// On the thread that started it.
+// Must be called on the thread that started the count.
 int kte_memory_stop(void *count) { KTE_GUARD({ delete static_cast<Count *>(count); }) }
 }

@@ -1,4 +1,4 @@
-// Fused optimizer steps and gradient norms over parameters that have gradients.
+// Fused optimizer steps and gradient norms, over the parameters that have gradients.
 #include "optim.h"
 #include "shim.h"
 #include <ATen/ATen.h>
@@ -24,7 +24,7 @@ Tensors list(at::Tensor *const *handles, size_t n) {
   return all;
 }
 
-// Collects the gradients; says whether every parameter has one.
+// Collects the gradients and returns whether every parameter has one.
 bool collect(Group &group) {
   group.grads.clear();
   for (auto &p : group.params)
@@ -32,7 +32,7 @@ bool collect(Group &group) {
   return group.grads.size() == group.params.size();
 }
 
-// The entries of `all` whose parameters have a gradient.
+// Returns the entries of `all` whose parameters have a gradient.
 Tensors chosen(const Group &group, const Tensors &all) {
   Tensors some;
   if (all.empty()) return some;
@@ -41,7 +41,8 @@ Tensors chosen(const Group &group, const Tensors &all) {
   return some;
 }
 
-// Infinities and NaNs have all bits of the exponent set. Whole numbers, no branch: compilers vectorise it.
+// Infinities and NaNs have all exponent bits set. Integer operations without a branch, so that compilers
+// vectorise the loop.
 template <typename Bits> __attribute__((optimize("O3"))) bool finite(const at::Tensor &t, Bits exponent) {
   auto at = static_cast<const Bits *>(t.const_data_ptr());
   Bits bad = 0;
@@ -53,8 +54,9 @@ bool finite(const at::Tensor &t) {
   return t.scalar_type() == at::kFloat ? finite<uint32_t>(t, 0x7f800000u) : finite<uint64_t>(t, 0x7ff0000000000000u);
 }
 
-// Whether all gradients are finite, looked at by the host; nothing where the host cannot.
-std::optional<bool> finite_here(const Group &group) {
+// Whether all gradients are finite, checked on the CPU; empty if they are not dense CPU tensors of float32
+// or float64.
+std::optional<bool> finite_on_host(const Group &group) {
   for (auto &g : group.grads) {
     bool known = g.scalar_type() == at::kFloat || g.scalar_type() == at::kDouble;
     if (!g.is_cpu() || !known || !g.is_non_overlapping_and_dense()) return std::nullopt;
@@ -64,20 +66,20 @@ std::optional<bool> finite_here(const Group &group) {
   return true;
 }
 
-// Runs the algorithm on the parameters that have a gradient, and drops the gradients.
+// Runs the algorithm on the parameters that have a gradient, and sets the gradients to undefined.
 template <typename Algorithm> void step(Group &group, Algorithm body) {
   bool all = collect(group);
   if (!group.grads.empty()) {
-    auto here = finite_here(group);
+    auto here = finite_on_host(group);
     if (here) {
       if (!*here) group.found_inf.fill_(1.0);
     } else {
-      // Raises found_inf to 1 if any gradient is not finite; one multi-tensor kernel, nothing read on the host.
+      // Sets found_inf to 1 if any gradient is not finite, by one multi-tensor kernel without a host sync.
       at::_amp_foreach_non_finite_check_and_unscale_(group.grads, group.found_inf, group.one);
     }
     group.skips = here ? std::optional<bool>(!*here) : std::nullopt;
     if (here && !*here) {
-      // Nothing to do: the step is skipped as the fused call would skip it.
+      // The step is skipped, as the fused call would skip it.
     } else if (all) {
       body(group.params, group.first, group.second, group.steps, true);
     } else {
@@ -91,20 +93,20 @@ template <typename Algorithm> void step(Group &group, Algorithm body) {
 } // namespace
 
 namespace {
-// What the fused call looks at before it moves anything; nothing where the host has looked already.
+// The flag that makes the fused call skip its update; empty if the host has checked the gradients already.
 std::optional<at::Tensor> flag(const Group &group) {
   return group.skips ? std::nullopt : std::optional<at::Tensor>(group.found_inf);
 }
 
-// One number each, on the CPU: written without an operator.
+// The address of a single float on the CPU, which is accessed without an operator; null for other tensors.
 float *number(const at::Tensor &t) {
   return t.is_cpu() && t.scalar_type() == at::kFloat && t.numel() == 1 ? t.data_ptr<float>() : nullptr;
 }
 } // namespace
 
 extern "C" {
-// A group of n parameters. `first` and `second` are the state's buffers and may be null, as may the step counters,
-// which are views of `all_steps`.
+// Creates a group of n parameters. `first` and `second` are the buffers of the state. They may be null, as
+// may the step counters `steps`, which are views of `all_steps`.
 int kte_group_new(at::Tensor *const *params, at::Tensor *const *first, at::Tensor *const *second,
                   at::Tensor *const *steps, const at::Tensor *all_steps, size_t n, const at::Tensor *found_inf,
                   const at::Tensor *one, void **out) {
@@ -121,7 +123,7 @@ int kte_group_new(at::Tensor *const *params, at::Tensor *const *first, at::Tenso
   })
 }
 
-// Where the parameters lie and which of them learn, as one number: what a recorded step has taken for granted.
+// Returns a hash of the parameters' addresses and requires_grad flags, which a captured step depends on.
 uint64_t kte_group_fingerprint(const void *group) {
   uint64_t all = 1469598103934665603u;
   for (auto &p : static_cast<const Group *>(group)->params) {
@@ -133,7 +135,7 @@ uint64_t kte_group_fingerprint(const void *group) {
 
 void kte_group_free(void *group) { delete static_cast<Group *>(group); }
 
-// One SGD step over the parameters that have a gradient; clears the gradients.
+// One SGD step over the parameters that have a gradient; sets the gradients to undefined.
 // Momentum buffers start at zero, so the first step needs no special case (dampening is 0).
 int kte_sgd_step(void *group, const at::Tensor *lr, double momentum, double weight_decay, bool nesterov) {
   KTE_GUARD({
@@ -146,13 +148,13 @@ int kte_sgd_step(void *group, const at::Tensor *lr, double momentum, double weig
   })
 }
 
-// One AdamW step over the parameters that have a gradient; clears the gradients.
+// One AdamW step over the parameters that have a gradient; sets the gradients to undefined.
 int kte_adamw_step(void *group, const at::Tensor *lr, double beta1, double beta2, double weight_decay, double eps) {
   KTE_GUARD({
     at::NoGradGuard no_grad;
     auto &mine = *static_cast<Group *>(group);
     step(mine, [&](Tensors &p, Tensors &m, Tensors &v, Tensors &t, bool all) {
-      // A skipped step is not counted. The counters that move get one operation when all of them move.
+      // A skipped step is not counted. If all counters change, one operation changes all of them.
       if (mine.skips && all) {
         mine.all_steps.add_(1.0);
       } else {
@@ -166,11 +168,13 @@ int kte_adamw_step(void *group, const at::Tensor *lr, double beta1, double beta2
   })
 }
 
-// The flags of all groups, lowered together before a step and added to their counts after it.
+// The found_inf flags of all groups, cleared before a step and added to the numbers of skipped steps after
+// it.
 struct Flags {
   Tensors found, skipped;
 
-  bool here() const {
+  // Whether all numbers are on the CPU.
+  bool on_host() const {
     auto on_cpu = [](const at::Tensor &t) { return number(t) != nullptr; };
     return std::all_of(found.begin(), found.end(), on_cpu) && std::all_of(skipped.begin(), skipped.end(), on_cpu);
   }
@@ -186,7 +190,7 @@ int kte_flags_lower(void *flags) {
   KTE_GUARD({
     at::NoGradGuard no_grad;
     auto &mine = *static_cast<Flags *>(flags);
-    if (mine.here()) {
+    if (mine.on_host()) {
       for (auto &found : mine.found) *number(found) = 0;
     } else if (!mine.found.empty()) {
       at::_foreach_zero_(mine.found);
@@ -198,7 +202,7 @@ int kte_flags_count(void *flags) {
   KTE_GUARD({
     at::NoGradGuard no_grad;
     auto &mine = *static_cast<Flags *>(flags);
-    if (mine.here()) {
+    if (mine.on_host()) {
       for (size_t i = 0; i < mine.found.size(); ++i) *number(mine.skipped[i]) += *number(mine.found[i]);
     } else if (!mine.found.empty()) {
       at::_foreach_add_(mine.skipped, mine.found);
@@ -210,7 +214,8 @@ int kte_zero_grad(at::Tensor **params, size_t n) {
   KTE_GUARD({ for (size_t i = 0; i < n; ++i) params[i]->mutable_grad().reset(); })
 }
 
-// The joint L2 norm of the gradients as a 0-dim tensor on their device; null when there are none.
+// Writes the joint L2 norm of the gradients as a 0-dimensional tensor on their device; null if there are no
+// gradients.
 int kte_grad_norm(at::Tensor **params, size_t n, at::Tensor **out) {
   KTE_GUARD({
     at::NoGradGuard no_grad;

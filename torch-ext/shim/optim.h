@@ -1,4 +1,5 @@
-// One owner's parameters, laid out once for one fused call a step. Both halves of the shim see it.
+// Parameters of one owner with their optimizer state, for one fused call per step. The CPU and the GPU half
+// use it.
 #pragma once
 #include <ATen/ATen.h>
 #include <optional>
@@ -10,11 +11,12 @@ using Tensors = std::vector<at::Tensor>;
 struct Group {
   Tensors params, first, second, steps;
   at::Tensor all_steps, found_inf, one;
-  // Those of this step; the vector is kept for its memory.
+  // Gradients of the current step. The vector is reused to avoid allocations.
   Tensors grads;
-  // Whether this step is skipped, where the host knows.
+  // Whether the current step is skipped; empty if only the device knows.
   std::optional<bool> skips;
 
+  // Sets all gradients to undefined.
   void done() {
     grads.clear();
     for (auto &p : params) p.mutable_grad().reset();

@@ -1,9 +1,10 @@
-// Checks a pickle before libtorch unpickles it. libtorch believes two things that a pickle says: a memo index (its memo is a vector
-// as long as the largest index: five bytes can ask for 64 GiB) and the number of elements of a storage (it reads past a record that
-// is shorter).
+// Checks a pickle before libtorch unpickles it. libtorch does not check two numbers in a pickle: a memo
+// index (its memo is a vector as long as the largest index, so five bytes can request 64 GiB) and the number
+// of elements of a storage (it reads past the end of a shorter record).
 //
-// The pickle is run without building anything: only strings, integers, storage types and tuples have values, because a storage is
-// named by a tuple of these. The opcodes are those that torch.jit.save writes.
+// The pickle is interpreted without creating objects. Only strings, integers, storage types and tuples have
+// values, because a tuple of these identifies a storage. Only the opcodes that torch.jit.save writes are
+// accepted.
 
 #include "script.h"
 #include <algorithm>
@@ -14,30 +15,31 @@
 namespace {
 [[noreturn]] void refuse(const char *found) { TORCH_CHECK(false, "its pickle ", found); }
 
-// Values are destroyed by functions that call themselves for each level, libtorch's too.
-constexpr size_t DEEPEST = 200;
+// Values, libtorch's too, are destroyed recursively, so nesting is limited.
+constexpr size_t MAX_DEPTH = 200;
 
 struct Value;
 using Ref = std::shared_ptr<Value>;
 
-// What is known of a value. Everything but these four is `Other`; `Mark` is the opcode's mark.
+// The part of a value that the check needs. Values of other types are `Other`; `Mark` is what the mark
+// opcode pushes.
 struct Value {
   enum Kind { Other, Mark, Text, Integer, StorageType, Tuple } kind = Other;
   std::string text = {};
-  int64_t number = 0; // of an integer its value, of a storage type the bytes of an element
+  int64_t number = 0; // for an integer its value, for a storage type the bytes of an element
   std::vector<Ref> items = {};
-  size_t depth = 0; // levels of values that it holds
+  size_t depth = 0; // levels of nested values
 };
 
 Ref make(Value value) { return std::make_shared<Value>(std::move(value)); }
 
-// Notes that a value holds another one.
+// Records that a value contains another one, and refuses too many levels.
 void hold(Value &holder, const Value &held) {
   holder.depth = std::max(holder.depth, held.depth + 1);
-  if (holder.depth > DEEPEST) refuse("is nested too deeply");
+  if (holder.depth > MAX_DEPTH) refuse("is nested too deeply");
 }
 
-// Bytes of an element, by the name of the storage's type in pickles.
+// Returns the bytes of an element by the name of the storage type in pickles.
 std::optional<int64_t> element_size(const std::string &name) {
   static const auto *sizes = [] {
     auto sizes = new std::unordered_map<std::string, int64_t>;
@@ -60,7 +62,7 @@ class Pickle {
   const Ref mark_ = make({Value::Mark});
 
   std::string take(uint64_t count) {
-    if (bytes_.size() - at_ < count) refuse("is cut off");
+    if (bytes_.size() - at_ < count) refuse("is truncated");
     at_ += count;
     return bytes_.substr(at_ - count, count);
   }
@@ -74,7 +76,7 @@ class Pickle {
 
   std::string line() {
     auto end = bytes_.find('\n', at_);
-    if (end == std::string::npos) refuse("is cut off");
+    if (end == std::string::npos) refuse("is truncated");
     auto text = take(end - at_);
     take(1);
     return text;
@@ -85,7 +87,7 @@ class Pickle {
   void push_integer(int64_t value) { push(make({Value::Integer, {}, value})); }
 
   Ref pop() {
-    if (stack_.empty() || stack_.back() == mark_) refuse("takes a value that is not there");
+    if (stack_.empty() || stack_.back() == mark_) refuse("takes a value from an empty stack");
     auto value = std::move(stack_.back());
     stack_.pop_back();
     return value;
@@ -93,7 +95,7 @@ class Pickle {
 
   std::vector<Ref> pop_to_mark() {
     auto mark = std::find(stack_.rbegin(), stack_.rend(), mark_);
-    if (mark == stack_.rend()) refuse("takes a value that is not there");
+    if (mark == stack_.rend()) refuse("takes a value from an empty stack");
     std::vector<Ref> items(mark.base(), stack_.end());
     stack_.erase(mark.base() - 1, stack_.end());
     return items;
@@ -105,7 +107,7 @@ class Pickle {
     push(std::move(value));
   }
 
-  // Puts values into the container on top.
+  // Adds values to the container on top of the stack.
   void put(const std::vector<Ref> &held) {
     auto container = pop();
     for (auto &item : held) hold(*container, *item);
@@ -126,9 +128,9 @@ class Pickle {
   }
 
   void store(uint64_t index) {
-    // Each index that is used is stored by an opcode of its own.
+    // Storing takes at least one byte per index, so a legitimate index is smaller than the pickle.
     if (index > bytes_.size()) refuse("has a memo index that is too large");
-    if (stack_.empty()) refuse("takes a value that is not there");
+    if (stack_.empty()) refuse("takes a value from an empty stack");
     memo_[index] = stack_.back();
   }
 
@@ -138,7 +140,7 @@ class Pickle {
     push(found->second);
   }
 
-  // ("storage", type, key, device, elements)
+  // A storage is identified by ("storage", type, key, device, elements).
   void check_storage(const Value &id) {
     auto &items = id.items;
     using Kind = Value::Kind;
@@ -178,7 +180,7 @@ public:
       case 'K': push_integer(number(1)); break;
       case 'M': push_integer(number(2)); break;
       case 'J': push_integer(int32_t(number(4))); break;
-      // A long integer: of up to eight bytes, with a sign.
+      // A signed little-endian integer of up to eight bytes.
       case 0x8a: {
         auto count = number(1);
         if (count > 8) refuse("has an integer of more than 64 bits");

@@ -1,4 +1,4 @@
-// The process side of libtorch: errors of this shim, generators, and a counter of dispatched operations.
+// Process-wide state: errors of this shim, generators, versions, and a counter of dispatched operations.
 #include "shim.h"
 #include <ATen/ATen.h>
 #include <ATen/CPUGeneratorImpl.h>
@@ -16,7 +16,7 @@ std::string &kte::last_error() {
 }
 
 namespace {
-// Every default generator there is: the CPU's, then one per CUDA device once libtorch_cuda is loaded.
+// Returns all default generators: the CPU's, then one per CUDA device once libtorch_cuda is loaded.
 std::vector<at::Generator> generators() {
   std::vector<at::Generator> all{at::detail::getDefaultCPUGenerator()};
   if (at::hasCUDA()) {
@@ -28,8 +28,9 @@ std::vector<at::Generator> generators() {
 }
 
 thread_local std::map<std::string, uint64_t> *op_counts = nullptr;
-// The fused optimizer call that is running, if any: what its CPU implementation does inside is listed under it.
-// (It reads its step counters with item(); the CUDA kernels read them on the device.)
+// Name of the running fused optimizer call, if any. Operators inside it are listed under it: its CPU
+// implementation reads step counters with item(), which would look like host syncs, while the CUDA kernels
+// read them on the device.
 thread_local std::string fused;
 struct InsideFused : at::ObserverContext {};
 
@@ -52,7 +53,7 @@ void end_op(const at::RecordFunction &, at::ObserverContext *context) {
 extern "C" {
 const char *kte_last_error() { return kte::last_error().c_str(); }
 
-// The vector instructions that torch's CPU kernels use. The text is never freed.
+// Returns the name of the vector instructions that torch's CPU kernels use. The string is never freed.
 const char *kte_cpu_capability() {
   static const std::string name = at::get_cpu_capability();
   return name.c_str();
@@ -66,7 +67,7 @@ int kte_cuda_versions(int64_t *runtime, int64_t *cudnn) {
   })
 }
 
-// How cuDNN chooses: by trying out, and among those that add up in the same order each time.
+// Sets how cuDNN chooses algorithms: by measurement (`benchmark`), and among deterministic ones only.
 int kte_convolutions(bool benchmark, bool deterministic) {
   KTE_GUARD({
     at::globalContext().setBenchmarkCuDNN(benchmark);
@@ -106,7 +107,8 @@ int kte_rng_seed(uint64_t seed) {
   })
 }
 
-// Counts the operators dispatched on this thread until kte_ops_stop. Returns 1 if a count already runs.
+// Counts the operators dispatched on this thread until kte_ops_stop. Fails if a count already runs on this
+// thread.
 int kte_ops_start(uint64_t *handle) {
   KTE_GUARD({
     TORCH_CHECK(op_counts == nullptr, "an operation count is already running on this thread");

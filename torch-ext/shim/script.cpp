@@ -1,8 +1,10 @@
-// TorchScript modules: loaded, listed, and run with taps behind the calls of their submodules.
+// TorchScript modules: loading, listing submodules and tensors, and running with taps after the calls of
+// submodules.
 //
-// A module's own methods are never changed. What runs is a copy of its forward in which every call is inlined, so that a
-// call has one place even if its class has many instances; it runs in the interpreter as it is written, operation by
-// operation: nothing is profiled, fused or compiled behind a run's back, and autograd and autocast are the ordinary ones.
+// A module's own methods are never changed. A copy of its forward runs, in which every call is inlined, so
+// that each call has its own place in the graph even if its class has many instances. The interpreter runs
+// the graph operation by operation: nothing is profiled, fused or compiled, and autograd and autocast work
+// as usual.
 #include "script.h"
 #include <algorithm>
 #include <mutex>
@@ -20,18 +22,18 @@ using Instance = c10::intrusive_ptr<c10::ivalue::Object>;
 namespace {
 // ---- taps ----
 
-// What a running forward hands its features to.
+// The callback that receives the features at each tap of a running forward.
 struct Taps {
   void *context;
   at::Tensor *(*at)(void *, int64_t, at::Tensor *);
 };
 thread_local const Taps *taps = nullptr;
 
-// The taps of one forward; on every way out those of the forward around it are back.
-struct Lent {
+// Makes `now` the thread's taps. The destructor restores the taps of the enclosing forward.
+struct TapsScope {
   const Taps *before = taps;
-  explicit Lent(const Taps *now) { taps = now; }
-  ~Lent() { taps = before; }
+  explicit TapsScope(const Taps *now) { taps = now; }
+  ~TapsScope() { taps = before; }
 };
 
 const auto TAP = c10::Symbol::fromQualString("kasmina::tap");
@@ -39,11 +41,11 @@ const auto TAP = c10::Symbol::fromQualString("kasmina::tap");
 void tap(Stack &stack) {
   auto slot = pop(stack).toInt();
   auto features = pop(stack).toTensor();
-  TORCH_CHECK(taps, "a tap is reached outside of the forward that it belongs to");
-  std::unique_ptr<at::Tensor> flows(taps->at(taps->context, slot, new at::Tensor(std::move(features))));
-  // Why is known to whoever has lent the taps.
-  TORCH_CHECK(flows, "a tap failed");
-  push(stack, std::move(*flows));
+  TORCH_CHECK(taps, "a tap was called outside of its forward pass");
+  std::unique_ptr<at::Tensor> output(taps->at(taps->context, slot, new at::Tensor(std::move(features))));
+  // The owner of the callback knows the reason.
+  TORCH_CHECK(output, "a tap failed");
+  push(stack, std::move(*output));
 }
 
 void register_tap() {
@@ -56,7 +58,7 @@ void register_tap() {
 
 // ---- the graph ----
 
-// The path of a submodule from `self`, if the value is one: "" is `self`.
+// Returns the dotted path of a submodule from `self` ("" for `self`); empty if the value is not a submodule.
 std::optional<std::string> path_of(const Value *value, const Value *self) {
   if (value == self) return "";
   auto node = value->node();
@@ -71,37 +73,38 @@ std::string join(const std::string &prefix, const std::string &path) {
   return prefix.empty() ? path : path.empty() ? prefix : prefix + "." + path;
 }
 
-// One with overloads, such as that of a recurrent layer, is numbered.
+// Overloads of a forward, such as a recurrent layer's, are numbered.
 bool is_forward(const Node *call) {
   auto &name = call->s(attr::name);
   return name == "forward" || name.rfind("forward__", 0) == 0;
 }
 
-// The most calls that are inlined on the way to one submodule.
-constexpr size_t MOST_INLINED = 4096;
+// Limit on the calls that are inlined to reach one submodule.
+constexpr size_t MAX_INLINED = 4096;
 
-// Counts an operation of what a module becomes when its calls are inlined.
-void spend(size_t &left) {
-  TORCH_CHECK(left > 0, "its forward has more than ", kte::MOST_OPERATIONS, " operations when its calls are inlined");
+// Counts an operation of a module after inlining, and throws at the limit.
+void count_operation(size_t &left) {
+  TORCH_CHECK(left > 0, "its forward has more than ", kte::MAX_OPERATIONS, " operations when its calls are inlined");
   --left;
 }
 
-// Where forward calls a submodule.
+// A submodule that forward calls.
 struct Called {
   std::string path;
-  // What it returns.
+  // Type that the call returns.
   std::string type;
   bool tensor;
   int64_t times;
-  // Inside an `if` or a loop: how often it is called is not known.
+  // Whether the call is inside an `if` or a loop, so that the number of calls is not known.
   bool conditional;
 };
 
-// `left` is how many operations may still be passed: a module whose methods call each other twice has 2^n of them.
+// `left` is the number of operations left until the limit: n methods that each call the next one twice have
+// 2^n operations.
 void list_calls(Block *block, const Value *self, const std::string &prefix, bool conditional,
                 std::vector<Called> &calls, size_t &left) {
   for (auto node : block->nodes()) {
-    spend(left);
+    count_operation(left);
     for (auto inner : node->blocks()) list_calls(inner, self, prefix, true, calls, left);
     if (node->kind() != prim::CallMethod) continue;
     auto path = path_of(node->input(0), self);
@@ -122,12 +125,12 @@ void list_calls(Block *block, const Value *self, const std::string &prefix, bool
   }
 }
 
-// Puts a tap behind the one call of a submodule; the calls on the way to it are inlined.
+// Inserts a tap after the only call of a submodule. The calls that lead to it are inlined.
 void insert_tap(Graph &graph, const std::string &path, int64_t slot) {
   auto self = graph.inputs().at(0);
-  // Each turn inlines one call and looks at all of the graph.
-  for (size_t left = MOST_INLINED;;) {
-    spend(left);
+  // Each iteration inlines one call and visits the whole graph.
+  for (size_t left = MAX_INLINED;;) {
+    count_operation(left);
     Node *call = nullptr;
     Node *way = nullptr;
     for (auto node : graph.nodes()) {
@@ -154,10 +157,10 @@ void insert_tap(Graph &graph, const std::string &path, int64_t slot) {
   }
 }
 
-// Inlines every call that is left.
+// Inlines all remaining calls.
 void flatten(Block *block, size_t &left) {
   for (auto node = block->nodes().front(); node->kind() != prim::Return;) {
-    spend(left);
+    count_operation(left);
     for (auto inner : node->blocks()) flatten(inner, left);
     bool function = node->kind() == prim::CallFunction;
     auto callee = function || node->kind() == prim::CallMethod ? tryToGraphFunction(node) : nullptr;
@@ -166,14 +169,14 @@ void flatten(Block *block, size_t &left) {
       continue;
     }
     if (function) node->removeInput(0);
-    // What takes the call's place is looked at next.
+    // Continue with the nodes that replaced the call.
     auto before = node->prev();
     inlineCallTo(node, callee, false);
     node = before->next();
   }
 }
 
-// The names of attributes that are assigned a tensor, whatever module they are of.
+// Collects the names of attributes, of any module, that are assigned a tensor.
 void list_assigned(Block *block, std::set<std::string> &names) {
   for (auto node : block->nodes()) {
     if (node->kind() == prim::SetAttr && node->input(1)->type()->isSubtypeOf(c10::TensorType::get()))
@@ -184,38 +187,40 @@ void list_assigned(Block *block, std::set<std::string> &names) {
 
 // ---- the module ----
 
-// A place in the module that holds a tensor.
+// An attribute of the module that contains a tensor.
 struct Place {
-  // Empty for a second name of one tensor.
+  // Dotted name; empty for further names of one tensor.
   std::string name;
   Instance owner;
   size_t slot;
   at::Tensor tensor;
 
-  void put() const { owner->setSlot(slot, tensor); }
-  // What is read in a forward that assigns it later must not be written to before the backward.
-  void lend() const { owner->setSlot(slot, tensor.clone()); }
+  void restore() const { owner->setSlot(slot, tensor); }
+  // Replaces the tensor by a copy: autograd may need the values that a forward read before it assigned new
+  // ones.
+  void replace_by_copy() const { owner->setSlot(slot, tensor.clone()); }
   std::string attribute() const { return owner->type()->getAttributeName(slot); }
 };
 
-// A parameter may have several names. The archive keeps them apart, but for what lies behind them.
-using Lies = std::tuple<void *, std::vector<int64_t>, std::vector<int64_t>, c10::ScalarType>;
+// Identifies a tensor with several names (tied weights): a loaded archive has one tensor object per name,
+// with the same storage.
+using TensorKey = std::tuple<void *, std::vector<int64_t>, std::vector<int64_t>, c10::ScalarType>;
 
 struct Script {
   Module module;
   std::vector<Place> places;
   Code code;
-  // Those that forward may assign.
+  // Attributes that forward may assign.
   std::vector<const Place *> assigned;
 
   explicit Script(Module loaded) : module(std::move(loaded)) {
-    std::map<Lies, at::Tensor> known;
+    std::map<TensorKey, at::Tensor> known;
     std::set<const void *> seen;
     collect(module._ivalue(), "", known, seen);
     attach({});
   }
 
-  void collect(const Instance &object, const std::string &prefix, std::map<Lies, at::Tensor> &known,
+  void collect(const Instance &object, const std::string &prefix, std::map<TensorKey, at::Tensor> &known,
                std::set<const void *> &seen) {
     if (!seen.insert(object.get()).second) return;
     auto type = object->type();
@@ -224,14 +229,15 @@ struct Script {
       auto name = join(prefix, type->getAttributeName(i));
       if (value.isTensor() && value.toTensor().defined()) {
         bool first;
-        auto tensor = one(value.toTensor(), known, first);
+        auto tensor = first_of(value.toTensor(), known, first);
         places.push_back({first ? name : "", object, i, tensor});
-        places.back().put();
+        places.back().restore();
       } else if (value.isTensorList()) {
-        // Such as the flat weights of a recurrent layer: other handles on its parameters.
+        // A list of parameters, such as the flat weights of a recurrent layer, must refer to the same tensor
+        // objects.
         auto list = value.toTensorList();
         for (size_t k = 0; k < list.size(); ++k) {
-          auto found = known.find(lies(list.get(k)));
+          auto found = known.find(key_of(list.get(k)));
           if (found != known.end()) list.set(k, found->second);
         }
       } else if (value.isObject()) {
@@ -240,28 +246,29 @@ struct Script {
     }
   }
 
-  static Lies lies(const at::Tensor &t) {
+  static TensorKey key_of(const at::Tensor &t) {
     return {t.data_ptr(), t.sizes().vec(), t.strides().vec(), t.scalar_type()};
   }
 
-  static at::Tensor one(const at::Tensor &tensor, std::map<Lies, at::Tensor> &known, bool &first) {
+  // Returns the first tensor object with the same key, and whether it is this one.
+  static at::Tensor first_of(const at::Tensor &tensor, std::map<TensorKey, at::Tensor> &known, bool &first) {
     first = true;
     if (tensor.numel() == 0) return tensor;
-    auto [entry, inserted] = known.emplace(lies(tensor), tensor);
+    auto [entry, inserted] = known.emplace(key_of(tensor), tensor);
     first = inserted;
     return entry->second;
   }
 
-  // A graph with taps behind these calls, in place of the one before.
+  // Replaces the graph by one with taps after the calls of these submodules.
   void attach(const std::vector<std::string> &paths) {
     auto graph = toGraphFunction(module.get_method("forward").function()).graph()->copy();
     std::vector<size_t> order(paths.size());
     for (size_t i = 0; i < order.size(); ++i) order[i] = i;
-    // Outer calls first: to tap an inner one is to inline those around it.
+    // Outer calls first, because inserting a tap after an inner call inlines the calls around it.
     auto depth = [&](size_t i) { return std::count(paths[i].begin(), paths[i].end(), '.'); };
     std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return depth(a) < depth(b); });
     for (auto i : order) insert_tap(*graph, paths[i], static_cast<int64_t>(i));
-    auto left = kte::MOST_OPERATIONS;
+    auto left = kte::MAX_OPERATIONS;
     flatten(graph->block(), left);
     std::set<std::string> names;
     list_assigned(graph->block(), names);
@@ -271,46 +278,46 @@ struct Script {
     code = Code(graph, "forward");
   }
 
-  // A module may assign to a buffer instead of writing into it; the tensor that others have a handle on stays in its
-  // place and takes the value.
-  void settle() {
+  // A module may assign a new tensor to a buffer instead of writing into it. The value is copied into the
+  // original tensor, on which others have handles.
+  void copy_assigned() {
     at::NoGradGuard no_grad;
     for (auto place : assigned) {
       auto now = place->owner->getSlot(place->slot);
-      TORCH_CHECK(now.isTensor() && now.toTensor().sizes() == place->tensor.sizes(), "forward gives `", place->name,
-                  "` another shape; it must keep ", place->tensor.sizes());
+      TORCH_CHECK(now.isTensor() && now.toTensor().sizes() == place->tensor.sizes(), "forward changes the shape of `",
+                  place->name, "`; it must stay ", place->tensor.sizes());
       place->tensor.copy_(now.toTensor());
-      place->put();
+      place->restore();
     }
   }
 
-  at::Tensor forward(const at::Tensor &x, const Taps &lend) {
+  at::Tensor forward(const at::Tensor &x, const Taps &callback) {
     Stack stack{module._ivalue(), x};
     module.get_method("forward").function().getSchema().checkAndNormalizeInputs(stack, {});
     try {
-      for (auto place : assigned) place->lend();
-      Lent lent(&lend);
-      // What a module says of gradients holds while it runs.
+      for (auto place : assigned) place->replace_by_copy();
+      TapsScope scope(&callback);
+      // A module may turn gradients off; the previous setting is restored afterwards.
       c10::AutoGradMode grad(c10::GradMode::is_enabled());
-      // What could not be inlined is not compiled either.
+      // Calls that cannot be inlined are not optimized either.
       GraphOptimizerEnabledGuard plain(false);
       InterpreterState(code).run(stack);
-      settle();
+      copy_assigned();
     } catch (...) {
-      // A forward that failed has assigned nothing.
-      for (auto place : assigned) place->put();
+      // A failed forward must not change the module.
+      for (auto place : assigned) place->restore();
       throw;
     }
     return stack.front().toTensor();
   }
 };
 
-// What libtorch says of an archive that it cannot read, with what that means.
-template <class Body> auto reading(Body body) -> decltype(body()) {
-  auto refuse = [](const char *said) {
-    bool unknown = std::strstr(said, "Unknown builtin op");
+// Runs a function that reads an archive, and prefixes libtorch's error message with what it means.
+template <class Body> auto explain_read_errors(Body body) -> decltype(body()) {
+  auto refuse = [](const char *message) {
+    bool unknown = std::strstr(message, "Unknown builtin op");
     TORCH_CHECK(false, unknown ? "it uses an operator that this torch does not have: "
-                               : "it is no module that torch.jit.save has written: ", said);
+                               : "it is not a module written by torch.jit.save: ", message);
   };
   try {
     return body();
@@ -321,20 +328,20 @@ template <class Body> auto reading(Body body) -> decltype(body()) {
   } catch (const std::exception &e) {
     refuse(e.what());
   }
-  throw std::logic_error("it was refused");
+  throw std::logic_error("unreachable");
 }
 
 std::set<std::string> check_archive(const char *data, size_t length) {
-  return reading([&] { return kte::forbidden_in_archive(data, length); });
+  return explain_read_errors([&] { return kte::forbidden_in_archive(data, length); });
 }
 
 Module read(const char *data, size_t length, at::Device device) {
-  return reading([&] {
+  return explain_read_errors([&] {
     return torch::jit::load(std::make_shared<kte::Bytes>(data, length), device, /*load_debug_files=*/false);
   });
 }
 
-// One tensor in, one tensor out.
+// Throws unless the module's forward takes and returns one tensor.
 void check_forward(const Module &module) {
   auto method = module.find_method("forward");
   TORCH_CHECK(method, "the module has no forward");
@@ -350,21 +357,22 @@ void check_forward(const Module &module) {
 } // namespace
 
 extern "C" {
-// A TorchScript archive in memory; the bytes are needed for the call only. `cuda` is the device's number, -1 the CPU. If the
-// module uses what is not allowed, `forbidden` is told of each name, and there is no module.
+// Loads a TorchScript archive from memory; the bytes are not used after the call. `cuda` is the device's
+// index, or -1 for the CPU. If the module uses forbidden names, calls `forbidden` with each of them and
+// writes null to `out`.
 int kte_script_load(const char *data, size_t length, int64_t cuda, void (*forbidden)(void *, const char *),
                     void *context, void **out) {
   KTE_GUARD({
-    auto tell = [&](const std::set<std::string> &names) {
+    auto report = [&](const std::set<std::string> &names) {
       for (auto &name : names) forbidden(context, name.c_str());
       return !names.empty();
     };
     *out = nullptr;
-    if (tell(check_archive(data, length))) return 0;
+    if (report(check_archive(data, length))) return 0;
     register_tap();
     auto device = cuda < 0 ? at::Device(at::kCPU) : at::Device(at::kCUDA, static_cast<c10::DeviceIndex>(cuda));
     auto module = read(data, length, device);
-    if (tell(kte::forbidden_operators(module))) return 0;
+    if (report(kte::forbidden_operators(module))) return 0;
     check_forward(module);
     GraphOptimizerEnabledGuard plain(false);
     *out = new Script(std::move(module));
@@ -373,19 +381,19 @@ int kte_script_load(const char *data, size_t length, int64_t cuda, void (*forbid
 
 void kte_script_free(void *script) { delete static_cast<Script *>(script); }
 
-// Tells of every submodule that forward calls, in the order in which the calls return.
+// Calls `each` with every submodule that forward calls, in the order in which the calls return.
 int kte_script_calls(const void *script, void (*each)(void *, const char *, const char *, bool, int64_t, bool),
                      void *context) {
   KTE_GUARD({
     auto graph = toGraphFunction(static_cast<const Script *>(script)->module.get_method("forward").function()).graph();
     std::vector<Called> calls;
-    auto left = kte::MOST_OPERATIONS;
+    auto left = kte::MAX_OPERATIONS;
     list_calls(graph->block(), graph->inputs().at(0), "", false, calls, left);
     for (auto &c : calls) each(context, c.path.c_str(), c.type.c_str(), c.tensor, c.times, c.conditional);
   })
 }
 
-// Tells of every tensor that the module holds, by its first name; the receiver owns the handle.
+// Calls `each` with every tensor of the module and its first name. The callback owns the handle.
 int kte_script_variables(const void *script, void (*each)(void *, const char *, at::Tensor *), void *context) {
   KTE_GUARD({
     for (auto &place : static_cast<const Script *>(script)->places)
@@ -393,7 +401,7 @@ int kte_script_variables(const void *script, void (*each)(void *, const char *, 
   })
 }
 
-// Taps behind the calls of these submodules and no others; tap `i` is that of `paths[i]`.
+// Inserts tap `i` after the call of `paths[i]`, and removes all previous taps.
 int kte_script_attach(void *script, const char *const *paths, size_t n) {
   KTE_GUARD({
     GraphOptimizerEnabledGuard plain(false);
@@ -403,7 +411,8 @@ int kte_script_attach(void *script, const char *const *paths, size_t n) {
 
 int kte_script_train(void *script, bool train) { KTE_GUARD({ static_cast<Script *>(script)->module.train(train); }) }
 
-// `at` owns the features that it is handed and gives back what flows on, or null to end the forward.
+// Runs forward. `at` owns the features that it receives, and returns their replacement, or null to end the
+// forward.
 int kte_script_forward(void *script, const at::Tensor *x, at::Tensor *(*at)(void *, int64_t, at::Tensor *),
                        void *context, at::Tensor **out) {
   KTE_GUARD({ *out = new at::Tensor(static_cast<Script *>(script)->forward(*x, Taps{context, at})); })

@@ -1,4 +1,4 @@
-// What the files about TorchScript share.
+// Shared by the files about TorchScript.
 #pragma once
 #include "shim.h"
 #include <caffe2/serialize/read_adapter_interface.h>
@@ -9,7 +9,7 @@
 #include <torch/script.h>
 
 namespace kte {
-// The bytes of an archive; libtorch's own adapter believes any offset.
+// Reads from the bytes of an archive. libtorch's own adapter does not check offsets.
 struct Bytes : caffe2::serialize::ReadAdapterInterface {
   const char *data;
   size_t length;
@@ -22,17 +22,19 @@ struct Bytes : caffe2::serialize::ReadAdapterInterface {
   }
 };
 
-// Names in the code of an archive by which it would run something while it is loaded. Nothing of it has run yet.
+// Returns the names in an archive's code through which it would run code while it is loaded. Runs none of
+// the archive's code.
 std::set<std::string> forbidden_in_archive(const char *data, size_t length);
 
-// Bytes of the record that holds a storage, by the storage's key.
+// Returns the size in bytes of the record of a storage, by the storage's key.
 using RecordSize = std::function<size_t(const std::string &key)>;
-// Throws if unpickling would allocate far more than the pickle's size, or read past the record of a storage.
+// Throws if unpickling would allocate far more than the pickle's size, or read past the end of a storage's
+// record.
 void check_pickle(const std::string &bytes, const RecordSize &size_of);
 
-// Operators of a loaded module that do more than compute with tensors, numbers and texts.
+// Returns the operators of a loaded module that do more than compute with tensors, numbers and strings.
 std::set<std::string> forbidden_operators(const torch::jit::Module &module);
 
-// The most operations that a module may have when its calls are inlined.
-constexpr size_t MOST_OPERATIONS = 100000;
+// Limit on the operations of a module after its calls are inlined.
+constexpr size_t MAX_OPERATIONS = 100000;
 } // namespace kte

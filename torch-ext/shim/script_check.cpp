@@ -1,5 +1,6 @@
-// What a TorchScript archive may contain. A module is a program: it may read and write files, and some of it runs while it is
-// loaded. What is allowed here is what computes with tensors, numbers and texts in memory; everything else is refused by name.
+// Checks what a TorchScript archive contains. A module is a program: it can read and write files, and some
+// of its code runs while it is loaded. Only operations that compute with tensors, numbers and strings in
+// memory are allowed; all others are refused by name.
 #include "script.h"
 #include <cctype>
 #include <caffe2/serialize/inline_container.h>
@@ -13,22 +14,23 @@ using namespace torch::jit;
 namespace {
 // ---- the text of the code ----
 
-// An expression is read and compiled by functions that call themselves for each part of it.
-constexpr size_t DEEPEST = 200;
-constexpr size_t MOST_PARTS = 2000;
+// Limits on an expression, because libtorch parses and compiles expressions recursively.
+constexpr size_t MAX_DEPTH = 200;
+constexpr size_t MAX_PARTS = 2000;
 
 bool begins(const std::string &text, const char *with) { return text.rfind(with, 0) == 0; }
 bool ends(const std::string &text, const std::string &with) {
   return text.size() >= with.size() && text.compare(text.size() - with.size(), with.size(), with) == 0;
 }
 
-// The text of one file of code, looked at before anything of it is compiled. Some of a file runs while it is compiled: the
-// values that arguments and attributes have by default. So outside of the bodies of functions nothing may be called.
+// Checks the text of one code file before any of it is compiled. Default values of arguments and attributes
+// are evaluated while a file is compiled, so calls are refused outside of function bodies.
 class CodeCheck {
 public:
   explicit CodeCheck(const std::string &code) : code(code) {}
 
-  // The code without blanks, so that no name can be spelled around.
+  // Returns the code without blanks, strings and comments, so that a name cannot be hidden by blanks inside
+  // it.
   std::string run() {
     while (at < code.size()) line();
     return squeezed;
@@ -38,7 +40,7 @@ private:
   const std::string &code;
   size_t at = 0;
   std::string squeezed;
-  // How far the function is indented whose body is being read; none outside of one.
+  // Indentation of the function whose body is being read; empty outside of functions.
   std::optional<size_t> function;
 
   static bool is_name(char c) { return std::isalnum(static_cast<unsigned char>(c)) || c == '_'; }
@@ -48,12 +50,12 @@ private:
     return code.compare(from, n, wanted) == 0 && (from + n >= code.size() || !is_name(code[from + n]));
   }
 
-  // Whether a sign belongs to the exponent of a number.
+  // Whether the sign at the current position belongs to the exponent of a number.
   bool is_exponent() const {
     return at > 1 && std::strchr("eE", code[at - 1]) && (std::isdigit(static_cast<unsigned char>(code[at - 2])) || code[at - 2] == '.');
   }
 
-  // A logical line: up to the end of a line at which no bracket is open.
+  // Reads a logical line, which ends at the first line end outside of brackets.
   void line() {
     size_t indent = 0;
     while (at < code.size() && code[at] == ' ') ++at, ++indent;
@@ -61,13 +63,13 @@ private:
       ++at;
       return;
     }
-    TORCH_CHECK(indent <= 2 * DEEPEST, "its code has blocks nested deeper than ", DEEPEST);
+    TORCH_CHECK(indent <= 2 * MAX_DEPTH, "its code has blocks nested deeper than ", MAX_DEPTH);
     bool inside = function && indent > *function;
     bool is_function = word(at, "def");
     TORCH_CHECK(!(inside && is_function), "its code has a function inside of a function");
     if (!inside) function = std::nullopt;
     if (is_function) function = indent;
-    // The brackets of a class's base and of a function's arguments are not calls.
+    // The bracket after the name of a class or function is not a call.
     bool header = is_function || word(at, "class");
     size_t depth = 0, parts = 0, calls = 0;
     char last = 0;
@@ -83,7 +85,7 @@ private:
         break;
       }
       TORCH_CHECK(c == '\n' || c == ' ' || !std::iscntrl(static_cast<unsigned char>(c)), "its code has a control character");
-      TORCH_CHECK(c != '\\', "its code has a line that goes on behind a backslash");
+      TORCH_CHECK(c != '\\', "its code has a line continued by a backslash");
       if (c == '"' || c == '\'') {
         text(c);
         last = c;
@@ -93,15 +95,15 @@ private:
       bool name_before = at > 0 && (is_name(code[at - 1]) || std::strchr(")]", code[at - 1]));
       bool name_behind = at + 1 < code.size() && starts_name(code[at + 1]);
       if (std::strchr("([{", c)) ++depth, ++parts;
-      // A bracket behind a value is a call; any other one groups, or makes a tuple.
+      // An opening bracket after a value is a call; any other one groups, or begins a tuple.
       if (c == '(' && last && (is_name(last) || std::strchr(")]\"'", last))) ++calls;
       if (std::strchr(")]}", c)) depth -= depth > 0;
       if (std::strchr("+*/%@&|^<>~=", c) || (c == '-' && name_before && !is_exponent()) || (c == '.' && name_before && name_behind)) ++parts;
       if (starts_name(c) && !(at > 0 && is_name(code[at - 1])) && (word(at, "not") || word(at, "if"))) ++parts;
       squeezed += c;
       last = c;
-      TORCH_CHECK(depth <= DEEPEST, "its code has expressions nested deeper than ", DEEPEST);
-      TORCH_CHECK(parts <= MOST_PARTS, "its code has an expression of more than ", MOST_PARTS, " parts");
+      TORCH_CHECK(depth <= MAX_DEPTH, "its code has expressions nested deeper than ", MAX_DEPTH);
+      TORCH_CHECK(parts <= MAX_PARTS, "its code has an expression of more than ", MAX_PARTS, " parts");
     }
     squeezed += '\n';
     if (inside) return;
@@ -109,7 +111,7 @@ private:
     TORCH_CHECK(!header || last == ':', "its code has a function or a class in one line");
   }
 
-  // A text between quotes; nothing in it is code.
+  // Skips a string literal, which contains no code.
   void text(char quote) {
     TORCH_CHECK(code.compare(at, 3, std::string(3, quote)) != 0, "its code has a text of several lines");
     for (++at; at < code.size() && code[at] != quote; ++at) {
@@ -126,7 +128,7 @@ std::string lower(std::string text) {
 
 // ---- the operators ----
 
-// Of the language itself, what computes, decides and keeps values.
+// Allowed operators of the language itself: they compute, branch, or store values.
 const std::unordered_set<std::string> LANGUAGE = {
     "prim::CallFunction", "prim::CallMethod", "prim::Constant", "prim::CreateObject", "prim::DictConstruct",
     "prim::EnumName", "prim::EnumValue", "prim::Enter", "prim::Exit", "prim::GetAttr", "prim::HasAttr", "prim::If",
@@ -140,7 +142,7 @@ const std::unordered_set<std::string> LANGUAGE = {
     "prim::unchecked_cast", "prim::unchecked_unwrap_optional",
 };
 
-// Operators on texts alone.
+// Allowed operators on strings and containers.
 const std::unordered_set<std::string> TEXTS = {
     "aten::__contains__", "aten::__getitem__", "aten::_set_item", "aten::add", "aten::capitalize", "aten::chr",
     "aten::Delete", "aten::endswith", "aten::eq", "aten::find", "aten::format", "aten::ge", "aten::get", "aten::gt",
@@ -152,14 +154,14 @@ const std::unordered_set<std::string> TEXTS = {
     "aten::remove", "aten::insert", "aten::index", "aten::count", "aten::clear", "aten::contains",
 };
 
-// Texts by which an operator on tensors is told how to compute.
+// Names of string arguments that select how a tensor operator computes.
 const std::unordered_set<std::string> CHOICES = {
     "UPLO",   "approximate", "driver", "equation", "indexing",      "mode", "norm",
     "ord",    "p",           "pad_mode", "padding", "padding_mode", "reduce", "rounding_mode",
     "side",   "reduction",
 };
 
-// What has no texts among its arguments and does more than compute all the same.
+// Forbidden operators that have no string arguments.
 const std::unordered_set<std::string> EFFECTS = {
     "aten::_async", "aten::backward", "aten::fork", "aten::get_num_threads", "aten::grad", "aten::initial_seed", "aten::manual_seed",
     "aten::save", "aten::seed", "aten::set_data", "aten::set_num_threads", "aten::sleep", "aten::wait",
@@ -172,7 +174,7 @@ bool has_text(const c10::TypePtr &type) {
   return false;
 }
 
-// Classes that are written in C++: making one, or calling it, runs code that is no graph.
+// Classes implemented in C++: creating or calling one runs code that is not part of the graph.
 bool is_of_libtorch(const c10::TypePtr &type) {
   auto written = type->cast<c10::ClassType>();
   return written && written->name() && begins(written->name()->qualifiedName(), "__torch__.torch.classes");
@@ -199,13 +201,13 @@ bool is_allowed(const Node *node) {
   return true;
 }
 
-void look(Graph &graph, std::set<std::string> &names, size_t &operations) {
+void check_graph(Graph &graph, std::set<std::string> &names, size_t &operations) {
   std::vector<Block *> blocks{graph.block()};
   while (!blocks.empty()) {
     auto block = blocks.back();
     blocks.pop_back();
     for (auto node : block->nodes()) {
-      TORCH_CHECK(++operations <= kte::MOST_OPERATIONS, "it has more than ", kte::MOST_OPERATIONS, " operations");
+      TORCH_CHECK(++operations <= kte::MAX_OPERATIONS, "it has more than ", kte::MAX_OPERATIONS, " operations");
       if (!is_allowed(node)) names.insert(node->kind().toQualString());
       for (auto inner : node->blocks()) blocks.push_back(inner);
     }
@@ -215,30 +217,30 @@ void look(Graph &graph, std::set<std::string> &names, size_t &operations) {
 
 namespace kte {
 std::set<std::string> forbidden_in_archive(const char *data, size_t length) {
-  // What all records take was looked at before: src/archive.rs.
+  // src/archive.rs has checked the sizes of the records.
   caffe2::serialize::PyTorchStreamReader reader(std::make_shared<Bytes>(data, length));
   std::set<std::string> names, seen;
   bool has_code = false;
   for (auto &record : reader.getAllRecords()) {
-    // The reader finds a record whatever the case of its letters.
+    // The reader ignores case when it looks up a record.
     auto name = lower(record);
     TORCH_CHECK(seen.insert(name).second, "its archive holds `", record, "` twice");
     bool code = begins(name, "code/") && ends(name, ".py");
     has_code |= code;
-    // Tensors are numbers; everything else is read.
+    // Records of tensors contain only numbers and need no check.
     if (begins(name, "data/") || begins(name, "constants/") || ends(name, ".debug_pkl")) continue;
     auto [bytes, read] = reader.getRecord(record);
     std::string text(static_cast<const char *>(bytes.get()), read);
-    // These are unpickled; the storages of `data.pkl` are the records `data/KEY`.
+    // libtorch unpickles these two. The storages of `data.pkl` are in the records `data/KEY`.
     if (name == "data.pkl" || name == "constants.pkl") {
       auto folder = record.substr(0, record.size() - strlen(".pkl")) + "/";
       kte::check_pickle(text, [&](const std::string &key) { return reader.getRecordSize(folder + key); });
     }
-    auto looked_at = code ? CodeCheck(text).run() : text;
-    // Classes of libtorch's own are made by code of theirs, and a method of this name is called while a module is loaded. In
-    // a pickle a line ends between the two parts of a name.
+    auto searched = code ? CodeCheck(text).run() : text;
+    // libtorch's C++ classes run their own code when they are created, and `__setstate__` is called while a
+    // module is loaded. In a pickle, a line end separates the two parts of a name.
     for (auto word : {"torch.classes", "torch\nclasses", "__setstate__"})
-      if (looked_at.find(word) != std::string::npos) names.insert(word == std::string("torch\nclasses") ? "torch.classes" : word);
+      if (searched.find(word) != std::string::npos) names.insert(word == std::string("torch\nclasses") ? "torch.classes" : word);
   }
   TORCH_CHECK(has_code, "it holds weights without code, as torch.save writes them; write it with torch.jit.save");
   return names;
@@ -249,13 +251,13 @@ std::set<std::string> forbidden_operators(const Module &module) {
   size_t operations = 0;
   std::unordered_set<const Function *> seen;
   auto unit = module._ivalue()->compilation_unit();
-  // What is compiled on demand while one function is looked at is a function of the unit too.
+  // Checking a function can compile further functions on demand, so repeat until there are no new ones.
   for (bool more = true; more;) {
     more = false;
     for (auto function : unit->get_functions()) {
       if (!seen.insert(function).second) continue;
       more = true;
-      if (auto compiled = tryToGraphFunction(*function)) look(*compiled->graph(), names, operations);
+      if (auto compiled = tryToGraphFunction(*function)) check_graph(*compiled->graph(), names, operations);
     }
   }
   return names;

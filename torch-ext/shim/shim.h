@@ -1,4 +1,4 @@
-// What every file of the shim shares: the way an exception becomes a return code and a text.
+// Shared by all files of the shim: conversion of exceptions to a return code and a message.
 #pragma once
 #include <ATen/core/Tensor.h>
 #include <exception>
@@ -9,7 +9,7 @@ namespace kte {
 std::string &last_error();
 }
 
-// Runs the body; any exception becomes 1 and is kept for kte_last_error().
+// Runs the body and returns 0. If it throws, stores the message for kte_last_error() and returns 1.
 #define KTE_GUARD(...)                       \
   try {                                      \
     __VA_ARGS__;                             \

@@ -1,4 +1,4 @@
-// libtorch's own profiler: what ran on the device, and a trace that Perfetto and chrome://tracing open.
+// Profiling with libtorch's profiler: what ran on the device, and a trace for Perfetto and chrome://tracing.
 #include "shim.h"
 #include <torch/csrc/autograd/profiler_kineto.h>
 
@@ -16,7 +16,8 @@ int kte_trace_start(bool cuda) {
   })
 }
 
-// `each` is told of everything that ran on the device: its name and nanoseconds. The trace goes to `path`, if given.
+// Calls `each` with the name and nanoseconds of everything that ran on the device. Writes the trace to
+// `path` unless null.
 int kte_trace_stop(const char *path, void (*each)(void *, const char *, uint64_t), void *context) {
   KTE_GUARD({
     auto result = prof::disableProfiler();

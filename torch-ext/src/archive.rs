@@ -1,32 +1,34 @@
-//! Checks the central directory of a zip archive before libtorch opens the archive: libtorch's reader
-//! allocates the size that the directory gives a record, the first time while it opens the archive.
+//! Checks the central directory of a zip archive before libtorch opens the archive. libtorch's reader
+//! allocates as many bytes as the directory states for a record, for the first record already when it opens
+//! the archive.
 
-/// Bytes that all records of an archive may take unpacked beyond the size of the archive. torch.jit.save
+/// Limit in bytes on the unpacked size of all records beyond the size of the archive. torch.jit.save
 /// compresses the text of the code and nothing else.
-const MOST_UNPACKED: u64 = 64 << 20;
-/// Signatures: an entry of the central directory, its end, and the end and locator of the 64-bit format.
+const MAX_EXTRA_UNPACKED: u64 = 64 << 20;
+/// Signatures of the parts of the central directory: an entry, the end record, the 64-bit end record and its
+/// locator.
 const ENTRY: u32 = 0x0201_4b50;
 const END: u32 = 0x0605_4b50;
 const END_64: u32 = 0x0606_4b50;
 const LOCATOR_64: u32 = 0x0706_4b50;
-/// Sizes of these parts in bytes, without what is variable in them.
+/// Sizes of these parts in bytes, without their variable-length fields.
 const ENTRY_SIZE: usize = 46;
 const END_SIZE: usize = 22;
 const END_64_SIZE: usize = 56;
 const LOCATOR_64_SIZE: usize = 20;
-/// Value of a 32-bit field whose number is in the extra field of 64-bit numbers.
+/// Value of a 32-bit size field that refers to the 64-bit number in the extra field.
 const IS_64: u32 = u32::MAX;
-/// Type of that extra field.
+/// Type of the extra field that holds 64-bit numbers.
 const EXTRA_64: u16 = 1;
 
 const BROKEN: &str = "its central directory is damaged";
 const LARGE: &str = "its archive is much larger unpacked than packed";
 
-/// Refuses an archive whose records are much larger than it. A directory that readers could take in different
-/// ways is refused too: nothing may lie between its parts.
+/// Refuses an archive whose records are much larger than the archive itself, and a central directory that
+/// readers could interpret in different ways: no gap is allowed between its parts.
 pub(crate) fn check(archive: &[u8]) -> Result<(), &'static str> {
     let directory = Directory::find(archive).ok_or(BROKEN)?;
-    let mut left = archive.len() as u64 + MOST_UNPACKED;
+    let mut left = archive.len() as u64 + MAX_EXTRA_UNPACKED;
     let mut at = directory.start;
     for _ in 0..directory.entries {
         if u32_at(archive, at) != Some(ENTRY) {
@@ -46,7 +48,7 @@ pub(crate) fn check(archive: &[u8]) -> Result<(), &'static str> {
     if at == directory.end { Ok(()) } else { Err(BROKEN) }
 }
 
-/// Position of the central directory in the archive, in bytes.
+/// Byte range of the central directory in the archive, and its number of entries.
 struct Directory {
     start: usize,
     end: usize,
@@ -54,7 +56,7 @@ struct Directory {
 }
 
 impl Directory {
-    /// Finds the directory as libtorch's reader does: by the last signature of an end, in the last 64 KiB.
+    /// Finds the directory as libtorch's reader does: by the last end signature within the last 64 KiB.
     fn find(archive: &[u8]) -> Option<Self> {
         let last = archive.len().checked_sub(END_SIZE)?;
         let first = last.saturating_sub(usize::from(u16::MAX));
@@ -86,7 +88,7 @@ impl Directory {
     }
 }
 
-/// The unpacked size in the extra field of an entry.
+/// Returns the unpacked size from the extra field of an entry.
 fn size_64(mut extra: &[u8]) -> Option<u64> {
     loop {
         let (kind, length) = (u16_at(extra, 0)?, usize::from(u16_at(extra, 2)?));
@@ -118,7 +120,7 @@ fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {
 mod tests {
     use super::{BROKEN, LARGE, check};
 
-    /// An archive with one record, to which the central directory gives this size.
+    /// Returns an archive with one record, whose size in the central directory is `size`.
     fn archive(size: u32, entries: u16) -> Vec<u8> {
         let mut all = b"PK\x03\x04".to_vec();
         all.extend([0; 26]);
@@ -144,7 +146,7 @@ mod tests {
         assert_eq!(check(&archive(5, 1)), Ok(()));
         assert_eq!(check(&archive(64 << 20, 1)), Ok(()));
         assert_eq!(check(&archive(65 << 20, 1)), Err(LARGE));
-        // A size that should be in an extra field, which is not there.
+        // The size refers to an extra field, which is missing.
         assert_eq!(check(&archive(u32::MAX, 1)), Err(BROKEN));
     }
 

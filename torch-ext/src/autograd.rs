@@ -1,17 +1,18 @@
-//! Straight-through without a kernel, version counters, and memory formats.
+//! Straight-through estimator without a kernel, version counters of tensors, and memory formats.
 
 use crate::error::Result;
 use crate::ffi;
 use tch::Tensor;
 
-/// The straight-through estimator: the value of `host`, the gradient of the output to both inputs.
+/// Returns the straight-through estimator: the value of `host`; the output's gradient flows to both inputs.
 ///
-/// Forward is a view of `host`, so its value is bit-identical whatever `seed` holds, NaN included, and no
-/// element is moved. (`host + (seed - seed.detach())` costs two kernels and turns one NaN of the seed into a
-/// NaN of the host.) Source: Bengio et al. 2013, arXiv:1308.3432.
+/// Forward returns a view of `host`, so the value is bit-identical whatever `seed` contains, NaN included,
+/// and nothing is copied. (`host + (seed - seed.detach())` costs two kernels and spreads a NaN of the seed
+/// into the host's features.) Source: Bengio et al. 2013, arXiv:1308.3432.
 ///
 /// # Shapes
-/// `host` and `seed` have the same shape and dtype; the output too, on the host's device and memory format.
+/// `host`, `seed` and the output have the same shape (any) and dtype. The output has the device and memory
+/// format of `host`.
 ///
 /// # Errors
 /// If shapes or dtypes differ.
@@ -20,10 +21,14 @@ pub fn straight_through(host: &Tensor, seed: &Tensor) -> Result<Tensor> {
     ffi::new_tensor(|out| unsafe { ffi::kte_straight_through(host.as_ptr(), seed.as_ptr(), out) })
 }
 
-/// The tensor's version counter: it grows with every change in place, also through a detached alias.
+/// Returns the tensor's version counter, which increases with every in-place change, also through a detached
+/// alias.
+///
+/// # Shapes
+/// Any.
 ///
 /// # Errors
-/// For tensors that track no version (made under inference mode).
+/// If the tensor tracks no version (it was made in inference mode).
 pub fn version(tensor: &Tensor) -> Result<u32> {
     let mut out = 0;
     // SAFETY: the handle is live for the call.
@@ -31,7 +36,10 @@ pub fn version(tensor: &Tensor) -> Result<u32> {
     Ok(out)
 }
 
-/// Whether a 4-dimensional tensor `[N, C, H, W]` lies as NHWC in memory.
+/// Whether a tensor is 4-dimensional and stored in channels-last (NHWC) memory format.
+///
+/// # Shapes
+/// Any; returns `false` unless `[N, C, H, W]`.
 ///
 /// # Errors
 /// If the tensor is undefined.
@@ -42,13 +50,14 @@ pub fn is_channels_last(tensor: &Tensor) -> Result<bool> {
     Ok(out)
 }
 
-/// The tensor in channels-last memory format; the same tensor back where it already is.
+/// Returns the tensor in channels-last memory format. A tensor that already has it is returned without a
+/// copy.
 ///
 /// # Shapes
-/// `[N, C, H, W]` to the same shape.
+/// `tensor` and output: `[N, C, H, W]`.
 ///
 /// # Errors
-/// If the tensor has not four dimensions.
+/// If the tensor does not have four dimensions.
 pub fn to_channels_last(tensor: &Tensor) -> Result<Tensor> {
     // SAFETY: the handle is live for the call; the result is a fresh handle.
     ffi::new_tensor(|out| unsafe { ffi::kte_to_channels_last(tensor.as_ptr(), out) })

@@ -1,27 +1,27 @@
-//! Whether two computations of the same thing came to the same but for rounding.
+//! Comparison of the results of two computations of the same values, up to rounding.
 
 use tch::{Kind, TchError, Tensor};
 
-/// How far apart two values may be.
+/// Largest allowed difference between two values.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Tolerance {
-    /// As a factor on the expected value.
+    /// Relative part: a factor on the magnitude of the expected value.
     pub relative: f64,
-    /// As it is where the largest expected magnitude is at most 1, and times that magnitude otherwise: a sum
-    /// of large numbers that comes to little is as exact as those were.
+    /// Absolute part. It is multiplied by the largest expected magnitude if that is greater than 1, because a
+    /// small sum of large numbers carries the rounding errors of the large numbers.
     pub absolute: f64,
     /// Whether NaN counts as equal to NaN.
     pub equal_nan: bool,
 }
 
-/// Whether all values are within the tolerance. Waits for the device.
+/// Whether all values of `actual` are within the tolerance of those of `expected`. Waits for the device.
 ///
 /// # Shapes
-/// Both the same, of one dtype.
+/// `expected` and `actual`: the same shape (any) and dtype.
 ///
 /// # Errors
 /// If libtorch refuses.
-pub fn all_close(expected: &Tensor, came: &Tensor, tolerance: Tolerance) -> Result<bool, TchError> {
+pub fn all_close(expected: &Tensor, actual: &Tensor, tolerance: Tolerance) -> Result<bool, TchError> {
     let Tolerance { relative, absolute, equal_nan } = tolerance;
     let largest = if expected.numel() == 0 {
         0.0
@@ -29,7 +29,7 @@ pub fn all_close(expected: &Tensor, came: &Tensor, tolerance: Tolerance) -> Resu
         expected.f_abs()?.f_max()?.f_to_kind(Kind::Double)?.f_double_value(&[])?
     };
     let scale = if largest.is_finite() { largest.max(1.0) } else { 1.0 };
-    expected.f_allclose(came, relative, absolute * scale, equal_nan)
+    expected.f_allclose(actual, relative, absolute * scale, equal_nan)
 }
 
 #[cfg(test)]

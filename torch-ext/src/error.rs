@@ -1,16 +1,16 @@
-//! What a call into libtorch can answer.
+//! Errors of calls into libtorch.
 
 /// A refused or failed libtorch call.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// libtorch threw; the text is its own first paragraph.
+    /// libtorch threw an exception; contains its message without the backtrace.
     #[error("torch: {0}")]
     Torch(String),
-    /// A TorchScript module uses what is not allowed.
+    /// A TorchScript module uses operators or names that are not allowed.
     #[error("it uses {}, which does more than compute; a module may only compute", names.join(", "))]
     Forbidden {
-        /// Operators, and names in its code.
+        /// Forbidden operators, and forbidden names in the module's code.
         names: Vec<String>,
     },
     /// The CUDA libraries could not be opened.
@@ -32,9 +32,9 @@ impl From<tch::TchError> for Error {
     }
 }
 
-/// Cuts libtorch's C++ backtrace off a message.
+/// Returns a message of libtorch without its C++ backtrace.
 pub(crate) fn first_paragraph(text: &str) -> &str {
-    // The second form is that of failed checks, of which the allocator's is one.
+    // Some failed checks, the allocator's for instance, use the second form.
     let trace = ["\nException raised from", "\nframe #0:"];
     let end = trace.iter().filter_map(|start| text.find(start)).min().unwrap_or(text.len());
     text[..end].trim_end()

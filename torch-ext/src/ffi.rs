@@ -1,4 +1,4 @@
-//! Declarations of the shim (`shim/*.cpp`) and the one way its return codes become errors.
+//! Declarations of the shim's functions (`shim/*.cpp`), and conversion of their return codes to errors.
 
 use crate::error::{Error, Result, first_paragraph};
 use std::ffi::{CStr, c_char, c_int, c_void};
@@ -130,7 +130,7 @@ pub(crate) fn check(code: c_int) -> Result<()> {
     Err(Error::Torch(first_paragraph(&text.to_string_lossy()).to_owned()))
 }
 
-/// Calls a function of the shim that answers with one new tensor.
+/// Calls a function of the shim that writes one new tensor to its output pointer, and returns that tensor.
 pub(crate) fn new_tensor(call: impl FnOnce(*mut *mut C_tensor) -> c_int) -> Result<Tensor> {
     let mut out = std::ptr::null_mut();
     check(call(&raw mut out))?;
@@ -138,7 +138,7 @@ pub(crate) fn new_tensor(call: impl FnOnce(*mut *mut C_tensor) -> c_int) -> Resu
     Ok(unsafe { Tensor::from_ptr(out) })
 }
 
-/// The handles of some tensors, borrowed for one call.
+/// Returns the raw handles of `tensors`. They are valid only while the tensors live.
 pub(crate) fn handles<'a>(tensors: impl IntoIterator<Item = &'a Tensor>) -> Vec<*const C_tensor> {
     tensors.into_iter().map(Tensor::as_ptr).collect()
 }

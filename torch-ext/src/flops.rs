@@ -1,16 +1,16 @@
-//! Counting the multiply-adds of a computation, whoever wrote it.
+//! Counting the multiply-adds of a computation, including those of plugins and TorchScript modules.
 
 use crate::error::Result;
 use crate::ffi;
 use std::marker::PhantomData;
 
-/// Counts the multiply-adds of every convolution, matrix product and attention on this thread while it lives,
-/// by the shapes of what goes in. What is done element by element is not counted. Nothing that a recorded
-/// graph replays is seen.
+/// Counter of the multiply-adds of every convolution, matrix product and attention on this thread, computed
+/// from the shapes of the inputs. Elementwise operations are not counted, nor is the replay of a captured
+/// graph.
 #[derive(Debug)]
 pub struct FlopCounter {
     handle: Option<u64>,
-    /// The count belongs to the thread that started it.
+    /// Makes the type `!Send`: the count belongs to the thread that started it.
     _thread: PhantomData<*const ()>,
 }
 
@@ -21,12 +21,12 @@ impl FlopCounter {
     /// If a count already runs on this thread.
     pub fn start() -> Result<Self> {
         let mut handle = 0;
-        // SAFETY: the place is valid.
+        // SAFETY: the output pointer is valid.
         ffi::check(unsafe { ffi::kte_flops_start(&raw mut handle) })?;
         Ok(Self { handle: Some(handle), _thread: PhantomData })
     }
 
-    /// Stops, and says how many there were.
+    /// Stops counting and returns the number of multiply-adds.
     ///
     /// # Errors
     /// If libtorch refuses.
@@ -45,7 +45,7 @@ impl Drop for FlopCounter {
 
 fn stop(handle: u64) -> Result<u64> {
     let mut count = 0;
-    // SAFETY: the handle is of a count that was started on this thread, and the place is valid.
+    // SAFETY: the handle is that of a count started on this thread, and the output pointer is valid.
     ffi::check(unsafe { ffi::kte_flops_stop(handle, &raw mut count) })?;
     Ok(count)
 }

@@ -1,18 +1,19 @@
-//! The few libtorch entry points that [`tch`] does not bind, as a small C++ shim with safe Rust over it.
+//! The libtorch entry points that [`tch`] does not bind: a small C++ shim and safe Rust wrappers.
 //!
-//! No policy lives here: what a seed may do, when a group is added or a generator forked is decided above.
+//! This crate contains no policy: its callers decide what a seed may do, when an optimizer group is added and
+//! when a generator is forked.
 //!
 //! * [`autocast`]: mixed precision
-//! * [`autograd`]: zero-copy straight-through, version counters, memory formats
-//! * [`closeness`]: equality but for rounding
+//! * [`autograd`]: zero-copy straight-through estimator, version counters, memory formats
+//! * [`closeness`]: equality up to rounding
 //! * [`norm`]: gradient norms that stay on the device
 //! * [`optim`]: fused SGD and AdamW over named, removable groups behind a two-phase [`ParameterSink`]
 //! * [`rng`]: saving, forking and restoring torch's generators
 //! * [`ops`]: counting dispatched operations
 //! * [`flops`]: counting multiply-adds
-//! * [`memory`]: counting the bytes that tensors hold
-//! * [`staging`]: host memory for copies of tensors
-//! * [`script`]: TorchScript modules with taps behind the calls of their submodules
+//! * [`memory`]: counting the bytes allocated by tensors
+//! * [`staging`]: reusable host memory for copies of tensors
+//! * [`script`]: TorchScript modules with taps after the calls of their submodules
 //! * [`trace`]: libtorch's profiler
 //! * [`cuda`]: opening `libtorch_cuda.so` at run time; streams, graphs and fused layers
 

@@ -1,33 +1,34 @@
-//! What torch runs on.
+//! Descriptions of the CPU and GPU that torch runs on, for reports.
 
 use crate::ffi;
 use std::ffi::CStr;
 use tch::Device;
 
-/// The name of this machine's CPU, as the system tells it.
+/// Returns the model name of this machine's CPU as Linux reports it, or `unknown`.
 pub fn cpu_name() -> String {
     let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let name = info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));
     name.map_or_else(|| "unknown".to_owned(), |(_, name)| name.trim().to_owned())
 }
 
-/// The vector instructions that torch's CPU kernels use: `AVX2`, `AVX512`, `DEFAULT`.
+/// Returns the vector instructions that torch's CPU kernels use: `AVX2`, `AVX512` or `DEFAULT`.
 pub fn cpu_capability() -> String {
-    // SAFETY: a NUL-terminated text that is never freed.
+    // SAFETY: the pointer is to a NUL-terminated string that is never freed.
     unsafe { CStr::from_ptr(ffi::kte_cpu_capability()) }.to_string_lossy().into_owned()
 }
 
-/// A GPU by its model, with the versions of CUDA's runtime and of cuDNN; for people.
+/// Returns a description of a GPU for people: its model and the versions of the CUDA runtime and cuDNN;
+/// `none` for a CPU.
 pub fn describe_gpu(device: Device) -> String {
     let Device::Cuda(index) = device else { return "none".to_owned() };
     let (mut runtime, mut cudnn) = (0, 0);
-    // SAFETY: both places are valid.
-    let known = ffi::check(unsafe { ffi::kte_cuda_versions(&raw mut runtime, &raw mut cudnn) });
-    let versions = known.map_or_else(|_| String::new(), |()| format!(", CUDA {runtime}, cuDNN {cudnn}"));
+    // SAFETY: both output pointers are valid.
+    let result = ffi::check(unsafe { ffi::kte_cuda_versions(&raw mut runtime, &raw mut cudnn) });
+    let versions = result.map_or_else(|_| String::new(), |()| format!(", CUDA {runtime}, cuDNN {cudnn}"));
     format!("{}{versions}", model(index).unwrap_or_else(|| "GPU".to_owned()))
 }
 
-/// The model's name as the driver tells it.
+/// Returns the model name of a GPU as NVIDIA's driver reports it.
 fn model(index: usize) -> Option<String> {
     let mut cards: Vec<_> =
         std::fs::read_dir("/proc/driver/nvidia/gpus").ok()?.flatten().map(|e| e.path()).collect();

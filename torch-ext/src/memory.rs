@@ -1,48 +1,48 @@
-//! Counting the bytes that tensors hold, so that "the memory is gone" can be a test.
+//! Counting the bytes allocated by tensors, so that tests can check that memory was freed.
 
 use crate::error::Result;
 use crate::ffi;
 use std::ffi::c_void;
 use std::marker::PhantomData;
 
-/// Counts what libtorch's allocators hand out and take back on this thread while it lives, on every device.
+/// Counter of what libtorch's allocators allocate and free on this thread, on every device.
 ///
-/// Memory that was there before it started is not known to it: freeing such memory counts nothing.
+/// Freeing memory that was allocated before the counter started is not counted.
 #[derive(Debug)]
 pub struct MemoryCounter {
     count: *mut c_void,
-    /// The count belongs to the thread that started it.
+    /// Makes the type `!Send`: the count belongs to the thread that started it.
     _thread: PhantomData<*const ()>,
 }
 
-/// What a [`MemoryCounter`] has seen.
+/// Reading of a [`MemoryCounter`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Allocated {
-    /// Bytes handed out and not taken back.
+    /// Bytes allocated and not freed.
     pub live_bytes: i64,
-    /// How often memory was handed out.
+    /// Number of allocations.
     pub allocations: u64,
 }
 
 impl MemoryCounter {
-    /// Starts counting on this thread. Counters nest; the innermost sees.
+    /// Starts counting on this thread. Counters nest; only the innermost counts.
     ///
     /// # Errors
     /// If libtorch refuses.
     pub fn start() -> Result<Self> {
         let mut count = std::ptr::null_mut();
-        // SAFETY: the place is valid.
+        // SAFETY: the output pointer is valid.
         ffi::check(unsafe { ffi::kte_memory_start(&raw mut count) })?;
         Ok(Self { count, _thread: PhantomData })
     }
 
-    /// What it has seen until now.
+    /// Returns what was allocated since the counter started.
     ///
     /// # Errors
     /// If libtorch refuses.
     pub fn read(&self) -> Result<Allocated> {
         let (mut live_bytes, mut allocations) = (0, 0);
-        // SAFETY: the count is live until `self` drops, and both places are valid.
+        // SAFETY: the count is live until `self` drops, and both output pointers are valid.
         ffi::check(unsafe { ffi::kte_memory_read(self.count, &raw mut live_bytes, &raw mut allocations) })?;
         Ok(Allocated { live_bytes, allocations })
     }

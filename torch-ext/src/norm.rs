@@ -1,27 +1,30 @@
-//! Gradient norms that stay on the device.
+//! Gradient norms without a transfer from the device.
 
 use crate::error::Result;
 use crate::ffi;
 use tch::Tensor;
 
-/// The L2 norm over all gradients of `parameters`, through one `_foreach_norm`, without a host sync; `None`
-/// when none of them has a gradient.
+/// Returns the joint L2 norm of all gradients of `parameters`, computed by one `_foreach_norm` without a host
+/// sync, or `None` if no parameter has a gradient.
 ///
 /// # Shapes
-/// Any; the norm is 0-dim, on the gradients' device.
+/// `parameters`: any shapes; the norm: 0-dimensional, on the device of the gradients.
 ///
 /// # Errors
-/// If the gradients lie on several devices or libtorch refuses them.
+/// If the gradients are on different devices, or libtorch refuses them.
 pub fn grad_norm<'a>(parameters: impl IntoIterator<Item = &'a Tensor>) -> Result<Option<Tensor>> {
     let handles = ffi::handles(parameters);
     let mut out = std::ptr::null_mut();
-    // SAFETY: the handles are live for the call, `n` is their number, the output is a valid place.
+    // SAFETY: the handles are live for the call, `n` is their number, the output pointer is valid.
     ffi::check(unsafe { ffi::kte_grad_norm(handles.as_ptr(), handles.len(), &raw mut out) })?;
     // SAFETY: a non-null result is a fresh `at::Tensor*` that nobody else owns.
     Ok((!out.is_null()).then(|| unsafe { Tensor::from_ptr(out) }))
 }
 
-/// Drops the gradients of `parameters`.
+/// Sets the gradients of `parameters` to undefined.
+///
+/// # Shapes
+/// Any.
 ///
 /// # Errors
 /// If libtorch refuses.

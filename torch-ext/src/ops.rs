@@ -1,4 +1,4 @@
-//! Counting the operations that libtorch dispatches, so that "nothing runs" can be a test.
+//! Counting the operations that libtorch dispatches, so that tests can check that nothing runs.
 
 use crate::error::Result;
 use crate::ffi;
@@ -6,11 +6,11 @@ use std::collections::BTreeMap;
 use std::ffi::{CStr, c_char, c_void};
 use std::marker::PhantomData;
 
-/// Counts every operator dispatched on this thread while it lives.
+/// Counter of the operators dispatched on this thread.
 #[derive(Debug)]
 pub struct OpCounter {
     handle: Option<u64>,
-    /// The count belongs to the thread that started it.
+    /// Makes the type `!Send`: the count belongs to the thread that started it.
     _thread: PhantomData<*const ()>,
 }
 
@@ -21,13 +21,13 @@ impl OpCounter {
     /// If a count already runs on this thread.
     pub fn start() -> Result<Self> {
         let mut handle = 0;
-        // SAFETY: the place is valid.
+        // SAFETY: the output pointer is valid.
         ffi::check(unsafe { ffi::kte_ops_start(&raw mut handle) })?;
         Ok(Self { handle: Some(handle), _thread: PhantomData })
     }
 
-    /// Stops, and says what ran how often, by operator name. What a fused optimizer call does inside is
-    /// listed as `aten::_fused_adamw_/..`.
+    /// Stops counting and returns the number of calls of each operator by name. Operators called inside a
+    /// fused optimizer call are listed under it: `aten::_fused_adamw_/<operator>`.
     ///
     /// # Errors
     /// If libtorch refuses.

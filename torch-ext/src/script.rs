@@ -1,4 +1,4 @@
-//! TorchScript modules with taps behind the calls of their submodules.
+//! TorchScript modules, with taps after the calls of their submodules.
 
 use crate::archive;
 use crate::error::{Error, Result};
@@ -9,11 +9,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use tch::{Device, Tensor};
 use torch_sys::C_tensor;
 
-/// A scripted or traced module, as `torch.jit.save` writes it, that takes one tensor and returns one.
+/// A scripted or traced module, written by `torch.jit.save`, that takes one tensor and returns one.
 ///
-/// It is interpreted as it is written, operation by operation: nothing is profiled, fused or compiled, so
-/// results are those of the same operations called one by one, and gradients, autocast and generators are the
-/// ordinary ones. Two loaded from one file share nothing.
+/// The module is interpreted operation by operation. Nothing is profiled, fused or compiled, so results equal
+/// those of the same operations called one by one, with the usual gradients, autocast and random numbers. Two
+/// modules loaded from one file share no tensors.
 #[derive(Debug)]
 pub struct Script {
     raw: *mut c_void,
@@ -23,26 +23,26 @@ pub struct Script {
 // Sync, and everything that changes it takes `&mut self`.
 unsafe impl Send for Script {}
 
-/// A submodule that forward calls.
+/// A submodule that the module's forward calls.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Call {
-    /// Its dotted path from the root, by which it is called.
+    /// Dotted path of the submodule from the root.
     pub path: String,
-    /// Whether a tap can stand behind it.
+    /// Whether a tap can be inserted after the call.
     pub fit: Fit,
 }
 
-/// Whether a tap can stand behind a call.
+/// Whether a tap can be inserted after a call, and if not, why.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Fit {
-    /// A tap can stand behind the call.
+    /// A tap can be inserted.
     Fits,
-    /// It is called at several places.
+    /// The submodule is called this many times.
     Repeated(i64),
-    /// It is called inside an `if` or a loop: how often is not known.
+    /// The call is inside an `if` or a loop, so the number of calls is not known.
     Conditional,
-    /// It returns something else than one tensor; the type as TorchScript writes it.
+    /// The call does not return one tensor; contains the returned type in TorchScript's notation.
     Returns(String),
 }
 
@@ -51,20 +51,20 @@ pub enum Fit {
 pub enum Failed<E> {
     /// The module or libtorch failed.
     Torch(Error),
-    /// A tap; its own error.
+    /// A tap failed; contains its error.
     Tap(E),
 }
 
 impl Script {
-    /// Reads the bytes of an archive onto a device. Nothing of its code runs: what would run while it is
-    /// loaded is refused before, and what does more than compute is refused by name.
+    /// Loads an archive onto a device. None of its code runs: an archive with code that would run at load
+    /// time is refused first, and operators that do more than compute are refused by name.
     ///
     /// # Errors
-    /// If it is no archive of a module, uses what is not allowed, is too large or nested too deeply, or its
-    /// `forward` does not take and return one tensor.
+    /// If the bytes are not an archive of a module, if the module uses forbidden operators or names, is too
+    /// large or too deeply nested, or if its `forward` does not take and return one tensor.
     pub fn load(bytes: &[u8], device: Device) -> Result<Self> {
         archive::check(bytes).map_err(|found| {
-            Error::Torch(format!("it is no module that torch.jit.save has written: {found}"))
+            Error::Torch(format!("it is not a module written by torch.jit.save: {found}"))
         })?;
         let cuda = match device {
             Device::Cuda(index) => index as i64,
@@ -74,26 +74,26 @@ impl Script {
         let mut names: Vec<String> = Vec::new();
         let context: *mut Vec<String> = &raw mut names;
         // SAFETY: the bytes are live for the call, which keeps none of them; the callback matches the
-        // declaration, its context outlives the call, and the place is valid.
+        // declaration, its context outlives the call, and the output pointer is valid.
         let code = with_deep_stack(|| unsafe {
             ffi::kte_script_load(
                 bytes.as_ptr().cast(),
                 bytes.len(),
                 cuda,
-                forbidden,
+                collect_forbidden,
                 context.cast(),
                 &raw mut raw,
             )
         });
-        ffi::check(code).map_err(plainly)?;
+        ffi::check(code).map_err(without_source_trace)?;
         if raw.is_null() {
             return Err(Error::Forbidden { names });
         }
         Ok(Self { raw })
     }
 
-    /// The submodules that forward calls, nested ones included, in the order in which their calls return:
-    /// that in which taps behind them would be reached.
+    /// Returns the submodules that forward calls, nested ones included, in the order in which the calls
+    /// return, which is the order in which taps after them run.
     ///
     /// # Errors
     /// If libtorch refuses.
@@ -106,7 +106,7 @@ impl Script {
             times: i64,
             conditional: bool,
         ) {
-            // SAFETY: `context` is the list passed below, borrowed for the call; both texts are
+            // SAFETY: `context` is the list passed below, borrowed for the call; both strings are
             // NUL-terminated.
             let (calls, path, returns) =
                 unsafe { (&mut *context.cast::<Vec<Call>>(), CStr::from_ptr(path), CStr::from_ptr(returns)) };
@@ -125,8 +125,11 @@ impl Script {
         Ok(calls)
     }
 
-    /// The tensors that the module holds, by dotted name: handles on those that it computes with. One that
-    /// has several names (tied weights) is listed by its first, and stays one tensor.
+    /// Returns handles on the module's parameters and buffers by dotted name. A tensor with several names
+    /// (tied weights) is listed once, under its first name.
+    ///
+    /// # Shapes
+    /// The module's.
     ///
     /// # Errors
     /// If libtorch refuses.
@@ -147,23 +150,23 @@ impl Script {
         Ok(variables)
     }
 
-    /// Puts taps behind the calls of these submodules, in place of those that were there: tap `i` behind
-    /// `paths[i]`.
+    /// Inserts tap `i` after the call of the submodule `paths[i]`, for every `i`. Taps inserted before are
+    /// removed.
     ///
     /// # Errors
-    /// If one of them is not called where a tap can stand (see [`Script::calls`]); then nothing has changed.
+    /// If a tap cannot be inserted after one of the calls (see [`Script::calls`]); then nothing has changed.
     pub fn attach<P: AsRef<str>>(&mut self, paths: &[P]) -> Result<()> {
         let paths =
             paths.iter().map(|path| CString::new(path.as_ref())).collect::<std::result::Result<Vec<_>, _>>();
-        let paths = paths.map_err(|e| Error::Torch(format!("the path of a submodule: {e}")))?;
+        let paths = paths.map_err(|e| Error::Torch(format!("invalid path of a submodule: {e}")))?;
         let pointers: Vec<*const c_char> = paths.iter().map(|path| path.as_ptr()).collect();
-        // SAFETY: the module is live and not in use elsewhere; the texts are NUL-terminated and live for the
-        // call.
+        // SAFETY: the module is live and not in use elsewhere; the strings are NUL-terminated and live for
+        // the call.
         let attach = || unsafe { ffi::kte_script_attach(self.raw, pointers.as_ptr(), pointers.len()) };
-        ffi::check(with_deep_stack(attach)).map_err(plainly)
+        ffi::check(with_deep_stack(attach)).map_err(without_source_trace)
     }
 
-    /// Training or measuring, for the module and all its submodules.
+    /// Switches the module and all its submodules to training mode (`on`) or evaluation mode.
     ///
     /// # Errors
     /// If libtorch refuses.
@@ -172,43 +175,45 @@ impl Script {
         ffi::check(unsafe { ffi::kte_script_train(self.raw, on) })
     }
 
-    /// The module's output. Behind each submodule that has a tap, what it returned is handed to `tap`, and
-    /// what `tap` gives back flows on.
+    /// Returns the module's output. After the call of a submodule that has a tap, `tap` is called with the
+    /// index of the tap and the submodule's output, and its result replaces that output.
     ///
     /// # Shapes
-    /// The module's.
+    /// `x` and output: those that the module takes and returns.
     ///
     /// # Errors
-    /// What the tap said, as it said it, or what the module or libtorch refused. A panic of the tap goes on
-    /// here.
+    /// The error of the tap, or that of the module or libtorch.
+    ///
+    /// # Panics
+    /// If the tap panics.
     pub fn forward<E>(
         &mut self,
         x: &Tensor,
         tap: &mut dyn FnMut(usize, Tensor) -> std::result::Result<Tensor, E>,
     ) -> std::result::Result<Tensor, Failed<E>> {
-        let mut lent = Lent { tap, failed: None };
-        let context: *mut Lent<'_, E> = &raw mut lent;
+        let mut active = ActiveTap { tap, failed: None };
+        let context: *mut ActiveTap<'_, E> = &raw mut active;
         let output = ffi::new_tensor(|out| {
-            // SAFETY: the module is live and not in use elsewhere, the input is live; the callback is that of
-            // `context`, which outlives the call and is touched by nobody else during it.
-            unsafe { ffi::kte_script_forward(self.raw, x.as_ptr(), at::<E>, context.cast(), out) }
+            // SAFETY: the module is live and not in use elsewhere, the input is live; the callback matches
+            // `context`, which outlives the call and is not used elsewhere during it.
+            unsafe { ffi::kte_script_forward(self.raw, x.as_ptr(), call_tap::<E>, context.cast(), out) }
         });
-        match (lent.failed, output) {
-            (Some(Stop::Error(error)), _) => Err(Failed::Tap(error)),
-            (Some(Stop::Panic(payload)), _) => resume_unwind(payload),
-            (None, output) => output.map_err(|error| Failed::Torch(plainly(error))),
+        match (active.failed, output) {
+            (Some(TapFailure::Error(error)), _) => Err(Failed::Tap(error)),
+            (Some(TapFailure::Panic(payload)), _) => resume_unwind(payload),
+            (None, output) => output.map_err(|error| Failed::Torch(without_source_trace(error))),
         }
     }
 }
 
-/// Runs a function that recurses over the parts of a module, on a stack that suffices for the largest module
-/// allowed; its pages take memory only where they are used.
+/// Runs a function that recurses over the parts of a module, on a stack that is large enough for the largest
+/// allowed module. Its pages take memory only when they are used.
 fn with_deep_stack<T>(body: impl FnOnce() -> T) -> T {
     const STACK: usize = 256 << 20;
     stacker::grow(STACK, body)
 }
 
-extern "C" fn forbidden(context: *mut c_void, name: *const c_char) {
+extern "C" fn collect_forbidden(context: *mut c_void, name: *const c_char) {
     // SAFETY: `context` is the list that `load` passes, borrowed for the call; the name is NUL-terminated.
     let (names, name) = unsafe { (&mut *context.cast::<Vec<String>>(), CStr::from_ptr(name)) };
     names.push(name.to_string_lossy().into_owned());
@@ -221,44 +226,46 @@ impl Drop for Script {
     }
 }
 
-/// A tap for the duration of one forward, and what has ended it.
-struct Lent<'a, E> {
+/// The tap of a running forward, and how it failed.
+struct ActiveTap<'a, E> {
     tap: &'a mut dyn FnMut(usize, Tensor) -> std::result::Result<Tensor, E>,
-    failed: Option<Stop<E>>,
+    failed: Option<TapFailure<E>>,
 }
 
-enum Stop<E> {
+enum TapFailure<E> {
     Error(E),
     Panic(Box<dyn Any + Send>),
 }
 
-/// Null ends the forward. Nothing unwinds through the C++ in between.
-extern "C" fn at<E>(context: *mut c_void, slot: i64, features: *mut C_tensor) -> *mut C_tensor {
-    // SAFETY: `context` is what `forward` passed, for the call that it waits for; the features are a fresh
-    // handle that is ours now.
-    let (lent, features) = unsafe { (&mut *context.cast::<Lent<'_, E>>(), Tensor::from_ptr(features)) };
-    // A number that no tap has can only come from the module's own code; it ends up as a slot that there is
-    // not.
+/// Calls the tap of `context` with index `slot`. Returns null to end the forward if the tap fails. A panic is
+/// caught, because it must not unwind through C++.
+extern "C" fn call_tap<E>(context: *mut c_void, slot: i64, features: *mut C_tensor) -> *mut C_tensor {
+    // SAFETY: `context` is what `forward` passed, and `forward` waits for this call; `features` is a fresh
+    // handle whose ownership is passed to this function.
+    let (active, features) =
+        unsafe { (&mut *context.cast::<ActiveTap<'_, E>>(), Tensor::from_ptr(features)) };
+    // Only a module whose own code calls the tap operator can pass a negative number. It becomes an index
+    // that no tap has.
     let slot = usize::try_from(slot).unwrap_or(usize::MAX);
-    match catch_unwind(AssertUnwindSafe(|| (lent.tap)(slot, features))) {
-        Ok(Ok(flows)) => {
-            let mut flows = std::mem::ManuallyDrop::new(flows);
-            flows.as_mut_ptr()
+    match catch_unwind(AssertUnwindSafe(|| (active.tap)(slot, features))) {
+        Ok(Ok(output)) => {
+            let mut output = std::mem::ManuallyDrop::new(output);
+            output.as_mut_ptr()
         }
         Ok(Err(error)) => {
-            lent.failed = Some(Stop::Error(error));
+            active.failed = Some(TapFailure::Error(error));
             std::ptr::null_mut()
         }
         Err(payload) => {
-            lent.failed = Some(Stop::Panic(payload));
+            active.failed = Some(TapFailure::Panic(payload));
             std::ptr::null_mut()
         }
     }
 }
 
-/// The interpreter tells where in the module's code it was, line by line, and then what happened, which is
-/// what is kept.
-fn plainly(error: Error) -> Error {
+/// Removes the trace of the module's source from an interpreter's error. The interpreter writes the trace
+/// first and what happened last.
+fn without_source_trace(error: Error) -> Error {
     const ENDS: [&str; 2] = ["\nRuntimeError: ", "\nbuiltins."];
     let Error::Torch(text) = &error else { return error };
     let end = ENDS.iter().filter_map(|end| text.rfind(end).map(|at| at + end.len())).max();

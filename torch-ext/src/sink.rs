@@ -1,8 +1,8 @@
-//! The two-phase door through which parameters enter and leave an optimizer.
+//! Two-phase interface for adding parameters to an optimizer and removing them.
 
 use tch::Tensor;
 
-/// A parameter and the name it goes by in checkpoints and optimizer state.
+/// A parameter and its name in checkpoints and optimizer state.
 #[derive(Debug)]
 pub struct NamedParameter {
     /// Full name, such as `slot.early.seed.conv.weight`.
@@ -12,13 +12,14 @@ pub struct NamedParameter {
 }
 
 impl NamedParameter {
-    /// Another handle on the same parameter.
+    /// Returns another handle on the same parameter.
     #[must_use]
     pub fn share(&self) -> Self {
         Self { name: self.name.clone(), tensor: self.tensor.shallow_clone() }
     }
 
-    /// What makes two handles the same parameter: where it lies. Empty tensors lie nowhere.
+    /// Returns the address of the data, which is equal for two handles on one parameter; `None` for an empty
+    /// tensor.
     pub fn address(&self) -> Option<usize> {
         address(&self.tensor)
     }
@@ -29,7 +30,7 @@ pub(crate) fn address(tensor: &Tensor) -> Option<usize> {
     (address != 0).then_some(address)
 }
 
-/// What an owner is; rates may differ by it.
+/// Kind of an owner of parameters. Learning-rate factors and warm-ups are set by role.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Role {
     /// Parameters of the host network.
@@ -40,63 +41,63 @@ pub enum Role {
     Gate,
 }
 
-/// A structural change that is asked for.
+/// A requested change of an optimizer's groups.
 #[derive(Debug)]
 pub enum Change {
-    /// A new owner brings its parameters.
+    /// Adds a group for a new owner.
     Add {
-        /// Who owns them: `host`, `slot.early.seed`.
+        /// Owner of the parameters, such as `host` or `slot.early.seed`.
         owner: String,
         /// Role of the parameters.
         role: Role,
         /// Parameters that are added.
         parameters: Vec<NamedParameter>,
     },
-    /// An owner's parameters stand elsewhere now, on another device; their optimizer state goes with them.
+    /// Replaces an owner's parameters by copies on another device; their optimizer state is copied with them.
     Replace {
         /// Owner of the parameters.
         owner: String,
         /// The same names, other tensors.
         parameters: Vec<NamedParameter>,
     },
-    /// An owner's parameters are exchanged for others, which may have other names: state follows names and
-    /// shapes, and begins anew where there is none. What was there before is kept as it is, until the change
-    /// is restored or settled.
+    /// Exchanges an owner's parameters for others, which may have other names. State is copied for parameters
+    /// with the same name and shape, and starts at zero for the others. The previous group is kept until the
+    /// change is restored or settled.
     Exchange {
         /// Owner of the parameters.
         owner: String,
         /// Role of the parameters.
         role: Role,
-        /// What it brings now; nothing is possible, before and after.
+        /// New parameters. May be empty, as may the previous ones.
         parameters: Vec<NamedParameter>,
     },
-    /// As [`Exchange`](Self::Exchange), but nothing of what was there before is kept.
+    /// Like [`Exchange`](Self::Exchange), but the previous group is not kept.
     Substitute {
         /// Owner of the parameters.
         owner: String,
         /// Role of the parameters.
         role: Role,
-        /// What it brings now; nothing is possible, before and after.
+        /// New parameters. May be empty, as may the previous ones.
         parameters: Vec<NamedParameter>,
     },
-    /// What was there before an exchange is there again, with its state of then.
+    /// Reverts an exchange: the previous group returns, with its state at the time of the exchange.
     Restore {
         /// Owner of the parameters.
         owner: String,
     },
-    /// What was there before an exchange is let go of.
+    /// Confirms an exchange: the previous group is dropped.
     Settle {
         /// Owner of the parameters.
         owner: String,
     },
-    /// An owner leaves; its parameters and their optimizer state go with it.
+    /// Removes an owner's group with its optimizer state.
     Remove {
         /// Owner of the parameters that are removed.
         owner: String,
     },
 }
 
-/// A prepared change, to be committed or aborted.
+/// Identifier of a prepared change, which must be committed or aborted.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord, Clone, Copy)]
 pub struct Ticket(pub u64);
 
@@ -107,41 +108,41 @@ pub enum SinkError {
     /// The owner already has a group.
     #[error("the optimizer already holds a group `{0}`")]
     DuplicateOwner(String),
-    /// Nothing was exchanged that could be restored or settled.
-    #[error("the optimizer has exchanged nothing of `{0}`")]
+    /// The owner has no exchange that could be restored or settled.
+    #[error("the optimizer has no exchange of `{0}` to restore or settle")]
     NothingExchanged(String),
-    /// There is no such group.
+    /// The owner has no group.
     #[error("the optimizer holds no group `{0}`")]
     UnknownOwner(String),
-    /// Two owners claim one tensor.
+    /// A parameter already belongs to another owner.
     #[error("parameter `{name}` of `{owner}` already belongs to `{other}`")]
     SharedParameter {
         /// Name of the parameter.
         name: String,
-        /// Owner that adds it.
+        /// Owner of the new group.
         owner: String,
-        /// Owner that has it already.
+        /// Owner that already has the parameter.
         other: String,
     },
-    /// State could not be made.
+    /// Optimizer state could not be created, copied or restored.
     #[error("no optimizer state for `{owner}`: {reason}")]
     State {
         /// Owner of the state.
         owner: String,
-        /// Message of libtorch.
+        /// Why, in words: a message of libtorch, or the mismatch that was found.
         reason: String,
     },
 }
 
-/// Takes parameters in and out in two phases, so that a structural change is made whole or not at all.
+/// Adds and removes parameters in two phases, so that a structural change is made completely or not at all.
 ///
-/// `prepare` does everything that can fail and changes nothing that a step would see; then exactly one of
-/// `commit` (which cannot fail) and `abort` follows.
+/// `prepare` does everything that can fail and changes nothing that affects a step. It must be followed by
+/// exactly one of `commit`, which cannot fail, and `abort`.
 pub trait ParameterSink {
-    /// Checks the change and makes its state.
+    /// Checks a change and allocates its optimizer state.
     ///
     /// # Errors
-    /// If the change cannot be made; then there is no ticket and nothing has changed.
+    /// If the change cannot be made; then nothing has changed.
     fn prepare(&mut self, change: Change) -> Result<Ticket, SinkError>;
     /// Makes a prepared change visible to the next step.
     fn commit(&mut self, ticket: Ticket);
@@ -149,7 +150,7 @@ pub trait ParameterSink {
     fn abort(&mut self, ticket: Ticket);
 }
 
-/// Accepts everything and optimizes nothing: for inference and for tests of the structure alone.
+/// Accepts every change and optimizes nothing: for inference, and for tests without an optimizer.
 impl ParameterSink for () {
     fn prepare(&mut self, _change: Change) -> Result<Ticket, SinkError> {
         Ok(Ticket(0))

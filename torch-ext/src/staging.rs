@@ -1,5 +1,4 @@
-//! Host memory that tensors are copied to, so that another thread can write them to a disk while training
-//! goes on.
+//! Host memory for copies of tensors, so that another thread can write them to disk while training continues.
 
 use crate::error::Result;
 use std::ops::Range;
@@ -8,12 +7,12 @@ use tch::{Device, Kind, Tensor};
 /// Alignment of each copy in the buffer, in bytes.
 const ALIGNMENT: usize = 64;
 
-/// Host memory for copies of tensors, to be used again and again. It may move between threads.
+/// Reusable host memory for copies of tensors. It may move between threads.
 #[derive(Debug)]
 pub struct HostBuffer {
     /// `[capacity]`, bytes on the CPU.
     bytes: Tensor,
-    /// Bytes that are in use.
+    /// Bytes in use.
     used: usize,
 }
 
@@ -29,7 +28,10 @@ impl HostBuffer {
         Ok(Self { bytes, used: 0 })
     }
 
-    /// Bytes that copies of some tensors take, gaps included.
+    /// Returns the number of bytes that copies of `tensors` take, alignment gaps included.
+    ///
+    /// # Shapes
+    /// Any.
     pub fn needed<'t>(tensors: impl IntoIterator<Item = &'t Tensor>) -> usize {
         tensors.into_iter().map(|tensor| size_of(tensor).next_multiple_of(ALIGNMENT)).sum()
     }
@@ -44,11 +46,14 @@ impl HostBuffer {
         self.used = 0;
     }
 
-    /// Copies a tensor's elements, contiguous in the order of its dimensions, and returns where they lie.
-    /// Waits for the device.
+    /// Copies a tensor's elements, contiguous in the order of its dimensions, and returns the byte range of
+    /// the copy. Waits for the device.
+    ///
+    /// # Shapes
+    /// Any.
     ///
     /// # Errors
-    /// If it does not fit, or the device cannot be read.
+    /// If the copy does not fit, or the device cannot be read.
     pub fn push(&mut self, tensor: &Tensor) -> Result<Range<usize>> {
         let (start, len) = (self.used, size_of(tensor));
         if len > 0 {
@@ -60,7 +65,7 @@ impl HostBuffer {
         Ok(start..start + len)
     }
 
-    /// The bytes of a copy.
+    /// Returns the bytes of a copy. A range outside of the buffer returns none.
     pub fn get(&self, range: Range<usize>) -> &[u8] {
         if range.is_empty() {
             return &[];

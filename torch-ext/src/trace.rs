@@ -1,4 +1,4 @@
-//! Where the time goes: libtorch's own profiler.
+//! Profiling with libtorch's own profiler.
 
 use crate::error::{Error, Result};
 use crate::ffi;
@@ -9,45 +9,45 @@ use std::path::Path;
 use std::time::Duration;
 use tch::Device;
 
-/// Notes what this thread asks of torch and what runs on the device, until it is finished. One at a time in a
-/// process.
+/// A running profile of the operations of this thread and the activity of the device. A process has at most
+/// one at a time.
 #[derive(Debug)]
 pub struct Trace {
     running: bool,
-    /// It belongs to the thread that started it.
+    /// Makes the type `!Send`: the profile belongs to the thread that started it.
     _thread: PhantomData<*const ()>,
 }
 
-/// Something that ran on the device.
+/// A kernel or copy that ran on the device.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ran {
-    /// The kernel's name, or what was copied.
+    /// Name of the kernel, or kind of the copy.
     pub name: String,
-    /// Duration of the operation.
+    /// Duration on the device.
     pub took: Duration,
 }
 
 impl Trace {
-    /// Starts to note, device activity included if `device` is a GPU.
+    /// Starts the profiler, with device activity if `device` is a GPU.
     ///
     /// # Errors
-    /// If libtorch's profiler cannot start, another one running for instance.
+    /// If libtorch's profiler cannot start, for instance because another profile is running.
     pub fn start(device: Device) -> Result<Self> {
         // SAFETY: no pointers are passed.
         ffi::check(unsafe { ffi::kte_trace_start(device.is_cuda()) })?;
         Ok(Self { running: true, _thread: PhantomData })
     }
 
-    /// Stops, and answers with everything that ran on the device, in the profiler's order. The whole trace
-    /// goes to `path`, if one is given: JSON, as Perfetto and chrome://tracing open it. Wait for the device
-    /// first.
+    /// Stops the profiler and returns everything that ran on the device, in the profiler's order. Writes the
+    /// whole trace to `path`, if given, as JSON that Perfetto and chrome://tracing open. Callers must wait
+    /// for the device first.
     ///
     /// # Errors
     /// If the profiler fails or the file cannot be written.
     pub fn finish(mut self, path: Option<&Path>) -> Result<Vec<Ran>> {
         self.running = false;
         let path = path.map(|path| CString::new(path.as_os_str().as_bytes())).transpose();
-        let path = path.map_err(|e| Error::Torch(format!("the trace's path: {e}")))?;
+        let path = path.map_err(|e| Error::Torch(format!("invalid path of the trace: {e}")))?;
         let mut ran = Vec::new();
         stop(path.as_deref(), &mut ran)?;
         Ok(ran)

@@ -1,4 +1,4 @@
-//! Straight-through, version counters, norms, memory formats.
+//! Straight-through estimator, version counters, gradient norms and memory formats.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failed step is a failed test")]
 #![allow(clippy::disallowed_methods, reason = "tests read numbers")]
@@ -13,7 +13,7 @@ fn randn(shape: &[i64], kind: Kind) -> Tensor {
 }
 
 #[test]
-fn the_value_is_the_hosts_and_the_gradient_goes_to_both() {
+fn the_value_is_the_host_s_and_the_gradient_flows_to_both() {
     for kind in [Kind::Float, Kind::Double, Kind::BFloat16, Kind::Half] {
         let host = randn(&[2, 3, 4, 4], kind).set_requires_grad(true);
         let seed = randn(&[2, 3, 4, 4], kind).set_requires_grad(true);
@@ -25,9 +25,9 @@ fn the_value_is_the_hosts_and_the_gradient_goes_to_both() {
     }
 }
 
-/// Computed by hand: h = [1, 2], s = 3 h, L = sum(o^2).
+/// For h = [1, 2], s = 3 h and L = sum(o^2).
 #[test]
-fn the_document_s_example() {
+fn gradients_equal_those_computed_by_hand() {
     let host = Tensor::from_slice(&[1.0_f64, 2.0]).set_requires_grad(true);
     let weight = Tensor::from_slice(&[3.0_f64]).set_requires_grad(true);
     let out = straight_through(&host, &(host.detach() * &weight)).unwrap();
@@ -37,7 +37,7 @@ fn the_document_s_example() {
 }
 
 #[test]
-fn a_seed_full_of_nan_does_not_reach_the_value() {
+fn a_seed_with_nan_does_not_change_the_value() {
     let host = Tensor::from_slice(&[-0.0_f32, 1.0, f32::MIN_POSITIVE]);
     for bad in [f64::NAN, f64::INFINITY] {
         let seed = Tensor::full([3], bad, (Kind::Float, Device::Cpu)).set_requires_grad(true);
@@ -49,7 +49,7 @@ fn a_seed_full_of_nan_does_not_reach_the_value() {
 }
 
 #[test]
-fn forward_moves_no_element() {
+fn forward_copies_no_element() {
     let (host, seed) = (randn(&[8, 8], Kind::Float), randn(&[8, 8], Kind::Float).set_requires_grad(true));
     let counter = OpCounter::start().unwrap();
     let out = straight_through(&host, &seed).unwrap();
@@ -64,7 +64,7 @@ fn forward_moves_no_element() {
 }
 
 #[test]
-fn what_does_not_fit_is_refused() {
+fn different_shapes_or_dtypes_are_refused() {
     let host = randn(&[2, 3], Kind::Float);
     let shape = straight_through(&host, &randn(&[3, 2], Kind::Float)).unwrap_err().to_string();
     assert!(shape.contains("host features are [2, 3], the seed made [3, 2]"), "{shape}");
@@ -97,7 +97,7 @@ fn the_joint_norm_is_the_norm_of_all_gradients() {
 }
 
 #[test]
-fn channels_last_is_seen_and_made() {
+fn channels_last_is_detected_and_converted_to() {
     let x = randn(&[2, 3, 4, 5], Kind::Float);
     assert!(!is_channels_last(&x).unwrap());
     let y = to_channels_last(&x).unwrap();

@@ -1,4 +1,4 @@
-//! Forks and streams leave every other random number where it was.
+//! Forks and streams of the generators do not change any other random number.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failed step is a failed test")]
 use kasmina_torch_ext::ops::OpCounter;
@@ -11,7 +11,7 @@ fn draw() -> Vec<f32> {
 }
 
 #[test]
-fn a_fork_restores_on_every_way_out() {
+fn a_fork_restores_the_generators_also_after_a_panic() {
     let _alone = lock();
     seed_all(7).unwrap();
     let (first, second) = (draw(), draw());
@@ -31,7 +31,7 @@ fn a_fork_restores_on_every_way_out() {
 }
 
 #[test]
-fn a_stream_goes_on_where_it_stopped() {
+fn a_stream_continues_where_it_stopped() {
     let _alone = lock();
     let whole = {
         let _fork = RngFork::seeded(11).unwrap();
@@ -41,7 +41,7 @@ fn a_stream_goes_on_where_it_stopped() {
     let before = RngState::save().unwrap();
     let mut stream = RngStream::new(11).unwrap();
     assert_eq!(stream.run(draw).unwrap(), whole.0);
-    assert!(before.same_as(&RngState::save().unwrap()), "outside nothing was drawn");
+    assert!(before.same_as(&RngState::save().unwrap()), "the process's generators are unchanged");
     assert_eq!(stream.run(draw).unwrap(), whole.1);
     draw();
     assert!(!before.same_as(&RngState::save().unwrap()));

@@ -1,5 +1,5 @@
-//! The fused optimizers against a float64 reference written out by hand, and with gradients that are not
-//! finite.
+//! The fused optimizers compared with a float64 reference, with gradients that are not finite, and with
+//! changes of their groups.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failed step is a failed test")]
 #![allow(clippy::many_single_char_names, reason = "the names of the formulas")]
@@ -28,7 +28,7 @@ fn add(optimizer: &mut Optimizer, owner: &str, parameters: &[&Tensor]) -> Result
     Ok(())
 }
 
-/// A gradient that differs from step to step and from element to element.
+/// Returns a gradient that differs in every step and element.
 fn gradient(step: usize, i: usize) -> f64 {
     ((step * 7 + i * 3) as f64).sin() * 0.5
 }
@@ -100,7 +100,7 @@ fn every_algorithm_follows_its_float64_reference() {
 }
 
 #[test]
-fn a_gradient_that_is_not_finite_skips_its_group_and_no_other() {
+fn a_gradient_that_is_not_finite_skips_only_its_group() {
     for bad in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
         for algorithm in algorithms() {
             let (host, seed, twin) = (parameter(&[1.0, 2.0]), parameter(&[3.0, 4.0]), parameter(&[3.0, 4.0]));
@@ -123,7 +123,7 @@ fn a_gradient_that_is_not_finite_skips_its_group_and_no_other() {
             assert!(seed.equal(&twin), "a skipped step leaves no trace: {algorithm:?} {bad}");
             let want = reference(&algorithm, vec![1.0, 2.0], 0, 6, 0.01);
             for (got, want) in values(&host).into_iter().zip(want) {
-                assert!((got - want).abs() < 2e-6, "the host goes on: {got} {want}");
+                assert!((got - want).abs() < 2e-6, "the host still steps: {got} {want}");
             }
             let skipped = optimizer.skipped_steps().unwrap();
             assert_eq!((skipped["host"], skipped["seed"]), (0, 1));
@@ -132,7 +132,7 @@ fn a_gradient_that_is_not_finite_skips_its_group_and_no_other() {
 }
 
 #[test]
-fn parameters_without_a_gradient_wait_and_keep_their_own_clock() {
+fn parameters_without_a_gradient_are_not_stepped_and_keep_their_step_counter() {
     let (a, b, alone) = (parameter(&[1.0]), parameter(&[1.0]), parameter(&[1.0]));
     let mut both = Optimizer::new(AdamW::default(), 0.1);
     add(&mut both, "host", &[&a, &b]).unwrap();
@@ -151,7 +151,7 @@ fn parameters_without_a_gradient_wait_and_keep_their_own_clock() {
 }
 
 #[test]
-fn groups_come_and_go_in_two_phases() {
+fn groups_are_added_and_removed_in_two_phases() {
     let (host, seed) = (parameter(&[1.0, 1.0]), parameter(&[2.0]));
     let mut optimizer = Optimizer::new(AdamW::default(), 0.1);
     add(&mut optimizer, "host", &[&host]).unwrap();
@@ -159,11 +159,14 @@ fn groups_come_and_go_in_two_phases() {
     let named = |t: &Tensor| vec![NamedParameter { name: "p".into(), tensor: t.shallow_clone() }];
     let change = || Change::Add { owner: "seed".into(), role: Role::Seed, parameters: named(&seed) };
     let ticket = optimizer.prepare(change()).unwrap();
-    assert!(matches!(optimizer.prepare(change()), Err(SinkError::DuplicateOwner(_))), "prepared counts");
-    assert_eq!(optimizer.owners().collect::<Vec<_>>(), ["host"], "prepared is not there yet");
+    assert!(
+        matches!(optimizer.prepare(change()), Err(SinkError::DuplicateOwner(_))),
+        "a prepared group counts as a duplicate"
+    );
+    assert_eq!(optimizer.owners().collect::<Vec<_>>(), ["host"], "a prepared group is not added yet");
     optimizer.abort(ticket);
     optimizer.commit(ticket);
-    assert_eq!(optimizer.owners().collect::<Vec<_>>(), ["host"], "aborted is gone");
+    assert_eq!(optimizer.owners().collect::<Vec<_>>(), ["host"], "an aborted group is not added");
 
     add(&mut optimizer, "seed", &[&seed]).unwrap();
     assert!(matches!(add(&mut optimizer, "seed", &[]), Err(SinkError::DuplicateOwner(_))));
@@ -184,7 +187,7 @@ fn groups_come_and_go_in_two_phases() {
 }
 
 #[test]
-fn rates_follow_their_group() {
+fn a_group_s_rate_is_scaled_by_its_role() {
     let (host, seed) = (parameter(&[0.0]), parameter(&[0.0]));
     let sgd = Sgd { momentum: 0.0, ..Sgd::default() };
     let mut optimizer = Optimizer::new(sgd, 1.0).with_scale(Role::Seed, 0.25);
@@ -199,7 +202,7 @@ fn rates_follow_their_group() {
 }
 
 #[test]
-fn an_empty_group_is_stepped_without_harm() {
+fn an_empty_group_can_be_stepped() {
     let mut optimizer = Optimizer::new(AdamW::default(), 0.1);
     add(&mut optimizer, "nothing", &[]).unwrap();
     optimizer.step().unwrap();
@@ -207,7 +210,7 @@ fn an_empty_group_is_stepped_without_harm() {
     assert_eq!(optimizer.skipped_steps().unwrap()["nothing"], 0);
 }
 
-/// An owner's rate rises over its first steps, whatever the others do; and each may have a factor of its own.
+/// An owner's rate rises over its own first steps, and each owner can have its own factor.
 #[test]
 fn every_owner_has_its_own_rate_and_warm_up() {
     let sgd = Sgd { momentum: 0.0, ..Sgd::default() };
@@ -234,9 +237,9 @@ fn every_owner_has_its_own_rate_and_warm_up() {
     assert!(matches!(optimizer.set_scale("nobody", 1.0), Err(SinkError::UnknownOwner(_))));
 }
 
-/// Parameters that stand elsewhere take their optimizer state with them: the steps after it are the same.
+/// Replaced parameters keep their optimizer state, so later steps are the same.
 #[test]
-fn a_replaced_owner_keeps_its_state_and_clocks() {
+fn a_replaced_owner_keeps_its_state_and_step_counters() {
     for algorithm in [Algorithm::from(AdamW::default()), Algorithm::from(Sgd::default())] {
         let run = |replace_at: Option<usize>| {
             let mut optimizer = Optimizer::new(algorithm, 0.1).with_warm_up(Role::Seed, 3);

@@ -1,10 +1,11 @@
-//! From a device's name to the device.
+//! Devices by their names in a configuration.
 
 use crate::error::TrainError;
 use kasmina_torch_ext::cuda;
 use tch::{Cuda, Device};
 
-/// `auto`, `cpu`, `cuda` or `cuda:N`. `auto` takes the first GPU if there is one.
+/// Returns the device named `auto`, `cpu`, `cuda` or `cuda:N`. `auto` is the first GPU if there is one,
+/// otherwise the CPU.
 pub(crate) fn resolve(name: &str) -> Result<Device, TrainError> {
     match name {
         "cpu" => Ok(Device::Cpu),
@@ -33,7 +34,7 @@ pub(crate) fn resolve(name: &str) -> Result<Device, TrainError> {
     }
 }
 
-/// The name that `resolve` would take.
+/// Returns the name of a device, as [`resolve`] reads it.
 pub(crate) fn name(device: Device) -> String {
     match device {
         Device::Cuda(index) => format!("cuda:{index}"),

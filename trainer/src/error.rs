@@ -1,36 +1,36 @@
-//! Why a run cannot start, or cannot go on.
+//! Errors of runs, and of everything that reads run directories.
 
 use kasmina::{CommandError, ModelError};
 use kasmina_plugin_api::PluginError;
 use kasmina_registry::RegistryError;
 use std::path::PathBuf;
 
-/// A run that failed. Nothing that it had written is half-written.
+/// Why a run cannot start or continue, or why its files cannot be read. No file is left half-written.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TrainError {
-    /// There is no such task, controller or device.
+    /// A name that does not exist: of a task, a controller, a device or a slot.
     #[error("no {what} `{name}`; there {}", if known.len() == 1 { format!("is only {}", known[0]) } else { format!("are {}", known.join(", ")) })]
     Unknown {
-        /// Kind of thing that was looked for.
+        /// Kind of thing that is named, such as `task`.
         what: &'static str,
-        /// Name that was looked for.
+        /// Name that does not exist.
         name: String,
         /// Names that exist.
         known: Vec<String>,
     },
-    /// A device that is not there.
-    #[error("device `{device}` is not there: {reason}")]
+    /// A device that is not available.
+    #[error("device `{device}` is not available: {reason}")]
     Device {
-        /// Device that was asked for.
+        /// Device that was requested.
         device: String,
         /// Why it cannot be used.
         reason: String,
     },
-    /// A setting out of bounds.
+    /// A setting that is out of its bounds, or contradicts another setting.
     #[error("setting `{field}`: {reason}")]
     Setting {
-        /// Which one, as a path.
+        /// Path of the setting, such as `optimizer.batch_size`.
         field: String,
         /// What is wrong with the value, and what is allowed.
         reason: String,
@@ -51,13 +51,13 @@ pub enum TrainError {
         /// What is wrong with it.
         reason: String,
     },
-    /// A folder of a run directory that is a link to another place.
+    /// A folder of a run directory that is a symbolic link.
     #[error("{} is a symbolic link: resuming would write and remove files in the folder that it points to", path.display())]
     LinkedFolder {
         /// Path of the folder.
         path: PathBuf,
     },
-    /// A run directory that is another process's.
+    /// A run directory that another process owns.
     #[error("run directory {}: process {pid} on {host} owns it", path.display())]
     Owned {
         /// Path of the run directory.
@@ -67,26 +67,26 @@ pub enum TrainError {
         /// Process id of the owner.
         pid: u32,
     },
-    /// The host has no parameter that learns.
-    #[error("host `{host}` has no parameter that learns, so there is nothing to train")]
+    /// The host has no trainable parameter.
+    #[error("host `{host}` has no trainable parameter, so there is nothing to train")]
     NothingLearns {
         /// Id of the host.
         host: String,
     },
-    /// A run directory that was to be new and is not.
-    #[error("run directory {}: it holds a run already", path.display())]
+    /// The directory of a new run already contains a run.
+    #[error("run directory {}: it already contains a run", path.display())]
     HoldsARun {
         /// Path of the run directory.
         path: PathBuf,
-        /// Whether that run can go on.
+        /// Whether that run can be resumed.
         unfinished: bool,
     },
-    /// There is no run that could go on.
-    #[error("no run can go on in {}: {reason}", path.display())]
+    /// There is no run to resume.
+    #[error("there is no run to resume in {}: {reason}", path.display())]
     NoRun {
         /// Path of the run directory.
         path: PathBuf,
-        /// Why it cannot go on.
+        /// Why nothing can be resumed there.
         reason: String,
     },
     /// There is no saved network.
@@ -97,50 +97,55 @@ pub enum TrainError {
         /// What is missing.
         reason: String,
     },
-    /// A checkpoint does not say what its network reads and predicts.
-    #[error("{} does not say what its network reads: Kasmina {version} wrote it", path.display())]
+    /// A checkpoint does not describe the inputs and outputs of its network.
+    #[error(
+        "checkpoint {} does not describe the inputs and outputs of its network: it was written by Kasmina {version}",
+        path.display()
+    )]
     NoInterface {
         /// Folder of the checkpoint.
         path: PathBuf,
         /// Version of Kasmina that wrote the checkpoint.
         version: String,
     },
-    /// No checkpoint of a run is whole.
-    #[error("none of the {tried} checkpoints of {} is whole; the newest: {first}", path.display())]
+    /// No checkpoint of a run can be used.
+    #[error("none of the {tried} checkpoints of {} is usable; the newest: {first}", path.display())]
     NoWholeCheckpoint {
         /// Path of the run directory.
         path: PathBuf,
         /// Number of its checkpoints.
         tried: usize,
-        /// What is wrong with the newest.
+        /// What is wrong with the newest one.
         first: String,
     },
-    /// The settings in a run directory were changed, and the results would be others.
-    #[error("{}: settings differ from those that the run was interrupted with: {}", path.display(), differences.join("; "))]
+    /// Settings in a run directory were changed that change the results of the run.
+    #[error("{}: settings differ from those of the interrupted run: {}", path.display(), differences.join("; "))]
     SettingsDiffer {
-        /// Path of the file.
+        /// Path of the configuration file.
         path: PathBuf,
-        /// Each setting, as it was and as it is.
+        /// Each changed setting with its old and its new value.
         differences: Vec<String>,
     },
-    /// A plugin that a run was on is not there.
-    #[error("the run was on build {build} of plugin `{plugin}` {version}, and keeps no copy of it; {found}")]
+    /// The build of a plugin that a run used is neither loaded nor stored in the run directory.
+    #[error(
+        "the run used build {build} of plugin `{plugin}` {version}, and its directory contains no copy of it; {found}"
+    )]
     PluginOfRun {
         /// Name of the plugin.
         plugin: String,
         /// Version of the plugin that the run used.
         version: String,
-        /// The beginning of its hash then.
+        /// First digits of the SHA-256 of that build.
         build: String,
-        /// What is loaded in its place.
+        /// What is loaded in its place, as a clause of the message.
         found: String,
     },
-    /// Something else than then, which a run cannot go on with.
+    /// Data, a file or the controller is not what the checkpoint was written with.
     #[error("checkpoint {}: {reason}", path.display())]
     Resume {
         /// Folder of the checkpoint.
         path: PathBuf,
-        /// What differs between then and now.
+        /// What differs.
         reason: String,
     },
     /// A checkpoint that does not fit the model.
@@ -155,16 +160,16 @@ pub enum TrainError {
     /// A checkpoint that cannot be read.
     #[error(transparent)]
     Checkpoint(#[from] kasmina_checkpoint::CheckpointError),
-    /// The host's numbers are NaN or infinite, and no seed is to blame.
+    /// The host's outputs are NaN or infinite, and no seed is the cause.
     #[error(
-        "epoch {epoch}: the host's numbers are not finite (loss {loss} in training), and no seed is to blame{again}"
+        "epoch {epoch}: the host's outputs are not finite (training loss {loss}), and no seed is the cause{again}"
     )]
     NonFinite {
         /// Number of the epoch.
         epoch: u32,
-        /// The mean loss of its training steps.
+        /// Mean loss of its training steps.
         loss: f64,
-        /// Whether it has happened again after a rollback.
+        /// End of the message if the run had gone back to a checkpoint before; otherwise empty.
         again: &'static str,
     },
     /// A file of thresholds that cannot be used.
@@ -175,7 +180,7 @@ pub enum TrainError {
         /// What is wrong, with line and column.
         reason: String,
     },
-    /// A journal of commands that cannot be used.
+    /// A script (a journal of commands) that cannot be used.
     #[error("script {}: {reason}", path.display())]
     Script {
         /// Path of the file.
@@ -199,14 +204,14 @@ pub enum TrainError {
         /// What is wrong.
         reason: String,
     },
-    /// The task's data are missing, or are not what they should be.
+    /// The task's data are missing, or are not the expected files.
     #[error("task `{task}`: {reason}")]
     Data {
         /// Id of the task.
         task: &'static str,
         /// What is wrong, and where.
         reason: String,
-        /// What to do about it.
+        /// Remedy, for [`TrainError::help`].
         help: String,
     },
     /// A plugin's file cannot be watched.
@@ -223,30 +228,30 @@ pub enum TrainError {
     /// A plugin cannot be found or loaded.
     #[error(transparent)]
     Registry(#[from] RegistryError),
-    /// The seeds that were asked for cannot live in the slots that were asked for.
+    /// A configured seed cannot be built in its slot.
     #[error(transparent)]
     Command(#[from] CommandError),
-    /// libtorch failed, in a call that is not a plugin's.
+    /// A libtorch call through tch failed, outside a plugin.
     #[error(transparent)]
     Tensor(#[from] PluginError),
-    /// A libtorch call failed.
+    /// A libtorch call through `kasmina-torch-ext` failed.
     #[error(transparent)]
     Torch(#[from] kasmina_torch_ext::Error),
 }
 
 impl TrainError {
-    /// What to do about it, in one line.
+    /// Returns a remedy in one line, if there is one.
     pub fn help(&self) -> Option<String> {
         match self {
             Self::Registry(error)
             | Self::Model(ModelError::Registry(error))
             | Self::Command(CommandError::Registry(error)) => error.help(),
             Self::Command(CommandError::Probe { .. }) => {
-                Some("choose another blueprint, or tell the plugin's author what it does here".to_owned())
+                Some("choose another blueprint, or report this to the plugin's author".to_owned())
             }
             Self::Model(ModelError::SlotTwice { .. }) => Some("name each slot once".to_owned()),
             Self::Model(ModelError::Host { .. }) => {
-                Some("choose another host, or tell the plugin's author what it does here".to_owned())
+                Some("choose another host, or report this to the plugin's author".to_owned())
             }
             Self::Setting { .. } => Some("correct it on the command line or in the --config file".to_owned()),
             Self::Model(ModelError::UnknownSlot { .. }) => {
@@ -258,63 +263,63 @@ impl TrainError {
                 Some("this is a bug of the plugin: tell its author, or choose another entry".to_owned())
             }
             Self::Device { .. } => {
-                Some("use --device cpu, or --device auto to take what is there; `cargo xtask setup --cuda` brings the GPU libraries".to_owned())
+                Some("use --device cpu, or --device auto to use what is available; `cargo xtask setup --cuda` installs the GPU libraries".to_owned())
             }
             Self::NonFinite { .. } => {
-                Some("lower optimizer.learning_rate, or look at the data; docs/troubleshooting.md, `non_finite_host`".to_owned())
+                Some("lower optimizer.learning_rate, or check the data; docs/troubleshooting.md, `non_finite_host`".to_owned())
             }
             Self::NothingLearns { .. } => Some(
-                "choose another host; a TorchScript module keeps what requires_grad was when it was saved".to_owned(),
+                "choose another host; a TorchScript module keeps the requires_grad flags it was saved with".to_owned(),
             ),
             Self::HoldsARun { path, unfinished: true } => {
-                Some(format!("go on with it: kasmina train --resume {}", path.display()))
+                Some(format!("resume it: kasmina train --resume {}", path.display()))
             }
             Self::Owned { pid, .. } => {
-                Some(format!("wait until that run is over, or end it: kasmina control RUN stop, or kill {pid}"))
+                Some(format!("wait until that run ends, or stop it: kasmina control RUN stop, or kill {pid}"))
             }
             Self::NoRun { .. } => {
-                Some("name the directory of a run that `kasmina train` has written, with checkpoints on".to_owned())
+                Some("name a run directory that `kasmina train` wrote with checkpoints enabled".to_owned())
             }
             Self::NoNetwork { .. } => {
                 Some("name a run directory, or the folder of one of its checkpoints".to_owned())
             }
             Self::NoInterface { .. } => {
-                Some("go on with the run for an epoch; the checkpoints that it writes then do: kasmina train --resume RUN --epochs N".to_owned())
+                Some("resume the run for one more epoch; its new checkpoints do: kasmina train --resume RUN --epochs N".to_owned())
             }
             Self::NoWholeCheckpoint { .. } => {
                 Some("`kasmina checkpoints verify RUN` says what is wrong with each".to_owned())
             }
             Self::SettingsDiffer { .. } => {
-                Some("undo the change, or ask for it: --override key=value".to_owned())
+                Some("undo the change, or confirm it with --override key=value".to_owned())
             }
             Self::PluginOfRun { .. } => Some("put that build of the plugin into the plugin path".to_owned()),
-            Self::Resume { .. } => Some("restore what was altered, or begin a new run".to_owned()),
+            Self::Resume { .. } => Some("restore what was altered, or start a new run".to_owned()),
             Self::State { .. } => {
-                Some("the checkpoint is of another network: use the plugins and settings of its run".to_owned())
+                Some("the checkpoint belongs to another network: use the plugins and settings of its run".to_owned())
             }
             Self::Checkpoint(error) => error.help().map(str::to_owned),
             Self::HoldsARun { .. } => Some("choose another directory with --out".to_owned()),
             Self::RunDir { .. } => Some(
-                "see that you may write there and that there is room, or choose another directory with --out"
+                "check that you may write there and that the disk has room, or choose another directory with --out"
                     .to_owned(),
             ),
             Self::LinkedFolder { .. } => {
-                Some("if the link is yours, say so with --trust-run; otherwise remove it".to_owned())
+                Some("if you made the link, pass --trust-run; otherwise remove it".to_owned())
             }
             Self::Journal { .. } => {
-                Some("name a run directory that `kasmina train` has written, whole".to_owned())
+                Some("name a complete run directory that `kasmina train` wrote".to_owned())
             }
             Self::Gates { .. } => {
-                Some("it holds the keys of [lifecycle.gates]; `kasmina schema gates` lists them".to_owned())
+                Some("the file takes the keys of [lifecycle.gates]; `kasmina schema gates` lists them".to_owned())
             }
             Self::Script { .. } => {
-                Some("commands.jsonl of a run is one; `kasmina schema commands` and docs/runbook.md say what may stand there".to_owned())
+                Some("the commands.jsonl of a run is a script; `kasmina schema commands` and docs/runbook.md describe the format".to_owned())
             }
             Self::Model(ModelError::Isolation { .. }) => {
-                Some("this is a bug of the plugin that brings the blueprint: tell its author; docs/troubleshooting.md, `isolation_violations`".to_owned())
+                Some("this is a bug of the blueprint's plugin: tell its author; docs/troubleshooting.md, `isolation_violations`".to_owned())
             }
             Self::Model(ModelError::Topology { .. }) => {
-                Some("leave `topology` out to take the host's, or choose another host".to_owned())
+                Some("omit `topology` to use the host's, or choose another host".to_owned())
             }
             Self::Data { help, .. } => Some(help.clone()),
             Self::Config { .. } => {

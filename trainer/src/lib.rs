@@ -1,7 +1,7 @@
 //! Tasks, the training loop, controllers and the run directory.
 //!
-//! Slot and gate rules live in [`kasmina`]; this crate feeds it data, asks a [`Controller`] what to do at the
-//! edge of each epoch, and writes down what happened.
+//! The rules of slots and gates are in [`kasmina`]. This crate loads the data, runs the training steps, calls
+//! a [`Controller`] at the end of each epoch, executes its commands, and writes the run directory.
 
 #![forbid(unsafe_code)]
 

@@ -2,15 +2,16 @@
 
 use crate::config::OptimizerConfig;
 
-/// Constant for the first part of the run, then linear down to a fraction of itself at the last step.
+/// Returns the learning rate at a step: constant for `hold_fraction` of the `total` steps, then falling
+/// linearly to `final_fraction` of itself.
 pub(crate) fn learning_rate(config: &OptimizerConfig, step: u64, total: u64) -> f64 {
     let hold = config.hold_fraction * total as f64;
     let falling = total as f64 - hold;
-    let into_fall = step as f64 - hold;
-    if into_fall <= 0.0 || falling <= 0.0 {
+    let fallen = step as f64 - hold;
+    if fallen <= 0.0 || falling <= 0.0 {
         return config.learning_rate;
     }
-    let share = (into_fall / falling).min(1.0);
+    let share = (fallen / falling).min(1.0);
     config.learning_rate * (1.0 + share * (config.final_fraction - 1.0))
 }
 
@@ -19,7 +20,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_holds_then_falls_to_its_end() {
+    fn the_rate_is_constant_and_then_falls_linearly() {
         let config = OptimizerConfig {
             learning_rate: 1.0,
             hold_fraction: 0.6,

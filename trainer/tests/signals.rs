@@ -39,17 +39,17 @@ fn report(stage: Stage) -> SlotReport {
     }
 }
 
-/// The names and their order are what a learned controller was trained on: changing them raises the version.
+/// A learned controller depends on the names and their order: a change must raise the version.
 #[test]
 fn the_features_of_version_1() {
     assert_eq!(FEATURES_VERSION, 1);
     let values = features(&report(Stage::Blending), 60, 1000);
-    let told: Vec<String> = FEATURES.iter().zip(values).map(|(n, v)| format!("{n:<22} {v}")).collect();
-    insta::assert_snapshot!(told.join("\n"));
+    let lines: Vec<String> = FEATURES.iter().zip(values).map(|(n, v)| format!("{n:<22} {v}")).collect();
+    insta::assert_snapshot!(lines.join("\n"));
 }
 
 #[test]
-fn an_empty_slot_is_its_stage_and_nothing_else() {
+fn an_empty_slot_has_no_feature_but_its_stage() {
     let empty = SlotReport {
         seed_id: None,
         next_gate: None,
@@ -86,22 +86,22 @@ fn changed(from: Stage, to: Stage) -> Event {
     })
 }
 
-fn of(events: &[Event]) -> Reward {
+fn reward_of(events: &[Event]) -> Reward {
     reward(events, &[], 1000, &RewardWeights::default())
 }
 
 #[test]
-fn the_terms_of_the_reward() {
+fn the_reward_has_the_expected_terms() {
     use Stage::{Blending, Dormant, Fossilized, Germinated, Holding, Pruned, Shadowing, Training};
     let w = RewardWeights::default();
     let climb = [changed(Germinated, Training), changed(Training, Blending), changed(Blending, Holding)];
-    assert!((of(&climb).gate_passage - 3.0 * w.gate_passage).abs() < 1e-12);
-    // With or without SHADOWING on the way, the climb is the same.
+    assert!((reward_of(&climb).gate_passage - 3.0 * w.gate_passage).abs() < 1e-12);
+    // Advancing through SHADOWING earns the same as without it.
     let around = [changed(Blending, Shadowing), changed(Shadowing, Holding)];
-    assert!((of(&around).gate_passage - of(&climb[2..]).gate_passage).abs() < 1e-12);
-    // Going down and up again earns nothing.
+    assert!((reward_of(&around).gate_passage - reward_of(&climb[2..]).gate_passage).abs() < 1e-12);
+    // Falling back and advancing again earns nothing.
     let farmed = [changed(Holding, Blending), changed(Blending, Holding)];
-    assert!(of(&farmed).gate_passage.abs() < 1e-12);
+    assert!(reward_of(&farmed).gate_passage.abs() < 1e-12);
 
     let pruned = event(EventKind::SeedPruned {
         reason: "r".into(),
@@ -113,11 +113,14 @@ fn the_terms_of_the_reward() {
         params_removed: 9,
     });
     let left = [changed(Holding, Pruned), pruned, changed(Pruned, Dormant)];
-    assert!((of(&left).gate_passage + 3.0 * w.gate_passage).abs() < 1e-12, "the climb is given back");
-    assert_eq!(of(&left).pruning, -w.pruning);
-    // So a seed that climbs and is pruned has earned nothing but its loss.
+    assert!(
+        (reward_of(&left).gate_passage + 3.0 * w.gate_passage).abs() < 1e-12,
+        "the reward for advancing is subtracted"
+    );
+    assert_eq!(reward_of(&left).pruning, -w.pruning);
+    // A seed that advances and is pruned has earned only the penalty.
     let life: Vec<Event> = climb.iter().chain(&left).cloned().collect();
-    assert!((of(&life).total() + w.pruning).abs() < 1e-12);
+    assert!((reward_of(&life).total() + w.pruning).abs() < 1e-12);
 
     let fossil = event(EventKind::SeedFossilized {
         blueprint_id: "b".into(),
@@ -127,10 +130,10 @@ fn the_terms_of_the_reward() {
         params_added: 9,
         epochs_total: 9,
     });
-    let kept = of(&[changed(Holding, Fossilized), fossil]);
+    let kept = reward_of(&[changed(Holding, Fossilized), fossil]);
     assert_eq!((kept.gate_passage, kept.fossilization), (0.0, w.fossilization));
 
-    // Rent is for what runs, in parts of the host.
+    // Only active seeds cost rent, in proportion to the host's parameters.
     let rent = reward(&[], &[report(Training), report(Germinated), report(Fossilized)], 1000, &w);
     assert!((rent.compute_rent + w.compute_rent * 0.5).abs() < 1e-12);
     assert!((rent.total() - rent.compute_rent).abs() < 1e-12);

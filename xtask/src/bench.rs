@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: everything that is measured, in one run, as ratios.
+//! `cargo xtask bench`: runs all benchmarks and reports their results as ratios.
 
 use std::ffi::OsString;
 use std::fs;
@@ -11,20 +11,20 @@ use crate::{process, repo::Repo, setup};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Only what has this in its name: `adamw`, `cpu`, `cuda b128 fp32`.
+    /// Run only benchmarks whose name contains this, for example `adamw`, `cpu` or `cuda b128 fp32`.
     #[arg(long, value_name = "TEXT", default_value = "")]
     filter: String,
-    /// Compare with an earlier report, one of bench/baselines for instance; fails if a ratio is worse beyond
-    /// noise.
+    /// Compare with an earlier report, for example one in bench/baselines. Fails if a ratio is worse by more
+    /// than the noise.
     #[arg(long, value_name = "FILE")]
     against: Option<PathBuf>,
-    /// Where the numbers go, as JSON.
+    /// Write the report to this file, as JSON.
     #[arg(long, value_name = "FILE", default_value = "target/bench/report.json")]
     json: PathBuf,
-    /// Leave the micro-benchmarks out.
+    /// Skip the micro-benchmarks.
     #[arg(long)]
     no_micro: bool,
-    /// More arguments of `kasmina-bench`: `-- --device cuda --python /path/to/python3 --quick`.
+    /// More arguments for `kasmina-bench`, for example `-- --device cuda --python /path/to/python3 --quick`.
     #[arg(last = true)]
     more: Vec<OsString>,
 }
@@ -40,7 +40,7 @@ pub(crate) fn run(repo: &Repo, args: &Args) -> Result<ExitCode> {
     let built = target.join("release");
     let measured = target.join("bench");
     let criterion = measured.join("criterion");
-    // What an earlier run left is no measurement of this one.
+    // Results of an earlier run must not end up in this report.
     let _ = fs::remove_dir_all(&criterion);
     fs::create_dir_all(&criterion).with_context(|| format!("cannot create {}", criterion.display()))?;
     if !args.no_micro {
@@ -63,6 +63,6 @@ pub(crate) fn run(repo: &Repo, args: &Args) -> Result<ExitCode> {
         whole.arg("--against").arg(before);
     }
     let status = process::status(whole.args(&args.more))?;
-    println!("every number: {}", args.json.display());
+    println!("report: {}", args.json.display());
     Ok(ExitCode::from(u8::try_from(process::code(status)).unwrap_or(1)))
 }

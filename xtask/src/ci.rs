@@ -1,4 +1,4 @@
-//! `cargo xtask ci`: every check that a change must pass, and a table of what came of them.
+//! `cargo xtask ci`: runs every check that a change must pass, and prints a table of the results.
 
 use std::env;
 use std::fmt;
@@ -13,15 +13,15 @@ use crate::{audit, dist, examples, faults, process, repo::Repo, setup, site, sna
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Run this step only; may be given several times.
+    /// Run only this step; may be given several times.
     #[arg(long, value_name = "STEP")]
     only: Vec<Step>,
-    /// Leave the tests out; `snapshots` then reads what the last full `cargo xtask test` left.
+    /// Skip the tests; `snapshots` then uses the record of the last full `cargo xtask test`.
     #[arg(long)]
     skip_test: bool,
 }
 
-/// The steps, in the order they run: what fails fast comes first.
+/// The steps, in the order in which they run: quick checks come first.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Step {
     Fmt,
@@ -42,13 +42,13 @@ enum Outcome {
     Failed(String),
 }
 
-/// Runs the steps, the later ones even when an earlier one fails.
+/// Runs the steps. A failed step does not prevent later ones from running.
 pub(crate) fn run(repo: &Repo, args: &Args) -> ExitCode {
     let wanted = |step: &&Step| {
         (args.only.is_empty() || args.only.contains(step)) && !(args.skip_test && **step == Step::Test)
     };
     let steps: Vec<Step> = Step::value_variants().iter().filter(wanted).copied().collect();
-    // Clippy and rustdoc run build scripts, so these need libtorch as much as the tests do.
+    // Clippy and rustdoc run build scripts, so they need libtorch too.
     let compiles = |step: &Step| {
         matches!(step, Step::Clippy | Step::Doc | Step::Test | Step::Faults | Step::Examples | Step::Dist)
     };
@@ -58,8 +58,8 @@ pub(crate) fn run(repo: &Repo, args: &Args) -> ExitCode {
     for step in steps {
         println!("\n=== {step}");
         let start = Instant::now();
-        let outcome =
-            perform(step, repo, torch.as_ref()).unwrap_or_else(|error| Outcome::Failed(format!("{error:#}")));
+        let outcome = run_step(step, repo, torch.as_ref())
+            .unwrap_or_else(|error| Outcome::Failed(format!("{error:#}")));
         if let Outcome::Failed(why) = &outcome {
             println!("{step} failed: {why}");
         }
@@ -78,11 +78,11 @@ pub(crate) fn run(repo: &Repo, args: &Args) -> ExitCode {
     ExitCode::FAILURE
 }
 
-fn perform(step: Step, repo: &Repo, torch: Option<&Result<Torch>>) -> Result<Outcome> {
+fn run_step(step: Step, repo: &Repo, torch: Option<&Result<Torch>>) -> Result<Outcome> {
     let torch = || match torch {
         Some(Ok(torch)) => Ok(torch),
         Some(Err(error)) => bail!("the set-up failed: {error}"),
-        None => bail!("there was no set-up"),
+        None => bail!("this step needs the set-up, which did not run; this is a bug"),
     };
     let outcome = match step {
         Step::Fmt => program(process::cargo().args(["fmt", "--all", "--check"]).current_dir(repo.root()))?,
@@ -108,7 +108,7 @@ fn perform(step: Step, repo: &Repo, torch: Option<&Result<Torch>>) -> Result<Out
         }
         Step::Dist => {
             torch()?;
-            code(dist::run(repo, &dist::Args::trying())?)
+            code(dist::run(repo, &dist::Args::debug_and_try())?)
         }
         Step::Snapshots => findings(&snapshots::unreferenced(repo)?, "snapshot(s) that no test asserts"),
         Step::Audit => program(&mut audit::command(repo)?)?,
@@ -126,7 +126,11 @@ fn program(command: &mut Command) -> Result<Outcome> {
 }
 
 fn code(code: ExitCode) -> Outcome {
-    if code == ExitCode::SUCCESS { Outcome::Passed } else { Outcome::Failed("it failed".to_owned()) }
+    if code == ExitCode::SUCCESS {
+        Outcome::Passed
+    } else {
+        Outcome::Failed("see the output above".to_owned())
+    }
 }
 
 fn findings(lines: &[impl fmt::Display], what: &str) -> Outcome {
@@ -164,7 +168,7 @@ mod spec {
     use std::time::Duration;
 
     #[test]
-    fn the_table_says_what_came_of_each_step() {
+    fn the_table_has_the_outcome_of_each_step() {
         let results = [
             (Step::Fmt, Outcome::Passed, Duration::from_millis(1_240)),
             (Step::Audit, Outcome::Failed("exit code 1".into()), Duration::ZERO),

@@ -1,4 +1,5 @@
-//! `cargo xtask dist`: a folder and an archive that run from anywhere, as anyone; and the try that they do.
+//! `cargo xtask dist`: makes a distribution, a folder and an archive that run from any place and as any user,
+//! and tries it.
 
 use std::fs;
 use std::os::unix::process::CommandExt as _;
@@ -9,28 +10,28 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::{process, product, repo::Repo, setup};
 
-/// Where the program of a distribution finds libtorch.
+/// Folder in which the program of a distribution looks for libtorch.
 const RPATH: &str = "$ORIGIN/lib";
-/// A user who owns nothing, for the try.
+/// Id of the user `nobody`, who owns no files; the distribution is tried as this user.
 const NOBODY: u32 = 65_534;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Take the GPU libraries too (`cargo xtask setup --cuda` brings them).
+    /// Include the GPU libraries; they are fetched if they are missing.
     #[arg(long)]
     cuda: bool,
-    /// Build without optimisations, and make no archive: for trying the distribution itself.
+    /// Build without optimisations and make no archive; for tests of the distribution.
     #[arg(long)]
     dev: bool,
-    /// Run what was made: from another folder, read-only, as another user where that is allowed, with an
-    /// empty environment.
+    /// Run the distribution from another folder, read-only, with an empty environment, and, if this process
+    /// runs as root, as another user.
     #[arg(long = "try")]
     tries: bool,
 }
 
 impl Args {
-    /// A distribution of a debug build, run once.
-    pub(crate) const fn trying() -> Self {
+    /// Arguments for a distribution of a debug build that is tried.
+    pub(crate) const fn debug_and_try() -> Self {
         Self { cuda: false, dev: true, tries: true }
     }
 }
@@ -42,7 +43,7 @@ pub(crate) fn run(repo: &Repo, args: &Args) -> Result<ExitCode> {
     let mut target = repo.target()?;
     let renamed = if args.dev { Vec::new() } else { folders_of_this_machine(repo) };
     if !args.dev {
-        // With flags of its own everything is compiled anew: not in the folder of other builds.
+        // These flags recompile everything; a folder of their own keeps the other builds.
         target.push("dist/build");
         rename_folders(&mut build, &renamed);
     }
@@ -66,14 +67,14 @@ pub(crate) fn run(repo: &Repo, args: &Args) -> Result<ExitCode> {
     }
     process::check(&mut dist)?;
     if args.tries {
-        try_it(&out)?;
-        println!("it runs from another folder, read-only, with an empty environment");
+        try_distribution(&out)?;
+        println!("the distribution runs from another folder, read-only, with an empty environment");
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// Folders that source files lie in, each with the name that it has in what is built: this checkout, cargo's
-/// downloads, and libtorch's headers behind their link.
+/// Folders of source files, each with the name that replaces its path in the built files: this checkout,
+/// cargo's home, and the libtorch folder that the link points to.
 fn folders_of_this_machine(repo: &Repo) -> Vec<(PathBuf, &'static str)> {
     let cargo = std::env::var_os("CARGO_HOME").map(PathBuf::from);
     let cargo = cargo.or_else(|| std::env::home_dir().map(|home| home.join(".cargo")));
@@ -83,22 +84,22 @@ fn folders_of_this_machine(repo: &Repo) -> Vec<(PathBuf, &'static str)> {
     std::iter::once((repo.root().to_owned(), "kasmina")).chain(others).collect()
 }
 
-/// Lets compilers write the other names into what they build: messages of panics name source files.
+/// Makes the compilers write the replaced names, because panic messages contain paths of source files.
 fn rename_folders(build: &mut Command, renamed: &[(PathBuf, &'static str)]) {
     let pairs: Vec<String> =
         renamed.iter().map(|(folder, name)| format!("{}={name}", folder.display())).collect();
     let rust: Vec<String> = pairs.iter().map(|pair| format!("--remap-path-prefix={pair}")).collect();
-    // Separated so that a path may have blanks.
+    // This variable separates flags by U+001F, so paths may contain spaces.
     build.env("CARGO_ENCODED_RUSTFLAGS", rust.join("\u{1f}"));
     let cpp: Vec<String> = pairs.iter().map(|pair| format!("-ffile-prefix-map={pair}")).collect();
     build.env("CXXFLAGS", cpp.join(" "));
 }
 
-/// Moves the folder elsewhere, closes it for writing, and runs it.
-fn try_it(out: &Path) -> Result<()> {
-    let elsewhere = tempfile::tempdir().context("there is no temporary folder")?;
+/// Moves the distribution to another folder, makes it read-only, runs it, and moves it back.
+fn try_distribution(out: &Path) -> Result<()> {
+    let elsewhere = tempfile::tempdir().context("cannot create a temporary folder")?;
     let moved = elsewhere.path().join("another name");
-    fs::rename(out, &moved).or_else(|_| copy(out, &moved)).context("the distribution cannot be moved")?;
+    fs::rename(out, &moved).or_else(|_| copy(out, &moved)).context("cannot move the distribution")?;
     let home = elsewhere.path().join("home");
     fs::create_dir(&home)?;
     let root = rustix::process::geteuid().is_root();
@@ -107,7 +108,7 @@ fn try_it(out: &Path) -> Result<()> {
             std::os::unix::fs::chown(folder, Some(NOBODY), Some(NOBODY))?;
         }
     } else {
-        eprintln!("SKIPPED running it as another user: only root can");
+        eprintln!("SKIPPED running the distribution as another user: this needs root");
     }
     let set_writable = |writable: bool| {
         let mode = if writable { "u+w" } else { "a-w" };
@@ -116,9 +117,7 @@ fn try_it(out: &Path) -> Result<()> {
     set_writable(false)?;
     let result = run_moved(&moved, &home, root);
     set_writable(true)?;
-    fs::rename(&moved, out)
-        .or_else(|_| copy(&moved, out))
-        .context("the distribution cannot be moved back")?;
+    fs::rename(&moved, out).or_else(|_| copy(&moved, out)).context("cannot move the distribution back")?;
     result
 }
 
@@ -135,14 +134,14 @@ fn run_moved(moved: &Path, home: &Path, root: bool) -> Result<()> {
         if root {
             command.uid(NOBODY).gid(NOBODY);
         }
-        let output = command.output().context("the program does not start")?;
-        let said =
+        let output = command.output().context("cannot start the program of the distribution")?;
+        let printed =
             String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
         if !output.status.success() {
-            bail!("`kasmina {}` failed ({}):\n{said}", args.join(" "), output.status);
+            bail!("`kasmina {}` failed ({}):\n{printed}", args.join(" "), output.status);
         }
-        if args.contains(&"list") && !said.contains("bundled") {
-            bail!("its plugins are not its own:\n{said}");
+        if args.contains(&"list") && !printed.contains("bundled") {
+            bail!("the distribution does not list its bundled plugins:\n{printed}");
         }
     }
     Ok(())

@@ -1,8 +1,7 @@
-//! `cargo xtask examples`: each program in `examples/`, built and tried as somebody outside of this
-//! repository would.
+//! `cargo xtask examples`: builds, tests and runs each crate in `examples/`.
 //!
-//! They are workspaces of their own. They build into this one's target folder, so that torch-sys is compiled
-//! once.
+//! Each example is a workspace of its own, as it would be outside this repository. All build into this
+//! workspace's target folder, so that torch-sys is compiled once.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,19 +12,20 @@ use anyhow::{Context as _, Result};
 
 use crate::{process, repo::Repo, setup};
 
-/// An example: a crate in a folder of its own.
+/// A crate in `examples/`.
 struct Example {
     folder: PathBuf,
+    /// Name of the library that cargo builds: the package name with `_` for `-`.
     library: String,
-    /// It is a program that runs to its end by itself.
+    /// Whether it is a program, which is run; otherwise it is a plugin, which is checked.
     runs: bool,
 }
 
-/// Builds, tests and tries all of them; the first that fails ends it.
+/// Builds, tests and tries all examples; stops at the first failure.
 pub(crate) fn run(repo: &Repo) -> Result<ExitCode> {
     let torch = setup::run(repo, false)?;
     let target = repo.target()?;
-    // With the features that the tests have: another choice would compile half of the workspace again.
+    // The features of the tests; others would compile half of the workspace again.
     let command = ["build", "--workspace", "--all-features", "--bin", "kasmina"];
     process::check(torch.cargo().args(command).current_dir(repo.root()))?;
     let kasmina = target.join("debug/kasmina");
@@ -55,7 +55,7 @@ pub(crate) fn run(repo: &Repo) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The folders that hold a crate, sorted.
+/// The crates in `folder`, sorted by path.
 fn all(folder: &Path) -> Result<Vec<Example>> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))? {

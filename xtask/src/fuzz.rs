@@ -1,7 +1,7 @@
-//! `cargo xtask fuzz`: the laws of the property tests under a coverage-guided fuzzer.
+//! `cargo xtask fuzz`: runs a coverage-guided fuzzer on the lifecycle or on a parser.
 //!
-//! libFuzzer comes with `libfuzzer-sys`; the instrumentation is plain code generation flags, so the stable
-//! toolchain does and nothing needs to be installed.
+//! libFuzzer comes with `libfuzzer-sys`, and the instrumentation needs only code generation flags. The stable
+//! toolchain is sufficient, and nothing needs to be installed.
 
 use std::fs;
 use std::process::ExitCode;
@@ -10,12 +10,12 @@ use anyhow::{Context as _, Result};
 
 use crate::{process, repo::Repo, setup};
 
-/// What `cargo fuzz` passes, less the address sanitizer: there is no unsafe code in what is fuzzed.
+/// Flags that `cargo fuzz` passes, except the address sanitizer: the fuzzed code contains no unsafe code.
 const FLAGS: &str = "--cfg fuzzing -Cpasses=sancov-module -Ccodegen-units=1 -Cdebug-assertions \
     -Cllvm-args=-sanitizer-coverage-level=4 -Cllvm-args=-sanitizer-coverage-inline-8bit-counters \
     -Cllvm-args=-sanitizer-coverage-pc-table -Cllvm-args=-sanitizer-coverage-trace-compares";
-/// Everything that is fuzzed: the laws of the lifecycle, and the parsers of files and messages that people
-/// exchange.
+/// Fuzz targets: the properties of the lifecycle, and the parsers of files and messages that come from
+/// outside.
 const TARGETS: [&str; 11] = [
     "checkpoint",
     "control",
@@ -39,24 +39,25 @@ pub(crate) struct Args {
     /// Number of inputs to try.
     #[arg(long, value_name = "N", default_value_t = 1_000_000)]
     runs: u64,
-    /// End after so many seconds, whatever was tried by then.
+    /// Stop after this many seconds even if fewer inputs were tried; 0 is no limit.
     #[arg(long, value_name = "S", default_value_t = 0)]
     seconds: u64,
 }
 
-/// Builds the target with coverage and runs it. What it finds worth keeping is in `target/fuzz-corpus`; an
-/// input that breaks a law ends it, and is written beside it.
+/// Builds the target with coverage and runs it. Inputs that reach new code are examples in
+/// `target/fuzz-corpus/TARGET`. An input that fails ends the run and is written to
+/// `target/fuzz-corpus/TARGET-...`.
 pub(crate) fn run(repo: &Repo, args: &Args) -> Result<ExitCode> {
     let torch = setup::run(repo, false)?;
     let corpus = repo.root().join("target/fuzz-corpus").join(&args.target);
-    // Valid files of each kind as a start: a fuzzer would take long to find one.
-    let kept = repo.root().join(match args.target.as_str() {
+    // Valid inputs to start from: the fuzzer would take long to find one.
+    let examples = repo.root().join(match args.target.as_str() {
         "declared" => "plugins/declared/examples".to_owned(),
         "module" => "tests/fixtures/script".to_owned(),
         target => format!("fuzz/corpus/{target}"),
     });
     fs::create_dir_all(&corpus).with_context(|| format!("cannot create {}", corpus.display()))?;
-    // A target of its own, so that build scripts and macros are not instrumented.
+    // With an explicit target, build scripts and macros are not instrumented.
     let mut cargo = torch.cargo();
     cargo
         .args(["run", "--release", "--target", HOST, "--manifest-path"])
@@ -69,7 +70,7 @@ pub(crate) fn run(repo: &Repo, args: &Args) -> Result<ExitCode> {
         .args(["-print_final_stats=1", "-max_len=16384", "-len_control=50"])
         .arg(format!("-artifact_prefix={}-", corpus.display()))
         .arg(&corpus)
-        .args(kept.exists().then_some(&kept))
+        .args(examples.exists().then_some(&examples))
         .env("RUSTFLAGS", FLAGS)
         .current_dir(repo.root());
     let status = process::status(&mut cargo)?;

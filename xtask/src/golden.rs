@@ -1,4 +1,4 @@
-//! `cargo xtask golden`: short runs whose results must not change by a bit unless a change says so.
+//! `cargo xtask golden`: short runs whose results must match the recorded ones bit for bit.
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -9,14 +9,14 @@ use crate::{process, repo::Repo, setup, tests};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Record the transcripts in `tests/tests/golden/expected` again.
+    /// Record the results in `tests/tests/golden/expected` again instead of comparing.
     #[arg(long)]
     update: bool,
     /// Run only the cases whose name contains this; may be given several times.
     names: Vec<OsString>,
 }
 
-/// Runs the test program of the golden runs, which compares or records.
+/// Runs the test program `golden`, which compares or records the results.
 pub(crate) fn run(repo: &Repo, args: Args) -> Result<ExitCode> {
     let torch = setup::run(repo, false)?;
     let mut forwarded: Vec<OsString> = ["--quiet", "--test", "golden", "--"].map(OsString::from).to_vec();

@@ -1,4 +1,4 @@
-//! `cargo xtask kills`: runs that are killed in every stage, resumed, and compared bit for bit.
+//! `cargo xtask kills`: kills runs in every stage, resumes them, and compares the results bit for bit.
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -9,15 +9,15 @@ use crate::{process, repo::Repo, setup, tests};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// How many runs are killed.
+    /// Number of runs to kill.
     #[arg(long, default_value = "100")]
     kills: u32,
-    /// The seed of the moments.
+    /// Seed of the random moments at which runs are killed.
     #[arg(long, default_value = "1")]
     seed: u64,
 }
 
-/// Runs the test program of the kills, with optimisations, which prints a table.
+/// Runs the test program `kills` with optimisations; it prints a table.
 pub(crate) fn run(repo: &Repo, args: &Args) -> Result<ExitCode> {
     let torch = setup::run(repo, false)?;
     let forwarded = ["--quiet", "--release", "--test", "kills", "--", "--kills"].map(OsString::from);

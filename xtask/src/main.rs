@@ -1,7 +1,7 @@
-//! `cargo xtask`: everything this repository needs done besides plain cargo.
+//! `cargo xtask`: the tasks of this repository that plain cargo cannot do.
 //!
-//! This is the first thing that anyone builds here, so it depends on no torch and needs no set-up: it *is*
-//! the set-up. `demo`, `build`, `test` and `ci` each bring what they need by themselves.
+//! This program performs the set-up, so it must build without one and does not depend on torch. Tasks that
+//! need the set-up (`demo`, `build`, `test`, `ci` and others) run it first.
 #![forbid(unsafe_code)]
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command-line tool talks to its terminal")]
 
@@ -41,68 +41,66 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Install PyTorch and transformers into the user's cache for the tests of exported networks, and print the
-    /// folder, which goes into PYTHONPATH.
+    /// Install PyTorch and transformers into the per-user cache, for the tests of exported networks, and
+    /// print their folder, for PYTHONPATH.
     Python,
-    /// Bring libtorch into the per-user cache and link it at `.torch/libtorch`.
+    /// Fetch libtorch into the per-user cache and link it at `.torch/libtorch`.
     ///
-    /// A LIBTORCH or LIBTORCH_USE_PYTORCH of your own environment wins: then nothing is fetched, only
-    /// checked.
+    /// If LIBTORCH or LIBTORCH_USE_PYTORCH is set, that libtorch is checked and used, and nothing is fetched.
     Setup {
-        /// Bring the GPU libraries too, into `.torch/libtorch/cuda` (about 2.5 GB to fetch).
+        /// Also fetch the GPU libraries, into `.torch/libtorch/cuda` (about 2.5 GB).
         #[arg(long)]
         cuda: bool,
     },
-    /// Set up, build the command line and the plugins, and put the plugins beside the executable.
+    /// Set up, build the program `kasmina` and its plugins, and put the plugins beside the executable.
     Build {
         /// Build with optimisations.
         #[arg(long)]
         release: bool,
     },
-    /// Set up, build in release mode and train: `kasmina train ARGS..`.
+    /// Set up, build in release mode and train: `kasmina train [ARGS]...`.
     Demo {
-        /// Arguments of `kasmina train`; without any, `--out runs/demo-<unix time>`.
+        /// Arguments of `kasmina train`; the default is `--out runs/demo-<unix time>`.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<std::ffi::OsString>,
     },
-    /// Set up and run the tests: `cargo test --workspace --all-features ARGS..`.
+    /// Set up and run the tests: `cargo test --workspace --all-features [ARGS]...`.
     Test {
         /// Arguments of `cargo test`.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<std::ffi::OsString>,
     },
-    /// Set up, build in release mode and make a folder and an archive that run from anywhere, as anyone.
+    /// Set up, build in release mode, and make a folder and an archive that run anywhere and as any user.
     Dist(dist::Args),
-    /// Set up, build in release mode and compare growing with its controls: `kasmina compare ARGS..`.
+    /// Set up, build in release mode and compare growing with its controls: `kasmina compare [ARGS]...`.
     Compare {
-        /// Arguments of `kasmina compare`: `examples/compare/digits.toml` for one.
+        /// Arguments of `kasmina compare`, for example `examples/compare/digits.toml`.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<std::ffi::OsString>,
     },
-    /// Set up and measure: parts beside what they replace, whole training steps beside a bare loop and, where
-    /// Python has torch, beside PyTorch. Prints ratios.
+    /// Set up and run the benchmarks: parts against what they replace, and whole training steps against a
+    /// plain loop and, if Python has torch, against PyTorch. Prints ratios.
     Bench(bench::Args),
-    /// Set up and run a hundred epochs of the main job and a hundred rounds of germinate and prune, and print
-    /// what they measured.
+    /// Set up, run a hundred epochs of the main job and a hundred rounds of germinate and prune, and print
+    /// the measurements.
     Soak(soak::Args),
-    /// Set up and run the golden runs: short trainings whose losses, events and weights must be the recorded
-    /// ones, bit for bit.
+    /// Set up and run short trainings whose losses, events and weights must match the recorded ones bit for
+    /// bit.
     Golden(golden::Args),
-    /// Set up, let accidents happen to runs (kills, full disks, damaged files, signals), and print what was
-    /// lost.
+    /// Set up, inject faults into runs (kills, full disks, damaged files, signals), and print what was lost.
     Faults(faults::Args),
-    /// Set up, kill runs in every stage, resume them, compare each with an undisturbed run, and print a
+    /// Set up, kill runs in every stage, resume them, compare each with an uninterrupted run, and print a
     /// table.
     Kills(kills::Args),
-    /// Set up and fuzz the laws of the lifecycle, guided by coverage.
+    /// Set up and run a coverage-guided fuzzer on the lifecycle or on a parser.
     Fuzz(fuzz::Args),
-    /// Set up, and build, test and try the crates in `examples/` as their authors would.
+    /// Set up, and build, test and run the crates in `examples/`.
     Examples,
-    /// Write the documents as HTML to `target/site`, and tell of each broken link.
+    /// Write the documents as HTML to `target/site`, and print each broken link.
     Site,
-    /// Run every check that a change must pass, all of them even when one fails.
+    /// Run every check that a change must pass; a failure does not stop the later ones.
     Ci(ci::Args),
-    /// Check the repository's own rules: where `unsafe` may be, what the core may not name, dead links.
+    /// Check the repository's own rules, such as where `unsafe` is allowed, and that links lead to files.
     Tidy,
 }
 
@@ -157,7 +155,7 @@ mod cli {
     }
 
     #[test]
-    fn arguments_of_demo_and_test_pass_through_untouched() -> anyhow::Result<()> {
+    fn arguments_of_demo_and_test_are_passed_through() -> anyhow::Result<()> {
         let cli = Cli::try_parse_from(["xtask", "test", "-p", "kasmina", "--", "--nocapture"])?;
         let Task::Test { args } = cli.task else { anyhow::bail!("parsed as another task") };
         assert_eq!(args, ["-p", "kasmina", "--", "--nocapture"]);

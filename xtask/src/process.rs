@@ -1,4 +1,4 @@
-//! Running other programs.
+//! Runs other programs.
 
 use std::env;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
@@ -7,37 +7,37 @@ use std::process::{Command, ExitStatus};
 
 use anyhow::{Error, Result, bail};
 
-/// The cargo that runs this program. It takes the versions of `Cargo.lock`, and refuses to change that file.
+/// Command for the cargo that runs this program, with `--locked`: it never changes `Cargo.lock`.
 pub(crate) fn cargo() -> Command {
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.arg("--locked");
     cargo
 }
 
-/// Runs `command` to its end; anything but success is an error that names it.
+/// Runs `command` to its end. Returns an error that names the command unless it succeeds.
 pub(crate) fn check(command: &mut Command) -> Result<()> {
     let status = status(command)?;
     if status.success() { Ok(()) } else { bail!("`{}` failed ({status})", describe(command)) }
 }
 
-/// Runs `command` to its end.
+/// Runs `command` to its end and returns its exit status.
 pub(crate) fn status(command: &mut Command) -> Result<ExitStatus> {
-    command.status().map_err(|error| unstartable(command, error))
+    command.status().map_err(|error| start_error(command, error))
 }
 
-/// Becomes `command`: its exit code, its signals and its terminal are then the caller's own.
-/// Returns only when it cannot be started.
+/// Replaces this process by `command`, so that exit code, signals and terminal are those of the command.
+/// Returns only if the command cannot be started.
 pub(crate) fn become_program(command: &mut Command) -> Error {
     let error = command.exec();
-    unstartable(command, error)
+    start_error(command, error)
 }
 
-/// The exit code a shell would report.
+/// Exit code that a shell would report: 128 + N for signal N.
 pub(crate) fn code(status: ExitStatus) -> i32 {
     status.code().or_else(|| status.signal().map(|signal| 128 + signal)).unwrap_or(1)
 }
 
-/// The first executable of this name on PATH.
+/// First executable named `name` on PATH. A name with several components is taken as a path.
 pub(crate) fn on_path(name: &Path) -> Option<PathBuf> {
     use std::os::unix::fs::PermissionsExt as _;
     let executable = |path: &PathBuf| {
@@ -49,10 +49,12 @@ pub(crate) fn on_path(name: &Path) -> Option<PathBuf> {
     env::split_paths(&env::var_os("PATH")?).map(|dir| dir.join(name)).find(executable)
 }
 
-fn unstartable(command: &Command, error: std::io::Error) -> Error {
+/// Error for a command that could not be started.
+fn start_error(command: &Command, error: std::io::Error) -> Error {
     Error::new(error).context(format!("cannot run `{}`", describe(command)))
 }
 
+/// Program name without its folder, and arguments, separated by spaces.
 fn describe(command: &Command) -> String {
     let program = Path::new(command.get_program()).file_name().unwrap_or(command.get_program());
     std::iter::once(program)

@@ -1,4 +1,4 @@
-//! Building what a user runs: the command line, and the plugins where it looks for them.
+//! Builds the program `kasmina` and puts its plugins where it looks for them.
 
 use std::env::consts::{DLL_PREFIX, DLL_SUFFIX};
 use std::fs::{self, File, Permissions};
@@ -20,13 +20,13 @@ const PLUGINS: [&str; 5] = [
     "kasmina-hosts",
 ];
 
-/// Sets up, builds and installs; returns the executable.
+/// Sets up, builds and installs. Returns the path of the executable.
 pub(crate) fn build(repo: &Repo, release: bool) -> Result<PathBuf> {
     let torch = setup::run(repo, false)?;
     build_with(torch.cargo(), repo, &repo.target()?, release)
 }
 
-/// The same with a cargo that was told more, into a target directory.
+/// Like [`build`], with the given cargo command (which may carry flags) and target directory.
 pub(crate) fn build_with(mut cargo: Command, repo: &Repo, target: &Path, release: bool) -> Result<PathBuf> {
     cargo.arg("build").arg("--target-dir").arg(target).current_dir(repo.root());
     if release {
@@ -47,7 +47,7 @@ pub(crate) fn build_with(mut cargo: Command, repo: &Repo, target: &Path, release
     Ok(built.join("kasmina"))
 }
 
-/// Copies so that a program opening `to` at any moment sees the old file or the new one, never a part.
+/// Copies a file atomically: a program that opens `to` sees the old file or the new one, never a part.
 fn install(from: &Path, to: &Path) -> Result<()> {
     let copy = || -> io::Result<()> {
         let dir = to.parent().unwrap_or(Path::new("."));
@@ -68,7 +68,7 @@ mod spec {
     use std::fs;
 
     #[test]
-    fn installing_replaces_the_file_and_leaves_nothing_else() -> anyhow::Result<()> {
+    fn installing_replaces_the_file_and_leaves_no_other_files() -> anyhow::Result<()> {
         let dir = tempfile::tempdir()?;
         let (from, to) = (dir.path().join("new"), dir.path().join("plugins/lib.so"));
         fs::create_dir(dir.path().join("plugins"))?;

@@ -1,7 +1,7 @@
-//! Every checked-in snapshot must be one that some test asserts.
+//! Step `snapshots` of `cargo xtask ci`: finds checked-in snapshots that no test asserts.
 //!
-//! insta appends the path of each snapshot it compares to the file that [`RECORD_VARIABLE`] names;
-//! `cargo xtask test` sets it, and this check reads it afterwards.
+//! insta appends the path of each snapshot that it compares to the file that [`RECORD_VARIABLE`] names.
+//! `cargo xtask test` sets the variable, and this check reads the file afterwards.
 
 use std::collections::HashSet;
 use std::fs;
@@ -11,15 +11,15 @@ use anyhow::{Context as _, Result};
 
 use crate::repo::Repo;
 
-/// Where insta reads the name of the record from.
+/// Environment variable from which insta reads the path of the record.
 pub(crate) const RECORD_VARIABLE: &str = "INSTA_SNAPSHOT_REFERENCES_FILE";
 
-/// The record of the last full test run.
+/// Path of the record of the last full test run.
 pub(crate) fn record(repo: &Repo) -> Result<PathBuf> {
     Ok(repo.target()?.join("insta-references.txt"))
 }
 
-/// The checked-in snapshots that no test used in the last full run.
+/// Returns the checked-in snapshots that no test used in the last full test run.
 pub(crate) fn unreferenced(repo: &Repo) -> Result<Vec<String>> {
     let snapshots: Vec<String> = repo.files()?.into_iter().filter(|path| is_snapshot(path)).collect();
     if snapshots.is_empty() {
@@ -28,7 +28,7 @@ pub(crate) fn unreferenced(repo: &Repo) -> Result<Vec<String>> {
     let record = record(repo)?;
     let used = fs::read_to_string(&record).with_context(|| {
         format!(
-            "{} does not tell which snapshots the tests use: run `cargo xtask test` first",
+            "cannot read {}, which records the snapshots that the tests use: run `cargo xtask test` first",
             record.display()
         )
     })?;
@@ -41,7 +41,8 @@ fn is_snapshot(path: &str) -> bool {
         && path.parent().is_some_and(|dir| dir.ends_with("snapshots"))
 }
 
-/// Paths of one file may differ in spelling (`..`, links), so both sides are resolved.
+/// Returns the snapshots that `used`, one path a line, does not name. Both sides are canonicalized, because
+/// paths of one file may differ in spelling (`..`, links).
 fn missing_from(root: &Path, snapshots: Vec<String>, used: &str) -> Vec<String> {
     let used: HashSet<PathBuf> =
         used.lines().filter_map(|line| root.join(line).canonicalize().ok()).collect();
@@ -71,7 +72,7 @@ mod spec {
     }
 
     #[test]
-    fn snapshots_are_known_by_place_and_name() {
+    fn snapshots_are_recognized_by_folder_and_extension() {
         assert!(is_snapshot("cli/tests/snapshots/a.snap"));
         assert!(!is_snapshot("cli/tests/a.snap"));
         assert!(!is_snapshot("cli/tests/snapshots/a.snap.new"));

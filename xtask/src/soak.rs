@@ -1,5 +1,5 @@
-//! `cargo xtask soak`: a hundred epochs of the main job and a hundred rounds of germinate and prune, with
-//! what they measured. Both are tests as well; this is for reading their figures.
+//! `cargo xtask soak`: runs two tests and shows their measurements: a hundred epochs of the main job, and a
+//! hundred rounds of germinate and prune.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -8,17 +8,17 @@ use anyhow::Result;
 
 use crate::{process, repo::Repo, tests};
 
-/// Names the folder that tests write what they have measured into.
+/// Environment variable with the folder that tests write their measurements into.
 const REPORTS: &str = "KASMINA_TEST_REPORTS";
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Also write the figures into this folder, as seed_soak_summary.json and prune_rounds.json.
+    /// Also write the measurements into this folder, as seed_soak_summary.json and prune_rounds.json.
     #[arg(long, value_name = "FOLDER")]
     json: Option<PathBuf>,
 }
 
-/// Runs the two tests where their output can be read.
+/// Runs the two tests and lets them print their output.
 pub(crate) fn run(repo: &Repo, args: &Args) -> Result<ExitCode> {
     let torch = crate::setup::run(repo, false)?;
     let names = [
@@ -26,12 +26,12 @@ pub(crate) fn run(repo: &Repo, args: &Args) -> Result<ExitCode> {
         "--test",
         "soak",
         "--test",
-        "seed_memory",
+        "seed_lifecycle",
         "--",
         "--nocapture",
         "--exact",
-        "a_hundred_epochs_of_the_main_job",
-        "a_hundred_rounds_leave_no_byte_behind",
+        "a_default_run_of_a_hundred_epochs_is_stable",
+        "a_hundred_germinations_and_prunes_leak_no_memory",
     ];
     let names = names.map(std::ffi::OsString::from);
     let mut command = tests::command(repo, &torch, &names)?;

@@ -1,4 +1,4 @@
-//! `cargo xtask test`: the whole workspace's tests, with libtorch in place.
+//! `cargo xtask test`: sets up libtorch and runs the tests of the whole workspace.
 
 use std::env;
 use std::ffi::OsString;
@@ -9,17 +9,17 @@ use anyhow::{Context as _, Result};
 
 use crate::{process, repo::Repo, setup, snapshots};
 
-/// Names the folder of Python packages to the tests.
+/// Environment variable that names the folder of Python packages to the tests.
 const PYTHON_PACKAGES: &str = "KASMINA_TEST_PYTHON";
 
-/// Sets up and becomes `cargo test`, so that its output and exit code are ours.
+/// Sets up and replaces this process by `cargo test`. Returns only on failure.
 pub(crate) fn run(repo: &Repo, args: &[OsString]) -> Result<ExitCode> {
     let torch = setup::run(repo, false)?;
     Err(process::become_program(&mut command(repo, &torch, args)?))
 }
 
-/// The `cargo test` call. One without arguments runs every test, so it also records which snapshots they
-/// used.
+/// The `cargo test` command. Without arguments it runs every test, and then also records which snapshots they
+/// use.
 pub(crate) fn command(repo: &Repo, torch: &setup::Torch, args: &[OsString]) -> Result<Command> {
     let mut cargo = torch.cargo();
     cargo.args(["test", "--workspace", "--all-features"]).args(args).current_dir(repo.root());
@@ -34,7 +34,7 @@ pub(crate) fn command(repo: &Repo, torch: &setup::Torch, args: &[OsString]) -> R
         Err(error) => eprintln!("python: tests of exported networks are skipped: {error:#}"),
     }
     if args.is_empty() {
-        // One failing test program must not hide what the others would say.
+        // A failing test program must not prevent the others from running.
         cargo.arg("--no-fail-fast");
         let record = snapshots::record(repo)?;
         if let Some(dir) = record.parent() {

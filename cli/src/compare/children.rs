@@ -1,4 +1,4 @@
-//! Runs in processes of their own: several at a time, and none twice.
+//! Runs the jobs of a comparison as child processes, several at a time. Completed runs are not repeated.
 
 use crate::failure::Failure;
 use crate::plugins::args::Access;
@@ -16,16 +16,19 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-/// Runs `kasmina train` for every job. A run that is there already, whole, of the same settings and made by
-/// what would make it now, is taken as it is.
+/// Runs `kasmina train` for every job. A completed run with the same settings, program, plugins and data is
+/// reused.
 pub(super) struct Children {
     program: PathBuf,
     /// SHA-256 of the program's file.
     program_sha256: String,
-    /// Hashes of the files that a run reads, by the settings that name them; `None` if they cannot be read.
+    /// Hashes of the files that a run reads, keyed by the settings that name them; `None` if they cannot be
+    /// read.
     inputs: Mutex<BTreeMap<String, Option<BTreeMap<String, String>>>>,
     folder: PathBuf,
-    at_a_time: usize,
+    /// Maximum number of runs at a time.
+    parallel_runs: usize,
+    /// Further arguments of every `kasmina train`.
     options: Vec<String>,
     bar: ProgressBar,
     screen: MultiProgress,
@@ -35,7 +38,7 @@ impl Children {
     pub(super) fn new(
         screen: &MultiProgress,
         folder: PathBuf,
-        at_a_time: usize,
+        parallel_runs: usize,
         access: &Access,
     ) -> Result<Self, Failure> {
         let program = std::env::current_exe().map_err(Failure::new)?;
@@ -47,7 +50,7 @@ impl Children {
         if let Some(lock) = &access.lock {
             options.extend(["--lock".to_owned(), lock.display().to_string()]);
         }
-        let bar = if terminal::draws_on_errors() {
+        let bar = if terminal::stderr_can_redraw() {
             let style = ProgressStyle::with_template("{bar:24} run {pos}/{len}  {msg}  eta {eta}")
                 .unwrap_or_else(|_| ProgressStyle::default_bar());
             screen.add(ProgressBar::new(0)).with_style(style)
@@ -60,7 +63,7 @@ impl Children {
             program_sha256,
             inputs: Mutex::default(),
             folder,
-            at_a_time,
+            parallel_runs,
             options,
             bar,
             screen: screen.clone(),
@@ -71,58 +74,60 @@ impl Children {
         self.bar.finish_and_clear();
     }
 
-    fn one(&self, job: &Job) -> Result<Done, TrainError> {
+    /// Returns the result of a job, from a completed run or from a new one.
+    fn run_job(&self, job: &Job) -> Result<Done, TrainError> {
         let out = self.folder.join(&job.name);
         if let Some(done) =
-            there(&out, &job.config).filter(|done| self.is_up_to_date(&out, done, &job.config))
+            completed(&out, &job.config).filter(|done| self.is_up_to_date(&out, done, &job.config))
         {
             return Ok(done);
         }
-        let wrong = |reason: String| TrainError::RunDir { path: out.clone(), reason };
+        let failed = |reason: String| TrainError::RunDir { path: out.clone(), reason };
         if out.exists() {
-            // Half a run of ours, one of other settings, or of other builds.
-            fs::remove_dir_all(&out).map_err(|e| wrong(e.to_string()))?;
+            // An incomplete run, or one with other settings, another program, or other plugins or data.
+            fs::remove_dir_all(&out).map_err(|e| failed(e.to_string()))?;
         }
-        let file = settings(&out);
-        let text = toml::to_string(&job.config).map_err(|e| wrong(e.to_string()))?;
-        write_whole(&file, text.as_bytes(), true).map_err(|e| wrong(e.to_string()))?;
+        let file = settings_file(&out);
+        let text = toml::to_string(&job.config).map_err(|e| failed(e.to_string()))?;
+        write_whole(&file, text.as_bytes(), true).map_err(|e| failed(e.to_string()))?;
         let mut command = Command::new(&self.program);
         command.arg("train").arg("--config").arg(&file).arg("--out").arg(&out).arg("--json");
-        // What is compared is what the file says.
+        // The environment must not change what the configuration says.
         command.env_remove("KASMINA_DISABLE_SEEDS");
         if job.config.data.dir.is_some() {
             command.env_remove("KASMINA_DATA_DIR");
         }
         command.args(&self.options).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
-        let ended = command.output().map_err(|e| wrong(e.to_string()))?;
-        let told = String::from_utf8_lossy(&ended.stderr);
-        match there(&out, &job.config) {
+        let output = command.output().map_err(|e| failed(e.to_string()))?;
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        match completed(&out, &job.config) {
             Some(done) => {
-                let by = self.program_sha256.as_bytes();
-                write_whole(&program_of(&out), by, true).map_err(|e| wrong(e.to_string()))?;
+                let program = self.program_sha256.as_bytes();
+                write_whole(&program_file(&out), program, true).map_err(|e| failed(e.to_string()))?;
                 Ok(done)
             }
-            None => Err(wrong(format!("the run did not complete: {}", last_words(&told)))),
+            None => Err(failed(format!("the run did not complete: {}", last_lines(&stderr)))),
         }
     }
 }
 
 impl Children {
-    /// Whether program, plugins and data are, byte for byte, those that a run was made with. Dates say
-    /// nothing: a file may be replaced by one with an older date.
+    /// Whether program, plugins and data are, byte for byte, those of a completed run. Compares hashes and
+    /// not modification times, because a file may be replaced by an older one.
     fn is_up_to_date(&self, out: &Path, done: &Done, config: &RunConfig) -> bool {
         let same = |plugin: &PluginSummary| match (&plugin.path, &plugin.sha256) {
             (Some(path), Some(sha256)) => hash_of(path).is_ok_and(|now| now == *sha256),
-            // Part of the program.
+            // Built into the program, whose hash is compared below.
             _ => true,
         };
-        let made_by = read_text(&program_of(out), limit::CONFIG).unwrap_or_default();
-        made_by == self.program_sha256
+        let program = read_text(&program_file(out), limit::CONFIG).unwrap_or_default();
+        program == self.program_sha256
             && done.summary.plugins.iter().all(same)
             && self.inputs(config).is_some_and(|inputs| inputs == done.summary.inputs)
     }
 
-    /// Hashes of everything that a run of these settings would read, computed once for each source of data.
+    /// Returns the hashes of all files that a run with these settings would read. They are computed once for
+    /// each combination of task, data, script and host.
     fn inputs(&self, config: &RunConfig) -> Option<BTreeMap<String, String>> {
         let key = serde_json::to_string(&(&config.task, &config.data, &config.script, &config.host)).ok()?;
         let mut known = self.inputs.lock().unwrap_or_else(PoisonError::into_inner);
@@ -135,31 +140,32 @@ impl Children {
     }
 }
 
-/// The file beside a run's folder that says what was asked for. The names of runs have dots in them.
-fn settings(out: &Path) -> PathBuf {
+/// Returns the path of the file beside a run directory that contains the requested settings. Appends to the
+/// name, because the names of runs contain dots.
+fn settings_file(out: &Path) -> PathBuf {
     let mut name = out.as_os_str().to_owned();
     name.push(".toml");
     name.into()
 }
 
-/// The file beside a run's folder that holds the SHA-256 of the program that made it.
-fn program_of(out: &Path) -> PathBuf {
+/// Returns the path of the file beside a run directory that contains the SHA-256 of the program that made it.
+fn program_file(out: &Path) -> PathBuf {
     let mut name = out.as_os_str().to_owned();
     name.push(".program");
     name.into()
 }
 
-/// What a failed run said last, without its epochs.
-fn last_words(told: &str) -> String {
+/// Returns the last lines that a failed run wrote to standard error, without its progress.
+fn last_lines(stderr: &str) -> String {
     let lines: Vec<&str> =
-        told.lines().filter(|line| !line.starts_with("epoch") && !line.trim().is_empty()).collect();
+        stderr.lines().filter(|line| !line.starts_with("epoch") && !line.trim().is_empty()).collect();
     lines[lines.len().saturating_sub(6)..].join(" ")
 }
 
-/// A run that has completed with these settings.
-fn there(out: &Path, config: &RunConfig) -> Option<Done> {
-    let asked = RunConfig::from_file(&settings(out)).ok()?;
-    if asked != *config {
+/// Returns the result of the run in a directory, if it has completed with these settings.
+fn completed(out: &Path, config: &RunConfig) -> Option<Done> {
+    let requested = RunConfig::from_file(&settings_file(out)).ok()?;
+    if requested != *config {
         return None;
     }
     let summary = read(&out.join("summary.json"), limit::CONFIG).ok()?;
@@ -170,8 +176,8 @@ fn there(out: &Path, config: &RunConfig) -> Option<Done> {
         accuracy: report.val_accuracy,
     };
     let curve = epochs.iter().map(point).collect();
-    let whole = summary.status == Status::Completed && summary.seeds_disabled == config.disable_seeds;
-    whole.then_some(Done { summary, curve })
+    let complete = summary.status == Status::Completed && summary.seeds_disabled == config.disable_seeds;
+    complete.then_some(Done { summary, curve })
 }
 
 impl Runner for Children {
@@ -184,7 +190,7 @@ impl Runner for Children {
             while !failed.load(Ordering::Relaxed) {
                 let index = next.fetch_add(1, Ordering::Relaxed);
                 let Some(job) = jobs.get(index) else { break };
-                let result = this.one(job);
+                let result = this.run_job(job);
                 failed.fetch_or(result.is_err(), Ordering::Relaxed);
                 if let Ok(done) = &result {
                     this.bar.inc(1);
@@ -200,12 +206,11 @@ impl Runner for Children {
             }
         };
         std::thread::scope(|scope| {
-            for _ in 1..this.at_a_time.min(jobs.len()) {
+            for _ in 1..this.parallel_runs.min(jobs.len()) {
                 let name = "kasmina-compare".to_owned();
                 if let Err(error) = std::thread::Builder::new().name(name).spawn_scoped(scope, work) {
-                    // This thread works too, so every job is done all the same.
-                    this.screen
-                        .suspend(|| errln!("warning: fewer runs at a time than were asked for: {error}"));
+                    // This thread works too, so all jobs are done with fewer threads.
+                    this.screen.suspend(|| errln!("warning: fewer parallel runs than requested: {error}"));
                     break;
                 }
             }

@@ -13,7 +13,7 @@ use kasmina_files::write_whole;
 use kasmina_trainer::compare::{CompareConfig, Report, Row, compare};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
-use units::counted;
+use units::with_unit;
 
 pub(crate) fn run(args: CompareArgs, screen: &MultiProgress) -> Result<(), Failure> {
     let mut config = CompareConfig::from_file(&args.config)?;
@@ -26,10 +26,10 @@ pub(crate) fn run(args: CompareArgs, screen: &MultiProgress) -> Result<(), Failu
         args.config.file_stem().map_or_else(|| "comparison".into(), |s| s.to_string_lossy().into_owned());
     let out = args.out.unwrap_or_else(|| PathBuf::from("runs").join(format!("compare-{name}")));
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    // Runs that share a GPU share its memory too: how many fit there is for their owner to say.
-    let fitting =
+    // Runs on one GPU share its memory, and only the user knows how many fit.
+    let default_jobs =
         || if config.run.is_on_gpu() { 1 } else { (cores / config.run.threads.max(1) as usize).max(1) };
-    let jobs = args.jobs.map_or_else(fitting, NonZeroUsize::get);
+    let jobs = args.jobs.map_or_else(default_jobs, NonZeroUsize::get);
     let mut children = Children::new(screen, out.join("runs"), jobs, &args.access)?;
     let report = compare(&config, &mut children)?;
     children.finish();
@@ -63,8 +63,8 @@ fn print(report: &Report) {
             format!("{:.2}", row.deviation),
             format!("{}{}", row.rate, if row.at_the_edge { "*" } else { "" }),
             format!("{:.0}", row.parameters),
-            counted(row.multiply_adds),
-            counted(row.training_multiply_adds),
+            with_unit(row.multiply_adds),
+            with_unit(row.training_multiply_adds),
             format!("{:.0}", row.epochs),
             format!("{:.1}", row.wall_seconds),
             format!("{:.1}", row.fossilized),
@@ -80,8 +80,8 @@ fn print(report: &Report) {
     outln!();
     let config = &report.config;
     outln!(
-        "{} of {} epochs; means of {} seeds, rates chosen among {:?} by {} others; FORWARD (a sample) and TRAINING in \
-         multiply-adds",
+        "{} of {} epochs; means over {} random seeds, rates chosen among {:?} with {} other random seeds; \
+         FORWARD (per sample) and TRAINING in multiply-adds",
         report.task,
         config.run.epochs,
         config.seeds,
@@ -89,6 +89,6 @@ fn print(report: &Report) {
         config.tuning_seeds
     );
     if report.rows.iter().any(|row: &Row| row.at_the_edge) {
-        outln!("* the lowest or highest rate of the grid: a better one may lie beyond");
+        outln!("* the lowest or highest rate of the grid: the best rate may lie outside the grid");
     }
 }

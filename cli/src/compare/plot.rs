@@ -1,6 +1,6 @@
-//! Accuracy over what it cost, arm by arm, as an SVG picture.
+//! An SVG plot of accuracy over training cost, one curve per arm.
 
-use super::units::counted;
+use super::units::with_unit;
 use kasmina_trainer::compare::{Arm, Report, Row};
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
@@ -9,7 +9,7 @@ const SIZE: (u32, u32) = (960, 560);
 
 type Failed = Box<dyn std::error::Error>;
 
-/// The colours of Okabe and Ito, which the colour-blind tell apart.
+/// Returns the colour of an arm, from the palette of Okabe and Ito, which is safe for colour-blind readers.
 fn colour(arm: Arm) -> RGBColor {
     match arm {
         Arm::Grown => RGBColor(213, 94, 0),
@@ -20,7 +20,8 @@ fn colour(arm: Arm) -> RGBColor {
     }
 }
 
-/// The mean of all seeds, epoch by epoch; at its end the mean final accuracy with its deviation.
+/// Returns the plot: for each arm the mean accuracy of all random seeds after each epoch, and at the end of
+/// the curve the mean final accuracy with its standard deviation.
 pub(super) fn svg(report: &Report) -> Result<String, Failed> {
     let mut text = String::new();
     draw(report, SVGBackend::with_string(&mut text, SIZE))?;
@@ -33,7 +34,7 @@ fn draw(report: &Report, backend: SVGBackend<'_>) -> Result<(), Failed> {
     let points = || report.rows.iter().flat_map(|row| &row.curve);
     let most = points().map(|p| p.multiply_adds).fold(0.0, f64::max) * 1.02;
     let best = report.rows.iter().map(|row| row.mean + row.deviation).fold(0.0, f64::max);
-    let (low, high) = window(points().map(|p| p.accuracy), best);
+    let (low, high) = accuracy_range(points().map(|p| p.accuracy), best);
     let mut chart = ChartBuilder::on(&area)
         .caption(format!("{}: accuracy over training cost", report.task), ("sans-serif", 22))
         .margin(16)
@@ -45,7 +46,7 @@ fn draw(report: &Report, backend: SVGBackend<'_>) -> Result<(), Failed> {
         .light_line_style(TRANSPARENT)
         .x_desc("multiply-adds of all training steps")
         .y_desc("validation accuracy, %")
-        .x_label_formatter(&|x| counted(*x))
+        .x_label_formatter(&|x| with_unit(*x))
         .y_label_formatter(&|y| format!("{y:.1}"))
         .label_style(("sans-serif", 14))
         .draw()?;
@@ -80,8 +81,9 @@ fn legend(row: &Row) -> String {
     format!("{}: {:.2} ± {:.2} %, {}", row.arm.id(), row.mean, row.deviation, row.arm.describe())
 }
 
-/// From where most of the curves are past their steep beginning to a little above the best.
-fn window(accuracies: impl Iterator<Item = f64>, best: f64) -> (f64, f64) {
+/// Returns the range of the accuracy axis: from the tenth percentile of all points, which leaves out the
+/// steep beginning of the curves, to a little above the best.
+fn accuracy_range(accuracies: impl Iterator<Item = f64>, best: f64) -> (f64, f64) {
     let mut all: Vec<f64> = accuracies.collect();
     all.sort_by(f64::total_cmp);
     let low = all.get(all.len() / 10).copied().unwrap_or(0.0);

@@ -1,4 +1,4 @@
-//! What can be typed behind `kasmina plugins`.
+//! Command-line arguments of `kasmina plugins`.
 
 use clap::builder::FalseyValueParser;
 use clap::{Args, Subcommand};
@@ -12,23 +12,23 @@ pub(crate) struct PluginsArgs {
     pub(crate) verb: PluginsVerb,
 }
 
-/// Where plugins are looked for, and who is trusted.
+/// Arguments about where plugins are searched and what is trusted.
 #[derive(Debug, Args)]
 pub(crate) struct Access {
-    /// A folder of plugins or one plugin file; may be given several times.
+    /// A folder of plugins or a plugin file. May be given several times.
     #[arg(long, value_name = "PATH")]
     pub(crate) plugin_path: Vec<PathBuf>,
-    /// Let files in that nobody vouches for, and pin their bytes in plugins.lock.
+    /// Load plugins that are neither signed by a trusted key nor locked, and pin their bytes in plugins.lock.
     #[arg(long, env = "KASMINA_ALLOW_UNSIGNED", value_parser = FalseyValueParser::new())]
     pub(crate) allow_unsigned: bool,
-    /// The lock file [default: plugins.lock of the working directory].
+    /// The lock file [default: plugins.lock in the working directory].
     #[arg(long, value_name = "FILE", env = "KASMINA_LOCK")]
     pub(crate) lock: Option<PathBuf>,
 }
 
 impl Access {
-    /// What a run asks of a plugin. New builds are tried in a process of their own, which is this program
-    /// again.
+    /// Returns the policy for loading plugins. New builds are probed in a child process, which runs this
+    /// program.
     pub(crate) fn policy(&self) -> Policy {
         let program = Program::this([crate::child::VERB]);
         let policy =
@@ -46,15 +46,15 @@ impl Access {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum PluginsVerb {
-    /// List every blueprint, blend and host that is found, without running any of it.
+    /// List all blueprints, blends and hosts that are found, without running any plugin code.
     List {
         #[command(flatten)]
         access: Access,
-        /// Print everything as JSON, configuration schemas included as far as they are known.
+        /// Print JSON instead of a table, with the configuration schemas that are known.
         #[arg(long)]
         json: bool,
     },
-    /// Show what a plugin file says of itself, without opening it.
+    /// Show the records of a plugin file, without running its code.
     Inspect {
         /// Path of the plugin's file.
         file: PathBuf,
@@ -64,27 +64,26 @@ pub(crate) enum PluginsVerb {
         #[arg(long)]
         json: bool,
     },
-    /// Print a page in Markdown about every entry that is found: what it is, promises and costs, and its
-    /// settings.
+    /// Print a Markdown page about all entries that are found: summary, capabilities, cost and settings.
     Catalogue {
         #[command(flatten)]
         access: Access,
     },
-    /// Print the JSON Schema of an entry's configuration.
+    /// Print the JSON Schema of the configuration of an entry.
     Schema {
         /// The entry, as `id` or `plugin::id`.
         id: String,
         #[command(flatten)]
         access: Access,
     },
-    /// Run the conformance checks on a plugin file, each in a process of its own.
+    /// Run the conformance checks on a plugin file, in child processes.
     Check {
         /// Path of the plugin's file.
         file: PathBuf,
-        /// Only these checks; an unknown name lists them.
+        /// Run only these checks. An unknown name prints the names of all checks.
         #[arg(long, value_name = "NAME", value_delimiter = ',')]
         only: Vec<String>,
-        /// Where random inputs start, to see a failure again.
+        /// The seed of all random numbers, to reproduce a failure.
         #[arg(long, value_name = "N", default_value_t = 1)]
         seed: u64,
         #[command(flatten)]
@@ -93,11 +92,11 @@ pub(crate) enum PluginsVerb {
         #[arg(long)]
         json: bool,
     },
-    /// Write a new plugin crate.
+    /// Create a new plugin crate.
     New(NewArgs),
-    /// Decide which bytes this project runs, and write them into plugins.lock.
+    /// Write the builds of plugins that this project may run into plugins.lock.
     Lock {
-        /// Plugin files; everything that is found, if none is named.
+        /// Plugin files [default: all that are found].
         files: Vec<PathBuf>,
         #[command(flatten)]
         access: Access,
@@ -105,17 +104,18 @@ pub(crate) enum PluginsVerb {
         #[arg(long)]
         check: bool,
     },
-    /// Keys that are trusted to sign plugins, and projects whose lock files are confirmed.
+    /// Manage the keys that are trusted to sign plugins, and the confirmed lock files.
     Trust(TrustArgs),
-    /// Make a key to sign plugins with: NAME.key, to be kept secret, and NAME.pub.
+    /// Create a key pair to sign plugins: NAME.key, which must be kept secret, and NAME.pub.
     Keygen {
-        /// Where to: `keys/me` makes keys/me.key and keys/me.pub.
+        /// Path without extension: `keys/me` creates keys/me.key and keys/me.pub.
         name: PathBuf,
-        /// Do not protect the secret key by a password. One can also stand in KASMINA_KEY_PASSWORD.
+        /// Do not protect the secret key by a password. A password is otherwise read from
+        /// KASMINA_KEY_PASSWORD, or asked for.
         #[arg(long)]
         no_password: bool,
     },
-    /// Sign a plugin file: writes FILE.minisig.
+    /// Sign a plugin file. Writes FILE.minisig.
     Sign {
         /// Path of the plugin's file.
         file: PathBuf,
@@ -123,9 +123,9 @@ pub(crate) enum PluginsVerb {
         #[arg(long, value_name = "FILE")]
         key: PathBuf,
     },
-    /// Builds that have ended the process in which they were tried.
+    /// Manage the quarantine: builds that ended the child process in which they were probed.
     Quarantine(QuarantineArgs),
-    /// Look at torch, search path, trust, quarantine and files, and say what to do about each finding.
+    /// Check torch, search path, trust, quarantine and plugin files, and print a remedy for each problem.
     Doctor {
         #[command(flatten)]
         access: Access,
@@ -133,7 +133,7 @@ pub(crate) enum PluginsVerb {
         #[arg(long)]
         json: bool,
     },
-    /// Ask a running `kasmina train` to take another build of a plugin.
+    /// Swap another build of a plugin into a live run.
     Swap {
         /// Directory of the run.
         #[arg(value_name = "RUN_DIR")]
@@ -145,13 +145,13 @@ pub(crate) enum PluginsVerb {
 
 #[derive(Debug, Args)]
 pub(crate) struct NewArgs {
-    /// The crate's name, and the folder to write.
+    /// The name of the crate and of its folder.
     pub(crate) name: String,
-    /// What the plugin is to have.
+    /// The kind of entry that the plugin contains.
     #[arg(long, value_enum)]
     pub(crate) kind: NewKind,
-    /// Where the sources of kasmina-plugin-api lie [default: those that this program was built from, if they
-    /// are there].
+    /// The folder of the sources of kasmina-plugin-api [default: the sources that this program was built
+    /// from, if they exist].
     #[arg(long, value_name = "PATH")]
     pub(crate) path: Option<PathBuf>,
 }
@@ -160,9 +160,9 @@ pub(crate) struct NewArgs {
 pub(crate) enum NewKind {
     /// A blueprint: the architecture of a seed.
     Blueprint,
-    /// A way to blend a seed in.
+    /// A blend: how a seed is mixed into its host.
     Blend,
-    /// A host network with slots.
+    /// A host: a network with slots.
     Host,
 }
 
@@ -174,37 +174,36 @@ pub(crate) struct TrustArgs {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum TrustVerb {
-    /// Trust a key: plugins signed by it are let in.
+    /// Trust a key: plugins that are signed with it may run.
     Add {
-        /// Name of the key from now on.
+        /// Name for the key.
         name: String,
-        /// The public key in one line, or its file.
+        /// The public key on one line, or the path of its file.
         key: String,
     },
-    /// Show the keys that are trusted.
+    /// List the trusted keys.
     List {
         /// Print JSON instead of a table.
         #[arg(long)]
         json: bool,
     },
-    /// Trust a key no more.
+    /// Remove a key from the trusted keys.
     Remove {
         /// Name of the key.
         name: String,
     },
-    /// Confirm the lock file of a project that came from somebody else: from then on the bytes that it names
-    /// may run as you.
+    /// Confirm the lock file of a project from another source. The builds that it lists may then run as you.
     Project {
-        /// The lock file [default: plugins.lock of the working directory].
+        /// The lock file [default: plugins.lock in the working directory].
         #[arg(long, value_name = "FILE")]
         lock: Option<PathBuf>,
-        /// Do not ask; for scripts.
+        /// Do not ask for confirmation, for scripts.
         #[arg(long)]
         yes: bool,
         /// Withdraw the confirmation.
         #[arg(long, conflicts_with = "yes")]
         forget: bool,
-        /// Show the lock files that are confirmed.
+        /// List the confirmed lock files.
         #[arg(long, conflicts_with_all = ["yes", "forget", "lock"])]
         list: bool,
     },
@@ -218,15 +217,15 @@ pub(crate) struct QuarantineArgs {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum QuarantineVerb {
-    /// Show what is in quarantine, and why.
+    /// List the builds in quarantine, with the reasons.
     List {
         /// Print JSON instead of a table.
         #[arg(long)]
         json: bool,
     },
-    /// Let builds out; they are tried again the next time.
+    /// Release builds from quarantine. They are probed again before their next use.
     Clear {
-        /// A plugin's name, a path, or the beginning of a hash; everything, if nothing is named.
-        meant: Option<String>,
+        /// A plugin's name, a path, or the beginning of a hash [default: all builds].
+        build: Option<String>,
     },
 }

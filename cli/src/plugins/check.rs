@@ -22,10 +22,9 @@ pub(crate) fn run(
     options.only = only.to_vec();
     options.seed = seed;
     let manifest = Manifest::read(file).map_err(RegistryError::from)?;
-    // Naming a file here means running it, as naming a program does; but then nobody else may be able to
-    // exchange it.
+    // The user asks to run this file, so it needs no signature. But no other user may be able to replace it.
     refuse_others(&manifest, &access.policy()).map_err(RegistryError::from)?;
-    options.with = needed(&manifest, access)?;
+    options.with = interpreter_of(&manifest, access)?;
     let bar = ProgressBar::new_spinner();
     let mut done = 0;
     let report = check_manifest(&manifest, &Program::this([VERB]), &options, &mut |row| {
@@ -43,16 +42,16 @@ pub(crate) fn run(
     Ok(if report.passed() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// The plugin that interprets a declared blueprint or a module: the one that a run would use, checked as a
-/// run checks it.
-fn needed(manifest: &Manifest, access: &Access) -> Result<Vec<Judged>, Failure> {
+/// Returns the plugin that interprets a declared blueprint or TorchScript seed: the one that a run would
+/// load, under the same policy. Empty for libraries.
+fn interpreter_of(manifest: &Manifest, access: &Access) -> Result<Vec<Judged>, Failure> {
     if !manifest.is_interpreted() {
         return Ok(Vec::new());
     }
     let found = survey(&access.search(), &access.policy())?;
-    let of_name = found.files.into_iter().filter(|f| f.manifest.plugin.name == INTERPRETER);
+    let interpreters = found.files.into_iter().filter(|f| f.manifest.plugin.name == INTERPRETER);
     let mut refused = None;
-    for file in of_name {
+    for file in interpreters {
         match file.refusal {
             None => return Ok(vec![Judged { path: file.manifest.path, sha256: file.manifest.sha256 }]),
             Some(refusal) => refused = refused.or(Some(refusal)),
@@ -60,8 +59,8 @@ fn needed(manifest: &Manifest, access: &Access) -> Result<Vec<Judged>, Failure> 
     }
     Err(match refused {
         Some(refusal) => RegistryError::from(refusal).into(),
-        None => Failure::new(format!("the plugin that interprets it, `{INTERPRETER}`, is not found"))
-            .with_help("name the folder that it lies in with --plugin-path"),
+        None => Failure::new(format!("the plugin that interprets this file, `{INTERPRETER}`, is not found"))
+            .with_help("pass the folder that contains it with --plugin-path"),
     })
 }
 
@@ -71,7 +70,7 @@ impl From<CheckError> for Failure {
         match error {
             CheckError::Refused(refusal) => failure.with_help(refusal.remedy),
             CheckError::UnknownCheck { .. } => {
-                failure.with_help("docs/guide/testing.md says what each promises")
+                failure.with_help("docs/guide/testing.md describes each check")
             }
             _ => failure,
         }

@@ -18,7 +18,7 @@ pub(crate) fn run(access: &Access, json: bool) -> Result<ExitCode, Failure> {
         let problems = findings.iter().filter(|f| f.weight == Weight::Problem).count();
         outln!();
         match problems {
-            0 => outln!("nothing stands in the way"),
+            0 => outln!("no problems"),
             1 => outln!("1 problem"),
             n => outln!("{n} problems"),
         }
@@ -31,12 +31,12 @@ fn device() -> Finding {
         Ok(()) if tch::Cuda::is_available() => {
             Finding::new(Weight::Fine, "device", format!("{} GPUs", tch::Cuda::device_count()))
         }
-        Ok(()) => Finding::new(Weight::Note, "device", "torch's GPU half is there, and sees no GPU"),
-        Err(error) => Finding::new(Weight::Fine, "device", format!("CPU alone: {error}")),
+        Ok(()) => Finding::new(Weight::Note, "device", "torch has CUDA support, but finds no GPU"),
+        Err(error) => Finding::new(Weight::Fine, "device", format!("CPU only: {error}")),
     }
 }
 
-/// Whether the process can be started in which builds are tried.
+/// Checks that the child process in which builds are probed starts and answers.
 fn child() -> Finding {
     let mut answered = false;
     let jobs = [serde_json::Value::Null];
@@ -46,11 +46,11 @@ fn child() -> Finding {
     });
     let found = match done {
         Ok(()) if answered => return Finding::new(Weight::Fine, "child process", "starts and answers"),
-        Ok(()) => "it starts and does not answer".to_owned(),
+        Ok(()) => "it starts but does not answer".to_owned(),
         Err(error) => error.to_string(),
     };
     Finding::new(Weight::Problem, "child process", found).with_remedy(
-        "builds are tried in a process of their own before they are opened: check `ulimit -v` and the memory that is left",
+        "builds are probed in a child process before they are loaded: check `ulimit -v` and the free memory",
     )
 }
 

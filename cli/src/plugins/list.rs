@@ -1,4 +1,4 @@
-//! `kasmina plugins list` and `inspect`: records, nothing opened.
+//! `kasmina plugins list` and `inspect`. They read the records of plugins and run no plugin code.
 
 use super::args::Access;
 use super::output::topologies;
@@ -6,7 +6,7 @@ use super::settings;
 use crate::failure::Failure;
 use crate::table;
 use crate::terminal;
-use kasmina_registry::survey::{Surveyed, inspect as look, survey};
+use kasmina_registry::survey::{Surveyed, inspect as read_records, survey};
 use kasmina_registry::{Listing, Trust};
 use serde_json::Value;
 use std::path::Path;
@@ -45,7 +45,7 @@ fn print(listing: &Listing) {
 }
 
 pub(crate) fn inspect(file: &Path, access: &Access, json: bool) -> Result<(), Failure> {
-    let found = look(file, &access.policy())?;
+    let found = read_records(file, &access.policy())?;
     if json {
         let rows: Vec<_> = found.rows().collect();
         let refusal = found
@@ -63,7 +63,7 @@ pub(crate) fn inspect(file: &Path, access: &Access, json: bool) -> Result<(), Fa
             "refusal": refusal,
         }))?);
     }
-    about(&found);
+    print_plugin(&found);
     for row in found.rows() {
         outln!();
         outln!("{} {}", row.kind, row.id);
@@ -74,11 +74,11 @@ pub(crate) fn inspect(file: &Path, access: &Access, json: bool) -> Result<(), Fa
         }
         match &row.config_schema {
             None => outln!(
-                "  settings      not known without opening it: `kasmina plugins schema {}::{}`",
+                "  settings      unknown until the plugin is loaded: `kasmina plugins schema {}::{}`",
                 row.plugin,
                 row.id
             ),
-            Some(schema) => settings(schema),
+            Some(schema) => print_settings(schema),
         }
     }
     if let Some(refusal) = &found.refusal {
@@ -89,7 +89,7 @@ pub(crate) fn inspect(file: &Path, access: &Access, json: bool) -> Result<(), Fa
     Ok(())
 }
 
-fn about(found: &Surveyed) {
+fn print_plugin(found: &Surveyed) {
     let plugin = &found.manifest.plugin;
     let signer = found.plugin.signer.as_ref().map_or_else(String::new, |signer| format!(" by {signer}"));
     let trust = match &found.refusal {
@@ -114,8 +114,8 @@ fn about(found: &Surveyed) {
     }
 }
 
-/// The settings as a table.
-fn settings(schema: &Value) {
+/// Prints the settings of an entry as a table.
+fn print_settings(schema: &Value) {
     let settings = settings::of(schema);
     if settings.is_empty() {
         outln!("  settings      none");

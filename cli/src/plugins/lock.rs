@@ -14,10 +14,10 @@ pub(crate) fn run(files: &[PathBuf], access: &Access, check: bool) -> Result<Exi
     for decision in &decisions.plugins {
         let change = match &decision.change {
             Change::Added => "new".to_owned(),
-            Change::Same => "as it was".to_owned(),
+            Change::Same => "unchanged".to_owned(),
             Change::Changed { from: Some(from) } => format!("was {from}"),
             Change::Changed { from: None } => "was not locked for this target".to_owned(),
-            Change::Missing => "not found any more".to_owned(),
+            Change::Missing => "no longer found".to_owned(),
         };
         let none = || "-".to_owned();
         rows.add_row([
@@ -38,19 +38,19 @@ pub(crate) fn run(files: &[PathBuf], access: &Access, check: bool) -> Result<Exi
     let path = decisions.path().display();
     if check {
         if decisions.stand() {
-            outln!("{path} says all this");
+            outln!("{path} is up to date");
             return Ok(ExitCode::SUCCESS);
         }
-        let text = format!("{path} does not say what is found");
+        let text = format!("{path} does not match the plugins that were found");
         return Err(
-            Failure::new(text).with_help("`kasmina plugins lock` writes it, if this is what you want")
+            Failure::new(text).with_help("`kasmina plugins lock` updates it, if that is what you want")
         );
     }
     if decisions.is_written() {
-        outln!("{path} says all this already");
+        outln!("{path} is up to date");
     } else {
         decisions.write(&policy)?;
-        outln!("written: {path}");
+        outln!("wrote {path}");
     }
     Ok(ExitCode::SUCCESS)
 }

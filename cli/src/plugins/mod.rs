@@ -41,7 +41,8 @@ pub(crate) fn run(args: &PluginsArgs) -> Result<ExitCode, Failure> {
     }
 }
 
-/// The run reads the file itself: it may lie elsewhere for a process with another working directory.
+/// Requests a swap from a live run. The path is made absolute, because the run reads the file itself and may
+/// have another working directory.
 fn swap(run: &Path, file: &Path) -> Result<(), Failure> {
     let path = std::path::absolute(file).map_err(Failure::new)?;
     crate::control::send(run, &Request::Swap { path })

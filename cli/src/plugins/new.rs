@@ -1,5 +1,5 @@
-//! `kasmina plugins new`: a crate that builds, passes `kasmina plugins check`, and shows everything an author
-//! needs once.
+//! `kasmina plugins new`: writes a plugin crate that builds, passes `kasmina plugins check`, and contains an
+//! example of everything an author needs.
 
 use super::args::{NewArgs, NewKind};
 use crate::failure::Failure;
@@ -7,13 +7,12 @@ use std::fs::{self, OpenOptions};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-/// Where the plugin API was when this program was built.
+/// The folder of the plugin API when this program was built.
 const API: Option<&str> = option_env!("KASMINA_PLUGIN_API");
-/// What is depended on where no sources are there.
+/// The version of the plugin API that the crate depends on if there are no sources.
 const VERSION: &str = "1";
-/// Names that cannot be taken: words of Rust, crates that every plugin has, and the namespace of the
-/// built-ins.
-const TAKEN: [&str; 16] = [
+/// Reserved names: Rust keywords, crates that every plugin depends on, and the namespace of the built-ins.
+const RESERVED: [&str; 16] = [
     "alloc",
     "core",
     "crate",
@@ -37,19 +36,19 @@ pub(crate) fn run(args: &NewArgs) -> Result<(), Failure> {
     let sources = Sources::find(args.path.as_deref())?;
     let folder = Path::new(&args.name);
     fs::create_dir(folder).map_err(|error| match error.kind() {
-        std::io::ErrorKind::AlreadyExists => Failure::new(format!("{} is there already", folder.display()))
+        std::io::ErrorKind::AlreadyExists => Failure::new(format!("{} already exists", folder.display()))
             .with_help("choose another name, or remove it first"),
-        _ => Failure::new(format!("cannot make the folder {}: {error}", folder.display())),
+        _ => Failure::new(format!("cannot create the folder {}: {error}", folder.display())),
     })?;
     let torch = libtorch();
     for (path, text) in files(&name, args.kind, &sources, torch.as_deref()) {
         write(&folder.join(path), &text)?;
     }
-    outln!("written: {}, a crate with the {} `{}`", folder.display(), args.kind.word(), name.id);
+    outln!("wrote {}, a crate with the {} `{}`", folder.display(), args.kind.word(), name.id);
     if torch.is_none() {
         outln!("set LIBTORCH to a libtorch {} before you build it", kasmina_plugin_api::TORCH_VERSION);
     }
-    outln!("next: cd {}; README.md has each step", folder.display());
+    outln!("next: cd {}; README.md lists the steps", folder.display());
     Ok(())
 }
 
@@ -70,13 +69,13 @@ impl NewKind {
         }
     }
 
-    /// How it is tried in a run.
+    /// Returns the command that runs the plugin in a training run.
     fn train(self, name: &Name) -> String {
         let library = format!("target/release/lib{}.so", name.id);
         let how = match self {
             Self::Blueprint => format!("--blueprint {}", name.id),
             Self::Blend => format!("--blend-algorithm {}", name.id),
-            // A host is named in a configuration.
+            // The id of a host from a plugin is set in a configuration file.
             Self::Host => {
                 return format!(
                     "printf '[host]\\nid = \"{}\"\\n' > run.toml && kasmina train --config run.toml --watch {library} --plugin-path {library}",
@@ -88,11 +87,11 @@ impl NewKind {
     }
 }
 
-/// A name that cargo takes for a crate and Kasmina for a plugin.
+/// A name that is valid for a crate and for a plugin.
 struct Name {
-    /// As the package is called.
+    /// Name of the package.
     package: String,
-    /// As Rust and Kasmina call it.
+    /// Name of the Rust crate, the plugin and its entry: the package name with `_` in place of `-`.
     id: String,
 }
 
@@ -100,24 +99,24 @@ impl Name {
     fn new(text: &str) -> Result<Self, Failure> {
         let wrong = |what: &str, help: String| Err(Failure::new(format!("`{text}` {what}")).with_help(help));
         if text.contains(['/', '\\']) {
-            return wrong("is a path", "name the crate alone; it is written into this folder".to_owned());
+            return wrong("is a path", "pass a name; the crate is written into this folder".to_owned());
         }
         let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_';
         if !text.starts_with(|c: char| c.is_ascii_lowercase()) || !text.chars().all(plain) || text.len() > 64
         {
             let suggestion = suggestion(text);
             let help =
-                format!("take small letters, digits, - and _, and begin with a letter: `{suggestion}`");
-            return wrong("is no name for a plugin crate", help);
+                format!("use lowercase letters, digits, - and _, and begin with a letter: `{suggestion}`");
+            return wrong("is not a valid name for a plugin crate", help);
         }
-        if TAKEN.contains(&text.replace('_', "-").as_str()) {
-            return wrong("is a name that means something else", format!("choose another: `my-{text}`"));
+        if RESERVED.contains(&text.replace('_', "-").as_str()) {
+            return wrong("is a reserved name", format!("choose another: `my-{text}`"));
         }
         Ok(Self { package: text.to_owned(), id: text.replace('-', "_") })
     }
 }
 
-/// The nearest name that would do.
+/// Returns a valid name that is similar to a text.
 fn suggestion(text: &str) -> String {
     let near: String = text
         .chars()
@@ -132,11 +131,11 @@ fn suggestion(text: &str) -> String {
     }
 }
 
-/// The sources that a plugin is built against.
+/// The sources of Kasmina that a plugin is built against.
 struct Sources {
     api: Option<PathBuf>,
     testkit: Option<PathBuf>,
-    /// The versions of everything that they were built with.
+    /// The `Cargo.lock` of these sources.
     lock: Option<PathBuf>,
 }
 
@@ -161,7 +160,7 @@ impl Sources {
     }
 }
 
-/// Every file of the crate, by its path.
+/// Returns the files of the crate: paths and contents.
 fn files(name: &Name, kind: NewKind, sources: &Sources, torch: Option<&Path>) -> Vec<(&'static str, String)> {
     let dependency = |path: Option<&Path>| {
         path.map_or_else(
@@ -196,7 +195,8 @@ fn files(name: &Name, kind: NewKind, sources: &Sources, torch: Option<&Path>) ->
             include_str!("../../templates/conformance.rs.template").to_owned(),
         ));
     }
-    // The versions that the host was built and tested with; cargo strikes out what the plugin does not need.
+    // The versions of dependencies that Kasmina was tested with. Cargo removes those that the plugin does not
+    // need.
     files.extend(sources.lock.as_ref().and_then(|lock| Some(("Cargo.lock", fs::read_to_string(lock).ok()?))));
     if let Some(torch) = torch {
         let search = format!("LD_LIBRARY_PATH={}", torch.join("lib").display());
@@ -213,7 +213,7 @@ fn quoted(text: &str) -> String {
     toml::Value::from(text).to_string()
 }
 
-/// The folder of the libtorch that this process runs with.
+/// Returns the folder of the libtorch that is loaded in this process.
 fn libtorch() -> Option<PathBuf> {
     let maps = fs::read_to_string("/proc/self/maps").ok()?;
     let library = maps.lines().find(|line| line.ends_with("/libtorch_cpu.so"))?;
@@ -248,7 +248,7 @@ mod tests {
 
     #[test]
     fn the_libtorch_of_this_process_is_found() {
-        // Without a tensor nothing of torch need be linked.
+        // libtorch is linked only if it is used.
         let _ = tch::Tensor::from(1.0);
         assert!(libtorch().is_some_and(|folder| folder.join("lib/libtorch_cpu.so").is_file()));
     }

@@ -1,6 +1,6 @@
-//! What several subcommands print alike.
+//! Formatting shared by several subcommands.
 
-/// Topologies for people; `all` where nothing is named.
+/// Formats a list of topologies. An empty list means `all`.
 pub(super) fn topologies(named: &[String]) -> String {
     if named.is_empty() { "all".to_owned() } else { named.join(",") }
 }

@@ -7,7 +7,7 @@ use kasmina_registry::quarantine::{Quarantine, Quarantined};
 
 pub(crate) fn run(args: &QuarantineArgs) -> Result<(), Failure> {
     let quarantine = Quarantine::of_user().ok_or_else(|| {
-        Failure::new("there is no place for a quarantine").with_help("set HOME, or XDG_STATE_HOME")
+        Failure::new("there is no folder for the quarantine").with_help("set HOME, or XDG_STATE_HOME")
     })?;
     match &args.verb {
         QuarantineVerb::List { json: true } => Ok(terminal::out_json(&quarantine.list()?)?),
@@ -19,16 +19,16 @@ pub(crate) fn run(args: &QuarantineArgs) -> Result<(), Failure> {
             }
             Ok(())
         }
-        QuarantineVerb::Clear { meant } => {
-            let out = quarantine.clear(meant.as_deref())?;
-            if out.is_empty() {
-                let what = meant
+        QuarantineVerb::Clear { build } => {
+            let released = quarantine.clear(build.as_deref())?;
+            if released.is_empty() {
+                let what = build
                     .as_deref()
                     .map_or_else(|| "nothing".to_owned(), |m| format!("nothing called `{m}`"));
                 outln!("{what} is in quarantine");
             }
-            for quarantined in out {
-                outln!("let out: {} {}", quarantined.name, quarantined.path.display());
+            for quarantined in released {
+                outln!("released {} {}", quarantined.name, quarantined.path.display());
             }
             Ok(())
         }

@@ -1,5 +1,5 @@
-//! `kasmina plugins schema`: the settings of one entry. It opens the one plugin that brings the entry, in a
-//! process of its own, and nothing at all for what is part of the program or was asked before.
+//! `kasmina plugins schema`: the JSON Schema of one entry. It loads only the plugin that contains the entry,
+//! in a child process, and none if the entry is built in or its schema is cached.
 
 use super::args::Access;
 use crate::failure::Failure;
@@ -16,12 +16,13 @@ pub(crate) fn run(id: &str, access: &Access) -> Result<(), Failure> {
     let full = |row: &EntryRow| format!("{}::{}", row.plugin, row.id);
     let named: Vec<&EntryRow> =
         listing.entries.iter().filter(usable).filter(|row| row.id == id || full(row) == id).collect();
-    // The listing is sorted by kind; of a blueprint and a blend of one name the blueprint is meant.
+    // The listing is sorted by kind. If a name belongs to several kinds, the first one is used.
     let kind = named.first().map(|row| row.kind.as_str());
-    let meant: Vec<&EntryRow> = named.iter().copied().filter(|row| Some(row.kind.as_str()) == kind).collect();
-    // A bare id means the built-in one only where no plugin brings it.
-    let from_plugins: Vec<&EntryRow> = meant.iter().copied().filter(|row| row.path.is_some()).collect();
-    let row = match (from_plugins.as_slice(), meant.as_slice()) {
+    let of_kind: Vec<&EntryRow> =
+        named.iter().copied().filter(|row| Some(row.kind.as_str()) == kind).collect();
+    // A bare id refers to the built-in entry only if no plugin has an entry with this id.
+    let from_plugins: Vec<&EntryRow> = of_kind.iter().copied().filter(|row| row.path.is_some()).collect();
+    let row = match (from_plugins.as_slice(), of_kind.as_slice()) {
         ([], [row]) | ([row], _) => *row,
         ([], []) => {
             let names: Vec<String> = listing.entries.iter().filter(usable).map(full).collect();
@@ -49,13 +50,13 @@ pub(crate) fn run(id: &str, access: &Access) -> Result<(), Failure> {
         return Ok(terminal::out_json(schema)?);
     }
     let path = row.path.as_deref().ok_or_else(|| Failure::new(format!("`{id}` has no settings")))?;
-    let asked = inspect(path, &policy)?;
-    if let Some(refusal) = asked.refusal.clone() {
+    let inspected = inspect(path, &policy)?;
+    if let Some(refusal) = inspected.refusal.clone() {
         return Err(RegistryError::from(refusal).into());
     }
-    let found = asked.rows().find(|r| r.kind == row.kind && r.id == row.id).and_then(|r| r.config_schema);
+    let found = inspected.rows().find(|r| r.kind == row.kind && r.id == row.id).and_then(|r| r.config_schema);
     match found {
         Some(schema) => Ok(terminal::out_json(&schema)?),
-        None => Err(Failure::new(format!("`{id}` did not tell its settings"))),
+        None => Err(Failure::new(format!("the schema of `{id}` is not known"))),
     }
 }

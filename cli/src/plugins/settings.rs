@@ -1,17 +1,17 @@
-//! What a person needs of a configuration's JSON Schema.
+//! Summarizes the JSON Schema of a configuration for tables.
 
 use serde_json::Value;
 
-/// A setting of an entry, as its schema describes it.
+/// A setting of an entry, as described by its schema.
 pub(super) struct Setting {
     pub(super) name: String,
-    /// Its type in a few words, with its bounds.
+    /// Short description of the type and its bounds.
     pub(super) kind: String,
     pub(super) default: String,
     pub(super) meaning: String,
 }
 
-/// The settings of a schema, by name.
+/// Returns the settings of a schema.
 pub(super) fn of(schema: &Value) -> Vec<Setting> {
     let properties = schema.get("properties").and_then(Value::as_object);
     let setting = |(name, property): (&String, &Value)| Setting {
@@ -23,7 +23,7 @@ pub(super) fn of(schema: &Value) -> Vec<Setting> {
     properties.into_iter().flatten().map(setting).collect()
 }
 
-/// The type of a property in a few words, with its bounds.
+/// Describes the type of a property and its bounds.
 fn type_of(property: &Value, schema: &Value) -> String {
     if let Some(name) = property.get("$ref").and_then(Value::as_str) {
         let pointer = name.trim_start_matches('#');
@@ -40,16 +40,16 @@ fn type_of(property: &Value, schema: &Value) -> String {
             .collect();
         return names.join(" | ");
     }
-    let name = match property.get("type") {
+    let type_name = match property.get("type") {
         Some(Value::String(name)) => name.clone(),
         Some(Value::Array(names)) => names.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(" | "),
         _ => "any".to_owned(),
     };
     let bound = |key: &str| property.get(key).filter(|v| v.is_number()).map(ToString::to_string);
     match (bound("minimum"), bound("maximum")) {
-        (None, None) => name,
-        (Some(low), None) => format!("{name}, {low} or more"),
-        (None, Some(high)) => format!("{name}, {high} at most"),
-        (Some(low), Some(high)) => format!("{name}, {low} to {high}"),
+        (None, None) => type_name,
+        (Some(low), None) => format!("{type_name}, {low} or more"),
+        (None, Some(high)) => format!("{type_name}, {high} at most"),
+        (Some(low), Some(high)) => format!("{type_name}, {low} to {high}"),
     }
 }

@@ -1,4 +1,4 @@
-//! `kasmina plugins keygen` and `sign`: minisign's own formats, so that its tools read them too.
+//! `kasmina plugins keygen` and `sign`. Keys and signatures have the formats of minisign.
 
 use crate::failure::Failure;
 use kasmina_files::{limit, read_text};
@@ -10,6 +10,7 @@ use std::io::{Cursor, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
+/// Environment variable with the password of the secret key.
 const PASSWORD: &str = "KASMINA_KEY_PASSWORD";
 
 fn password() -> Option<String> {
@@ -25,9 +26,9 @@ pub(crate) fn keygen(name: &Path, no_password: bool) -> Result<(), Failure> {
     let (secret, public) = (beside(".key"), beside(".pub"));
     for path in [&secret, &public] {
         if path.exists() {
-            let text = format!("{} is there already", path.display());
+            let text = format!("{} already exists", path.display());
             return Err(
-                Failure::new(text).with_help("a key that is overwritten is lost; choose another name")
+                Failure::new(text).with_help("choose another name; an overwritten key cannot be restored")
             );
         }
     }
@@ -45,7 +46,7 @@ pub(crate) fn keygen(name: &Path, no_password: bool) -> Result<(), Failure> {
     };
     write(&secret, &sk.to_box(None).map_err(Failure::new)?.to_string(), 0o600)?;
     write(&public, &pk.to_box().map_err(Failure::new)?.to_string(), 0o644)?;
-    outln!("secret key  {} (keep it to yourself)", secret.display());
+    outln!("secret key  {} (keep it secret)", secret.display());
     outln!("public key  {} ({})", public.display(), pk.to_base64());
     Ok(())
 }
@@ -54,7 +55,7 @@ pub(crate) fn sign(file: &Path, key: &Path) -> Result<(), Failure> {
     let manifest = Manifest::read(file).map_err(kasmina_registry::RegistryError::from)?;
     let unreadable = |e: &dyn std::fmt::Display| {
         Failure::new(format!("cannot use the secret key {}: {e}", key.display()))
-            .with_help(format!("`kasmina plugins keygen` makes one; its password can stand in {PASSWORD}"))
+            .with_help(format!("`kasmina plugins keygen` creates one; {PASSWORD} can contain its password"))
     };
     let text = read_text(key, limit::KEY).map_err(|e| unreadable(&e))?;
     let boxed = SecretKeyBox::from_string(&text).map_err(|e| unreadable(&e))?;
@@ -64,15 +65,15 @@ pub(crate) fn sign(file: &Path, key: &Path) -> Result<(), Failure> {
             Err(_) => boxed.into_secret_key(password()).map_err(|e| unreadable(&e))?,
         };
     let public = PublicKey::from_secret_key(&secret).map_err(|e| unreadable(&e))?;
-    let says = comment(&manifest);
+    let comment = comment(&manifest);
     let data = Cursor::new(manifest.signed_bytes());
     let signature =
-        minisign::sign(Some(&public), &secret, data, Some(&says), Some("signature of a Kasmina plugin"))
+        minisign::sign(Some(&public), &secret, data, Some(&comment), Some("signature of a Kasmina plugin"))
             .map_err(Failure::new)?;
     let path = signature_path(file);
     std::fs::write(&path, signature.to_string())
         .map_err(|e| Failure::new(format!("cannot write {}: {e}", path.display())))?;
-    outln!("{} says: {says}", path.display());
+    outln!("wrote {}: {comment}", path.display());
     outln!("signed by {}", public.to_base64());
     Ok(())
 }

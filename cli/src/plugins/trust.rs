@@ -16,7 +16,7 @@ pub(crate) fn run(args: &TrustArgs) -> Result<(), Failure> {
         return project(lock.as_deref(), *yes, *forget, *list);
     }
     let keys = Keys::of_user().ok_or_else(|| {
-        Failure::new("there is no place for trusted keys").with_help("set HOME, or XDG_CONFIG_HOME")
+        Failure::new("there is no folder for trusted keys").with_help("set HOME, or XDG_CONFIG_HOME")
     })?;
     match &args.verb {
         TrustVerb::Add { name, key } => {
@@ -27,7 +27,7 @@ pub(crate) fn run(args: &TrustArgs) -> Result<(), Failure> {
             let added = keys.add(name, &text)?;
             outln!("`{}` is trusted from now on: {}", added.name, added.key);
             outln!(
-                "Compare that key with the one that its owner publishes. What is signed by it runs as you."
+                "Compare that key with the one that its owner publishes. Plugins signed by it run as you."
             );
         }
         TrustVerb::List { json: true } => terminal::out_json(&keys.list()?)?,
@@ -45,14 +45,14 @@ pub(crate) fn run(args: &TrustArgs) -> Result<(), Failure> {
         }
         TrustVerb::Remove { name } => {
             let removed = keys.remove(name)?;
-            outln!("`{}` is trusted no more: {}", removed.name, removed.key);
+            outln!("`{}` is no longer trusted: {}", removed.name, removed.key);
         }
         TrustVerb::Project { .. } => {}
     }
     Ok(())
 }
 
-/// Confirms the lock file of a project, or takes that back.
+/// Confirms the lock file of a project, withdraws the confirmation, or lists the confirmed lock files.
 fn project(lock: Option<&Path>, yes: bool, forget: bool, list: bool) -> Result<(), Failure> {
     let path = lock.unwrap_or(Path::new(LOCK_FILE));
     let policy = Policy::standard().with_lock(path).asking_for_lock();
@@ -69,7 +69,7 @@ fn project(lock: Option<&Path>, yes: bool, forget: bool, list: bool) -> Result<(
     }
     if forget {
         let known = policy.forget_lock()?;
-        outln!("{shown} {}", if known { "is confirmed no more" } else { "was not confirmed" });
+        outln!("{shown} {}", if known { "is no longer confirmed" } else { "was not confirmed" });
         return Ok(());
     }
     let (lock, sha256) = Lock::read_with_hash(path)?;
@@ -94,13 +94,13 @@ fn project(lock: Option<&Path>, yes: bool, forget: bool, list: bool) -> Result<(
         outln!("{shown} is confirmed already");
         return Ok(());
     }
-    if !yes && !terminal::a_person_answers() {
-        return Err(Failure::new(format!("{shown} is confirmed by nobody, and nobody can be asked here"))
+    if !yes && !terminal::can_ask() {
+        return Err(Failure::new(format!("{shown} is not confirmed, and there is no terminal to ask on"))
             .with_help(format!(
-                "read it and say --yes; in a CI job set {TRUSTED_PROJECTS} to the project's folder instead"
+                "read it and pass --yes; in a CI job set {TRUSTED_PROJECTS} to the project's folder instead"
             )));
     }
-    if !yes && !terminal::ask(&format!("May these bytes run as you, from {shown}?")) {
+    if !yes && !terminal::confirm(&format!("May these builds of {shown} run as you?")) {
         return Err(Failure::new("nothing was confirmed"));
     }
     policy.confirm_lock(&sha256)?;

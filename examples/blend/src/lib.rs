@@ -1,9 +1,9 @@
-//! The blend `cautious`: each sample decides how much of the seed it takes.
+//! The blend `cautious`: a learned gate decides for each sample how much of the seed's output is used.
 //!
-//! Alpha says how far a seed has come in for the whole network. A *gate* is a factor on it for each sample
-//! (or each position of a sequence), computed from the features that the seed saw, and learned with the rest.
-//! Shown here: variables of a blend, a gate that is almost open at birth, and why `SeedAtOne` is not
-//! promised.
+//! Alpha is the weight of a seed for the whole network. A *gate* is a factor on alpha for each sample (or
+//! each position of a sequence), computed from the input of the seed and trained with the network. This
+//! example shows a blend with variables, a gate that is almost open at first, and why such a blend does not
+//! declare `SeedAtOne`.
 
 #![forbid(unsafe_code)]
 
@@ -14,7 +14,7 @@ use kasmina_plugin_api::prelude::*;
 #[serde(crate = "kasmina_plugin_api::serde", default, deny_unknown_fields)]
 #[schemars(crate = "kasmina_plugin_api::schemars")]
 pub struct CautiousConfig {
-    /// How open the gate is at birth.
+    /// Value of the gate in a fresh blend.
     #[schemars(range(min = 0.05, max = 0.99))]
     pub open: f64,
 }
@@ -25,7 +25,7 @@ impl Default for CautiousConfig {
     }
 }
 
-/// `sigmoid(w . features + b)`.
+/// Factory and blender: a blend with the gate `sigmoid(w · features + b)`.
 #[derive(Debug)]
 pub struct Cautious {
     weight: Tensor,
@@ -34,8 +34,7 @@ pub struct Cautious {
 }
 
 impl Blend for Cautious {
-    // No `SeedAtOne`: at alpha 1 the mixture is the seed's features times the gate, and the host's for the
-    // rest.
+    // No `SeedAtOne`: at alpha 1 the mixture is `gate * seed + (1 - gate) * host`.
     const INFO: EntryInfo = EntryInfo::new("cautious", "a learned gate per sample, almost open at birth")
         .topologies(&[Topology::CNN, Topology::TRANSFORMER]);
     type Config = CautiousConfig;
@@ -46,7 +45,8 @@ impl Blend for Cautious {
             return Err(PluginError::config(format!("open {open} is not in 0.05..=0.99")));
         }
         Ok(Box::new(Self {
-            // Zero is no dead end: the gradient of a weight is the feature behind it.
+            // Zero does not stop training: the gradient of a weight depends on its feature, not on the
+            // weight.
             weight: vars.zeros("weight", &[1, site.channels()]),
             bias: vars.var("bias", &[1], nn::Init::Const((open / (1.0 - open)).ln())),
             sequence: site.topology() == Topology::TRANSFORMER,
@@ -56,13 +56,13 @@ impl Blend for Cautious {
 
 impl Blender for Cautious {
     fn gate(&mut self, features: &Tensor, _: &Cx<'_>) -> Result<Option<Tensor>> {
-        // Of a sequence each position decides for itself: a mean over it would let positions see later ones.
+        // One gate per position: a gate from the mean of a sequence would depend on later positions.
         if self.sequence {
             return Ok(Some(features.f_linear(&self.weight, Some(&self.bias))?.f_sigmoid()?));
         }
         let mean = features.f_mean_dim([2, 3].as_slice(), false, None)?;
         let gate = mean.f_linear(&self.weight, Some(&self.bias))?.f_sigmoid()?;
-        // [N, 1, 1, 1]: of the rank of the features.
+        // [N, 1, 1, 1]: as many dimensions as the features.
         Ok(Some(gate.f_unsqueeze(-1)?.f_unsqueeze(-1)?))
     }
 }
@@ -76,7 +76,7 @@ mod tests {
     use kasmina_plugin_api::tch::{Device, Kind};
 
     #[test]
-    fn it_is_as_open_at_birth_as_was_asked_for() {
+    fn a_fresh_gate_has_the_configured_value() {
         let vars = nn::VarStore::new(Device::Cpu);
         let site = Site::new(Topology::CNN, 4);
         let mut blend = Cautious::build(&vars.root(), &site, CautiousConfig { open: 0.75 }).unwrap();

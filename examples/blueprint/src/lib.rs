@@ -1,8 +1,8 @@
-//! The blueprint `contrast`: `x + g (x - neighbourhood(x))`, one learned `g` per channel.
+//! The blueprint `contrast`: `x + g * (x - neighbourhood(x))`, one learned `g` per channel.
 //!
-//! May this layer's features be sharpened (`g > 0`) or smoothed (`g < 0`)? It asks with as many parameters as
-//! there are channels, so it is a cheap first seed for a slot of which nothing is known. Shown here: two
-//! topologies in one entry, and what *causal* means for the second.
+//! The seed sharpens (`g > 0`) or smooths (`g < 0`) the features of a slot. It has only one parameter per
+//! channel, so it is a cheap first seed for any slot. This example shows an entry that serves two topologies,
+//! and how a seed for sequences stays *causal*.
 
 #![forbid(unsafe_code)]
 
@@ -13,7 +13,7 @@ use kasmina_plugin_api::prelude::*;
 #[serde(crate = "kasmina_plugin_api::serde", default, deny_unknown_fields)]
 #[schemars(crate = "kasmina_plugin_api::schemars")]
 pub struct ContrastConfig {
-    /// How far the neighbourhood reaches: to each side in a feature map, into the past in a sequence.
+    /// Size of the neighbourhood: positions to each side in a feature map, earlier positions in a sequence.
     #[schemars(range(min = 1, max = 16))]
     pub reach: i64,
 }
@@ -41,7 +41,7 @@ impl Blueprint for Contrast {
         }
         let sequence = site.topology() == Topology::TRANSFORMER;
         let channels = site.channels();
-        // It broadcasts over [N, T, C] as it is, over [N, C, H, W] along dimension 1.
+        // The shape that broadcasts over [N, T, C] or [N, C, H, W].
         let shape = if sequence { vec![channels] } else { vec![1, channels, 1, 1] };
         Ok(Box::new(ContrastSeed { gain: vars.zeros("gain", &shape), reach, sequence }))
     }
@@ -61,14 +61,21 @@ struct ContrastSeed {
 }
 
 impl ContrastSeed {
-    /// The mean around each position. What lies outside of a map does not count.
+    /// Returns the mean of the neighbourhood of each position in a feature map, without positions outside the
+    /// map.
+    ///
+    /// # Shapes
+    /// `x` and the result: `[batch, channels, height, width]`.
     fn around(&self, x: &Tensor) -> Result<Tensor> {
         let side = 2 * self.reach + 1;
         Ok(x.f_avg_pool2d([side, side], [1, 1], [self.reach, self.reach], false, false, None)?)
     }
 
-    /// The mean of each position and those before it: no position may see a later one. Before the first there
-    /// is zero.
+    /// Returns the mean of each position of a sequence and the positions before it, so that no position
+    /// depends on a later one. Positions before the first count as zero.
+    ///
+    /// # Shapes
+    /// `x` and the result: `[batch, positions, channels]`.
     fn before(&self, x: &Tensor) -> Result<Tensor> {
         let channels_first = x.f_transpose(1, 2)?.f_constant_pad_nd([self.reach, 0])?;
         let mean = channels_first.f_avg_pool1d([self.reach + 1], [1], [0], false, true)?;
@@ -104,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_even_stays_and_an_edge_is_sharpened() {
+    fn a_constant_map_is_unchanged_and_an_edge_is_sharpened() {
         let even = Tensor::ones([1, 1, 4, 4], (Kind::Float, Device::Cpu));
         assert!(sharpened(Topology::CNN, &even).equal(&even));
         let edge = Tensor::from_slice(&[0.0f32, 0.0, 1.0, 1.0]).reshape([1, 1, 1, 4]);

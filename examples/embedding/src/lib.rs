@@ -1,17 +1,17 @@
-//! What the program in `main.rs` trains: points in the plane, a network for them, and what it grows by.
+//! The plugin of the program in `main.rs`: a host, a blueprint and a blend.
 //!
-//! The features are `[N, C]`: neither of the topologies that Kasmina knows. A host may bring a topology of
-//! its own, and blueprints that serve it.
+//! The features are vectors `[N, C]`, which are neither of Kasmina's own topologies. A plugin may define a
+//! topology of its own, with a host that uses it and blueprints that serve it.
 
 #![forbid(unsafe_code)]
 
 use kasmina_plugin_api::prelude::*;
 use kasmina_plugin_api::tch::nn::Module;
 
-/// Topology of features that are one vector a sample.
+/// Topology of features with one vector per sample: `[batch, channels]`.
 pub const VECTORS: Topology = Topology::new("vectors");
 
-/// There are no settings here.
+/// A configuration without settings.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(crate = "kasmina_plugin_api::serde", deny_unknown_fields)]
 #[schemars(crate = "kasmina_plugin_api::schemars")]
@@ -24,6 +24,7 @@ pub struct Points {
     head: nn::Linear,
 }
 
+/// Number of channels of both layers.
 const WIDTH: i64 = 6;
 
 impl Host for Points {
@@ -65,7 +66,7 @@ pub struct Wide {
 }
 
 impl Blueprint for Wide {
-    const INFO: EntryInfo = EntryInfo::new("wide", "a wide layer inside, g = 0 at birth")
+    const INFO: EntryInfo = EntryInfo::new("wide", "a wide hidden layer, g = 0 at birth")
         .topologies(&[VECTORS])
         .capabilities(&[Capability::IdentityAtBirth]);
     type Config = NoConfig;
@@ -87,12 +88,13 @@ impl Seed for Wide {
     }
 }
 
-/// The blend `ramp`: a straight one. Blends are what moves over to a new build under a live model.
+/// The blend `ramp`: a linear ramp. The program swaps this blend for that of a new build while the model
+/// trains.
 #[derive(Debug)]
 pub struct Ramp;
 
 impl Blend for Ramp {
-    const INFO: EntryInfo = EntryInfo::new("ramp", "straight").capabilities(&[Capability::SeedAtOne]);
+    const INFO: EntryInfo = EntryInfo::new("ramp", "a linear ramp").capabilities(&[Capability::SeedAtOne]);
     type Config = NoConfig;
 
     fn build(_: &nn::Path<'_>, _: &Site, _: NoConfig) -> Result<Box<dyn Blender>> {

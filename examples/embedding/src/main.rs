@@ -1,8 +1,7 @@
-//! A program of its own around Kasmina: it loads plugins, builds a model, trains it in a loop of its own,
-//! lets a seed germinate, takes a new build of a plugin while it trains, and makes the seed part of the
-//! network.
+//! A program that embeds Kasmina. It loads plugins, builds a model, trains it in its own loop, germinates
+//! seeds, swaps in a new build of a plugin during training, and fossilizes seeds that improve the network.
 //!
-//! The task: three spirals in the plane, which the host alone is too small for.
+//! The task is to classify the points of three spirals in the plane, for which the host alone is too small.
 
 use kasmina::lifecycle::{Settings, Stage, TaskConfig};
 use kasmina::model::{EpochInputs, Germinate, Stepper};
@@ -22,15 +21,16 @@ fn main() -> Result<(), Box<dyn Error>> {
     tch::set_num_threads(1);
     let (train, validation) = (spirals(600, "train")?, spirals(300, "validation")?);
 
-    // Plugins. `embedded` is for programs that name their plugins themselves: nothing else is searched, and
-    // what is named is trusted. For what others ship, `Policy::standard()` asks signatures and a lock file.
+    // Plugins. `Policy::embedded` is for programs that name their plugins themselves: the named files are
+    // trusted, and nothing else is searched. For plugins of others, `Policy::standard()` requires a signature
+    // or a lock file.
     let library = own_library()?;
     let mut search = SearchPath::empty();
     search.extend([library.clone()], Origin::Named);
     let registry = Registry::load(&search, &Policy::embedded())?;
 
-    // The model: a host by its id, and the slots of it that may grow. A few samples flow through once, so
-    // that each slot is known by the shape of its features.
+    // The model: the id of a host, and the slots that may grow. A few samples are passed through the host
+    // once to find the shape of the features at each slot.
     let lifecycle = Settings { max_epochs: Some(EPOCHS), ..Settings::default() };
     let config = ModelConfig {
         host: "points".to_owned(),
@@ -41,12 +41,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
     let mut model = MorphogeneticModel::build(&registry, &config, &train.0.f_narrow(0, 0, 4)?)?;
 
-    // The optimizer. Its groups have names and can come and go; the model adds and removes those of its
-    // seeds.
+    // The optimizer. It has named parameter groups; the model adds and removes the groups of its seeds.
     let mut optimizer = Optimizer::new(AdamW::default(), 1e-2);
     model.register_host(&mut optimizer)?;
 
-    // Takes whole training steps. On a GPU it records them and replays the recording.
+    // Runs whole training steps. On a GPU, steps are captured and replayed.
     let mut stepper = Stepper::new(&model)?;
     let mut loss = |logits: &Tensor, labels: &Tensor| {
         Ok(logits.f_cross_entropy_loss::<Tensor>(labels, None, Reduction::Mean, -100, 0.0)?)
@@ -55,16 +54,15 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut swapped = false;
     for epoch in 1..=EPOCHS {
         let order = {
-            // All that is drawn is drawn in a fork of torch's generators: what the model draws stays the
-            // same.
+            // Draws from a fork of torch's generators, so that the random numbers of the model do not change.
             let _fork = RngFork::seeded(derive_seed(SEED, &["order", &epoch.to_string()]))?;
             Tensor::f_randperm(train.1.size()[0], (Kind::Int64, Device::Cpu))?
         };
         for rows in order.f_split(BATCH, 0)? {
             let (x, y) = (train.0.f_index_select(0, &rows)?, train.1.f_index_select(0, &rows)?);
-            // A step that a plugin fails in can often be taken again: a build on trial is rolled back, a
-            // panic is contained by the slot's policy (`ModelConfig::on_panic`). Otherwise the failure
-            // stands.
+            // Some failures of plugins can be recovered from, and the step is repeated: a build on trial is
+            // rolled back, and a panic is handled by the policy `ModelConfig::on_panic`. Other failures end
+            // the program.
             while let Err(error) = stepper.step(&mut model, &mut optimizer, (&x, &y), &mut loss) {
                 match model.recover(&registry, &mut optimizer)? {
                     Some(recovered) => println!("epoch {epoch:>2}: {recovered:?}"),
@@ -73,31 +71,32 @@ fn main() -> Result<(), Box<dyn Error>> {
             }
         }
 
-        // The edge of an epoch. First what the network is worth as it is, and without each seed that is being
-        // blended in: all in one pass.
+        // The end of an epoch. One pass measures the accuracy of the network, and its accuracy without each
+        // seed in the counterfactual plan.
         let plan = model.counterfactual_plan();
         let outputs = tch::no_grad(|| model.forward_counterfactual(&validation.0, &plan))?;
         let accuracies: Vec<f64> =
             outputs.iter().map(|logits| accuracy(logits, &validation.1)).collect::<Result<_, _>>()?;
         let (as_is, without) = accuracies.split_first().ok_or("there is always one output")?;
-        // Every slot is told what was measured; the clock is for the record alone. Then every slot decides,
-        // once.
+        // Passes the measurements to all slots (the time, 0 here, is only recorded). Then the lifecycle of
+        // every slot makes one step.
         model.record_epoch(
             &EpochInputs { accuracy: *as_is, plan: &plan, without: without.to_vec(), unhealthy: Vec::new() },
             0,
         )?;
         model.step_epoch(&mut optimizer)?;
 
-        // When to grow is this program's decision. Commands are the one door through which structure changes.
+        // This program decides when to grow. Commands are the only way to change the structure of the model.
         for command in decide(epoch, &model) {
             if let Err(refusal) = model.execute(&command, &registry, &mut optimizer) {
                 println!("epoch {epoch:>2}: refused ({}): {refusal}", refusal.code());
             }
         }
 
-        // Another build of the plugin, while a seed of it is being blended in. `stage` judges, tries and
-        // opens it, on any thread. `adopt` takes it in between two steps: what lives and can move over does,
-        // and is on trial from here on.
+        // Swaps in another build of the plugin while one of its seeds is being blended in. `stage` checks,
+        // probes and loads the build and may run on any thread. `adopt` swaps it in between two steps:
+        // instances that can be replaced by those of the new build are replaced, and are on trial from then
+        // on.
         if !swapped && model.slots().iter().any(|slot| slot.lifecycle().stage() == Stage::Blending) {
             let staged = registry.stage(&another_build(&library)?)?;
             let slots = model.adopt(&staged, &registry, &mut optimizer)?;
@@ -121,7 +120,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// One seed after the other, each in the next free slot; it stays if it is worth a point.
+/// Returns the commands of an epoch: germinates one seed after another, each in the next free slot, and
+/// fossilizes those with a contribution of at least one percentage point of accuracy.
 fn decide(epoch: u32, model: &MorphogeneticModel) -> Vec<Command> {
     let reports = model.reports();
     if let Some(ready) =
@@ -139,13 +139,21 @@ fn decide(epoch: u32, model: &MorphogeneticModel) -> Vec<Command> {
         .collect()
 }
 
-/// Share of samples that are classified correctly, in percent.
+/// Returns the share of correctly classified samples in percent.
+///
+/// # Shapes
+/// - `logits`: `[batch, classes]`
+/// - `labels`: `[batch]`
 fn accuracy(logits: &Tensor, labels: &Tensor) -> Result<f64, tch::TchError> {
     let hits = logits.f_argmax(-1, false)?.f_eq_tensor(labels)?;
     hits.f_to_kind(Kind::Double)?.f_mean(Kind::Double)?.f_mul_scalar(100.0)?.f_double_value(&[])
 }
 
-/// Three arms of a spiral, with a little noise.
+/// Returns points on three spirals with noise, and the spirals that they belong to.
+///
+/// # Shapes
+/// - points: `[count, 2]`
+/// - labels: `[count]`
 fn spirals(count: i64, part: &str) -> Result<(Tensor, Tensor), Box<dyn Error>> {
     let _fork = RngFork::seeded(derive_seed(SEED, &["data", part]))?;
     let cpu = (Kind::Float, Device::Cpu);
@@ -158,14 +166,14 @@ fn spirals(count: i64, part: &str) -> Result<(Tensor, Tensor), Box<dyn Error>> {
     Ok((Tensor::f_stack(&points, 1)?.f_mul_scalar(2.0)?, labels))
 }
 
-/// The plugin that is built with this program, beside it.
+/// Returns the path of the plugin library, which is built into the folder of this program.
 fn own_library() -> Result<PathBuf, Box<dyn Error>> {
     let exe = std::env::current_exe()?;
     Ok(exe.parent().unwrap_or(Path::new(".")).join("libpoints.so"))
 }
 
-/// Stands in for a colleague who has just compiled: the same library under another hash. What stands behind
-/// its last section is read by nobody.
+/// Writes a copy of the library with another hash, in place of a real new build. The added byte follows the
+/// last section and is not read.
 fn another_build(library: &Path) -> Result<PathBuf, Box<dyn Error>> {
     let mut bytes = std::fs::read(library)?;
     bytes.push(0);

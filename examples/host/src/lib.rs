@@ -1,7 +1,7 @@
-//! The host `dense`: each convolution sees what all before it have made; a slot after each, a linear head.
+//! The host `dense`: densely connected convolutions, a slot after each, a linear head.
 //!
-//! Its features grow from block to block, so each slot has another width. Shown here: a host whose `slots`
-//! are computed from its configuration, and the settings that the task `digits` sets in every host.
+//! The number of channels grows from block to block, so that the slots differ in width. This example shows a
+//! host whose slots depend on its configuration, and the settings that the task `digits` sets in every host.
 
 #![forbid(unsafe_code)]
 
@@ -9,20 +9,20 @@ use kasmina_plugin_api::ops::{channels_last, group_norm, mean_linear, norm_group
 use kasmina_plugin_api::prelude::*;
 use kasmina_plugin_api::tch::nn::Module;
 
-/// How features lie in memory.
+/// Memory format of the features.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(crate = "kasmina_plugin_api::serde", rename_all = "snake_case")]
 #[schemars(crate = "kasmina_plugin_api::schemars")]
 pub enum MemoryFormat {
-    /// NHWC order.
+    /// NHWC.
     ChannelsLast,
-    /// NCHW order.
+    /// NCHW.
     Contiguous,
 }
 
-/// The settings. Docs, types, defaults and ranges become the JSON Schema that users are shown.
-// The task of a run sets some of them: `digits` sets all six. The two `crate = ..` let the derives find serde
-// and schemars through the plugin API.
+/// The settings. Docs, types, defaults and ranges become the JSON Schema that is shown to users.
+// The task of a run sets some of them: `digits` sets all six. The two `crate = ...` attributes let the
+// derives find serde and schemars in the plugin API.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(crate = "kasmina_plugin_api::serde", default, deny_unknown_fields)]
 #[schemars(crate = "kasmina_plugin_api::schemars")]
@@ -33,19 +33,19 @@ pub struct Config {
     /// Number of classes of the task.
     #[schemars(range(min = 1, max = 65536))]
     pub num_classes: i64,
-    /// Blocks; there is a slot after each.
+    /// Number of blocks. There is a slot after each block.
     #[schemars(range(min = 1, max = 16))]
     pub n_blocks: usize,
     /// Channels that each block adds.
     #[schemars(range(min = 1, max = 4096))]
     pub base_channels: i64,
-    /// How many blocks end in a 2x2 mean pool, from the first on; all if not given.
+    /// Number of blocks, counted from the first, that end in 2x2 average pooling [default: all].
     pub pool_layers: Option<usize>,
-    /// How features lie in memory.
+    /// Memory format of the features.
     pub memory_format: MemoryFormat,
 }
 
-/// What an empty configuration means.
+/// The values of settings that are not given.
 impl Default for Config {
     fn default() -> Self {
         Self {
@@ -60,7 +60,8 @@ impl Default for Config {
 }
 
 impl Config {
-    /// The schema tells people what is allowed, this makes it so. Say what was found and what is allowed.
+    /// Refuses values out of range: the schema only documents the ranges. The message states the value and
+    /// the range.
     fn check(&self) -> Result<()> {
         let blocks = i64::try_from(self.n_blocks).unwrap_or(i64::MAX);
         for (name, value, most) in [
@@ -82,7 +83,7 @@ impl Config {
 pub struct Plan;
 
 impl Host for Plan {
-    // Known without running any code: it lies in the library as data.
+    // Stored in the library as data, so that it can be read without running code.
     const INFO: EntryInfo = EntryInfo::new("dense", "densely connected convolutions, a slot after each")
         .topologies(&[Topology::CNN]);
     type Config = Config;
@@ -90,15 +91,15 @@ impl Host for Plan {
     fn build(vars: &nn::Path<'_>, config: Config) -> Result<Box<dyn HostModule>> {
         config.check()?;
         let (width, same) = (config.base_channels, nn::ConvConfig { padding: 1, ..Default::default() });
-        // Every variable is made under `vars`, here and never later.
-        let block = |(i, sees): (usize, i64)| {
+        // Create all variables under `vars`, here and not later.
+        let block = |(i, in_channels): (usize, i64)| {
             let vars = vars / format!("block{i}");
             Block {
-                conv: nn::conv2d(&vars / "conv", sees, width, 3, same),
+                conv: nn::conv2d(&vars / "conv", in_channels, width, 3, same),
                 weight: vars.ones("weight", &[width]),
                 bias: vars.zeros("bias", &[width]),
                 pool: config.pool_layers.is_none_or(|n| i < n),
-                channels: sees + width,
+                channels: in_channels + width,
             }
         };
         let blocks: Vec<Block> = (0..config.n_blocks).zip((1..).map(|i| i * width)).map(block).collect();
@@ -123,11 +124,11 @@ struct Block {
     weight: Tensor,
     bias: Tensor,
     pool: bool,
-    /// What flows on behind it.
+    /// Number of channels of the output: those of the input and those of the convolution.
     channels: i64,
 }
 
-/// The living network. A host has no `state`: all that a checkpoint needs of it are its variables.
+/// The network. It does not implement `state`: a checkpoint needs only its variables.
 #[derive(Debug)]
 pub struct Net {
     stem: nn::Conv2D,
@@ -138,8 +139,7 @@ pub struct Net {
 }
 
 impl HostModule for Net {
-    // In the order in which `forward` reaches them. `alias_thirds` calls them `early`, `mid` and `late` as
-    // well.
+    // The slots in the order of `forward`. `alias_thirds` adds the aliases `early`, `mid` and `late`.
     fn slots(&self) -> Vec<SlotSpec> {
         let slot =
             |(i, block): (usize, &Block)| SlotSpec::new(format!("block{i}"), Topology::CNN, block.channels);
@@ -153,7 +153,7 @@ impl HostModule for Net {
         };
         let mut x = self.stem.forward(&x);
         for (i, block) in self.blocks.iter().enumerate() {
-            // Group normalisation: with batch statistics, samples would influence each other.
+            // Group normalization, because batch statistics would make samples depend on each other.
             let groups = norm_groups(block.weight.size()[0]);
             let branch =
                 group_norm(&block.conv.forward(&x), groups, &block.weight, &block.bias)?.f_gelu("none")?;
@@ -161,8 +161,8 @@ impl HostModule for Net {
             if block.pool && x.size().iter().skip(2).all(|side| *side >= 2) {
                 x = x.f_avg_pool2d([2, 2], [2, 2], [0, 0], false, true, None)?;
             }
-            // Each slot once, in order. What comes back flows on; never change it in place, and pass errors
-            // on.
+            // Call each tap once, in order. Use the returned features, do not change them in place, and
+            // return errors.
             x = taps.at(i, x)?;
         }
         mean_linear(&x, &self.head_weight, &self.head_bias)
@@ -178,7 +178,7 @@ mod tests {
     use kasmina_plugin_api::TapHandler;
     use kasmina_plugin_api::tch::{Device, Kind};
 
-    /// Lets everything pass, and notes where it was.
+    /// Taps that return their features unchanged and record the slots.
     #[derive(Default)]
     struct Visited(Vec<usize>);
 
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn it_visits_its_slots_in_order_and_gives_logits() {
+    fn it_visits_its_slots_in_order_and_returns_logits() {
         let vars = nn::VarStore::new(Device::Cpu);
         let mut host = Plan::build(&vars.root(), Config::default()).unwrap();
         let x = Tensor::randn([2, 3, 8, 8], (Kind::Float, Device::Cpu));
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_built_is_told() {
+    fn a_value_out_of_range_is_refused() {
         let vars = nn::VarStore::new(Device::Cpu);
         let error = Plan::build(&vars.root(), Config { n_blocks: 0, ..Config::default() }).err().unwrap();
         assert_eq!(error.message, "n_blocks 0 is not in 1..=16");

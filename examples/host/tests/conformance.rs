@@ -1,3 +1,3 @@
-//! Every promise of the plugin interface, each tried in a process of its own.
+//! Runs the conformance checks of the plugin interface on this plugin, in child processes.
 
 kasmina_testkit::conformance!();

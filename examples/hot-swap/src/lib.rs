@@ -1,10 +1,11 @@
-//! The blend `swappable`, to be edited while a run is live. README.md has the steps.
+//! The blend `swappable`, which is edited and rebuilt during a live run. README.md lists the steps.
 
 #![forbid(unsafe_code)]
 
 use kasmina_plugin_api::prelude::*;
 
-/// How the ramp bends: 1 is a straight line, more is late, less is early. Edit this while a run is live.
+/// Exponent of the ramp: 1 is a straight line, larger values delay the rise, smaller values advance it. Edit
+/// this value during a live run.
 const BEND: f64 = 1.0;
 
 /// `swappable` has no settings.
@@ -13,7 +14,7 @@ const BEND: f64 = 1.0;
 #[schemars(crate = "kasmina_plugin_api::schemars")]
 pub struct NoConfig {}
 
-/// A blend with a ramp that this plugin's builds change.
+/// A blend whose ramp differs between builds of this plugin.
 #[derive(Debug)]
 pub struct Swappable;
 
@@ -41,7 +42,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_rises() {
+    fn the_curve_rises() {
         assert!(Swappable.curve(0.25) < Swappable.curve(0.75));
     }
 }

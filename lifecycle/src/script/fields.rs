@@ -1,18 +1,18 @@
-//! Reading JSON objects field by field, so that every complaint names its path.
+//! Reading of JSON objects field by field, so that every error names the path of its value.
 
 use crate::any_number;
 use serde_json::{Map, Value};
 
-/// A script that cannot be read.
+/// Error of a script that cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ScriptError {
-    /// The text is not JSON; the parser's message.
+    /// The text is not JSON; contains the parser's message.
     #[error("the script is not JSON: {0}")]
     Json(String),
     /// A field is wrong, missing or unknown.
     #[error("`{path}`: {reason}")]
     Field {
-        /// Place of the value in the script, as `ops[3].accuracy`.
+        /// Path of the value in the script, such as `ops[3].accuracy`.
         path: String,
         /// What is wrong with the value and what is allowed.
         reason: String,
@@ -21,13 +21,13 @@ pub enum ScriptError {
 
 pub(super) type Result<T> = std::result::Result<T, ScriptError>;
 
-/// A value and where it stands.
+/// A value and its path.
 pub(super) struct Field {
     path: String,
     value: Value,
 }
 
-/// An object whose fields are taken out one by one; what is left at the end is unknown.
+/// An object whose fields are removed as they are read. Those left at the end are unknown.
 pub(super) struct Fields {
     path: String,
     map: Map<String, Value>,
@@ -91,27 +91,27 @@ impl Field {
         self.value.as_f64().ok_or_else(|| self.mistyped("a number"))
     }
 
-    /// A number, or one of the three names that stand for what JSON cannot carry.
+    /// Reads a number, or one of the three names for numbers that JSON does not have.
     pub(super) fn any_number(self) -> Result<f64> {
         any_number::deserialize(&self.value)
             .map_err(|_| self.mistyped(r#"a number, "NaN", "Infinity" or "-Infinity""#))
     }
 
-    /// An integer of 32 bits, however JSON spells it.
+    /// Reads a 32-bit unsigned integer, also if it is written as a float, such as `3.0` or `3e2`.
     pub(super) fn count(self) -> Result<u32> {
         let wanted = "an integer from 0 to 4294967295";
-        let whole =
+        let from_float =
             |n: f64| (n.fract() == 0.0 && (0.0..=f64::from(u32::MAX)).contains(&n)).then_some(n as u32);
-        let small = |n: u64| u32::try_from(n).ok();
-        let count = self.value.as_u64().map_or_else(|| self.value.as_f64().and_then(whole), small);
-        count.ok_or_else(|| self.mistyped(wanted))
+        let from_integer = |n: u64| u32::try_from(n).ok();
+        let float = || self.value.as_f64().and_then(from_float);
+        self.value.as_u64().map_or_else(float, from_integer).ok_or_else(|| self.mistyped(wanted))
     }
 
-    pub(super) fn count_of_64_bits(self) -> Result<u64> {
+    pub(super) fn count_as_u64(self) -> Result<u64> {
         self.count().map(u64::from)
     }
 
-    /// One of a list of names.
+    /// Reads one of the names `known`, which `find` resolves. `what` says in the error what is named.
     pub(super) fn one_of<T>(
         self,
         what: &str,
@@ -129,7 +129,7 @@ impl Field {
 
 impl Fields {
     fn path_of(&self, name: &str) -> String {
-        // A name may hold anything; a path is one line.
+        // A name may contain line breaks, but the path must be one line.
         let name = name.escape_debug();
         if self.path.is_empty() { name.to_string() } else { format!("{}.{name}", self.path) }
     }
@@ -147,7 +147,7 @@ impl Fields {
         })
     }
 
-    /// Sets a place if the field is there.
+    /// Sets `place` to the value of a field, if the field is present.
     pub(super) fn set<T>(
         &mut self,
         name: &'static str,
@@ -160,14 +160,14 @@ impl Fields {
         Ok(())
     }
 
-    /// Refuses what nobody asked for.
+    /// Refuses fields that were not read.
     pub(super) fn finish(self) -> Result<()> {
         let Some(name) = self.map.keys().next() else { return Ok(()) };
-        let reason = format!("there is no such field here; there are {}", self.known.join(", "));
+        let reason = format!("unknown field; the known fields are {}", self.known.join(", "));
         Err(ScriptError::Field { path: self.path_of(name), reason })
     }
 
-    /// A complaint about the object itself, at one of its fields.
+    /// Creates an error about one of the object's fields.
     pub(super) fn wrong(&self, name: &str, reason: String) -> ScriptError {
         ScriptError::Field { path: self.path_of(name), reason }
     }

@@ -1,4 +1,4 @@
-//! Scripts: a slot, its settings and a list of operations, as JSON; one line out per operation.
+//! Scripts: a slot, its settings and a list of operations, as JSON. A run returns one line per operation.
 //!
 //! ```
 //! use kasmina_lifecycle::script::Script;
@@ -18,28 +18,28 @@ pub use view::{Line, MetricsView, StateView};
 
 use super::{Lifecycle, Operation, Settings};
 
-/// A script whose every value was checked.
+/// A parsed and checked script.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Script {
     slot_id: String,
     topology: String,
     settings: Settings,
-    /// With the name that each goes by in scripts.
+    /// Operations with their names in scripts.
     operations: Vec<(&'static str, Operation)>,
 }
 
 impl Script {
-    /// A slot as the script wants it, before any operation.
+    /// Creates the lifecycle of the script's slot, before any operation.
     pub fn slot(&self) -> Lifecycle {
         Lifecycle::new(self.slot_id.clone(), self.topology.clone(), self.settings.clone())
     }
 
-    /// Operations in the order in which they are applied.
+    /// Operations in order.
     pub fn operations(&self) -> impl Iterator<Item = &Operation> {
         self.operations.iter().map(|(_, operation)| operation)
     }
 
-    /// Drives a fresh slot through all operations.
+    /// Applies all operations to a new slot, one per line that the iterator returns.
     pub fn run(&self) -> impl Iterator<Item = Line> {
         let mut slot = self.slot();
         self.operations.iter().enumerate().map(move |(index, (name, operation))| {

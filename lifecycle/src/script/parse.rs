@@ -21,7 +21,7 @@ fn script(text: &str) -> Result<Script> {
     let mut fields = Field::root(value).object()?;
     let schema = fields.required("schema")?.count()?;
     if schema != SCHEMA {
-        return Err(fields.wrong("schema", format!("version {schema} is not known; this reads {SCHEMA}")));
+        return Err(fields.wrong("schema", format!("version {schema} is not supported; use {SCHEMA}")));
     }
     let mut slot = fields.required("slot")?.object()?;
     let slot_id = slot.required("id")?.text()?;
@@ -73,7 +73,7 @@ fn auto_advance(field: Field) -> Result<BTreeSet<Gate>> {
         "G4" => Some(Gate::G4),
         _ => None,
     };
-    field.array()?.into_iter().map(|item| item.one_of("gate that advances by itself", &known, gate)).collect()
+    field.array()?.into_iter().map(|item| item.one_of("automatic gate", &known, gate)).collect()
 }
 
 fn count_or_null(field: Field) -> Result<Option<u32>> {
@@ -134,8 +134,8 @@ fn germinate(fields: &mut Fields) -> Result<Operation> {
     let blueprint_id = fields.required("blueprint_id")?.text()?;
     let plan = blend(fields.required("blend")?)?;
     Ok(Operation::Germinate(Box::new(Germination {
-        seed_params: fields.required("seed_params")?.count_of_64_bits()?,
-        host_params: fields.required("host_params")?.count_of_64_bits()?,
+        seed_params: fields.required("seed_params")?.count_as_u64()?,
+        host_params: fields.required("host_params")?.count_as_u64()?,
         ..Germination::new(seed_id, blueprint_id, plan)
     })))
 }
@@ -148,8 +148,8 @@ fn blend(field: Field) -> Result<BlendPlan> {
     fields.set("curve", &mut plan.alpha.curve, curve)?;
     fields.set("steepness", &mut plan.alpha.steepness, Field::any_number)?;
     fields.finish()?;
-    // In a script a bare id means the blend that ships with Kasmina; another plugin's is named `plugin::id`,
-    // and its curve is given as `curve`.
+    // In a script an id without a plugin means the blend that ships with Kasmina. A blend of another plugin
+    // is named `plugin::id`, and the script sets its curve as `curve`.
     plan.alpha.curve = plan.alpha.curve.or_else(|| Curve::by_id(&plan.id));
     Ok(plan)
 }
@@ -167,7 +167,7 @@ fn stage(field: Field) -> Result<Option<Stage>> {
     field.one_of("stage", &Stage::ALL.map(Stage::as_str), Stage::by_name).map(Some)
 }
 
-/// One of four names, or a table.
+/// Reads a curve: one of four names, or an object with a table.
 fn curve(field: Field) -> Result<Option<Curve>> {
     if field.is_object() {
         let mut fields = field.object()?;

@@ -1,9 +1,9 @@
-//! What a script's lines say.
+//! The output lines of a script.
 
 use crate::{Accuracy, AlphaMode, Event, Lifecycle, Percent, Refusal, Stage};
 use serde::Serialize;
 
-/// One line: what an operation did.
+/// Result of one operation of a script.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Line {
     /// Position of the operation in the script, counted from 0.
@@ -16,11 +16,11 @@ pub struct Line {
     pub error: Option<Refusal>,
     /// Events that the operation caused, in order.
     pub events: Vec<Event>,
-    /// The slot after it; `null` when it is empty.
+    /// State of the slot after the operation; `null` when it is empty.
     pub state: Option<StateView>,
 }
 
-/// A slot that holds a seed, or rests after one.
+/// State of a slot that holds a seed or is in a cooldown.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[expect(missing_docs, reason = "the fields are those of the published form, by name")]
 pub struct StateView {
@@ -31,7 +31,7 @@ pub struct StateView {
     pub epochs_total: u32,
     pub epochs_in_stage: u32,
     pub isolated: bool,
-    /// Why the seed is on its way out, if a prune is scheduled.
+    /// Reason of a scheduled prune; absent if none is scheduled.
     pub scheduled_prune: Option<String>,
     pub metrics: MetricsView,
 }
@@ -55,7 +55,7 @@ pub struct MetricsView {
 }
 
 impl StateView {
-    /// The slot as it is; `None` when it is empty.
+    /// Returns the present state of a slot; `None` when it is empty.
     pub fn of(slot: &Lifecycle) -> Option<Self> {
         let seed = slot.seed()?;
         let metrics = &seed.metrics;

@@ -1,5 +1,5 @@
-//! The plugin's side: author traits turned into objects of the plugin interface, every call and every drop
-//! guarded.
+//! The plugin's side: implements the objects of the plugin interface for the traits of authors. Every call
+//! and every drop is guarded.
 
 use super::objects::{BlendObject, HostObject, SeedObject, TapSinkRef};
 use super::wire::{RawTensor, TensorRef, Wire, WireCx, WireSlot, WireVariable, from_wire, mode, to_wire};
@@ -9,7 +9,7 @@ use abi_stable::std_types::{ROption, RSlice, RVec};
 use std::mem::ManuallyDrop;
 use tch::{Device, Kind, Tensor, nn};
 
-/// One living module with the variables it was built with.
+/// A module with the variables that it was built with.
 pub(super) struct Instance<M> {
     module: ManuallyDrop<M>,
     variables: nn::VarStore,
@@ -17,7 +17,7 @@ pub(super) struct Instance<M> {
 }
 
 impl<M> Instance<M> {
-    /// Builds a module over fresh variables on `device`.
+    /// Builds a module with new variables on `device`.
     pub(super) fn build(
         device: Device,
         dtype: Kind,
@@ -32,11 +32,11 @@ impl<M> Instance<M> {
         Ok(Self { module: ManuallyDrop::new(module), variables, poisoned: None })
     }
 
-    fn usable(&self) -> Result<()> {
+    fn refuse_if_poisoned(&self) -> Result<()> {
         match &self.poisoned {
             None => Ok(()),
-            Some(why) => {
-                let text = format!("the instance is poisoned by an earlier panic: {why}");
+            Some(panic) => {
+                let text = format!("the instance is poisoned by an earlier panic: {panic}");
                 Err(PluginError::new(ErrorKind::Poisoned, text))
             }
         }
@@ -45,7 +45,7 @@ impl<M> Instance<M> {
     #[inline]
     fn call<T>(&mut self, body: impl FnOnce(&mut M) -> Result<T>) -> Result<T> {
         if self.poisoned.is_some() {
-            self.usable()?;
+            self.refuse_if_poisoned()?;
         }
         let module = &mut *self.module;
         let guarded = guard(|| body(module));
@@ -55,8 +55,8 @@ impl<M> Instance<M> {
         guarded.result
     }
 
-    fn look<T>(&self, body: impl FnOnce(&M) -> Result<T>) -> Result<T> {
-        self.usable()?;
+    fn call_shared<T>(&self, body: impl FnOnce(&M) -> Result<T>) -> Result<T> {
+        self.refuse_if_poisoned()?;
         guard(|| body(&self.module)).result
     }
 
@@ -74,17 +74,19 @@ impl<M> Drop for Instance<M> {
     fn drop(&mut self) {
         let module = &mut self.module;
         let guarded = guard(|| {
-            // SAFETY: dropped here once and never touched again.
+            // SAFETY: the module is dropped only here and not used afterwards.
             unsafe { ManuallyDrop::drop(module) };
             Ok(())
         });
         if let Err(error) = guarded.result {
+            // The testkit recognizes this message by its beginning.
             tracing::error!(target: "kasmina::plugin", "a drop failed: {error}");
         }
     }
 }
 
-/// tch renames a second variable of one name to `name__7` without a word; state would follow neither.
+/// Refuses two variables of the same name. tch silently renames the second one to `name__7`, and a saved
+/// state could not name it reliably.
 fn refuse_renamed(variables: &nn::VarStore) -> Result<()> {
     let names = variables.variables();
     let renamed = names.keys().find(|name| {
@@ -111,7 +113,7 @@ impl SeedObject for Instance<Box<dyn Seed>> {
         to_wire(self.call(|seed| seed.forward(&x.view(), &cx.read())), RawTensor::new)
     }
     fn state(&self) -> Wire<RVec<u8>> {
-        to_wire(self.look(|seed| seed.state()), RVec::from)
+        to_wire(self.call_shared(|seed| seed.state()), RVec::from)
     }
     fn restore(&mut self, bytes: RSlice<'_, u8>, from_version: u32) -> Wire<()> {
         to_wire(self.call(|seed| seed.restore(bytes.as_slice(), from_version)), |()| ())
@@ -123,7 +125,7 @@ impl BlendObject for Instance<Box<dyn Blender>> {
         self.wire_variables()
     }
     fn curve(&self, t: f64) -> Wire<f64> {
-        to_wire(self.look(|blend| Ok(blend.curve(t))), |value| value)
+        to_wire(self.call_shared(|blend| Ok(blend.curve(t))), |value| value)
     }
     fn gate(&mut self, features: TensorRef<'_>, cx: WireCx<'_>) -> Wire<ROption<RawTensor>> {
         to_wire(self.call(|blend| blend.gate(&features.view(), &cx.read())), |gate| {
@@ -141,7 +143,7 @@ impl BlendObject for Instance<Box<dyn Blender>> {
         to_wire(mixed, RawTensor::new)
     }
     fn state(&self) -> Wire<RVec<u8>> {
-        to_wire(self.look(|blend| blend.state()), RVec::from)
+        to_wire(self.call_shared(|blend| blend.state()), RVec::from)
     }
     fn restore(&mut self, bytes: RSlice<'_, u8>, from_version: u32) -> Wire<()> {
         to_wire(self.call(|blend| blend.restore(bytes.as_slice(), from_version)), |()| ())
@@ -150,24 +152,26 @@ impl BlendObject for Instance<Box<dyn Blender>> {
 
 impl HostObject for Instance<Box<dyn HostModule>> {
     fn slots(&self) -> Wire<RVec<WireSlot>> {
-        to_wire(self.look(|host| Ok(host.slots())), |slots| slots.into_iter().map(WireSlot::from).collect())
+        to_wire(self.call_shared(|host| Ok(host.slots())), |slots| {
+            slots.into_iter().map(WireSlot::from).collect()
+        })
     }
     fn variables(&self) -> Wire<RVec<WireVariable>> {
         self.wire_variables()
     }
     fn forward(&mut self, x: TensorRef<'_>, train: bool, taps: TapSinkRef<'_>) -> Wire<RawTensor> {
-        struct Across<'a>(TapSinkRef<'a>);
-        impl TapHandler for Across<'_> {
+        struct ImportedTaps<'a>(TapSinkRef<'a>);
+        impl TapHandler for ImportedTaps<'_> {
             fn at(&mut self, slot: usize, x: Tensor) -> Result<Tensor> {
                 from_wire(self.0.at(slot, RawTensor::new(x))).map(RawTensor::take)
             }
         }
-        let mut across = Across(taps);
-        let output = self.call(|host| host.forward(&x.view(), &mut Taps::new(&mut across, mode(train))));
+        let mut imported = ImportedTaps(taps);
+        let output = self.call(|host| host.forward(&x.view(), &mut Taps::new(&mut imported, mode(train))));
         to_wire(output, RawTensor::new)
     }
     fn state(&self) -> Wire<RVec<u8>> {
-        to_wire(self.look(|host| host.state()), RVec::from)
+        to_wire(self.call_shared(|host| host.state()), RVec::from)
     }
     fn restore(&mut self, bytes: RSlice<'_, u8>, from_version: u32) -> Wire<()> {
         to_wire(self.call(|host| host.restore(bytes.as_slice(), from_version)), |()| ())

@@ -1,8 +1,8 @@
-//! The host's side: an exported entry point becomes a [`Plugin`], or a reason why not.
+//! The host process's side: opens the entry point of a library as a [`Plugin`], or returns why it cannot.
 
 use super::live::{BlendInstance, HostInstance, SeedInstance};
-use super::log::offer;
 use super::root::{RootRef, local};
+use super::services;
 use super::wire::{WireSite, cost_from_wire, from_wire};
 use crate::record::EntryRecord;
 use crate::services::Services;
@@ -14,23 +14,23 @@ use semver::Version;
 use std::ffi::c_void;
 use tch::{Device, Kind};
 
-/// Why an entry point was not adopted.
+/// Error of an entry point that cannot be adopted.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum AdoptError {
-    /// The symbol is no entry point of this framework.
-    #[error("the exported symbol is no plugin entry point: {0}")]
+    /// The symbol is not an entry point of Kasmina.
+    #[error("the exported symbol is not a plugin entry point: {0}")]
     NotAnEntryPoint(String),
-    /// The types of the two sides do not fit.
-    #[error("its types do not fit this host's: {summary}")]
+    /// The type layouts of the two sides are not compatible.
+    #[error("its types are not compatible with this host's: {summary}")]
     Layout {
         /// The first differences between the two layouts.
         summary: String,
-        /// Everything that the layout check says; long.
+        /// Full report of the layout check; long.
         full: String,
     },
-    /// The versions of the plugin interface have different majors, or cannot be read.
-    #[error("it was built for version {plugin} of the plugin API, this host has {host}")]
+    /// The major versions of the plugin interface differ, or a version cannot be read.
+    #[error("it was built for version {plugin} of the plugin interface; this host has {host}")]
     Version {
         /// Version of the interface that the plugin was built with.
         plugin: String,
@@ -39,7 +39,7 @@ pub enum AdoptError {
     },
 }
 
-/// An opened library, or the entries linked into this process: the factories of instances.
+/// The factories of an opened library, or of the entries that are linked into this process.
 #[derive(Clone, Copy)]
 pub struct Plugin(RootRef);
 
@@ -49,35 +49,36 @@ impl std::fmt::Debug for Plugin {
     }
 }
 
-/// An entry as a running library lists it.
+/// An entry in the list of an opened library.
 #[derive(Debug, Clone)]
 pub struct Listed {
-    /// Its record; must equal the static one.
+    /// Record of the entry, created by the library's code. It must equal the record in the file.
     pub record: EntryRecord,
-    /// The JSON Schema of its configuration.
+    /// JSON schema of the entry's configuration.
     pub schema: serde_json::Value,
 }
 
 impl Plugin {
-    /// What is registered in this very process (built-ins, plugin crates linked as rlibs).
+    /// Returns the entries that are linked into this process: built-ins, and plugin crates linked as rlibs.
     pub fn linked() -> Self {
         Self(local())
     }
 
     /// Checks and adopts the entry point of an opened library.
     ///
-    /// The layout check runs in the direction of the versions: a plugin as new as the host or newer must have
-    /// at least what the host knows; an older one must ask of nothing that the host lacks, and what it lacks
-    /// has defaults.
+    /// The direction of the layout check depends on the versions. A plugin that is as new as the host process
+    /// or newer must contain everything that the host process knows. An older plugin must not need anything
+    /// that the host process lacks; what the plugin itself lacks has defaults.
     ///
     /// # Safety
-    /// `symbol` is the address of a static made by `export_plugin!`, in a library that is never unloaded.
+    /// `symbol` must be the address of a static that `export_plugin!` created, in a library that is never
+    /// unloaded.
     ///
     /// # Errors
-    /// If it is something else, or does not fit.
+    /// If the symbol is not an entry point, or is not compatible.
     pub unsafe fn adopt(symbol: *const c_void) -> std::result::Result<Self, AdoptError> {
-        // SAFETY: the caller passes an entry point, which begins with an `AbiHeader`; the reference type is a
-        // transparent pointer to one, checked by its magic in `upgrade` before anything else is read.
+        // SAFETY: the caller passes an entry point, which begins with an `AbiHeader`. `AbiHeaderRef` is a
+        // transparent pointer to one; `upgrade` checks its magic before anything else is read.
         let header = unsafe { std::mem::transmute::<*const AbiHeader, AbiHeaderRef>(symbol.cast()) };
         let header = header.upgrade().map_err(|e| AdoptError::NotAnEntryPoint(short(&e.to_string())))?;
 
@@ -90,7 +91,7 @@ impl Plugin {
         if older {
             let layout = header
                 .layout()
-                .ok_or_else(|| AdoptError::NotAnEntryPoint("it carries no type layout".into()))?;
+                .ok_or_else(|| AdoptError::NotAnEntryPoint("it contains no type layout".into()))?;
             check_layout_compatibility(layout, RootRef::LAYOUT)
                 .into_result()
                 .map_err(|e| layout_error(&e.to_string()))?;
@@ -100,24 +101,24 @@ impl Plugin {
                 other => AdoptError::NotAnEntryPoint(short(&other.to_string())),
             })?;
         }
-        // SAFETY: the layouts were just found compatible, in the direction that the versions ask for.
+        // SAFETY: the check above found the layouts compatible, in the direction that the versions require.
         let root = unsafe { header.init_root_module_with_unchecked_layout::<RootRef>() }
             .map_err(|e| AdoptError::NotAnEntryPoint(short(&e.to_string())))?;
         Ok(Self(root))
     }
 
-    /// Passes the host's services in: first of all, before anything is made.
+    /// Passes the services of the host process to the plugin. Must be called before anything is built.
     ///
     /// # Errors
-    /// If the plugin fails to take them.
+    /// If the plugin fails to install them.
     pub fn init(&self, services: Box<dyn Services>) -> Result<()> {
-        from_wire(self.0.init()(offer(services)))
+        from_wire(self.0.init()(services::export(services)))
     }
 
-    /// Its entries as the running code knows them, sorted.
+    /// Returns the plugin's entries, sorted, as its code lists them.
     ///
     /// # Errors
-    /// If a schema cannot be made or a record cannot be read.
+    /// If a schema cannot be created or a record cannot be read.
     pub fn list(&self) -> Result<Vec<Listed>> {
         let mut listed = from_wire(self.0.list()())?
             .into_iter()
@@ -132,8 +133,8 @@ impl Plugin {
         Ok(listed)
     }
 
-    /// Reads a configuration as a build would, and makes nothing of it: no tensor, no random number, any
-    /// thread.
+    /// Checks that a configuration can be read, without creating tensors or drawing random numbers. May be
+    /// called on any thread.
     ///
     /// # Errors
     /// If the configuration is not valid.
@@ -141,7 +142,7 @@ impl Plugin {
         from_wire(self.0.check_config()(kind.as_str().into(), id.into(), config.into()))
     }
 
-    /// What a seed would cost at a site, if its blueprint knows.
+    /// Returns the cost of a seed at a site; `None` if its blueprint does not know it.
     ///
     /// # Errors
     /// If the configuration is not valid.
@@ -152,7 +153,7 @@ impl Plugin {
     /// Builds a seed.
     ///
     /// # Errors
-    /// If the blueprint refuses, or breaks a promise in building.
+    /// If the blueprint refuses the site or configuration, panics, or breaks a rule of the interface.
     pub fn make_seed(&self, id: &str, site: &Site, config: &str) -> Result<SeedInstance> {
         let object = from_wire(self.0.make_seed()(id.into(), &WireSite::new(site)?, config.into()))?;
         Ok(SeedInstance::new(object))
@@ -161,7 +162,7 @@ impl Plugin {
     /// Builds the blend of one seed.
     ///
     /// # Errors
-    /// As [`make_seed`](Self::make_seed).
+    /// As for [`make_seed`](Self::make_seed).
     pub fn make_blend(&self, id: &str, site: &Site, config: &str) -> Result<BlendInstance> {
         let object = from_wire(self.0.make_blend()(id.into(), &WireSite::new(site)?, config.into()))?;
         Ok(BlendInstance::new(object))
@@ -170,7 +171,7 @@ impl Plugin {
     /// Builds a host network.
     ///
     /// # Errors
-    /// As [`make_seed`](Self::make_seed).
+    /// As for [`make_seed`](Self::make_seed).
     pub fn make_host(&self, id: &str, device: Device, dtype: Kind, config: &str) -> Result<HostInstance> {
         let site = Site::new(Topology::new(""), 0).with_device(device).with_dtype(dtype);
         let object = from_wire(self.0.make_host()(id.into(), &WireSite::new(&site)?, config.into()))?;
@@ -197,7 +198,8 @@ impl Plugin {
     }
 }
 
-/// The report of a layout check has thousands of lines; the ones that say something begin with `Error:`.
+/// Summarizes the report of a layout check, which has thousands of lines. Those with a reason begin with
+/// `Error:`.
 fn layout_error(full: &str) -> AdoptError {
     let mut lines: Vec<&str> =
         full.lines().map(str::trim).filter(|l| l.starts_with("Error:")).map(|l| l[6..].trim()).collect();
@@ -207,6 +209,7 @@ fn layout_error(full: &str) -> AdoptError {
     AdoptError::Layout { summary, full: full.to_owned() }
 }
 
+/// Returns the first line that is not empty, at most 200 characters of it.
 fn short(text: &str) -> String {
     text.lines()
         .map(str::trim)

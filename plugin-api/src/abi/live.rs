@@ -1,4 +1,4 @@
-//! The host's side of living instances: tch types in, tch types out.
+//! Instances of seeds, blends and hosts on the side of the host process, with the types of tch.
 
 use super::objects::{BlendBox, HostBox, SeedBox, TapSink, TapSink_TO};
 use super::wire::{RawTensor, TensorRef, Wire, WireCx, WireVariable, from_wire, to_wire};
@@ -9,12 +9,12 @@ use abi_stable::sabi_types::RMut;
 use abi_stable::std_types::RVec;
 use tch::Tensor;
 
-/// A variable of an instance: the tensor itself, by handle.
+/// A variable of an instance.
 #[derive(Debug)]
 pub struct Variable {
-    /// Its name within the instance, `.` between levels.
+    /// Name within the instance; levels are separated by `.`.
     pub name: String,
-    /// Whether it is a parameter; otherwise it is a buffer (running statistics).
+    /// Whether the variable is a parameter; otherwise it is a buffer, such as running statistics.
     pub trainable: bool,
     /// The tensor itself; a shared handle, not a copy.
     pub tensor: Tensor,
@@ -29,106 +29,108 @@ fn read_variables(variables: Wire<RVec<WireVariable>>) -> Result<Vec<Variable>> 
     Ok(all)
 }
 
-/// A built seed module of a plugin.
+/// A seed that a plugin built.
 pub struct SeedInstance(SeedBox);
 
 impl SeedInstance {
     pub(super) fn new(object: SeedBox) -> Self {
         Self(object)
     }
-    /// Its variables, sorted by name.
+    /// Returns the seed's variables, sorted by name.
     ///
     /// # Errors
     /// If the plugin fails.
     pub fn variables(&self) -> Result<Vec<Variable>> {
         read_variables(self.0.variables())
     }
-    /// See [`Seed::forward`](crate::Seed::forward).
+    /// Calls [`Seed::forward`](crate::Seed::forward).
     ///
     /// # Shapes
-    /// As the author promises: like `x`. The caller checks.
+    /// The output should have the shape of `x`. The caller must check it.
     ///
     /// # Errors
-    /// The seed's own, or its panic.
+    /// If the seed returns an error or panics.
     pub fn forward(&mut self, x: &Tensor, cx: &Cx<'_>) -> Result<Tensor> {
         from_wire(self.0.forward(TensorRef::new(x), WireCx::new(cx))).map(RawTensor::take)
     }
-    /// See [`Seed::state`](crate::Seed::state).
+    /// Calls [`Seed::state`](crate::Seed::state).
     ///
     /// # Errors
-    /// The seed's own, or its panic.
+    /// If the seed returns an error or panics.
     pub fn state(&self) -> Result<Vec<u8>> {
         from_wire(self.0.state()).map(Into::into)
     }
-    /// See [`Seed::restore`](crate::Seed::restore).
+    /// Calls [`Seed::restore`](crate::Seed::restore).
     ///
     /// # Errors
-    /// The seed's own, or its panic.
+    /// If the seed returns an error or panics.
     pub fn restore(&mut self, bytes: &[u8], from_version: u32) -> Result<()> {
         from_wire(self.0.restore(bytes.into(), from_version))
     }
 }
 
-/// A built blend of a plugin.
+/// A blender that a plugin built.
 pub struct BlendInstance(BlendBox);
 
 impl BlendInstance {
     pub(super) fn new(object: BlendBox) -> Self {
         Self(object)
     }
-    /// Its variables, sorted by name.
+    /// Returns the blender's variables, sorted by name.
     ///
     /// # Errors
     /// If the plugin fails.
     pub fn variables(&self) -> Result<Vec<Variable>> {
         read_variables(self.0.variables())
     }
-    /// See [`Blender::curve`](crate::Blender::curve).
+    /// Calls [`Blender::curve`](crate::Blender::curve).
     ///
     /// # Errors
-    /// The blender's panic.
+    /// If the blender panics.
     pub fn curve(&self, t: f64) -> Result<f64> {
         from_wire(self.0.curve(t))
     }
-    /// See [`Blender::gate`](crate::Blender::gate).
+    /// Calls [`Blender::gate`](crate::Blender::gate).
     ///
     /// # Shapes
-    /// `[N, 1, ..]` of the features' rank.
+    /// `features` has the shape of the seed's input; the output should be `[N, 1, ...]` of the same rank. The
+    /// caller must check it.
     ///
     /// # Errors
-    /// The blender's own, or its panic.
+    /// If the blender returns an error or panics.
     pub fn gate(&mut self, features: &Tensor, cx: &Cx<'_>) -> Result<Option<Tensor>> {
         let gate = from_wire(self.0.gate(TensorRef::new(features), WireCx::new(cx)))?;
         Ok(gate.into_option().map(RawTensor::take))
     }
-    /// See [`Blender::mix`](crate::Blender::mix).
+    /// Calls [`Blender::mix`](crate::Blender::mix).
     ///
     /// # Shapes
-    /// Like `host`; the caller checks.
+    /// `host` and `seed` have the same shape; `alpha` is 0-dim or `[N, 1, ...]`. The output should have the
+    /// shape of `host`. The caller must check it.
     ///
     /// # Errors
-    /// The blender's own, or its panic.
+    /// If the blender returns an error or panics.
     pub fn mix(&mut self, host: &Tensor, seed: &Tensor, alpha: &Tensor, cx: &Cx<'_>) -> Result<Tensor> {
         let (host, seed, alpha) = (TensorRef::new(host), TensorRef::new(seed), TensorRef::new(alpha));
         from_wire(self.0.mix(host, seed, alpha, WireCx::new(cx))).map(RawTensor::take)
     }
-    /// See [`Blender::state`](crate::Blender::state).
+    /// Calls [`Blender::state`](crate::Blender::state).
     ///
     /// # Errors
-    /// The blender's own, or its panic.
+    /// If the blender returns an error or panics.
     pub fn state(&self) -> Result<Vec<u8>> {
         from_wire(self.0.state()).map(Into::into)
     }
-    /// See [`Blender::restore`](crate::Blender::restore).
+    /// Calls [`Blender::restore`](crate::Blender::restore).
     ///
     /// # Errors
-    /// The blender's own, or its panic.
+    /// If the blender returns an error or panics.
     pub fn restore(&mut self, bytes: &[u8], from_version: u32) -> Result<()> {
         from_wire(self.0.restore(bytes.into(), from_version))
     }
 }
 
-/// A built host network of a plugin.
+/// A host network that a plugin built.
 pub struct HostInstance {
     object: HostBox,
     slots: Vec<SlotSpec>,
@@ -139,46 +141,48 @@ impl HostInstance {
         let slots = from_wire(object.slots())?.into_iter().map(SlotSpec::from).collect();
         Ok(Self { object, slots })
     }
-    /// Where seeds may be grafted, in the order of forward.
+    /// Slots in the order in which forward reaches them.
     pub fn slots(&self) -> &[SlotSpec] {
         &self.slots
     }
-    /// Its variables, sorted by name.
+    /// Returns the host's variables, sorted by name.
     ///
     /// # Errors
     /// If the plugin fails.
     pub fn variables(&self) -> Result<Vec<Variable>> {
         read_variables(self.object.variables())
     }
-    /// See [`HostModule::forward`](crate::HostModule::forward). A panic in `taps` stays on this side.
+    /// Calls [`HostModule::forward`](crate::HostModule::forward). A panic in `taps` becomes an error of the
+    /// tap and does not unwind into the plugin.
     ///
     /// # Shapes
-    /// The task's.
+    /// `x` and the output have the shapes of the task.
     ///
     /// # Errors
-    /// The host's own, its panic, or what the taps said.
+    /// If the host or a tap returns an error, or the host panics.
     pub fn forward(&mut self, x: &Tensor, mode: Mode, taps: &mut dyn TapHandler) -> Result<Tensor> {
-        struct Lent<'a>(&'a mut dyn TapHandler);
-        impl TapSink for Lent<'_> {
+        struct GuardedTaps<'a>(&'a mut dyn TapHandler);
+        impl TapSink for GuardedTaps<'_> {
             fn at(&mut self, slot: usize, x: RawTensor) -> Wire<RawTensor> {
                 to_wire(guard(|| self.0.at(slot, x.take())).result, RawTensor::new)
             }
         }
-        let mut lent = Lent(taps);
-        let sink = TapSink_TO::from_ptr(RMut::new(&mut lent), TD_Opaque);
+        let mut guarded = GuardedTaps(taps);
+        let sink = TapSink_TO::from_ptr(RMut::new(&mut guarded), TD_Opaque);
         from_wire(self.object.forward(TensorRef::new(x), mode.is_train(), sink)).map(RawTensor::take)
     }
-    /// See [`HostModule::state`](crate::HostModule::state). Empty for a plugin that was built for 1.0.
+    /// Calls [`HostModule::state`](crate::HostModule::state). The state is empty for a plugin that was built
+    /// for 1.0.
     ///
     /// # Errors
-    /// The host's own, or its panic.
+    /// If the host returns an error or panics.
     pub fn state(&self) -> Result<Vec<u8>> {
         from_wire(self.object.state()).map(Into::into)
     }
-    /// See [`HostModule::restore`](crate::HostModule::restore).
+    /// Calls [`HostModule::restore`](crate::HostModule::restore).
     ///
     /// # Errors
-    /// The host's own, or its panic.
+    /// If the host returns an error or panics.
     pub fn restore(&mut self, bytes: &[u8], from_version: u32) -> Result<()> {
         from_wire(self.object.restore(bytes.into(), from_version))
     }

@@ -1,17 +1,18 @@
-//! The plugin interface: how a plugin that was compiled apart is called. Nothing outside this module names
-//! `abi_stable`.
+//! The plugin interface: the binary interface between a host process and plugins that were compiled
+//! separately. Only this module uses `abi_stable`.
 //!
-//! * Tensors cross as `at::Tensor*`: inputs are borrowed for the call, outputs are owned by the receiver.
-//!   Both sides must run the same torch build, which the records are compared for before anything is opened.
-//! * Every object behind the plugin interface runs author code inside the [guard](crate::guard); every error
-//!   is a [`PluginError`](crate::PluginError). Nothing unwinds across.
-//! * Compatibility is checked on the type layouts themselves, in the direction that the versions ask for
-//!   ([`Plugin::adopt`]).
+//! * Tensors are passed as `at::Tensor*`. Inputs are borrowed for the call; outputs are owned by the
+//!   receiver. Both sides must use the same build of torch, which is checked by the records before a plugin
+//!   is opened.
+//! * Every object of the plugin interface runs the author's code inside the [guard](crate::guard). Every
+//!   error is a [`PluginError`](crate::PluginError). No panic unwinds across the interface.
+//! * Compatibility is checked by comparing type layouts; which side must contain the other depends on the
+//!   versions ([`Plugin::adopt`]).
 //!
-//! **Versions.** The plugin interface is this crate: its version is the ABI's, frozen at 1.0. Within a major
-//! version, minor ones only add: methods at the end with default bodies, fields of the root at the end that
-//! may be missing, record fields and kinds that older hosts pass over. So a plugin runs in hosts older and
-//! newer than itself; `tests/tests/interface_versions.rs` builds both.
+//! **Versions.** The version of the plugin interface is the version of this crate, frozen at 1.0. Within a
+//! major version, minor versions only add methods at the end with default bodies, fields at the end of the
+//! root that may be missing, and record fields and kinds that older hosts ignore. So a plugin runs in hosts
+//! that are older or newer than itself; `tests/tests/interface_versions.rs` builds both.
 
 #![allow(unsafe_code, reason = "raw tensor handles and foreign entry points are turned into safe types here")]
 #![allow(
@@ -29,11 +30,11 @@ mod adopt;
 #[cfg(test)]
 mod golden;
 mod live;
-mod log;
 mod objects;
 mod pending;
 mod root;
 mod script;
+mod services;
 mod wire;
 
 pub use adopt::{AdoptError, Listed, Plugin};

@@ -1,13 +1,13 @@
-//! The objects that live on one side and are called from the other.
+//! Traits of the objects that exist on one side of the plugin interface and are called from the other.
 //!
-//! Minor versions only add methods at the end, with default bodies; `last_prefix_field` never moves.
+//! Minor versions may only add methods at the end, with default bodies. `last_prefix_field` must not move.
 
 use super::wire::{RawTensor, TensorRef, Wire, WireCx, WireSlot, WireVariable};
 use abi_stable::sabi_trait;
 use abi_stable::sabi_types::RMut;
 use abi_stable::std_types::{RBox, ROption, RSlice, RStr, RVec};
 
-/// The core's side of a tap, lent to a host for one forward.
+/// The slots of a model, which a host calls during one forward.
 #[sabi_trait]
 pub trait TapSink {
     #[sabi(last_prefix_field)]
@@ -15,7 +15,7 @@ pub trait TapSink {
 }
 pub type TapSinkRef<'a> = TapSink_TO<'a, RMut<'a, ()>>;
 
-/// A seed that lives in a plugin.
+/// A seed in a plugin.
 #[sabi_trait]
 pub trait SeedObject: Send {
     fn variables(&self) -> Wire<RVec<WireVariable>>;
@@ -26,7 +26,7 @@ pub trait SeedObject: Send {
 }
 pub type SeedBox = SeedObject_TO<'static, RBox<()>>;
 
-/// A blend that lives in a plugin.
+/// A blender in a plugin.
 #[sabi_trait]
 pub trait BlendObject: Send {
     fn variables(&self) -> Wire<RVec<WireVariable>>;
@@ -45,14 +45,14 @@ pub trait BlendObject: Send {
 }
 pub type BlendBox = BlendObject_TO<'static, RBox<()>>;
 
-/// A host that lives in a plugin.
+/// A host network in a plugin.
 #[sabi_trait]
 pub trait HostObject: Send {
     fn slots(&self) -> Wire<RVec<WireSlot>>;
     fn variables(&self) -> Wire<RVec<WireVariable>>;
     #[sabi(last_prefix_field)]
     fn forward(&mut self, x: TensorRef<'_>, train: bool, taps: TapSinkRef<'_>) -> Wire<RawTensor>;
-    // Since 1.1. A plugin of 1.0 keeps no state besides its variables.
+    // Since 1.1. Hosts of plugins that were built for 1.0 have no state besides their variables.
     fn state(&self) -> Wire<RVec<u8>> {
         Wire::ROk(RVec::new())
     }
@@ -62,7 +62,7 @@ pub trait HostObject: Send {
 }
 pub type HostBox = HostObject_TO<'static, RBox<()>>;
 
-/// A TorchScript module that lives in the host process. Since 1.1.
+/// A TorchScript module in the host process. Since 1.1.
 #[sabi_trait]
 pub trait ScriptObject: Send {
     fn variables(&self) -> Wire<RVec<WireVariable>>;
@@ -71,7 +71,7 @@ pub trait ScriptObject: Send {
 }
 pub type ScriptBox = ScriptObject_TO<'static, RBox<()>>;
 
-/// The host process's services; levels are 1 (error) to 5 (trace).
+/// Services of the host process. Levels are 1 (error) to 5 (trace).
 #[sabi_trait]
 pub trait ServicesObject: Send + Sync {
     fn enabled(&self, level: u8, target: RStr<'_>) -> bool;
@@ -90,7 +90,7 @@ pub trait ServicesObject: Send + Sync {
         tensors: RSlice<'_, TensorRef<'_>>,
         numbers: RSlice<'_, f64>,
     ) -> ROption<Wire<RawTensor>>;
-    // Since 1.1. `device`: -1 is the CPU, else the CUDA device.
+    // Since 1.1. `device` is -1 for the CPU, otherwise the number of the CUDA device.
     fn script(&self, _archive: RSlice<'_, u8>, _device: i64) -> ROption<Wire<ScriptBox>> {
         ROption::RNone
     }

@@ -1,8 +1,8 @@
-//! The root of a library: the few functions that everything else is reached by.
+//! The root of a library: the functions through which a host process uses it.
 
 use super::adapt::Instance;
-use super::log::Received;
 use super::objects::{BlendBox, BlendObject_TO, HostBox, HostObject_TO, SeedBox, SeedObject_TO, ServicesBox};
+use super::services::ImportedServices;
 use super::wire::{Wire, WireCost, WireEntry, WireSite, cost_to_wire, to_wire};
 use crate::guard::guard;
 use crate::record::EntryRecord;
@@ -17,7 +17,8 @@ use abi_stable::sabi_types::VersionStrings;
 use abi_stable::std_types::{ROption, RStr, RString, RVec};
 use tch::Device;
 
-/// Minor versions add fields after the last, each `missing_field(option)`.
+/// The functions that a library exports. Minor versions add fields at the end, each with
+/// `missing_field(option)`.
 #[repr(C)]
 #[derive(StableAbi)]
 #[sabi(kind(Prefix(prefix_ref = RootRef)))]
@@ -43,7 +44,8 @@ impl RootModule for RootRef {
     const VERSION_STRINGS: VersionStrings = package_version_strings!();
 }
 
-/// This library's own root: what a plugin exports, and how a process reaches the entries linked into it.
+/// Returns this library's own root, which a plugin exports. A host process uses its own root for the entries
+/// that are linked into it.
 pub(super) fn local() -> RootRef {
     Root { init, list, check_config, cost, make_seed, make_blend, make_host, pytorch }.leak_into_prefix()
 }
@@ -52,7 +54,7 @@ extern "C" fn construct() -> RootModuleResult {
     abi_stable::library::__call_root_module_loader(local)
 }
 
-/// The static that `export_plugin!` exports.
+/// Entry point of a plugin, the type of the static that `export_plugin!` exports.
 #[repr(C)]
 pub struct EntryPoint {
     header: LibHeader,
@@ -62,12 +64,12 @@ pub struct EntryPoint {
 impl EntryPoint {
     #[doc(hidden)]
     pub const fn new(record: &'static [u8]) -> Self {
-        // SAFETY: `construct` answers with a `RootRef`, erased.
+        // SAFETY: `construct` returns a type-erased `RootRef`.
         let header = unsafe { LibHeader::from_constructor::<RootRef>(construct, CheckTypeLayout::Yes) };
         Self { header, record }
     }
 
-    /// The record that this entry point keeps alive, framed.
+    /// The plugin's record in its frame. This reference keeps the linker from discarding the record.
     pub fn record(&self) -> &'static [u8] {
         self.record
     }
@@ -75,7 +77,7 @@ impl EntryPoint {
 
 extern "C" fn init(services: ServicesBox) -> Wire<()> {
     let done = guard(|| {
-        crate::services::install(Box::new(Received(services)));
+        crate::services::install(Box::new(ImportedServices(services)));
         Ok(())
     });
     to_wire(done.result, |()| ())
@@ -83,7 +85,7 @@ extern "C" fn init(services: ServicesBox) -> Wire<()> {
 
 extern "C" fn list() -> Wire<RVec<WireEntry>> {
     let listed = guard(|| {
-        // In the order of `inventory`, which differs from build to build: the host sorts.
+        // The order of `inventory` differs between builds, so the host sorts the list.
         inventory::iter::<Registered>()
             .map(|r: &Registered| {
                 let schema = serde_json::to_string(&(r.schema)())?;
@@ -105,7 +107,7 @@ fn find(kind: Kind, id: &str) -> Result<&'static Make> {
     registered(kind.as_str(), id).map(|r| &r.make)
 }
 
-/// Reads a configuration as a build would, and makes nothing of it: no tensor, no random number.
+/// Checks that a configuration can be read, without creating tensors or drawing random numbers.
 extern "C" fn check_config(kind: RStr<'_>, id: RStr<'_>, config: RStr<'_>) -> Wire<()> {
     let checked = guard(|| (registered(kind.as_str(), id.as_str())?.check)(config.as_str()));
     to_wire(checked.result, |()| ())
@@ -155,7 +157,7 @@ extern "C" fn make_blend(id: RStr<'_>, site: &WireSite<'_>, config: RStr<'_>) ->
     to_wire(made.result, |made| made)
 }
 
-/// A host has no site; of the one passed only device and dtype count.
+/// Builds a host. A host has no site, so only the device and dtype of `site` are used.
 extern "C" fn make_host(id: RStr<'_>, site: &WireSite<'_>, config: RStr<'_>) -> Wire<HostBox> {
     let made = guard(|| {
         let site = site.read()?;

@@ -1,5 +1,5 @@
-//! TorchScript modules of the host process on their way across: offered on one side, used as [`Script`] on
-//! the other.
+//! TorchScript modules of the host process across the plugin interface: exported by the host process,
+//! imported as [`Script`] in the plugin.
 
 use super::objects::{ScriptBox, ScriptObject, ScriptObject_TO};
 use super::wire::{RawTensor, TensorRef, Wire, WireVariable, from_wire, to_wire};
@@ -10,10 +10,10 @@ use abi_stable::sabi_trait::TD_Opaque;
 use abi_stable::std_types::RVec;
 use tch::Tensor;
 
-/// A TorchScript module as the host process offers it.
-struct Offered(Box<dyn Script>);
+/// The side of the host process. Panics become errors.
+struct ExportedScript(Box<dyn Script>);
 
-impl ScriptObject for Offered {
+impl ScriptObject for ExportedScript {
     fn variables(&self) -> Wire<RVec<WireVariable>> {
         to_wire(guard(|| self.0.variables()).result, |all| all.into_iter().map(WireVariable::new).collect())
     }
@@ -22,14 +22,14 @@ impl ScriptObject for Offered {
     }
 }
 
-pub(super) fn offer(script: Box<dyn Script>) -> ScriptBox {
-    ScriptObject_TO::from_value(Offered(script), TD_Opaque)
+pub(super) fn export(script: Box<dyn Script>) -> ScriptBox {
+    ScriptObject_TO::from_value(ExportedScript(script), TD_Opaque)
 }
 
-/// A TorchScript module as a plugin calls it.
-pub(super) struct Received(pub(super) ScriptBox);
+/// The side of the plugin.
+pub(super) struct ImportedScript(pub(super) ScriptBox);
 
-impl Script for Received {
+impl Script for ImportedScript {
     fn variables(&self) -> Result<Vec<(String, Tensor)>> {
         let all = from_wire(self.0.variables())?;
         Ok(all.into_iter().map(|v| (v.name.into_string(), v.tensor.take())).collect())

@@ -1,4 +1,4 @@
-//! Plain data as it crosses.
+//! Data types of the plugin interface, with conversions from and to the types of this crate.
 
 use crate::{Cost, Cx, ErrorKind, Layout, Mode, PluginError, Result, Site, SlotSpec, Topology};
 use abi_stable::StableAbi;
@@ -14,7 +14,7 @@ use tch::{Device, Kind, Tensor};
 #[derive(StableAbi)]
 pub struct RawTensor(NonNull<c_void>);
 
-// SAFETY: it owns what `tch::Tensor` owns, which is Send.
+// SAFETY: a `RawTensor` owns the same handle as a `tch::Tensor`, which is `Send`.
 unsafe impl Send for RawTensor {}
 
 impl RawTensor {
@@ -50,7 +50,7 @@ impl<'a> TensorRef<'a> {
         // SAFETY: a live `tch::Tensor` never holds a null handle.
         Self(unsafe { NonNull::new_unchecked(tensor.as_ptr().cast_mut().cast()) }, PhantomData)
     }
-    /// A tensor over the same handle that does not free it.
+    /// Returns a tensor with the same handle, which is not freed on drop.
     #[inline]
     pub fn view(&self) -> ManuallyDrop<Tensor> {
         // SAFETY: the handle is live for `'a`, and `ManuallyDrop` keeps it from being freed.
@@ -68,7 +68,7 @@ pub struct WireError {
     retryable: bool,
 }
 
-/// The error lies apart: what crosses in every step stays small.
+/// Result of a call across the interface. The error is boxed, so that results stay small.
 pub type Wire<T> = RResult<T, RBox<WireError>>;
 
 impl From<PluginError> for WireError {
@@ -123,7 +123,7 @@ pub struct WireSite<'a> {
     topology: RStr<'a>,
     channels: i64,
     channels_last: bool,
-    /// -1 is the CPU, else the CUDA device.
+    /// -1 for the CPU, otherwise the number of the CUDA device.
     device: i64,
     /// Bits of the float type: 16, 32, 64, and 160 for bfloat16.
     dtype: u32,
@@ -136,7 +136,7 @@ impl<'a> WireSite<'a> {
             Device::Cuda(index) => index as i64,
             other => {
                 return Err(PluginError::unsupported(format!(
-                    "device {other:?} does not cross the plugin interface"
+                    "device {other:?} is not supported by the plugin interface"
                 )));
             }
         };
@@ -145,7 +145,7 @@ impl<'a> WireSite<'a> {
             Kind::Float => 32,
             Kind::Double => 64,
             Kind::BFloat16 => 160,
-            other => return Err(PluginError::unsupported(format!("features of dtype {other:?}"))),
+            other => return Err(PluginError::unsupported(format!("unsupported dtype {other:?}"))),
         };
         let channels_last = site.layout() == Layout::ChannelsLast;
         Ok(Self {
@@ -164,7 +164,7 @@ impl<'a> WireSite<'a> {
             32 => Kind::Float,
             64 => Kind::Double,
             160 => Kind::BFloat16,
-            other => return Err(PluginError::unsupported(format!("dtype number {other}"))),
+            other => return Err(PluginError::unsupported(format!("unknown dtype number {other}"))),
         };
         let layout = if self.channels_last { Layout::ChannelsLast } else { Layout::Contiguous };
         let topology = Topology::from_name(self.topology.as_str());
@@ -236,13 +236,13 @@ impl From<WireSlot> for SlotSpec {
     }
 }
 
-/// An entry as a running library lists it.
+/// An entry in the list of an opened library.
 #[repr(C)]
 #[derive(StableAbi)]
 pub struct WireEntry {
-    /// What the running code says of it, in the form of its record.
+    /// Record of the entry as JSON, created by the library's code.
     pub record: RString,
-    /// The JSON Schema of its configuration.
+    /// JSON schema of the entry's configuration.
     pub schema: RString,
 }
 

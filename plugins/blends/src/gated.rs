@@ -1,4 +1,4 @@
-//! A learned gate: how much of the seed does this sample take?
+//! The blend `gated`, which multiplies alpha by a learned gate.
 
 use crate::input::SeedInput;
 use crate::operator::Operator;
@@ -6,23 +6,24 @@ use crate::ramp::Ramp;
 use kasmina_plugin_api::prelude::*;
 use tch::nn::Module;
 
-/// Where the gate stands at birth, before the sigmoid: at 0.953 for every sample, so that the seed's whole
-/// influence can be reached, and on a slope that a gradient can climb.
-const OPEN: f64 = 3.0;
+/// Initial bias of the gate before the sigmoid. The gate starts at 0.953 for every sample: nearly open, and
+/// not so saturated that its gradient vanishes.
+const INITIAL_BIAS: f64 = 3.0;
 
 /// Settings of the blend `gated`.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct GatedConfig {
-    /// How the gated seed is mixed in.
+    /// Operator that mixes the gated seed in.
     pub operator: Operator,
     /// Ramp of alpha.
     pub ramp: Ramp,
 }
 
-/// `g(x) = sigmoid(W2 relu(W1 p(x) + b1) + b2)`: of feature maps `p` is the mean over all positions, and
-/// there is one gate per sample; of a sequence it is the position itself, and there is one gate per position,
-/// which sees no other. `W2` is 0 at birth and `relu(W1 ..)` is not.
+/// The gate is `g(x) = sigmoid(W2 relu(W1 p(x) + b1) + b2)`. For feature maps `p` is the mean over all
+/// positions, with one gate per sample. For sequences `p` is the identity, with one gate per position that
+/// depends on that position only. `W2` is 0 at birth and `relu(W1 ...)` is not, so `W2` learns in the first
+/// step.
 #[derive(Debug)]
 pub struct Gated {
     squeeze: nn::Linear,
@@ -42,7 +43,7 @@ impl Blend for Gated {
         let width = (channels / 4).max(8);
         let decide = nn::LinearConfig {
             ws_init: nn::Init::Const(0.0),
-            bs_init: Some(nn::Init::Const(OPEN)),
+            bs_init: Some(nn::Init::Const(INITIAL_BIAS)),
             bias: true,
         };
         Ok(Box::new(Self {
@@ -66,7 +67,7 @@ impl Blender for Gated {
     }
 
     fn gate(&mut self, features: &Tensor, _: &Cx<'_>) -> Result<Option<Tensor>> {
-        self.input.note(features);
+        self.input.record(features);
         let pooled = if self.sequence {
             features.shallow_clone()
         } else {

@@ -1,23 +1,26 @@
-//! What the seed saw.
+//! The seed's input, which some operators need in addition to its output.
 
 use tch::Tensor;
 
-/// Whether the seed's input was cut off from the host's gradient. Only the gate is shown that input; it is
-/// asked before every mixture, and by value the input *is* the host's features: nothing but this flag has to
-/// be kept.
+/// Whether the seed's input was detached from the host. [`Blender::gate`](kasmina_plugin_api::Blender::gate)
+/// gets that input before every [`mix`](kasmina_plugin_api::Blender::mix). Its values equal the host's
+/// features, so this flag is all that has to be kept.
 #[derive(Debug, Default)]
 pub(crate) struct SeedInput {
-    severed: bool,
+    detached: bool,
 }
 
 impl SeedInput {
-    /// Keeps what the gate needs of the seed's input.
-    pub(crate) fn note(&mut self, input: &Tensor) {
-        self.severed = !input.requires_grad();
+    /// Records whether the seed's input is detached.
+    pub(crate) fn record(&mut self, input: &Tensor) {
+        self.detached = !input.requires_grad();
     }
 
-    /// The input again, out of the host's features.
+    /// Returns the seed's input, computed from the host's features.
+    ///
+    /// # Shapes
+    /// `host` and output: any, the same.
     pub(crate) fn of(&self, host: &Tensor) -> Tensor {
-        if self.severed { host.detach() } else { host.shallow_clone() }
+        if self.detached { host.detach() } else { host.shallow_clone() }
     }
 }

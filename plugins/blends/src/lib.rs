@@ -8,8 +8,8 @@
 //! | multiply | `multiply` | `h (1 + a tanh(s - x))` |
 //! | lerp per channel | `per_channel` | `h + a (1 + w_c) (s - h)`, `w` learned per channel |
 //!
-//! `h` are the host's features, `s` the seed's, and `x` is what the seed saw: the host's features, cut off
-//! from their gradient while the seed is isolated. Any operator goes with any ramp.
+//! `h` are the host's features, `s` the seed's output, and `x` the seed's input: the host's features,
+//! detached while the seed is isolated. Any operator can be combined with any ramp.
 
 #![forbid(unsafe_code)]
 

@@ -1,12 +1,12 @@
-//! `h + a (1 + w_c) (s - h)`: how much of the seed each channel takes is learned.
+//! The blend `per_channel`, `h + a (1 + w_c) (s - h)` with a learned weight per channel.
 
-use crate::precise::precisely;
+use crate::precise::mix_in_alpha_precision;
 use crate::ramp::Ramp;
 use crate::ungated::RampConfig;
 use kasmina_plugin_api::prelude::*;
 
-/// One weight per channel, 0 at birth: it begins as a lerp, and every weight has a gradient wherever the seed
-/// differs from the host and alpha is not 0.
+/// A lerp with one weight per channel. The weights are 0 at birth, so it starts as a plain lerp. A weight
+/// gets a gradient if the seed differs from the host and alpha is not 0.
 #[derive(Debug)]
 pub struct PerChannel {
     ramp: Ramp,
@@ -38,7 +38,7 @@ impl Blender for PerChannel {
         self.ramp.at(t)
     }
     fn mix(&mut self, host: &Tensor, seed: &Tensor, alpha: &Tensor, _: &Cx<'_>) -> Result<Tensor> {
-        precisely(host, seed, alpha, |host, seed, alpha| {
+        mix_in_alpha_precision(host, seed, alpha, |host, seed, alpha| {
             let alphas = alpha.f_addcmul(alpha, &self.weight.f_to_kind(alpha.kind())?)?;
             Ok(host.f_lerp_tensor(seed, &alphas)?)
         })

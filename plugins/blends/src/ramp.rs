@@ -1,16 +1,16 @@
-//! The shapes of a ramp.
+//! Shapes of a ramp.
 
 use kasmina_plugin_api::prelude::*;
 use std::f64::consts::PI;
 
-/// How steep an S-curve is by default: 6 is gentle, 24 sharp.
+/// Default steepness of an S-curve; 6 is gentle, 24 sharp.
 pub(crate) const STEEPNESS: f64 = 12.0;
 
 /// The shape of a ramp.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Shape {
-    /// Alpha rises in a straight line.
+    /// Alpha rises linearly.
     #[default]
     Linear,
     /// Half a cosine: flat at both ends.
@@ -19,13 +19,13 @@ pub enum Shape {
     Sigmoid,
 }
 
-/// The ramp of a blend whose operator is what it is named after.
+/// Ramp of a blend that is named after its operator.
 #[derive(Debug, Clone, Copy, PartialEq, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Ramp {
     /// Shape of the ramp.
     pub shape: Shape,
-    /// How steep the middle of a `sigmoid` is: 6 is gentle, 12 the default, 24 sharp.
+    /// Steepness of the middle of a `sigmoid`: 6 is gentle, 12 the default, 24 sharp.
     #[schemars(range(min = 0.1, max = 100.0))]
     pub steepness: f64,
 }
@@ -37,7 +37,7 @@ impl Default for Ramp {
 }
 
 impl Ramp {
-    /// Refuses what the schema does not allow.
+    /// Refuses a steepness outside of the schema's range.
     pub(crate) fn check(self) -> Result<Self> {
         if (0.1..=100.0).contains(&self.steepness) {
             return Ok(self);
@@ -45,7 +45,8 @@ impl Ramp {
         Err(PluginError::config(format!("steepness {} is not in 0.1..=100", self.steepness)))
     }
 
-    /// The core puts the ends exactly on 0 and 1.
+    /// Returns the curve at `t` in `[0, 1]`. The host process rescales it so that its ends are exactly 0 and
+    /// 1.
     pub(crate) fn at(self, t: f64) -> f64 {
         match self.shape {
             Shape::Linear => t,
@@ -55,7 +56,7 @@ impl Ramp {
     }
 }
 
-/// `1 / (1 + e^-2x)`: the hyperbolic tangent neither overflows nor cancels.
+/// Returns `1 / (1 + e^-2x)`, computed by the hyperbolic tangent, which neither overflows nor cancels.
 pub(crate) fn s_curve(x: f64) -> f64 {
     0.5 * (1.0 + x.tanh())
 }

@@ -1,11 +1,12 @@
-//! The four ramps that mix by lerp. They differ in nothing but the shape, and at alpha 1 each is the seed.
+//! The four blends that mix by lerp. They differ only in the shape of the ramp, and at alpha 1 the mixture
+//! is the seed's output.
 
 use crate::ramp::{Ramp, STEEPNESS, Shape, s_curve};
 use kasmina_plugin_api::prelude::*;
 
-const WHOLE: &[Capability] = &[Capability::SeedAtOne];
+const SEED_AT_ONE: &[Capability] = &[Capability::SeedAtOne];
 
-/// What all of them are in plain PyTorch.
+/// PyTorch source of all four.
 const LERP: &str = include_str!("../pytorch/lerp.py");
 
 /// A configuration without settings.
@@ -13,7 +14,7 @@ const LERP: &str = include_str!("../pytorch/lerp.py");
 #[serde(deny_unknown_fields)]
 pub struct NoConfig {}
 
-/// Every default of a blender but the curve.
+/// A blender with the default methods and a curve.
 struct Lerp<F>(F);
 
 impl<F: Fn(f64) -> f64 + Send> Blender for Lerp<F> {
@@ -22,12 +23,12 @@ impl<F: Fn(f64) -> f64 + Send> Blender for Lerp<F> {
     }
 }
 
-/// Alpha rises by the same amount every tick.
+/// A blend whose alpha rises by the same amount every tick.
 #[derive(Debug)]
 pub struct Linear;
 
 impl Blend for Linear {
-    const INFO: EntryInfo = EntryInfo::new("linear", "straight ramp, lerp").capabilities(WHOLE);
+    const INFO: EntryInfo = EntryInfo::new("linear", "straight ramp, lerp").capabilities(SEED_AT_ONE);
     type Config = NoConfig;
 
     fn build(_: &nn::Path<'_>, _: &Site, _: NoConfig) -> Result<Box<dyn Blender>> {
@@ -39,12 +40,12 @@ impl Blend for Linear {
     }
 }
 
-/// Half a cosine: flat at both ends, where a sudden change would hurt most.
+/// A blend whose alpha rises along half a cosine, which is flat at both ends.
 #[derive(Debug)]
 pub struct Cosine;
 
 impl Blend for Cosine {
-    const INFO: EntryInfo = EntryInfo::new("cosine", "half a cosine, lerp").capabilities(WHOLE);
+    const INFO: EntryInfo = EntryInfo::new("cosine", "half a cosine, lerp").capabilities(SEED_AT_ONE);
     type Config = NoConfig;
 
     fn build(_: &nn::Path<'_>, _: &Site, _: NoConfig) -> Result<Box<dyn Blender>> {
@@ -61,7 +62,7 @@ impl Blend for Cosine {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct SigmoidConfig {
-    /// How steep the middle is: 6 is gentle, 12 the default, 24 sharp.
+    /// Steepness of the middle: 6 is gentle, 12 the default, 24 sharp.
     #[schemars(range(min = 0.1, max = 100.0))]
     pub steepness: f64,
 }
@@ -77,7 +78,7 @@ impl Default for SigmoidConfig {
 pub struct Sigmoid;
 
 impl Blend for Sigmoid {
-    const INFO: EntryInfo = EntryInfo::new("sigmoid", "S-shaped ramp, lerp").capabilities(WHOLE);
+    const INFO: EntryInfo = EntryInfo::new("sigmoid", "S-shaped ramp, lerp").capabilities(SEED_AT_ONE);
     type Config = SigmoidConfig;
 
     fn build(_: &nn::Path<'_>, _: &Site, config: SigmoidConfig) -> Result<Box<dyn Blender>> {
@@ -94,10 +95,10 @@ impl Blend for Sigmoid {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct TanhConfig {
-    /// Where on the ramp alpha is half way.
+    /// Position on the ramp at which alpha is half way.
     #[schemars(range(min = 0.0, max = 1.0))]
     pub midpoint: f64,
-    /// How gentle the middle is, in ramps: 1/6 is as steep as `sigmoid` by default.
+    /// Width of the middle as a share of the ramp: 1/6 is as steep as `sigmoid` by default.
     #[schemars(range(min = 0.01, max = 10.0))]
     pub temperature: f64,
 }
@@ -108,13 +109,13 @@ impl Default for TanhConfig {
     }
 }
 
-/// The tanh schedule: `0.5 + 0.5 tanh((t - midpoint) / temperature)`.
+/// A blend whose alpha rises along `0.5 + 0.5 tanh((t - midpoint) / temperature)`.
 #[derive(Debug)]
 pub struct Tanh;
 
 impl Blend for Tanh {
     const INFO: EntryInfo =
-        EntryInfo::new("tanh", "tanh schedule with midpoint and temperature, lerp").capabilities(WHOLE);
+        EntryInfo::new("tanh", "tanh schedule with midpoint and temperature, lerp").capabilities(SEED_AT_ONE);
     type Config = TanhConfig;
 
     fn build(_: &nn::Path<'_>, _: &Site, config: TanhConfig) -> Result<Box<dyn Blender>> {

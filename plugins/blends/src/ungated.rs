@@ -1,11 +1,11 @@
-//! The operators that look at what the seed saw, without a gate.
+//! The blends `residual` and `multiply`, whose operators use the seed's input.
 
 use crate::input::SeedInput;
 use crate::operator::Operator;
 use crate::ramp::Ramp;
 use kasmina_plugin_api::prelude::*;
 
-/// The settings of a blend whose operator is fixed.
+/// Settings of a blend with a fixed operator.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct RampConfig {
@@ -13,6 +13,7 @@ pub struct RampConfig {
     pub ramp: Ramp,
 }
 
+/// A blender without a gate.
 struct Ungated {
     operator: Operator,
     ramp: Ramp,
@@ -30,7 +31,7 @@ impl Blender for Ungated {
         self.ramp.at(t)
     }
     fn gate(&mut self, features: &Tensor, _: &Cx<'_>) -> Result<Option<Tensor>> {
-        self.input.note(features);
+        self.input.record(features);
         Ok(None)
     }
     fn mix(&mut self, host: &Tensor, seed: &Tensor, alpha: &Tensor, _: &Cx<'_>) -> Result<Tensor> {
@@ -38,9 +39,9 @@ impl Blender for Ungated {
     }
 }
 
-/// `h + a (s - x)`: the seed's own contribution is added. By value a lerp. By gradient not: behind an
-/// isolated seed a lerp takes away from the layers before the slot what alpha gives to the seed, all of it at
-/// alpha 1; here they keep the whole of it.
+/// The blend `h + a (s - x)`, which adds the seed's own contribution. Its values equal those of a lerp, but
+/// not its gradients: with an isolated seed, a lerp multiplies the gradient of the layers before the slot by
+/// `1 - a`, which is 0 at alpha 1. Here these layers keep the whole gradient.
 #[derive(Debug)]
 pub struct Residual;
 
@@ -58,8 +59,8 @@ impl Blend for Residual {
     }
 }
 
-/// `h (1 + a tanh(s - x))`: the seed turns the host's features up and down, never beyond double or nothing.
-/// At alpha 1 the mixture is not the seed's features: the host's are its other factor for good.
+/// The blend `h (1 + a tanh(s - x))`, in which the seed scales the host's features by a factor between 0 and
+/// 2. At alpha 1 the mixture does not equal the seed's output, because the host's features remain a factor.
 #[derive(Debug)]
 pub struct Multiply;
 

@@ -1,4 +1,4 @@
-//! Squeeze and excitation, `x * 2 sigmoid(W2 gelu(W1 gap(x)))`: which channels matter?
+//! The blueprint `attention`: squeeze and excitation, `x * 2 sigmoid(W2 gelu(W1 mean(x)))`.
 
 use kasmina_plugin_api::prelude::*;
 use tch::nn::Module;
@@ -18,9 +18,9 @@ impl Default for AttentionConfig {
     }
 }
 
-/// One factor per sample and channel, from the globally pooled features. `W2` and its bias start at 0, so
-/// every factor starts at `2 sigmoid(0) = 1`; the squeezed features behind it are not 0, so `W2` learns at
-/// once.
+/// Multiplies the features by one factor per sample and channel, computed from the globally pooled features.
+/// `W2` and its bias start at 0, so every factor starts at `2 sigmoid(0) = 1`. The squeezed features are not
+/// 0, so `W2` learns in the first step.
 #[derive(Debug)]
 pub struct Attention {
     squeeze: nn::Linear,

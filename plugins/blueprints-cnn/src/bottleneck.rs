@@ -1,4 +1,5 @@
-//! `x + g relu(GN(up(mid(down(x)))))`: 1x1 to fewer channels, 3x3 there, 1x1 back.
+//! The blueprint `bottleneck`, `x + g relu(GN(up(mid(down(x)))))`: a 1x1 convolution to fewer channels, a 3x3
+//! convolution, and a 1x1 convolution back.
 
 use crate::conv::{ConvNormRelu, conv};
 use crate::tail::Tail;
@@ -20,9 +21,9 @@ impl Default for BottleneckConfig {
     }
 }
 
-/// Three convolutions, each normalised in one group and rectified, behind one gain per channel that starts at
-/// 0. The normalisations inside keep the narrow layers alive where the features of the slot all have one
-/// sign.
+/// Three convolutions, each normalised in one group and rectified, with one gain per channel that starts at
+/// 0. The inner normalisations keep the rectifiers of the narrow layers from being 0 everywhere if all
+/// features of the slot have the same sign.
 #[derive(Debug)]
 pub struct Bottleneck {
     down: ConvNormRelu,

@@ -1,4 +1,4 @@
-//! `x + g relu(GN(conv3x3(relu(GN(conv3x3(x))))))`: two layers where `conv_light` has one.
+//! The blueprint `conv_heavy`, `x + g relu(GN(conv3x3(relu(GN(conv3x3(x))))))`.
 
 use crate::conv::{ConvNormRelu, check_kernel, conv};
 use crate::tail::Tail;
@@ -12,8 +12,8 @@ pub struct ConvHeavyConfig {
     /// Side of the square kernels; odd.
     #[schemars(range(min = 1, max = 15))]
     pub kernel_size: i64,
-    /// Groups of the normalisations; must divide the channels. One group keeps small maps alive, and
-    /// channels-last features where they lie.
+    /// Groups of the normalisations; must divide the channels. One group also works on small maps, and keeps
+    /// channels-last features in their memory format.
     #[schemars(range(min = 1))]
     pub groups: i64,
 }
@@ -24,7 +24,7 @@ impl Default for ConvHeavyConfig {
     }
 }
 
-/// Two convolutions, each normalised and rectified, behind one gain per channel that starts at 0.
+/// Two convolutions, each normalised and rectified, with one gain per channel that starts at 0.
 #[derive(Debug)]
 pub struct ConvHeavy {
     first: ConvNormRelu,
@@ -34,7 +34,7 @@ pub struct ConvHeavy {
 
 impl Blueprint for ConvHeavy {
     const INFO: EntryInfo =
-        EntryInfo::new("conv_heavy", "x + g * two of relu(GN(conv3x3(..))), g = 0 at birth")
+        EntryInfo::new("conv_heavy", "x + g * two of relu(GN(conv3x3(...))), g = 0 at birth")
             .topologies(&[Topology::CNN])
             .capabilities(&[Capability::IdentityAtBirth]);
     type Config = ConvHeavyConfig;

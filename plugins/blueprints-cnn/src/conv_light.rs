@@ -1,4 +1,4 @@
-//! `x + g relu(GN(conv3x3(x)))`: the workhorse.
+//! The blueprint `conv_light`, `x + g relu(GN(conv3x3(x)))`.
 
 use crate::conv::{check_kernel, conv};
 use crate::tail::Tail;
@@ -12,7 +12,7 @@ pub struct ConvLightConfig {
     /// Side of the square kernel; odd.
     #[schemars(range(min = 1, max = 15))]
     pub kernel_size: i64,
-    /// Groups of the normalisation; must divide the channels. One group keeps small maps alive.
+    /// Groups of the normalisation; must divide the channels. One group also works on small maps.
     #[schemars(range(min = 1))]
     pub groups: i64,
 }
@@ -23,7 +23,7 @@ impl Default for ConvLightConfig {
     }
 }
 
-/// A convolution, normalised and rectified, behind one gain per channel that starts at 0.
+/// A convolution, normalised and rectified, with one gain per channel that starts at 0.
 #[derive(Debug)]
 pub struct ConvLight {
     conv: nn::Conv2D,

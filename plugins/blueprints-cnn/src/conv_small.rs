@@ -1,4 +1,4 @@
-//! `x + g relu(GN(conv1x1(x)))`: channels mixed, position by position.
+//! The blueprint `conv_small`, `x + g relu(GN(conv1x1(x)))`, which mixes the channels of each position.
 
 use crate::conv::conv;
 use crate::tail::Tail;
@@ -9,7 +9,7 @@ use tch::nn::Module;
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ConvSmallConfig {
-    /// Groups of the normalisation; must divide the channels. One group keeps small maps alive.
+    /// Groups of the normalisation; must divide the channels. One group also works on small maps.
     #[schemars(range(min = 1))]
     pub groups: i64,
 }
@@ -20,11 +20,11 @@ impl Default for ConvSmallConfig {
     }
 }
 
-/// A 1x1 convolution, normalised and rectified, behind one gain per channel that starts at 0. The convolution
-/// is initialised at random: with zeros it would never receive a gradient behind the ReLU.
+/// A 1x1 convolution, normalised and rectified, with one gain per channel that starts at 0. The convolution
+/// is initialised randomly: with zeros, the ReLU after it would never pass a gradient.
 ///
-/// With a single channel the convolution is one factor, of which the normalisation leaves little but the
-/// sign.
+/// With a single channel the convolution is a single factor, of which the normalisation keeps little more
+/// than the sign.
 #[derive(Debug)]
 pub struct ConvSmall {
     conv: nn::Conv2D,

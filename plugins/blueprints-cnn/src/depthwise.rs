@@ -1,4 +1,5 @@
-//! `x + g relu(GN(conv1x1(dw3x3(x))))`: each channel filtered by itself, then all of them mixed.
+//! The blueprint `depthwise`, `x + g relu(GN(conv1x1(depthwise3x3(x))))`, which filters each channel
+//! separately and then mixes the channels.
 
 use crate::conv::{check_kernel, conv};
 use crate::tail::Tail;
@@ -12,7 +13,7 @@ pub struct DepthwiseConfig {
     /// Side of the square kernels, one for each channel; odd.
     #[schemars(range(min = 1, max = 15))]
     pub kernel_size: i64,
-    /// Groups of the normalisation; must divide the channels. One group keeps small maps alive.
+    /// Groups of the normalisation; must divide the channels. One group also works on small maps.
     #[schemars(range(min = 1))]
     pub groups: i64,
 }
@@ -23,7 +24,7 @@ impl Default for DepthwiseConfig {
     }
 }
 
-/// A depthwise convolution and a 1x1 convolution, normalised and rectified, behind one gain per channel that
+/// A depthwise convolution and a 1x1 convolution, normalised and rectified, with one gain per channel that
 /// starts at 0.
 #[derive(Debug)]
 pub struct Depthwise {

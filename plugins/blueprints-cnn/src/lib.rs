@@ -1,9 +1,9 @@
 //! Seeds for feature maps `[N, C, H, W]`: `norm`, `attention`, `conv_small`, `conv_light`, `conv_heavy`,
 //! `depthwise`, `bottleneck`.
 //!
-//! Each is the identity at birth by a construction in which gradients live: what is multiplied by zero is not
-//! itself zero, so the first step already moves something, and the second moves everything. Nothing
-//! normalises what is zero at birth, so no gradient is blown up by it.
+//! Each seed is the identity at birth and still gets gradients. A factor that is 0 at birth multiplies
+//! values that are not 0, so the first step moves that factor and the second step moves all parameters. No
+//! value that is 0 at birth is normalised, which would make gradients very large.
 
 #![forbid(unsafe_code)]
 

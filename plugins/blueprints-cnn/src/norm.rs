@@ -1,4 +1,4 @@
-//! `x + tanh(g) (GN(x) - x)`: may the features be normalised here?
+//! The blueprint `norm` for feature maps, `x + tanh(g) (GN(x) - x)`.
 
 use kasmina_plugin_api::ops::{group_norm, lerp, norm_groups};
 use kasmina_plugin_api::prelude::*;
@@ -8,7 +8,7 @@ use kasmina_plugin_api::prelude::*;
 #[serde(deny_unknown_fields)]
 pub struct NormConfig {}
 
-/// A group normalisation, faded in by one gain per channel that starts at 0.
+/// A group normalisation, interpolated with the features by one gain per channel that starts at 0.
 #[derive(Debug)]
 pub struct Norm {
     weight: Tensor,

@@ -1,11 +1,11 @@
-//! How the convolutional seeds end: `x + g relu(GN(branch))`.
+//! The last part of the convolutional seeds, `x + g relu(GN(branch))`.
 
 use kasmina_plugin_api::ops::norm_residual;
 use kasmina_plugin_api::prelude::*;
 
-/// The last normalisation of a branch, and one gain per channel that starts at 0. What the gain is multiplied
-/// by is normalised and half of it positive, so it learns in the first step, and everything before it from
-/// the second on. On a GPU the whole of it is one kernel.
+/// The last normalisation of a branch, a ReLU, and one gain per channel that starts at 0. The gain multiplies
+/// normalised features, about half of which are positive. So the gain learns in the first step, and the
+/// layers before it from the second. On a GPU all of this is one kernel.
 #[derive(Debug)]
 pub(crate) struct Tail {
     weight: Tensor,
@@ -15,12 +15,13 @@ pub(crate) struct Tail {
 }
 
 impl Tail {
-    /// Multiply-adds per channel and position: four of the normalisation, the ReLU, the gain.
+    /// Multiply-adds per channel and position: four of the normalisation, one of the ReLU and one of the
+    /// gain.
     pub(crate) const FLOPS: u64 = 6;
     /// Number of parameters for each channel.
     pub(crate) const PARAMETERS: u64 = 3;
 
-    /// Refuses groups that do not divide the channels.
+    /// Creates the variables. Refuses groups that do not divide the channels.
     pub(crate) fn build(vars: &nn::Path<'_>, channels: i64, groups: i64) -> Result<Self> {
         if groups < 1 || channels % groups != 0 {
             let text = format!("groups {groups} does not divide the slot's {channels} channels");
@@ -35,8 +36,10 @@ impl Tail {
         })
     }
 
+    /// Returns `x + gain * relu(group_norm(branch))`.
+    ///
     /// # Shapes
-    /// `x` and `branch` are `[N, C, H, W]`; the output is like `x`.
+    /// `x`, `branch` and output: `[N, C, H, W]`.
     pub(crate) fn join(&self, x: &Tensor, branch: &Tensor) -> Result<Tensor> {
         norm_residual(x, branch, self.groups, (&self.weight, &self.bias), &self.gain)
     }

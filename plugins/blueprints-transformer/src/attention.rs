@@ -1,4 +1,4 @@
-//! `x + P attend(QKV(LN(x)))`: causal attention, a layer of a transformer's own kind.
+//! The blueprint `attention` for sequences, `x + P attend(QKV(LN(x)))`: causal self-attention.
 
 use crate::heads::{HEADS, Heads};
 use kasmina_plugin_api::prelude::*;
@@ -18,11 +18,11 @@ impl Default for AttentionConfig {
     }
 }
 
-/// Causal attention over normalised features, behind a projection that starts at 0 while the heads do not:
-/// the projection learns in the first step, and everything before it from the second on.
+/// Causal self-attention over normalised features. The output projection starts at 0 and the heads do not,
+/// so the projection learns in the first step, and the other layers from the second.
 ///
-/// Its cost leaves out what depends on `T`: scores and mixtures take `C (T + 1)` multiply-adds per position
-/// on average.
+/// The cost does not include what depends on `T`: scores and weighted sums take `C (T + 1)` multiply-adds per
+/// position on average.
 #[derive(Debug)]
 pub struct Attention {
     heads: Heads,

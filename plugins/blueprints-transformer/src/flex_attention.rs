@@ -1,4 +1,4 @@
-//! `x + P attend(QKV(LN(x)))` with changed scores: a sliding window, a price for distance, or both.
+//! The blueprint `flex_attention`, `x + P attend(QKV(LN(x)))` with a sliding window, ALiBi, or both.
 
 use crate::heads::{HEADS, Heads};
 use crate::mask::{Masks, Modification};
@@ -8,11 +8,10 @@ use kasmina_plugin_api::prelude::*;
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct FlexAttentionConfig {
-    /// How many positions one sees, itself and those just before it; all of them if not given.
+    /// Number of positions that each attends to: itself and those just before it; all if absent.
     #[schemars(range(min = 1))]
     pub window: Option<i64>,
-    /// Whether distance is held against a position: head `h` of `n` adds `-2^(-8 h / n)` a step to its scores
-    /// (ALiBi).
+    /// Whether scores fall with distance (ALiBi): head `h` of `n` adds `-2^(-8 h / n)` per position.
     pub alibi: bool,
     /// Heads; must divide the channels.
     #[schemars(range(min = 1))]
@@ -25,13 +24,13 @@ impl Default for FlexAttentionConfig {
     }
 }
 
-/// Causal attention over normalised features, with a mask added to its scores, behind a projection that
-/// starts at 0 while the heads do not: the projection learns in the first step, and everything before it from
-/// the second on.
+/// Causal self-attention over normalised features, with a mask that is added to the scores. The output
+/// projection starts at 0 and the heads do not, so the projection learns in the first step, and the other
+/// layers from the second.
 ///
-/// A mask is made once for a length and kept; it holds `T^2` numbers, with ALiBi for each head. Its cost
-/// leaves out what depends on `T`: scores and mixtures take `2 C T` multiply-adds per position, also where a
-/// window hides most of them.
+/// The mask of a length is computed once and kept. It has `T^2` elements, with ALiBi for each head. The cost
+/// does not include what depends on `T`: scores and weighted sums take `2 C T` multiply-adds per position,
+/// even if a window masks most of them.
 #[derive(Debug)]
 pub struct FlexAttention {
     heads: Heads,

@@ -1,16 +1,16 @@
-//! What both attentions share: `P attend(QKV(LN(x)))` with `P = 0` at birth.
+//! Shared by both attention seeds: `P attend(QKV(LN(x)))` with `P = 0` at birth.
 
 use crate::layer_norm::LayerNorm;
 use kasmina_plugin_api::prelude::*;
 
-/// Heads if nothing is said: four divide the usual widths.
+/// Default number of heads, which divides the usual widths.
 pub(crate) const HEADS: i64 = 4;
 
-/// The branch of an attention. The projection behind the heads starts at 0 and what they give does not: it
-/// learns in the first step, and everything before it from the second on.
+/// The branch of an attention seed. The output projection starts at 0 and the output of the heads is not 0,
+/// so the projection learns in the first step, and the other layers from the second.
 ///
-/// The matrices have no bias: the layer norm in front of them brings one, and one of the keys would cancel in
-/// the softmax.
+/// The matrices have no bias: the layer norm before them has one, and a bias of the keys would cancel in the
+/// softmax.
 #[derive(Debug)]
 pub(crate) struct Heads {
     norm: LayerNorm,
@@ -27,7 +27,7 @@ pub(crate) struct Qkv {
 }
 
 impl Heads {
-    /// Refuses heads that do not divide the channels.
+    /// Creates the variables. Refuses numbers of heads that do not divide the channels.
     pub(crate) fn build(vars: &nn::Path<'_>, channels: i64, n_head: i64) -> Result<Self> {
         if n_head < 1 || channels % n_head != 0 {
             let text = format!("n_head {n_head} does not divide the slot's {channels} channels");
@@ -37,13 +37,13 @@ impl Heads {
         let linear = |name: &str, to, ws_init| {
             nn::linear(vars / name, channels, to, nn::LinearConfig { ws_init, bs_init: None, bias: false })
         };
-        // Of the spread that keeps the scores of fresh heads about 1.
-        let spread = nn::Init::Randn { mean: 0.0, stdev: 1.0 / (channels as f64).sqrt() };
-        let qkv = linear("qkv", 3 * channels, spread);
+        // With this standard deviation the initial scores are about 1.
+        let init = nn::Init::Randn { mean: 0.0, stdev: 1.0 / (channels as f64).sqrt() };
+        let qkv = linear("qkv", 3 * channels, init);
         Ok(Self { norm, qkv, out: linear("out", channels, nn::Init::Const(0.0)), n_head })
     }
 
-    /// Exact parameters; multiply-adds without what the heads do over `T`.
+    /// Returns the cost: the exact number of parameters, and the multiply-adds that do not depend on `T`.
     pub(crate) fn cost(channels: i64) -> Cost {
         let c = channels.unsigned_abs();
         Cost {
@@ -52,8 +52,10 @@ impl Heads {
         }
     }
 
+    /// Returns `x` plus the branch.
+    ///
     /// # Shapes
-    /// `x` and the output are `[N, T, C]`; `attend` answers like the queries.
+    /// `x` and output: `[N, T, C]`; `attend` returns a tensor of the shape of the queries.
     pub(crate) fn forward(&self, x: &Tensor, attend: impl FnOnce(&Qkv) -> Result<Tensor>) -> Result<Tensor> {
         let size = x.size();
         let [batch, length, channels] = size[..] else {
@@ -71,7 +73,10 @@ impl Heads {
 }
 
 impl Qkv {
-    /// Causal attention; with a mask, which must itself be causal, that is added to the scores.
+    /// Runs causal attention. A mask is added to the scores and must itself be causal.
+    ///
+    /// # Shapes
+    /// `mask`: broadcasts to `[N, n_head, T, T]`; output: `[N, n_head, T, C / n_head]`.
     pub(crate) fn attend(&self, mask: Option<&Tensor>) -> Result<Tensor> {
         let causal = mask.is_none();
         let (q, k, v) = (&self.q, &self.k, &self.v);

@@ -1,13 +1,13 @@
 //! Seeds for hidden states `[N, T, C]`, causal in `T`: `norm`, `lora`, `attention`, `flex_attention`, `mlp`,
 //! `mlp_small`.
 //!
-//! Each is the identity at birth by a construction in which gradients live: what is multiplied by zero is not
-//! itself zero, so the first step already moves something, and the second moves everything. Nothing
-//! normalises what is zero at birth, so no gradient is blown up by it.
+//! Each seed is the identity at birth and still gets gradients. A factor that is 0 at birth multiplies
+//! values that are not 0, so the first step moves that factor and the second step moves all parameters. No
+//! value that is 0 at birth is normalised, which would make gradients very large.
 //!
-//! What flows through a transformer's slots is its residual stream, whose values nobody has normalised: they
-//! grow from layer to layer. So attention and mlp begin with a layer norm of their own, as the layers of
-//! their host do.
+//! The features of a transformer's slots are its residual stream, which is not normalised and whose values
+//! grow from layer to layer. So attention and MLP seeds begin with a layer norm, as the layers of their host
+//! do.
 
 #![forbid(unsafe_code)]
 

@@ -1,4 +1,4 @@
-//! `x + (alpha / rank) U D x`: a change of low rank.
+//! The blueprint `lora`, `x + (alpha / rank) U D x`: a change of low rank.
 
 use kasmina_plugin_api::prelude::*;
 
@@ -6,10 +6,10 @@ use kasmina_plugin_api::prelude::*;
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct LoraConfig {
-    /// Width between the two matrices.
+    /// Rank: the width between the two matrices.
     #[schemars(range(min = 1, max = 4096))]
     pub rank: i64,
-    /// The change is scaled by `alpha / rank`, so that another rank needs no other learning rate.
+    /// The change is scaled by `alpha / rank`, so the learning rate need not be adapted to the rank.
     #[schemars(range(min = 0.001, max = 1000.0))]
     pub alpha: f64,
 }
@@ -20,8 +20,8 @@ impl Default for LoraConfig {
     }
 }
 
-/// Two matrices without bias. `U` starts at 0 and `D` does not: what `U` is multiplied by lives, so `U`
-/// learns in the first step, and `D` from the second on.
+/// Two matrices without bias. `U` starts at 0 and `D` does not, so `U` learns in the first step, and `D`
+/// from the second.
 #[derive(Debug)]
 pub struct Lora {
     down: nn::Linear,
@@ -65,7 +65,7 @@ impl Blueprint for Lora {
 
 impl Seed for Lora {
     fn forward(&mut self, x: &Tensor, _: &Cx<'_>) -> Result<Tensor> {
-        // Scaled where there is least of it.
+        // Scales the narrow features, which are the fewest numbers.
         let narrow = x.f_linear(&self.down.ws, None::<&Tensor>)?.f_mul_scalar(self.scale)?;
         Ok(x.f_add(&narrow.f_linear(&self.up.ws, None::<&Tensor>)?)?)
     }

@@ -1,36 +1,36 @@
-//! Masks that are added to the scores of an attention: what is out of sight, and how much distance counts.
+//! Masks that are added to the scores of attention: hidden positions, and penalties for distance.
 
 use kasmina_plugin_api::prelude::*;
 use tch::{Device, Kind};
 
-/// Lengths, devices and dtypes that are remembered.
-const MOST: usize = 8;
+/// Limit on the masks that are kept.
+const MAX_MASKS: usize = 8;
 
-/// How scores are changed before the softmax. All of it is causal.
+/// Change of the scores before the softmax. It is always causal.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Modification {
-    /// How many positions one sees: itself and those just before it.
+    /// Number of positions that each attends to: itself and those just before it.
     pub(crate) window: Option<i64>,
-    /// Whether distance is held against a position, in each head by another slope.
+    /// Whether scores fall with distance, with a different slope in each head.
     pub(crate) alibi: bool,
     pub(crate) n_head: i64,
 }
 
 impl Modification {
-    /// Whether nothing changes at this length but that it is causal: attention has faster ways for that.
-    fn is_plain(self, length: i64) -> bool {
+    /// Whether a length needs only causal masking, for which attention has faster kernels.
+    fn is_only_causal(self, length: i64) -> bool {
         !self.alibi && self.window.is_none_or(|window| window >= length)
     }
 
-    /// Computed on the device out of nothing that the host holds, so that a step that needs one can be
-    /// recorded.
+    /// Returns the mask of a length. It is computed on the device without a copy from the host, so that the
+    /// computation can be captured.
     ///
     /// # Shapes
     /// `[1, 1, T, T]`, with ALiBi `[1, n_head, T, T]`.
     fn mask(self, length: i64, (kind, device): (Kind, Device)) -> Result<Tensor> {
-        let places = Tensor::f_arange(length, (Kind::Float, device))?;
-        // How far back the key of a column lies, seen from the query of a row.
-        let distance = places.f_unsqueeze(1)?.f_sub(&places.f_unsqueeze(0)?)?;
+        let positions = Tensor::f_arange(length, (Kind::Float, device))?;
+        // Number of positions from the key of a column to the query of a row.
+        let distance = positions.f_unsqueeze(1)?.f_sub(&positions.f_unsqueeze(0)?)?;
         let mut hidden = distance.f_lt(0.0)?;
         if let Some(window) = self.window {
             hidden = hidden.f_logical_or(&distance.f_ge(window as f64)?)?;
@@ -48,9 +48,9 @@ impl Modification {
 
 /// Masks by length, device and dtype.
 ///
-/// Nothing that is remembered is forgotten while the seed lives: a recorded step reads a mask where it lay,
-/// and the mask was computed in the steps before it was recorded. Beyond so many lengths a mask is computed
-/// in each call, and recorded with it.
+/// A kept mask is never dropped while the seed lives, because a captured step that was preceded by its
+/// computation reads it at its address. When the limit is reached, further masks are computed in each call,
+/// and captured with it.
 #[derive(Debug)]
 pub(crate) struct Masks {
     modification: Modification,
@@ -62,13 +62,14 @@ impl Masks {
         Self { modification, known: Vec::new() }
     }
 
-    /// The mask for queries `[N, n_head, T, ..]`; none where plain causal attention is meant.
+    /// Returns the mask for queries, or `None` if they need only causal masking.
     ///
     /// # Shapes
-    /// Broadcasts to `[N, n_head, T, T]`, of the queries' dtype and device.
+    /// `queries`: `[N, n_head, T, C / n_head]`; mask: `[1, 1, T, T]` or `[1, n_head, T, T]`, with the dtype
+    /// and device of the queries.
     pub(crate) fn of(&mut self, queries: &Tensor) -> Result<Option<Tensor>> {
         let (length, device, kind) = (queries.size()[2], queries.device(), queries.kind());
-        if self.modification.is_plain(length) {
+        if self.modification.is_only_causal(length) {
             return Ok(None);
         }
         let found = self.known.iter().find(|(l, d, k, _)| (*l, *d, *k) == (length, device, kind));
@@ -76,7 +77,7 @@ impl Masks {
             return Ok(Some(mask.shallow_clone()));
         }
         let mask = self.modification.mask(length, (kind, device))?;
-        if self.known.len() < MOST {
+        if self.known.len() < MAX_MASKS {
             self.known.push((length, device, kind, mask.shallow_clone()));
         }
         Ok(Some(mask))
@@ -94,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mask_is_its_formula() {
+    fn a_mask_follows_its_formula() {
         let n_head = 4;
         for (window, alibi) in [(Some(3), false), (None, true), (Some(2), true), (Some(1), false)] {
             let modification = Modification { window, alibi, n_head };
@@ -113,18 +114,21 @@ mod tests {
     }
 
     #[test]
-    fn so_many_are_remembered_and_none_is_forgotten() {
+    fn masks_up_to_the_limit_are_kept_at_their_address() {
         let mut masks = Masks::new(Modification { window: Some(2), alibi: false, n_head: 2 });
         let queries = |length: i64, kind| Tensor::zeros([1, 2, length, 4], (kind, CPU));
-        let places = |masks: &mut Masks, lengths: std::ops::Range<i64>| -> Vec<_> {
+        let addresses = |masks: &mut Masks, lengths: std::ops::Range<i64>| -> Vec<_> {
             let of = |length| masks.of(&queries(length, Kind::Float)).unwrap().unwrap().data_ptr();
             lengths.map(of).collect()
         };
-        let first = places(&mut masks, 3..11);
-        drop(places(&mut masks, 11..30));
-        assert_eq!((masks.known.len(), places(&mut masks, 3..11)), (MOST, first));
+        let first = addresses(&mut masks, 3..11);
+        drop(addresses(&mut masks, 11..30));
+        assert_eq!((masks.known.len(), addresses(&mut masks, 3..11)), (MAX_MASKS, first));
         let half = masks.of(&queries(5, Kind::BFloat16)).unwrap().unwrap();
         assert_eq!((half.kind(), half.size()), (Kind::BFloat16, vec![1, 1, 5, 5]));
-        assert!(masks.of(&queries(2, Kind::Float)).unwrap().is_none(), "the window sees all of it");
+        assert!(
+            masks.of(&queries(2, Kind::Float)).unwrap().is_none(),
+            "the window covers the whole sequence"
+        );
     }
 }

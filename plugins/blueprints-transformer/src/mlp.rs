@@ -1,4 +1,4 @@
-//! `x + W2 gelu(W1 LN(x))`: the other layer of a transformer's own kind, in two sizes.
+//! The blueprints `mlp` and `mlp_small`, `x + W2 gelu(W1 LN(x))`.
 
 use crate::layer_norm::LayerNorm;
 use kasmina_plugin_api::prelude::*;
@@ -23,8 +23,8 @@ impl Default for MlpConfig {
 #[serde(deny_unknown_fields)]
 pub struct MlpSmallConfig {}
 
-/// Two linear layers over normalised features. `W2` and its bias start at 0 and the hidden features do not:
-/// `W2` learns in the first step, and everything before it from the second on.
+/// Two linear layers over normalised features. `W2` and its bias start at 0 and the hidden features are not
+/// 0, so `W2` learns in the first step, and the other layers from the second.
 #[derive(Debug)]
 struct Layers {
     norm: LayerNorm,
@@ -64,7 +64,7 @@ impl Seed for Layers {
     }
 }
 
-/// Four times as wide inside, as in most transformers.
+/// An MLP whose hidden layer has by default four times the channels, as in most transformers.
 #[derive(Debug)]
 pub struct Mlp;
 
@@ -90,7 +90,7 @@ impl Blueprint for Mlp {
     }
 }
 
-/// An MLP with a hidden layer of twice the channels.
+/// An MLP whose hidden layer has twice the channels.
 #[derive(Debug)]
 pub struct MlpSmall;
 

@@ -1,4 +1,4 @@
-//! `x + tanh(g) (LN(x) - x)`: may the residual stream be normalised here?
+//! The blueprint `norm` for sequences, `x + tanh(g) (LN(x) - x)`.
 
 use crate::layer_norm::LayerNorm;
 use kasmina_plugin_api::ops::lerp;
@@ -9,9 +9,9 @@ use kasmina_plugin_api::prelude::*;
 #[serde(deny_unknown_fields)]
 pub struct NormConfig {}
 
-/// A layer normalisation, faded in by one gain per channel that starts at 0. What the gain is multiplied by
-/// is how far the normalised features are from the features, so it learns in the first step, and the norm
-/// from the second on.
+/// A layer normalisation, interpolated with the features by one gain per channel that starts at 0. The gain
+/// multiplies the difference between normalised and original features, so it learns in the first step, and
+/// the norm from the second.
 #[derive(Debug)]
 pub struct Norm {
     norm: LayerNorm,

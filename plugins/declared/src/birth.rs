@@ -1,30 +1,30 @@
-//! What can be said of a seed at birth without running it: whether it is the identity, and whether it can
-//! learn.
+//! Static analysis of a seed before its first step: whether it is the identity, and whether any parameter
+//! gets a gradient.
 //!
-//! A gain of 0 in front of a branch that is 0 is the classic trap: the gain's gradient is the branch, the
-//! branch's is the gain, and both stay 0 for ever.
+//! The typical mistake is a gain of 0 on a branch that is 0: the gain's gradient is proportional to the
+//! branch and the branch's gradient to the gain, so both stay 0.
 
 use crate::ops::Activation;
 use crate::plan::{Node, Plan};
 use crate::step::Step;
 
-/// What a value is known to be in training, before the first step.
+/// What is known of a value in training mode before the first step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Known {
     /// The value is 0 everywhere.
     Zero,
-    /// The value is that of the slot's features.
+    /// The value equals the slot's features.
     Slot,
-    /// Neither, for all that is known.
+    /// Neither is known.
     Other,
 }
 
-/// What is known of a plan.
+/// Result of the analysis of a plan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Birth {
-    /// The output is the slot's features.
+    /// Whether the output equals the slot's features.
     pub(crate) identity: bool,
-    /// There are parameters, and none would get a gradient.
+    /// Whether the plan has parameters and none of them gets a gradient.
     pub(crate) dead: bool,
 }
 
@@ -41,12 +41,12 @@ impl Birth {
             (true, _) => branch == Known::Zero,
             (false, _) => branch == Known::Slot,
         };
-        let dead = plan.cost().parameters > 0 && !learns(plan, &values);
+        let dead = plan.cost().parameters > 0 && !any_parameter_learns(plan, &values);
         Self { identity, dead }
     }
 }
 
-/// What a node makes of what its inputs are.
+/// Returns what is known of a node's output, given what is known of its inputs.
 fn forward(node: &Node, inputs: &[Known]) -> Known {
     let first = inputs.first().copied().unwrap_or(Known::Other);
     let zero_stays = if first == Known::Zero { Known::Zero } else { Known::Other };
@@ -69,12 +69,12 @@ fn forward(node: &Node, inputs: &[Known]) -> Known {
                 _ => Known::Other,
             }
         }
-        // Biases are 0 at birth.
+        // The other steps map 0 to 0, because biases are 0 at birth.
         _ => zero_stays,
     }
 }
 
-/// Whether the factor in front of everything that a step computes is 0 at birth.
+/// Whether a step multiplies its input by weights that are 0 at birth, so that its output is 0.
 fn makes_zeros(step: &Step) -> bool {
     match *step {
         Step::Conv(conv) => conv.zeros,
@@ -84,8 +84,8 @@ fn makes_zeros(step: &Step) -> bool {
     }
 }
 
-/// Whether any parameter gets a gradient, going from the output backwards.
-fn learns(plan: &Plan, values: &[Known]) -> bool {
+/// Whether any parameter gets a gradient. Follows the gradient from the output backwards.
+fn any_parameter_learns(plan: &Plan, values: &[Known]) -> bool {
     let branch = values[plan.branch];
     let nothing = if plan.mix.add { Known::Zero } else { Known::Slot };
     if plan.mix.gain.is_some() && branch != nothing {
@@ -97,18 +97,18 @@ fn learns(plan: &Plan, values: &[Known]) -> bool {
         if !reached[index + 1] {
             continue;
         }
-        if node.step.parameters() > 0 && own(node, values) {
+        if node.step.parameters() > 0 && reaches_own_parameters(node, values) {
             return true;
         }
-        for input in through(node, values) {
+        for input in inputs_with_gradient(node, values) {
             reached[input] = true;
         }
     }
     false
 }
 
-/// Whether a gradient at a node's output is one for a parameter of its own.
-fn own(node: &Node, values: &[Known]) -> bool {
+/// Whether a gradient at a node's output gives one of the node's own parameters a gradient.
+fn reaches_own_parameters(node: &Node, values: &[Known]) -> bool {
     let fed = node.inputs.iter().any(|input| values[*input] != Known::Zero);
     fed || match node.step {
         Step::Conv(c) => c.bias,
@@ -118,12 +118,12 @@ fn own(node: &Node, values: &[Known]) -> bool {
     }
 }
 
-/// The inputs that a gradient at a node's output comes through to.
-fn through(node: &Node, values: &[Known]) -> Vec<usize> {
+/// Returns the inputs that get a gradient from a gradient at a node's output.
+fn inputs_with_gradient(node: &Node, values: &[Known]) -> Vec<usize> {
     let zero = |input: &usize| values[*input] == Known::Zero;
     match node.step {
         step if makes_zeros(&step) => Vec::new(),
-        // Its slope at 0 is taken to be 0.
+        // The derivative of ReLU at 0 is 0.
         Step::Activation(Activation::Relu) => node.inputs.iter().copied().filter(|i| !zero(i)).collect(),
         Step::Mul => {
             let zeros = node.inputs.iter().filter(|input| zero(input)).count();

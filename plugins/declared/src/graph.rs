@@ -1,4 +1,4 @@
-//! The blueprint `graph`: a document of layers.
+//! The blueprint `graph`, which builds seeds from a document of layers.
 
 use crate::birth::Birth;
 use crate::document::Document;
@@ -8,48 +8,48 @@ use crate::mix::Mixer;
 use crate::plan::Plan;
 use crate::pytorch;
 use crate::shape::Space;
-use crate::source::{Fault, instead};
+use crate::source::{Fault, suggestion};
 use kasmina_plugin_api::prelude::*;
 use serde_json::{Map, Value};
 use std::sync::Arc;
 
-/// The configuration as it is written: a whole document, and values for its parameters.
+/// Unparsed configuration of `graph`: a whole document, and values for its parameters.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RawGraph {
-    /// What messages call the document.
+    /// Name of the document in messages.
     pub file: String,
     /// The text of a `NAME.blueprint.toml`.
     pub source: String,
-    /// Values instead of the defaults in its `[parameters]`.
+    /// Values that replace the defaults in the document's `[parameters]`.
     #[serde(default)]
     pub settings: Map<String, Value>,
 }
 
-/// The configuration of `graph`: a document that has been checked as far as it can be without tensors.
+/// Configuration of `graph`: a document that has passed all checks that need no tensors.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(try_from = "RawGraph")]
 pub struct GraphConfig {
     document: Arc<Document>,
 }
 
-/// The document that `graph` has where it is given none.
+/// Document that `graph` uses by default.
 const DEFAULT: &str = include_str!("default.blueprint.toml");
 
-/// The topologies whose shapes the layers know.
+/// Supported topologies, with the kind of their features.
 const TOPOLOGIES: [(Topology, Space); 2] =
     [(Topology::CNN, Space::Map), (Topology::TRANSFORMER, Space::Sequence)];
 
-/// The numbers of channels that a document is tried at; the first is the one that messages speak of.
-const TRIED: [i64; 7] = [64, 1, 3, 8, 16, 48, 384];
+/// Numbers of channels at which a document is checked. Messages refer to the first.
+const CHECKED_CHANNELS: [i64; 7] = [64, 1, 3, 8, 16, 48, 384];
 
 impl TryFrom<RawGraph> for GraphConfig {
     type Error = String;
 
-    /// Every mistake that can be found without a slot is found here: when the file is loaded.
+    /// Finds all mistakes that do not depend on a slot, so that they are reported when the file is loaded.
     fn try_from(raw: RawGraph) -> Result<Self, String> {
         let document = Document::read(&raw.file, &raw.source, &raw.settings)?;
-        check(&document).map_err(|fault| document.tell(&fault))?;
+        check(&document).map_err(|fault| document.message(&fault))?;
         Ok(Self { document: Arc::new(document) })
     }
 }
@@ -59,7 +59,7 @@ impl std::default::Default for GraphConfig {
     fn default() -> Self {
         let (file, source) = ("default.blueprint.toml".to_owned(), DEFAULT.to_owned());
         Self::try_from(RawGraph { file, source, settings: Map::new() })
-            .expect("the built-in document is good")
+            .expect("the built-in document is valid")
     }
 }
 
@@ -72,30 +72,29 @@ impl JsonSchema for GraphConfig {
     }
 }
 
-/// Closes the document's shapes at several slots, and looks at what the seed would be at birth.
+/// Checks the document's shapes at several slots, and the seed at birth.
 fn check(document: &Document) -> Result<(), Fault> {
     let header = &document.header;
     for named in header.topologies.iter().flatten() {
         let known = TOPOLOGIES.map(|(topology, _)| topology);
         if !known.iter().any(|topology| topology.as_str() == named.value) {
-            let meant = instead(&named.value, known.iter().map(Topology::as_str), "there are");
-            let text = format!("layers do not know the topology `{}`{meant}", named.value);
+            let hint = suggestion(&named.value, known.iter().map(Topology::as_str), "there are");
+            let text = format!("layers do not support the topology `{}`{hint}", named.value);
             return Err(Fault::at(&named.at, text));
         }
     }
-    // What is declared must work; where nothing is declared, one must of those that all of the operations
-    // know.
-    let mut meant: Vec<_> = TOPOLOGIES.into_iter().filter(|(t, _)| header.serves(t.as_str())).collect();
+    // Every declared topology must work. If none is declared, one of those that all operations support must.
+    let mut candidates: Vec<_> = TOPOLOGIES.into_iter().filter(|(t, _)| header.serves(t.as_str())).collect();
     if header.topologies.is_none() {
-        let known = |space: Space| document.layers.iter().all(|layer| space.known_to(layer.op));
-        if meant.iter().any(|(_, space)| known(*space)) {
-            meant.retain(|(_, space)| known(*space));
+        let supported = |space: Space| document.layers.iter().all(|layer| space.supports(layer.op));
+        if candidates.iter().any(|(_, space)| supported(*space)) {
+            candidates.retain(|(_, space)| supported(*space));
         }
     }
-    let count = meant.len();
+    let count = candidates.len();
     let mut faults = Vec::new();
-    for (topology, space) in meant {
-        match plan_anywhere(document, space) {
+    for (topology, space) in candidates {
+        match first_plan(document, space) {
             Ok(plan) => check_birth(document, header, &plan)?,
             Err(fault) => faults.push((topology, fault)),
         }
@@ -105,21 +104,21 @@ fn check(document: &Document) -> Result<(), Fault> {
     match faults.into_iter().next() {
         Some((_, fault)) if alike => Err(fault),
         Some((topology, fault)) if all_fail || header.topologies.is_some() => {
-            Err(of_topology(fault, topology))
+            Err(with_topology(fault, topology))
         }
         _ => Ok(()),
     }
 }
 
-/// The same, said of one topology.
-fn of_topology(fault: Fault, topology: Topology) -> Fault {
+/// Adds the topology to the message of a fault.
+fn with_topology(fault: Fault, topology: Topology) -> Fault {
     fault.map_text(|text| format!("{text} (as `{topology}`)"))
 }
 
-/// The plan of the first slot that the document fits.
-fn plan_anywhere(document: &Document, space: Space) -> Result<Plan, Fault> {
+/// Returns the plan at the first checked number of channels that the document fits.
+fn first_plan(document: &Document, space: Space) -> Result<Plan, Fault> {
     let mut first_fault = None;
-    for channels in TRIED {
+    for channels in CHECKED_CHANNELS {
         match Plan::of(document, space, channels) {
             Ok(plan) => return Ok(plan),
             Err(fault) => first_fault = first_fault.or(Some(fault)),
@@ -131,14 +130,14 @@ fn plan_anywhere(document: &Document, space: Space) -> Result<Plan, Fault> {
 fn check_birth(document: &Document, header: &Header, plan: &Plan) -> Result<(), Fault> {
     let birth = Birth::of(plan);
     if birth.dead {
-        let text = "no parameter would ever learn: what is 0 at birth stands behind or before something else that is \
-                    0; let one of `gain`, `value` and `init` be other than 0";
+        let text = "no parameter would ever learn: a value that is 0 at birth is multiplied by 0 or rectified, so all \
+                    gradients are 0; change one of `gain`, `value` and `init`";
         return Err(Fault::at(&document.output.at, text));
     }
     match header.declares("identity_at_birth") {
         Some(at) if !birth.identity => {
             let text = "the layers do not show that the seed is the identity at birth; write `residual = \"add\"` and \
-                        `gain = 0.0` in [output], or take the capability away";
+                        `gain = 0.0` in [output], or remove the capability";
             Err(Fault::at(at, text))
         }
         _ => Ok(()),
@@ -146,7 +145,7 @@ fn check_birth(document: &Document, header: &Header, plan: &Plan) -> Result<(), 
 }
 
 impl GraphConfig {
-    /// What the document says of a site.
+    /// Returns the plan of the document for a site.
     fn plan(&self, site: &Site) -> Result<Plan> {
         let (document, topology) = (&self.document, site.topology());
         let space = TOPOLOGIES.into_iter().find(|(t, _)| *t == topology).map(|(_, space)| space);
@@ -157,11 +156,11 @@ impl GraphConfig {
             return Err(PluginError::unsupported(text));
         };
         Plan::of(document, space, site.channels())
-            .map_err(|fault| PluginError::unsupported(document.tell(&fault)))
+            .map_err(|fault| PluginError::unsupported(document.message(&fault)))
     }
 }
 
-/// The interpreter of blueprint files. It holds no tensor.
+/// Blueprint that interprets blueprint files. It contains no tensors.
 #[derive(Debug)]
 pub struct Graph;
 
@@ -177,7 +176,7 @@ impl Blueprint for Graph {
             layers.push(Wired { built, inputs: node.inputs.clone() });
         }
         let mixer = Mixer::new(vars, plan.mix)?;
-        Ok(Box::new(GraphSeed { spent: spent(&plan), layers, branch: plan.branch, mixer }))
+        Ok(Box::new(GraphSeed { last_reads: last_reads(&plan), layers, branch: plan.branch, mixer }))
     }
 
     fn cost(site: &Site, config: &GraphConfig) -> Option<Cost> {
@@ -189,8 +188,8 @@ impl Blueprint for Graph {
     }
 }
 
-/// For each layer the values that nothing behind it reads.
-fn spent(plan: &Plan) -> Vec<Vec<usize>> {
+/// Returns, for each layer, the values that no later layer reads.
+fn last_reads(plan: &Plan) -> Vec<Vec<usize>> {
     let mut last = vec![0; plan.nodes.len() + 1];
     for (at, node) in plan.nodes.iter().enumerate() {
         for input in &node.inputs {
@@ -204,10 +203,11 @@ fn spent(plan: &Plan) -> Vec<Vec<usize>> {
     (0..plan.nodes.len()).map(ends).collect()
 }
 
+/// A layer with its inputs.
 #[derive(Debug)]
 struct Wired {
     built: Built,
-    /// 0 is the slot's features, `n` is what layer `n - 1` makes.
+    /// Indices of values: 0 is the slot's features, `n` the output of layer `n - 1`.
     inputs: Vec<usize>,
 }
 
@@ -215,7 +215,8 @@ struct Wired {
 #[derive(Debug)]
 struct GraphSeed {
     layers: Vec<Wired>,
-    spent: Vec<Vec<usize>>,
+    /// For each layer, the values that no later layer reads.
+    last_reads: Vec<Vec<usize>>,
     branch: usize,
     mixer: Mixer,
 }
@@ -224,18 +225,18 @@ impl Seed for GraphSeed {
     fn forward(&mut self, x: &Tensor, cx: &Cx<'_>) -> Result<Tensor> {
         let pass = Pass { slot: x, train: cx.mode().is_train() };
         let mut values = vec![Some(x.shallow_clone())];
-        let gone = || PluginError::other("a layer's input is gone");
-        for (layer, spent) in self.layers.iter().zip(&self.spent) {
+        let missing = || PluginError::other("the input of a layer was freed too early; this is a bug");
+        for (layer, last_reads) in self.layers.iter().zip(&self.last_reads) {
             let inputs =
-                layer.inputs.iter().map(|i| values.get(*i).and_then(Option::as_ref).ok_or_else(gone));
+                layer.inputs.iter().map(|i| values.get(*i).and_then(Option::as_ref).ok_or_else(missing));
             let made = layer.built.forward(&inputs.collect::<Result<Vec<_>>>()?, pass)?;
             values.push(Some(made));
-            // In evaluation nothing else keeps them.
-            for value in spent {
+            // Frees memory in evaluation, where autograd does not keep the values.
+            for value in last_reads {
                 values[*value] = None;
             }
         }
-        let branch = values.get_mut(self.branch).and_then(Option::take).ok_or_else(gone)?;
+        let branch = values.get_mut(self.branch).and_then(Option::take).ok_or_else(missing)?;
         self.mixer.mix(x, branch)
     }
 }

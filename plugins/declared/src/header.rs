@@ -1,8 +1,8 @@
-//! What every declared blueprint has: the `[blueprint]` table, and `[parameters]` with the values in force.
+//! The tables `[blueprint]` and `[parameters]`, which all declared blueprints have.
 
 use crate::expr::FUNCTIONS;
 use crate::reader::{At, Reader, integer, kind, number};
-use crate::source::{Fault, Result, Source, Span, instead, listed};
+use crate::source::{Fault, Result, Source, Span, listed, suggestion};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use toml::de::{DeTable, DeValue};
@@ -11,17 +11,17 @@ use toml::de::{DeTable, DeValue};
 pub(crate) const KEYS: [&str; 7] =
     ["id", "version", "summary", "topologies", "capabilities", "license", "authors"];
 
-/// What a blueprint may declare of itself.
+/// Capabilities that a declared blueprint may have.
 pub(crate) const CAPABILITIES: [&str; 3] = ["identity_at_birth", "stochastic", "not_capturable"];
 
-/// The longest document that is read, and the most layers.
-const LONGEST: usize = 1 << 20;
+/// Limit on the bytes of a document.
+const MAX_LENGTH: usize = 1 << 20;
 
-/// The `[blueprint]` table, as far as building a seed depends on it.
+/// The part of the `[blueprint]` table that building a seed depends on.
 #[derive(Debug, Clone)]
 pub(crate) struct Header {
     pub(crate) id: String,
-    /// Those declared, with their places; `None` means all that work.
+    /// Declared topologies with their places; `None` for all that the layers support.
     pub(crate) topologies: Option<Vec<At<String>>>,
     capabilities: Vec<At<String>>,
 }
@@ -32,7 +32,7 @@ impl Header {
             return Err(Fault::whole("there is no [blueprint] table; it needs `id` and `summary`"));
         };
         let reader = Reader::new(table, "[blueprint]");
-        reader.only(&KEYS)?;
+        reader.refuse_other_keys(&KEYS)?;
         let needed = |key: &str| match reader.text(key)? {
             Some(text) => Ok(text),
             None => Err(Fault::at(&at, format!("[blueprint] has no `{key}`"))),
@@ -53,34 +53,34 @@ impl Header {
         };
         let topologies = reader.texts("topologies")?.map(owned).filter(|named| !named.is_empty());
         let capabilities = reader.texts("capabilities")?.map(owned).unwrap_or_default();
-        if let Some(strange) = capabilities.iter().find(|c| !CAPABILITIES.contains(&c.value.as_str())) {
-            let meant = instead(&strange.value, CAPABILITIES, "a blueprint may have");
-            let text = format!("there is no capability `{}`{meant}", strange.value);
-            return Err(Fault::at(&strange.at, text));
+        if let Some(unknown) = capabilities.iter().find(|c| !CAPABILITIES.contains(&c.value.as_str())) {
+            let hint = suggestion(&unknown.value, CAPABILITIES, "a blueprint may have");
+            let text = format!("there is no capability `{}`{hint}", unknown.value);
+            return Err(Fault::at(&unknown.at, text));
         }
         Ok(Self { id: id.value.to_owned(), topologies, capabilities })
     }
 
-    /// The place where a capability is declared, if it is.
+    /// Returns the place where a capability is declared, if it is.
     pub(crate) fn declares(&self, capability: &str) -> Option<&Span> {
         self.capabilities.iter().find(|c| c.value == capability).map(|c| &c.at)
     }
 
-    /// Whether the topology may be served, as far as the header says.
+    /// Whether the header allows a topology.
     pub(crate) fn serves(&self, topology: &str) -> bool {
         self.topologies.as_ref().is_none_or(|named| named.iter().any(|t| t.value == topology))
     }
 
-    /// The topologies, for a message.
+    /// Returns the declared topologies as text for a message.
     pub(crate) fn served(&self) -> String {
         listed(self.topologies.iter().flatten().map(|t| t.value.as_str()))
     }
 }
 
-/// Parses a document; what is wrong with its TOML is told in TOML's own words.
+/// Parses the TOML of a document. Errors contain the TOML parser's message.
 pub(crate) fn toml(source: &Source) -> Result<DeTable<'_>> {
-    if source.text().len() > LONGEST {
-        return Err(Fault::whole(format!("the document is longer than {LONGEST} bytes")));
+    if source.text().len() > MAX_LENGTH {
+        return Err(Fault::whole(format!("the document is longer than {MAX_LENGTH} bytes")));
     }
     DeTable::parse(source.text()).map(toml::Spanned::into_inner).map_err(|error| {
         let text = format!("this is not TOML: {}", error.message().trim().replace('\n', ", "));
@@ -97,7 +97,7 @@ pub(crate) enum Parameter {
 }
 
 impl Parameter {
-    /// What it is, in a sentence.
+    /// Returns the name of the type, with an article, for messages.
     pub(crate) fn kind(self) -> &'static str {
         match self {
             Self::Whole(_) => "an integer",
@@ -106,7 +106,8 @@ impl Parameter {
         }
     }
 
-    /// The user's value instead of the default, which says of what type it must be.
+    /// Returns a parameter with the user's value, or `None` if it does not have the type of the default
+    /// `self`.
     fn set(self, value: &Value) -> Option<Self> {
         match self {
             Self::Whole(_) => value.as_i64().map(Self::Whole),
@@ -116,10 +117,10 @@ impl Parameter {
     }
 }
 
-/// The parameters with their values in force.
+/// The parameters by name, with the user's values or the defaults.
 pub(crate) type Parameters = BTreeMap<String, Parameter>;
 
-/// Reads `[parameters]` and puts the user's settings over the defaults.
+/// Reads `[parameters]` and replaces defaults by the user's settings.
 pub(crate) fn parameters(root: &Reader<'_>, settings: &Map<String, Value>) -> Result<Parameters> {
     let mut parameters = Parameters::new();
     if let Some((table, _)) = root.table("parameters")? {
@@ -144,8 +145,8 @@ pub(crate) fn parameters(root: &Reader<'_>, settings: &Map<String, Value>) -> Re
     }
     for (name, value) in settings {
         let Some(default) = parameters.get(name).copied() else {
-            let meant = instead(name, parameters.keys().map(String::as_str), "it has");
-            return Err(Fault::whole(format!("the blueprint has no parameter `{name}`{meant}")));
+            let hint = suggestion(name, parameters.keys().map(String::as_str), "it has");
+            return Err(Fault::whole(format!("the blueprint has no parameter `{name}`{hint}")));
         };
         let Some(set) = default.set(value) else {
             let text = format!("the parameter `{name}` is set to {value}; it must be {}", default.kind());
@@ -156,14 +157,14 @@ pub(crate) fn parameters(root: &Reader<'_>, settings: &Map<String, Value>) -> Re
     Ok(parameters)
 }
 
-/// A parameter's name must be one that an expression can say.
+/// Refuses a name of a parameter that cannot be used in an expression.
 fn check_name(name: &str) -> Result<(), String> {
     let begins = name.chars().next().is_some_and(|c| c.is_ascii_alphabetic() || c == '_');
     if !begins || !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
-        return Err(format!("\"{name}\" is no name for a parameter: use letters, digits and `_`"));
+        return Err(format!("\"{name}\" is not a valid parameter name; use letters, digits and `_`"));
     }
     if FUNCTIONS.contains(&name) || ["C", "in"].contains(&name) {
-        return Err(format!("`{name}` means something in expressions already; call the parameter otherwise"));
+        return Err(format!("`{name}` has a meaning in expressions; give the parameter another name"));
     }
     Ok(())
 }

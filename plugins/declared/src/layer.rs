@@ -1,4 +1,4 @@
-//! The parts of a document: layers with their keys, wires, and the output.
+//! Parts of a document: layers with their keys, connections between layers, and the output.
 
 use crate::expr::Expr;
 use crate::ops::Op;
@@ -10,9 +10,9 @@ use crate::source::Span;
 pub(crate) struct Layer {
     pub(crate) op: &'static Op,
     pub(crate) name: Option<String>,
-    /// Where it says what it is.
+    /// Place of the layer's name, or of its `op`.
     pub(crate) at: Span,
-    /// One for each key of the operation, in its order.
+    /// Values of the operation's keys, in the order of [`Op::keys`].
     pub(crate) args: Vec<At<Arg>>,
     pub(crate) inputs: Vec<Wire>,
 }
@@ -26,11 +26,12 @@ pub(crate) enum Wire {
     Layer(usize),
 }
 
-/// The value of a key. Only whole numbers wait for the slot.
+/// The value of a key. Only integers can depend on the slot.
 #[derive(Debug, Clone)]
 pub(crate) enum Arg {
+    /// Chosen when the seed is built.
     Auto,
-    /// With the text that it was read from, if it was text.
+    /// An expression, with its text unless it was an integer.
     Whole(Expr, Option<String>),
     Number(f64),
     Flag(bool),
@@ -45,12 +46,12 @@ pub(crate) struct Output {
     pub(crate) mix: Mix,
 }
 
-/// How a branch `y` and the slot's features `x` become the seed's features.
+/// How a branch `y` and the slot's features `x` are combined to the seed's output.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Mix {
-    /// Whether `y` is added to `x`, or stands for it.
+    /// Whether `y` is added to `x`. Otherwise it replaces `x`.
     pub(crate) add: bool,
-    /// The learned gain's value at birth, if there is one.
+    /// Value of the learned gain at birth; `None` for no gain.
     pub(crate) gain: Option<f64>,
 }
 
@@ -58,8 +59,8 @@ pub(crate) struct Mix {
 pub(crate) const RESIDUAL: [&str; 2] = ["add", "none"];
 
 impl Layer {
-    /// Name of the layer in messages.
-    pub(crate) fn shown(&self) -> String {
+    /// Returns the name of the layer for messages.
+    pub(crate) fn label(&self) -> String {
         match &self.name {
             Some(name) => format!("`{name}`"),
             None => format!("this `{}`", self.op.name()),

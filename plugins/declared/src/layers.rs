@@ -1,4 +1,4 @@
-//! From steps to tensors: the variables of each node, and what it does with features.
+//! The variables and the forward pass of each step.
 
 use crate::ops::Activation;
 use crate::plan::Node;
@@ -9,7 +9,7 @@ use kasmina_plugin_api::prelude::*;
 use tch::nn::Init;
 use tch::nn::init::{DEFAULT_KAIMING_UNIFORM, FanInOut, NonLinearity, NormalOrUniform};
 
-/// Keeps the variance of what passes: for projections with no rectifier behind them.
+/// Initialization that keeps the variance, for projections that no rectifier follows.
 const LINEAR: Init = Init::Kaiming {
     dist: NormalOrUniform::Uniform,
     fan: FanInOut::FanIn,
@@ -21,14 +21,14 @@ const LINEAR: Init = Init::Kaiming {
 pub(crate) struct Built {
     step: Step,
     space: Space,
-    /// In the order in which the step made them; at most four.
+    /// Variables in the order of their creation; at most four.
     vars: Vec<Tensor>,
 }
 
-/// What a forward pass knows besides the inputs.
+/// Context of a forward pass.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Pass<'a> {
-    /// Features of the slot.
+    /// Features of the slot, whose height and width `upsample` uses.
     pub(crate) slot: &'a Tensor,
     pub(crate) train: bool,
 }
@@ -94,11 +94,15 @@ impl Built {
     }
 
     fn var(&self, index: usize) -> Result<&Tensor> {
-        self.vars.get(index).ok_or_else(|| PluginError::other("a layer lacks one of its variables"))
+        self.vars
+            .get(index)
+            .ok_or_else(|| PluginError::other("a layer lacks one of its variables; this is a bug"))
     }
 
+    /// Runs the step.
+    ///
     /// # Shapes
-    /// As the plan says, of inputs that are as the plan says.
+    /// `inputs` and output: those of the plan, `[N, C, H, W]` or `[N, T, C]`.
     pub(crate) fn forward(&self, inputs: &[&Tensor], pass: Pass<'_>) -> Result<Tensor> {
         let x = *inputs.first().ok_or_else(|| PluginError::other("a layer without an input"))?;
         match self.step {
@@ -138,14 +142,16 @@ impl Built {
     }
 
     fn conv(&self, x: &Tensor, c: Conv) -> Result<Tensor> {
-        // The kernel is odd: this keeps height and width at stride 1.
+        // Kernels are odd, so this padding keeps height and width at stride 1.
         let padding = c.dilation * (c.kernel / 2);
         let [stride, padding, dilation] = [c.stride, padding, c.dilation].map(|n| [n, n]);
         Ok(x.f_conv2d(self.var(0)?, self.vars.get(1), stride, padding, dilation, c.groups)?)
     }
 
-    /// Something over the last dimension, where channels-last maps have their channels already: no copy for
-    /// them.
+    /// Applies a norm over the channels as the last dimension. Channels-last maps are not copied for this.
+    ///
+    /// # Shapes
+    /// `x` and output: `[N, C, H, W]` or `[N, T, C]`.
     fn per_position(&self, x: &Tensor, norm: impl Fn(&Tensor) -> Result<Tensor>) -> Result<Tensor> {
         match self.space {
             Space::Sequence => norm(x),
@@ -190,7 +196,10 @@ fn activate(x: &Tensor, activation: Activation) -> Result<Tensor> {
     }?)
 }
 
-/// To the slot's height and width.
+/// Upsamples to the height and width of the slot's features.
+///
+/// # Shapes
+/// `x`: `[N, C, h, w]`; `slot`: `[N, _, H, W]`; output: `[N, C, H, W]`.
 fn upsample(x: &Tensor, slot: &Tensor) -> Result<Tensor> {
     let [_, _, height, width] = slot.size()[..] else {
         return Err(PluginError::contract(format!("upsample needs [N, C, H, W], not {:?}", slot.size())));

@@ -1,14 +1,15 @@
-//! Blueprints without a compiler.
+//! Blueprints that are interpreted instead of compiled.
 //!
-//! `graph` builds seeds from a document, `NAME.blueprint.toml`: a graph of layers in TOML. `torchscript`
-//! builds them from a module, `NAME.pt`, and a document about it, `NAME.pt.toml`. The registry finds such
-//! files and makes each an entry of its own; an author writes no Rust. `docs/guide/declared.md` is for them.
+//! `graph` builds seeds from a declared blueprint `NAME.blueprint.toml`, a graph of layers in TOML.
+//! `torchscript` builds them from a TorchScript module `NAME.pt` and its sidecar `NAME.pt.toml`. The
+//! registry finds such files and makes an entry of each, so authors write no Rust. `docs/guide/declared.md`
+//! is their guide.
 //!
-//! A document goes through these rooms, and a mistake is told with line and column by the first that can see
-//! it: `header`, `document` and `values` read (into the types of `layer`), `wiring` resolves names, `plan`
-//! and `resolve` compute numbers and shapes at a slot (the types of `step`), `birth` says what the seed would
-//! be before its first step, and `layers` makes tensors of it. All but the last happen when the configuration
-//! is read.
+//! A document is processed in stages, and the first stage that finds a mistake reports it with line and
+//! column: `header`, `document` and `values` read the document (into the types of `layer`), `wiring`
+//! resolves names, `plan` and `resolve` compute numbers and shapes for a slot (the types of `step`), `birth`
+//! analyses the seed before its first step, and `layers` creates tensors. All stages but the last run when
+//! the configuration is read.
 
 #![forbid(unsafe_code)]
 

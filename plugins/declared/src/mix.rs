@@ -1,13 +1,13 @@
-//! The end of a seed: the slot's features and the branch behind its gain.
+//! The last operation of a seed, which combines the slot's features with the branch.
 
 use crate::layer::Mix;
 use kasmina_plugin_api::ops::lerp;
 use kasmina_plugin_api::prelude::*;
 use tch::nn::Init;
 
-/// A [`Mix`] with its gain. The gain's gradient at birth is the branch itself (or its difference to the
-/// slot's features), which is not 0: so a gain of 0 moves in the first step, and what is behind it in the
-/// second.
+/// A [`Mix`] with its gain. The gain's gradient is proportional to the branch (or to its difference from the
+/// slot's features), which is not 0 at birth. So a gain of 0 learns in the first step, and the branch from
+/// the second.
 #[derive(Debug)]
 pub(crate) struct Mixer {
     add: bool,
@@ -20,10 +20,13 @@ impl Mixer {
         Ok(Self { add: mix.add, gain })
     }
 
-    /// `x + y`, `x + g y`, `y` or `x + g (y - x)`, in the dtype of `x`.
+    /// Returns `x + y`, `x + g y`, `y` or `x + g (y - x)`, in the dtype of `x`.
     ///
     /// # Shapes
-    /// `x` and `y` alike; the output is like `x`.
+    /// `x`, `y` and output: the same, `[N, C, H, W]` or `[N, T, C]`.
+    ///
+    /// # Errors
+    /// If libtorch refuses.
     pub(crate) fn mix(&self, x: &Tensor, y: Tensor) -> Result<Tensor> {
         let mixed = match (&self.gain, self.add) {
             (None, false) => y,

@@ -1,6 +1,6 @@
-//! The operations: one table, which the reader, the schema and the guide's reference all read.
+//! Table of the operations, which the reader, the schema and the guide's reference use.
 
-/// What a layer does; each has its row in [`OPS`].
+/// Kind of an operation. Each kind has a row in [`OPS`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     Conv,
@@ -25,7 +25,7 @@ pub(crate) enum Kind {
     Identity,
 }
 
-/// A function of each value by itself.
+/// An elementwise activation function.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Activation {
     Relu,
@@ -37,20 +37,20 @@ pub(crate) enum Activation {
     Softplus,
 }
 
-/// One operation, as a document may use it.
+/// An operation that a document can use.
 #[derive(Debug)]
 pub(crate) struct Op {
-    /// The name, and other names for the same.
+    /// Name of the operation, and its synonyms.
     pub(crate) names: &'static [&'static str],
     pub(crate) kind: Kind,
-    /// Takes several inputs, not exactly one.
+    /// Whether it takes two or more inputs. Otherwise it takes one.
     pub(crate) several: bool,
-    /// Works on `[N, C, H, W]`.
+    /// Whether it works on `[N, C, H, W]`.
     pub(crate) maps: bool,
-    /// Works on `[N, T, C]`.
+    /// Whether it works on `[N, T, C]`.
     pub(crate) sequences: bool,
     pub(crate) keys: &'static [Key],
-    /// From which shape to which.
+    /// Shapes of input and output, for the guide.
     pub(crate) shape: &'static str,
     pub(crate) about: &'static str,
 }
@@ -64,7 +64,7 @@ pub(crate) struct Key {
     pub(crate) about: &'static str,
 }
 
-/// What a key's value may be.
+/// Type of a key's value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Takes {
     /// An integer, or an expression.
@@ -77,33 +77,33 @@ pub(crate) enum Takes {
     Word(&'static [&'static str]),
 }
 
-/// What a key means where it is not written.
+/// Value of a key that is not written.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Default {
     /// The key has no default and must be written.
     Required,
-    /// As if this were written.
+    /// The same as if this were written.
     Is(&'static str),
-    /// Chosen when the seed is built.
+    /// Chosen when the seed is built; the text describes how.
     Auto(&'static str),
 }
 
 impl Op {
-    /// The name that the guide uses.
+    /// Returns the name that the guide uses.
     pub(crate) fn name(&self) -> &'static str {
         self.names.first().copied().unwrap_or_default()
     }
-    /// The operation of that name.
+    /// Returns the operation with a name or synonym.
     pub(crate) fn named(name: &str) -> Option<&'static Self> {
         OPS.iter().find(|op| op.names.contains(&name))
     }
-    /// Every name of every operation.
+    /// Returns all names of all operations, synonyms included.
     pub(crate) fn all_names() -> impl Iterator<Item = &'static str> {
         OPS.iter().flat_map(|op| op.names.iter().copied())
     }
 }
 
-/// The keys that every layer has.
+/// Keys that every layer has.
 pub(crate) const COMMON: [&str; 3] = ["op", "name", "from"];
 
 /// Allowed values of `init`.
@@ -116,7 +116,7 @@ const fn key(name: &'static str, takes: Takes, default: Default, about: &'static
 const CHANNELS: Key = key("channels", Takes::Whole, Default::Is("in"), "channels of the output");
 const KERNEL: Key = key("kernel", Takes::Whole, Default::Is("3"), "side of the kernel; odd, at most 31");
 const STRIDE: Key =
-    key("stride", Takes::Whole, Default::Is("1"), "step; the map is that much smaller, rounded up");
+    key("stride", Takes::Whole, Default::Is("1"), "height and width are divided by it, rounded up");
 const GROUPS: Key = key("groups", Takes::Whole, Default::Is("1"), "must divide both numbers of channels");
 const DILATION: Key = key("dilation", Takes::Whole, Default::Is("1"), "distance of the kernel's taps");
 const BIAS: Key =
@@ -158,7 +158,7 @@ pub(crate) const OPS: &[Op] = &[
         sequences: false,
         keys: &[KERNEL, STRIDE, DILATION, BIAS, INITIAL],
         shape: "`[N, in, H, W]` → `[N, in, H/stride, W/stride]`",
-        about: "a convolution of each channel by itself",
+        about: "a convolution of each channel separately",
     },
     Op {
         names: &["linear"],
@@ -248,12 +248,12 @@ pub(crate) const OPS: &[Op] = &[
         sequences: true,
         keys: &[
             key("heads", Takes::Whole, Default::Required, "must divide the channels"),
-            key("causal", Takes::Flag, Default::Is("true"), "no position sees a later one"),
+            key("causal", Takes::Flag, Default::Is("true"), "no position attends to a later one"),
             BIAS,
             INITIAL,
         ],
         shape: "`[N, T, in]` → the same",
-        about: "multi-head self-attention with its four projections; `init` is that of the last",
+        about: "multi-head self-attention with its four projections; `init` applies to the output projection",
     },
     Op {
         names: &["avg_pool"],
@@ -263,7 +263,7 @@ pub(crate) const OPS: &[Op] = &[
         sequences: false,
         keys: &[KERNEL, STRIDE],
         shape: "`[N, in, H, W]` → `[N, in, H/stride, W/stride]`",
-        about: "the mean around each position; what lies outside of the map does not count",
+        about: "the mean around each position; positions outside of the map are not counted",
     },
     Op {
         names: &["max_pool"],
@@ -293,7 +293,7 @@ pub(crate) const OPS: &[Op] = &[
         sequences: false,
         keys: &[],
         shape: "`[N, in, any, any]` → `[N, in, H, W]`",
-        about: "back to the slot's height and width, by repeating the nearest value",
+        about: "restores the slot's height and width by repeating the nearest value",
     },
     Op {
         names: &["add"],
@@ -303,7 +303,7 @@ pub(crate) const OPS: &[Op] = &[
         sequences: true,
         keys: &[],
         shape: "shapes that agree → the widest",
-        about: "the sum of its inputs; one channel, and a 1x1 map, stand for all",
+        about: "the sum of its inputs; one channel and 1x1 maps are broadcast",
     },
     Op {
         names: &["mul"],
@@ -313,7 +313,7 @@ pub(crate) const OPS: &[Op] = &[
         sequences: true,
         keys: &[],
         shape: "shapes that agree → the widest",
-        about: "the product of its inputs; one channel, and a 1x1 map, stand for all",
+        about: "the product of its inputs; one channel and 1x1 maps are broadcast",
     },
     Op {
         names: &["concat"],
@@ -323,7 +323,7 @@ pub(crate) const OPS: &[Op] = &[
         sequences: true,
         keys: &[],
         shape: "maps of one size → the sum of the channels",
-        about: "its inputs' channels, one after the other",
+        about: "concatenates the channels of its inputs",
     },
     Op {
         names: &["scale"],
@@ -341,7 +341,7 @@ pub(crate) const OPS: &[Op] = &[
             ),
         ],
         shape: "any → the same",
-        about: "times a learned factor",
+        about: "multiplies by a learned factor",
     },
     Op {
         names: &["dropout"],
@@ -349,9 +349,14 @@ pub(crate) const OPS: &[Op] = &[
         several: false,
         maps: true,
         sequences: true,
-        keys: &[key("p", Takes::Number, Default::Is("0.1"), "share of values set to 0; 0 up to but not 1")],
+        keys: &[key(
+            "p",
+            Takes::Number,
+            Default::Is("0.1"),
+            "share of values set to 0; at least 0 and below 1",
+        )],
         shape: "any → the same",
-        about: "sets values to 0 at random in training; the document must say `stochastic`",
+        about: "sets values to 0 at random in training; the document must declare `stochastic`",
     },
     Op {
         names: &["identity"],
@@ -361,6 +366,6 @@ pub(crate) const OPS: &[Op] = &[
         sequences: true,
         keys: &[],
         shape: "any → the same",
-        about: "its input: a name for something to come back to",
+        about: "returns its input; gives it a name that other layers can use",
     },
 ];

@@ -1,4 +1,4 @@
-//! A document at a slot: every width a number, every shape known, and the price.
+//! A document resolved for a slot: all widths and shapes as numbers, and the cost.
 
 use crate::document::Document;
 use crate::layer::{Mix, Wire};
@@ -8,21 +8,22 @@ use crate::source::{Fault, Result};
 use crate::step::Step;
 use kasmina_plugin_api::Cost;
 
-/// What is to be built.
+/// A document resolved for a slot.
 #[derive(Debug)]
 pub(crate) struct Plan {
+    /// Shape of the slot's features.
     pub(crate) slot: Shape,
     /// Nodes in an order in which each follows its inputs.
     pub(crate) nodes: Vec<Node>,
-    /// The value that becomes the output: 0 is the slot's features, `n` is what node `n - 1` makes.
+    /// Index of the value that becomes the output: 0 is the slot's features, `n` the output of node `n - 1`.
     pub(crate) branch: usize,
     pub(crate) mix: Mix,
 }
 
-/// A layer with its numbers.
+/// A layer with all its numbers.
 #[derive(Debug)]
 pub(crate) struct Node {
-    /// The name of its variables: the layer's, or made of its operation and place.
+    /// Name of the group of its variables: the layer's name, or its operation and position.
     pub(crate) name: String,
     pub(crate) step: Step,
     /// Indices of the inputs, as in [`Plan::branch`].
@@ -33,11 +34,11 @@ pub(crate) struct Node {
     pub(crate) shape: Shape,
 }
 
-/// More parameters than this are a slip of the pen.
-const MOST_PARAMETERS: u64 = 1 << 31;
+/// Limit on the parameters of a seed; more are a mistake in the document.
+const MAX_PARAMETERS: u64 = 1 << 31;
 
 impl Plan {
-    /// What the document says of a slot with this many channels.
+    /// Resolves a document for a slot with `channels` channels.
     pub(crate) fn of(document: &Document, space: Space, channels: i64) -> Result<Self> {
         let slot = Shape::slot(space, channels);
         let mut values = vec![None; document.layers.len()];
@@ -62,23 +63,24 @@ impl Plan {
         if made != slot {
             let help = match (made.extent == slot.extent, made.channels == channels) {
                 (false, true) => {
-                    "bring it back with `upsample`, or multiply the slot's features by it with `mul`"
+                    "restore the size with `upsample`, or multiply the slot's features by it with `mul`"
                 }
-                _ => "end with a `conv` or `linear` of `channels = \"C\"`",
+                _ => "end with a `conv` or `linear` with `channels = \"C\"`",
             };
-            let text = format!("the output is {made} where the slot is {slot}; {help}");
+            let text = format!("the output is {made} but the slot is {slot}; {help}");
             return Err(Fault::at(&document.output.at, text));
         }
         let plan = Self { slot, nodes, branch, mix: document.output.mix };
         let parameters = plan.cost().parameters;
-        if parameters > MOST_PARAMETERS {
+        if parameters > MAX_PARAMETERS {
             let text = format!("the seed would have {parameters} parameters where C = {channels}");
             return Err(Fault::at(&document.output.at, text));
         }
         Ok(plan)
     }
 
-    /// Exact in parameters. Multiply-adds leave out what depends on the length of a sequence.
+    /// Returns the cost. The number of parameters is exact; multiply-adds that depend on the length of a
+    /// sequence are not included.
     pub(crate) fn cost(&self) -> Cost {
         let mut cost = Cost::default();
         for node in &self.nodes {
@@ -117,7 +119,7 @@ impl Node {
             Step::AvgPool { kernel, .. } | Step::MaxPool { kernel, .. } => {
                 width * (kernel * kernel).unsigned_abs()
             }
-            // It reads all of its input, though it makes one position.
+            // It reads its whole input, although its output has one position.
             Step::GlobalAvg => return self.input.of_positions(width),
             Step::Add | Step::Mul => width * (self.inputs.len() as u64 - 1),
             Step::RmsNorm { .. } | Step::Activation(_) | Step::Scale { .. } | Step::Dropout { .. } => width,

@@ -1,4 +1,4 @@
-//! The plain PyTorch source of a document at a slot.
+//! The PyTorch source of a document resolved for a slot.
 
 use crate::ops::Activation;
 use crate::plan::{Node, Plan};
@@ -7,14 +7,14 @@ use crate::step::{Conv, Step};
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-/// Layers that PyTorch has no module for under the names of their variables.
+/// Layers that have no PyTorch module whose parameters have the same names.
 const CHANNEL_NORM: &str = include_str!("../pytorch/channel_norm.py");
 const BATCH_NORM: &str = include_str!("../pytorch/batch_norm.py");
 const SQUEEZE_EXCITE: &str = include_str!("../pytorch/squeeze_excite.py");
 const SELF_ATTENTION: &str = include_str!("../pytorch/self_attention.py");
 const SCALE: &str = include_str!("../pytorch/scale.py");
 
-/// Writes the module of a plan. Its numbers are those of the slot, so the constructor ignores its arguments.
+/// Returns the source of a plan's module. Its sizes are constants, so the constructor ignores its arguments.
 pub(crate) fn source(plan: &Plan, id: &str) -> String {
     let mut helpers = BTreeSet::new();
     let (mut modules, mut lines) = (String::new(), String::new());
@@ -43,7 +43,7 @@ pub(crate) fn source(plan: &Plan, id: &str) -> String {
     )
 }
 
-/// The variable of a value: 0 is the slot's features, `n` the output of node `n - 1`.
+/// Returns the Python variable of a value: 0 is the slot's features, `n` the output of node `n - 1`.
 fn value(index: usize) -> String {
     if index == 0 { "x".to_owned() } else { format!("y{index}") }
 }
@@ -58,7 +58,8 @@ fn class_name(id: &str) -> String {
     if name.starts_with(|c: char| c.is_ascii_alphabetic()) { name } else { format!("Declared{name}") }
 }
 
-/// The module that holds the variables of a node, and the source of its class where PyTorch has none.
+/// Returns the expression that creates a node's module, and the source of its class if PyTorch has none.
+/// `None` for a node without variables.
 fn module(node: &Node, space: Space) -> Option<(String, Option<&'static str>)> {
     let sequence = python(space == Space::Sequence);
     Some(match node.step {
@@ -102,7 +103,7 @@ fn module(node: &Node, space: Space) -> Option<(String, Option<&'static str>)> {
     })
 }
 
-/// What a node computes from its inputs.
+/// Returns the expression that computes a node's output from its inputs.
 fn expression(node: &Node, inputs: &[String], space: Space) -> String {
     let x = inputs.first().map_or("x", String::as_str);
     match node.step {

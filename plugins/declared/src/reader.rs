@@ -1,10 +1,10 @@
-//! Typed reads from TOML that keep the place of everything, so that each complaint can point at it.
+//! Typed reading of TOML values with their places, so that messages can refer to them.
 
-use crate::source::{Fault, Result, Span, instead, listed};
+use crate::source::{Fault, Result, Span, listed, suggestion};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-/// A table being read, and how messages call it.
+/// A table that is read, with its name in messages.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Reader<'a> {
     table: &'a DeTable<'a>,
@@ -23,23 +23,24 @@ impl<'a> Reader<'a> {
         Self { table, what }
     }
 
-    /// Refuses keys other than these; of several the first in the text.
-    pub(crate) fn only(&self, known: &[&str]) -> Result<()> {
-        let strange = self.table.keys().filter(|key| !known.contains(&key.get_ref().as_ref()));
-        let Some(key) = strange.min_by_key(|key| key.span().start) else { return Ok(()) };
+    /// Refuses keys other than `known`. The error is about the first in the text.
+    pub(crate) fn refuse_other_keys(&self, known: &[&str]) -> Result<()> {
+        let unknown = self.table.keys().filter(|key| !known.contains(&key.get_ref().as_ref()));
+        let Some(key) = unknown.min_by_key(|key| key.span().start) else { return Ok(()) };
         let (name, what) = (key.get_ref(), self.what);
-        let meant = instead(name, known.iter().copied(), "it takes");
-        // Who mistypes one key may want another next.
-        let others = if meant.ends_with('?') {
+        let hint = suggestion(name, known.iter().copied(), "it takes");
+        // Lists the keys even if one of them is suggested, because the suggestion may be wrong.
+        let others = if hint.ends_with('?') {
             format!(" (It takes {}.)", listed(known.iter().copied()))
         } else {
             String::new()
         };
-        Err(Fault::at(&key.span(), format!("{what} takes no `{name}`{meant}{others}")))
+        Err(Fault::at(&key.span(), format!("{what} takes no `{name}`{hint}{others}")))
     }
 
+    /// Returns the value of a key with its place.
     pub(crate) fn entry(&self, key: &str) -> Option<(&'a Spanned<DeValue<'a>>, Span)> {
-        // Between a key's place and its value's, the value's says more.
+        // The place of the value is more informative than that of the key.
         self.table.get(key).map(|value| (value, value.span()))
     }
 
@@ -47,7 +48,7 @@ impl<'a> Reader<'a> {
         Err(Fault::at(&value.span(), format!("`{key}` is {}; it must be {wanted}", kind(value.get_ref()))))
     }
 
-    /// A table of the document.
+    /// Reads a table.
     pub(crate) fn table(&self, key: &str) -> Result<Option<(&'a DeTable<'a>, Span)>> {
         match self.entry(key) {
             None => Ok(None),
@@ -58,6 +59,7 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// Reads a string.
     pub(crate) fn text(&self, key: &str) -> Result<Option<At<&'a str>>> {
         self.entry(key).map(|(value, at)| text(key, value, at, "a string")).transpose()
     }
@@ -70,8 +72,8 @@ impl<'a> Reader<'a> {
         if let Some(word) = words.iter().find(|word| **word == written.value) {
             return Ok(Some(word));
         }
-        let meant = instead(written.value, words.iter().copied(), "it must be one of");
-        Err(Fault::at(&written.at, format!("`{key}` is \"{}\"{meant}", written.value)))
+        let hint = suggestion(written.value, words.iter().copied(), "it must be one of");
+        Err(Fault::at(&written.at, format!("`{key}` is \"{}\"{hint}", written.value)))
     }
 
     /// Reads a list of strings.
@@ -104,7 +106,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// A number, with or without a point.
+    /// Reads an integer or a float as a float.
     pub(crate) fn number(&self, key: &str) -> Result<Option<f64>> {
         let Some((value, _)) = self.entry(key) else { return Ok(None) };
         match number(value)? {
@@ -134,11 +136,13 @@ fn item_text<'a>(key: &str, item: &'a Spanned<DeValue<'a>>) -> Result<At<&'a str
     let at = item.span();
     match item.get_ref() {
         DeValue::String(text) => Ok(At { value: text.as_ref(), at }),
-        other => Err(Fault::at(&at, format!("`{key}` holds {}; it must hold strings only", kind(other)))),
+        other => {
+            Err(Fault::at(&at, format!("`{key}` contains {}; it must contain strings only", kind(other))))
+        }
     }
 }
 
-/// The integer, if it is one.
+/// Returns an integer value, or `None` for another type.
 pub(crate) fn integer(value: &Spanned<DeValue<'_>>) -> Result<Option<i64>> {
     let DeValue::Integer(written) = value.get_ref() else { return Ok(None) };
     match i64::from_str_radix(written.as_str(), written.radix()) {
@@ -147,7 +151,7 @@ pub(crate) fn integer(value: &Spanned<DeValue<'_>>) -> Result<Option<i64>> {
     }
 }
 
-/// The number, if it is one; what is not finite is of no use here.
+/// Returns an integer or float value, or `None` for another type. Refuses numbers that are not finite.
 pub(crate) fn number(value: &Spanned<DeValue<'_>>) -> Result<Option<f64>> {
     let DeValue::Float(written) = value.get_ref() else {
         return Ok(integer(value)?.map(|n| n as f64));
@@ -158,7 +162,7 @@ pub(crate) fn number(value: &Spanned<DeValue<'_>>) -> Result<Option<f64>> {
     }
 }
 
-/// What a value is, in a sentence.
+/// Returns the name of a value's type, with an article, for messages.
 pub(crate) fn kind(value: &DeValue<'_>) -> &'static str {
     match value {
         DeValue::String(_) => "a string",

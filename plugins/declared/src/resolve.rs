@@ -1,7 +1,7 @@
-//! From a layer's keys to its numbers, at a slot.
+//! Resolving a layer's keys to numbers and shapes for a slot.
 
 use crate::document::Document;
-use crate::expr::Wrong;
+use crate::expr::ExprError;
 use crate::header::Parameter;
 use crate::layer::{Arg, Layer};
 use crate::ops::Kind;
@@ -12,16 +12,16 @@ use crate::step::{Conv, Step};
 use kasmina_plugin_api::ops::norm_groups;
 use std::ops::RangeInclusive;
 
-/// No network has wider layers, and what is computed of widths never overflows.
-const WIDEST: i64 = 1 << 20;
+/// Limit on channels, so that arithmetic on widths cannot overflow.
+const MAX_WIDTH: i64 = 1 << 20;
 
-/// The keys of one layer, with `C` and `in` known.
+/// The keys of a layer, with the values of `C` and `in`.
 pub(crate) struct Args<'a> {
     pub(crate) document: &'a Document,
     pub(crate) layer: &'a Layer,
-    /// `C`.
+    /// Value of `C`, the channels of the slot.
     pub(crate) slot: i64,
-    /// `in`.
+    /// Value of `in`, the channels of the first input.
     pub(crate) channels: i64,
 }
 
@@ -34,7 +34,8 @@ impl Args<'_> {
         Fault::at(self.get(key).map_or(&self.layer.at, |arg| &arg.at), text)
     }
 
-    /// Where a key's value was computed, if that is worth saying.
+    /// Returns ` where C = ...` for a message about a value that was computed from variables, otherwise
+    /// nothing.
     fn here(&self, key: &str) -> String {
         match self.get(key) {
             Some(At { value: Arg::Whole(expr, _), .. }) if !expr.variables().is_empty() => {
@@ -44,8 +45,8 @@ impl Args<'_> {
         }
     }
 
-    /// A whole number within bounds; `None` where it is to be chosen.
-    fn maybe(&self, key: &str, within: RangeInclusive<i64>) -> Result<Option<i64>> {
+    /// Returns an integer within bounds, or `None` if the key has no value and the default is automatic.
+    fn optional_integer(&self, key: &str, within: RangeInclusive<i64>) -> Result<Option<i64>> {
         let Some(At { value: Arg::Whole(expr, text), at }) = self.get(key) else { return Ok(None) };
         let lookup = |name: &str| match name {
             "C" => Some(self.slot),
@@ -55,14 +56,14 @@ impl Args<'_> {
                 _ => None,
             },
         };
-        let place = |wrong: &Wrong| match text {
-            Some(text) => self.document.source.within(at, text, wrong.at),
+        let place = |error: &ExprError| match text {
+            Some(text) => self.document.source.within(at, text, error.at),
             None => at.clone(),
         };
         let here = self.here(key);
         let value = expr
             .value(&lookup)
-            .map_err(|wrong| Fault::at(&place(&wrong), format!("{}{here}", wrong.text)))?;
+            .map_err(|error| Fault::at(&place(&error), format!("{}{here}", error.text)))?;
         if within.contains(&value) {
             return Ok(Some(value));
         }
@@ -70,19 +71,19 @@ impl Args<'_> {
         Err(self.fault(key, format!("`{key}` is {value}{here}; it must be from {least} to {most}")))
     }
 
-    fn whole(&self, key: &str, within: RangeInclusive<i64>) -> Result<i64> {
-        match self.maybe(key, within)? {
+    fn integer(&self, key: &str, within: RangeInclusive<i64>) -> Result<i64> {
+        match self.optional_integer(key, within)? {
             Some(value) => Ok(value),
             None => Err(self.fault(key, format!("`{key}` has no value"))),
         }
     }
 
     fn width(&self, key: &str) -> Result<i64> {
-        self.whole(key, 1..=WIDEST)
+        self.integer(key, 1..=MAX_WIDTH)
     }
 
     fn kernel(&self) -> Result<i64> {
-        let kernel = self.whole("kernel", 1..=31)?;
+        let kernel = self.integer("kernel", 1..=31)?;
         if kernel % 2 == 0 {
             let here = self.here("kernel");
             let text = format!("`kernel` is {kernel}{here}; it must be odd, so that it has a centre");
@@ -121,13 +122,13 @@ impl Args<'_> {
     fn strided(&self, shape: Shape, stride: i64) -> Result<Shape> {
         shape
             .strided(stride)
-            .ok_or_else(|| self.fault("stride", "the strides up to here are too large together"))
+            .ok_or_else(|| self.fault("stride", "the product of the strides up to this layer is too large"))
     }
 
-    /// The step of this layer, and the shape of what it makes.
+    /// Returns the step of this layer and the shape of its output.
     pub(crate) fn resolve(&self, space: Space, inputs: &[Shape], input: Shape) -> Result<(Step, Shape)> {
         let op = self.layer.op;
-        if !space.known_to(op) {
+        if !space.supports(op) {
             let other = match space {
                 Space::Map => "[N, C, H, W]",
                 Space::Sequence => "[N, T, C]",
@@ -140,7 +141,7 @@ impl Args<'_> {
             Kind::Conv | Kind::Depthwise => return self.conv(input),
             Kind::Linear => return self.linear(space, input),
             Kind::AvgPool | Kind::MaxPool => {
-                let (kernel, stride) = (self.kernel()?, self.whole("stride", 1..=64)?);
+                let (kernel, stride) = (self.kernel()?, self.integer("stride", 1..=64)?);
                 let step = match op.kind {
                     Kind::AvgPool => Step::AvgPool { kernel, stride },
                     _ => Step::MaxPool { kernel, stride },
@@ -149,11 +150,12 @@ impl Args<'_> {
             }
             Kind::GlobalAvg => return Ok((Step::GlobalAvg, Shape { extent: Extent::One, ..input })),
             Kind::Upsample => return Ok((Step::Upsample, Shape { extent: Extent::Part(1), ..input })),
-            Kind::Add => return Ok((Step::Add, self.joined(inputs, input)?)),
-            Kind::Mul => return Ok((Step::Mul, self.joined(inputs, input)?)),
-            Kind::Concat => return Ok((Step::Concat, self.beside(inputs, input)?)),
+            Kind::Add => return Ok((Step::Add, self.broadcast(inputs, input)?)),
+            Kind::Mul => return Ok((Step::Mul, self.broadcast(inputs, input)?)),
+            Kind::Concat => return Ok((Step::Concat, self.concatenated(inputs, input)?)),
             Kind::GroupNorm => {
-                let groups = self.maybe("groups", 1..=WIDEST)?.unwrap_or_else(|| norm_groups(channels));
+                let groups =
+                    self.optional_integer("groups", 1..=MAX_WIDTH)?.unwrap_or_else(|| norm_groups(channels));
                 self.divides("groups", groups, channels)?;
                 Step::GroupNorm { channels, groups }
             }
@@ -196,8 +198,8 @@ impl Args<'_> {
         let groups = if depthwise { from } else { self.width("groups")? };
         self.divides("groups", groups, from)?;
         self.divides("groups", groups, to)?;
-        let (kernel, stride) = (self.kernel()?, self.whole("stride", 1..=64)?);
-        let dilation = self.whole("dilation", 1..=64)?;
+        let (kernel, stride) = (self.kernel()?, self.integer("stride", 1..=64)?);
+        let dilation = self.integer("dilation", 1..=64)?;
         let (bias, zeros) = (self.flag("bias"), self.zeros());
         let conv = Conv { from, to, kernel, stride, groups, dilation, bias, zeros };
         Ok((Step::Conv(conv), self.strided(input, stride)?.with_channels(to)))
@@ -215,13 +217,13 @@ impl Args<'_> {
         Ok((step, input.with_channels(to)))
     }
 
-    /// The shape of a sum or product.
-    fn joined(&self, inputs: &[Shape], first: Shape) -> Result<Shape> {
+    /// Returns the shape of a sum or product.
+    fn broadcast(&self, inputs: &[Shape], first: Shape) -> Result<Shape> {
         inputs.iter().try_fold(first, |all, shape| {
-            all.joined(*shape).ok_or_else(|| {
+            all.broadcast(*shape).ok_or_else(|| {
                 let op = self.layer.op.name();
                 let text = format!(
-                    "`{op}` cannot bring {all} and {shape} together (C = {}); only one channel, or a 1x1 map, stands for all",
+                    "`{op}` cannot combine {all} and {shape} (C = {}); only one channel and 1x1 maps are broadcast",
                     self.slot
                 );
                 Fault::at(&self.layer.at, text)
@@ -229,17 +231,16 @@ impl Args<'_> {
         })
     }
 
-    /// The shape of inputs side by side.
-    fn beside(&self, inputs: &[Shape], first: Shape) -> Result<Shape> {
+    /// Returns the shape of the inputs concatenated along the channels.
+    fn concatenated(&self, inputs: &[Shape], first: Shape) -> Result<Shape> {
         if let Some(odd) = inputs.iter().find(|shape| shape.extent != first.extent) {
-            let text =
-                format!("`concat` cannot put {first} and {odd} side by side; their maps differ in size");
+            let text = format!("`concat` cannot combine {first} and {odd}; their maps differ in size");
             return Err(Fault::at(&self.layer.at, text));
         }
         let channels = inputs.iter().map(|shape| shape.channels).sum::<i64>();
-        if channels > WIDEST {
+        if channels > MAX_WIDTH {
             let text =
-                format!("`concat` makes {channels} channels where C = {}; at most {WIDEST}", self.slot);
+                format!("`concat` makes {channels} channels where C = {}; at most {MAX_WIDTH}", self.slot);
             return Err(Fault::at(&self.layer.at, text));
         }
         Ok(first.with_channels(channels))

@@ -1,4 +1,5 @@
-//! What editors and readers need of the table of operations: a JSON Schema, and the guide's reference.
+//! Documentation generated from the table of operations: a JSON Schema for editors, and the guide's
+//! reference.
 
 use crate::header::{CAPABILITIES, KEYS};
 use crate::layer::RESIDUAL;
@@ -6,7 +7,7 @@ use crate::ops::{COMMON, Default, Key, OPS, Op, Takes};
 use serde_json::{Map, Value, json};
 use std::fmt::Write as _;
 
-/// The JSON Schema of a `NAME.blueprint.toml`.
+/// Returns the JSON Schema of a declared blueprint (`NAME.blueprint.toml`).
 pub fn document() -> Value {
     let layers: Vec<Value> = OPS.iter().map(layer).collect();
     json!({
@@ -30,19 +31,19 @@ pub fn document() -> Value {
                 "items": { "oneOf": layers },
             },
             "output": {
-                "description": "How the seed's features come about",
+                "description": "How the seed's output is computed",
                 "type": "object",
                 "additionalProperties": false,
                 "properties": {
-                    "from": { "type": "string", "description": "The layer; the last in the file if absent" },
+                    "from": { "type": "string", "description": "Name of the layer whose output is used; the last layer in the file if absent" },
                     "residual": {
                         "enum": RESIDUAL,
                         "default": "none",
-                        "description": "`add`: added to the slot's features; `none`: stands for them",
+                        "description": "`add`: the layer's output is added to the slot's features; `none`: it replaces them",
                     },
                     "gain": {
                         "type": ["number", "string"],
-                        "description": "A learned gain, with its value at birth; 0 makes the seed the identity",
+                        "description": "Value at birth of a learned gain; with 0 the seed is the identity at birth",
                     },
                 },
             },
@@ -56,18 +57,18 @@ fn blueprint() -> Value {
         .into_iter()
         .map(|key| {
             let schema = match key {
-                "id" => json!({ "type": "string", "pattern": "^[a-z0-9_-]+$", "description": "Its name" }),
+                "id" => json!({ "type": "string", "pattern": "^[a-z0-9_-]+$", "description": "Name of the blueprint" }),
                 "summary" => text("One line for listings"),
                 "version" => text("A semantic version"),
                 "topologies" => json!({
                     "type": "array",
                     "items": { "enum": ["cnn", "transformer"] },
-                    "description": "Where it may be used; wherever its layers work if absent",
+                    "description": "Topologies that it serves; all that its layers support if absent",
                 }),
                 "capabilities" => json!({
                     "type": "array",
                     "items": { "enum": CAPABILITIES },
-                    "description": "What it declares of itself",
+                    "description": "Capabilities that it declares",
                 }),
                 "authors" => json!({ "type": "array", "items": { "type": "string" } }),
                 _ => json!({ "type": "string" }),
@@ -104,7 +105,7 @@ fn layer(op: &Op) -> Value {
         required.push("from");
     }
     for key in op.keys {
-        properties.insert(key.name.to_owned(), of_key(key));
+        properties.insert(key.name.to_owned(), key_schema(key));
         if matches!(key.default, Default::Required) {
             required.push(key.name);
         }
@@ -118,7 +119,7 @@ fn layer(op: &Op) -> Value {
     })
 }
 
-fn of_key(key: &Key) -> Value {
+fn key_schema(key: &Key) -> Value {
     let mut schema = match key.takes {
         Takes::Whole => json!({ "type": ["integer", "string"] }),
         Takes::Number => json!({ "type": ["number", "string"] }),
@@ -128,7 +129,7 @@ fn of_key(key: &Key) -> Value {
     if let Some(schema) = schema.as_object_mut() {
         schema.insert("description".to_owned(), key.about.into());
         if let Default::Is(text) = key.default {
-            // An expression stays text; what reads as a number or a boolean is one.
+            // Defaults that are numbers or booleans are written as such; expressions are strings.
             let value = serde_json::from_str(text).unwrap_or_else(|_| text.into());
             schema.insert("default".to_owned(), value);
         }
@@ -136,7 +137,7 @@ fn of_key(key: &Key) -> Value {
     schema
 }
 
-/// The guide's reference of operations, as Markdown.
+/// Returns the guide's reference of operations as Markdown.
 pub fn reference() -> String {
     let mut text = String::from("| op | works on | shapes | what it does |\n|---|---|---|---|\n");
     for op in OPS {
@@ -159,7 +160,7 @@ pub fn reference() -> String {
             Takes::Word(words) => words.iter().map(|w| format!("`\"{w}\"`")).collect::<Vec<_>>().join(", "),
         };
         let default = match (key.default, key.takes) {
-            (Default::Required, _) => "none: it must be given".to_owned(),
+            (Default::Required, _) => "none; required".to_owned(),
             (Default::Auto(text), _) => text.to_owned(),
             (Default::Is(text), Takes::Word(_)) => format!("`\"{text}\"`"),
             (Default::Is(text), Takes::Whole) if text.parse::<i64>().is_err() => format!("`\"{text}\"`"),

@@ -1,9 +1,9 @@
-//! Shapes as far as they are known before there is a tensor: channels as numbers, the rest as letters.
+//! Shapes of features without tensors: channels as numbers, other dimensions relative to the slot's.
 
 use crate::ops::Op;
 use std::fmt;
 
-/// The features of one layer; the batch is not looked at.
+/// Shape of a layer's features, without the batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Shape {
     pub(crate) space: Space,
@@ -20,10 +20,10 @@ pub(crate) enum Space {
     Sequence,
 }
 
-/// How many positions there are, in each direction.
+/// Number of positions in each direction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Extent {
-    /// The slot's own, divided by this and rounded up. Rounding up composes: a half of a half is a quarter.
+    /// That of the slot divided by this number, rounded up. (Two such divisions equal one by the product.)
     Part(i64),
     /// One position.
     One,
@@ -31,7 +31,7 @@ pub(crate) enum Extent {
 
 impl Space {
     /// Whether an operation works on these features.
-    pub(crate) fn known_to(self, op: &Op) -> bool {
+    pub(crate) fn supports(self, op: &Op) -> bool {
         match self {
             Self::Map => op.maps,
             Self::Sequence => op.sequences,
@@ -40,17 +40,18 @@ impl Space {
 }
 
 impl Shape {
-    /// The features of a slot.
+    /// Returns the shape of a slot's features.
     pub(crate) fn slot(space: Space, channels: i64) -> Self {
         Self { space, channels, extent: Extent::Part(1) }
     }
 
-    /// As often as not, only the channels change.
+    /// Returns the same shape with other channels.
     pub(crate) fn with_channels(self, channels: i64) -> Self {
         Self { channels, ..self }
     }
 
-    /// After a step of `stride`; `None` where that is no sensible number any more.
+    /// Returns the shape after an operation with a stride, or `None` if the product of all strides is too
+    /// large.
     pub(crate) fn strided(self, stride: i64) -> Option<Self> {
         let extent = match self.extent {
             Extent::One => Extent::One,
@@ -59,8 +60,9 @@ impl Shape {
         Some(Self { extent, ..self })
     }
 
-    /// The shape of a sum or product: one channel, and one position, stand for all.
-    pub(crate) fn joined(self, other: Self) -> Option<Self> {
+    /// Returns the shape of a sum or product, in which one channel or one position is broadcast; `None` if
+    /// the shapes do not agree.
+    pub(crate) fn broadcast(self, other: Self) -> Option<Self> {
         let channels = match (self.channels, other.channels) {
             (a, b) if a == b => a,
             (1, b) => b,
@@ -76,11 +78,11 @@ impl Shape {
         Some(Self { channels, extent, ..self })
     }
 
-    /// How many of a slot's positions there are here, times `count`, rounded up.
+    /// Converts a cost per position of these features to one per position of the slot, rounded up.
     pub(crate) fn of_positions(self, count: u64) -> u64 {
         match self.extent {
             Extent::Part(part) => count.div_ceil(part.unsigned_abs().pow(2).max(1)),
-            // One position of many: nothing, per position.
+            // One position costs almost nothing per position of the slot.
             Extent::One => 0,
         }
     }
@@ -103,13 +105,13 @@ mod spec {
     use super::{Extent, Shape, Space};
 
     #[test]
-    fn one_stands_for_all() {
+    fn one_channel_or_position_is_broadcast() {
         let full = Shape::slot(Space::Map, 8);
         let factor = Shape { extent: Extent::One, ..full };
-        assert_eq!(full.joined(factor), Some(full));
-        assert_eq!(full.with_channels(1).joined(factor), Some(full));
-        assert_eq!(full.joined(full.with_channels(4)), None);
-        assert_eq!(full.strided(2).and_then(|half| half.joined(full)), None);
+        assert_eq!(full.broadcast(factor), Some(full));
+        assert_eq!(full.with_channels(1).broadcast(factor), Some(full));
+        assert_eq!(full.broadcast(full.with_channels(4)), None);
+        assert_eq!(full.strided(2).and_then(|half| half.broadcast(full)), None);
     }
 
     #[test]

@@ -1,36 +1,36 @@
-//! The text of a document, and places in it: what every message points at.
+//! The text of a document, places in it, and messages about them.
 
 use std::ops::Range;
 
 /// Range of bytes in the text.
 pub(crate) type Span = Range<usize>;
 
-/// One thing that is wrong: where, and a sentence.
+/// A mistake in a document: its place and its description.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Fault {
     at: Option<Span>,
     text: String,
 }
 
-/// Shorthand of everything that reads documents.
+/// Result of functions that read documents.
 pub(crate) type Result<T, E = Fault> = std::result::Result<T, E>;
 
 impl Fault {
-    /// Something at a place in the text.
+    /// A mistake at a place in the text.
     pub(crate) fn at(at: &Span, text: impl Into<String>) -> Self {
         Self { at: Some(at.clone()), text: text.into() }
     }
-    /// Something about the document as a whole, or about what came with it.
+    /// A mistake of the document as a whole, or of its settings or module.
     pub(crate) fn whole(text: impl Into<String>) -> Self {
         Self { at: None, text: text.into() }
     }
-    /// The same place, another sentence.
+    /// Returns a fault at the same place with another description.
     pub(crate) fn map_text(self, with: impl FnOnce(String) -> String) -> Self {
         Self { text: with(self.text), ..self }
     }
 }
 
-/// A document: its text, and the name that messages call it by.
+/// The text of a document, and its name in messages.
 #[derive(Debug, Clone)]
 pub(crate) struct Source {
     file: String,
@@ -50,8 +50,8 @@ impl Source {
         &self.text
     }
 
-    /// `file:line:column: sentence`, both counted from 1, the column in characters.
-    pub(crate) fn tell(&self, fault: &Fault) -> String {
+    /// Returns `file:line:column: description`. Lines and columns count from 1, columns in characters.
+    pub(crate) fn message(&self, fault: &Fault) -> String {
         let Fault { at, text } = fault;
         let Some(at) = at else { return format!("{}: {text}", self.file) };
         let mut end = at.start.min(self.text.len());
@@ -65,8 +65,8 @@ impl Source {
         format!("{}:{line}:{column}: {text}", self.file)
     }
 
-    /// The place of byte `offset` of a string's value. In a string with escapes values and text do not lie
-    /// side by side; then it is the string itself.
+    /// Returns the place of byte `offset` of a string's value. In a string with escapes, offsets in the
+    /// value and in the text differ; then the place is the whole string.
     pub(crate) fn within(&self, string: &Span, value: &str, offset: usize) -> Span {
         let written = self.text.get(string.clone()).unwrap_or_default();
         let plain = ['"', '\''].iter().any(|q| {
@@ -79,16 +79,17 @@ impl Source {
     }
 }
 
-/// The known name nearest to what was written, if it is near enough to be what was meant.
+/// Returns the known name that is most similar to what was written, if it is similar enough.
 fn nearest<'a>(written: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let lower = written.to_ascii_lowercase();
-    let far = written.chars().count().div_ceil(3).max(1);
+    let limit = written.chars().count().div_ceil(3).max(1);
     let distance = |name: &str| strsim::osa_distance(&lower, &name.to_ascii_lowercase());
-    known.into_iter().map(|n| (distance(n), n)).filter(|(d, _)| *d <= far).min().map(|(_, name)| name)
+    known.into_iter().map(|n| (distance(n), n)).filter(|(d, _)| *d <= limit).min().map(|(_, name)| name)
 }
 
-/// The end of a sentence about an unknown name: the nearest known one, or all of them behind `lead`.
-pub(crate) fn instead<'a>(written: &str, known: impl IntoIterator<Item = &'a str>, lead: &str) -> String {
+/// Returns the end of a message about an unknown name: a question about the nearest known name, or `lead`
+/// and all known names.
+pub(crate) fn suggestion<'a>(written: &str, known: impl IntoIterator<Item = &'a str>, lead: &str) -> String {
     let known: Vec<&str> = known.into_iter().collect();
     match nearest(written, known.iter().copied()) {
         Some(name) => format!("; did you mean `{name}`?"),
@@ -97,40 +98,40 @@ pub(crate) fn instead<'a>(written: &str, known: impl IntoIterator<Item = &'a str
     }
 }
 
-/// Names for a sentence: `` `a`, `b`, `c` ``.
+/// Returns names as a list for a message: `` `a`, `b`, `c` ``.
 pub(crate) fn listed<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
     names.into_iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]
 mod spec {
-    use super::{Fault, Source, instead};
+    use super::{Fault, Source, suggestion};
 
     #[test]
-    fn places_are_counted_from_one_in_characters() {
+    fn lines_and_columns_count_from_one_in_characters() {
         let source = Source::new("a.toml", "x = 1\né = \"b\"\n");
-        let place = |at: usize| source.tell(&Fault::at(&(at..at + 1), "here"));
+        let place = |at: usize| source.message(&Fault::at(&(at..at + 1), "here"));
         assert_eq!(place(0), "a.toml:1:1: here");
         assert_eq!(place(6), "a.toml:2:1: here");
         assert_eq!(place(7), "a.toml:2:1: here");
         assert_eq!(place(11), "a.toml:2:5: here");
         assert_eq!(place(999), "a.toml:3:1: here");
-        assert_eq!(source.tell(&Fault::whole("all")), "a.toml: all");
+        assert_eq!(source.message(&Fault::whole("all")), "a.toml: all");
     }
 
     #[test]
-    fn a_place_inside_a_string_is_found_where_nothing_is_escaped() {
+    fn a_place_inside_a_string_is_found_unless_the_string_has_escapes() {
         let source = Source::new("a.toml", r#"x = "C + 1", y = "C \u002b 1""#);
         assert_eq!(source.within(&(4..11), "C + 1", 2).start, 7);
         assert_eq!(source.within(&(17..29), "C + 1", 2), 17..29);
     }
 
     #[test]
-    fn only_near_names_are_offered() {
+    fn only_similar_names_are_suggested() {
         let known = ["conv", "norm"];
-        assert_eq!(instead("conf", known, "there are"), "; did you mean `conv`?");
-        assert_eq!(instead("Cnov", known, "there are"), "; did you mean `conv`?");
-        assert_eq!(instead("transformer", known, "there are"), "; there are `conv`, `norm`");
-        assert_eq!(instead("", [], "it has"), "; it has none");
+        assert_eq!(suggestion("conf", known, "there are"), "; did you mean `conv`?");
+        assert_eq!(suggestion("Cnov", known, "there are"), "; did you mean `conv`?");
+        assert_eq!(suggestion("transformer", known, "there are"), "; there are `conv`, `norm`");
+        assert_eq!(suggestion("", [], "it has"), "; it has none");
     }
 }

@@ -1,8 +1,8 @@
-//! What a layer does once every number is known.
+//! Operations with all their numbers.
 
 use crate::ops::Activation;
 
-/// Sizes of a convolution.
+/// Sizes of a convolution. `from` and `to` are channels; `zeros` says that the weights are 0 at birth.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Conv {
     pub(crate) from: i64,
@@ -40,7 +40,7 @@ pub(crate) enum Step {
 }
 
 impl Step {
-    /// How many trainable numbers it has.
+    /// Returns the number of trainable parameters.
     pub(crate) fn parameters(&self) -> u64 {
         let count = match *self {
             Self::Conv(c) => c.to * (c.from / c.groups) * c.kernel * c.kernel + if c.bias { c.to } else { 0 },

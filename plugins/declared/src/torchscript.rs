@@ -1,4 +1,4 @@
-//! The blueprint `torchscript`: a module that PyTorch has saved, with a document beside it.
+//! The blueprint `torchscript`, which builds seeds from a TorchScript module and its sidecar.
 
 use crate::header::{self, Header};
 use crate::layer::{Mix, RESIDUAL};
@@ -13,29 +13,29 @@ use std::fs;
 use std::sync::Arc;
 use tch::{CModule, TrainableCModule};
 
-/// The configuration as it is written: the document, and where the module lies.
+/// Unparsed configuration of `torchscript`: the sidecar, and the path of the module.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RawTorchScript {
-    /// What messages call the document.
+    /// Name of the sidecar in messages.
     pub file: String,
-    /// The text of a `NAME.pt.toml`.
+    /// The text of the sidecar, `NAME.pt.toml`.
     pub source: String,
-    /// A path under which the module can be opened.
+    /// Path of the module.
     pub module: String,
-    /// Values for the document's parameters, of which it has none.
+    /// Values for parameters. A sidecar has no parameters, so this must be empty.
     #[serde(default)]
     pub settings: Map<String, Value>,
 }
 
-/// The configuration of `torchscript`. By default there is no module, and nothing can be built.
+/// Configuration of `torchscript`. The default has no module, and building a seed from it fails.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(try_from = "RawTorchScript")]
 pub struct TorchScriptConfig {
     module: Option<Arc<Module>>,
 }
 
-/// A document that was understood.
+/// A parsed sidecar.
 #[derive(Debug)]
 struct Module {
     source: Source,
@@ -50,8 +50,8 @@ impl TryFrom<RawTorchScript> for TorchScriptConfig {
 
     fn try_from(raw: RawTorchScript) -> Result<Self, String> {
         let source = Source::new(&raw.file, &raw.source);
-        let module = understand(&source, raw.module, &raw.settings).map_err(|fault| source.tell(&fault))?;
-        looks_whole(&module.path).map_err(|text| source.tell(&Fault::whole(text)))?;
+        let module = parse(&source, raw.module, &raw.settings).map_err(|fault| source.message(&fault))?;
+        check_archive(&module.path).map_err(|text| source.message(&Fault::whole(text)))?;
         Ok(Self { module: Some(Arc::new(module)) })
     }
 }
@@ -65,17 +65,17 @@ impl JsonSchema for TorchScriptConfig {
     }
 }
 
-fn understand(source: &Source, path: String, settings: &Map<String, Value>) -> Result<Module, Fault> {
+fn parse(source: &Source, path: String, settings: &Map<String, Value>) -> Result<Module, Fault> {
     let table = header::toml(source)?;
     let root = Reader::new(&table, "a module's file");
-    root.only(&["blueprint", "module"])?;
+    root.refuse_other_keys(&["blueprint", "module"])?;
     let header = Header::read(&root)?;
     header::parameters(&root, settings)?;
     let mut channels = None;
     let (mut add, mut scale, mut gain) = (true, None, None);
     if let Some((table, _)) = root.table("module")? {
         let reader = Reader::new(table, "[module]");
-        reader.only(&["channels", "residual", "scale", "gain"])?;
+        reader.refuse_other_keys(&["channels", "residual", "scale", "gain"])?;
         channels = reader.whole("channels")?;
         if let Some(few) = channels.as_ref().filter(|channels| channels.value < 1) {
             return Err(Fault::at(&few.at, format!("`channels` is {}; it must be at least 1", few.value)));
@@ -84,28 +84,30 @@ fn understand(source: &Source, path: String, settings: &Map<String, Value>) -> R
         scale = reader.flag("scale")?;
         gain = reader.number("gain")?;
         if let (Some(false), Some(_), Some((_, at))) = (scale, gain, reader.entry("gain")) {
-            return Err(Fault::at(&at, "`gain` is the value at birth of what `scale = false` leaves out"));
+            return Err(Fault::at(
+                &at,
+                "`gain` is the value at birth of a gain, which `scale = false` turns off; remove one of them",
+            ));
         }
     }
-    // Whoever says nothing gets a branch that is nothing at birth; whoever says "none" gets the module
-    // itself.
+    // By default the module is a branch with a gain of 0 at birth; with `residual = "none"` it has no gain.
     let scaled = scale.unwrap_or(add || gain.is_some());
     let mix = Mix { add, gain: scaled.then(|| gain.unwrap_or(0.0)) };
     if let Some(at) = header.declares("identity_at_birth").filter(|_| mix.gain != Some(0.0)) {
-        let text = "without a gain of 0 a module is not known to be the identity at birth; write `scale = true` and \
-                    `gain = 0.0` in [module], or take the capability away";
+        let text = "a module is the identity at birth only with a gain of 0; write `scale = true` and `gain = 0.0` in \
+                    [module], or remove the capability";
         return Err(Fault::at(at, text));
     }
     Ok(Module { source: source.clone(), header, path, channels, mix })
 }
 
-/// What can be seen of a module's file without torch: it is a zip archive, and its end is there.
-fn looks_whole(path: &str) -> Result<(), String> {
+/// Checks what is possible without torch: that the file is a zip archive with an end record.
+fn check_archive(path: &str) -> Result<(), String> {
     let bytes = fs::read(path).map_err(|error| format!("the module {path} cannot be read: {error}"))?;
     if !bytes.starts_with(b"PK\x03\x04") {
-        return Err(format!("{path} is no TorchScript module; save one with torch.jit.save"));
+        return Err(format!("{path} is not a TorchScript module; save one with torch.jit.save"));
     }
-    // The archive's directory ends within this many bytes of the file's end.
+    // The end record is within this many bytes of the end of the file.
     let tail = &bytes[bytes.len().saturating_sub(22 + 0xffff)..];
     if tail.windows(4).any(|four| four == b"PK\x05\x06") {
         return Ok(());
@@ -113,14 +115,13 @@ fn looks_whole(path: &str) -> Result<(), String> {
     Err(format!("the module {path} is cut off; copy or save it again"))
 }
 
-/// A module that can be called.
+/// A loaded module.
 enum Loaded {
-    /// Held by the host process, which names its buffers too: they are variables of the seed like its
-    /// parameters.
-    Held(Box<dyn Script>),
-    /// Held here, with parameters alone as variables, where the host process cannot; and the mode that it was
-    /// put into last.
-    Plain(TrainableCModule, Option<Mode>),
+    /// Run by the host process. Parameters and buffers are variables of the seed.
+    Service(Box<dyn Script>),
+    /// Run by tch, if the host process does not offer the service: only parameters are variables. With the
+    /// mode that was set last.
+    Tch(TrainableCModule, Option<Mode>),
 }
 
 impl Loaded {
@@ -128,20 +129,20 @@ impl Loaded {
         let below = vars.sub("module");
         let Some(script) = services::script(bytes, vars.device()) else {
             let loaded = TrainableCModule::load_data(&mut &*bytes, below);
-            return Ok(Self::Plain(loaded.map_err(|error| module.refused(error))?, None));
+            return Ok(Self::Tch(loaded.map_err(|error| module.refused(error))?, None));
         };
         let script = script.map_err(|error| module.refused_for(&error.message))?;
         for (name, tensor) in script.variables()? {
             let learns = tensor.requires_grad();
             let _ = below.add(&name.replace('.', "_"), tensor, learns);
         }
-        Ok(Self::Held(script))
+        Ok(Self::Service(script))
     }
 
     fn forward(&mut self, x: &Tensor, mode: Mode) -> Result<Tensor> {
         match self {
-            Self::Held(script) => script.forward(x, mode.is_train()),
-            Self::Plain(module, last) => {
+            Self::Service(script) => script.forward(x, mode.is_train()),
+            Self::Tch(module, last) => {
                 if *last != Some(mode) {
                     match mode {
                         Mode::Train => module.f_set_train()?,
@@ -155,12 +156,12 @@ impl Loaded {
     }
 }
 
-/// The interpreter of TorchScript modules. It holds no tensor.
+/// Blueprint that interprets TorchScript modules. It contains no tensors.
 #[derive(Debug)]
 pub struct TorchScript;
 
 impl Blueprint for TorchScript {
-    // Its interpreter compiles while it runs.
+    // torch's interpreter compiles while it runs, which cannot be captured.
     const INFO: EntryInfo =
         EntryInfo::new("torchscript", "a TorchScript module").capabilities(&[Capability::NotCapturable]);
     type Config = TorchScriptConfig;
@@ -168,7 +169,7 @@ impl Blueprint for TorchScript {
     fn build(vars: &nn::Path<'_>, site: &Site, config: TorchScriptConfig) -> Result<Box<dyn Seed>> {
         let Some(module) = config.module else {
             let text = "`torchscript` needs a module: give `file`, `source` and `module`, or put NAME.pt with \
-                        NAME.pt.toml where plugins are looked for";
+                        NAME.pt.toml into a plugin directory";
             return Err(PluginError::config(text));
         };
         module.fits(site)?;
@@ -191,7 +192,7 @@ impl Module {
         match &self.channels {
             Some(channels) if channels.value != site.channels() => {
                 let text = format!("`{id}` serves {} channels, not {}", channels.value, site.channels());
-                Err(PluginError::unsupported(self.source.tell(&Fault::at(&channels.at, text))))
+                Err(PluginError::unsupported(self.source.message(&Fault::at(&channels.at, text))))
             }
             _ => Ok(()),
         }
@@ -200,24 +201,24 @@ impl Module {
     fn bytes(&self) -> Result<Vec<u8>> {
         fs::read(&self.path).map_err(|error| {
             let text = format!("the module {} cannot be read: {error}", self.path);
-            PluginError::config(self.source.tell(&Fault::whole(text)))
+            PluginError::config(self.source.message(&Fault::whole(text)))
         })
     }
 
-    /// Torch's own words, without its trace.
+    /// Converts an error of libtorch, without its backtrace.
     fn refused(&self, error: tch::TchError) -> PluginError {
         self.refused_for(&PluginError::from(error).message)
     }
 
-    fn refused_for(&self, words: &str) -> PluginError {
-        let words: Vec<&str> = words.split_whitespace().collect();
-        let words: String = words.join(" ").chars().take(200).collect();
-        let text = format!("{} is no TorchScript module that can be loaded: {words}", self.path);
-        PluginError::config(self.source.tell(&Fault::whole(text)))
+    fn refused_for(&self, reason: &str) -> PluginError {
+        let words: Vec<&str> = reason.split_whitespace().collect();
+        let reason: String = words.join(" ").chars().take(200).collect();
+        let text = format!("cannot load {} as a TorchScript module: {reason}", self.path);
+        PluginError::config(self.source.message(&Fault::whole(text)))
     }
 
-    /// A variable's name cannot have points; tch makes `_` of them, and would rename what then has a name
-    /// that is taken.
+    /// Refuses parameters that would get the same variable name: names of variables cannot contain points,
+    /// so tch replaces them by `_`, and it would rename a duplicate.
     fn check_names(&self, mut bytes: &[u8], vars: &nn::Path<'_>) -> Result<()> {
         let module = CModule::load_data_on_device(&mut bytes, vars.device());
         let named =
@@ -226,9 +227,9 @@ impl Module {
         for (name, _) in named {
             if let Some(other) = taken.insert(name.replace('.', "_"), name.clone()) {
                 let text = format!(
-                    "the parameters `{other}` and `{name}` of the module would have one name; rename one"
+                    "the parameters `{other}` and `{name}` of the module would get the same name; rename one"
                 );
-                return Err(PluginError::config(self.source.tell(&Fault::whole(text))));
+                return Err(PluginError::config(self.source.message(&Fault::whole(text))));
             }
         }
         Ok(())
@@ -245,7 +246,11 @@ impl Seed for TorchScriptSeed {
     fn forward(&mut self, x: &Tensor, cx: &Cx<'_>) -> Result<Tensor> {
         let made = self.module.forward(x, cx.mode())?;
         if made.size() != x.size() {
-            let text = format!("the module made {:?} of {:?}; a seed keeps the shape", made.size(), x.size());
+            let text = format!(
+                "the module returned {:?} for {:?}; a seed must keep the shape",
+                made.size(),
+                x.size()
+            );
             return Err(PluginError::contract(text));
         }
         self.mixer.mix(x, made)

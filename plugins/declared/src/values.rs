@@ -1,28 +1,28 @@
-//! From tables to layers: what a key may hold, and what it may refer to.
+//! Parsing the tables of layers and of the output, with the values of their keys.
 
-use crate::expr::{Expr, Wrong};
+use crate::expr::{Expr, ExprError};
 use crate::header::{Parameter, Parameters};
 use crate::layer::{Arg, Layer, Mix, Output, RESIDUAL, Wire};
 use crate::ops::{COMMON, Default, Key, Op, Takes};
 use crate::reader::{At, Reader, integer, kind, number};
-use crate::source::{Fault, Result, Source, Span, instead, listed};
+use crate::source::{Fault, Result, Source, Span, listed, suggestion};
 use crate::wiring;
 use toml::Spanned;
 use toml::de::DeValue;
 
-/// A `[[layer]]` whose inputs are still names.
+/// A parsed `[[layer]]` whose inputs are still names.
 pub(crate) struct Unwired<'a> {
     pub(crate) layer: Layer,
     pub(crate) from: Option<Vec<At<&'a str>>>,
 }
 
-/// What a value may refer to.
-pub(crate) struct Names<'a> {
+/// What values can refer to: the document's text and parameters.
+pub(crate) struct Scope<'a> {
     pub(crate) source: &'a Source,
     pub(crate) parameters: &'a Parameters,
 }
 
-impl Names<'_> {
+impl Scope<'_> {
     pub(crate) fn layer<'a>(&self, item: &'a Spanned<DeValue<'a>>) -> Result<Unwired<'a>> {
         let DeValue::Table(table) = item.get_ref() else {
             return Err(Fault::at(&item.span(), "a layer is a table; write [[layer]]"));
@@ -32,13 +32,13 @@ impl Names<'_> {
             return Err(Fault::at(&item.span(), format!("this layer has no `op`; there are {names}")));
         };
         let Some(spec) = Op::named(op.value) else {
-            let meant = instead(op.value, Op::all_names(), "there are");
-            return Err(Fault::at(&op.at, format!("there is no op `{}`{meant}", op.value)));
+            let hint = suggestion(op.value, Op::all_names(), "there are");
+            return Err(Fault::at(&op.at, format!("there is no op `{}`{hint}", op.value)));
         };
         let what = format!("`{}`", op.value);
         let reader = Reader::new(table, &what);
         let known: Vec<&str> = COMMON.into_iter().chain(spec.keys.iter().map(|key| key.name)).collect();
-        reader.only(&known)?;
+        reader.refuse_other_keys(&known)?;
         let name = Reader::new(table, "a layer").text("name")?;
         if let Some(name) = &name {
             check_layer_name(name)?;
@@ -83,8 +83,8 @@ impl Names<'_> {
                     }
                 };
                 let Some(word) = words.iter().find(|word| **word == written) else {
-                    let meant = instead(written, words.iter().copied(), "it must be one of");
-                    return Err(Fault::at(&at, format!("`{}` is \"{written}\"{meant}", key.name)));
+                    let hint = suggestion(written, words.iter().copied(), "it must be one of");
+                    return Err(Fault::at(&at, format!("`{}` is \"{written}\"{hint}", key.name)));
                 };
                 Arg::Word(word)
             }
@@ -92,7 +92,7 @@ impl Names<'_> {
         Ok(At { value: arg, at })
     }
 
-    /// An integer or an expression over `C`, `in` and the parameters that are integers.
+    /// Reads an integer, or an expression over `C`, `in` and integer parameters.
     fn whole(&self, key: &str, value: &Spanned<DeValue<'_>>) -> Result<Arg> {
         if let Some(number) = integer(value)? {
             return Ok(Arg::Whole(Expr::number(number), None));
@@ -102,7 +102,7 @@ impl Names<'_> {
             let is = kind(value.get_ref());
             return Err(Fault::at(&at, format!("`{key}` is {is}; it must be an integer or an expression")));
         };
-        let fault = |wrong: Wrong| Fault::at(&self.source.within(&at, text, wrong.at), wrong.text);
+        let fault = |wrong: ExprError| Fault::at(&self.source.within(&at, text, wrong.at), wrong.text);
         let expr = Expr::parse(text).map_err(fault)?;
         for (offset, name) in expr.variables() {
             let text = match self.parameters.get(name) {
@@ -115,10 +115,10 @@ impl Names<'_> {
                 None => {
                     let integers = self.parameters.iter().filter(|(_, p)| matches!(p, Parameter::Whole(_)));
                     let known = ["C", "in"].into_iter().chain(integers.map(|(name, _)| name.as_str()));
-                    format!("there is no `{name}` here{}", instead(name, known, "there are"))
+                    format!("there is no `{name}` here{}", suggestion(name, known, "there are"))
                 }
             };
-            return Err(fault(Wrong { at: offset, text }));
+            return Err(fault(ExprError { at: offset, text }));
         }
         Ok(Arg::Whole(expr, Some(text.clone().into_owned())))
     }
@@ -166,8 +166,8 @@ impl Names<'_> {
         if let Some(parameter) = self.parameters.get(name) {
             return Ok(*parameter);
         }
-        let meant = instead(name, self.parameters.keys().map(String::as_str), "the blueprint has");
-        Err(Fault::at(at, format!("`{key}` is \"{name}\", and there is no such parameter{meant}")))
+        let hint = suggestion(name, self.parameters.keys().map(String::as_str), "the blueprint has");
+        Err(Fault::at(at, format!("`{key}` is \"{name}\", and there is no such parameter{hint}")))
     }
 
     pub(crate) fn output(&self, root: &Reader<'_>, layers: &[Layer]) -> Result<Output> {
@@ -178,7 +178,7 @@ impl Names<'_> {
             return Ok(Output { from: Wire::Layer(last), at: last_at, mix: plain });
         };
         let reader = Reader::new(table, "[output]");
-        reader.only(&["from", "residual", "gain"])?;
+        reader.refuse_other_keys(&["from", "residual", "gain"])?;
         let from = reader.text("from")?;
         let (from, at) = match from {
             Some(name) => (wiring::find(layers, &name)?, name.at),
@@ -190,7 +190,7 @@ impl Names<'_> {
     }
 }
 
-/// The value that an unwritten key has.
+/// Returns the default value of a key.
 fn default(key: &Key, text: &'static str) -> Result<Arg, String> {
     let broken = || format!("`{}` has no usable default", key.name);
     match key.takes {
@@ -201,15 +201,15 @@ fn default(key: &Key, text: &'static str) -> Result<Arg, String> {
     }
 }
 
-/// The names of layers name variables too, where a point would separate.
+/// Refuses an invalid name of a layer. Names become part of variable names, in which points are separators.
 fn check_layer_name(name: &At<&str>) -> Result<()> {
     let good = name.value.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
     if name.value.is_empty() || !good {
-        let text = format!("\"{}\" is no name for a layer: use letters, digits and `_`", name.value);
+        let text = format!("\"{}\" is not a valid layer name; use letters, digits and `_`", name.value);
         return Err(Fault::at(&name.at, text));
     }
     if ["input", "output"].contains(&name.value) {
-        let text = format!("no layer can be called `{}`: the name is taken", name.value);
+        let text = format!("a layer cannot be named `{}`: the name is reserved", name.value);
         return Err(Fault::at(&name.at, text));
     }
     Ok(())

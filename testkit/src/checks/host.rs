@@ -1,19 +1,22 @@
-//! What only hosts promise: their slots, and what they do with them.
+//! Checks of hosts only: their slots and taps.
 
 use super::everywhere;
 use crate::failure::{At, Failure, Outcome, broken};
-use crate::live::Live;
+use crate::instance::Instance;
 use crate::subject::Subject;
 use kasmina_plugin_api::abi::HostInstance;
 use kasmina_plugin_api::{Mode, PluginError, Result as PluginResult, SlotSpec, TapHandler, Topology};
 use std::collections::BTreeSet;
 use tch::Tensor;
 
+/// Message of the error that a failing tap returns.
 const REFUSAL: &str = "this tap was told to fail";
 
-/// Taps that keep a ledger and do one thing at one slot.
+/// Taps that record their calls and may act at one slot.
 struct Ledger {
+    /// Slot numbers and shapes of the features, in the order of the calls.
     visited: Vec<(usize, Vec<i64>)>,
+    /// The slot to act at, and the action.
     at: Option<(usize, Act)>,
 }
 
@@ -45,26 +48,26 @@ impl TapHandler for Ledger {
 
 pub(crate) fn taps(subject: &Subject) -> Outcome {
     everywhere(subject, |place| {
-        let Live::Host(mut host) = subject.make(place)? else { return Ok(None) };
+        let Instance::Host(mut host) = subject.make(place)? else { return Ok(None) };
         let slots = host.slots().to_vec();
-        names(&slots)?;
+        check_names(&slots)?;
         let x = place.batch(2)?;
         let mut plain = None;
         for mode in [Mode::Train, Mode::Eval] {
             let mut ledger = Ledger::new(None);
             let output = host.forward(&x, mode, &mut ledger)?;
-            ledger_is_whole(&slots, &ledger).at(format!("{mode:?}"))?;
+            check_visits(&slots, &ledger).at(format!("{mode:?}"))?;
             plain = Some(output);
         }
         let Some(plain) = plain else { return Ok(None) };
         for (number, slot) in slots.iter().enumerate() {
-            acts(&mut host, &x, &plain, number).at(format!("slot `{}`", slot.name))?;
+            check_tap_results(&mut host, &x, &plain, number).at(format!("slot `{}`", slot.name))?;
         }
         Ok(slots.is_empty().then(|| "it has no slots".to_owned()))
     })
 }
 
-fn names(slots: &[SlotSpec]) -> Result<(), Failure> {
+fn check_names(slots: &[SlotSpec]) -> Result<(), Failure> {
     let mut names = BTreeSet::new();
     for slot in slots {
         let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_' || c == '-';
@@ -78,7 +81,7 @@ fn names(slots: &[SlotSpec]) -> Result<(), Failure> {
             return broken(format!("slot `{}` has {} channels", slot.name, slot.channels));
         }
     }
-    // One slot may be early, mid and late at once; one name must not mean two slots.
+    // A slot may have several aliases, but an alias must not refer to several slots.
     for slot in slots {
         for alias in &slot.aliases {
             let others = slots.iter().filter(|s| s.answers_to(alias)).count();
@@ -90,12 +93,12 @@ fn names(slots: &[SlotSpec]) -> Result<(), Failure> {
     Ok(())
 }
 
-fn ledger_is_whole(slots: &[SlotSpec], ledger: &Ledger) -> Result<(), Failure> {
+fn check_visits(slots: &[SlotSpec], ledger: &Ledger) -> Result<(), Failure> {
     let visited: Vec<usize> = ledger.visited.iter().map(|(slot, _)| *slot).collect();
     let want: Vec<usize> = (0..slots.len()).collect();
     if visited != want {
         let name = |i: &usize| {
-            slots.get(*i).map_or_else(|| format!("number {i}, which is none"), |s| s.name.clone())
+            slots.get(*i).map_or_else(|| format!("number {i}, which does not exist"), |s| s.name.clone())
         };
         let list = |all: &[usize]| all.iter().map(name).collect::<Vec<_>>().join(", ");
         return broken(format!("it visits the slots [{}], expected [{}]", list(&visited), list(&want)));
@@ -117,18 +120,25 @@ fn ledger_is_whole(slots: &[SlotSpec], ledger: &Ledger) -> Result<(), Failure> {
     Ok(())
 }
 
-/// What a tap gives back is what flows on, and its error is the forward's.
-fn acts(host: &mut HostInstance, x: &Tensor, plain: &Tensor, slot: usize) -> Result<(), Failure> {
+/// Fails if the host ignores the features that a tap returns, or an error of the tap.
+fn check_tap_results(
+    host: &mut HostInstance,
+    x: &Tensor,
+    plain: &Tensor,
+    slot: usize,
+) -> Result<(), Failure> {
     let _no_grad = tch::no_grad_guard();
     let replaced = host.forward(x, Mode::Eval, &mut Ledger::new(Some((slot, Act::Replace))))?;
     if replaced.f_equal(plain)? {
         return broken(
-            "other features come back from the tap, and the output is the same: they are not used",
+            "the tap returns other features, but the output is the same: the host does not use them",
         );
     }
     match host.forward(x, Mode::Eval, &mut Ledger::new(Some((slot, Act::Fail)))) {
-        Ok(_) => broken("the tap fails, and the host goes on as if nothing were: pass its error on"),
+        Ok(_) => broken("the tap fails, but the host ignores the error: return it"),
         Err(error) if error.to_string().contains(REFUSAL) => Ok(()),
-        Err(error) => broken(format!("the tap fails with `{REFUSAL}`, and the host says instead: {error}")),
+        Err(error) => {
+            broken(format!("the tap fails with `{REFUSAL}`, but the host returns another error: {error}"))
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! The bodies of the checks, by what they look at.
+//! The bodies of the checks, by subject.
 
 pub(crate) mod blend;
 pub(crate) mod build;
@@ -9,16 +9,16 @@ pub(crate) mod host;
 pub(crate) mod inputs;
 pub(crate) mod instances;
 pub(crate) mod memory;
+pub(crate) mod process;
 pub(crate) mod random;
 pub(crate) mod samples;
 pub(crate) mod state;
-pub(crate) mod world;
 
 use crate::failure::{Failure, Outcome};
 use crate::place::Place;
 use crate::subject::Subject;
 
-/// Asks the same at every place of an entry; the remarks are gathered.
+/// Runs a check at every place of an entry and joins the remarks.
 fn everywhere(subject: &Subject, mut body: impl FnMut(&Place) -> Outcome) -> Outcome {
     let mut remarks = Vec::new();
     for place in subject.places()? {

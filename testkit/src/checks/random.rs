@@ -1,8 +1,8 @@
-//! Chance: only where it is announced, and the same under the same seed.
+//! Checks of determinism and of random numbers.
 
 use super::everywhere;
 use crate::failure::{Failure, Outcome, broken};
-use crate::judge::{leaning, same_bits};
+use crate::judge::{check_same_bits, random_projection};
 use crate::place::Place;
 use crate::subject::Subject;
 use kasmina_plugin_api::{Capability, Kind, Mode};
@@ -11,32 +11,33 @@ use tch::Tensor;
 
 pub(crate) fn deterministic(subject: &Subject) -> Outcome {
     everywhere(subject, |place| {
-        let (first, again) = (a_life(subject, place)?, a_life(subject, place)?);
+        let (first, again) = (observations(subject, place)?, observations(subject, place)?);
         for ((what, a), (_, b)) in first.iter().zip(&again) {
-            same_bits(a, b, &format!("{what}, twice under one seed"))?;
+            check_same_bits(a, b, &format!("{what}, twice under one seed"))?;
         }
         if first.len() == again.len() {
             Ok(None)
         } else {
-            broken("it gives gradients to other parameters each time")
+            broken("under one seed, different parameters get gradients")
         }
     })
 }
 
-/// Two training steps and a measurement under a seed: everything that can be seen of it.
-fn a_life(subject: &Subject, place: &Place) -> Result<Vec<(String, Tensor)>, Failure> {
+/// Runs two training steps and a forward in eval mode under the seed of the check. Returns all outputs,
+/// gradients and variables.
+fn observations(subject: &Subject, place: &Place) -> Result<Vec<(String, Tensor)>, Failure> {
     let _fork = RngFork::seeded(subject.seed)?;
-    let mut live = subject.make(place)?;
+    let mut instance = subject.make(place)?;
     let mut seen = Vec::new();
     for step in 0..2 {
-        let output = live.run(&place.batch(3)?, Mode::Train)?;
+        let output = instance.run(&place.batch(3)?, Mode::Train)?;
         if output.requires_grad() {
-            leaning(&output)?.f_backward()?;
+            random_projection(&output)?.f_backward()?;
         }
         seen.push((format!("the output of training step {step}"), output.detach()));
     }
-    seen.push(("the output in eval mode".to_owned(), live.measure(&place.batch(3)?)?));
-    for variable in live.variables()? {
+    seen.push(("the output in eval mode".to_owned(), instance.measure(&place.batch(3)?)?));
+    for variable in instance.variables()? {
         let gradient = variable.tensor.f_grad()?;
         if gradient.defined() {
             seen.push((format!("the gradient of `{}`", variable.name), gradient));
@@ -46,33 +47,34 @@ fn a_life(subject: &Subject, place: &Place) -> Result<Vec<(String, Tensor)>, Fai
     Ok(seen)
 }
 
-pub(crate) fn draws(subject: &Subject) -> Outcome {
-    // A host's draws are the run's own; a blend's would be everybody's.
+pub(crate) fn randomness(subject: &Subject) -> Outcome {
+    // The generators of torch are seeded for the host, so it may draw from them. A blend has no stream of its
+    // own.
     let may_draw = match subject.entry.kind() {
         Kind::Host => true,
         Kind::Blend => false,
         Kind::Blueprint => subject.declares(Capability::Stochastic),
     };
     everywhere(subject, |place| {
-        let mut live = subject.make(place)?;
+        let mut instance = subject.make(place)?;
         let x = place.batch(2)?;
         let mut drew = Vec::new();
         for mode in [Mode::Train, Mode::Eval] {
             let before = RngState::save()?;
-            drop(live.run(&x, mode)?);
+            drop(instance.run(&x, mode)?);
             if !before.same_as(&RngState::save()?) {
                 drew.push(mode);
             }
         }
         if drew.contains(&Mode::Eval) {
-            return broken("it draws random numbers in eval mode, where everything is measured");
+            return broken("it draws random numbers in eval mode, in which measurements are made");
         }
         match (drew.contains(&Mode::Train), may_draw) {
             (true, false) => {
                 broken("it draws random numbers but does not declare the capability `stochastic`")
             }
             (false, true) if subject.declares(Capability::Stochastic) => {
-                Ok(Some("it declares `stochastic` and drew nothing".to_owned()))
+                Ok(Some("it declares `stochastic`, but drew no random numbers".to_owned()))
             }
             _ => Ok(None),
         }

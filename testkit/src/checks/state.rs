@@ -1,9 +1,9 @@
-//! State bytes: there and back again.
+//! Checks of state bytes.
 
 use super::everywhere;
 use crate::failure::{At, Failure, Outcome, broken};
-use crate::judge::close;
-use crate::live::Live;
+use crate::instance::Instance;
+use crate::judge::check_close;
 use crate::subject::Subject;
 use kasmina_plugin_api::{ErrorKind, Mode};
 use tch::Tensor;
@@ -17,9 +17,9 @@ pub(crate) fn round_trip(subject: &Subject) -> Outcome {
         }
         let saved = used.state()?;
         if used.state()? != saved {
-            return broken("asked twice for its state, it answers differently");
+            return broken("two calls of `state` return different bytes");
         }
-        // Of another seed: what comes back comes from the bytes and the variables.
+        // With another random seed, so that equal outputs can only come from the state and the variables.
         let mut other = subject.make_seeded(place, subject.seed ^ 1)?;
         copy_variables(&used, &other)?;
         if !saved.is_empty() {
@@ -30,16 +30,17 @@ pub(crate) fn round_trip(subject: &Subject) -> Outcome {
             let (a, b) = (saved.len(), again.len());
             let first = saved.iter().zip(&again).position(|(a, b)| a != b).unwrap_or(a.min(b));
             return broken(format!(
-                "saved, restored and saved again, its {a} bytes are {b} others; they differ from byte {first} on"
+                "saved, restored and saved again, its {a} bytes are {b} others; they differ from byte \
+                 {first} on"
             ));
         }
         let x = place.batch(2)?;
-        close(&used.measure(&x)?, &other.measure(&x)?, "the restored instance gives another output")?;
+        check_close(&used.measure(&x)?, &other.measure(&x)?, "the output of the restored instance differs")?;
         Ok(saved.is_empty().then(|| "it has no state besides its variables".to_owned()))
     })
 }
 
-fn copy_variables(from: &Live, to: &Live) -> Result<(), Failure> {
+fn copy_variables(from: &Instance, to: &Instance) -> Result<(), Failure> {
     for (from, to) in from.variables()?.iter().zip(to.variables()?) {
         let mut tensor: Tensor = to.tensor;
         tch::no_grad(|| tensor.f_copy_(&from.tensor))?;
@@ -47,27 +48,27 @@ fn copy_variables(from: &Live, to: &Live) -> Result<(), Failure> {
     Ok(())
 }
 
-pub(crate) fn garbage(subject: &Subject) -> Outcome {
+pub(crate) fn invalid(subject: &Subject) -> Outcome {
     let version = subject.entry.record().state_version;
     everywhere(subject, |place| {
-        let mut live = subject.make(place)?;
-        let saved = live.state()?;
+        let mut instance = subject.make(place)?;
+        let saved = instance.state()?;
         let mut cut = saved.clone();
         cut.truncate(saved.len() / 2);
         let flipped: Vec<u8> = saved.iter().map(|byte| !byte).collect();
         let strange: [(&str, &[u8], u32); 7] = [
             ("no bytes", &[], version),
             ("one byte", &[7], version),
-            ("bytes that are no state", &[0xff; 4096], version),
+            ("invalid bytes", &[0xff; 4096], version),
             ("half of its state", &cut, version),
-            ("its state with every bit turned", &flipped, version),
+            ("its state with every bit inverted", &flipped, version),
             ("its state under version 0", &saved, 0),
-            ("its state under a version to come", &saved, u32::MAX),
+            ("its state under a future version", &saved, u32::MAX),
         ];
         for (what, bytes, version) in strange {
-            let restored = live.restore(bytes, version);
-            let then = live.measure(&place.batch(2)?).map(drop);
-            for (when, answer) in [("given", restored), ("used after", then)] {
+            let restored = instance.restore(bytes, version);
+            let then = instance.measure(&place.batch(2)?).map(drop);
+            for (when, answer) in [("restoring", restored), ("forward after restoring", then)] {
                 if let Err(error) = answer
                     && matches!(error.kind, ErrorKind::Panic | ErrorKind::Poisoned)
                 {

@@ -1,4 +1,4 @@
-//! Settings and operations out of bytes, for fuzzers.
+//! Decodes settings and operations from arbitrary bytes, for fuzzers.
 
 use arbitrary::{Result, Unstructured};
 use kasmina::lifecycle::{
@@ -7,7 +7,8 @@ use kasmina::lifecycle::{
 };
 use kasmina_plugin_api::Topology;
 
-/// What the bytes say; they never say nothing.
+/// Decodes settings, a topology and operations. Every input decodes to something; what is missing is filled
+/// with defaults.
 pub fn operations(bytes: &[u8]) -> (Settings, Topology, Vec<Operation>) {
     let mut bytes = Unstructured::new(bytes);
     let settings = settings(&mut bytes).unwrap_or_default();

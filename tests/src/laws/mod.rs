@@ -1,4 +1,4 @@
-//! What holds of every slot, whatever it is told. Property tests and fuzz targets share these bodies.
+//! Invariants of a slot's lifecycle under arbitrary operations. Property tests and fuzz targets share them.
 
 mod decode;
 mod script;
@@ -8,13 +8,13 @@ pub use script::script;
 
 use kasmina::lifecycle::{Event, EventKind, Lifecycle, Operation, RefusalCode, Settings, Stage};
 
-/// Drives a fresh slot through operations and checks every law after each. Answers with the stages that it
-/// saw, one for each operation.
+/// Applies operations to a fresh slot and checks every invariant after each. Returns the stage after each
+/// operation.
 ///
 /// # Panics
-/// If a law is broken; the message says which, and by what.
+/// If an invariant is violated; the message contains the operation.
 pub fn lifecycle(settings: &Settings, topology: impl Into<String>, operations: &[Operation]) -> Vec<Stage> {
-    assert!(settings.validate().is_ok(), "a machine takes settings as validated");
+    assert!(settings.validate().is_ok(), "the settings are valid");
     let mut slot = Lifecycle::new("early", topology, settings.clone());
     let mut seen = Vec::with_capacity(operations.len());
     for operation in operations {
@@ -22,16 +22,20 @@ pub fn lifecycle(settings: &Settings, topology: impl Into<String>, operations: &
         let result = operation.apply(&mut slot);
         let events = slot.drain_events();
         if let Err(refusal) = &result {
-            assert_eq!(written(&before), written(&slot), "refused ({refusal}), yet changed: {operation:?}");
-            // A failed gate leaves its event; nothing else leaves anything.
-            let asked = matches!(operation, Operation::Advance { .. });
-            let allowed = usize::from(refusal.code == RefusalCode::GateFailed && asked);
+            assert_eq!(
+                serialized(&before),
+                serialized(&slot),
+                "refused ({refusal}), yet changed: {operation:?}"
+            );
+            // A refused `Advance` leaves the event of its failed gate; no other refusal leaves an event.
+            let advance = matches!(operation, Operation::Advance { .. });
+            let allowed = usize::from(refusal.code == RefusalCode::GateFailed && advance);
             assert_eq!(events.len(), allowed, "{operation:?}: {events:?}");
         }
-        at_rest(&slot);
-        chained(before.stage(), slot.stage(), &events, operation);
+        check_state(&slot);
+        check_transitions(before.stage(), slot.stage(), &events, operation);
         for event in &events {
-            let text = serde_json::to_string(event).expect("events can be written");
+            let text = serde_json::to_string(event).expect("events can be serialized");
             assert_eq!(serde_json::from_str::<Event>(&text).expect("and read"), *event);
         }
         if before.stage() == Stage::Fossilized {
@@ -42,18 +46,18 @@ pub fn lifecycle(settings: &Settings, topology: impl Into<String>, operations: &
     seen
 }
 
-fn written(slot: &Lifecycle) -> String {
-    serde_json::to_string(&slot.seed()).expect("states can be written")
+fn serialized(slot: &Lifecycle) -> String {
+    serde_json::to_string(&slot.seed()).expect("states can be serialized")
 }
 
-/// What is true of a slot between operations.
-fn at_rest(slot: &Lifecycle) {
+/// Checks the invariants of a slot between two operations.
+fn check_state(slot: &Lifecycle) {
     let (stage, settings) = (slot.stage(), slot.settings());
-    assert!(!matches!(stage, Stage::Unknown | Stage::Pruned), "{stage} is never seen at rest");
-    assert!(stage != Stage::Shadowing || settings.shadowing_epochs > 0, "SHADOWING is off");
+    assert!(!matches!(stage, Stage::Unknown | Stage::Pruned), "{stage} between two operations");
+    assert!(stage != Stage::Shadowing || settings.shadowing_epochs > 0, "SHADOWING is switched off");
     assert!(
         !matches!(stage, Stage::Embargoed | Stage::Resetting) || settings.cooldown_epochs > 0,
-        "there is no cooldown"
+        "{stage} without a cooldown"
     );
     let Some(seed) = slot.seed() else {
         assert_eq!((stage, slot.alpha()), (Stage::Dormant, 0.0));
@@ -66,7 +70,7 @@ fn at_rest(slot: &Lifecycle) {
     assert!(!passive || seed.alpha.alpha() == 0.0, "alpha {} in {stage}", seed.alpha.alpha());
     let held = matches!(stage, Stage::Shadowing | Stage::Holding | Stage::Fossilized);
     assert!(!held || seed.alpha.alpha() == seed.alpha.target(), "alpha is not on its target in {stage}");
-    assert!(seed.scheduled_prune.is_none() || stage == Stage::Blending, "on its way out in {stage}");
+    assert!(seed.scheduled_prune.is_none() || stage == Stage::Blending, "a scheduled prune in {stage}");
     assert!(seed.history.len() <= 100, "history of {}", seed.history.len());
     let ratio = seed.metrics.gradient_ratio();
     assert!(ratio.is_none_or(|r| (0.0..=10.0).contains(&r)), "ratio {ratio:?}");
@@ -76,8 +80,8 @@ fn at_rest(slot: &Lifecycle) {
     }
 }
 
-/// The events tell of every stage on the way, each step of it legal.
-fn chained(from: Stage, to: Stage, events: &[Event], operation: &Operation) {
+/// Checks that the events lead from one stage to the other, each through a legal transition.
+fn check_transitions(from: Stage, to: Stage, events: &[Event], operation: &Operation) {
     let mut at = from;
     for event in events {
         match &event.kind {

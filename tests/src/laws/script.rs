@@ -1,12 +1,13 @@
-//! What holds of any text that is taken for a script.
+//! Invariants of parsing and running an arbitrary text as a script.
 
 use kasmina::lifecycle::Lifecycle;
 use kasmina::lifecycle::script::{Script, ScriptError};
 
-/// Reads a text as a script and, if it is one, runs it. Answers with how many operations it had.
+/// Parses a text as a script and, if it is one, runs it. Returns the number of its operations, 0 if it is
+/// none.
 ///
 /// # Panics
-/// If a law is broken.
+/// If an invariant is violated.
 pub fn script(text: &str) -> usize {
     match text.parse::<Script>() {
         Ok(script) => {

@@ -1,4 +1,5 @@
-//! Compares the outputs of exported networks in Python (the generated file, transformers, ONNX) with Kasmina's.
+//! Compares the outputs of exported networks in Python (the generated file, transformers, ONNX) with
+//! Kasmina's.
 
 use crate::python::python;
 use crate::structures::{BLENDS, Case, HOSTS};
@@ -23,7 +24,7 @@ struct Row {
     file: f64,
     /// Of the model that transformers loads.
     transformers: f64,
-    /// Run by onnxruntime: the networks with a gate, as writing such a file takes seconds.
+    /// Of the ONNX export in onnxruntime; only for networks with a gate, because each export takes seconds.
     onnx: Option<f64>,
     /// Whether the largest value of each output has the same index.
     same_argmax: bool,

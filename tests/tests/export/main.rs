@@ -1,5 +1,5 @@
-//! `kasmina export`: an exported network computes in Python what it computes in Kasmina, and what cannot be exported
-//! is refused.
+//! `kasmina export`: an exported network computes in Python what it computes in Kasmina, and what cannot be
+//! exported is refused.
 
 mod agreement;
 mod python;

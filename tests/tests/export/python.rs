@@ -7,8 +7,8 @@ use std::process::Command;
 /// Environment variable with the folder of Python packages.
 const PACKAGES: &str = "KASMINA_TEST_PYTHON";
 
-/// Returns a Python command that finds the packages. Without them, prints that the test is skipped and returns
-/// `None`.
+/// Returns a Python command that finds the packages. Without them, prints that the test is skipped and
+/// returns `None`.
 ///
 /// # Panics
 /// If there are no packages in continuous integration, where nothing may be skipped.

@@ -1,4 +1,5 @@
-//! Refused exports, each with one message and without a partial folder; and the model card of a successful one.
+//! Refused exports, each with one message and without a partial folder; and the model card of a successful
+//! one.
 
 use kasmina_tests::{kasmina, output};
 use std::fs;

@@ -90,8 +90,8 @@ impl Case {
         text
     }
 
-    /// Trains, exports to `out`, and writes an input with the network's output to `io.safetensors` beside it. Returns
-    /// the folder of both.
+    /// Trains, exports to `out`, and writes an input with the network's output to `io.safetensors` beside it.
+    /// Returns the folder of both.
     pub(super) fn export(&self, home: &Path, registry: &Registry) -> PathBuf {
         let folder = home.join(&self.name);
         std::fs::create_dir(&folder).unwrap();

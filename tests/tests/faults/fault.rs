@@ -1,30 +1,30 @@
-//! The accidents.
+//! Kinds of faults.
 
-/// What happens to a run.
+/// A fault that is injected into a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fault {
-    /// SIGKILL as soon as a file of a checkpoint that is being written is there.
+    /// SIGKILL as soon as this file of a checkpoint exists that is being written; "" is the folder itself.
     KillAtFile(&'static str),
-    /// SIGKILL at any moment.
+    /// SIGKILL at a random moment.
     Kill,
-    /// A signal that asks to end.
+    /// A signal that ends a run cleanly, by its name.
     Signal(&'static str),
-    /// No file can grow for a while.
+    /// A full disk for a while.
     FullDisk,
-    /// SIGKILL, and then a bit of a file of the newest checkpoint is another one.
+    /// SIGKILL; then a bit of a file of the newest checkpoint is flipped.
     Flip,
-    /// SIGKILL, and then a file of the newest checkpoint is cut off.
+    /// SIGKILL; then a file of the newest checkpoint is truncated.
     Truncate,
-    /// SIGKILL, and then a file of the newest checkpoint is gone.
+    /// SIGKILL; then a file of the newest checkpoint is removed.
     Remove,
-    /// SIGKILL, and then the run's own copies of plugins are gone.
+    /// SIGKILL; then the run's copies of its plugins are removed.
     RemovePlugins,
     /// The folder of checkpoints cannot be written for a while.
     Permissions,
 }
 
 impl Fault {
-    /// Each in its turn.
+    /// The faults in the order in which they are injected.
     pub(crate) const ALL: [Self; 17] = [
         Self::KillAtFile("model.safetensors"),
         Self::KillAtFile("optimizer.safetensors"),
@@ -45,7 +45,8 @@ impl Fault {
         Self::Permissions,
     ];
 
-    pub(crate) fn told(self) -> &'static str {
+    /// Name of the fault's row in the table.
+    pub(crate) fn label(self) -> &'static str {
         match self {
             Self::KillAtFile("") => "killed when the folder of a checkpoint was made",
             Self::KillAtFile("model.safetensors") => "killed at model.safetensors",

@@ -1,7 +1,7 @@
-//! Runs to which accidents happen: killed while they write, on a full disk, with damaged or missing files, by
-//! signals. After each the run goes on, and ends with the bits of the undisturbed one.
+//! Runs into which faults are injected: kills while they write, signals, a full disk, damaged or missing
+//! files. After each fault the run is resumed and must end with the bits of the undisturbed run.
 //!
-//! `cargo xtask faults --minutes N --seed S` runs them for longer than `cargo test` does.
+//! `cargo xtask faults --minutes N --seed S` injects faults for longer than `cargo test` does.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a test program reports on its own")]
 
@@ -17,18 +17,17 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 use victim::Outcome;
 
-/// The cases that accidents happen to: short ones that see every stage, dropout, and a stream of random
-/// numbers.
+/// Names of the cases: short ones that cover every stage, dropout, and a stochastic seed.
 const CASES: [&str; 4] =
     ["digits_shadowing_cooldown", "digits_scripted", "chars_dropout", "digits_stochastic"];
-/// Minutes of a run of `cargo test`.
-const SHORT: f64 = 0.2;
+/// Minutes for which `cargo test` injects faults.
+const DEFAULT_MINUTES: f64 = 0.2;
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
-    let (minutes, seed) = match chosen(&args) {
+    let (minutes, seed) = match parse_arguments(&args) {
         Ok(Some(chosen)) => chosen,
-        // Another test was asked for by name.
+        // The arguments of `cargo test` name another test.
         Ok(None) => return ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("faults: {error}");
@@ -37,7 +36,7 @@ fn main() -> ExitCode {
     };
     kasmina_tests::built();
     let small = Small::allowed();
-    println!("{minutes} minutes, seed {seed}; a full disk is {}", small.told());
+    println!("{minutes} minutes, seed {seed}; a full disk is {}", small.label());
     let cases: Vec<Undisturbed> = CASES.iter().map(|name| Undisturbed::train(name)).collect();
     let mut random = Random::new(seed);
     let mut table: BTreeMap<String, [u32; 3]> = BTreeMap::new();
@@ -46,8 +45,8 @@ fn main() -> ExitCode {
     while number < Fault::ALL.len() || Instant::now() < end {
         let fault = Fault::ALL[number % Fault::ALL.len()];
         let case = &cases[random.below(cases.len() as u64) as usize];
-        let outcome = victim::suffer(case, fault, small, number, &mut random);
-        let [injected, survived, lost] = table.entry(fault.told().to_owned()).or_default();
+        let outcome = victim::inject(case, fault, small, number, &mut random);
+        let [injected, survived, lost] = table.entry(fault.label().to_owned()).or_default();
         match outcome {
             Outcome::Missed => {}
             Outcome::Survived => {
@@ -57,7 +56,7 @@ fn main() -> ExitCode {
             Outcome::Lost(why) => {
                 *injected += 1;
                 *lost += 1;
-                println!("LOST {} to {}: {why}", case.name, fault.told());
+                println!("LOST {} to {}: {why}", case.name, fault.label());
             }
         }
         number += 1;
@@ -72,9 +71,9 @@ fn main() -> ExitCode {
     if all[2] == 0 && all[0] > 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// For how long, and the seed of what happens; none where the arguments choose other tests.
-fn chosen(args: &[String]) -> Result<Option<(f64, u64)>, String> {
-    let (mut minutes, mut seed) = (SHORT, 1);
+/// Parses the minutes and the random seed; `None` if the arguments name other tests.
+fn parse_arguments(args: &[String]) -> Result<Option<(f64, u64)>, String> {
+    let (mut minutes, mut seed) = (DEFAULT_MINUTES, 1);
     let mut args = args.iter();
     while let Some(arg) = args.next() {
         let value = |args: &mut std::slice::Iter<'_, String>| {

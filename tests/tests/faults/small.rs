@@ -1,5 +1,5 @@
-//! A disk that is full for a while: a small filesystem of memory where the system allows one to a user, else
-//! a limit on the size of files.
+//! Simulates a full disk: by a small filesystem in memory where the system lets a user mount one, otherwise
+//! by a limit on the size of files.
 
 use kasmina_tests::shell::{around, in_shell};
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
@@ -8,22 +8,22 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-/// Bytes of the small filesystem: room for a run of these cases with all its checkpoints.
+/// Bytes of the small filesystem, enough for a run of these cases with all its checkpoints.
 const BYTES: u64 = 256 << 20;
-/// What fills it.
+/// Name of the file that fills it.
 const FILLING: &str = "filling";
 
-/// How a disk is full.
+/// How a full disk is simulated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Small {
-    /// The run's folder is a filesystem of its own, which another file fills.
+    /// The run's folder is a small filesystem, which is filled by another file.
     Filesystem,
-    /// No file of the process can grow.
+    /// A resource limit keeps every file of the process from growing.
     Limit,
 }
 
 impl Small {
-    /// The filesystem, where a user may mount one and file owners keep their meaning in it.
+    /// Returns `Filesystem` if a user may mount one in which file owners are kept, else `Limit`.
     pub(crate) fn allowed() -> Self {
         let probe = "mount -t tmpfs -o size=1m none /mnt && test \"$(stat -c %u /)\" = 0";
         let mut command = Command::new("unshare");
@@ -31,15 +31,16 @@ impl Small {
         if command.status().is_ok_and(|status| status.success()) { Self::Filesystem } else { Self::Limit }
     }
 
-    pub(crate) fn told(self) -> &'static str {
+    /// Description for the report.
+    pub(crate) fn label(self) -> &'static str {
         match self {
             Self::Filesystem => "a small filesystem of memory",
             Self::Limit => "a limit on the size of files",
         }
     }
 
-    /// A command whose run is on such a disk. A filesystem ends with the process: what is in it is copied to
-    /// [`kept`](Self::kept) before.
+    /// Returns a command that runs `command` on such a disk. The filesystem ends with the process, so its
+    /// contents are copied to [`kept`] before.
     pub(crate) fn around(self, command: &Command, run: &Path) -> Command {
         let mut shell = match self {
             Self::Filesystem => {
@@ -51,14 +52,14 @@ impl Small {
                 let size = BYTES.to_string();
                 around(unshare, command, script, &[size.as_ref(), run.as_ref(), kept(run).as_ref()])
             }
-            // The signal that a file that cannot grow brings must not end it: on a full disk there is none.
+            // Exceeding the limit sends SIGXFSZ, which must not end the run: a full disk sends no signal.
             Self::Limit => in_shell(command, "trap '' XFSZ; exec \"$@\"", &[]),
         };
         shell.stdout(Stdio::null()).stderr(Stdio::null());
         shell
     }
 
-    /// The run's folder as its process sees it.
+    /// Returns a path to the run's folder as its process sees it.
     pub(crate) fn seen(self, run: &Path, pid: Pid) -> PathBuf {
         match self {
             Self::Filesystem => {
@@ -69,7 +70,7 @@ impl Small {
         }
     }
 
-    /// Fills it for a while; false if the process is over.
+    /// Keeps the disk full for a while. Returns false if the process has ended.
     pub(crate) fn fill(self, run: &Path, pid: Pid, time: Duration) -> bool {
         match self {
             Self::Filesystem => {
@@ -77,7 +78,7 @@ impl Small {
                 let Ok(mut file) = std::fs::File::create(&filling) else { return false };
                 let block = vec![0; 1 << 20];
                 while file.write_all(&block).is_ok() {}
-                // And the last bytes.
+                // The last block is filled byte by byte.
                 while file.write_all(&[0]).is_ok() {}
                 std::thread::sleep(time);
                 std::fs::remove_file(&filling).is_ok()
@@ -94,7 +95,7 @@ impl Small {
         }
     }
 
-    /// Puts what was in the filesystem where the run's folder is.
+    /// Moves the copied contents of the filesystem to the run's folder.
     pub(crate) fn bring_back(self, run: &Path) {
         if self == Self::Filesystem {
             std::fs::remove_dir(run).expect("the mount point is empty");
@@ -104,7 +105,7 @@ impl Small {
     }
 }
 
-/// Where a run in a filesystem is copied to.
+/// Folder to which a run in a filesystem is copied.
 fn kept(run: &Path) -> PathBuf {
     run.with_extension("kept")
 }

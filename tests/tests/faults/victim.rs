@@ -1,4 +1,4 @@
-//! A run that an accident happens to, and that goes on.
+//! Injects a fault into a run, resumes it, and compares it with the undisturbed run.
 
 use crate::fault::Fault;
 use crate::small::Small;
@@ -8,24 +8,24 @@ use std::path::{Path, PathBuf};
 use std::process::Child;
 use std::time::{Duration, Instant};
 
-/// Longer than any of these runs takes.
-const PATIENCE: Duration = Duration::from_mins(3);
+/// Time limit, longer than any of these runs takes.
+const TIMEOUT: Duration = Duration::from_mins(3);
 /// The files of a checkpoint.
 const FILES: [&str; 5] =
     ["model.safetensors", "optimizer.safetensors", "training.safetensors", "state.json", "manifest.json"];
 
-/// What came of an accident.
+/// Outcome of an injected fault.
 pub(crate) enum Outcome {
-    /// The run was over before it could happen.
+    /// The run ended before the fault could be injected.
     Missed,
-    /// The run went on and ended as the undisturbed one.
+    /// The resumed run ended like the undisturbed one.
     Survived,
-    /// It did not.
+    /// It did not, for this reason.
     Lost(String),
 }
 
-/// Starts a run, lets something happen to it, and resumes it until it is over.
-pub(crate) fn suffer(
+/// Starts a run, injects a fault, and resumes the run until it is complete.
+pub(crate) fn inject(
     case: &Undisturbed,
     fault: Fault,
     small: Small,
@@ -42,7 +42,7 @@ pub(crate) fn suffer(
     let mut child = command.spawn().unwrap();
     let pid = Pid::from_raw(child.id().try_into().unwrap()).unwrap();
     let folder = if full { small.seen(&run, pid) } else { run.clone() };
-    // A few checkpoints first, so that there is something to go back to.
+    // Wait for a few checkpoints to which the run can be reset.
     let few = 2 + random.below(6) as usize;
     if !wait(&mut child, || count(&folder) >= 2 && newest_number(&folder) >= few) {
         if full {
@@ -81,7 +81,7 @@ pub(crate) fn suffer(
             };
         }
         Fault::Permissions => {
-            // Whoever is root may write anywhere: a file in the folder's place stops everybody.
+            // Permissions do not stop root; a file in the folder's place does.
             let (folder, aside) = (run.join("checkpoints"), case.path(&format!("{name}-aside")));
             if std::fs::rename(&folder, &aside).is_err() {
                 return finish(case, &name, None);
@@ -92,7 +92,7 @@ pub(crate) fn suffer(
             std::fs::rename(&aside, &folder).unwrap();
         }
     }
-    let happened = wait_for_end(&mut child);
+    let happened = ended_by_fault(&mut child);
     if !happened && fault != Fault::Permissions {
         return finish(case, &name, None);
     }
@@ -100,11 +100,11 @@ pub(crate) fn suffer(
     finish(case, &name, Some(fault))
 }
 
-/// Waits until something is so; false if the run is over before.
-fn wait(child: &mut Child, so: impl Fn() -> bool) -> bool {
+/// Waits until a condition holds. Returns false if the run ends before.
+fn wait(child: &mut Child, condition: impl Fn() -> bool) -> bool {
     let begun = Instant::now();
-    while begun.elapsed() < PATIENCE {
-        if so() {
+    while begun.elapsed() < TIMEOUT {
+        if condition() {
             return true;
         }
         if child.try_wait().unwrap().is_some() {
@@ -112,15 +112,15 @@ fn wait(child: &mut Child, so: impl Fn() -> bool) -> bool {
         }
         std::thread::sleep(Duration::from_micros(200));
     }
-    panic!("a run does not come to an end");
+    panic!("a run does not end");
 }
 
-/// Waits for the end of a process; returns whether it did not end by itself.
-fn wait_for_end(child: &mut Child) -> bool {
+/// Waits for the end of a process. Returns whether it failed or was killed.
+fn ended_by_fault(child: &mut Child) -> bool {
     !child.wait().unwrap().success()
 }
 
-/// What happens to the files of a run that has ended.
+/// Damages or removes files of a run that has ended, if the fault says so.
 fn damage(run: &Path, fault: Fault, random: &mut Random) {
     let Some(checkpoint) = newest(run).filter(|_| count(run) >= 2) else { return };
     let file = checkpoint.join(FILES[random.below(FILES.len() as u64) as usize]);
@@ -141,7 +141,7 @@ fn damage(run: &Path, fault: Fault, random: &mut Random) {
     }
 }
 
-/// Resumes a run until it is over, and compares it with the undisturbed one.
+/// Resumes a run until it is complete, and compares it with the undisturbed one.
 fn finish(case: &Undisturbed, name: &str, fault: Option<Fault>) -> Outcome {
     let mut resumed = case.resume(name);
     let out = resumed.output().unwrap();
@@ -159,7 +159,7 @@ fn finish(case: &Undisturbed, name: &str, fault: Option<Fault>) -> Outcome {
     }
 }
 
-/// How many checkpoints a run has.
+/// Number of checkpoints of a run.
 fn count(run: &Path) -> usize {
     let entries = std::fs::read_dir(run.join("checkpoints")).into_iter().flatten().flatten();
     entries.filter(|entry| entry.file_name().to_string_lossy().starts_with("step-")).count()
@@ -169,7 +169,7 @@ fn newest_number(run: &Path) -> usize {
     newest(run).map_or(0, |path| kasmina_tests::undisturbed::step_of(&path) as usize)
 }
 
-/// The folder of the checkpoint that is being written.
+/// Returns the folder of the checkpoint that is being written.
 fn writing(run: &Path) -> Option<PathBuf> {
     let entries = std::fs::read_dir(run.join("checkpoints")).ok()?;
     let paths = entries.flatten().map(|entry| entry.path());

@@ -1,20 +1,20 @@
-//! The comparison of a transcript with the recorded one.
+//! Compares a transcript with the recorded one.
 
 use kasmina_torch_ext::cpu_name;
 use std::fmt;
 
-/// On another CPU than the one that recorded: epochs that are compared. Differences of rounding grow with
-/// every step, and after more epochs a decision may fall the other way.
+/// Number of epochs that are compared on another CPU than the recording one. Rounding differences grow with
+/// every step, and after more epochs a gate may decide differently.
 const EPOCHS: u32 = 4;
-/// On another CPU than the one that recorded: relative difference of losses.
+/// Accepted relative difference of losses on another CPU.
 const LOSS: f64 = 1e-3;
-/// On another CPU than the one that recorded: difference of accuracies, in percent points.
+/// Accepted difference of accuracies on another CPU, in percentage points.
 const ACCURACY: f64 = 3.0;
 
-/// What came of a case.
+/// Result of a case.
 pub(crate) enum Verdict {
     Same,
-    /// Another CPU, within the tolerance.
+    /// Differs within the tolerance, on another CPU.
     Close,
     Recorded,
     Differs(String),
@@ -57,7 +57,7 @@ pub(crate) fn compare(name: &str, found: &str) -> Verdict {
     Verdict::Differs(difference(recorded, found))
 }
 
-/// The lines in which the transcripts differ, the first few.
+/// Returns the first eight lines in which the transcripts differ.
 fn difference(recorded: &str, found: &str) -> String {
     let (mut recorded, mut found) = (recorded.lines(), found.lines());
     let mut text = String::new();
@@ -81,14 +81,14 @@ fn is_close(recorded: &str, found: &str) -> bool {
     recorded.len() == found.len() && recorded.iter().zip(&found).all(|(was, is)| same_line(was, is))
 }
 
-/// The lines of the epochs that are compared, word by word.
+/// Returns the lines of the epochs that are compared, split into words.
 fn first_epochs(transcript: &str) -> Vec<Vec<String>> {
     let words = |line: &str| -> Vec<String> { line.split(' ').map(str::to_owned).collect() };
     let early = |line: &Vec<String>| match line.first().map(String::as_str) {
         Some("epoch" | "event") => {
             line.get(1).and_then(|epoch| epoch.parse::<u32>().ok()).is_some_and(|epoch| epoch <= EPOCHS)
         }
-        // How the run ended, and what was swapped and contained on the way.
+        // The result of the run, swaps, rollbacks and contained panics.
         Some("run" | "swapped" | "recovered" | "failed") => true,
         _ => false,
     };

@@ -1,4 +1,5 @@
-//! Cases that drive a model step by step: builds of a plugin that are swapped in, and plugins that panic.
+//! Cases that train a model step by step, with builds of a plugin that are swapped in, and plugins that
+//! panic.
 
 use crate::transcript::Transcript;
 use kasmina::ModelConfig;
@@ -23,7 +24,8 @@ pub(crate) const NAMES: [&str; 9] = [
     "swap_rolled_back",
 ];
 
-/// A build that a case begins with, one that is swapped in after `after` steps, and the policy for panics.
+/// The build with which a case begins, the one that is swapped in after the first epoch, and the policy for
+/// panics.
 struct Case {
     first: Waver,
     second: Option<Waver>,
@@ -65,7 +67,7 @@ impl Run {
         Self { bench, stepper, transcript: Transcript::default(), events: Vec::new(), failed: false }
     }
 
-    /// Steps, each taken again after a failure that the model deals with; then the edge of an epoch.
+    /// Takes steps, each again after a failure from which the model recovers, and ends the epoch.
     fn epoch(&mut self, epoch: u32, steps: u32) {
         let mut last = f64::NAN;
         for _ in 0..steps {
@@ -91,9 +93,9 @@ impl Run {
             }
         }
         if !self.failed {
-            let raw = self.bench.edge(30.0 + f64::from(epoch), 2.0);
+            let inputs = self.bench.end_epoch(30.0 + f64::from(epoch), 2.0);
             let val = serde_json::json!({ "epoch": epoch, "train_loss": last, "val_loss": last,
-                "val_accuracy": 30.0 + f64::from(epoch), "inputs": raw, "reports": self.bench.model.reports() });
+                "val_accuracy": 30.0 + f64::from(epoch), "inputs": inputs, "reports": self.bench.model.reports() });
             self.transcript.epoch(val);
         }
         for event in self.bench.model.drain_events() {

@@ -1,7 +1,8 @@
-//! Golden runs: short trainings whose results must not change by a single bit unless a change says so.
+//! Golden runs: short training runs whose results must not change by a single bit, unless a change intends
+//! it.
 //!
 //! Each case is a run of the trainer (`cases/*.toml`) or a model driven step by step (`live.rs`). Its
-//! transcript holds losses, accuracies, events, and hashes of metrics, events, commands and final weights,
+//! transcript contains losses, accuracies, events, and hashes of metrics, events, commands and final weights,
 //! and is compared with `expected/NAME.txt`. `cargo xtask golden --update` records the transcripts again.
 //!
 //! Each case runs in a child process, with the instruction sets of torch, MKL and oneDNN limited to what
@@ -37,14 +38,14 @@ fn main() -> ExitCode {
         print!("{}", run(name));
         return ExitCode::SUCCESS;
     }
-    let (update, names) = match chosen(&args) {
+    let (update, names) = match parse_arguments(&args) {
         Ok(chosen) => chosen,
         Err(error) => {
             eprintln!("golden: {error}");
             return ExitCode::FAILURE;
         }
     };
-    // Two children must not both build what they test.
+    // Built here, so that the children do not build at the same time.
     kasmina_tests::built();
     let results = in_children(&names);
     let mut failed = 0;
@@ -69,10 +70,9 @@ fn main() -> ExitCode {
     if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// Whether transcripts are recorded, and the cases that the arguments choose. The options of libtest that
-/// `cargo test` passes on to every test program are understood where they choose tests, and passed over
-/// otherwise.
-fn chosen(args: &[String]) -> Result<(bool, Vec<String>), String> {
+/// Parses whether transcripts are recorded, and the names of the chosen cases. Of the libtest options that
+/// `cargo test` passes to every test program, those that choose tests are honoured and the others ignored.
+fn parse_arguments(args: &[String]) -> Result<(bool, Vec<String>), String> {
     let (mut update, mut exact) = (false, false);
     let (mut named, mut skipped) = (Vec::new(), Vec::new());
     let mut args = args.iter();
@@ -97,7 +97,7 @@ fn chosen(args: &[String]) -> Result<(bool, Vec<String>), String> {
     Ok((update, all.into_iter().filter(wanted).collect()))
 }
 
-/// The names of all cases, sorted.
+/// Returns the names of all cases, sorted.
 fn all() -> Vec<String> {
     let mut names = kasmina_tests::cases::names();
     names.extend(live::NAMES.map(str::to_owned));
@@ -109,7 +109,7 @@ fn run(name: &str) -> String {
     if live::NAMES.contains(&name) { live::run(name) } else { trained::run(name) }
 }
 
-/// A case, its transcript or why there is none, and the seconds that it took.
+/// Name of a case, its transcript or error, and the seconds that it took.
 type Outcome = (String, Result<String, String>, f64);
 
 /// Runs every case in a process of its own, two at a time.
@@ -137,7 +137,7 @@ fn child(name: &str) -> Result<String, String> {
     let program = std::env::current_exe().map_err(|e| e.to_string())?;
     let mut command = Command::new(program);
     command.args(["--case", name]).env("RUST_BACKTRACE", "0");
-    // The parent has built what the children load.
+    // The parent has already built the plugins.
     command.env("KASMINA_TEST_BUILT", kasmina_tests::built()).envs(PORTABLE);
     let out = command.output().map_err(|e| e.to_string())?;
     if out.status.success() {
@@ -155,7 +155,7 @@ fn record(name: &str, found: &str) {
         .expect("the transcript is written");
 }
 
-/// Transcripts of cases that no longer exist.
+/// Names of transcripts whose cases no longer exist.
 fn orphans() -> Vec<String> {
     let known = all();
     let files = std::fs::read_dir(kasmina_tests::cases::folder().join("expected"))

@@ -1,4 +1,4 @@
-//! Cases that the trainer runs: `cases/NAME.toml`, with files that are made for them.
+//! Cases that the trainer runs: `cases/NAME.toml`, with generated input files.
 
 use crate::transcript::Transcript;
 use kasmina_tests::{cases, registry, runs};
@@ -8,7 +8,7 @@ use std::sync::atomic::AtomicBool;
 pub(crate) fn run(name: &str) -> String {
     let home = tempfile::tempdir().unwrap();
     let mut config = RunConfig::from_file(&cases::write(name, home.path())).unwrap();
-    // What was recorded was computed there, and a machine with a GPU must compare with the same.
+    // The transcripts were recorded on the CPU.
     "cpu".clone_into(&mut config.device);
     let registry = registry(&cases::FIXTURES);
     for path in &config.plugin_path {
@@ -18,7 +18,7 @@ pub(crate) fn run(name: &str) -> String {
     let out = home.path().join("run");
     let (result, model) = trainer.run_and_keep(Some(&out), &mut (), &AtomicBool::new(false));
     let mut transcript = Transcript::default();
-    // A run that fails is a case as well.
+    // A case may also be a run that fails.
     transcript.line(&match result {
         Ok(summary) => format!("run {:?}", summary.status),
         Err(_) => "run failed".to_owned(),

@@ -1,4 +1,4 @@
-//! The transcript of a run: what a reader compares by eye, and hashes of the rest.
+//! The transcript of a run: its main numbers and events in text, and hashes of everything.
 
 use kasmina::MorphogeneticModel;
 use serde_json::Value;
@@ -6,10 +6,11 @@ use sha2::{Digest, Sha256};
 use std::fmt::Write as _;
 use tch::Tensor;
 
-/// Fields that name a build of a plugin, which changes with every compilation, or that hold prose.
+/// Fields that are not compared: the build of a plugin, which changes with every compilation, and message
+/// texts.
 const IGNORED: [&str; 5] = ["generation", "from_generation", "to_generation", "message", "found"];
 
-/// Text that is gathered line by line.
+/// A text that is built line by line.
 #[derive(Default)]
 pub(crate) struct Transcript {
     text: String,
@@ -21,7 +22,7 @@ impl Transcript {
         self.text.push('\n');
     }
 
-    /// A line of `metrics.jsonl`: the numbers of the whole network, and a hash of everything.
+    /// Adds a row of `metrics.jsonl`: the losses, the accuracy, and a hash of the whole row.
     pub(crate) fn epoch(&mut self, mut row: Value) {
         row.as_object_mut().unwrap().remove("seconds");
         let number = |field: &str| row[field].to_string();
@@ -31,18 +32,18 @@ impl Transcript {
         self.line(&format!("epoch {epoch} train {train} val {val} accuracy {accuracy} row {hash}"));
     }
 
-    /// Events, one a line without their numbers, then a hash of them with all numbers.
+    /// Adds one line for each event without its numbers, then a hash of all events with their numbers.
     pub(crate) fn events(&mut self, events: Vec<Value>) {
         let mut all = String::new();
         for event in events {
             let event = comparable(event);
-            self.line(&title(&event));
+            self.line(&event_line(&event));
             let _ = writeln!(all, "{event}");
         }
         self.line(&format!("events {}", short(all.as_bytes())));
     }
 
-    /// A hash of the lines of `commands.jsonl`.
+    /// Adds a hash of the rows of `commands.jsonl`.
     pub(crate) fn commands(&mut self, commands: Vec<Value>) {
         let mut all = String::new();
         for command in commands {
@@ -51,7 +52,7 @@ impl Transcript {
         self.line(&format!("commands {}", short(all.as_bytes())));
     }
 
-    /// A hash of all trainable parameters, host and seeds apart.
+    /// Adds the hashes of all trainable parameters of the host and of the seeds.
     pub(crate) fn weights(&mut self, model: &MorphogeneticModel) {
         let hash = |parameters: Vec<(&str, &Tensor)>| {
             let mut hasher = Sha256::new();
@@ -71,8 +72,8 @@ impl Transcript {
     }
 }
 
-/// An event without its numbers.
-fn title(event: &Value) -> String {
+/// Returns the line of an event, without its numbers.
+fn event_line(event: &Value) -> String {
     let text = |field: &str| event[field].as_str().unwrap_or_default().to_owned();
     let mut line = format!("event {} {} {}", event["epoch"], text("slot_id"), text("event"));
     for field in ["seed_id", "from", "to", "gate", "passed", "reason", "policy", "accepted"] {
@@ -85,7 +86,7 @@ fn title(event: &Value) -> String {
     line
 }
 
-/// The same without what differs between two compilations, and without the texts of messages.
+/// Removes what differs between two compilations, and the texts of messages.
 fn comparable(mut value: Value) -> Value {
     fn clean(value: &mut Value) {
         match value {
@@ -93,7 +94,7 @@ fn comparable(mut value: Value) -> Value {
                 for field in IGNORED {
                     map.remove(field);
                 }
-                // `code: text`; of a plugin's failure there is only text.
+                // Of `code: text` only the code is compared. An error of a plugin is only text.
                 if let Some(Value::String(error)) = map.get_mut("error") {
                     let code = error.split(':').next().unwrap_or_default().to_owned();
                     *error = code;
@@ -121,7 +122,7 @@ fn short(bytes: &[u8]) -> String {
     hex(&Sha256::digest(bytes))
 }
 
-/// The first 16 hexadecimal digits.
+/// Returns the first 16 hexadecimal digits.
 fn hex(digest: &[u8]) -> String {
     hex::encode(&digest[..8])
 }

@@ -9,35 +9,35 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// Steps between two checkpoints.
+/// Choices of steps between two checkpoints.
 const EVERY: [u64; 3] = [1, 3, 7];
-/// Longer than any of these runs takes.
-const PATIENCE: Duration = Duration::from_mins(5);
+/// Time limit, longer than any of these runs takes.
+const TIMEOUT: Duration = Duration::from_mins(5);
 
 /// A case with its undisturbed run.
 pub(crate) struct Case {
-    pub(crate) whole: Undisturbed,
-    /// The moments that a run of this case has.
+    pub(crate) undisturbed: Undisturbed,
+    /// The moments at which a run of this case can be killed.
     pub(crate) moments: Vec<Moment>,
     steps_per_epoch: u64,
 }
 
 impl Case {
-    /// Trains the case without a disturbance.
-    pub(crate) fn reference(name: &'static str) -> Self {
-        let whole = Undisturbed::train(name);
-        let run = whole.path("whole");
+    /// Trains the undisturbed run of a case.
+    pub(crate) fn train(name: &'static str) -> Self {
+        let undisturbed = Undisturbed::train(name);
+        let run = undisturbed.path("whole");
         let rows = runs::lines(&run.join("metrics.jsonl"));
         let steps = checkpoint(&newest(&run).unwrap())["model"]["step"].as_u64().unwrap();
         let steps_per_epoch = steps / rows.len() as u64;
-        Self { moments: moments(&run, &rows, steps_per_epoch), whole, steps_per_epoch }
+        Self { moments: moments(&run, &rows, steps_per_epoch), undisturbed, steps_per_epoch }
     }
 
     /// Kills a run at a moment, resumes it, and compares it with the undisturbed one.
     pub(crate) fn kill(&self, moment: &Moment, number: u32, random: &mut Random) -> Killed {
         let every = EVERY[random.below(EVERY.len() as u64) as usize];
         let name = format!("kill-{number}");
-        let run = self.whole.path(&name);
+        let run = self.undisturbed.path(&name);
         let (least, most) = moment.steps;
         let mut draws = 0;
         loop {
@@ -45,16 +45,21 @@ impl Case {
             if self.kill_once(&name, every, step) {
                 break;
             }
-            // A run that was over before it could be killed proves nothing.
+            // The run ended before it could be killed; try again.
             std::fs::remove_dir_all(&run).unwrap();
             draws += 1;
-            assert!(draws < 20, "{}: epoch {} is over too soon, always", self.whole.name, moment.epoch);
+            assert!(
+                draws < 20,
+                "{}: epoch {} always ends before the kill",
+                self.undisturbed.name,
+                moment.epoch
+            );
         }
         let from = newest(&run).expect("a checkpoint was written");
         let state = checkpoint(&from);
-        let out = self.whole.resume(&name).output().unwrap();
+        let out = self.undisturbed.resume(&name).output().unwrap();
         let difference = if out.status.success() {
-            self.whole.difference(&name)
+            self.undisturbed.difference(&name)
         } else {
             Some(format!("resume failed: {}", String::from_utf8_lossy(&out.stderr)))
         };
@@ -69,11 +74,11 @@ impl Case {
         }
     }
 
-    /// Kills a run when it has written a checkpoint of a step, or a later one; returns whether it was not
-    /// over by then.
+    /// Kills a run as soon as it has written a checkpoint of this step or a later one. Returns false if the
+    /// run ended before.
     fn kill_once(&self, name: &str, every: u64, step: u64) -> bool {
-        let run = self.whole.path(name);
-        let mut child = self.whole.command(name, every).spawn().unwrap();
+        let run = self.undisturbed.path(name);
+        let mut child = self.undisturbed.command(name, every).spawn().unwrap();
         let begun = Instant::now();
         loop {
             if newest(&run).is_some_and(|path| step_of(&path) >= step) {
@@ -83,18 +88,19 @@ impl Case {
                 assert!(status.success() || status.signal().is_some(), "{name}: {status}");
                 return status.signal().is_some();
             }
-            assert!(begun.elapsed() < PATIENCE, "{name} does not come to an end");
+            assert!(begun.elapsed() < TIMEOUT, "{name} does not end");
             std::thread::sleep(Duration::from_millis(1));
         }
     }
 }
 
-/// Every moment of an undisturbed run: each stage in each epoch that it lasts in, and whatever is special.
+/// Returns the moments of an undisturbed run: each stage of a slot in each epoch, prefetches, scheduled
+/// prunes and new seeds.
 fn moments(run: &Path, rows: &[Value], steps: u64) -> Vec<Moment> {
     let last = rows.len() as u64;
     let mut all = vec![Moment { what: "no seed".to_owned(), epoch: 1, steps: (0, steps - 1) }];
     let mut add = |what: &str, end: &Value, steps: (u64, u64)| {
-        // What came at the end of an epoch lasts in the next one.
+        // What the end of an epoch begins is in effect in the next epoch.
         let end = end.as_u64().unwrap();
         if end < last {
             all.push(Moment { what: what.to_owned(), epoch: end + 1, steps });

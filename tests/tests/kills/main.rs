@@ -1,9 +1,9 @@
-//! Runs that are killed at a random moment, resumed, and compared with an undisturbed run, bit for bit.
+//! Kills runs at random moments, resumes them, and compares them with an undisturbed run, bit for bit.
 //!
-//! Each kill is a `kasmina train` in a process of its own that gets SIGKILL when it has written a checkpoint
-//! of the moment that was drawn, and then `kasmina train --resume`. What is compared: the final
-//! `model.safetensors` and `optimizer.safetensors`, and the journals without seconds. `cargo xtask kills`
-//! runs more of them than `cargo test`.
+//! Each run is a `kasmina train` in a process of its own, which gets SIGKILL when it has written a checkpoint
+//! of the chosen moment and is continued by `kasmina train --resume`. The final `model.safetensors` and
+//! `optimizer.safetensors` are compared, and the journals without times. `cargo xtask kills` runs more of
+//! them than `cargo test`.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a test program reports on its own")]
 
@@ -16,14 +16,14 @@ use kasmina_tests::undisturbed::{NAMES, Random};
 use std::process::ExitCode;
 use table::Table;
 
-/// Kills of a run of `cargo test`.
-const FEW: u32 = 16;
+/// Number of kills in `cargo test`.
+const DEFAULT_KILLS: u32 = 16;
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
-    let (kills, seed) = match chosen(&args) {
+    let (kills, seed) = match parse_arguments(&args) {
         Ok(Some(chosen)) => chosen,
-        // Another test was asked for by name.
+        // The arguments of `cargo test` name another test.
         Ok(None) => return ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("kills: {error}");
@@ -33,23 +33,23 @@ fn main() -> ExitCode {
     kasmina_tests::built();
     println!("{kills} kills, seed {seed}");
     let mut random = Random::new(seed);
-    let cases: Vec<Case> = NAMES.iter().map(|name| Case::reference(name)).collect();
+    let cases: Vec<Case> = NAMES.iter().map(|name| Case::train(name)).collect();
     let mut table = Table::default();
     for number in 0..kills {
-        // Every case has its turn, and within it the moment that was hit least.
+        // Cases take turns; within a case, the kind of moment with the fewest kills is chosen.
         let case = &cases[number as usize % cases.len()];
         let moment = table.rarest(&case.moments, &mut random);
         let killed = case.kill(&moment, number, &mut random);
-        println!("{number:>4} {:<28} {}", case.whole.name, killed.told());
+        println!("{number:>4} {:<28} {}", case.undisturbed.name, killed.line());
         table.add(&killed);
     }
     println!("\n{table}");
     if table.all_exact() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// How many kills, and the seed of their moments; none where the arguments choose other tests.
-fn chosen(args: &[String]) -> Result<Option<(u32, u64)>, String> {
-    let (mut kills, mut seed) = (FEW, 1);
+/// Parses the number of kills and the random seed; `None` if the arguments name other tests.
+fn parse_arguments(args: &[String]) -> Result<Option<(u32, u64)>, String> {
+    let (mut kills, mut seed) = (DEFAULT_KILLS, 1);
     let mut args = args.iter();
     while let Some(arg) = args.next() {
         let mut number = |what: &str| {

@@ -1,20 +1,19 @@
-//! Moments of a run.
+//! Moments at which runs are killed.
 
 use serde_json::Value;
 
 /// A moment at which a run is to be killed.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Moment {
-    /// What the run is in: a stage of a slot, or something special.
+    /// Kind of the moment: the stage of a slot, or another condition such as a prefetch in flight.
     pub(crate) what: String,
-    /// The epoch in training, counted from 1.
+    /// Epoch in training, counted from 1.
     pub(crate) epoch: u64,
-    /// Steps of the epoch that were made at least, and at most.
+    /// Minimum and maximum number of completed steps of the epoch.
     pub(crate) steps: (u64, u64),
 }
 
-/// What a run is in, by the state of a checkpoint: the stages of its slots, and whatever is special about the
-/// moment.
+/// Returns the kinds of moment to which the state of a checkpoint belongs.
 pub(crate) fn of_state(state: &Value) -> Vec<String> {
     let mut all = Vec::new();
     let samples = state["position"]["samples"].as_i64().unwrap_or(0);

@@ -1,25 +1,26 @@
-//! What came of the kills, by what the run was in.
+//! The table of kills, by the kind of moment.
 
 use crate::moment::Moment;
 use kasmina_tests::undisturbed::Random;
 use std::collections::BTreeMap;
 use std::fmt;
 
-/// What came of one kill.
+/// Result of one kill.
 #[derive(Debug)]
 pub(crate) struct Killed {
-    /// What the run was in by the checkpoint that it was resumed from.
+    /// Kinds of moment of the checkpoint from which the run was resumed.
     pub(crate) within: Vec<String>,
-    /// Whether that checkpoint was written in the middle of an epoch.
+    /// Whether that checkpoint is from the middle of an epoch.
     pub(crate) mid_epoch: bool,
-    /// The checkpoint's name, and steps between two of them.
+    /// Name of the checkpoint, and the steps between two checkpoints.
     pub(crate) checkpoint: String,
-    /// How the resumed run differs from the undisturbed one.
+    /// How the resumed run differs from the undisturbed one; `None` if it does not.
     pub(crate) difference: Option<String>,
 }
 
 impl Killed {
-    pub(crate) fn told(&self) -> String {
+    /// One line for the report.
+    pub(crate) fn line(&self) -> String {
         let verdict = self.difference.as_deref().unwrap_or("exact");
         format!("{:<36} {verdict:<8} {}", self.checkpoint, self.within.join(", "))
     }
@@ -55,7 +56,7 @@ impl Table {
         }
     }
 
-    /// Of some moments one whose kind was hit least.
+    /// Returns a random one of the moments whose kind has the fewest kills.
     pub(crate) fn rarest(&self, moments: &[Moment], random: &mut Random) -> Moment {
         let hits = |moment: &Moment| self.rows.get(&moment.what).map_or(0, |row| row.kills);
         let least = moments.iter().map(hits).min().unwrap_or(0);

@@ -1,4 +1,4 @@
-//! A folder with a run in it, and what tests do with it.
+//! A temporary folder with a run, and helpers to train, resume and change it.
 
 use kasmina_checkpoint::{Checkpoint, Contents, TensorData};
 use kasmina_tests::{kasmina, output};
@@ -7,14 +7,14 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// A folder with a run of four epochs in it, in which a seed is in training.
+/// A folder for a run of four epochs, in which a seed trains.
 pub(crate) struct Home(pub(crate) tempfile::TempDir);
 
 const CONFIG: &str = "task = \"digits\"\nepochs = 4\ndevice = \"cpu\"\ncontroller = \"scripted\"\nscript = \"one.jsonl\"\n\
     slots = [\"early\", \"mid\"]\n[data]\ntrain_samples = 320\nvalidation_samples = 100\n[lifecycle]\npermissive = true\n";
 
 impl Home {
-    /// Without a run yet.
+    /// Creates a folder with a configuration and without a run.
     pub(crate) fn empty() -> Self {
         let home = Self(tempfile::tempdir().unwrap());
         let line = "{\"epoch\":1,\"command\":\"germinate\",\"slot\":\"mid\",\"seed_id\":\"one\",\"blueprint\":\"conv_light\",\
@@ -24,7 +24,7 @@ impl Home {
         home
     }
 
-    /// With a finished run of four epochs that keeps one checkpoint.
+    /// Creates a folder with a finished run of four epochs that keeps one checkpoint.
     pub(crate) fn finished() -> Self {
         let home = Self::empty();
         home.configure("[checkpoint]\nkeep = 1\nkeep_best = false\n");
@@ -55,18 +55,19 @@ impl Home {
         output(self.command(&[&["train", "--resume", "run"], args].concat()))
     }
 
-    /// The error of a resume that is refused, without what differs from machine to machine.
+    /// Resumes the run, which must be refused, and returns the message without what differs between machines.
     pub(crate) fn refusal(&self, args: &[&str]) -> String {
         let (_, error, code) = self.resume(args);
         assert_eq!(code, Some(1), "{error}");
-        self.told(&error)
+        self.message(&error)
     }
 
-    /// An error as a person reads it, without what differs from machine to machine.
-    pub(crate) fn told(&self, error: &str) -> String {
+    /// Returns the message of an error, without log lines and without what differs between machines.
+    pub(crate) fn message(&self, error: &str) -> String {
         let error = error.replace(&self.0.path().display().to_string(), "HOME");
-        let told = |line: &&str| ["x ", "| ", "help"].iter().any(|begins| line.trim().starts_with(begins));
-        hashes_hidden(&error.lines().filter(told).map(str::trim).collect::<Vec<_>>().join("\n"))
+        let is_message =
+            |line: &&str| ["x ", "| ", "help"].iter().any(|begins| line.trim().starts_with(begins));
+        hashes_hidden(&error.lines().filter(is_message).map(str::trim).collect::<Vec<_>>().join("\n"))
     }
 
     pub(crate) fn checkpoints(&self, run: &str) -> Vec<PathBuf> {
@@ -78,7 +79,7 @@ impl Home {
         self.checkpoints(run).pop().expect("there is a checkpoint")
     }
 
-    /// Writes the newest checkpoint again with something changed.
+    /// Rewrites the newest checkpoint with a changed state or changed tensors of the model.
     pub(crate) fn rewrite(&self, change: impl FnOnce(&mut Value, &mut Vec<(String, Owned)>)) {
         let path = self.newest("run");
         let checkpoint = Checkpoint::read(&path).unwrap();
@@ -87,7 +88,7 @@ impl Home {
             checkpoint.model.iter().map(|(name, view)| (name.to_owned(), Owned::of(view))).collect();
         change(&mut state, &mut model);
         let view = |(name, owned): &'_ (String, Owned)| -> TensorData<'static> {
-            // The test's tensors live as long as the test.
+            // Leaked, so that the tensors live as long as the test.
             let (name, owned): (&'static str, &'static Owned) =
                 (name.clone().leak(), Box::leak(Box::new(owned.clone())));
             TensorData { name, dtype: owned.dtype, shape: &owned.shape, bytes: &owned.bytes }
@@ -107,7 +108,7 @@ impl Home {
     }
 }
 
-/// A tensor that can be changed.
+/// An owned tensor of a checkpoint.
 #[derive(Clone)]
 pub(crate) struct Owned {
     pub(crate) dtype: kasmina_checkpoint::Dtype,
@@ -121,7 +122,7 @@ impl Owned {
     }
 }
 
-/// Hashes and the beginnings of hashes as stars.
+/// Replaces hashes and prefixes of hashes by stars.
 pub(crate) fn hashes_hidden(text: &str) -> String {
     let hidden = |word: &str| {
         let core: String = word.chars().filter(char::is_ascii_alphanumeric).collect();
@@ -130,7 +131,7 @@ pub(crate) fn hashes_hidden(text: &str) -> String {
     };
     let line = |line: &str| line.split(' ').map(hidden).collect::<Vec<_>>().join(" ");
     let text = text.lines().map(line).collect::<Vec<_>>().join("\n");
-    // The names of copies are hashes.
+    // The copies of plugins are named by their hashes.
     let mut out = String::new();
     for part in text.split_inclusive('/') {
         match part.split_once(".so") {
@@ -141,7 +142,7 @@ pub(crate) fn hashes_hidden(text: &str) -> String {
     out
 }
 
-/// Everything of a folder but the lock: names and bytes.
+/// Returns the paths and bytes of all files of a folder except `run.lock`.
 pub(crate) fn contents(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     let mut all = Vec::new();
     for entry in std::fs::read_dir(folder).unwrap().map(Result::unwrap) {

@@ -1,4 +1,4 @@
-//! Runs that last, in another process.
+//! Long runs in another process.
 
 use crate::home::Home;
 use serde_json::Value;
@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// A run that lasts, in another process, ended when this value is dropped.
+/// A long run in another process, which is killed when this value is dropped.
 pub(crate) struct Live(pub(crate) Child);
 
 impl Drop for Live {
@@ -16,11 +16,11 @@ impl Drop for Live {
     }
 }
 
-/// Waits until something is so.
-pub(crate) fn until(what: &str, mut so: impl FnMut() -> bool) {
+/// Waits until a condition holds; `what` describes it in the failure.
+pub(crate) fn until(what: &str, mut condition: impl FnMut() -> bool) {
     let begun = Instant::now();
-    while !so() {
-        assert!(begun.elapsed() < Duration::from_secs(90), "it does not come: {what}");
+    while !condition() {
+        assert!(begun.elapsed() < Duration::from_secs(90), "timed out waiting for: {what}");
         std::thread::sleep(Duration::from_millis(10));
     }
 }
@@ -41,8 +41,8 @@ pub(crate) fn signal(live: &Live, name: &str) {
     assert!(status.success());
 }
 
-/// What was done to a live run, by what it was.
-pub(crate) fn acts(run: &Path) -> Vec<String> {
+/// Returns the names of the actions in the journal of a live run, in order.
+pub(crate) fn actions(run: &Path) -> Vec<String> {
     let text = std::fs::read_to_string(run.join("control.jsonl")).unwrap_or_default();
     let rows = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
     rows.filter_map(|row| row["act"].as_str().map(str::to_owned)).collect()

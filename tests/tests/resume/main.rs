@@ -1,10 +1,10 @@
-//! Runs that go on: refusals, branches, extensions, locks, signals, full disks, and what was done to a live
-//! run.
+//! Resuming runs: refusals, trust, branches, extensions, locks, signals, full disks, and actions on live
+//! runs.
 
-mod acts;
+mod continuation;
 mod home;
 mod live;
+mod live_actions;
 mod process;
 mod refusals;
 mod trust;
-mod ways;

@@ -25,7 +25,7 @@ fn a_signal_lets_the_step_finish_and_saves_it() {
         let rows = runs::lines(&home.path("run/metrics.jsonl")).len();
         assert_eq!(
             checkpoint.about.epoch as usize, rows,
-            "the last state is saved, whatever the schedule says"
+            "the last state is saved, even between scheduled checkpoints"
         );
         let epochs = (rows + 2).to_string();
         let (_, error, code) = home.resume(&["--epochs", &epochs]);
@@ -33,7 +33,8 @@ fn a_signal_lets_the_step_finish_and_saves_it() {
     }
 }
 
-/// It ends without destructors, beside threads that still run: neither a last checkpoint nor a crash.
+/// The process exits without destructors while threads still run, without a last checkpoint and without a
+/// crash.
 #[test]
 fn a_second_signal_ends_the_process_at_once() {
     let home = Home::empty();
@@ -44,14 +45,14 @@ fn a_second_signal_ends_the_process_at_once() {
     until("the first epochs", || {
         std::fs::read_to_string(home.path("run/metrics.jsonl")).is_ok_and(|t| t.lines().count() > 2)
     });
-    // Both are delivered when it goes on, before it can end its step.
+    // Both signals are delivered when the process continues, before it can end its step.
     for name in ["STOP", "INT", "TERM", "CONT"] {
         signal(&live, name);
     }
-    let mut said = String::new();
-    std::io::Read::read_to_string(&mut live.0.stderr.take().unwrap(), &mut said).unwrap();
-    assert_eq!(live.0.wait().unwrap().code(), Some(130), "{said}");
-    let last = said.lines().last().unwrap_or_default();
+    let mut stderr = String::new();
+    std::io::Read::read_to_string(&mut live.0.stderr.take().unwrap(), &mut stderr).unwrap();
+    assert_eq!(live.0.wait().unwrap().code(), Some(130), "{stderr}");
+    let last = stderr.lines().last().unwrap_or_default();
     assert_eq!(last, "stopping after this step; once more to stop at once");
     assert!(!home.path("run/summary.json").exists());
 }
@@ -69,13 +70,13 @@ fn a_signal_that_was_ignored_stays_ignored() {
     signal(&live, "HUP");
     let then = epochs();
     until("more epochs", || epochs() > then + 3);
-    assert!(live.0.try_wait().unwrap().is_none(), "it runs on");
+    assert!(live.0.try_wait().unwrap().is_none(), "the run continues");
     signal(&live, "TERM");
     assert_eq!(live.0.wait().unwrap().code(), Some(143));
 }
 
 #[test]
-fn a_second_owner_is_told_who_the_first_is() {
+fn a_second_process_is_refused_with_the_id_of_the_first() {
     let home = Home::empty();
     let live = start(&home, &[]);
     let (_, error, code) = home.resume(&[]);
@@ -99,27 +100,29 @@ fn a_full_disk_pauses_saving_and_loses_nothing() {
             .last()
             .map(kasmina_checkpoint::Listed::name)
     };
-    // What it says goes into a pipe: a file could not grow either.
-    let mut said = live.0.stderr.take().map(Said::read).unwrap();
+    // Standard error goes into a pipe, because a file could not grow either.
+    let mut stderr = live.0.stderr.take().map(StderrReader::start).unwrap();
     until("the first epochs", || epochs() > 2);
-    // No file may grow any more, as on a full disk.
+    // From here on no file can grow, as on a full disk.
     let pid = Pid::from_raw(live.0.id().try_into().unwrap());
     let limit = |bytes| prlimit(pid, Resource::Fsize, Rlimit { current: bytes, maximum: None }).unwrap();
     limit(Some(0));
-    until("it is noticed", || {
-        said.times("metrics.jsonl cannot be written, its lines are kept in memory") > 0
+    until("the warning about the journal", || {
+        stderr.times("metrics.jsonl cannot be written; its lines are kept in memory") > 0
     });
-    until("saving pauses", || said.times("nothing is saved until this is mended, training goes on") > 0);
+    until("the warning about checkpoints", || {
+        stderr.times("no checkpoint can be saved until this is fixed; training continues") > 0
+    });
     let (then, checkpoint) = (epochs(), saved());
     std::thread::sleep(Duration::from_millis(500));
     assert_eq!((epochs(), saved()), (then, checkpoint.clone()), "nothing is written");
-    assert!(live.0.try_wait().unwrap().is_none(), "it runs on");
+    assert!(live.0.try_wait().unwrap().is_none(), "the run continues");
     limit(None);
-    until("the journal goes on", || epochs() > then + 3);
-    until("saving goes on", || saved() != checkpoint);
+    until("the journal continues", || epochs() > then + 3);
+    until("saving continues", || saved() != checkpoint);
     signal(&live, "TERM");
     assert_eq!(live.0.wait().unwrap().code(), Some(143));
-    assert_eq!(said.times("nothing is saved"), 1, "it is said once");
+    assert_eq!(stderr.times("no checkpoint can be saved"), 1, "the warning is printed once");
     let rows = runs::lines(&home.path("run/metrics.jsonl"));
     assert!(rows.iter().zip(1_u64..).all(|(row, epoch)| row["epoch"] == epoch), "no line is lost");
     let left = std::fs::read_dir(home.path("run/checkpoints")).unwrap().map(|e| e.unwrap().file_name());
@@ -131,11 +134,11 @@ fn a_full_disk_pauses_saving_and_loses_nothing() {
     assert_eq!(code, Some(0), "{error}");
 }
 
-/// What a process says on its standard error, read on a thread as it comes.
-struct Said(std::sync::Arc<std::sync::Mutex<String>>);
+/// Reads the standard error of a process on a thread.
+struct StderrReader(std::sync::Arc<std::sync::Mutex<String>>);
 
-impl Said {
-    fn read(pipe: std::process::ChildStderr) -> Self {
+impl StderrReader {
+    fn start(pipe: std::process::ChildStderr) -> Self {
         use std::io::BufRead as _;
         let text = std::sync::Arc::new(std::sync::Mutex::new(String::new()));
         let into = std::sync::Arc::clone(&text);
@@ -147,6 +150,7 @@ impl Said {
         Self(text)
     }
 
+    /// Number of occurrences of a text so far.
     fn times(&mut self, text: &str) -> usize {
         self.0.lock().unwrap().matches(text).count()
     }

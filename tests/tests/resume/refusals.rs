@@ -1,11 +1,11 @@
-//! Runs that cannot go on: what they say, and that nothing changes.
+//! Runs that cannot be resumed: the message, and that nothing changes.
 
 use crate::home::{Home, contents};
 use kasmina_tests::{output, shell::in_shell};
 use std::os::unix::fs::PermissionsExt as _;
 
 #[test]
-fn what_a_run_cannot_go_on_with_is_told_and_changes_nothing() {
+fn a_run_that_cannot_be_resumed_is_refused_and_unchanged() {
     type Change = fn(&Home);
     let cases: [(&str, Change); 14] = [
         ("a plugin's copy is gone, and the plugin is not loaded", |home| {
@@ -76,13 +76,13 @@ fn what_a_run_cannot_go_on_with_is_told_and_changes_nothing() {
         change(&home);
         let before = contents(&home.path("run"));
         let mut args = vec!["--epochs", "6"];
-        // Nothing of the shipped plugins is loaded where the run's own copies are what is tested.
+        // The shipped plugins are not in the path, so that only the run's own copies can be loaded.
         let refusal = if what.starts_with("a plugin's copy") {
             let mut command = home.command(&["train", "--resume", "run"]);
             command.args(&args).env("KASMINA_PLUGIN_PATH", home.path("one.jsonl").parent().unwrap());
             let (_, error, code) = output(command);
             assert_eq!(code, Some(1), "{error}");
-            home.told(&error)
+            home.message(&error)
         } else {
             home.refusal(&args)
         };
@@ -95,7 +95,7 @@ fn what_a_run_cannot_go_on_with_is_told_and_changes_nothing() {
 
 #[test]
 fn a_run_that_cannot_be_written_is_left_as_it_is() {
-    // Where root runs the tests, the program runs without root's right to write anywhere.
+    // If root runs the tests, the program is started without root's capabilities.
     let root = rustix::process::geteuid().is_root();
     let bare = if root { "setpriv --bounding-set=-all --inh-caps=-all" } else { "" };
     let mut table = String::new();
@@ -115,7 +115,7 @@ fn a_run_that_cannot_be_written_is_left_as_it_is() {
         let (_, error, code) = output(in_shell(&kasmina, &format!("{before}\"$@\""), &[]));
         allow(0o755);
         assert_eq!(code, Some(1), "{error}");
-        table.push_str(&format!("{what}\n{}\n\n", home.told(&error)));
+        table.push_str(&format!("{what}\n{}\n\n", home.message(&error)));
         assert!(whole == contents(&home.path("run")), "{what}: something has changed");
     }
     insta::assert_snapshot!(table);

@@ -1,4 +1,4 @@
-//! Whose files a resumed run may execute.
+//! Trust in the files of a run directory that is resumed.
 
 use crate::home::Home;
 use kasmina_tests::{kasmina, output};
@@ -7,9 +7,8 @@ use kasmina_tests::{kasmina, output};
 #[test]
 fn a_run_of_somebody_else_is_not_trusted() {
     let home = Home::finished();
-    let stranger = |args: &[&str]| {
-        // Another user's state folder, none of whose runs has used these bytes; another project; no plugins
-        // elsewhere.
+    let as_other_user = |args: &[&str]| {
+        // As another user: a home without a record of these plugins, another project, and no other plugins.
         let other = home.path("other");
         std::fs::create_dir_all(&other).unwrap();
         let mut command = home.command(&["train", "--resume", "../run", "--epochs", "5"]);
@@ -17,13 +16,13 @@ fn a_run_of_somebody_else_is_not_trusted() {
         command.env_remove("KASMINA_ALLOW_UNSIGNED");
         output(command)
     };
-    let (_, error, code) = stranger(&[]);
+    let (_, error, code) = as_other_user(&[]);
     assert_eq!(code, Some(1), "{error}");
     assert!(
         error.contains("a run directory vouches for nothing") && error.contains("--trust-run"),
         "{error}"
     );
-    // A lock file in the run directory is the stranger's word too, also for whoever stands in it.
+    // A lock file in the run directory is not trusted either, even if the command runs in that directory.
     std::fs::copy(home.path("plugins.lock"), home.path("run/plugins.lock")).unwrap();
     let mut inside = home.command(&["train", "--resume", ".", "--epochs", "5"]);
     let other = home.path("other");
@@ -31,12 +30,12 @@ fn a_run_of_somebody_else_is_not_trusted() {
     let (_, error, code) = output(inside);
     assert_eq!(code, Some(1), "{error}");
     assert!(error.contains("a run directory vouches for nothing"), "{error}");
-    let (_, error, code) = stranger(&["--trust-run"]);
+    let (_, error, code) = as_other_user(&["--trust-run"]);
     assert_eq!(code, Some(0), "{error}");
 }
 
-/// A run that goes on removes checkpoints that are newer than its own. Where a stranger's link leads, they
-/// are another run's.
+/// A resumed run removes checkpoints that are newer than its own. Behind a link they would be those of
+/// another run.
 ///
 /// docs/security.md: 6
 #[test]
@@ -69,14 +68,14 @@ fn a_host_module_of_somebody_else_is_not_run() {
     assert_eq!(code, Some(0), "{error}");
     let other = home.path().join("other");
     std::fs::create_dir_all(&other).unwrap();
-    let stranger = |args: &[&str]| {
+    let as_other_user = |args: &[&str]| {
         let mut command = kasmina(home.path());
         command.args(["train", "--resume", "run", "--epochs", "2"]).args(args).env("HOME", &other);
         output(command)
     };
-    let (_, error, code) = stranger(&[]);
+    let (_, error, code) = as_other_user(&[]);
     assert_eq!(code, Some(1), "{error}");
-    assert!(error.contains("it is the host module that a run directory names"), "{error}");
-    let (_, error, code) = stranger(&["--trust-run"]);
+    assert!(error.contains("it is the host module of a run directory"), "{error}");
+    let (_, error, code) = as_other_user(&["--trust-run"]);
     assert_eq!(code, Some(0), "{error}");
 }

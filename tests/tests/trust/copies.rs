@@ -1,14 +1,14 @@
-//! The copies that a run keeps, however they stand, when the run goes on: opened or not, in one table a kind.
+//! Whether a resumed run opens its copies of plugins, for each kind of file and each trust state, in one
+//! table for each kind.
 
-use crate::scene::{Kind, STRANGER, Scene, Standing, chmod};
+use crate::scene::{Kind, OTHER_USER, Scene, TrustState, chmod};
 use kasmina_tests::{output, say};
 use std::fs;
 use std::os::unix::fs::{chown, symlink};
 use std::path::{Path, PathBuf};
 
-/// A run of one epoch with a seed of the file in it. Of the file nothing is left but the run's own copy; a
-/// host module is not copied, it stays where the run's configuration names it. Returns the path of what is
-/// left.
+/// Trains one epoch with a seed of the file and removes the file, so that only the run's copy of it remains.
+/// A host module is not copied and remains. Returns the path of the copy or the module.
 fn run_once(scene: &Scene) -> PathBuf {
     let file = scene.file();
     if scene.kind != Kind::Host {
@@ -34,11 +34,12 @@ fn run_once(scene: &Scene) -> PathBuf {
     copy
 }
 
-fn is_never_run_by_you(scene: &Scene) {
+/// Removes the user's home, and with it the record of the files that their own runs have used.
+fn forget_own_runs(scene: &Scene) {
     fs::remove_dir_all(scene.path("home")).unwrap();
 }
 
-/// Other bytes of the same meaning.
+/// Replaces the bytes of the copy by others with the same meaning.
 fn replace(scene: &Scene, copy: &Path) {
     if scene.kind == Kind::Host {
         scene.write(copy, "other");
@@ -49,18 +50,19 @@ fn replace(scene: &Scene, copy: &Path) {
     fs::write(copy, bytes).unwrap();
 }
 
+/// One row for each state of the copy.
 fn table(kind: Kind) -> String {
     let mut table = String::new();
     let mut row = |words: &str, args: &[&str], change: &dyn Fn(&Scene, &Path)| {
-        let scene = Scene::new(kind, Standing::Pinned);
+        let scene = Scene::new(kind, TrustState::Pinned);
         let copy = run_once(&scene);
         change(&scene, &copy);
         let resume = scene.command(&[&["train", "--resume", "run", "--epochs", "2"], args].concat());
         table += &format!("{words:<56}{}\n", if scene.opens(resume) { "opened" } else { "." });
     };
     row("run by you before", &[], &|_, _| {});
-    row("never run by you", &[], &|scene, _| is_never_run_by_you(scene));
-    row("never run by you, --trust-run", &["--trust-run"], &|scene, _| is_never_run_by_you(scene));
+    row("never run by you", &[], &|scene, _| forget_own_runs(scene));
+    row("never run by you, --trust-run", &["--trust-run"], &|scene, _| forget_own_runs(scene));
     row("run by you before, in a folder that all may write", &[], &|_, copy| {
         chmod(copy.parent().unwrap(), 0o777);
     });
@@ -72,16 +74,16 @@ fn table(kind: Kind) -> String {
     });
     row("run by you before, then replaced", &[], &replace);
     row("never run by you, replaced, --trust-run", &["--trust-run"], &|scene, copy| {
-        is_never_run_by_you(scene);
+        forget_own_runs(scene);
         replace(scene, copy);
     });
     if rustix::process::geteuid().is_root() {
         row("run by you before, of another user", &[], &|_, copy| {
-            chown(copy, Some(STRANGER), Some(STRANGER)).unwrap();
+            chown(copy, Some(OTHER_USER), Some(OTHER_USER)).unwrap();
         });
         row("never run by you, of another user", &[], &|scene, copy| {
-            is_never_run_by_you(scene);
-            chown(copy, Some(STRANGER), Some(STRANGER)).unwrap();
+            forget_own_runs(scene);
+            chown(copy, Some(OTHER_USER), Some(OTHER_USER)).unwrap();
         });
     } else {
         say("SKIPPED copies of another user: only root can give files to another user");

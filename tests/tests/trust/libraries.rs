@@ -1,14 +1,15 @@
-//! What a library would make the loader load besides itself.
+//! Libraries that a plugin would make the loader load besides itself.
 
 use kasmina_registry::{Manifest, Origin, Policy, Registry, Rule, SearchPath};
 use kasmina_tests::fixture;
 use std::path::{Path, PathBuf};
 
-/// Dynamic entries of 16 bytes: a tag and a value.
+/// `DT_NEEDED`, the tag of a needed library.
 const NEEDED: u64 = 1;
+/// Bytes of a dynamic entry: a tag and a value.
 const ENTRY: usize = 16;
 
-/// The bytes of a plugin, and where its dynamic entries lie in them.
+/// The bytes of a plugin, with the offset of its dynamic entries.
 struct Library {
     folder: tempfile::TempDir,
     bytes: Vec<u8>,
@@ -27,7 +28,7 @@ impl Library {
         Self { folder: tempfile::tempdir().unwrap(), bytes, dynamic }
     }
 
-    /// Gives the first entry of a needed library another tag.
+    /// Replaces the tag of the first entry of a needed library.
     fn with_tag(mut self, tag: u64) -> Self {
         let entries = (self.bytes.len() - self.dynamic) / ENTRY;
         let at = (0..entries)
@@ -38,7 +39,7 @@ impl Library {
         self
     }
 
-    /// Calls a needed library something else of the same length.
+    /// Replaces bytes of the library, such as the name of a needed library, by as many others.
     fn with_name(mut self, from: &[u8], to: &[u8]) -> Self {
         assert_eq!(from.len(), to.len());
         let at = self.bytes.windows(from.len()).position(|bytes| bytes == from).unwrap();
@@ -46,6 +47,7 @@ impl Library {
         self
     }
 
+    /// Reads the manifest; returns "read", or why the library is refused.
     fn found(&self) -> String {
         let path: PathBuf = self.folder.path().join("libx.so");
         std::fs::write(&path, &self.bytes).unwrap();
@@ -80,8 +82,8 @@ fn a_plugin_loads_nothing_that_its_hash_does_not_cover() {
     insta::assert_snapshot!(table);
 }
 
-/// A library whose constructors have run stays mapped, and its descriptor open, also if it is refused then: a
-/// later library must not be taken for it.
+/// A library whose constructors have run stays mapped with its descriptor open, even if it is refused
+/// afterwards; otherwise a later library could reuse the descriptor and be mistaken for it.
 #[test]
 fn a_library_without_its_entry_point_is_refused_and_never_closed() {
     let good = std::fs::read(fixture("gated")).unwrap();
@@ -90,7 +92,7 @@ fn a_library_without_its_entry_point_is_refused_and_never_closed() {
     let path = folder.path().join("libx.so");
     let symbol = Manifest::read(&fixture("gated")).unwrap().plugin.entry_symbol;
     let library = Library { folder: tempfile::tempdir().unwrap(), bytes, dynamic: 0 };
-    // In its record, which is JSON; the symbol itself stays.
+    // Only the name in the JSON record is changed, not the symbol.
     let quoted = format!("\"{symbol}\"");
     let other = format!("\"{}X\"", &symbol[..symbol.len() - 1]);
     let library = library.with_name(quoted.as_bytes(), other.as_bytes());
@@ -109,19 +111,18 @@ fn a_library_without_its_entry_point_is_refused_and_never_closed() {
     let before = images();
     let refused = load(&path).unwrap_err().to_string();
     assert!(refused.contains(&format!("it exports no symbol `{}`", other.trim_matches('"'))), "{refused}");
-    assert_eq!(images(), before + 1, "it stays");
+    assert_eq!(images(), before + 1, "the refused library stays mapped");
     // The next library gets a descriptor and an image of its own.
     std::fs::write(&path, &good).unwrap();
     load(&path).unwrap();
     assert_eq!(images(), before + 2);
 }
 
-/// The loader reads program headers; sections may say what they like.
+/// The loader reads program headers, so a search path must be found whatever the section headers claim.
 #[test]
-fn section_headers_are_not_believed() {
+fn a_search_path_is_found_despite_wrong_section_headers() {
     let mut library = Library::new().with_tag(29);
-    // No section headers at all: then there are no records, and it is no plugin. With a table that ends
-    // before `.dynamic` it is one, and its search path must be seen all the same.
+    // The records are found by section headers, so these are kept, except for the type of `.dynamic`.
     let sections = library.bytes.len();
     let table = u64::from_le_bytes(library.bytes[40..48].try_into().unwrap()) as usize;
     assert!(table < sections);

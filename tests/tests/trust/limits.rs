@@ -1,4 +1,4 @@
-//! Files that would cost memory or time before anybody has judged them.
+//! Files that would cost memory or time before they are checked, and unreadable files.
 
 use crate::project::Project;
 use kasmina_tests::shell::in_shell;
@@ -6,7 +6,7 @@ use kasmina_tests::{output, shipped};
 use std::fs::File;
 use std::path::Path;
 
-/// What the program may take in these tests: much less than any of the files.
+/// Script that limits the program's memory to less than the size of the files.
 const MEMORY: &str = "ulimit -v 6000000; exec \"$@\"";
 
 fn pipe(path: &Path) {
@@ -23,20 +23,20 @@ fn files_that_are_too_large_or_no_files_are_refused_by_name() {
     std::fs::copy(shipped("kasmina_blends"), project.path("plugins/signed.so")).unwrap();
     pipe(&project.path("plugins/signed.so.minisig"));
     pipe(&project.path("plugins/pipe.so"));
-    // With a key that is trusted the signature is looked at.
-    project.says(&["plugins", "keygen", "me", "--no-password"]);
-    project.says(&["plugins", "trust", "add", "me", "me.pub"]);
+    // A signature is read only if there is a trusted key.
+    project.transcript(&["plugins", "keygen", "me", "--no-password"]);
+    project.transcript(&["plugins", "trust", "add", "me", "me.pub"]);
     let command = in_shell(&project.command(&["plugins", "list"]), MEMORY, &[]);
     let (out, error, code) = output(command);
     assert_eq!(code, Some(0), "{error}");
-    let told: Vec<&str> = out.lines().skip_while(|line| !line.is_empty()).collect();
-    let told = project.without_its_path(&told.join("\n"));
-    insta::assert_snapshot!(told);
+    let printed: Vec<&str> = out.lines().skip_while(|line| !line.is_empty()).collect();
+    let printed = project.without_its_path(&printed.join("\n"));
+    insta::assert_snapshot!(printed);
 }
 
-/// The process that tries a build asks for no more than it may have.
+/// The child process that tries a build works under a memory limit of the parent.
 #[test]
-fn a_limit_on_memory_is_kept_and_not_exceeded() {
+fn a_limit_on_memory_is_respected() {
     let project = Project::new();
     let schema = project.command(&["plugins", "schema", "gate_net", "--allow-unsigned"]);
     let (out, error, code) = output(in_shell(&schema, MEMORY, &[]));
@@ -50,41 +50,47 @@ fn a_limit_on_memory_is_kept_and_not_exceeded() {
 }
 
 #[test]
-fn what_cannot_be_read_is_never_taken_for_nothing() {
+fn an_unreadable_file_is_not_treated_as_missing() {
     let project = Project::new();
     let quarantine = project.path(".local/state/kasmina/quarantine.json");
     std::fs::create_dir_all(quarantine.parent().unwrap()).unwrap();
     std::fs::write(&quarantine, "{ half").unwrap();
-    let told = project.says(&["plugins", "schema", "gate_net", "--allow-unsigned"]);
-    insta::assert_snapshot!("a_damaged_quarantine", told + &project.says(&["plugins", "quarantine", "list"]));
+    let printed = project.transcript(&["plugins", "schema", "gate_net", "--allow-unsigned"]);
+    insta::assert_snapshot!(
+        "a_damaged_quarantine",
+        printed + &project.transcript(&["plugins", "quarantine", "list"])
+    );
     assert_eq!(std::fs::read_to_string(&quarantine).unwrap(), "{ half");
     std::fs::remove_file(&quarantine).unwrap();
-    // A signature that cannot be read is no missing one.
-    project.says(&["plugins", "lock", "plugins/libgated.so"]);
+    // An unreadable signature does not count as a missing one.
+    project.transcript(&["plugins", "lock", "plugins/libgated.so"]);
     std::fs::create_dir(project.path("plugins/libgated.so.minisig")).unwrap();
-    insta::assert_snapshot!("an_unreadable_signature", project.says(&["plugins", "schema", "gate_net"]));
+    insta::assert_snapshot!(
+        "an_unreadable_signature",
+        project.transcript(&["plugins", "schema", "gate_net"])
+    );
 }
 
-/// The interpreter of a declared blueprint is the one that a run would take.
+/// The interpreter of a declared blueprint is checked like any plugin.
 ///
 /// docs/security.md: 8
 #[test]
-fn an_interpreter_that_nobody_vouches_for_is_not_run() {
+fn an_untrusted_interpreter_is_not_run() {
     let project = Project::new();
     let name = "plugins/libkasmina_declared.so";
     std::fs::copy(shipped("kasmina_declared"), project.path(name)).unwrap();
     std::fs::write(project.path("one.blueprint.toml"), "[blueprint]\nid = \"one\"\nsummary = \"one\"\n")
         .unwrap();
-    let told = project.says(&["plugins", "check", "one.blueprint.toml", "--only", "listing"]);
-    insta::assert_snapshot!(told);
-    project.says(&["plugins", "lock", name]);
-    let told = project.says(&["plugins", "check", "one.blueprint.toml", "--only", "listing"]);
-    assert!(!told.contains("rule `trust`"), "{told}");
+    let printed = project.transcript(&["plugins", "check", "one.blueprint.toml", "--only", "listing"]);
+    insta::assert_snapshot!(printed);
+    project.transcript(&["plugins", "lock", name]);
+    let printed = project.transcript(&["plugins", "check", "one.blueprint.toml", "--only", "listing"]);
+    assert!(!printed.contains("rule `trust`"), "{printed}");
 }
 
-/// Another libtorch in the loader's path is not taken for the program's own.
+/// A libtorch in `LD_LIBRARY_PATH` is not loaded instead of the program's own.
 #[test]
-fn a_foreign_libtorch_is_passed_over() {
+fn a_foreign_libtorch_is_ignored() {
     let project = Project::new();
     let other = project.path("other");
     std::fs::create_dir(&other).unwrap();

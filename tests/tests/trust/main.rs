@@ -1,5 +1,5 @@
-//! Who is trusted: owners, the lock file and who has confirmed it, signatures, modules, and what every file
-//! may cost.
+//! Trust in plugins and modules: owners and permissions of files, the lock file and its confirmation,
+//! signatures, TorchScript code, and limits.
 
 mod copies;
 mod decisions;

@@ -1,16 +1,16 @@
-//! Every kind of file, however it stands, in every command: opened or not, in one table a kind.
+//! Whether each command opens a file, for each kind of file and each trust state, in one table for each kind.
 //!
-//! A library leaves a mark when it is opened. What is interpreted leaves none: there it counts whether the
-//! command used it. `list`, `inspect`, `doctor` and `lock` only read such a file.
+//! A library writes a mark when it is opened. An interpreted file counts as opened if the command succeeds
+//! with it; `list`, `inspect`, `doctor` and `lock` only read such a file.
 
-use crate::scene::{Kind, Scene, Standing};
+use crate::scene::{Kind, Scene, TrustState};
 use kasmina_tests::{output, say};
 use std::fs;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
-/// How long a run may take to begin.
-const PATIENCE: Duration = Duration::from_mins(2);
+/// Time limit for the start of a run.
+const TIMEOUT: Duration = Duration::from_mins(2);
 
 /// Whether a command opens the file.
 fn opens(scene: &Scene, verb: &str) -> bool {
@@ -26,11 +26,11 @@ fn opens(scene: &Scene, verb: &str) -> bool {
         "schema" => scene.opens(scene.command(&["plugins", "schema", scene.blueprint()])),
         "check" => scene.opens(scene.command(&["plugins", "check", scene.name(), "--only", "listing"])),
         "inspect" => scene.opens(scene.command(&["plugins", "inspect", scene.name()])),
-        // Into a run that has not loaded it.
+        // In a run that has not loaded the file.
         "swap" => in_a_live_run(scene, &[], || {
             let _ = output(scene.command(&["plugins", "swap", "live", scene.name()]));
         }),
-        // Into a run that watches another file of the same folder, while this one comes to lie there again.
+        // In a run that watches another file of the same folder, while this file is written again.
         "watch" => in_a_live_run(scene, &["--watch=plugins/other.so"], || {
             let bytes = fs::read(scene.file()).unwrap_or_default();
             let _ = fs::write(scene.file(), bytes);
@@ -40,7 +40,7 @@ fn opens(scene: &Scene, verb: &str) -> bool {
     }
 }
 
-/// Whether something that is done to a live run makes it open the file, which lies there since the run has
+/// Whether an action on a live run makes it open the file. The file is put in its place after the run has
 /// begun.
 fn in_a_live_run(scene: &Scene, args: &[&str], act: impl FnOnce()) -> bool {
     let (file, aside) = (scene.file(), scene.path("aside"));
@@ -48,58 +48,59 @@ fn in_a_live_run(scene: &Scene, args: &[&str], act: impl FnOnce()) -> bool {
     let mut command =
         scene.command(&["train", "--config", "small.toml", "--epochs", "100000", "--out", "live"]);
     command.args(["--no-checkpoints"]).args(args).stdout(Stdio::null()).stderr(Stdio::null());
-    let live = Ended(command.spawn().unwrap());
+    let live = KilledOnDrop(command.spawn().unwrap());
     let begun = Instant::now();
     while !scene.path("project/live/control.sock").exists() {
-        assert!(begun.elapsed() < PATIENCE, "the run does not listen");
+        assert!(begun.elapsed() < TIMEOUT, "the run does not listen");
         std::thread::sleep(Duration::from_millis(10));
     }
     fs::rename(&aside, &file).unwrap_or(());
     let _ = fs::remove_file(scene.path("mark"));
     act();
     drop(live);
-    // What a run takes in is written down before.
+    // A swap is written to the journal before the run adopts the build.
     let journal = fs::read_to_string(scene.path("project/live/control.jsonl")).unwrap();
     let opened = if scene.kind == Kind::Library { scene.is_marked() } else { journal.contains("\"swap\"") };
     fs::remove_dir_all(scene.path("project/live")).unwrap();
     opened
 }
 
-/// A process that ends with this value.
-struct Ended(Child);
+/// A process that is killed when this value is dropped.
+struct KilledOnDrop(Child);
 
-impl Drop for Ended {
+impl Drop for KilledOnDrop {
     fn drop(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
 }
 
+/// One row for each trust state, one column for each command.
 fn table(kind: Kind, verbs: &[&str]) -> String {
     let mut table = format!("{:<40}", "");
     for verb in verbs {
         table += &format!("{verb:<8}");
     }
     table = table.trim_end().to_owned() + "\n";
-    for (standing, words) in Standing::ALL {
+    for (state, words) in TrustState::ALL {
         let root = rustix::process::geteuid().is_root();
-        if standing.needs_root() && !root {
+        if state.needs_root() && !root {
             say(&format!("SKIPPED `{words}`: only root can give files to another user"));
             continue;
         }
-        // A host module lies beside no program, and has no version to sign.
-        if kind == Kind::Host && matches!(standing, Standing::Bundled | Standing::Signed) {
+        // A host module is never bundled, and has no version to sign.
+        if kind == Kind::Host && matches!(state, TrustState::Bundled | TrustState::Signed) {
             continue;
         }
         table += &format!("{words:<40}");
         for verb in verbs {
-            let told = match standing {
-                // It lies elsewhere.
-                Standing::Bundled if matches!(*verb, "inspect" | "check" | "swap" | "watch") => "-",
-                _ if opens(&Scene::new(kind, standing), verb) => "opened",
+            let cell = match state {
+                // A bundled file is not in the project.
+                TrustState::Bundled if matches!(*verb, "inspect" | "check" | "swap" | "watch") => "-",
+                _ if opens(&Scene::new(kind, state), verb) => "opened",
                 _ => ".",
             };
-            table += &format!("{told:<8}");
+            table += &format!("{cell:<8}");
         }
         table = table.trim_end().to_owned() + "\n";
     }
@@ -131,12 +132,12 @@ fn host_modules() {
     insta::assert_snapshot!(table(Kind::Host, &["train", "compare"]));
 }
 
-/// A command opens no plugin that it does not need.
+/// A command that needs only built-in entries opens no plugin.
 ///
 /// docs/security.md: 7
 #[test]
-fn what_is_part_of_the_program_needs_no_plugin() {
-    let scene = Scene::new(Kind::Library, Standing::Pinned);
+fn a_built_in_entry_opens_no_plugin() {
+    let scene = Scene::new(Kind::Library, TrustState::Pinned);
     for id in ["core::noop", "noop", "core::linear", "core::grafted"] {
         let (out, error, code) = output(scene.command(&["plugins", "schema", id]));
         assert_eq!(code, Some(0), "{out}{error}");

@@ -1,4 +1,4 @@
-//! TorchScript modules are code: who vouches for them, and what they may do.
+//! TorchScript modules are code: which of them are trusted, and which code is refused.
 
 use kasmina_plugin_api::Kind;
 use kasmina_registry::{Policy, Registry, SearchPath};
@@ -8,7 +8,7 @@ use kasmina_torch_ext::script::Script;
 use std::path::{Path, PathBuf};
 use tch::Device;
 
-/// The one line of `forward` that the cases change.
+/// The line of `forward` before which the cases insert code.
 const LINE: &str = "    _0 = (body).forward(torch.add(x, offset), )\n";
 
 fn digits() -> PathBuf {
@@ -53,12 +53,12 @@ fn a_module_may_compute_and_nothing_else() {
     insta::assert_snapshot!(table.replace(&path, "[FILE]"));
 }
 
-/// Values by default are computed while a module is compiled. Names may be spelled with blanks, and records
-/// in capitals.
+/// Default values are computed while a module is compiled. Code may also be hidden in attributes, behind
+/// comments, or by blanks in names.
 ///
 /// docs/security.md: 17
 #[test]
-fn nothing_can_be_hidden_from_the_first_look() {
+fn hidden_code_is_found_before_the_module_is_compiled() {
     let folder = tempfile::tempdir().unwrap();
     let written = folder.path().join("written");
     let path = written.display().to_string();
@@ -100,17 +100,17 @@ fn nothing_can_be_hidden_from_the_first_look() {
 fn nothing_of_a_module_runs_while_it_is_loaded() {
     let method =
         "  def __setstate__(self: __torch__.Digits,\n    state: Tensor) -> NoneType:\n    return None\n";
-    let told = loads(&edited(&digits(), |text| {
+    let printed = loads(&edited(&digits(), |text| {
         text.contains("class Digits").then(|| format!("{}{method}", text.trim_end().to_owned() + "\n"))
     }));
     let class = loads(&with("    h = __torch__.torch.classes.dist_c10d.Store\n"));
-    insta::assert_snapshot!(format!("{told}\n{class}"));
+    insta::assert_snapshot!(format!("{printed}\n{class}"));
 }
 
-/// As large as what overflowed the stack, on a thread with a stack of 2 MiB.
+/// Modules that once overflowed the stack, on a thread with a stack of 2 MiB.
 #[test]
 fn a_module_that_would_overflow_the_stack_is_refused_or_runs() {
-    let told = std::thread::Builder::new()
+    let printed = std::thread::Builder::new()
         .stack_size(2 << 20)
         .spawn(|| {
             let chain = |n: usize| "    x = torch.relu(x)\n".repeat(n);
@@ -124,12 +124,12 @@ fn a_module_that_would_overflow_the_stack_is_refused_or_runs() {
         .unwrap()
         .join()
         .unwrap();
-    insta::assert_snapshot!(told);
+    insta::assert_snapshot!(printed);
 }
 
 /// Each of 18 methods calls the next one twice.
 #[test]
-fn calls_that_double_are_counted() {
+fn a_module_with_exponentially_many_calls_is_refused() {
     let mut methods = String::new();
     for i in 0..18 {
         let next = i + 1;
@@ -144,11 +144,11 @@ fn calls_that_double_are_counted() {
         })?;
         Some(format!("{}\n{}{last}", text.trim_end(), methods))
     });
-    let told = match Script::load(&bytes, Device::Cpu).and_then(|script| script.calls()) {
+    let printed = match Script::load(&bytes, Device::Cpu).and_then(|script| script.calls()) {
         Ok(_) => "listed".to_owned(),
         Err(error) => error.to_string(),
     };
-    insta::assert_snapshot!(told);
+    insta::assert_snapshot!(printed);
 }
 
 /// docs/security.md: 18
@@ -176,8 +176,8 @@ fn a_host_module_is_judged_like_a_plugin() {
     assert_eq!(code, Some(1), "{error}");
     let here = home.path().display().to_string();
     insta::assert_snapshot!("a_host_module_that_nobody_vouches_for", error.replace(&here, "[DIR]"));
-    assert!(!home.path().join("a").exists(), "nothing is left of a run that did not begin");
-    // Pinned at first use, and only these bytes from then on.
+    assert!(!home.path().join("a").exists(), "a refused run leaves no directory");
+    // Pinned on first use; other bytes are refused from then on.
     let (_, error, code) = train("b", &["--allow-unsigned"]);
     assert_eq!(code, Some(0), "{error}");
     assert!(std::fs::read_to_string(home.path().join("plugins.lock")).unwrap().contains("net.pt"));
@@ -186,17 +186,17 @@ fn a_host_module_is_judged_like_a_plugin() {
     let (_, error, code) = train("d", &["--allow-unsigned"]);
     assert_eq!(code, Some(1));
     insta::assert_snapshot!("a_host_module_with_other_bytes", error.replace(&here, "[DIR]"));
-    // A decision for these bytes.
+    // `lock` pins the new bytes.
     let mut lock = kasmina(home.path());
     lock.args(["plugins", "lock", "net.pt"]);
-    let (told, error, code) = output(lock);
+    let (printed, error, code) = output(lock);
     assert_eq!(code, Some(0), "{error}");
-    assert!(told.contains("net.pt"), "{told}");
+    assert!(printed.contains("net.pt"), "{printed}");
     assert_eq!(train("e", &[]).2, Some(0));
 }
 
 #[test]
-fn what_torch_save_has_written_is_told_apart() {
+fn a_file_of_torch_save_is_recognized() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("weights.pt");
     // torch.save writes an archive without code.
@@ -207,8 +207,8 @@ fn what_torch_save_has_written_is_told_apart() {
         std::io::Write::write_all(&mut zip, bytes).unwrap();
     }
     zip.finish().unwrap();
-    let told = loads(&std::fs::read(&path).unwrap());
-    insta::assert_snapshot!(told, @"torch: it is no module that torch.jit.save has written: it holds weights without code, as torch.save writes them; write it with torch.jit.save");
+    let printed = loads(&std::fs::read(&path).unwrap());
+    insta::assert_snapshot!(printed, @"torch: it is not a module written by torch.jit.save: it holds weights without code, as torch.save writes them; write it with torch.jit.save");
 }
 
 #[test]
@@ -216,22 +216,22 @@ fn an_operator_that_does_not_exist_is_named() {
     insta::assert_snapshot!(loads(&with("    y = ops.nobody.knows(x)\n")));
 }
 
-/// A traced module may have the size of its example's batch in it.
+/// Tracing may make the batch size of the example a constant of the module.
 #[test]
-fn a_module_for_one_size_of_batch_is_refused_beforehand() {
+fn a_module_for_one_batch_size_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("net.pt");
     std::fs::write(&path, with("    x = torch.reshape(x, [2, 1, 8, 8])\n")).unwrap();
     let registry = Registry::load(&SearchPath::empty(), &Policy::embedded()).unwrap();
     let host = registry.resolve(Kind::Host, "core::grafted").unwrap();
     let config = serde_json::json!({ "module": path, "sample": [1, 8, 8], "slots": ["body.*"] });
-    let told = host.make_host(Device::Cpu, &config.to_string()).unwrap_err().to_string();
-    insta::assert_snapshot!(told.replace(&folder.path().display().to_string(), "[DIR]"));
+    let printed = host.make_host(Device::Cpu, &config.to_string()).unwrap_err().to_string();
+    insta::assert_snapshot!(printed.replace(&folder.path().display().to_string(), "[DIR]"));
 }
 
-/// What was saved with nothing that requires a gradient has nothing to train.
+/// The module was saved with `requires_grad` false for every parameter.
 #[test]
-fn a_module_without_a_parameter_that_learns_is_refused_beforehand() {
+fn a_module_without_trainable_parameters_is_refused() {
     let home = tempfile::tempdir().unwrap();
     let config = cases::write("digits_grafted", home.path());
     let text = std::fs::read_to_string(&config).unwrap();
@@ -248,9 +248,9 @@ fn a_module_without_a_parameter_that_learns_is_refused_beforehand() {
     assert!(!home.path().join("run").exists());
 }
 
-/// The module with no parameter that requires a gradient.
+/// Returns the module with `requires_grad` false for every parameter.
 fn frozen() -> Vec<u8> {
-    // In the pickle of a tensor the flag follows its strides; a parameter is built from a tensor that has it.
+    // The flag is part of the pickle of a tensor.
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("frozen.pt");
     let mut module = tch::CModule::load(digits()).unwrap();
@@ -262,41 +262,41 @@ fn frozen() -> Vec<u8> {
     std::fs::read(path).unwrap()
 }
 
-/// libtorch's reader allocates what the directory of an archive says, the version's record already while it
-/// opens the archive.
+/// libtorch allocates the sizes that the directory of an archive states; for the record `version` it does so
+/// on opening the archive.
 #[test]
-fn an_archive_that_tells_of_gigabytes_is_refused_before_libtorch_reads_it() {
+fn an_archive_that_claims_gigabytes_is_refused_before_libtorch_reads_it() {
     let mut bytes = std::fs::read(digits()).unwrap();
     let name = b"digits/version";
     let at = bytes.windows(name.len()).rposition(|found| found == name).unwrap();
-    // The unpacked size lies 22 bytes before the name in an entry of the directory.
+    // The unpacked size is 22 bytes before the name in a directory entry.
     bytes[at - 22..at - 18].copy_from_slice(&4_000_000_000_u32.to_le_bytes());
     insta::assert_snapshot!(loads(&bytes));
 }
 
-/// libtorch's reader of pickles keeps values in a table that is as long as the largest number they are stored
-/// under.
+/// libtorch's unpickler stores memoized values in a table whose length is the largest index.
 #[test]
 fn a_pickle_that_asks_for_gigabytes_is_refused_before_libtorch_reads_it() {
     let constants = [b"\x80\x02)r\xff\xff\xff\x3f.".as_slice(), b"\x80\x02)\x94."];
-    let told = constants.map(|pickle| loads(&with_record(&digits(), "constants.pkl", pickle)));
-    insta::assert_snapshot!(told.join("\n"));
+    let printed = constants.map(|pickle| loads(&with_record(&digits(), "constants.pkl", pickle)));
+    insta::assert_snapshot!(printed.join("\n"));
 }
 
-/// libtorch believes the number of elements that a pickle gives a storage, and reads past a record that is
-/// shorter.
+/// libtorch does not check the number of elements that a pickle states for a storage, and reads past the end
+/// of a shorter record.
 #[test]
 fn a_storage_that_is_larger_than_its_record_is_refused() {
     let file = std::fs::File::open(digits()).unwrap();
     let mut archive = zip::ZipArchive::new(file).unwrap();
     let mut pickle = Vec::new();
     std::io::Read::read_to_end(&mut archive.by_name("digits/data.pkl").unwrap(), &mut pickle).unwrap();
-    // Of the first storage: a small integer, the end of a tuple, and the opcode that names a storage.
+    // The first storage in the pickle: a small integer, the end of a tuple, and the opcode that reads a
+    // storage.
     let at = pickle.windows(4).position(|bytes| bytes[0] == b'K' && bytes[2..] == *b"tQ").unwrap();
     assert_eq!(loads(&with_record(&digits(), "data.pkl", &pickle)), "loaded");
     pickle[at + 1] += 1;
     let larger = loads(&with_record(&digits(), "data.pkl", &pickle));
-    // A tuple in a tuple, and so on.
+    // Deeply nested tuples.
     let nested = [b"\x80\x02)".as_slice(), &[0x85; 1000], b"."].concat();
     let nested = loads(&with_record(&digits(), "constants.pkl", &nested));
     insta::assert_snapshot!(format!("{larger}\n{nested}"));

@@ -1,12 +1,13 @@
-//! Files of other users, and places that other users can write.
+//! Files of other users, and files and folders that other users can write.
 
 use crate::project::Project;
-use crate::scene::{STRANGER, chmod};
+use crate::scene::{OTHER_USER, chmod};
 use kasmina_tests::say;
 use std::os::unix::fs::chown;
 use std::path::Path;
 
-/// Whether a test may give files away; it says loudly that it was skipped where it may not.
+/// Whether the tests run as root and can give files to another user. Otherwise prints that the test is
+/// skipped.
 fn may_give_away(test: &str) -> bool {
     let root = rustix::process::geteuid().is_root();
     if !root {
@@ -16,13 +17,13 @@ fn may_give_away(test: &str) -> bool {
 }
 
 fn give_away(path: &Path) {
-    chown(path, Some(STRANGER), Some(STRANGER)).unwrap();
+    chown(path, Some(OTHER_USER), Some(OTHER_USER)).unwrap();
 }
 
 /// docs/security.md: 12
 #[test]
-fn a_file_of_another_user_needs_a_word_about_its_bytes() {
-    if !may_give_away("a_file_of_another_user_needs_a_word_about_its_bytes") {
+fn a_file_of_another_user_needs_a_pin() {
+    if !may_give_away("a_file_of_another_user_needs_a_pin") {
         return;
     }
     let project = Project::new();
@@ -30,28 +31,27 @@ fn a_file_of_another_user_needs_a_word_about_its_bytes() {
     for path in ["plugins", file] {
         give_away(&project.path(path));
     }
-    let schema = |more: &[&str]| project.says(&[&["plugins", "schema", "gate_net"], more].concat());
+    let schema = |more: &[&str]| project.transcript(&[&["plugins", "schema", "gate_net"], more].concat());
     insta::assert_snapshot!(schema(&["--allow-unsigned"]));
-    assert!(project.says(&["plugins", "lock", file]).contains("written: plugins.lock"));
+    assert!(project.transcript(&["plugins", "lock", file]).contains("wrote plugins.lock"));
     let accepted = schema(&[]);
     assert!(accepted.contains("hidden"), "{accepted}");
 }
 
-/// A cloned project under another account: its owner's `plugins` and lock file, in a sticky folder that both
-/// may write.
+/// A project whose folder, plugin and lock file belong to another user.
 #[test]
 fn a_project_of_another_user_does_not_vouch_for_itself() {
     if !may_give_away("a_project_of_another_user_does_not_vouch_for_itself") {
         return;
     }
     let project = Project::new();
-    project.says(&["plugins", "lock", "plugins/libgated.so"]);
+    project.transcript(&["plugins", "lock", "plugins/libgated.so"]);
     std::fs::remove_dir_all(project.path(".local")).unwrap();
     for path in ["", "plugins", "plugins/libgated.so", "plugins.lock"] {
         give_away(&project.path(path));
     }
-    let told = project.says(&["plugins", "schema", "gate_net"]);
-    insta::assert_snapshot!(told);
+    let printed = project.transcript(&["plugins", "schema", "gate_net"]);
+    insta::assert_snapshot!(printed);
 }
 
 #[test]
@@ -74,54 +74,54 @@ fn plugins_beside_the_program_must_be_its_owners() {
     assert!(list().contains("bundled"), "{}", list());
     give_away(&bin.join("plugins"));
     give_away(&plugin);
-    let told = list();
-    assert!(!told.contains("bundled") && told.contains("belongs to another user"), "{told}");
-    // Whoever owns the program may ship plugins with it.
+    let printed = list();
+    assert!(!printed.contains("bundled") && printed.contains("belongs to another user"), "{printed}");
+    // Plugins beside the program are trusted if they belong to the program's owner.
     give_away(&bin.join("kasmina"));
     assert!(list().contains("bundled"), "{}", list());
 }
 
 /// docs/security.md: 13
 #[test]
-fn keys_that_others_could_have_put_there_are_none() {
+fn keys_in_a_world_writable_folder_are_ignored() {
     let project = Project::new();
-    project.says(&["plugins", "keygen", "alice", "--no-password"]);
-    project.says(&["plugins", "trust", "add", "alice", "alice.pub"]);
-    project.says(&["plugins", "sign", "plugins/libgated.so", "--key", "alice.key"]);
+    project.transcript(&["plugins", "keygen", "alice", "--no-password"]);
+    project.transcript(&["plugins", "trust", "add", "alice", "alice.pub"]);
+    project.transcript(&["plugins", "sign", "plugins/libgated.so", "--key", "alice.key"]);
     chmod(&project.path(".config/kasmina/keys"), 0o777);
-    let told = project.says(&["plugins", "list"]);
-    insta::assert_snapshot!(told + &project.says(&["plugins", "trust", "list"]));
+    let printed = project.transcript(&["plugins", "list"]);
+    insta::assert_snapshot!(printed + &project.transcript(&["plugins", "trust", "list"]));
 }
 
 /// docs/security.md: 9, 10
 #[test]
-fn a_folder_far_above_that_everybody_may_write_is_found() {
+fn a_world_writable_ancestor_folder_is_found() {
     let project = Project::new();
     std::fs::create_dir_all(project.path("open/inner/plugins")).unwrap();
     let file = project.path("open/inner/plugins/libgated.so");
     std::fs::copy(project.path("plugins/libgated.so"), &file).unwrap();
     chmod(&project.path("open"), 0o777);
-    let told = project.says(&["plugins", "inspect", "open/inner/plugins/libgated.so"]);
-    insta::assert_snapshot!(told);
-    // Nobody takes away from a sticky folder what is not theirs.
+    let printed = project.transcript(&["plugins", "inspect", "open/inner/plugins/libgated.so"]);
+    insta::assert_snapshot!(printed);
+    // In a sticky folder, other users cannot replace files.
     chmod(&project.path("open"), 0o1777);
-    let told = project.says(&["plugins", "inspect", "open/inner/plugins/libgated.so"]);
-    assert!(!told.contains("exposed"), "{told}");
+    let printed = project.transcript(&["plugins", "inspect", "open/inner/plugins/libgated.so"]);
+    assert!(!printed.contains("exposed"), "{printed}");
 }
 
-/// With an access control list the permissions of the group are the most that anybody in the list may have.
+/// In a file with an access control list, the group permissions are the mask of the list.
 ///
 /// docs/security.md: 11
 #[test]
-fn an_access_list_that_lets_others_write_is_no_private_group() {
+fn an_access_list_that_lets_others_write_is_found() {
     use rustix::fs::{XattrFlags, setxattr};
     let project = Project::new();
-    project.says(&["plugins", "lock", "plugins/libgated.so"]);
+    project.transcript(&["plugins", "lock", "plugins/libgated.so"]);
     // Version 2, then entries of tag, permissions and id: the owner, one more user, the group, the mask, all
     // others.
     let mut list = 2_u32.to_le_bytes().to_vec();
     let entries: [(u16, u16, u32); 5] =
-        [(1, 6, u32::MAX), (2, 6, STRANGER), (4, 6, u32::MAX), (16, 6, u32::MAX), (32, 4, u32::MAX)];
+        [(1, 6, u32::MAX), (2, 6, OTHER_USER), (4, 6, u32::MAX), (16, 6, u32::MAX), (32, 4, u32::MAX)];
     for (tag, permissions, id) in entries {
         list.extend(tag.to_le_bytes());
         list.extend(permissions.to_le_bytes());
@@ -132,7 +132,7 @@ fn an_access_list_that_lets_others_write_is_no_private_group() {
         Err(rustix::io::Errno::NOTSUP) => say("SKIPPED access control lists: this file system has none"),
         set => {
             set.unwrap();
-            insta::assert_snapshot!(project.says(&["plugins", "schema", "gate_net"]));
+            insta::assert_snapshot!(project.transcript(&["plugins", "schema", "gate_net"]));
         }
     }
 }

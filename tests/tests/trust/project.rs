@@ -1,10 +1,10 @@
-//! A project with a plugin of somebody else's, and what the program says of it.
+//! A project with a plugin that its user has not decided about.
 
 use kasmina_tests::{fixture, kasmina, output};
 use std::path::PathBuf;
 use std::process::Command;
 
-/// A project of its own, with one plugin of somebody else's in `plugins/`, and no decision made.
+/// A project with one unsigned, unpinned plugin, `plugins/libgated.so`.
 pub(crate) struct Project(tempfile::TempDir);
 
 impl Project {
@@ -19,7 +19,7 @@ impl Project {
         self.0.path().join(name)
     }
 
-    /// Another build of the plugin: the same code, other bytes.
+    /// Writes another build of the plugin: the same code with other bytes.
     pub(crate) fn build(&self, mark: u32) {
         let mut bytes = std::fs::read(fixture("gated")).unwrap();
         bytes.extend(mark.to_le_bytes());
@@ -28,25 +28,26 @@ impl Project {
 
     pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = kasmina(self.0.path());
-        // Shipped plugins lie beside a user's binary; here they are named, and pinned like any other.
+        // Without the shipped plugins, and without trust in unsigned ones.
         command.env_remove("KASMINA_ALLOW_UNSIGNED").env_remove("KASMINA_PLUGIN_PATH").args(args);
         command
     }
 
-    /// What it prints, without what differs from machine to machine and from build to build.
-    pub(crate) fn says(&self, args: &[&str]) -> String {
+    /// Runs a command and returns its command line, output and exit code, without what differs between
+    /// machines and builds.
+    pub(crate) fn transcript(&self, args: &[&str]) -> String {
         let (out, err, code) = output(self.command(args));
         let text = format!("$ kasmina {}\n{out}{err}[{}]\n", args.join(" "), code.unwrap_or(-1));
         redacted(&self.without_its_path(&text))
     }
 
-    /// A text with the paths of its files relative to the project.
+    /// Returns a text with paths relative to the project.
     pub(crate) fn without_its_path(&self, text: &str) -> String {
         text.replace(&format!("{}/", self.0.path().display()), "")
     }
 }
 
-/// Hashes and keys become words.
+/// Replaces hashes and keys by placeholders.
 pub(crate) fn redacted(text: &str) -> String {
     let hex = |c: char| c.is_ascii_hexdigit() && !c.is_ascii_uppercase();
     let mut out = String::new();

@@ -1,10 +1,10 @@
-//! A lock file that came with a project vouches for nothing until its user has said yes to it.
+//! Lock files: one that comes with a project is not trusted until its user confirms it; what `lock` pins.
 
 use crate::project::Project;
 use kasmina_tests::output;
 
-/// Somebody else's view of a project: the same files, a home of their own.
-fn stranger(project: &Project, args: &[&str]) -> (String, String, Option<i32>) {
+/// Runs a command in a project as another user, that is, with another home.
+fn as_other_user(project: &Project, args: &[&str]) -> (String, String, Option<i32>) {
     let home = project.path("stranger");
     std::fs::create_dir_all(&home).unwrap();
     let mut command = project.command(args);
@@ -14,37 +14,37 @@ fn stranger(project: &Project, args: &[&str]) -> (String, String, Option<i32>) {
 
 /// docs/security.md: 2
 #[test]
-fn a_lock_file_of_somebody_else_is_a_question() {
+fn a_lock_file_of_somebody_else_needs_confirmation() {
     let project = Project::new();
-    project.says(&["plugins", "lock", "plugins/libgated.so"]);
-    let mut told = String::new();
-    let mut say = |args: &[&str]| {
-        let (out, err, code) = stranger(&project, args);
-        told += &format!("$ kasmina {}\n{out}{err}[{}]\n", args.join(" "), code.unwrap_or(-1));
+    project.transcript(&["plugins", "lock", "plugins/libgated.so"]);
+    let mut printed = String::new();
+    let mut run = |args: &[&str]| {
+        let (out, err, code) = as_other_user(&project, args);
+        printed += &format!("$ kasmina {}\n{out}{err}[{}]\n", args.join(" "), code.unwrap_or(-1));
     };
-    say(&["plugins", "schema", "gate_net"]);
-    say(&["plugins", "lock"]);
-    say(&["plugins", "trust", "project"]);
-    say(&["plugins", "trust", "project", "--list"]);
-    say(&["plugins", "trust", "project", "--yes"]);
-    say(&["plugins", "trust", "project", "--list"]);
-    say(&["plugins", "schema", "gate_net"]);
-    // Another text is another question.
+    run(&["plugins", "schema", "gate_net"]);
+    run(&["plugins", "lock"]);
+    run(&["plugins", "trust", "project"]);
+    run(&["plugins", "trust", "project", "--list"]);
+    run(&["plugins", "trust", "project", "--yes"]);
+    run(&["plugins", "trust", "project", "--list"]);
+    run(&["plugins", "schema", "gate_net"]);
+    // A changed lock file needs a new confirmation.
     let lock = project.path("plugins.lock");
     let text = std::fs::read_to_string(&lock).unwrap();
     std::fs::write(&lock, format!("{text}\n# a word more\n")).unwrap();
-    say(&["plugins", "schema", "gate_net"]);
+    run(&["plugins", "schema", "gate_net"]);
     std::fs::write(&lock, text).unwrap();
-    say(&["plugins", "trust", "project", "--forget"]);
-    say(&["plugins", "schema", "gate_net"]);
-    let told = project.without_its_path(&told);
-    insta::assert_snapshot!(crate::project::redacted(&told));
+    run(&["plugins", "trust", "project", "--forget"]);
+    run(&["plugins", "schema", "gate_net"]);
+    let printed = project.without_its_path(&printed);
+    insta::assert_snapshot!(crate::project::redacted(&printed));
 }
 
 #[test]
-fn a_ci_job_names_the_projects_that_it_trusts() {
+fn an_environment_variable_names_trusted_projects() {
     let project = Project::new();
-    project.says(&["plugins", "lock", "plugins/libgated.so"]);
+    project.transcript(&["plugins", "lock", "plugins/libgated.so"]);
     let home = project.path("stranger");
     std::fs::create_dir_all(&home).unwrap();
     let with = |folder: &std::path::Path| {
@@ -52,97 +52,97 @@ fn a_ci_job_names_the_projects_that_it_trusts() {
         command.env("HOME", &home).env("KASMINA_TRUSTED_PROJECTS", folder);
         output(command).2
     };
-    assert_eq!(with(&home), Some(1), "another folder is none of its business");
+    assert_eq!(with(&home), Some(1), "another folder is not the project");
     assert_eq!(with(&project.path("")), Some(0));
 }
 
-/// What was never confirmed is not added to either: the new text would be confirmed with all that is in it.
+/// No pin is added to an unconfirmed lock file: confirming the pin would confirm everything in the file.
 ///
 /// docs/security.md: 3
 #[test]
 fn unsigned_files_are_not_pinned_in_a_lock_file_of_somebody_else() {
     let project = Project::new();
     std::fs::write(project.path("plugins.lock"), "format = 1\n").unwrap();
-    assert_eq!(stranger(&project, &["plugins", "schema", "gate_net", "--allow-unsigned"]).2, Some(0));
+    assert_eq!(as_other_user(&project, &["plugins", "schema", "gate_net", "--allow-unsigned"]).2, Some(0));
     assert_eq!(std::fs::read_to_string(project.path("plugins.lock")).unwrap(), "format = 1\n");
-    assert_eq!(stranger(&project, &["plugins", "schema", "gate_net"]).2, Some(1));
-    // What it has with other bytes stays refused, whatever is allowed.
+    assert_eq!(as_other_user(&project, &["plugins", "schema", "gate_net"]).2, Some(1));
+    // A plugin that the lock file pins to other bytes stays refused, even with the flag.
     std::fs::remove_file(project.path("plugins.lock")).unwrap();
-    project.says(&["plugins", "lock", "plugins/libgated.so"]);
+    project.transcript(&["plugins", "lock", "plugins/libgated.so"]);
     project.build(1);
-    let (_, error, code) = stranger(&project, &["plugins", "schema", "gate_net", "--allow-unsigned"]);
+    let (_, error, code) = as_other_user(&project, &["plugins", "schema", "gate_net", "--allow-unsigned"]);
     assert_eq!(code, Some(1));
     insta::assert_snapshot!(crate::project::redacted(&error));
 }
 
 #[test]
-fn a_lock_file_that_is_named_is_believed() {
+fn a_lock_file_named_by_a_flag_is_trusted() {
     let project = Project::new();
-    project.says(&["plugins", "lock", "plugins/libgated.so"]);
+    project.transcript(&["plugins", "lock", "plugins/libgated.so"]);
     let lock = ["plugins", "schema", "gate_net", "--lock", "plugins.lock"];
-    assert_eq!(stranger(&project, &lock).2, Some(0));
+    assert_eq!(as_other_user(&project, &lock).2, Some(0));
 }
 
 #[test]
-fn what_stands_twice_in_a_lock_file_is_refused() {
+fn a_duplicate_entry_in_a_lock_file_is_refused() {
     let project = Project::new();
-    project.says(&["plugins", "lock", "plugins/libgated.so"]);
+    project.transcript(&["plugins", "lock", "plugins/libgated.so"]);
     let lock = project.path("plugins.lock");
     let text = std::fs::read_to_string(&lock).unwrap();
     let entry = &text[text.find("[[plugin]]").unwrap()..];
     std::fs::write(&lock, format!("{text}\n{entry}")).unwrap();
-    let (_, error, code) = stranger(&project, &["plugins", "list"]);
+    let (_, error, code) = as_other_user(&project, &["plugins", "list"]);
     assert_eq!(code, Some(1));
     insta::assert_snapshot!(error);
 }
 
-/// Without names only what somebody vouches for is renewed.
+/// `lock` without names renews pins that are still justified, and adds none.
 ///
 /// docs/security.md: 4
 #[test]
-fn locking_everything_decides_nothing_new() {
+fn locking_without_names_pins_nothing_new() {
     let project = Project::new();
-    let told = project.says(&["plugins", "lock"]);
-    insta::assert_snapshot!("locking_everything_at_first", told);
+    let printed = project.transcript(&["plugins", "lock"]);
+    insta::assert_snapshot!("locking_everything_at_first", printed);
     let lock = std::fs::read_to_string(project.path("plugins.lock")).unwrap_or_default();
     assert!(!lock.contains("fixture_gated"), "{lock}");
-    // A signer is not dropped because a file without a signature lies there now.
-    project.says(&["plugins", "keygen", "alice", "--no-password"]);
-    project.says(&["plugins", "trust", "add", "alice", "alice.pub"]);
-    project.says(&["plugins", "sign", "plugins/libgated.so", "--key", "alice.key"]);
-    project.says(&["plugins", "lock"]);
+    // The pinned signer is kept even if the file has no signature any more.
+    project.transcript(&["plugins", "keygen", "alice", "--no-password"]);
+    project.transcript(&["plugins", "trust", "add", "alice", "alice.pub"]);
+    project.transcript(&["plugins", "sign", "plugins/libgated.so", "--key", "alice.key"]);
+    project.transcript(&["plugins", "lock"]);
     let signed = std::fs::read_to_string(project.path("plugins.lock")).unwrap();
     assert!(signed.contains("alice"), "{signed}");
     std::fs::remove_file(project.path("plugins/libgated.so.minisig")).unwrap();
     project.build(1);
-    let told = project.says(&["plugins", "lock"]);
-    insta::assert_snapshot!("locking_everything_without_the_signature", told);
+    let printed = project.transcript(&["plugins", "lock"]);
+    insta::assert_snapshot!("locking_everything_without_the_signature", printed);
     assert_eq!(std::fs::read_to_string(project.path("plugins.lock")).unwrap(), signed);
-    // A new build by the same key is a renewal.
-    project.says(&["plugins", "sign", "plugins/libgated.so", "--key", "alice.key"]);
-    let told = project.says(&["plugins", "lock"]);
-    insta::assert_snapshot!("locking_everything_signed_again", told);
+    // A new build signed by the same key is pinned.
+    project.transcript(&["plugins", "sign", "plugins/libgated.so", "--key", "alice.key"]);
+    let printed = project.transcript(&["plugins", "lock"]);
+    insta::assert_snapshot!("locking_everything_signed_again", printed);
 }
 
 #[test]
-fn two_files_of_one_name_are_no_decision() {
+fn two_files_of_one_plugin_are_not_locked() {
     let project = Project::new();
     std::fs::copy(project.path("plugins/libgated.so"), project.path("other.so")).unwrap();
-    let told = project.says(&["plugins", "lock", "plugins/libgated.so", "other.so"]);
-    insta::assert_snapshot!(told);
+    let printed = project.transcript(&["plugins", "lock", "plugins/libgated.so", "other.so"]);
+    insta::assert_snapshot!(printed);
     assert!(!project.path("plugins.lock").exists());
 }
 
-/// The process that uses a file for the first time is stopped; another process locks other bytes meanwhile.
+/// While a process uses a file for the first time, another process pins other bytes.
 ///
 /// docs/security.md: 5
 #[test]
-fn a_pin_that_was_made_meanwhile_is_not_replaced() {
+fn a_pin_that_another_process_adds_is_not_replaced() {
     use kasmina_registry::child::{Limits, Program};
     use kasmina_registry::{Origin, Policy, Registry, SearchPath, lock::Lock};
     let project = Project::new();
     let (file, lock) = (project.path("plugins/libgated.so"), project.path("plugins.lock"));
-    // The program that tries builds in children takes the time to lock other bytes.
+    // The script that is run as the child process pins other bytes before it tries the build.
     let script = project.path("meanwhile.sh");
     let child = kasmina_tests::built().join("kasmina-alone/kasmina");
     let other = project.path("other.so");

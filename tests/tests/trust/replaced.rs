@@ -1,9 +1,9 @@
-//! A file that is replaced between being judged and being opened.
+//! A file that is replaced between its check and its use.
 //!
-//! Another file may take its place after each time that a command has read it. The other file leaves a mark
-//! when it is opened: no command may open it, however often it reads the file.
+//! The file is replaced after a command has read it once, twice, and so on. The other file writes a mark when
+//! it is opened; no command may open it.
 
-use crate::scene::{Kind, SMALL, Scene, Standing};
+use crate::scene::{Kind, SHORT_RUN, Scene, TrustState};
 use kasmina_tests::{fixture, output};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::inotify;
@@ -12,13 +12,12 @@ use std::mem::MaybeUninit;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// How often a command may read the file before it is replaced.
+/// Maximum number of reads after which the file is replaced.
 const MOST_READS: usize = 4;
-/// How long one wait for an event takes at most.
+/// Maximum time of one wait for an event.
 const TICK: Timespec = Timespec { tv_sec: 0, tv_nsec: 5_000_000 };
 
-/// Replaces a file by another one after it was read `reads` times; returns whether that happened before
-/// `is_over`.
+/// Replaces a file by another one after it was read `reads` times. Returns false if `is_over` is set before.
 fn replace_after(reads: usize, file: &Path, other: &Path, is_over: &AtomicBool) -> bool {
     let watch = inotify::init(inotify::CreateFlags::NONBLOCK | inotify::CreateFlags::CLOEXEC).unwrap();
     inotify::add_watch(&watch, file, inotify::WatchFlags::CLOSE_NOWRITE).unwrap();
@@ -40,19 +39,19 @@ fn replace_after(reads: usize, file: &Path, other: &Path, is_over: &AtomicBool) 
 
 /// docs/security.md: 14
 #[test]
-fn what_is_judged_is_what_is_opened() {
+fn the_checked_bytes_are_the_opened_bytes() {
     let mut table = String::new();
     for verb in ["inspect", "schema", "check", "train", "compare", "lock"] {
         let mut row = format!("{verb:<10}");
         for reads in 1..=MOST_READS {
-            let scene = Scene::new(Kind::Library, Standing::Unsigned);
+            let scene = Scene::new(Kind::Library, TrustState::Unsigned);
             let (file, other) = (scene.file(), scene.path("other.so"));
-            // The first file is a good plugin, the other one leaves the mark.
+            // The first file is a trusted plugin; the other one writes the mark.
             fs::rename(&file, &other).unwrap();
             fs::copy(fixture("gated"), &file).unwrap();
             let (_, error, code) = output(scene.command(&["plugins", "lock", scene.name()]));
             assert_eq!(code, Some(0), "{error}");
-            let run = format!("blend = \"gate_net\"\n{SMALL}");
+            let run = format!("blend = \"gate_net\"\n{SHORT_RUN}");
             fs::write(scene.path("project/small.toml"), &run).unwrap();
             let compared = format!("seeds = 1\ntuning_seeds = 1\nrates = [1e-2]\n\n[run]\n{run}");
             fs::write(scene.path("project/compare.toml"), compared.replace("\n[data", "\n[run.data"))
@@ -77,9 +76,9 @@ fn what_is_judged_is_what_is_opened() {
                 (true, false) => ".         ",
                 (false, false) => "-         ",
             };
-            // Every command reads it at least once, so that this test looks at something.
+            // Every command must read the file at least once, or the test checks nothing.
             assert!(replaced || reads > 1, "{verb} does not read the file");
-            // A lock file never has bytes that were not judged.
+            // The lock file must not contain the unchecked file.
             let lock = fs::read_to_string(scene.path("project/plugins.lock")).unwrap();
             assert!(!lock.contains("marker"), "{verb}: {lock}");
         }

@@ -1,4 +1,4 @@
-//! A program with its plugins, and a project with one file in it that may run or not.
+//! A program with its plugins, and a project with one file of a given kind and trust state.
 
 use kasmina_tests::{built, fixture, output, shipped};
 use std::fs;
@@ -8,9 +8,10 @@ use std::process::Command;
 use std::sync::OnceLock;
 use tch::{CModule, Device, Tensor};
 
-/// Another user than the one who runs the tests.
-pub(crate) const STRANGER: u32 = 65_534;
-pub(crate) const SMALL: &str =
+/// Id of another user than the one who runs the tests.
+pub(crate) const OTHER_USER: u32 = 65_534;
+/// Settings of a short run.
+pub(crate) const SHORT_RUN: &str =
     "epochs = 1\ndevice = \"cpu\"\n[data]\ntrain_samples = 60\nvalidation_samples = 40\n";
 const DECLARED: &str = r#"
 [blueprint]
@@ -36,7 +37,7 @@ pub(crate) fn chmod(path: &Path, mode: u32) {
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
 }
 
-/// The kinds of file whose code runs.
+/// Kinds of files with code: a library, a declared blueprint, a TorchScript seed, a host module.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     Library,
@@ -45,9 +46,9 @@ pub(crate) enum Kind {
     Host,
 }
 
-/// How a file stands.
+/// Trust state of a file; [`TrustState::ALL`] describes each.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Standing {
+pub(crate) enum TrustState {
     Bundled,
     Signed,
     Pinned,
@@ -60,7 +61,7 @@ pub(crate) enum Standing {
     LockOfAnother,
 }
 
-impl Standing {
+impl TrustState {
     pub(crate) const ALL: [(Self, &'static str); 10] = [
         (Self::Bundled, "bundled"),
         (Self::Signed, "signed"),
@@ -86,7 +87,7 @@ pub(crate) struct Scene {
 }
 
 impl Scene {
-    pub(crate) fn new(kind: Kind, standing: Standing) -> Self {
+    pub(crate) fn new(kind: Kind, state: TrustState) -> Self {
         let scene = Self { folder: tempfile::tempdir().unwrap(), kind };
         for name in ["bin/plugins", "home", "project/plugins", "open"] {
             fs::create_dir_all(scene.path(name)).unwrap();
@@ -102,7 +103,7 @@ impl Scene {
             link(&library, &scene.path("bin/plugins").join(library.file_name().unwrap()));
         }
         fs::write(scene.path("project/small.toml"), scene.config()).unwrap();
-        scene.place(standing);
+        scene.place(state);
         scene
     }
 
@@ -110,7 +111,7 @@ impl Scene {
         self.folder.path().join(name)
     }
 
-    /// The file, as a project has it.
+    /// Path of the file, relative to the project.
     pub(crate) fn name(&self) -> &'static str {
         match self.kind {
             Kind::Library => "plugins/libmarker.so",
@@ -124,19 +125,19 @@ impl Scene {
         self.path("project").join(self.name())
     }
 
-    /// The settings of a short run.
+    /// Returns the settings of a short run.
     pub(crate) fn config(&self) -> String {
         if self.kind != Kind::Host {
-            return SMALL.to_owned();
+            return SHORT_RUN.to_owned();
         }
         format!(
-            "{SMALL}[host]\nid = \"core::grafted\"\n[host.config]\nmodule = \"net.pt\"\nslots = [\"body.*\"]\n\
+            "{SHORT_RUN}[host]\nid = \"core::grafted\"\n[host.config]\nmodule = \"net.pt\"\nslots = [\"body.*\"]\n\
              [growth]\nfirst_epoch = 9\n"
         )
         .replace("epochs = 1\n", "epochs = 1\ndisable_seeds = true\n")
     }
 
-    /// Writes the file; `mark` makes other bytes of the same meaning.
+    /// Writes a file of this kind; another `mark` makes other bytes.
     pub(crate) fn write(&self, to: &Path, mark: &str) {
         let script = |name: &str| {
             let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/script").join(name);
@@ -160,49 +161,50 @@ impl Scene {
         }
     }
 
-    fn place(&self, standing: Standing) {
+    /// Writes the file and brings it into a trust state.
+    fn place(&self, state: TrustState) {
         let file = self.file();
         self.write(&file, "");
         let quietly = |args: &[&str]| {
             let (_, error, code) = output(self.command(args));
             assert_eq!(code, Some(0), "{args:?}: {error}");
         };
-        match standing {
-            Standing::Unsigned => {}
-            Standing::Bundled => {
+        match state {
+            TrustState::Unsigned => {}
+            TrustState::Bundled => {
                 let beside = self.path("bin/plugins");
                 for entry in fs::read_dir(self.path("project/plugins")).unwrap().flatten() {
                     fs::rename(entry.path(), beside.join(entry.file_name())).unwrap();
                 }
             }
-            Standing::Signed => {
+            TrustState::Signed => {
                 quietly(&["plugins", "keygen", "me", "--no-password"]);
                 quietly(&["plugins", "trust", "add", "me", "me.pub"]);
                 quietly(&["plugins", "sign", self.name(), "--key", "me.key"]);
             }
-            Standing::Pinned => quietly(&["plugins", "lock", self.name()]),
-            Standing::Foreign | Standing::ForeignPinned => {
-                if standing == Standing::ForeignPinned {
+            TrustState::Pinned => quietly(&["plugins", "lock", self.name()]),
+            TrustState::Foreign | TrustState::ForeignPinned => {
+                if state == TrustState::ForeignPinned {
                     quietly(&["plugins", "lock", self.name()]);
                 }
-                chown(&file, Some(STRANGER), Some(STRANGER)).unwrap();
+                chown(&file, Some(OTHER_USER), Some(OTHER_USER)).unwrap();
             }
-            Standing::OpenParent => {
+            TrustState::OpenParent => {
                 quietly(&["plugins", "lock", self.name()]);
                 chmod(file.parent().unwrap(), 0o777);
             }
-            Standing::OpenTarget => {
+            TrustState::OpenTarget => {
                 quietly(&["plugins", "lock", self.name()]);
                 let target = self.path("open").join(file.file_name().unwrap());
                 fs::rename(&file, &target).unwrap();
                 symlink(&target, &file).unwrap();
                 chmod(&self.path("open"), 0o777);
             }
-            Standing::Swapped => {
+            TrustState::Swapped => {
                 quietly(&["plugins", "lock", self.name()]);
                 self.write(&file, "other");
             }
-            Standing::LockOfAnother => {
+            TrustState::LockOfAnother => {
                 quietly(&["plugins", "lock", self.name()]);
                 fs::remove_dir_all(self.path("home")).unwrap();
             }
@@ -216,19 +218,20 @@ impl Scene {
         command
     }
 
-    /// Whether a command has opened a library, or used what is interpreted.
+    /// Runs a command. Returns whether it opened the library, or, for an interpreted file, whether it
+    /// succeeded.
     pub(crate) fn opens(&self, command: Command) -> bool {
         let _ = fs::remove_file(self.path("mark"));
         let (_, _, code) = output(command);
         if self.kind == Kind::Library { self.is_marked() } else { code == Some(0) }
     }
 
-    /// Whether a library has been opened since the mark was last removed.
+    /// Whether the library was opened since the mark was last removed.
     pub(crate) fn is_marked(&self) -> bool {
         self.path("mark").exists()
     }
 
-    /// The blueprint that the file brings; one of the program's own, where the file is a host.
+    /// Id of the file's blueprint, or of a shipped one if the file is a host.
     pub(crate) fn blueprint(&self) -> &'static str {
         match self.kind {
             Kind::Library => "marker",
@@ -244,7 +247,7 @@ impl Scene {
     }
 }
 
-/// A module that a seed can be: features in, features of the same shape out.
+/// Returns a TorchScript module that works as a seed: it doubles its input.
 fn seed_module() -> Vec<u8> {
     static BYTES: OnceLock<Vec<u8>> = OnceLock::new();
     let make = || {

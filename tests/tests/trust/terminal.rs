@@ -1,4 +1,4 @@
-//! What is printed: names of other people, and outputs that cannot be written.
+//! Output to terminals and pipes: untrusted names, and outputs that cannot be written.
 
 use crate::project::Project;
 use kasmina_tests::shell::in_shell;
@@ -9,7 +9,7 @@ const HEAD: &str = "[blueprint]\nid = \"x\"\nsummary = \"SUMMARY\"\n";
 
 /// docs/security.md: 19
 #[test]
-fn names_of_other_people_cannot_act_on_the_terminal() {
+fn untrusted_names_cannot_control_the_terminal() {
     let project = Project::new();
     let evil = "plugins/a\u{1b}[2J\nblueprint  trusted  core.blueprint.toml";
     std::fs::write(project.path(evil), HEAD).unwrap();
@@ -25,20 +25,20 @@ fn names_of_other_people_cannot_act_on_the_terminal() {
 
 /// docs/security.md: 20
 #[test]
-fn a_path_in_a_command_to_copy_is_one_word() {
+fn a_path_in_a_suggested_command_is_quoted() {
     let project = Project::new();
     let name = "plugins/x; touch owned .so";
     std::fs::copy(project.path("plugins/libgated.so"), project.path(name)).unwrap();
     std::fs::remove_file(project.path("plugins/libgated.so")).unwrap();
-    let told = project.says(&["plugins", "list"]);
-    let refused = told.lines().skip_while(|line| !line.is_empty()).collect::<Vec<_>>().join("\n");
+    let printed = project.transcript(&["plugins", "list"]);
+    let refused = printed.lines().skip_while(|line| !line.is_empty()).collect::<Vec<_>>().join("\n");
     insta::assert_snapshot!(refused);
 }
 
 #[test]
 fn an_output_that_cannot_be_written_is_an_error() {
     let home = tempfile::tempdir().unwrap();
-    let mut told = String::new();
+    let mut printed = String::new();
     for args in [vec!["schema", "run"], vec!["plugins", "list", "--json"], vec!["plugins", "list"]] {
         let mut command = kasmina(home.path());
         let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
@@ -46,12 +46,12 @@ fn an_output_that_cannot_be_written_is_an_error() {
         let out = command.output().unwrap();
         let error = String::from_utf8_lossy(&out.stderr).into_owned();
         assert_eq!(out.status.code(), Some(1), "{args:?}: {error}");
-        told += &format!("$ kasmina {} >/dev/full\n{error}", args.join(" "));
+        printed += &format!("$ kasmina {} >/dev/full\n{error}", args.join(" "));
     }
-    insta::assert_snapshot!(told);
+    insta::assert_snapshot!(printed);
 }
 
-/// Whoever reads the first line only wants no more.
+/// A reader may close the pipe before it has read everything.
 #[test]
 fn a_closed_pipe_is_no_error() {
     let home = tempfile::tempdir().unwrap();
@@ -68,19 +68,19 @@ fn a_closed_pipe_is_no_error() {
     );
 }
 
-/// On a terminal that cannot move its cursor there are plain lines.
+/// On a terminal that cannot move its cursor, progress is printed as plain lines.
 #[test]
-fn a_dumb_terminal_gets_a_line_an_epoch() {
+fn a_dumb_terminal_gets_one_line_for_each_epoch() {
     let home = tempfile::tempdir().unwrap();
     for term in ["dumb", ""] {
         let mut train = kasmina(home.path());
         let out = format!("run-{term}");
         train.args(["train", "--no-seeds", "--epochs", "2", "--out", &out]).env("TERM", term);
-        // `script` gives it a terminal.
+        // `script` runs the command on a terminal.
         let command = in_shell(&train, "exec script -qec \"$*\" /dev/null </dev/null", &[]);
-        let (told, error, code) = output(command);
-        assert_eq!(code, Some(0), "{told}{error}");
-        assert!(told.contains("epoch   1/2") && told.contains("epoch   2/2"), "{told}");
-        assert!(!told.contains('\u{1b}'), "{told:?}");
+        let (printed, error, code) = output(command);
+        assert_eq!(code, Some(0), "{printed}{error}");
+        assert!(printed.contains("epoch   1/2") && printed.contains("epoch   2/2"), "{printed}");
+        assert!(!printed.contains('\u{1b}'), "{printed:?}");
     }
 }

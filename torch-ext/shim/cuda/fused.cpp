@@ -1,4 +1,4 @@
-// Layers of one pass over their features, with gradients of their own: the kernels of kernels.cu as autograd functions.
+// Fused layers: the kernels of kernels.cu as autograd functions.
 #include "program.h"
 #include <ATen/ATen.h>
 #include <c10/core/GradMode.h>
@@ -15,7 +15,7 @@ void *at_(const Tensor &t) { return t.data_ptr(); }
 float *floats(const Tensor &t) { return t.data_ptr<float>(); }
 Tensor make_floats(const Tensor &like, at::IntArrayRef shape) { return at::empty(shape, like.options().dtype(at::kFloat)); }
 
-// How a batch norm's blocks lie over `rows_in_all` pixels.
+// Launch shape of a batch norm's kernels over `pixels` pixels, with at most `most` blocks.
 struct Blocks {
   int lanes, threads, rows;
   dim3 grid;
@@ -28,10 +28,11 @@ struct Blocks {
     shared = 2 * threads * sizeof(float4);
   }
 };
-// A few blocks a multiprocessor: enough to hide latency, few enough to sum over.
+// Limits on the blocks of kernels that sum and of elementwise kernels: a few blocks per multiprocessor (an
+// H100 has 132) hide latency, and few blocks keep the sum over their partial results short.
 constexpr int64_t kSumming = 132 * 6, kMoving = 132 * 32;
 
-// Four numbers are loaded at a time.
+// Kernels load four numbers at a time, which requires 16-byte alignment.
 Tensor aligned(const Tensor &t) { return reinterpret_cast<uintptr_t>(t.data_ptr()) % 16 == 0 ? t : t.clone(); }
 
 Tensor packed(const Tensor &t, const Tensor &like) {
@@ -116,7 +117,7 @@ struct NormResidual : torch::autograd::Function<NormResidual> {
         at_(branch), floats(weight), floats(bias), floats(gain), floats(mean), floats(rstd), at_(back), at_(partial),
         int(pixels), int(c / groups / 4), int(c / 4));
     run("over_samples", dim3(unsigned((c + 31) / 32), 3), 256, 0, floats(partial), floats(sums), int(n), int(c));
-    // The residual path moves no byte: its gradient is the one that came.
+    // The gradient of the residual path is the incoming gradient, without a copy.
     return {gradients[0], back, sums[1], sums[2], sums[0].view(gain.sizes()), Tensor(), Tensor()};
   }
 };
@@ -169,7 +170,7 @@ struct Lerp : torch::autograd::Function<Lerp> {
   static variable_list backward(AutogradContext *context, variable_list gradients) {
     no_second_derivative();
     auto alpha = context->get_saved_variables()[0];
-    // Any dense gradient will do, as long as both answers lie as it does.
+    // Any dense memory layout works, because both outputs get the layout of the gradient.
     auto gradient = aligned(gradients[0].is_non_overlapping_and_dense() ? gradients[0] : gradients[0].contiguous());
     c10::cuda::CUDAGuard guard(gradient.device());
     auto host = at::empty_like(gradient), seed = at::empty_like(gradient);
@@ -180,8 +181,9 @@ struct Lerp : torch::autograd::Function<Lerp> {
   }
 };
 
-// ---- what they can be asked for ----
+// ---- checks of the inputs ----
 
+// Whether the kernels support a tensor of features.
 bool io(const Tensor &t) {
   return t.is_cuda() && (t.scalar_type() == at::kFloat || t.scalar_type() == at::kBFloat16) && t.numel() > 0 &&
          reinterpret_cast<uintptr_t>(t.data_ptr()) % 16 == 0 &&
@@ -201,7 +203,7 @@ bool alike(const Tensor &a, const Tensor &b) {
 } // namespace
 
 extern "C" {
-// Each answers with null in `out` where these inputs are not its own: the caller then composes the layer.
+// Each function writes null to `out` if it does not support the inputs; the caller then composes the layer.
 
 int kte_fused_batch_norm_relu(const Tensor *x, const Tensor *weight, const Tensor *bias, const Tensor *mean,
                               const Tensor *var, double eps, double momentum, bool pool, Tensor **out) {

@@ -1,4 +1,4 @@
-// Streams of one's own, and training steps recorded as CUDA graphs.
+// Private streams, and training steps captured as CUDA graphs.
 #include "shim.h"
 #include <ATen/cuda/CUDAGeneratorImpl.h>
 #include <ATen/cuda/CUDAGraph.h>
@@ -7,7 +7,7 @@
 #include <mutex>
 #include <vector>
 
-// This library's own, beside the one of the CPU half.
+// Error of the GPU half; the CPU half has its own.
 std::string &kte::last_error() {
   static thread_local std::string text;
   return text;
@@ -17,8 +17,9 @@ namespace {
 using c10::cuda::CUDAStream;
 namespace allocator = c10::cuda::CUDACachingAllocator;
 
-// Streams that nobody uses. torch's own pool hands the same stream to two users once it has been round; and a stream
-// can never be destroyed, because cuDNN's handles mark their place on the one they used last.
+// Unused streams. torch's own pool is not used because it returns the same stream to several users once all
+// of its streams are in use. Streams are never destroyed, because cuDNN's handles record events on the
+// stream they used last.
 class Streams {
   std::mutex mutex;
   std::map<c10::DeviceIndex, std::vector<cudaStream_t>> idle;
@@ -47,25 +48,27 @@ public:
   }
 };
 
-struct Side {
+// A private stream of one model.
+struct SideStream {
   CUDAStream stream;
-  // One event for whoever enters and leaves; between recording it and waiting for it nobody else may record it.
+  // Event for entering and leaving, shared by all threads. The lock is held between recording it and waiting
+  // for it.
   cudaEvent_t event = nullptr;
   std::mutex mutex;
-  explicit Side(c10::DeviceIndex device)
+  explicit SideStream(c10::DeviceIndex device)
       : stream(c10::cuda::getStreamFromExternal(Streams::all().take(device), device)) {
     c10::cuda::CUDAGuard guard(device);
     C10_CUDA_CHECK(cudaEventCreateWithFlags(&event, cudaEventDisableTiming));
   }
-  ~Side() {
+  ~SideStream() {
     (void)cudaEventDestroy(event);
     Streams::all().give_back(stream.device_index(), stream.stream());
   }
 
-  // `later` does nothing before what is queued on `earlier` now is done.
-  void follow(const CUDAStream &later, const CUDAStream &earlier) {
+  // Makes `later` wait for all work that is queued on `earlier` now.
+  void wait(const CUDAStream &later, const CUDAStream &earlier) {
     std::lock_guard<std::mutex> lock(mutex);
-    // A default stream is that of the current device.
+    // The handle of a default stream refers to the current device.
     c10::cuda::CUDAGuard guard(stream.device_index());
     C10_CUDA_CHECK(cudaEventRecord(event, earlier.stream()));
     C10_CUDA_CHECK(cudaStreamWaitEvent(later.stream(), event, 0));
@@ -73,7 +76,7 @@ struct Side {
 };
 
 struct Recording : at::cuda::CUDAGraph {
-  // Then it gives its pool back by itself.
+  // Whether the capture has ended. Only then does the destructor release the pool.
   bool ended() const { return capture_ended_; }
 };
 
@@ -86,8 +89,9 @@ struct Pool {
   at::MempoolId_t id = at::cuda::graph_pool_handle();
 };
 
-// What a capture that failed leaves behind: the allocator still on the graph's pool, the generator still counting
-// for the graph. A generator's state cannot be told to leave a capture, so it gets a new one at the same place.
+// Cleans up after a failed capture: the allocator still allocates from the graph's pool, and the generator
+// still counts for the graph. A generator's state cannot leave a capture, so it is replaced by a new state
+// with the same seed and offset.
 void clean_up(c10::DeviceIndex device, at::MempoolId_t pool, bool release) {
   (void)cudaGetLastError();
   try { allocator::endAllocateToPool(device, pool); } catch (...) {}
@@ -109,33 +113,35 @@ void clean_up(c10::DeviceIndex device, at::MempoolId_t pool, bool release) {
 extern "C" {
 const char *kte_cuda_last_error() { return kte::last_error().c_str(); }
 
-int kte_stream_new(int device, void **out) { KTE_GUARD({ *out = new Side(device); }) }
+int kte_stream_new(int device, void **out) { KTE_GUARD({ *out = new SideStream(device); }) }
 size_t kte_stream_handle(const void *side) {
-  return reinterpret_cast<size_t>(static_cast<const Side *>(side)->stream.stream());
+  return reinterpret_cast<size_t>(static_cast<const SideStream *>(side)->stream.stream());
 }
-void kte_stream_free(void *side) { delete static_cast<Side *>(side); }
+void kte_stream_free(void *side) { delete static_cast<SideStream *>(side); }
 
-// Makes it this thread's current stream, after everything queued on the one that was; that one comes back packed.
+// Makes this the thread's current stream, which waits for everything queued on the previous one. Writes the
+// previous stream, packed, to `before`.
 int kte_stream_enter(void *side, int64_t *before) {
   KTE_GUARD({
-    auto &mine = *static_cast<Side *>(side);
+    auto &mine = *static_cast<SideStream *>(side);
     auto current = c10::cuda::getCurrentCUDAStream(mine.stream.device_index());
     auto packed = current.pack3();
     before[0] = packed.stream_id, before[1] = packed.device_index, before[2] = int64_t(packed.device_type);
     if (current != mine.stream) {
-      mine.follow(mine.stream, current);
+      mine.wait(mine.stream, current);
       c10::cuda::setCurrentCUDAStream(mine.stream);
     }
   })
 }
 
+// Makes the stream in `before` current again; it waits for everything queued on this one.
 int kte_stream_leave(void *side, const int64_t *before) {
   KTE_GUARD({
-    auto &mine = *static_cast<Side *>(side);
+    auto &mine = *static_cast<SideStream *>(side);
     auto back = CUDAStream::unpack3(before[0], c10::DeviceIndex(before[1]), c10::DeviceType(before[2]));
     if (back != mine.stream) {
       c10::cuda::setCurrentCUDAStream(back);
-      mine.follow(back, mine.stream);
+      mine.wait(back, mine.stream);
     }
   })
 }
@@ -150,7 +156,7 @@ int kte_device_synchronize(int device) {
 int kte_pool_new(void **out) { KTE_GUARD({ *out = new Pool(); }) }
 void kte_pool_free(void *pool) { delete static_cast<Pool *>(pool); }
 
-// Begins to record what this thread's current stream is asked to do; nothing of it runs.
+// Begins to capture the work that this thread queues on its current stream. None of it runs.
 int kte_graph_begin(int device, void *pool, void **out) {
   KTE_GUARD({
     c10::cuda::CUDAGuard guard{c10::DeviceIndex(device)};
@@ -158,10 +164,11 @@ int kte_graph_begin(int device, void *pool, void **out) {
     graph->device = device;
     auto id = static_cast<Pool *>(pool)->id;
     try {
-      // Only this thread is forbidden what must not be captured: other models go on.
+      // Only this thread may not make calls that break a capture; other models continue.
       graph->graph.capture_begin(id, cudaStreamCaptureModeThreadLocal);
     } catch (...) {
-      // Other graphs may live in the pool: better to hold it once too often than to let it go once too often.
+      // Other graphs may use the pool. Releasing it too often would free their memory, so it may stay
+      // allocated instead.
       clean_up(device, id, false);
       throw;
     }

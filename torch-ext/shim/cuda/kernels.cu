@@ -1,12 +1,13 @@
-// Fused layers over channels-last features, compiled by NVRTC for the GPU that is there. No header is
-// included: table.h stands before this text.
+// Fused layers over channels-last features, compiled by NVRTC for the installed GPU. No header is included:
+// table.h is prepended to this file.
 //
-// What they save is bytes: on a GPU with many times more arithmetic than bandwidth, everything between two
-// convolutions is a question of how often the features are read and written. Arithmetic is float32; features are
-// float32 or bfloat16. Sums are taken in a fixed order, without atomics: the same input gives the same bits.
+// The layers between two convolutions are limited by memory bandwidth, so each kernel reads and writes the
+// features as rarely as possible. Arithmetic is float32; features are float32 or bfloat16. Sums have a fixed
+// order, without atomics, so the same input gives the same bits.
 //
-// A thread owns four neighbouring channels (`lanes` of them make a pixel) and steps from pixel to pixel. Blocks of
-// the batch norm are `lanes` times a whole number of rows; those that sum over a whole block are whole warps.
+// A thread processes four adjacent channels of several pixels; `lanes` threads cover the channels of a
+// pixel. A block of the batch norm has a multiple of `lanes` threads; a block that is summed over has a
+// multiple of 32 threads.
 
 #ifdef IO_BF16
 typedef ushort4 Pack;
@@ -38,11 +39,12 @@ struct Four {
 };
 __device__ __forceinline__ Four parameters(const float *of, int lane) { return Four(((const float4 *)of)[lane]); }
 
-// As torch orders them: a NaN is greater than everything.
+// As in torch's max pool: NaN is greater than every number.
 __device__ __forceinline__ bool greater(float a, float b) { return a > b || a != a; }
-// As torch rectifies: a NaN stays.
+// As in torch's ReLU: NaN stays NaN.
 __device__ __forceinline__ float rectify(float x) { return x <= 0.f ? 0.f : x; }
-__device__ __forceinline__ float behind(float x, float gradient) { return x <= 0.f ? 0.f : gradient; }
+// The gradient of ReLU at `x`.
+__device__ __forceinline__ float relu_gradient(float x, float gradient) { return x <= 0.f ? 0.f : gradient; }
 
 // Sums two times four channels over the threads of a block that share a lane, in the order of the threads.
 __device__ void over_rows(Four &a, Four &b, int lanes, float4 *shared) {
@@ -59,7 +61,7 @@ __device__ void over_rows(Four &a, Four &b, int lanes, float4 *shared) {
   __syncthreads();
 }
 
-// The sum of two numbers over a block, the same in every thread.
+// Returns the sums of two numbers over a block, in every thread.
 __device__ float2 over_block(float a, float b, float2 *shared) {
   for (int offset = 16; offset; offset >>= 1) {
     a += __shfl_down_sync(0xffffffffu, a, offset);
@@ -75,7 +77,8 @@ __device__ float2 over_block(float a, float b, float2 *shared) {
 
 // ---- batch norm, ReLU, and a 2x2 max pool ----
 
-// Partial sums of (x - x0) and its square; x0 is the channel's first value, so that nothing cancels.
+// Partial sums of (x - x0) and its square. x0 is the channel's first value; subtracting it avoids
+// cancellation.
 extern "C" __global__ void bn_sums(const Pack *x, float4 *partial, int pixels, int lanes) {
   extern __shared__ float4 shared[];
   int lane = threadIdx.x % lanes, row = threadIdx.x / lanes, rows = blockDim.x / lanes;
@@ -94,7 +97,7 @@ extern "C" __global__ void bn_sums(const Pack *x, float4 *partial, int pixels, i
   }
 }
 
-// One block a channel: its two sums over the blocks that made partial ones.
+// One block per channel: sums the two partial sums over the blocks that computed them.
 __device__ float2 over_blocks(const float *partial, int blocks, int channels) {
   __shared__ float2 shared[32];
   float first = 0.f, second = 0.f;
@@ -105,7 +108,7 @@ __device__ float2 over_blocks(const float *partial, int blocks, int channels) {
   return over_block(first, second, shared);
 }
 
-// One block a channel: mean, 1/deviation, and the running statistics.
+// One block per channel: mean, 1 / standard deviation, and the running statistics.
 extern "C" __global__ void bn_statistics(const Pack *x, const float *partial, int blocks, int channels, int pixels,
                                          float eps, float momentum, float *mean, float *invstd, float *running_mean,
                                          float *running_var) {
@@ -127,7 +130,7 @@ struct Window {
   long long corner;
   int right, down;
 };
-// The window of a pooled pixel; without a pool a window is its one pixel.
+// Returns the pooling window of an output pixel; without pooling, the pixel itself.
 __device__ __forceinline__ Window window(long long at, int width, int pool) {
   if (!pool) return {at, 0, 0};
   int half = width / 2;
@@ -167,7 +170,7 @@ extern "C" __global__ void bn_forward(const Pack *x, const float *mean, const fl
   }
 }
 
-// The gradient that reaches each pixel of a window behind ReLU and pool, and the normalised pixels.
+// Computes the gradient of each pixel of a window through pool and ReLU, and the normalised pixels.
 template <int N>
 __device__ __forceinline__ void reached(const Pack *x, const Pack *gradient, const Affine &norm, Window w, long long at,
                                         int lanes, int lane, Four (&reach)[N], Four (&hat)[N]) {
@@ -185,10 +188,10 @@ __device__ __forceinline__ void reached(const Pack *x, const Pack *gradient, con
   }
 #pragma unroll
   for (int k = 0; k < N; ++k)
-    EACH(i) reach[k].v[i] = chosen[i] == k ? behind(best.v[i], g.v[i]) : 0.f;
+    EACH(i) reach[k].v[i] = chosen[i] == k ? relu_gradient(best.v[i], g.v[i]) : 0.f;
 }
 
-// Partial sums of the gradient and of gradient times normalised feature.
+// Partial sums of the gradient and of the gradient times the normalised feature.
 template <int N>
 __device__ void gradient_sums(const Pack *x, const Pack *gradient, const Affine &norm, float4 *partial,
                               long long outputs, int lanes, int width, float4 *shared) {
@@ -256,7 +259,7 @@ extern "C" __global__ void bn_backward(const Pack *x, const Pack *gradient, cons
 }
 
 // ---- x + gain * relu(group norm(branch)) ----
-// One block a sample and group; `lanes` are those of the group, `all` those of a pixel.
+// One block per sample and group; `lanes` counts those of the group, `all` those of a pixel.
 
 extern "C" __global__ void gn_forward(const Pack *x, const Pack *branch, const float *weight, const float *bias,
                                       const float *gain, Pack *out, float *mean, float *rstd, int pixels, int lanes,
@@ -292,7 +295,7 @@ extern "C" __global__ void gn_forward(const Pack *x, const Pack *branch, const f
   }
 }
 
-// The branch's gradient, and for every sample the sums that make the gradients of gain, weight and bias.
+// The gradient of the branch, and per sample the sums for the gradients of gain, weight and bias.
 extern "C" __global__ void gn_backward(const Pack *gradient, const Pack *branch, const float *weight,
                                        const float *bias, const float *gain, const float *mean, const float *rstd,
                                        Pack *out, float4 *partial, int pixels, int lanes, int all) {
@@ -306,20 +309,20 @@ extern "C" __global__ void gn_backward(const Pack *gradient, const Pack *branch,
   Four w = parameters(weight, at), b = parameters(bias, at), g = parameters(gain, at);
   Four of_gain, of_weight, of_bias, unused;
   float count = 4.f * pixels * lanes;
-  // Threads that are too few for another row only help to sum.
+  // The remaining threads, which are too few for another row, only take part in the sums.
   if (row >= rows) pixels = 0;
   for (int p = row; p < pixels; p += rows) {
     Four v(load(branch + start + (long long)p * all)), d(load(gradient + start + (long long)p * all));
     EACH(i) {
       float hat = (v.v[i] - average) * inverse;
       float z = hat * w.v[i] + b.v[i];
-      float dz = behind(z, d.v[i] * g.v[i]);
+      float dz = relu_gradient(z, d.v[i] * g.v[i]);
       of_gain.v[i] += d.v[i] * rectify(z);
       of_weight.v[i] += dz * hat;
       of_bias.v[i] += dz;
     }
   }
-  // In every thread: its own share, before the rows are summed.
+  // These use each thread's own sums, so they must precede the sum over rows.
   float sum = 0.f, dot = 0.f;
   EACH(i) sum += of_bias.v[i] * w.v[i], dot += of_weight.v[i] * w.v[i];
   float2 group = over_block(sum, dot, pair);
@@ -335,14 +338,15 @@ extern "C" __global__ void gn_backward(const Pack *gradient, const Pack *branch,
     Four v(load(branch + start + (long long)p * all)), d(load(gradient + start + (long long)p * all)), back;
     EACH(i) {
       float hat = (v.v[i] - average) * inverse;
-      float dz = behind(hat * w.v[i] + b.v[i], d.v[i] * g.v[i]);
+      float dz = relu_gradient(hat * w.v[i] + b.v[i], d.v[i] * g.v[i]);
       back.v[i] = inverse * (dz * w.v[i] - (group.x + hat * group.y) / count);
     }
     store(out + start + (long long)p * all, back);
   }
 }
 
-// Sums over samples: `out[k][channel] = sum of partial[k][sample][channel]`, 32 channels and 8 rows a block.
+// Sums over samples: `out[k][channel] = sum of partial[k][sample][channel]`, 32 channels and 8 rows per
+// block.
 extern "C" __global__ void over_samples(const float *partial, float *out, int samples, int channels) {
   __shared__ float shared[8][33];
   int channel = blockIdx.x * 32 + threadIdx.x % 32, row = threadIdx.x / 32;
@@ -366,7 +370,7 @@ extern "C" __global__ void lerp_forward(const Pack *host, const Pack *seed, cons
   for (long long at = (long long)blockIdx.x * blockDim.x + threadIdx.x; at < packs;
        at += (long long)gridDim.x * blockDim.x) {
     Four h(load(host + at)), s(load(seed + at));
-    // As torch does it: from the nearer end, so that 0 and 1 are exact.
+    // As in torch: from the nearer end, so that alpha 0 and 1 are exact.
     EACH(i) h.v[i] = a < 0.5f ? h.v[i] + a * (s.v[i] - h.v[i]) : s.v[i] - (s.v[i] - h.v[i]) * (1.f - a);
     store(out + at, h);
   }
@@ -386,7 +390,7 @@ extern "C" __global__ void lerp_backward(const Pack *gradient, const float *alph
 
 // ---- mean over pixels, then a linear layer ----
 
-// One block a sample: the mean of every channel, and from it the outputs, a warp each.
+// One block per sample: the mean of every channel, then the outputs, one warp for each.
 extern "C" __global__ void head_forward(const Pack *x, const float *weight, const float *bias, float *mean, float *out,
                                         int pixels, int lanes, int outputs) {
   extern __shared__ float4 shared[];
@@ -415,7 +419,7 @@ extern "C" __global__ void head_forward(const Pack *x, const float *weight, cons
   }
 }
 
-// One block a sample: every pixel of it takes the same share.
+// One block per sample: all its pixels have the same gradient.
 extern "C" __global__ void head_backward(const float *gradient, const float *weight, Pack *out, int pixels, int lanes,
                                          int outputs) {
   extern __shared__ float4 shared[];
@@ -434,7 +438,7 @@ extern "C" __global__ void head_backward(const float *gradient, const float *wei
   for (int at = threadIdx.x; at < pixels * lanes; at += blockDim.x) store(to + at, shared[at % lanes]);
 }
 
-// 32 channels of one output a block: sums over samples.
+// 32 channels of one output per block: sums over samples.
 extern "C" __global__ void head_weights(const float *gradient, const float *mean, float *of_weight, float *of_bias,
                                         int samples, int channels, int outputs) {
   __shared__ float2 shared[8][33];
@@ -458,7 +462,7 @@ extern "C" __global__ void head_weights(const float *gradient, const float *mean
 
 // ---- optimizers: all parameters of all groups at once ----
 
-// The entry of a block, and where the block begins in it.
+// Returns the entry of a block, and writes the block's first element in it to `start`.
 __device__ __forceinline__ const Entry &entry_of(const Table &table, unsigned &start) {
   int at = 0;
   while (at + 1 < table.count && table.entries[at + 1].block <= blockIdx.x) ++at;
@@ -466,7 +470,7 @@ __device__ __forceinline__ const Entry &entry_of(const Table &table, unsigned &s
   return table.entries[at];
 }
 
-// Raises the flag of a group in which any gradient is not finite.
+// Sets the flag of every group that has a gradient that is not finite.
 extern "C" __global__ void optimizer_check(const __grid_constant__ Table table) {
   unsigned start;
   const Entry &entry = entry_of(table, start);
@@ -506,7 +510,7 @@ extern "C" __global__ void optimizer_adamw(const __grid_constant__ Table table, 
   if (*table.found[entry.group] != 0.f) return;
   float rate = *table.rate[entry.group];
   if (threadIdx.x == 0) {
-    // The counters have moved already.
+    // optimizer_steps has already incremented the counters.
     double step = *entry.step;
     correction[0] = (float)(rate / (1.0 - pow(beta1, step)));
     correction[1] = (float)sqrt(1.0 - pow(beta2, step));
@@ -525,7 +529,7 @@ extern "C" __global__ void optimizer_adamw(const __grid_constant__ Table table, 
   }
 }
 
-// The step counters, between check and update: a skipped step is not counted.
+// Increments the step counters, between check and update. A skipped step is not counted.
 extern "C" __global__ void optimizer_steps(const __grid_constant__ Table table) {
   for (int at = threadIdx.x; at < table.count; at += blockDim.x)
     *table.entries[at].step += 1.f - *table.found[table.entries[at].group];

@@ -1,4 +1,4 @@
-// One optimizer step of all groups: a check, and an update, for everything at once.
+// One optimizer step of all groups: one check of the gradients and one update for all parameters.
 #include "../optim.h"
 #include "program.h"
 #include <vector>
@@ -7,20 +7,23 @@ namespace {
 using at::Tensor;
 
 #include "table.h"
-static_assert(sizeof(Table) <= 4000, "kernel parameters have 4 KiB");
+static_assert(sizeof(Table) <= 4000, "kernel parameters are limited to 4 KiB");
 
-bool plain(const Tensor &t, const Tensor &like) {
+// Whether a tensor is float32 on the GPU with the device, shape and strides of another.
+bool is_float_like(const Tensor &t, const Tensor &like) {
   return t.is_cuda() && t.scalar_type() == at::kFloat && t.device() == like.device() && t.sizes() == like.sizes() &&
          t.strides() == like.strides();
 }
 
+// One launch.
 struct Part {
   Table table{};
   unsigned blocks = 0;
 };
 
-// Whether these kernels serve everything that has a gradient, and how it is dealt out to launches.
-bool deal(kte::Group *const *groups, const Tensor *const *rates, size_t n, bool adamw, std::vector<Part> &parts) {
+// Distributes the parameters that have a gradient over launches. Returns false if the kernels do not support
+// one of them, or if there are none.
+bool distribute(kte::Group *const *groups, const Tensor *const *rates, size_t n, bool adamw, std::vector<Part> &parts) {
   const Tensor *first = nullptr;
   int groups_here = kGroups;
   for (size_t g = 0; g < n; ++g) {
@@ -32,9 +35,9 @@ bool deal(kte::Group *const *groups, const Tensor *const *rates, size_t n, bool 
       if (!gradient.defined() || p.numel() == 0) continue;
       if (!first) first = &p;
       bool fits = p.is_cuda() && p.device() == first->device() && p.scalar_type() == at::kFloat &&
-                  p.is_non_overlapping_and_dense() && p.numel() < (int64_t(1) << 31) && plain(gradient, p);
-      fits = fits && (group.first.empty() || plain(group.first[i], p));
-      fits = fits && (!adamw || (plain(group.second[i], p) && group.steps[i].is_cuda()));
+                  p.is_non_overlapping_and_dense() && p.numel() < (int64_t(1) << 31) && is_float_like(gradient, p);
+      fits = fits && (group.first.empty() || is_float_like(group.first[i], p));
+      fits = fits && (!adamw || (is_float_like(group.second[i], p) && group.steps[i].is_cuda()));
       if (!fits) return false;
       bool full = parts.empty() || parts.back().table.count == kEntries || (!begun && groups_here == kGroups);
       if (full) parts.emplace_back(), groups_here = 0, begun = false;
@@ -59,7 +62,8 @@ bool deal(kte::Group *const *groups, const Tensor *const *rates, size_t n, bool 
   return first != nullptr;
 }
 
-void bump(kte::Group *const *groups, size_t n) {
+// Increments the version counters of the changed parameters, which the kernels bypass.
+void bump_versions(kte::Group *const *groups, size_t n) {
   for (size_t g = 0; g < n; ++g)
     for (auto &p : groups[g]->params)
       if (p.grad().defined()) p.unsafeGetTensorImpl()->bump_version();
@@ -67,7 +71,8 @@ void bump(kte::Group *const *groups, size_t n) {
 } // namespace
 
 extern "C" {
-// Steps every group and drops the gradients, or does nothing and says so in `served`. The flags must be lowered.
+// Steps every group and sets the gradients to undefined. If the groups are not supported, does nothing and
+// writes false to `served`. The found_inf flags must be 0.
 int kte_optimizer_step(void *const *handles, const Tensor *const *rates, size_t n, bool adamw, double a, double b,
                        double weight_decay, double eps, bool nesterov, bool *served) {
   KTE_GUARD({
@@ -77,7 +82,7 @@ int kte_optimizer_step(void *const *handles, const Tensor *const *rates, size_t 
     for (size_t g = 0; g < n && !any; ++g)
       if (!groups[g]->params.empty()) any = &groups[g]->params[0];
     *served = any && any->is_cuda() && kte::has_kernels(any->get_device(), false) &&
-              deal(groups, rates, n, adamw, parts);
+              distribute(groups, rates, n, adamw, parts);
     if (!*served) return 0;
     c10::cuda::CUDAGuard guard(any->device());
     kte::Launch run(*any);
@@ -91,7 +96,7 @@ int kte_optimizer_step(void *const *handles, const Tensor *const *rates, size_t 
             int(nesterov));
       }
     }
-    bump(groups, n);
+    bump_versions(groups, n);
     for (size_t g = 0; g < n; ++g) groups[g]->done();
   })
 }

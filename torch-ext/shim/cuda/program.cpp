@@ -1,4 +1,4 @@
-// Compiles the kernels with the NVRTC that torch brings for its own.
+// Compiles the kernels with the NVRTC that torch brings for its own kernels.
 #include "program.h"
 #include <dlfcn.h>
 #include <map>
@@ -19,14 +19,15 @@ struct Nvrtc {
 };
 
 Nvrtc open_nvrtc() {
-  // torch's own stub names the NVRTC it was built for and knows where that lies; it lies beside libtorch_cuda.
+  // torch's stub library, beside libtorch_cuda, is linked to the NVRTC that torch was built for and finds it.
   Dl_info here{};
-  TORCH_CHECK(dladdr(reinterpret_cast<void *>(&c10::cuda::getCurrentCUDAStream), &here), "libc10_cuda has no name");
+  TORCH_CHECK(dladdr(reinterpret_cast<void *>(&c10::cuda::getCurrentCUDAStream), &here),
+              "cannot find the path of libc10_cuda");
   std::string path = here.dli_fname;
   path = path.substr(0, path.rfind('/') + 1) + "libcaffe2_nvrtc.so";
   void *library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
   if (!library) library = dlopen("libnvrtc.so.13", RTLD_NOW | RTLD_LOCAL);
-  TORCH_CHECK(library, "NVRTC cannot be opened: ", dlerror());
+  TORCH_CHECK(library, "cannot open NVRTC: ", dlerror());
   auto find = [&](const char *name) {
     void *symbol = dlsym(library, name);
     TORCH_CHECK(symbol, "NVRTC has no ", name);
@@ -51,7 +52,8 @@ std::vector<char> compile(const Nvrtc &nvrtc, const std::string &source, int dev
   std::vector<const char *> options{target.c_str(), "--std=c++17"};
   if (bf16) options.push_back("-DIO_BF16");
   void *program = nullptr;
-  TORCH_CHECK(nvrtc.create(&program, source.c_str(), "kernels.cu", 0, nullptr, nullptr) == 0, "NVRTC takes no program");
+  TORCH_CHECK(nvrtc.create(&program, source.c_str(), "kernels.cu", 0, nullptr, nullptr) == 0,
+              "NVRTC cannot create a program");
   int failed = nvrtc.compile(program, int(options.size()), options.data());
   size_t size = 0;
   std::vector<char> image;
@@ -69,11 +71,11 @@ std::vector<char> compile(const Nvrtc &nvrtc, const std::string &source, int dev
   return image;
 }
 
-// The kernels for one kind of device and one type of features, compiled when they are first needed.
+// The kernels for one device and one dtype of features, compiled when they are first needed.
 struct Program {
   std::vector<char> image;
   cudaLibrary_t library = nullptr;
-  // Why there are none.
+  // Why the kernels cannot be used; empty if they can.
   std::string problem;
   std::mutex mutex;
   std::map<std::string, cudaKernel_t> kernels;
@@ -97,7 +99,7 @@ Program &program(int device, bool bf16) {
   std::lock_guard<std::mutex> lock(mutex);
   auto &found = all[{device, bf16}];
   if (!found) {
-    // Whatever comes of it, it is tried once.
+    // Stored before compiling, so that a failure is not retried.
     found = std::make_unique<Program>();
     try {
       static Nvrtc nvrtc = open_nvrtc();
@@ -118,7 +120,7 @@ const void *kte::kernel(int device, bool bf16, const char *name) { return progra
 bool kte::has_kernels(int device, bool bf16) { return program(device, bf16).problem.empty(); }
 
 extern "C" {
-// Compiles the kernels for a device, and says what is wrong if they cannot be.
+// Compiles the kernels for a device, and fails with the reason if that is not possible.
 int kte_fused_prepare(int device, bool bf16) {
   KTE_GUARD({
     auto &made = program(device, bf16);
@@ -126,5 +128,6 @@ int kte_fused_prepare(int device, bool bf16) {
   })
 }
 
+// Sets the source of the kernels. Must be called before their first use.
 void kte_fused_source(const char *text) { source() = text; }
 }

@@ -1,18 +1,19 @@
-// The kernels of kernels.cu, compiled for the device at hand, and how one is launched.
+// Compiling the kernels of kernels.cu for a device, and launching them.
 #pragma once
 #include "shim.h"
 #include <ATen/core/Tensor.h>
 #include <cuda_runtime_api.h>
 
 namespace kte {
-// The kernel of that name for one kind of device and one type of features; compiled when it is first asked for.
+// Returns a kernel by name for a device and a dtype of features. The first call compiles all kernels.
 const void *kernel(int device, bool bf16, const char *name);
 
-// Whether there are any: where NVRTC is missing, or does not know the device, layers are composed.
+// Whether the kernels can be used. They cannot if NVRTC is missing or does not support the device.
 bool has_kernels(int device, bool bf16);
 
 constexpr int kThreads = 256;
 
+// Launches kernels on the current stream of the device of `x`, for the dtype of `x`.
 struct Launch {
   int device;
   bool bf16;

@@ -1,4 +1,4 @@
-// What the files of the GPU half share. This library is opened at run time, after libtorch_cuda.
+// Shared by the files of the GPU half, a library that is opened at run time after libtorch_cuda.
 #pragma once
 #include "../shim.h"
 #include <c10/cuda/CUDAException.h>

@@ -1,14 +1,14 @@
-// What one launch of an optimizer's kernels works on, as host and device both see it.
+// Parameters of one launch of an optimizer's kernels, passed from the host to the device.
 struct Entry {
   float *parameter;
   const float *gradient;
   float *first, *second, *step;
-  // Its elements, the first of its blocks, and its group.
+  // Number of elements, index of the first block, and index of the group in the table.
   unsigned elements, block;
   int group;
 };
 constexpr int kEntries = 40, kGroups = 16;
-// Elements a block.
+// Elements per block.
 constexpr unsigned kChunk = 2048;
 struct Table {
   Entry entries[kEntries];

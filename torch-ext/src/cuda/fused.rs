@@ -1,12 +1,12 @@
-//! Layers whose features are read and written once instead of once an operation.
+//! Fused layers, which read and write their features once instead of once per operation.
 //!
-//! Each answers with `None` where it does not serve its inputs: anything but channels-last float32 or
-//! bfloat16 features on a GPU, channels that are no multiple of 4, or a machine on which the kernels cannot
-//! be compiled. The caller then composes the layer out of libtorch's operations, with the same result within
-//! rounding.
+//! Each function returns `None` if it does not support its inputs: features other than channels-last float32
+//! or bfloat16 on a GPU, a number of channels that is not a multiple of 4, or a machine on which the kernels
+//! cannot be compiled. The caller then composes the layer of libtorch's operations, with the same result up
+//! to rounding.
 //!
-//! Gradients are exact and sums have a fixed order, so the same input gives the same bits. There are no
-//! second derivatives.
+//! Gradients are exact. Sums have a fixed order, so the same input gives the same bits. Second derivatives
+//! are not supported.
 
 use super::index;
 use super::library::{Symbols, library};
@@ -15,34 +15,34 @@ use std::ffi::c_int;
 use tch::{Device, Tensor};
 use torch_sys::C_tensor;
 
-/// Batch normalisation with batch statistics.
+/// Arguments of a batch normalisation with batch statistics.
 #[derive(Debug, Clone, Copy)]
 pub struct BatchNorm<'a> {
     /// `[C]`, float32.
     pub weight: &'a Tensor,
     /// `[C]`, float32.
     pub bias: &'a Tensor,
-    /// `[C]`, float32; moved by `momentum`.
+    /// `[C]`, float32; updated in place with `momentum`.
     pub running_mean: &'a Tensor,
-    /// `[C]`, float32; moved by `momentum`.
+    /// `[C]`, float32; updated in place with `momentum`.
     pub running_var: &'a Tensor,
     /// Number that is added to the variance.
     pub eps: f64,
-    /// Weight of the new statistics.
+    /// Weight of the batch statistics in the update of the running statistics.
     pub momentum: f64,
 }
 
-/// Compiles the kernels for a device ahead of their first use.
+/// Compiles the kernels for a device before their first use.
 ///
 /// # Errors
-/// Why there are none: then every layer answers with `None`, and everything runs composed.
+/// If the kernels cannot be compiled or loaded. Then every fused layer returns `None`.
 pub fn prepare(device: Device, bf16: bool) -> Result<()> {
     let library = library()?;
     // SAFETY: no pointers are passed.
     library.check(unsafe { (library.fused_prepare)(index(device)?, bf16) })
 }
 
-/// Calls one of the library's layers on features that lie on a GPU.
+/// Calls a layer of the library if `x` is on a GPU.
 fn layer(x: &Tensor, call: impl FnOnce(&Symbols, *mut *mut C_tensor) -> c_int) -> Option<Result<Tensor>> {
     if !x.device().is_cuda() {
         return None;
@@ -56,10 +56,15 @@ fn layer(x: &Tensor, call: impl FnOnce(&Symbols, *mut *mut C_tensor) -> c_int) -
     }
 }
 
-/// `max_pool2d(relu(batch_norm(x)), 2)`, or without the pool.
+/// Returns `max_pool2d(relu(batch_norm(x)), 2)`, or `relu(batch_norm(x))` without `pool`; `None` if the
+/// inputs are not supported.
+///
+/// # Errors
+/// If a kernel cannot be launched.
 ///
 /// # Shapes
-/// `x`: `[N, C, H, W]`, `H` and `W` even where it pools; out: `[N, C, H / 2, W / 2]`, or like `x`.
+/// `x`: `[N, C, H, W]`, with even `H` and `W` if `pool`; output: `[N, C, H / 2, W / 2]` if `pool`, otherwise
+/// `[N, C, H, W]`.
 pub fn batch_norm_relu(x: &Tensor, norm: &BatchNorm<'_>, pool: bool) -> Option<Result<Tensor>> {
     layer(x, |library, out| {
         // SAFETY: all handles are live for the call.
@@ -82,7 +87,7 @@ pub fn batch_norm_relu(x: &Tensor, norm: &BatchNorm<'_>, pool: bool) -> Option<R
 /// Arguments of a group normalisation.
 #[derive(Debug, Clone, Copy)]
 pub struct GroupNorm<'a> {
-    /// Groups; the channels of each are a multiple of 4.
+    /// Number of groups; each has a multiple of 4 channels.
     pub groups: i64,
     /// `[C]`, float32.
     pub weight: &'a Tensor,
@@ -92,10 +97,13 @@ pub struct GroupNorm<'a> {
     pub eps: f64,
 }
 
-/// `x + gain * relu(group_norm(branch))`.
+/// Returns `x + gain * relu(group_norm(branch))`; `None` if the inputs are not supported.
+///
+/// # Errors
+/// If a kernel cannot be launched.
 ///
 /// # Shapes
-/// `x` and `branch`: `[N, C, H, W]`; `gain`: `C` numbers of any shape; out: like `x`.
+/// `x`, `branch` and output: `[N, C, H, W]`; `gain`: any shape with `C` elements.
 pub fn norm_residual(
     x: &Tensor,
     branch: &Tensor,
@@ -119,10 +127,14 @@ pub fn norm_residual(
     })
 }
 
-/// `linear(mean(x, [2, 3]))`, the head of a convolutional network. Sums and outputs are float32.
+/// Returns `linear(mean(x, [2, 3]))`, the head of a convolutional network; `None` if the inputs are not
+/// supported. Sums and output are float32.
+///
+/// # Errors
+/// If a kernel cannot be launched.
 ///
 /// # Shapes
-/// `x`: `[N, C, H, W]`; `weight`: `[K, C]`, `bias`: `[K]`, float32; out: `[N, K]`, float32.
+/// `x`: `[N, C, H, W]`; `weight`: `[K, C]`, float32; `bias`: `[K]`, float32; output: `[N, K]`, float32.
 pub fn mean_linear(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Option<Result<Tensor>> {
     layer(x, |library, out| {
         // SAFETY: all handles are live for the call.
@@ -130,10 +142,14 @@ pub fn mean_linear(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Option<Result<
     })
 }
 
-/// `host + alpha (seed - host)` with one float32 alpha, which takes no gradient.
+/// Returns `host + alpha * (seed - host)` with one float32 `alpha` that does not require a gradient; `None`
+/// if the inputs are not supported.
+///
+/// # Errors
+/// If a kernel cannot be launched.
 ///
 /// # Shapes
-/// `host` and `seed` alike, any shape, lying alike in memory; `alpha`: 0-dim.
+/// `host`, `seed` and output: the same shape (any) and strides; `alpha`: `[]`.
 pub fn lerp(host: &Tensor, seed: &Tensor, alpha: &Tensor) -> Option<Result<Tensor>> {
     layer(host, |library, out| {
         // SAFETY: all handles are live for the call.

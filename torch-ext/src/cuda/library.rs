@@ -1,4 +1,4 @@
-//! The GPU half of the shim: carried as bytes, opened from memory.
+//! The GPU half of the shim: a shared library embedded in this crate and opened from memory.
 
 use super::open;
 use crate::error::{Error, Result, first_paragraph};
@@ -10,14 +10,14 @@ use std::os::fd::AsRawFd as _;
 use std::sync::OnceLock;
 use torch_sys::C_tensor;
 
-/// Empty where it was built without CUDA's headers.
+/// Contents of the shared library; empty if it was built without CUDA's headers.
 const BYTES: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/kasmina_cuda.so"));
 const NAME: &str = "Kasmina's own GPU library";
-/// Compiled by NVRTC when one of them is first needed.
+/// Source of the kernels, which NVRTC compiles when one of them is first needed.
 const KERNELS: &str =
     concat!(include_str!("../../shim/cuda/table.h"), include_str!("../../shim/cuda/kernels.cu"));
 
-/// Declares the functions of `shim/cuda/*.cpp`, and finds each by its name.
+/// Declares the functions of `shim/cuda/*.cpp` and looks up each by its symbol.
 macro_rules! symbols {
     ($($field:ident = $symbol:literal: fn($($arg:ty),*) $(-> $out:ty)?;)*) => {
         /// Functions of the GPU library.
@@ -28,7 +28,8 @@ macro_rules! symbols {
 
         impl Symbols {
             fn find(library: &Library) -> std::result::Result<Self, libloading::Error> {
-                // SAFETY: the library is built from this crate's own sources, whose signatures these are.
+                // SAFETY: the library is built from this crate's sources, and the signatures are those of the
+                // sources.
                 unsafe { Ok(Self { $($field: *library.get($symbol)?,)* }) }
             }
         }
@@ -76,13 +77,14 @@ impl Symbols {
         if code == 0 {
             return Ok(());
         }
-        // SAFETY: a NUL-terminated thread-local string that lives until the next failing call.
+        // SAFETY: the pointer is to a NUL-terminated thread-local string that lives until the next failing
+        // call.
         let text = unsafe { CStr::from_ptr((self.last_error)()) };
         Err(Error::Torch(first_paragraph(&text.to_string_lossy()).to_owned()))
     }
 }
 
-/// The library, opened once, after libtorch's own.
+/// Returns the library, which is opened at the first call, after libtorch's CUDA library.
 pub(super) fn library() -> Result<&'static Symbols> {
     static OPENED: OnceLock<Result<Symbols>> = OnceLock::new();
     OPENED.get_or_init(|| open().and_then(|()| load())).as_ref().map_err(Clone::clone)
@@ -92,10 +94,10 @@ fn load() -> Result<Symbols> {
     let failed = |reason: String| Error::Library { library: NAME.to_owned(), reason };
     if BYTES.is_empty() {
         return Err(failed(
-            "this build was made without CUDA's headers (`cargo xtask setup` brings them)".into(),
+            "this build was made without CUDA's headers (run `cargo xtask setup` to install them)".into(),
         ));
     }
-    // It has no file of its own: nothing can be lost, exchanged or left behind.
+    // An in-memory file cannot be exchanged by another process or left behind.
     let memory = memfd_create("kasmina_cuda.so", MemfdFlags::CLOEXEC).map_err(|e| failed(e.to_string()))?;
     let mut memory = std::fs::File::from(memory);
     memory.write_all(BYTES).map_err(|e| failed(e.to_string()))?;
@@ -106,10 +108,11 @@ fn load() -> Result<Symbols> {
     })?;
     let symbols = Symbols::find(&library).map_err(|e| failed(e.to_string()))?;
     std::mem::forget(library);
-    // The loader knows libraries by their paths: another file under this number would be taken for this one.
+    // The descriptor stays open: the loader identifies libraries by path, so it would mistake another file
+    // with this descriptor's number for this library.
     std::mem::forget(memory);
     let source = CString::new(KERNELS).map_err(|e| failed(e.to_string()))?;
-    // SAFETY: a NUL-terminated text, copied before the call returns.
+    // SAFETY: the string is NUL-terminated and copied before the call returns.
     unsafe { (symbols.fused_source)(source.as_ptr()) };
     Ok(symbols)
 }
@@ -122,7 +125,7 @@ mod tests {
     fn the_library_is_carried_and_says_why_it_cannot_be_used() {
         assert_eq!(BYTES.get(..4), Some(b"\x7fELF".as_slice()), "built without CUDA's headers");
         assert!(KERNELS.contains("extern \"C\" __global__ void bn_forward"));
-        // Where there is no GPU half of libtorch it cannot be opened; the reason is libtorch's, not a crash.
+        // Without libtorch's CUDA library it cannot be opened; then the error says so.
         if let Err(error) = library() {
             let text = error.to_string();
             assert!(text.contains("libtorch_cuda.so") || text.contains(NAME), "{text}");

@@ -1,8 +1,8 @@
-//! The GPU half: libtorch's CUDA libraries opened at run time, and what Kasmina adds to them.
+//! GPU support: opening libtorch's CUDA libraries at run time, and Kasmina's own GPU code.
 //!
-//! Kasmina links the CPU libraries only. Its own GPU code is a library too, compiled against CUDA's headers
-//! on every machine, carried inside this crate as bytes, and opened beside `libtorch_cuda.so` where there is
-//! one.
+//! Kasmina links the CPU libraries only. Its own GPU code is a separate library. It is compiled against
+//! CUDA's headers on every machine, embedded in this crate, and opened after `libtorch_cuda.so` if that is
+//! installed.
 
 mod library;
 mod open;
@@ -20,10 +20,10 @@ use crate::ffi;
 use library::library;
 use tch::Device;
 
-/// Waits until everything that was queued on a device is done.
+/// Waits until all work queued on a device is done.
 ///
 /// # Errors
-/// If a kernel failed, or the device is no GPU.
+/// If a kernel failed, or the device is not a GPU.
 pub fn synchronize(device: Device) -> Result<()> {
     let library = library()?;
     // SAFETY: no pointers are passed.
@@ -33,17 +33,17 @@ pub fn synchronize(device: Device) -> Result<()> {
 /// How cuDNN chooses the algorithm of a convolution.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Convolutions {
-    /// By cuDNN's own rules, at once.
+    /// By cuDNN's heuristics, without measurements.
     #[default]
     Heuristic,
-    /// By trying them out when a shape is first met.
+    /// By measuring the algorithms when a shape first occurs.
     Fastest,
-    /// By cuDNN's rules among those that add up in the same order each time: with them a run on a GPU can be
-    /// repeated bit for bit, as far as its other layers go.
+    /// By cuDNN's heuristics among the deterministic algorithms. A run on a GPU can then be repeated bit for
+    /// bit, if its other layers are deterministic too.
     Deterministic,
 }
 
-/// Lets every convolution of this process from now on be chosen so.
+/// Sets how cuDNN chooses the algorithm of every later convolution in this process.
 ///
 /// # Errors
 /// If libtorch refuses.
@@ -54,9 +54,10 @@ pub fn choose(convolutions: Convolutions) -> Result<()> {
     ffi::check(unsafe { ffi::kte_convolutions(benchmark, deterministic) })
 }
 
+/// Returns the CUDA index of a GPU.
 fn index(device: Device) -> Result<std::ffi::c_int> {
     match device {
         Device::Cuda(index) => Ok(index as std::ffi::c_int),
-        other => Err(Error::Torch(format!("{other:?} is no GPU"))),
+        other => Err(Error::Torch(format!("{other:?} is not a GPU"))),
     }
 }

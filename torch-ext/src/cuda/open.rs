@@ -1,7 +1,7 @@
 //! Opening the GPU half of libtorch at run time.
 //!
 //! Kasmina links the CPU libraries only, so one binary runs everywhere. On a machine with a GPU the matching
-//! `libtorch_cuda.so` is opened once, with its symbols global, before anyone asks torch about CUDA.
+//! `libtorch_cuda.so` is opened once, with global symbols, before the first use of CUDA.
 
 use crate::error::{Error, Result};
 use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_NOW};
@@ -10,8 +10,8 @@ use std::sync::OnceLock;
 
 const LIBRARY: &str = "libtorch_cuda.so";
 
-/// Where the library may lie, in order: a directory named by `KASMINA_LIBTORCH_CUDA`, `cuda/` beside the
-/// `lib/` of the libtorch we run with, that `lib/` itself, and wherever the system's loader looks.
+/// Returns the paths to try, in order: the directory in `KASMINA_LIBTORCH_CUDA`, `cuda/` beside the `lib/`
+/// of the mapped libtorch, that `lib/` itself, and the search path of the system's loader.
 fn candidates() -> Vec<PathBuf> {
     let mut places = Vec::new();
     if let Some(dir) = std::env::var_os("KASMINA_LIBTORCH_CUDA") {
@@ -25,24 +25,25 @@ fn candidates() -> Vec<PathBuf> {
     places
 }
 
-/// The directory of the `libtorch_cpu.so` that this process has mapped.
+/// Returns the directory of the `libtorch_cpu.so` that this process has mapped.
 pub fn libtorch_dir() -> Option<PathBuf> {
     folder_of("libtorch_cpu.so", &std::fs::read_to_string("/proc/self/maps").ok()?)
 }
 
-/// The folder of a library in the text of `/proc/self/maps`.
+/// Returns the folder of a library from the text of `/proc/self/maps`.
 fn folder_of(library: &str, maps: &str) -> Option<PathBuf> {
     maps.lines().find_map(|line| {
-        // The path comes last, and may have blanks in it.
+        // The path is the last column and may contain blanks.
         let path = Path::new(line.get(line.find('/')?..)?);
         (path.file_name()? == library).then(|| path.parent().map(PathBuf::from))?
     })
 }
 
-/// Opens `libtorch_cuda.so`; call it before the first question about CUDA. Later calls give the first answer.
+/// Opens `libtorch_cuda.so`. It must be called before the first use of CUDA. Later calls return the result
+/// of the first.
 ///
 /// # Errors
-/// If none of the places has a library that loads; the reason is the one of the last place that had a file.
+/// If no candidate path has a library that can be opened; the reason is that of the last existing file.
 pub fn open() -> Result<()> {
     static OPENED: OnceLock<Result<()>> = OnceLock::new();
     OPENED.get_or_init(try_open).clone()
@@ -54,8 +55,8 @@ fn try_open() -> Result<()> {
         if place.components().count() > 1 && !place.exists() {
             continue;
         }
-        // SAFETY: libtorch's own library; its constructors register the CUDA backend and nothing else. It is
-        // never closed, so nothing dangles.
+        // SAFETY: the constructors of libtorch's library only register the CUDA backend. The library is never
+        // closed, so no pointer into it dangles.
         match unsafe { Library::open(Some(&place), RTLD_NOW | RTLD_GLOBAL) } {
             Ok(library) => {
                 std::mem::forget(library);
@@ -88,7 +89,7 @@ mod tests {
 
     #[test]
     fn the_libtorch_of_this_process_is_found() {
-        // Keeps libtorch from being left out of a program that calls nothing of it.
+        // Without a call into libtorch, the linker would leave it out of this program.
         assert_eq!(tch::Tensor::from(1.0).numel(), 1);
         assert!(libtorch_dir().is_some_and(|folder| folder.join("libtorch_cpu.so").exists()));
     }

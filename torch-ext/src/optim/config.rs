@@ -1,13 +1,13 @@
-//! The algorithms and their constants.
+//! Optimizer algorithms and their constants.
 
 /// Stochastic gradient descent with momentum; no dampening.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Sgd {
     /// Momentum factor; 0 keeps no buffer.
     pub momentum: f64,
-    /// L2 penalty added to the gradient.
+    /// Coefficient of the L2 penalty added to the gradient.
     pub weight_decay: f64,
-    /// Whether momentum is Nesterov's.
+    /// Whether to use Nesterov momentum.
     pub nesterov: bool,
 }
 
@@ -24,7 +24,7 @@ pub struct AdamW {
     pub beta1: f64,
     /// Decay of the second moment.
     pub beta2: f64,
-    /// Added to the root of the second moment.
+    /// Number added to the root of the second moment.
     pub eps: f64,
     /// Coefficient of decoupled weight decay.
     pub weight_decay: f64,
@@ -36,7 +36,7 @@ impl Default for AdamW {
     }
 }
 
-/// What one step does to a group.
+/// Update rule that a step applies to every group.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Algorithm {
     /// [`Sgd`].

@@ -1,4 +1,4 @@
-//! One owner's parameters with their state, laid out for one fused call.
+//! Parameters of one owner with their optimizer state, arranged for one fused call.
 
 use super::config::Algorithm;
 use super::native::{Member, NativeGroup};
@@ -12,17 +12,19 @@ pub(super) struct Group {
     names: Vec<String>,
     parameters: Vec<Tensor>,
     state: State,
-    /// The rate lives on the device, so that a captured step would follow it.
+    /// Learning rate, 0-dimensional. It is on the device, so that a captured step uses its current value.
     rate: Tensor,
-    /// Its factor on the optimizer's rate.
+    /// Factor on the optimizer's learning rate.
     scale: f64,
-    /// Steps over which its rate rises from nearly nothing.
+    /// Steps over which the rate rises linearly to its full value.
     warm_up: u32,
-    /// Steps that it was asked to make; stands still once the warm-up is over.
+    /// Steps made, up to `warm_up`.
     warmed: u32,
+    /// 1 if a gradient of the current step is not finite, otherwise 0; 0-dimensional, on the device.
     found_inf: Tensor,
+    /// Number of skipped steps; 0-dimensional, on the device.
     skipped: Tensor,
-    /// The same tensors as the fused calls take them.
+    /// The same tensors in the form that the fused calls take.
     native: NativeGroup,
 }
 
@@ -37,7 +39,7 @@ impl Group {
         parameters: Vec<NamedParameter>,
         algorithm: &Algorithm,
         learning_rate: f64,
-        terms: Terms,
+        settings: RateSettings,
     ) -> Result<Self> {
         let device = parameters.first().map_or(Device::Cpu, |p| p.tensor.device());
         let (names, parameters): (Vec<_>, Vec<_>) =
@@ -73,9 +75,9 @@ impl Group {
             names,
             parameters,
             state,
-            rate: scalar(learning_rate * terms.scale * share(0, terms.warm_up))?,
-            scale: terms.scale,
-            warm_up: terms.warm_up,
+            rate: scalar(learning_rate * settings.scale * warm_up_factor(0, settings.warm_up))?,
+            scale: settings.scale,
+            warm_up: settings.warm_up,
             warmed: 0,
             found_inf,
             skipped: scalar(0.0)?,
@@ -84,7 +86,7 @@ impl Group {
     }
 
     pub(super) fn set_rate(&mut self, learning_rate: f64) -> Result<()> {
-        let rate = learning_rate * self.scale * share(self.warmed, self.warm_up);
+        let rate = learning_rate * self.scale * warm_up_factor(self.warmed, self.warm_up);
         let _ = self.rate.f_fill_(rate)?;
         Ok(())
     }
@@ -94,8 +96,8 @@ impl Group {
         std::mem::replace(&mut self.scale, scale) != scale
     }
 
-    /// Counts a step of the warm-up and raises the rate; does nothing once it is over.
-    pub(super) fn warm(&mut self, learning_rate: f64) -> Result<()> {
+    /// Counts a step of the warm-up and raises the rate. Does nothing after the end of the warm-up.
+    pub(super) fn advance_warm_up(&mut self, learning_rate: f64) -> Result<()> {
         if self.warmed >= self.warm_up {
             return Ok(());
         }
@@ -103,20 +105,21 @@ impl Group {
         self.set_rate(learning_rate)
     }
 
-    /// Whether these go by the names of this group's, in its order.
+    /// Whether `parameters` have the names of this group's parameters, in the same order.
     pub(super) fn is_named_like(&self, parameters: &[NamedParameter]) -> bool {
         self.names.iter().eq(parameters.iter().map(|p| &p.name))
     }
 
-    /// The same group over other tensors of the same names, its state and clocks copied to where they are.
+    /// Returns this group over other tensors of the same names, with its state and counters copied to their
+    /// device.
     pub(super) fn moved(
         &self,
         parameters: Vec<NamedParameter>,
         algorithm: &Algorithm,
         learning_rate: f64,
     ) -> Result<Self> {
-        let terms = Terms { scale: self.scale, warm_up: self.warm_up };
-        let mut moved = Self::new(parameters, algorithm, learning_rate, terms)?;
+        let settings = RateSettings { scale: self.scale, warm_up: self.warm_up };
+        let mut moved = Self::new(parameters, algorithm, learning_rate, settings)?;
         moved.warmed = self.warmed;
         moved.set_rate(learning_rate)?;
         let (mut state, mut held) = (moved.tensors(), self.tensors());
@@ -128,8 +131,8 @@ impl Group {
         Ok(moved)
     }
 
-    /// Takes the state of another group over, where names and shapes are the same.
-    pub(super) fn inherit(&self, held: &Self) -> Result<()> {
+    /// Copies the state of another group for the parameters that have the same name and shape in both.
+    pub(super) fn copy_matching_state(&self, held: &Self) -> Result<()> {
         let before: std::collections::BTreeMap<String, Tensor> = held.tensors().into_iter().collect();
         tch::no_grad(|| {
             for (name, mut to) in self.tensors() {
@@ -142,31 +145,31 @@ impl Group {
         })
     }
 
-    /// Goes on in another group's warm-up, on its terms.
-    pub(super) fn go_on(&mut self, held: &Self, learning_rate: f64) -> Result<()> {
+    /// Copies another group's rate factor and its position in the warm-up.
+    pub(super) fn copy_rate_state(&mut self, held: &Self, learning_rate: f64) -> Result<()> {
         (self.scale, self.warm_up, self.warmed) = (held.scale, held.warm_up, held.warmed);
         self.set_rate(learning_rate)
     }
 
-    /// The numbers that it keeps between two steps.
-    pub(super) fn kept(&self) -> GroupState {
+    /// Returns the scalar state.
+    pub(super) fn scalar_state(&self) -> GroupState {
         GroupState { scale: self.scale, warm_up: self.warm_up, warmed: self.warmed }
     }
 
-    /// Goes on from numbers that were kept.
-    pub(super) fn go_on_from(&mut self, kept: GroupState, learning_rate: f64) -> Result<()> {
-        (self.scale, self.warm_up, self.warmed) = (kept.scale, kept.warm_up, kept.warmed);
+    /// Restores the scalar state.
+    pub(super) fn restore_scalar_state(&mut self, saved: GroupState, learning_rate: f64) -> Result<()> {
+        (self.scale, self.warm_up, self.warmed) = (saved.scale, saved.warm_up, saved.warmed);
         self.set_rate(learning_rate)
     }
 
-    /// As [`tensors`](Self::tensors), and the count of skipped steps, which goes by the owner.
+    /// Returns [`tensors`](Self::tensors) and `<owner>.skipped_steps`.
     pub(super) fn all_tensors(&self, owner: &str) -> Vec<(String, Tensor)> {
         let mut all = self.tensors();
         all.push((format!("{owner}.skipped_steps"), self.skipped.shallow_clone()));
         all
     }
 
-    /// The state as named tensors, by parameter, in a stable order; the tensors themselves, not copies.
+    /// Returns the state as tensors named `<parameter>.<part>`, in a stable order; handles, not copies.
     pub(super) fn tensors(&self) -> Vec<(String, Tensor)> {
         let named = |part: &'static str, tensors: &[Tensor]| -> Vec<(String, Tensor)> {
             let pairs = self.names.iter().zip(tensors);
@@ -183,7 +186,7 @@ impl Group {
         }
     }
 
-    /// The first parameter that the other group holds too.
+    /// Returns the name of the first parameter that the other group also contains.
     pub(super) fn shares_with(&self, other: &Self) -> Option<&str> {
         let theirs: std::collections::BTreeSet<usize> = other.parameters.iter().filter_map(address).collect();
         self.parameters
@@ -205,26 +208,27 @@ impl Group {
         self.native.fingerprint()
     }
 
-    /// What takes part in what all groups do at once.
+    /// Returns the parts of this group that operations on all groups use.
     pub(super) fn member(&self) -> Member<'_> {
         let (found, skipped) = (&self.found_inf, &self.skipped);
         Member { native: &self.native, rate: &self.rate, found, skipped }
     }
 
-    /// The fused call. Its flag must have been lowered.
+    /// Runs the fused call. `found_inf` must have been set to 0 before.
     pub(super) fn step(&mut self, algorithm: &Algorithm) -> Result<()> {
         self.native.step(algorithm, &self.rate)
     }
 }
 
-/// What a group's rate is beside the optimizer's.
+/// Settings of a group's learning rate relative to the optimizer's.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Terms {
+pub(super) struct RateSettings {
     pub(super) scale: f64,
     pub(super) warm_up: u32,
 }
 
-/// The share of the rate after so many steps of a warm-up: `(n + 1) / warm_up`, and 1 from its end on.
-fn share(warmed: u32, warm_up: u32) -> f64 {
+/// Returns the factor on the rate after `warmed` steps of a warm-up: `(warmed + 1) / warm_up`, and 1 after
+/// its end.
+fn warm_up_factor(warmed: u32, warm_up: u32) -> f64 {
     if warmed >= warm_up { 1.0 } else { f64::from(warmed + 1) / f64::from(warm_up) }
 }

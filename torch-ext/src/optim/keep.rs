@@ -1,4 +1,4 @@
-//! Keeping an optimizer's state elsewhere, and going on from it.
+//! Saving and restoring an optimizer's state.
 
 use super::Optimizer;
 use super::state::OptimizerState;
@@ -7,27 +7,33 @@ use std::collections::BTreeMap;
 use tch::Tensor;
 
 impl Optimizer {
-    /// The numbers that it keeps. No host sync.
+    /// Returns the scalar state. No host sync.
     pub fn kept(&self) -> OptimizerState {
         OptimizerState {
             learning_rate: self.learning_rate,
-            groups: self.groups.iter().map(|(owner, group)| (owner.clone(), group.kept())).collect(),
+            groups: self.groups.iter().map(|(owner, group)| (owner.clone(), group.scalar_state())).collect(),
             departed: self.departed.clone(),
         }
     }
 
-    /// The tensors that it keeps, the tensors themselves: `<parameter>.exp_avg`, `<parameter>.exp_avg_sq`,
-    /// `<parameter>.step` (`<parameter>.momentum_buffer` with SGD), and `<owner>.skipped_steps`.
+    /// Returns handles on the state tensors by name: `<parameter>.exp_avg`, `<parameter>.exp_avg_sq` and
+    /// `<parameter>.step` for AdamW, `<parameter>.momentum_buffer` for SGD, and `<owner>.skipped_steps`.
+    ///
+    /// # Shapes
+    /// Moments and momentum buffers: the parameter's; `step` and `skipped_steps`: `[]`.
     pub fn state_tensors(&self) -> Vec<(String, Tensor)> {
         self.groups.iter().flat_map(|(owner, group)| group.all_tensors(owner)).collect()
     }
 
-    /// Goes on from a state that was kept. The groups must be there already. Every tensor that is used is
-    /// taken out of `tensors`; what is left there is nobody's.
+    /// Restores a saved state. The optimizer must already contain the same groups. Every tensor that is used
+    /// is removed from `tensors`; those that remain belong to no group.
+    ///
+    /// # Shapes
+    /// Those of [`state_tensors`](Self::state_tensors).
     ///
     /// # Errors
-    /// If the owners are others, or a tensor is missing or has another shape or dtype. Some of the state may
-    /// have been taken over by then.
+    /// If the owners differ, or a tensor is missing or has another shape or dtype. Part of the state may have
+    /// been restored by then.
     pub fn take_over(
         &mut self,
         kept: &OptimizerState,
@@ -40,14 +46,16 @@ impl Optimizer {
         self.departed.clone_from(&kept.departed);
         for (owner, group) in &mut self.groups {
             let wrong = |reason: String| SinkError::State { owner: owner.clone(), reason };
-            let numbers =
-                kept.groups.get(owner).ok_or_else(|| wrong("no state of it was kept".to_owned()))?;
+            let numbers = kept
+                .groups
+                .get(owner)
+                .ok_or_else(|| wrong("the saved state does not contain it".to_owned()))?;
             for (name, mut to) in group.all_tensors(owner) {
                 let from =
                     tensors.remove(&name).ok_or_else(|| wrong(format!("tensor `{name}` is missing")))?;
                 if (from.kind(), from.size()) != (to.kind(), to.size()) {
                     return Err(wrong(format!(
-                        "tensor `{name}` is {:?} {:?}, it must be {:?} {:?}",
+                        "saved tensor `{name}` is {:?} {:?}; it must be {:?} {:?}",
                         from.kind(),
                         from.size(),
                         to.kind(),
@@ -56,7 +64,7 @@ impl Optimizer {
                 }
                 tch::no_grad(|| to.f_copy_(&from)).map_err(|e| wrong(e.to_string()))?;
             }
-            group.go_on_from(*numbers, kept.learning_rate).map_err(|e| wrong(e.to_string()))?;
+            group.restore_scalar_state(*numbers, kept.learning_rate).map_err(|e| wrong(e.to_string()))?;
         }
         Ok(())
     }

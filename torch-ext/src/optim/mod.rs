@@ -1,8 +1,8 @@
-//! Fused SGD and AdamW over named groups that can come and go while training runs.
+//! Fused SGD and AdamW over named groups that can be added and removed during training.
 //!
-//! State is keyed by (owner, parameter name), never by tensor identity. A step is a handful of fused calls
-//! per group: gradients that are not finite raise a flag on the device and that group's update skips itself
-//! there; the host learns of it when it asks ([`Optimizer::skipped_steps`]), never in a step.
+//! State is keyed by (owner, parameter name), never by tensor identity. A step is a few fused calls per
+//! group. A gradient that is not finite sets a flag on the device, which makes the update of its group a
+//! no-op; the host reads the number of skipped steps only in [`Optimizer::skipped_steps`], never in a step.
 
 pub(crate) mod config;
 mod group;
@@ -15,27 +15,28 @@ pub use state::{GroupState, OptimizerState};
 
 use crate::error::Result;
 use crate::sink::{Change, NamedParameter, ParameterSink, Role, SinkError, Ticket};
-use group::{Group, Terms};
-use native::Together;
+use group::{Group, RateSettings};
+use native::GroupBatch;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// An optimizer with removable groups. Each group steps with `learning rate x its scale`.
+/// An optimizer with removable groups. Each group steps with the learning rate times the group's scale.
 #[derive(Debug)]
 pub struct Optimizer {
     algorithm: Algorithm,
     learning_rate: f64,
-    /// Factors on the rate, by what an owner is; 1 where nothing is said.
+    /// Factor on the learning rate of new groups by role; 1 if absent.
     scales: BTreeMap<Role, f64>,
-    /// Steps of warm-up, by what an owner is; none where nothing is said.
+    /// Warm-up steps of new groups by role; 0 if absent.
     warm_ups: BTreeMap<Role, u32>,
     groups: BTreeMap<String, Group>,
-    /// What exchanged groups stand in for, until that is settled.
-    aside: BTreeMap<String, Option<Group>>,
-    /// Steps that groups had skipped when they left.
+    /// Groups replaced by [`Change::Exchange`], by owner, until they are restored or settled; `None` for an
+    /// owner that had no group.
+    exchanged: BTreeMap<String, Option<Group>>,
+    /// Number of steps that each removed owner had skipped.
     departed: BTreeMap<String, u64>,
-    /// Of the groups there are; none after a change, until the next step.
-    together: Option<Together>,
+    /// All groups; `None` after a change of the groups, until the next step.
+    batch: Option<GroupBatch>,
     prepared: BTreeMap<Ticket, Prepared>,
     next_ticket: u64,
     layout: u64,
@@ -61,21 +62,21 @@ impl Optimizer {
             scales: BTreeMap::new(),
             warm_ups: BTreeMap::new(),
             groups: BTreeMap::new(),
-            aside: BTreeMap::new(),
+            exchanged: BTreeMap::new(),
             departed: BTreeMap::new(),
-            together: None,
+            batch: None,
             prepared: BTreeMap::new(),
             next_ticket: 0,
             layout: next_layout(),
         }
     }
 
-    /// Who has a group, sorted.
+    /// Returns the names of all owners that have a group, sorted.
     pub fn owners(&self) -> impl Iterator<Item = &str> {
         self.groups.keys().map(String::as_str)
     }
 
-    /// Sets the rate of all groups, each times its scale. Written to the device only if it changed.
+    /// Sets the learning rate before the factors of groups. Written to the device only if it changed.
     ///
     /// # Errors
     /// If the device refuses the write.
@@ -89,27 +90,27 @@ impl Optimizer {
         Ok(())
     }
 
-    /// Learning rate before the factors of groups.
+    /// Returns the learning rate before the factors of groups.
     pub fn learning_rate(&self) -> f64 {
         self.learning_rate
     }
 
-    /// Sets the factor on the learning rate of every group of a role that is added from now on.
+    /// Sets the factor on the learning rate of groups of a role that are added later.
     #[must_use]
     pub fn with_scale(mut self, role: Role, scale: f64) -> Self {
         self.scales.insert(role, scale);
         self
     }
 
-    /// Lets the rate of every group of a role that is added from now on rise over its first steps:
-    /// `(n + 1) / steps` of the rate in its step `n`.
+    /// Sets the number of warm-up steps of groups of a role that are added later. In its step `n` (from 0) a
+    /// group uses `(n + 1) / steps` of its rate.
     #[must_use]
     pub fn with_warm_up(mut self, role: Role, steps: u32) -> Self {
         self.warm_ups.insert(role, steps);
         self
     }
 
-    /// Gives one owner a factor of its own on the learning rate. Written to the device only if it changed.
+    /// Sets the factor on the learning rate of one owner. Written to the device only if it changed.
     ///
     /// # Errors
     /// If there is no such owner, or the device refuses the write.
@@ -123,13 +124,16 @@ impl Optimizer {
             .map_err(|e| SinkError::State { owner: owner.to_owned(), reason: e.to_string() })
     }
 
-    /// An owner's state as named tensors in a stable order (`<parameter>.exp_avg`, ...); the tensors
-    /// themselves.
+    /// Returns handles on an owner's state tensors by name (`<parameter>.exp_avg`, ...), in a stable order,
+    /// or `None` if there is no such owner.
+    ///
+    /// # Shapes
+    /// Those of [`state_tensors`](Self::state_tensors).
     pub fn state(&self, owner: &str) -> Option<Vec<(String, tch::Tensor)>> {
         self.groups.get(owner).map(Group::tensors)
     }
 
-    /// Updates every parameter that has a gradient, then drops the gradients. No host sync.
+    /// Updates every parameter that has a gradient, then sets the gradients to undefined. No host sync.
     ///
     /// # Errors
     /// If libtorch refuses a fused call.
@@ -137,50 +141,51 @@ impl Optimizer {
         self.update().and(self.advance())
     }
 
-    /// The device's half of a step: what a captured step repeats.
+    /// Runs the device's part of a step, which a captured step repeats: the updates, and clearing the
+    /// gradients.
     ///
     /// # Errors
     /// If libtorch refuses a fused call.
     pub fn update(&mut self) -> Result<()> {
-        let together = match &mut self.together {
-            Some(together) => together,
-            none => none.insert(Together::new(self.groups.values().map(Group::member))?),
+        let batch = match &mut self.batch {
+            Some(batch) => batch,
+            none => none.insert(GroupBatch::new(self.groups.values().map(Group::member))?),
         };
-        let mut first = together.lower();
-        // SAFETY: `together` was made of the groups there are: it goes with every change of them.
-        if let Some(done) = unsafe { together.step(&self.algorithm) } {
-            first = first.and(done);
+        let mut result = batch.clear_flags();
+        // SAFETY: `batch` was made of the current groups: every change of the groups discards it.
+        if let Some(done) = unsafe { batch.step(&self.algorithm) } {
+            result = result.and(done);
         } else {
-            // One group's failure must not leave the gradients of the others to pile up.
+            // If one group fails, the others still step: their gradients must not accumulate.
             for group in self.groups.values_mut() {
-                first = first.and(group.step(&self.algorithm));
+                result = result.and(group.step(&self.algorithm));
             }
         }
-        first.and(together.count())
+        result.and(batch.count_skipped())
     }
 
-    /// The host's half of a step: warm-ups move on. Rates are written to the device, so it belongs between
-    /// steps.
+    /// Runs the host's part of a step, which advances the warm-ups. It writes rates to the device, so it must
+    /// run outside of a captured step.
     ///
     /// # Errors
     /// If the device refuses the write.
     pub fn advance(&mut self) -> Result<()> {
-        self.groups.values_mut().try_for_each(|group| group.warm(self.learning_rate))
+        self.groups.values_mut().try_for_each(|group| group.advance_warm_up(self.learning_rate))
     }
 
-    /// Another number after every change of the groups; no two optimizers have the same. A recorded step
-    /// belongs to one layout.
+    /// Layout number, unique in the process. It changes whenever groups are added, removed or replaced. A
+    /// captured step is valid for one layout.
     pub fn layout(&self) -> u64 {
         self.layout
     }
 
-    /// Where the parameters lie and which of them learn, as one number: it changes when somebody freezes one,
-    /// or puts other data under it. A recorded step belongs to one fingerprint.
+    /// Returns a hash of the parameters' addresses and `requires_grad` flags. It changes when a parameter is
+    /// frozen or its data is replaced. A captured step is valid for one fingerprint.
     pub fn fingerprint(&self) -> u64 {
         self.groups.values().fold(0, |all, group| all.rotate_left(7) ^ group.fingerprint())
     }
 
-    /// Drops every gradient without a step.
+    /// Sets every gradient to undefined, without a step.
     ///
     /// # Errors
     /// If libtorch refuses.
@@ -191,8 +196,8 @@ impl Optimizer {
         Ok(())
     }
 
-    /// How many steps each owner skipped because of a gradient that was not finite, owners that have left
-    /// included. This waits for the device.
+    /// Returns the number of steps that each owner skipped because of a gradient that was not finite, removed
+    /// owners included. Waits for the device.
     ///
     /// # Errors
     /// If the device cannot be read.
@@ -204,9 +209,9 @@ impl Optimizer {
         Ok(all)
     }
 
-    /// The terms of a new group.
-    fn terms(&self, role: Role) -> Terms {
-        Terms {
+    /// Returns the settings of a new group of a role.
+    fn rate_settings(&self, role: Role) -> RateSettings {
+        RateSettings {
             scale: self.scales.get(&role).copied().unwrap_or(1.0),
             warm_up: self.warm_ups.get(&role).copied().unwrap_or(0),
         }
@@ -219,9 +224,9 @@ impl Optimizer {
         ticket
     }
 
-    /// The group of an owner whose parameters are exchanged, with the state that it takes over; none where it
-    /// brings none.
-    fn successor(
+    /// Returns the new group of an owner whose parameters are exchanged, with the state copied from its
+    /// current group, or `None` if there are no new parameters.
+    fn exchanged_group(
         &self,
         owner: &str,
         role: Role,
@@ -231,10 +236,10 @@ impl Optimizer {
             return Ok(None);
         }
         let held = self.groups.get(owner);
-        let group = Group::new(parameters, &self.algorithm, self.learning_rate, self.terms(role))
-            .and_then(|group| held.map_or(Ok(()), |held| group.inherit(held)).map(|()| group))
+        let group = Group::new(parameters, &self.algorithm, self.learning_rate, self.rate_settings(role))
+            .and_then(|group| held.map_or(Ok(()), |held| group.copy_matching_state(held)).map(|()| group))
             .and_then(|mut group| {
-                held.map_or(Ok(()), |held| group.go_on(held, self.learning_rate)).map(|()| group)
+                held.map_or(Ok(()), |held| group.copy_rate_state(held, self.learning_rate)).map(|()| group)
             })
             .map_err(|e| SinkError::State { owner: owner.to_owned(), reason: e.to_string() })?;
         self.refuse_shared(owner, &group)?;
@@ -279,30 +284,31 @@ impl ParameterSink for Optimizer {
                 if self.groups.contains_key(&owner) || self.prepared.values().any(prepared) {
                     return Err(SinkError::DuplicateOwner(owner));
                 }
-                let group = Group::new(parameters, &self.algorithm, self.learning_rate, self.terms(role))
-                    .map_err(|e| SinkError::State { owner: owner.clone(), reason: e.to_string() })?;
+                let group =
+                    Group::new(parameters, &self.algorithm, self.learning_rate, self.rate_settings(role))
+                        .map_err(|e| SinkError::State { owner: owner.clone(), reason: e.to_string() })?;
                 self.refuse_shared(&owner, &group)?;
                 Ok(self.ticket(Prepared::Add(owner, group)))
             }
             Change::Exchange { owner, role, parameters } => {
-                let group = self.successor(&owner, role, parameters)?;
+                let group = self.exchanged_group(&owner, role, parameters)?;
                 Ok(self.ticket(Prepared::Exchange(owner, group)))
             }
             Change::Substitute { owner, role, parameters } => {
-                let group = self.successor(&owner, role, parameters)?;
+                let group = self.exchanged_group(&owner, role, parameters)?;
                 Ok(self.ticket(Prepared::Substitute(owner, group)))
             }
-            Change::Restore { owner } if self.aside.contains_key(&owner) => {
+            Change::Restore { owner } if self.exchanged.contains_key(&owner) => {
                 Ok(self.ticket(Prepared::Restore(owner)))
             }
-            Change::Settle { owner } if self.aside.contains_key(&owner) => {
+            Change::Settle { owner } if self.exchanged.contains_key(&owner) => {
                 Ok(self.ticket(Prepared::Settle(owner)))
             }
             Change::Restore { owner } | Change::Settle { owner } => Err(SinkError::NothingExchanged(owner)),
             Change::Replace { owner, parameters } => {
                 let Some(held) = self.groups.get(&owner) else { return Err(SinkError::UnknownOwner(owner)) };
                 if !held.is_named_like(&parameters) {
-                    let reason = "other parameters came than the ones that left".to_owned();
+                    let reason = "the new parameters do not have the names of the old ones".to_owned();
                     return Err(SinkError::State { owner, reason });
                 }
                 let group = held
@@ -321,7 +327,7 @@ impl ParameterSink for Optimizer {
     }
 
     fn commit(&mut self, ticket: Ticket) {
-        self.together = None;
+        self.batch = None;
         self.layout = next_layout();
         match self.prepared.remove(&ticket) {
             Some(Prepared::Add(owner, group) | Prepared::Replace(owner, group)) => {
@@ -332,10 +338,10 @@ impl ParameterSink for Optimizer {
                     Some(group) => self.groups.insert(owner.clone(), group),
                     None => self.groups.remove(&owner),
                 };
-                self.aside.insert(owner, before);
+                self.exchanged.insert(owner, before);
             }
             Some(Prepared::Substitute(owner, group)) => {
-                self.aside.remove(&owner);
+                self.exchanged.remove(&owner);
                 match group {
                     Some(group) => self.groups.insert(owner, group),
                     None => self.groups.remove(&owner),
@@ -343,20 +349,21 @@ impl ParameterSink for Optimizer {
             }
             Some(Prepared::Restore(owner)) => {
                 self.groups.remove(&owner);
-                if let Some(mut group) = self.aside.remove(&owner).flatten() {
-                    // The rate may have moved on; a device that does not take it fails in the next step.
+                if let Some(mut group) = self.exchanged.remove(&owner).flatten() {
+                    // The rate may have changed since the exchange. A device that fails here also fails in
+                    // the next step.
                     let _ = group.set_rate(self.learning_rate);
                     self.groups.insert(owner, group);
                 }
             }
             Some(Prepared::Settle(owner)) => {
-                self.aside.remove(&owner);
+                self.exchanged.remove(&owner);
             }
             Some(Prepared::Remove(owner)) => {
-                self.aside.remove(&owner);
+                self.exchanged.remove(&owner);
                 if let Some(group) = self.groups.remove(&owner) {
-                    // Structure changes between steps: waiting for the device is no harm, and a device that
-                    // cannot be read has nothing to tell.
+                    // Groups are removed between steps, where waiting for the device is acceptable. If the
+                    // device cannot be read, its skipped steps are not counted.
                     *self.departed.entry(owner).or_default() += group.skipped().unwrap_or(0);
                 }
             }

@@ -1,4 +1,4 @@
-//! The lists of tensors that the fused calls take, made once instead of in every step.
+//! Lists of tensors that the fused calls take, made once instead of in every step.
 
 use super::config::Algorithm;
 use crate::error::Result;
@@ -7,17 +7,16 @@ use std::ffi::c_void;
 use tch::Tensor;
 use torch_sys::C_tensor;
 
-/// One group's parameters and state on the other side of the shim. It holds handles of its own on all of
-/// them.
+/// Parameters and state of one group in the C++ shim, which holds its own handles on the tensors.
 #[derive(Debug)]
 pub(super) struct NativeGroup(*mut c_void);
 
-// SAFETY: it owns what tensors own, which is Send, and is reached through `&mut` only.
+// SAFETY: it owns tensor handles, which are Send, and is changed through `&mut` only.
 unsafe impl Send for NativeGroup {}
 
 impl NativeGroup {
-    /// `lists` are parameters, two lists of state, and step counters; a list that the algorithm has not is
-    /// empty.
+    /// `lists` contains parameters, first state, second state and step counters; a list that the algorithm
+    /// does not use is empty.
     pub(super) fn new(
         lists: [&[Tensor]; 4],
         all_steps: Option<&Tensor>,
@@ -46,7 +45,7 @@ impl NativeGroup {
         Ok(Self(out))
     }
 
-    /// Where the parameters lie and which of them learn.
+    /// Returns a hash of the parameters' addresses and `requires_grad` flags.
     pub(super) fn fingerprint(&self) -> u64 {
         // SAFETY: live until `self` drops.
         unsafe { ffi::kte_group_fingerprint(self.0) }
@@ -79,22 +78,22 @@ impl Drop for NativeGroup {
     }
 }
 
-/// What all groups do in one call: their flags are lowered and counted together, and on a GPU they step
-/// together.
+/// All groups of an optimizer, for operations in one call: clearing and counting the flags of gradients that
+/// are not finite, and, on a GPU, the step.
 ///
-/// It holds handles on the groups it was made of, and is made anew when one comes or goes.
+/// It contains pointers to its groups and must be rebuilt when a group is added or removed.
 #[derive(Debug)]
-pub(super) struct Together {
+pub(super) struct GroupBatch {
     flags: *mut c_void,
     groups: Vec<*mut c_void>,
     rates: Vec<*const C_tensor>,
     on_gpu: bool,
 }
 
-// SAFETY: as `NativeGroup`.
-unsafe impl Send for Together {}
+// SAFETY: as for `NativeGroup`.
+unsafe impl Send for GroupBatch {}
 
-/// What of a group takes part.
+/// Parts of a group that a [`GroupBatch`] uses.
 pub(super) struct Member<'g> {
     pub(super) native: &'g NativeGroup,
     pub(super) rate: &'g Tensor,
@@ -102,13 +101,13 @@ pub(super) struct Member<'g> {
     pub(super) skipped: &'g Tensor,
 }
 
-impl Together {
+impl GroupBatch {
     pub(super) fn new<'g>(members: impl Iterator<Item = Member<'g>>) -> Result<Self> {
         let members: Vec<Member<'_>> = members.collect();
         let found = ffi::handles(members.iter().map(|m| m.found));
         let skipped = ffi::handles(members.iter().map(|m| m.skipped));
         let mut flags = std::ptr::null_mut();
-        // SAFETY: the handles are live for the call, and both lists have as many entries.
+        // SAFETY: the handles are live for the call, and both lists have `members.len()` entries.
         ffi::check(unsafe {
             ffi::kte_flags_new(found.as_ptr(), skipped.as_ptr(), members.len(), &raw mut flags)
         })?;
@@ -120,20 +119,22 @@ impl Together {
         })
     }
 
-    pub(super) fn lower(&mut self) -> Result<()> {
+    /// Sets the `found_inf` flags of all groups to 0.
+    pub(super) fn clear_flags(&mut self) -> Result<()> {
         // SAFETY: live until `self` drops.
         ffi::check(unsafe { ffi::kte_flags_lower(self.flags) })
     }
 
-    pub(super) fn count(&mut self) -> Result<()> {
+    /// Adds the `found_inf` flags of all groups to their numbers of skipped steps.
+    pub(super) fn count_skipped(&mut self) -> Result<()> {
         // SAFETY: live until `self` drops.
         ffi::check(unsafe { ffi::kte_flags_count(self.flags) })
     }
 
-    /// The step of all groups at once; `None` where each has to step by itself.
+    /// Steps all groups at once; returns `None`, without a step, if each group has to step by itself.
     ///
     /// # Safety
-    /// The groups that it was made of are all alive, and their rates are the tensors that they were.
+    /// All groups that `self` was made of must be alive, and their rates must be the same tensors.
     pub(super) unsafe fn step(&mut self, algorithm: &Algorithm) -> Option<Result<()>> {
         if !self.on_gpu {
             return None;
@@ -143,7 +144,7 @@ impl Together {
     }
 }
 
-impl Drop for Together {
+impl Drop for GroupBatch {
     fn drop(&mut self) {
         // SAFETY: made by `kte_flags_new` and not used again.
         unsafe { ffi::kte_flags_free(self.flags) }

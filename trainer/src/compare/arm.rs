@@ -1,30 +1,31 @@
-//! The run that grows and its controls.
+//! The arms of a comparison: the grown run and its controls.
 
-use crate::config::{PreinstalledSeed, RunConfig, short};
+use crate::config::{PreinstalledSeed, RunConfig, bare_id};
 use crate::error::TrainError;
 use crate::run::Summary;
 use serde::{Deserialize, Serialize};
 
-/// One side of a comparison.
+/// One arm of a comparison.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Arm {
     /// The run as it is configured.
     Grown,
-    /// The host, and nothing else.
+    /// The host without seeds.
     Host,
     /// A seed in every slot, one after another, at full alpha and without gates.
     Naive,
-    /// The net that the grown run of the same seed ends with, trained from the start.
+    /// The final network of the grown run with the same random seed, trained from the start.
     Static,
-    /// The same for as many multiply-adds as the grown run took.
+    /// As `Static`, but trained for as many multiply-adds as the grown run.
     Matched,
 }
 
-/// In the order in which they can be run: what a control is made out of comes before it.
+/// All arms, in an order in which they can be run: a control comes after the runs that its settings depend
+/// on.
 pub const ARMS: [Arm; 5] = [Arm::Grown, Arm::Host, Arm::Naive, Arm::Static, Arm::Matched];
 
-/// The runs of the same seed that a control is made out of.
+/// The runs with the same random seed that the settings of a control depend on.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Grown<'a> {
     pub(super) grown: &'a Summary,
@@ -32,7 +33,7 @@ pub(super) struct Grown<'a> {
 }
 
 impl Arm {
-    /// A word for folders and tables.
+    /// Returns the name of the arm in folders and tables.
     pub fn id(self) -> &'static str {
         match self {
             Self::Grown => "grown",
@@ -43,23 +44,26 @@ impl Arm {
         }
     }
 
-    /// What it is, in a line.
+    /// Returns a description in one line.
     pub fn describe(self) -> &'static str {
         match self {
             Self::Grown => "the run as configured",
             Self::Host => "the host alone",
             Self::Naive => "a seed in every slot at full alpha, no gates",
-            Self::Static => "the grown run's final net, from the start",
+            Self::Static => "the grown run's final network, trained from the start",
             Self::Matched => "the same, for the grown run's multiply-adds",
         }
     }
 
-    /// The run of this arm.
+    /// Returns the configuration of this arm's run.
+    ///
+    /// # Errors
+    /// If the arm depends on a run that is missing in `made`.
     pub(super) fn config(self, run: &RunConfig, made: Option<Grown<'_>>) -> Result<RunConfig, TrainError> {
         let mut config = run.clone();
         let missing = || TrainError::Setting {
             field: "run".to_owned(),
-            reason: format!("`{}` is made out of a grown run, and there is none", self.id()),
+            reason: format!("`{}` needs a grown run, and there is none", self.id()),
         };
         match self {
             Self::Grown => {}
@@ -78,10 +82,10 @@ impl Arm {
             Self::Matched => {
                 let made = made.ok_or_else(missing)?;
                 let one = made.from_the_start.ok_or_else(missing)?;
-                let an_epoch = one.training_multiply_adds / f64::from(one.epochs.max(1));
-                let epochs = (made.grown.training_multiply_adds / an_epoch).round();
+                let per_epoch = one.training_multiply_adds / f64::from(one.epochs.max(1));
+                let epochs = (made.grown.training_multiply_adds / per_epoch).round();
                 config = from_the_start(config, made.grown);
-                // Of a host without multiply-adds nobody knows what it costs.
+                // A host may report no multiply-adds; then the epochs stay as configured.
                 if epochs.is_finite() && epochs >= 1.0 {
                     config.epochs = epochs as u32;
                 }
@@ -91,7 +95,7 @@ impl Arm {
     }
 }
 
-/// The fates of seeds that a run's last measurement has in its output.
+/// Fates of seeds that contribute to the network's output at the end of a run.
 const IN_THE_OUTPUT: [&str; 4] = ["fossilized", "blending", "shadowing", "holding"];
 
 /// Switches the controller off: only preinstalled seeds germinate.
@@ -103,13 +107,13 @@ fn without_controller(config: &mut RunConfig) {
 /// Configures a run that starts with the network that `grown` ended with.
 fn from_the_start(mut config: RunConfig, grown: &Summary) -> RunConfig {
     without_controller(&mut config);
-    let own = short(&config.blueprint).to_owned();
+    let own = bare_id(&config.blueprint).to_owned();
     let part = grown.seeds.iter().filter(|seed| IN_THE_OUTPUT.contains(&seed.fate.as_str()));
     config.preinstalled = part
         .map(|seed| PreinstalledSeed {
             slot: seed.slot.clone(),
             epoch: 0,
-            // By its full name where it is the run's own.
+            // The run's own blueprint is left out, so that its full name and its settings are used.
             blueprint: (seed.blueprint != own).then(|| seed.blueprint.clone()),
         })
         .collect();

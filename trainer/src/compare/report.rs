@@ -1,4 +1,4 @@
-//! What came of a comparison.
+//! Result of a comparison.
 
 use super::arm::{ARMS, Arm};
 use super::config::CompareConfig;
@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 pub struct Report {
     /// Id of the task.
     pub task: String,
-    /// What was compared, as configured.
+    /// Configuration of the comparison.
     pub config: CompareConfig,
     /// A row for each arm, the grown run first.
     pub rows: Vec<Row>,
@@ -23,44 +23,44 @@ pub struct Report {
 /// One arm over all seeds.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Row {
-    /// Arm that the row is of.
+    /// The arm.
     pub arm: Arm,
-    /// The learning rate that was best for it.
+    /// Best learning rate of the arm.
     pub rate: f64,
-    /// Whether that is the lowest or the highest of the grid: a better one may lie beyond.
+    /// Whether this is the lowest or the highest rate of the grid, so that a better one may be outside.
     pub at_the_edge: bool,
-    /// Final validation accuracy of each seed, percent.
+    /// Final validation accuracy of the run of each random seed, in percent.
     pub accuracies: Vec<f64>,
     /// Mean of the accuracies.
     pub mean: f64,
     /// Standard deviation of the accuracies.
     pub deviation: f64,
-    /// Trainable parameters at the end, mean.
+    /// Number of trainable parameters at the end, mean over the runs.
     pub parameters: f64,
-    /// Multiply-adds of one forward at the end, per sample, mean.
+    /// Multiply-adds of one forward at the end, per sample, mean over the runs.
     pub multiply_adds: f64,
-    /// Multiply-adds of all training steps, mean.
+    /// Multiply-adds of all training steps, mean over the runs.
     pub training_multiply_adds: f64,
-    /// Epochs that were trained, mean over the seeds.
+    /// Number of trained epochs, mean over the runs.
     pub epochs: f64,
-    /// Wall-clock time of a run in seconds, mean over the seeds.
+    /// Wall-clock time of a run in seconds, mean over the runs.
     pub wall_seconds: f64,
-    /// Seeds that were fossilized, mean.
+    /// Number of fossilized seeds, mean over the runs.
     pub fossilized: f64,
-    /// From the first epoch to the last, mean over the seeds.
+    /// Accuracy by multiply-adds from the first epoch to the last, mean over the runs.
     pub curve: Vec<CurvePoint>,
 }
 
-/// The grown run against one control, seed by seed.
+/// The grown run compared with one control, by pairs of runs with the same random seed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Against {
     /// Control that the grown run is compared with.
     pub arm: Arm,
-    /// Mean of the differences in accuracy, points.
+    /// Mean difference in accuracy, in percentage points; positive if the grown run is better.
     pub difference: f64,
-    /// The standard error of that mean; nothing is known from one seed.
+    /// Standard error of that mean; `None` with a single pair.
     pub error: Option<f64>,
-    /// Half of its 95 % confidence interval, by Student's t: few seeds say little.
+    /// Half width of its 95 % confidence interval by Student's t; `None` with a single pair.
     pub interval: Option<f64>,
     /// Conclusion from the interval.
     pub verdict: Verdict,
@@ -70,18 +70,18 @@ pub struct Against {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
-    /// By more than chance: 0 lies below the confidence interval.
+    /// The whole interval is above 0.
     Better,
     /// The interval contains 0.
     NoDifference,
     /// The whole interval is below 0.
     Worse,
-    /// One seed gives no interval.
+    /// There is no interval, because there is a single pair of runs.
     Unknown,
 }
 
 impl Verdict {
-    /// In words, of the grown run.
+    /// Returns the words between "the grown run is" and the name of the control.
     pub fn words(self) -> &'static str {
         match self {
             Self::Better => "better than",
@@ -108,8 +108,7 @@ fn row(config: &CompareConfig, arm: Arm, rate: usize, done: &[&Done]) -> Row {
     let mean_of = |of: &dyn Fn(&Done) -> f64| mean(&done.iter().map(|d| of(d)).collect::<Vec<_>>());
     let accuracies: Vec<f64> = done.iter().map(|d| d.accuracy()).collect();
     let points = done.iter().map(|d| d.curve.len()).max().unwrap_or(0);
-    // Runs may differ in length: the same part of each is what is averaged, its last epoch with the last of
-    // all.
+    // Runs may differ in length, so points at the same fraction of each run are averaged.
     let at = |d: &Done, i: usize| {
         let epoch = ((i + 1) * d.curve.len()).div_ceil(points.max(1)).saturating_sub(1);
         d.curve.get(epoch).copied().unwrap_or(CurvePoint { multiply_adds: 0.0, accuracy: 0.0 })
@@ -140,7 +139,7 @@ fn against(grown: &Row, control: &Row) -> Against {
         grown.accuracies.iter().zip(&control.accuracies).map(|(grown, control)| grown - control).collect();
     let difference = mean(&differences);
     let error = deviation(&differences).map(|d| d / (differences.len() as f64).sqrt());
-    let interval = error.zip(student(differences.len())).map(|(error, t)| error * t);
+    let interval = error.zip(t_quantile(differences.len())).map(|(error, t)| error * t);
     let verdict = match interval {
         None => Verdict::Unknown,
         Some(interval) if difference > interval => Verdict::Better,
@@ -150,8 +149,8 @@ fn against(grown: &Row, control: &Row) -> Against {
     Against { arm: control.arm, difference, error, interval, verdict }
 }
 
-/// Standard errors on either side of a mean of so many values that hold 95 % of its distribution.
-fn student(values: usize) -> Option<f64> {
+/// Returns the 97.5 % quantile of Student's t distribution for the mean of this many values.
+fn t_quantile(values: usize) -> Option<f64> {
     let freedom = values.checked_sub(1).filter(|n| *n > 0)? as f64;
     StudentsT::new(0.0, 1.0, freedom).ok().map(|t| t.inverse_cdf(0.975))
 }
@@ -160,7 +159,7 @@ fn mean(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / values.len().max(1) as f64
 }
 
-/// Of a sample; one value has none.
+/// Returns the sample standard deviation; `None` for fewer than two values.
 fn deviation(values: &[f64]) -> Option<f64> {
     let degrees = values.len().checked_sub(1).filter(|n| *n > 0)? as f64;
     let mean = mean(values);

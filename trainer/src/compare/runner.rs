@@ -1,39 +1,39 @@
-//! What a comparison asks of whoever runs its trainings.
+//! The interface to the program part that runs the trainings of a comparison.
 
 use crate::config::RunConfig;
 use crate::error::TrainError;
 use crate::run::Summary;
 use serde::{Deserialize, Serialize};
 
-/// One epoch of a run.
+/// The state of a run after one epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct CurvePoint {
-    /// Multiply-adds of all training steps until then.
+    /// Multiply-adds of all training steps so far.
     pub multiply_adds: f64,
     /// Validation accuracy in percent.
     pub accuracy: f64,
 }
 
-/// One run that has to be done.
+/// A run to execute.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Job {
-    /// A name for its folder, the same for the same run.
+    /// Name of the run's folder, unique in the comparison and the same each time.
     pub name: String,
-    /// Settings of the run.
+    /// Configuration of the run.
     pub config: RunConfig,
 }
 
-/// What a run came to.
+/// Result of a completed run.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Done {
     /// Summary of the run.
     pub summary: Summary,
-    /// Losses and accuracies of the run's epochs.
+    /// Accuracy and multiply-adds after each epoch.
     pub curve: Vec<CurvePoint>,
 }
 
 impl Done {
-    /// Final validation accuracy in percent; 0 where the run measured none.
+    /// Returns the final validation accuracy in percent; 0 if the run has none.
     pub(super) fn accuracy(&self) -> f64 {
         self.summary.final_val_accuracy.unwrap_or(0.0)
     }
@@ -41,9 +41,9 @@ impl Done {
 
 /// Runs the trainings that a comparison needs.
 pub trait Runner {
-    /// Runs all of these, and answers in their order.
+    /// Executes all jobs and returns their results in the same order.
     ///
     /// # Errors
-    /// If one does not complete.
+    /// If a run does not complete.
     fn run(&mut self, jobs: &[Job]) -> Result<Vec<Done>, TrainError>;
 }

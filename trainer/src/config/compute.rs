@@ -5,16 +5,15 @@ use kasmina_torch_ext::cuda;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// How a run is computed; none of it changes what is computed, but for rounding.
+/// How a run is computed. These settings change the results only by rounding.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ComputeConfig {
-    /// What convolutions and matrix products compute in. Parameters, norms, gates and alphas are float32
-    /// either way.
+    /// Precision of convolutions and matrix products. Parameters, norms, gates and alphas are always float32.
     pub precision: Precision,
-    /// How convolutions are chosen on a GPU.
+    /// How cuDNN chooses the algorithms of convolutions on a GPU.
     pub convolutions: Convolutions,
-    /// On a GPU, record training steps as CUDA graphs and replay them.
+    /// Whether training steps on a GPU are captured as CUDA graphs and replayed.
     pub capture: bool,
 }
 
@@ -28,12 +27,12 @@ impl Default for ComputeConfig {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Convolutions {
-    /// By its own rules, at once.
+    /// By cuDNN's heuristics.
     #[default]
     Heuristic,
-    /// By trying them out when a shape is first met.
+    /// By timing all of them when a shape first occurs.
     Fastest,
-    /// Among those that add up in the same order each time.
+    /// By cuDNN's heuristics, among the deterministic algorithms only.
     Deterministic,
 }
 

@@ -1,16 +1,16 @@
-//! What a run does about numbers that are not finite.
+//! What a run does when its host's outputs are NaN or infinite.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// What a run does when its host has become NaN or infinite.
+/// What a run does when its host's outputs are NaN or infinite.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum OnNonFinite {
-    /// It goes back to the last whole checkpoint from before that epoch, once; the second time it ends with
-    /// an error. Where nothing is saved it ends at once.
+    /// Goes back to the last usable checkpoint before that epoch, once. The second time, or if the run writes
+    /// no checkpoints, the run ends with an error.
     #[default]
     Rollback,
-    /// It ends with an error.
+    /// Ends with an error.
     Stop,
 }

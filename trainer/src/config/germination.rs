@@ -1,11 +1,11 @@
-//! The germinations that a configuration asks for.
+//! The germination commands that a configuration defines.
 
 use super::preinstalled::PreinstalledSeed;
 use super::run::RunConfig;
 use kasmina::model::Germinate;
 
 impl RunConfig {
-    /// Returns the germinations of the preinstalled seeds of the end of `epoch`.
+    /// Returns the germinations of the preinstalled seeds that are due at the end of `epoch`.
     pub(crate) fn preinstalled_at(&self, epoch: u32) -> Vec<Germinate> {
         self.preinstalled
             .iter()
@@ -22,34 +22,35 @@ impl RunConfig {
     fn preinstall(&self, seed: &PreinstalledSeed) -> Germinate {
         let own = seed.blueprint.as_ref().is_none_or(|id| *id == self.blueprint);
         let blueprint = seed.blueprint.as_ref().unwrap_or(&self.blueprint);
-        // Initial weights follow from this id: it keeps the suffix that it has always had.
-        let seed_id = format!("{}-{}-planted", seed.slot, short(blueprint));
-        let asked = self.germination(&seed.slot, seed_id);
-        let config = if own { asked.blueprint_config } else { serde_json::Value::Null };
+        // Initial weights are derived from the seed id, so the suffix of version 0.1 must not change.
+        let seed_id = format!("{}-{}-planted", seed.slot, bare_id(blueprint));
+        let germinate = self.germination(&seed.slot, seed_id);
+        let config = if own { germinate.blueprint_config } else { serde_json::Value::Null };
         Germinate {
             blueprint: blueprint.clone(),
             blueprint_config: config,
             prefetch: false,
             preinstalled: true,
-            ..asked
+            ..germinate
         }
     }
 
-    /// The germination that this configuration asks for.
+    /// Returns the germination of the configured blueprint and blend in a slot.
     pub fn germination(&self, slot: &str, seed_id: impl Into<String>) -> Germinate {
-        let given = |config: &serde_json::Map<String, serde_json::Value>| {
+        let json = |config: &serde_json::Map<String, serde_json::Value>| {
             if config.is_empty() { serde_json::Value::Null } else { config.clone().into() }
         };
         Germinate {
-            blueprint_config: given(&self.blueprint_config),
-            blend_config: given(&self.blend_config),
+            blueprint_config: json(&self.blueprint_config),
+            blend_config: json(&self.blend_config),
             prefetch: self.growth.prefetch,
             ..Germinate::new(slot, seed_id, &self.blueprint, &self.blend)
         }
     }
 }
 
-/// An entry's own id, however it was asked for: initial weights follow from the name of a seed.
-pub(crate) fn short(id: &str) -> &str {
+/// Returns the id of an entry without its plugin. Seed ids contain it, and initial weights are derived from
+/// seed ids: `cnn::norm` and `norm` must give the same weights.
+pub(crate) fn bare_id(id: &str) -> &str {
     id.rsplit("::").next().unwrap_or_default()
 }

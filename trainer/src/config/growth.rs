@@ -1,33 +1,33 @@
-//! When seeds are put in.
+//! When and how seeds germinate.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// When seeds are put in.
+/// When and how seeds germinate.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct GrowthConfig {
-    /// The first epoch at whose end a seed may germinate.
+    /// First epoch at whose end a seed may germinate.
     pub first_epoch: u32,
-    /// `periodic`: epochs between germinations, if a slot is free and no other seed is in training by then.
+    /// `periodic`: epochs between germinations. One is skipped if no slot is free or another seed is in
+    /// TRAINING.
     #[schemars(range(min = 1))]
     pub every: u32,
-    /// `heuristic`: epochs without progress that make a plateau.
+    /// `heuristic`: epochs without progress that count as a plateau.
     #[schemars(range(min = 1))]
     pub plateau_epochs: u32,
-    /// `heuristic`: percent points that count as progress.
+    /// `heuristic`: gain in validation accuracy that counts as progress, in percentage points.
     #[schemars(range(min = 0.0, max = 100.0))]
     pub plateau_threshold: f64,
-    /// Epochs in TRAINING after which a seed is given up; at least twice what G2 asks for.
+    /// Epochs in TRAINING after which a seed is pruned; at least twice the epochs that G2 requires.
     #[schemars(range(min = 1))]
     pub max_training_epochs: u32,
-    /// Epochs in a row that a seed's numbers may be NaN or infinite in before it is removed; 0 waits for
-    /// ever.
+    /// Consecutive epochs with NaN or infinite values after which a seed is pruned; 0 disables this.
     pub max_unhealthy_epochs: u32,
-    /// Alpha moves with every step of an epoch towards where a ramp that counts epochs has put it; otherwise
-    /// it jumps there at the epoch's edge.
+    /// Whether alpha moves with every training step towards the value of a ramp that counts epochs. If not,
+    /// alpha changes only at the end of each epoch.
     pub glide: bool,
-    /// Make germinations ready ahead, on another thread; they land an epoch later.
+    /// Whether seeds are built ahead on another thread. They then germinate an epoch later.
     pub prefetch: bool,
 }
 

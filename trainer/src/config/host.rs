@@ -1,15 +1,15 @@
-//! Which host, and how it is configured.
+//! The host network and its configuration.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Which host, and how it is configured.
+/// The host network and its configuration.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct HostConfig {
     /// Id of the host: `cnn` or `plugin::cnn`.
     pub id: String,
-    /// Its configuration; the task's own where nothing is said.
+    /// Configuration of the host, by the keys of its schema. Facts of the task's data fill in missing keys.
     pub config: serde_json::Map<String, serde_json::Value>,
 }
 

@@ -19,7 +19,7 @@ pub use compute::{ComputeConfig, Convolutions};
 pub use data::DataConfig;
 pub(crate) use data::at_most;
 pub use faults::OnNonFinite;
-pub(crate) use germination::short;
+pub(crate) use germination::bare_id;
 pub use growth::GrowthConfig;
 pub use host::HostConfig;
 pub use optimizer::OptimizerConfig;

@@ -1,36 +1,37 @@
-//! The optimizer.
+//! Settings of the optimizer.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// The optimizer of host and seeds: `AdamW`, constant rate, then linear down.
+/// Settings of the optimizer of host and seeds: `AdamW` with a learning rate that is constant, then falls
+/// linearly.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct OptimizerConfig {
-    /// Number of samples of a step.
+    /// Number of samples of a training step.
     #[schemars(range(min = 1))]
     pub batch_size: u32,
-    /// Learning rate at the beginning.
+    /// Learning rate of the host at the beginning.
     #[schemars(range(min = 0.0, max = 1e3))]
     pub learning_rate: f64,
     /// Coefficient of decoupled weight decay.
     #[schemars(range(min = 0.0, max = 1e3))]
     pub weight_decay: f64,
-    /// The part of the run for which the rate is constant.
+    /// Fraction of the run during which the learning rate is constant.
     #[schemars(range(min = 0.0, max = 1.0))]
     pub hold_fraction: f64,
-    /// What is left of the rate at the end.
+    /// Learning rate at the end, as a fraction of `learning_rate`.
     #[schemars(range(min = 0.0, max = 1.0))]
     pub final_fraction: f64,
-    /// The seeds' rate as a factor on the host's.
+    /// Learning rate of the seeds, as a factor on the host's.
     #[schemars(range(min = 0.0, max = 1e3))]
     pub seed_rate: f64,
-    /// The factor on that while a seed's alpha is 0. Behind the straight-through estimator it follows the
-    /// gradient at the host's own output, and never hears what it gives itself: small steps stay where that
-    /// gradient holds.
+    /// Further factor on a seed's learning rate while its alpha is 0. Behind the straight-through estimator
+    /// the gradient is taken at the host's output and ignores the seed's own contribution, so it is valid
+    /// only for small steps.
     #[schemars(range(min = 0.0, max = 1e3))]
     pub incubation_rate: f64,
-    /// Steps over which a new seed's rate rises to it.
+    /// Steps over which the learning rate of a new seed rises to its value.
     pub seed_warm_up: u32,
 }
 

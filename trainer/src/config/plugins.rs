@@ -1,18 +1,18 @@
-//! What plugins may do while a run is live.
+//! How a live run handles builds and failures of plugins.
 
 use kasmina::model::{PanicPolicies, TrialSettings};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// What a plugin may do while the run is live.
+/// How a live run handles new builds and failures of plugins.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct PluginsConfig {
-    /// How a new build proves itself once it has been swapped in.
+    /// The trial of a new build after it was swapped in.
     pub trial: TrialSettings,
-    /// What is done about a panic in a live call.
+    /// What is done after a panic in a plugin.
     pub on_panic: PanicPolicies,
-    /// A call that has not come back after so many seconds is reported by name.
+    /// Seconds after which a call into a plugin that has not returned is reported.
     #[schemars(range(min = 0.1, max = 1e6))]
     pub call_limit_seconds: f64,
 }

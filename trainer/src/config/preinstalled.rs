@@ -3,14 +3,14 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// A seed that is fossilized as soon as it germinates, without stages and gates. Controls that growth is
-/// compared with are made of these.
+/// A seed that is fossilized as soon as it germinates, without stages and gates. The controls of `kasmina
+/// compare` use such seeds.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PreinstalledSeed {
     /// Name or alias of the slot.
     pub slot: String,
-    /// The epoch at whose end the seed germinates; 0 means before the first epoch.
+    /// Epoch at whose end the seed germinates; 0 means before the first epoch.
     #[serde(default)]
     pub epoch: u32,
     /// Id of the blueprint. Default: the blueprint of the run.

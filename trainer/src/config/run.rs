@@ -24,28 +24,29 @@ use std::path::PathBuf;
 pub struct RunConfig {
     /// Id of the task.
     pub task: String,
-    /// Where the task's data come from, and how they are cut.
+    /// Where the task's data come from, and how samples are made of them.
     pub data: DataConfig,
     /// Number of epochs to train.
     #[schemars(range(min = 1))]
     pub epochs: u32,
-    /// Epochs that learning rate, holding timeout and shortest training are derived from; `epochs` where
-    /// nothing is said. A run that is extended keeps what it was planned with.
+    /// Number of epochs that the learning rate, the holding timeout and the shortest training are derived
+    /// from. Default: `epochs`. An extended run keeps the number that it was planned with.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1))]
     pub schedule_epochs: Option<u32>,
-    /// The run's seed: data split and order, every initial weight.
+    /// Random seed of the run. Initial weights, the order of the data and all other random draws derive from
+    /// it.
     pub seed: u64,
-    /// `auto`, `cpu` or `cuda:N`.
+    /// Device: `auto`, `cpu` or `cuda:N`.
     pub device: String,
-    /// Threads of the CPU; results are the same bits for the same number.
+    /// Number of CPU threads. Results are bit-identical only for the same number.
     #[schemars(range(min = 1, max = 1024))]
     pub threads: u32,
-    /// The rollback switch: no slot is made, and the run is bit for bit the host's own.
+    /// Whether the run trains the host alone: no slots are made, and results are bit-identical to the host's.
     pub disable_seeds: bool,
-    /// Slots, by name or alias.
+    /// Names or aliases of the slots.
     pub slots: Vec<String>,
-    /// Slots that may be occupied at a time, fossils included.
+    /// Maximum number of occupied slots, fossilized seeds included.
     pub max_seeds: u32,
     /// Id of the blueprint that controllers germinate.
     pub blueprint: String,
@@ -55,63 +56,63 @@ pub struct RunConfig {
     pub blend: String,
     /// Configuration of the blend.
     pub blend_config: serde_json::Map<String, serde_json::Value>,
-    /// Folders of plugins and plugin files to search first.
+    /// Folders of plugins and plugin files that are searched first.
     pub plugin_path: Vec<PathBuf>,
     /// Id of the controller.
     pub controller: String,
-    /// `scripted`: the journal whose commands are given again.
+    /// `scripted`: path of the journal whose commands are executed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub script: Option<PathBuf>,
-    /// Gradients are measured every so many steps.
+    /// Steps between gradient measurements.
     #[schemars(range(min = 1))]
     pub telemetry_interval: u64,
-    /// A shadow step proves isolation every so many measurements; 0 is never.
+    /// Gradient measurements between isolation checks, each of which costs an extra step; 0 disables them.
     pub isolation_check_interval: u64,
-    /// A breach of isolation ends the run; otherwise it is counted, and G2 judges.
+    /// Whether an isolation violation ends the run. If not, it is counted and G2 checks the count.
     pub fail_on_breach: bool,
-    /// For rollouts: no gradients and no health are measured, only stages are told of.
+    /// Whether gradients and health are not measured and only stage events are emitted, for rollouts.
     pub fast_mode: bool,
-    /// What is done when the host has become NaN or infinite.
+    /// What is done when the host's outputs are NaN or infinite.
     pub on_nonfinite: OnNonFinite,
-    /// What must flow through the slots; as it is, where nothing is said.
+    /// Topology that the slots must have. Default: the host's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub topology: Option<String>,
     /// When checkpoints are written, and how many are kept.
     pub checkpoint: CheckpointConfig,
     /// How steps are computed: precision, capture, convolutions.
     pub compute: ComputeConfig,
-    /// The host network.
+    /// The host network and its configuration.
     pub host: HostConfig,
     /// The optimizer of host and seeds.
     pub optimizer: OptimizerConfig,
-    /// What a plugin may do while the run is live.
+    /// How a live run handles new builds and failures of plugins.
     pub plugins: PluginsConfig,
-    /// When seeds are put in.
+    /// When and how seeds germinate.
     pub growth: GrowthConfig,
-    /// Seeds that are fossilized as soon as they germinate, whatever the controller does. Also read as
-    /// `planted`, its name before version 0.2.
+    /// Seeds that are fossilized as soon as they germinate, independently of the controller. Also read as
+    /// `planted`, the name of this setting before version 0.2.
     #[serde(alias = "planted", skip_serializing_if = "Vec::is_empty")]
     pub preinstalled: Vec<PreinstalledSeed>,
-    /// How they are blended in.
+    /// How seeds are blended in.
     pub alpha: AlphaSettings,
-    /// The rules of every slot.
+    /// Lifecycle rules of every slot.
     pub lifecycle: Settings,
-    /// The weights of the reward signals.
+    /// Weights of the reward's terms.
     pub reward: RewardWeights,
 }
 
 /// A run of the task `digits`.
 impl Default for RunConfig {
     fn default() -> Self {
-        let plain = Self::plain();
-        let config = task::host_config(&plain.task);
-        Self { host: HostConfig { config, ..plain.host }, ..plain }
+        let base = Self::base();
+        let config = task::host_config(&base.task);
+        Self { host: HostConfig { config, ..base.host }, ..base }
     }
 }
 
 impl RunConfig {
-    /// What a run is before its task has a say.
-    pub(crate) fn plain() -> Self {
+    /// Returns the defaults of all runs, without the preset of a task.
+    pub(crate) fn base() -> Self {
         let epochs = 60;
         Self {
             task: "digits".to_owned(),
@@ -152,25 +153,24 @@ impl RunConfig {
 }
 
 impl RunConfig {
-    /// Whether it would run on a GPU. A device that there is not is none.
+    /// Whether the configured device is a GPU. An unavailable device counts as CPU.
     pub fn is_on_gpu(&self) -> bool {
         device::resolve(&self.device).is_ok_and(tch::Device::is_cuda)
     }
 
-    /// The rules of every slot, with the run's length where they name none.
+    /// Returns the lifecycle rules of every slot, with `max_epochs` set to the planned epochs if it is unset.
     pub fn effective_lifecycle(&self) -> Settings {
         let mut settings = self.lifecycle.clone();
         settings.max_epochs.get_or_insert(self.planned_epochs());
         settings
     }
 
-    /// Epochs that the run was planned with.
+    /// Returns the number of epochs that the run was planned with.
     pub fn planned_epochs(&self) -> u32 {
         self.schedule_epochs.unwrap_or(self.epochs)
     }
 
-    /// The same files, by paths that hold in every working directory: the settings of a run mean them
-    /// wherever it goes on.
+    /// Makes all paths absolute, so that the run can be resumed from another working directory.
     pub(crate) fn make_paths_absolute(&mut self) {
         for (_, path) in self.paths() {
             if let Ok(absolute) = std::path::absolute(&*path) {
@@ -179,7 +179,7 @@ impl RunConfig {
         }
     }
 
-    /// Refuses paths that a configuration, which is UTF-8 text, could not name again.
+    /// Refuses paths that are not UTF-8: the configuration file of the run could not contain them.
     pub(crate) fn refuse_paths_that_are_not_text(&mut self) -> Result<(), TrainError> {
         self.paths().find(|(_, path)| path.to_str().is_none()).map_or(Ok(()), |(field, path)| {
             Err(TrainError::Setting {
@@ -192,7 +192,7 @@ impl RunConfig {
         })
     }
 
-    /// Every path in it, with the name of its field.
+    /// Returns every path in the configuration, with the name of its field.
     fn paths(&mut self) -> impl Iterator<Item = (&'static str, &mut PathBuf)> {
         let folders = self.plugin_path.iter_mut().map(|path| ("plugin_path", path));
         let script = self.script.iter_mut().map(|path| ("script", path));
@@ -201,7 +201,7 @@ impl RunConfig {
         folders.chain(script).chain(data).chain(text)
     }
 
-    /// What the slots of this run are told.
+    /// Returns the part of the configuration that the slots read.
     pub fn task_config(&self) -> TaskConfig {
         let (topology, alpha) = (self.topology.clone(), self.alpha.clone());
         TaskConfig { topology, alpha, lifecycle: self.effective_lifecycle() }

@@ -1,4 +1,4 @@
-//! What a configuration must satisfy that needs no plugin.
+//! The checks of a configuration that need no plugin.
 
 use super::run::RunConfig;
 use crate::error::TrainError;
@@ -8,7 +8,7 @@ impl RunConfig {
     /// Checks the bounds that the schema declares, and the settings that depend on each other.
     ///
     /// # Errors
-    /// The first setting that is out of its bounds or contradicts another.
+    /// Returns the first setting that is out of its bounds or contradicts another.
     pub fn validate(&self) -> Result<(), TrainError> {
         check_bounds(self)?;
         self.task_config().validate()?;
@@ -18,11 +18,11 @@ impl RunConfig {
         if self.fail_on_breach && self.isolation_check_interval == 0 {
             return wrong(
                 "fail_on_breach",
-                "nothing is checked while `isolation_check_interval` is 0; set it, to 20 for instance",
+                "isolation is not checked while `isolation_check_interval` is 0; set it, for example to 20",
             );
         }
         if self.script.is_some() && self.controller != "scripted" {
-            return wrong("script", "only the controller `scripted` reads one");
+            return wrong("script", "only the controller `scripted` reads a script");
         }
         Ok(())
     }

@@ -1,75 +1,76 @@
-//! A line from a socket, with limits.
+//! Reading a line from a socket, limited in length and time.
 
 use std::io::{ErrorKind, Read as _};
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-/// The longest line, in bytes.
-const LONGEST: usize = 1 << 20;
-/// How often the reader looks whether it is to go on.
-const LOOK: Duration = Duration::from_millis(100);
+/// Maximum length of a line, in bytes.
+const MAX_LINE_BYTES: usize = 1 << 20;
+/// Time between two checks of the deadline and of the stop flag.
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Why there is no line.
+/// Why no line was read.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ReadError {
-    /// The deadline of the request has passed.
-    #[error("nothing came in time")]
-    TooLate,
-    /// The reader was told to stop.
-    #[error("it is over")]
-    Over,
-    /// The other side has closed.
-    #[error("the other side has closed")]
+    /// The deadline has passed.
+    #[error("no line was received in time")]
+    Timeout,
+    /// The stop flag was set.
+    #[error("reading was stopped")]
+    Stopped,
+    /// The other side has closed the connection.
+    #[error("the other side has closed the connection")]
     Closed,
     /// The line is too long.
-    #[error("the line is longer than {LONGEST} bytes")]
+    #[error("the line is longer than {MAX_LINE_BYTES} bytes")]
     TooLong,
     /// Error of the system.
     #[error(transparent)]
     Io(#[from] std::io::Error),
 }
 
-/// Reads one line, all of it before a deadline: a client that sends a byte now and then gains no time by it.
-pub(super) struct Line<'s> {
+/// Reads one line. The deadline is for the whole line, so that a client cannot extend it by sending single
+/// bytes.
+pub(super) struct LineReader<'s> {
     stream: &'s UnixStream,
-    time: Duration,
-    over: Option<&'s AtomicBool>,
-    /// Whether an empty line starts the time again.
-    signs: bool,
+    timeout: Duration,
+    stop: Option<&'s AtomicBool>,
+    /// Whether empty lines are skipped, each of which restarts the timeout.
+    keep_alives: bool,
 }
 
-impl<'s> Line<'s> {
+impl<'s> LineReader<'s> {
     pub(super) fn new(stream: &'s UnixStream) -> Self {
-        Self { stream, time: Duration::MAX, over: None, signs: false }
+        Self { stream, timeout: Duration::MAX, stop: None, keep_alives: false }
     }
 
-    /// All of it must come within this time.
-    pub(super) fn within(self, time: Duration) -> Self {
-        Self { time, ..self }
+    /// Sets the time within which the whole line must be received.
+    pub(super) fn with_timeout(self, timeout: Duration) -> Self {
+        Self { timeout, ..self }
     }
 
-    /// Gives up when this is set.
-    pub(super) fn until(self, over: &'s AtomicBool) -> Self {
-        Self { over: Some(over), ..self }
+    /// Sets a flag that stops reading.
+    pub(super) fn until(self, stop: &'s AtomicBool) -> Self {
+        Self { stop: Some(stop), ..self }
     }
 
-    /// Passes over empty lines; each of them starts the time again.
-    pub(super) fn after_signs_of_life(self) -> Self {
-        Self { signs: true, ..self }
+    /// Skips empty lines; each of them restarts the timeout.
+    pub(super) fn skip_keep_alives(self) -> Self {
+        Self { keep_alives: true, ..self }
     }
 
-    /// The line without its end.
+    /// Returns the line without its end.
     pub(super) fn read(self) -> Result<String, ReadError> {
         let mut begun = Instant::now();
         let (mut line, mut part) = (Vec::new(), [0; 4096]);
-        self.stream.set_read_timeout(Some(LOOK))?;
+        self.stream.set_read_timeout(Some(POLL_INTERVAL))?;
         loop {
-            if self.over.is_some_and(|over| over.load(Ordering::Relaxed)) {
-                return Err(ReadError::Over);
+            if self.stop.is_some_and(|stop| stop.load(Ordering::Relaxed)) {
+                return Err(ReadError::Stopped);
             }
-            if begun.elapsed() >= self.time {
-                return Err(ReadError::TooLate);
+            if begun.elapsed() >= self.timeout {
+                return Err(ReadError::Timeout);
             }
             match (&mut &*self.stream).read(&mut part) {
                 Ok(0) => return Err(ReadError::Closed),
@@ -77,7 +78,7 @@ impl<'s> Line<'s> {
                 Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => continue,
                 Err(error) => return Err(error.into()),
             }
-            while self.signs && line.first() == Some(&b'\n') {
+            while self.keep_alives && line.first() == Some(&b'\n') {
                 line.remove(0);
                 begun = Instant::now();
             }
@@ -85,7 +86,7 @@ impl<'s> Line<'s> {
                 line.truncate(end);
                 return Ok(String::from_utf8_lossy(&line).into_owned());
             }
-            if line.len() > LONGEST {
+            if line.len() > MAX_LINE_BYTES {
                 return Err(ReadError::TooLong);
             }
         }

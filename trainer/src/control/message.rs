@@ -1,4 +1,4 @@
-//! What a live run can be asked, what it answers, and what reaches its training thread.
+//! Requests to a live run, its replies, and the messages to its training thread.
 
 use kasmina_registry::{RegistryError, Staged};
 use serde::{Deserialize, Serialize};
@@ -6,54 +6,55 @@ use serde_json::Value;
 use std::path::PathBuf;
 use std::sync::mpsc::Sender;
 
-/// The socket's name in a run directory.
+/// Name of the control socket in a run directory.
 pub const SOCKET: &str = "control.sock";
 
-/// What a run can be asked, as a line of JSON.
+/// Request to a live run, sent as a line of JSON.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "ask", rename_all = "snake_case", deny_unknown_fields)]
 #[non_exhaustive]
 pub enum Request {
-    /// Asks for the state of the run.
+    /// Returns the state of the run.
     Status,
-    /// Take another build of a plugin.
+    /// Swaps in another build of a plugin.
     Swap {
         /// Path of the plugin's file.
         path: PathBuf,
     },
-    /// Wait before the next step.
+    /// Pauses the run before the next step.
     Pause,
-    /// Goes on after a pause.
+    /// Continues a paused run.
     Resume,
-    /// Remove the seed of a slot, at the end of the epoch.
+    /// Prunes the seed of a slot at the end of the epoch.
     Prune {
-        /// Slot, by name or alias.
+        /// Name or alias of the slot.
         slot: String,
     },
-    /// End cleanly after this step.
+    /// Ends the run after the current step, with a checkpoint and a summary.
     Stop,
 }
 
-/// Answer of a run to a request.
+/// Reply of a run to a request.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Reply {
-    /// It is done; with what there is to say.
+    /// The request was executed; the value is its result.
     Done(Value),
-    /// It is not, and why.
+    /// The request was refused.
     Refused {
-        /// Error of the request.
+        /// Why it was refused.
         error: String,
-        /// What to do about it.
+        /// Remedy, if there is one.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         help: Option<String>,
     },
 }
 
-/// What the training thread is to deal with between two steps.
+/// Message that the training thread handles between two steps.
 pub(crate) enum ControlMessage {
-    /// A request that only the training thread can answer.
+    /// A request with the sender of its reply.
     Request(Request, Sender<Reply>),
-    /// A build that was judged, tried and opened, or refused; with who waits for an answer, if somebody does.
+    /// The file of a build, the checked and opened build or the error that refused it, and the sender of the
+    /// reply if a client waits for one.
     Build(PathBuf, Box<Result<Staged, RegistryError>>, Option<Sender<Reply>>),
 }

@@ -1,21 +1,22 @@
-//! A live run listens: to a socket in its directory, and to the files of its plugins.
+//! Control of a live run: a socket in its directory, a watcher of its plugin files, and a watchdog for calls
+//! into plugins.
 //!
-//! Whatever takes time (judging, trying and opening a new build) is done by the threads here. The training
-//! thread reads one queue between two steps, and does nothing else for it.
+//! Slow work (checking, trying and opening a new build) is done on the threads of this module. The training
+//! thread only reads one queue between two steps.
 
 mod client;
 mod line;
 mod message;
-mod outside;
 mod queue;
 mod socket;
+mod threads;
 mod watch;
 mod watchdog;
 
 pub use client::{ControlError, ask};
 pub(crate) use message::ControlMessage;
 pub use message::{Reply, Request, SOCKET};
-pub(crate) use outside::Outside;
 pub(crate) use queue::ControlQueue;
+pub(crate) use threads::ControlThreads;
 pub(crate) use watch::Watcher;
 pub use watchdog::STUCK;

@@ -1,4 +1,4 @@
-//! Plugin files that are being worked on: each new build is offered to the run as a swap.
+//! Watching plugin files (`--watch`): each new build is sent to the run as a swap.
 
 use super::message::ControlMessage;
 use crate::error::TrainError;
@@ -11,16 +11,18 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 
-/// How long a file must be left alone before it is looked at: linkers write in many pieces.
-const QUIET: Duration = Duration::from_millis(300);
-/// How often the watcher looks whether the run is over.
-const LOOK: Duration = Duration::from_millis(100);
+/// Time without changes after which a file is read, because linkers write it in many pieces.
+const DEBOUNCE: Duration = Duration::from_millis(300);
+/// Time between two checks whether the run is over.
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Eyes on some files. They are on the folders: a file that is replaced by a rename is another file.
+/// Watcher of some files. It watches their folders, because a file that is replaced by a rename is another
+/// file.
 pub(crate) struct Watcher {
     files: BTreeSet<PathBuf>,
     changes: Receiver<DebounceEventResult>,
-    _eyes: Debouncer<RecommendedWatcher, RecommendedCache>,
+    /// Watches the folders until it is dropped.
+    _debouncer: Debouncer<RecommendedWatcher, RecommendedCache>,
 }
 
 impl Watcher {
@@ -32,17 +34,20 @@ impl Watcher {
             .collect();
         let failed =
             |path: &std::path::Path, reason: String| TrainError::Watch { path: path.to_owned(), reason };
-        let (tell, changes) = channel();
+        let (sender, changes) = channel();
         let first = files.first().cloned().unwrap_or_default();
-        let mut eyes = new_debouncer(QUIET, None, tell).map_err(|e| failed(&first, e.to_string()))?;
+        let mut debouncer =
+            new_debouncer(DEBOUNCE, None, sender).map_err(|e| failed(&first, e.to_string()))?;
         let folders: BTreeSet<_> = files.iter().filter_map(|f| f.parent()).collect();
         for folder in folders {
-            eyes.watch(folder, RecursiveMode::NonRecursive).map_err(|e| failed(folder, e.to_string()))?;
+            debouncer
+                .watch(folder, RecursiveMode::NonRecursive)
+                .map_err(|e| failed(folder, e.to_string()))?;
         }
-        Ok(Self { files, changes, _eyes: eyes })
+        Ok(Self { files, changes, _debouncer: debouncer })
     }
 
-    /// Brings new builds to the run until it is over.
+    /// Sends new builds to the run until it is over.
     pub(crate) fn serve(&self, registry: &Registry, run: &Sender<ControlMessage>, over: &AtomicBool) {
         let mut seen: BTreeMap<PathBuf, String> = BTreeMap::new();
         for plugin in registry.plugins() {
@@ -51,11 +56,11 @@ impl Watcher {
             }
         }
         while !over.load(Ordering::Relaxed) {
-            let events = match self.changes.recv_timeout(LOOK) {
+            let events = match self.changes.recv_timeout(POLL_INTERVAL) {
                 Ok(Ok(events)) => events,
                 Ok(Err(errors)) => {
                     for error in errors {
-                        tracing::warn!("watching plugins: {error}");
+                        tracing::warn!("watching plugin files failed: {error}");
                     }
                     continue;
                 }
@@ -69,7 +74,7 @@ impl Watcher {
                 .filter(|path| path.exists())
                 .collect();
             for path in changed {
-                // A file that was only touched is the build that it was.
+                // A file that was only touched is no new build.
                 let hash = Manifest::read(path).map(|m| m.sha256).unwrap_or_default();
                 if !hash.is_empty() && seen.get(path) == Some(&hash) {
                     continue;

@@ -1,4 +1,4 @@
-//! Grow when the host stops improving.
+//! The controller `heuristic`: germinates when the validation accuracy stops improving.
 
 use super::seed_policy::SeedPolicy;
 use super::{Controller, Observation};
@@ -8,7 +8,7 @@ use kasmina::model::Germinate;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// Germinates on a plateau of the validation accuracy.
+/// Controller that germinates on a plateau of the validation accuracy.
 #[derive(Debug)]
 pub struct Heuristic {
     policy: SeedPolicy,
@@ -16,18 +16,18 @@ pub struct Heuristic {
     seen: Seen,
 }
 
-/// What it remembers from one decision to the next.
+/// State of the controller between two decisions.
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Seen {
     /// Validation accuracy at the last decision, in percent.
     previous: Option<f64>,
-    /// Decisions since there was progress.
+    /// Number of decisions since the last progress.
     plateau: u32,
 }
 
 impl Heuristic {
-    /// Creates the controller of a configuration.
+    /// Creates the controller from a configuration.
     pub fn new(config: &RunConfig) -> Self {
         Self { policy: SeedPolicy::new(config), growth: config.growth.clone(), seen: Seen::default() }
     }

@@ -1,4 +1,4 @@
-//! Grow nothing: for controls, and for runs that only their owner decides on.
+//! The controller `none`: gives no commands, for controls and for runs that the user controls.
 
 use super::{Controller, Observation};
 use kasmina::Command;

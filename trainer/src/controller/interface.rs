@@ -1,57 +1,62 @@
-//! What a controller is: it sees the slots at the edge of an epoch and asks for commands.
+//! The trait of controllers, and what a controller observes.
 
 use crate::signals;
 use kasmina::model::Germinate;
 use kasmina::{Command, SlotReport};
 use serde_json::Value;
 
-/// State of the run that a controller decides by.
+/// State of a run after an epoch, from which a controller decides.
 #[derive(Debug, Clone, Copy)]
 pub struct Observation<'a> {
-    /// Epochs that were trained.
+    /// Number of epochs that were trained.
     pub epoch: u32,
-    /// Epochs that the run is to have.
+    /// Number of epochs of the whole run.
     pub max_epochs: u32,
-    /// Validation accuracy of the whole network, percent.
+    /// Validation accuracy of the network, in percent.
     pub accuracy: f64,
-    /// Every slot, in the order of forward.
+    /// Reports of all slots, in the order in which the host's forward visits them.
     pub slots: &'a [SlotReport],
-    /// Seeds that have germinated in this run.
+    /// Number of seeds that have germinated in this run.
     pub germinated: u32,
-    /// Trainable parameters of the host.
+    /// Number of trainable parameters of the host.
     pub host_parameters: u64,
 }
 
 impl Observation<'_> {
-    /// Every slot as numbers, for a learned controller; the names are [`signals::FEATURES`].
+    /// Returns the features of every slot, for a learned controller. Their names are [`signals::FEATURES`].
     pub fn features(&self) -> Vec<[f64; signals::FEATURES.len()]> {
         let all = self.host_parameters + self.slots.iter().map(|s| s.parameters).sum::<u64>();
         self.slots.iter().map(|slot| signals::features(slot, self.max_epochs, all)).collect()
     }
 }
 
-/// Gives commands to the model, once after each epoch.
+/// Decides once after each epoch which commands the run executes.
 pub trait Controller {
-    /// Id of the controller, as configurations name it.
+    /// Returns the id of the controller in configurations.
     fn id(&self) -> &'static str;
-    /// The germinations that it may ask for in these slots: they are tried before the run begins, so that one
-    /// that cannot be made is an error at its start.
+    /// Returns the germinations that the controller may give for these slots. They are built once before the
+    /// run starts, so that one that is impossible is an error at the start.
     fn rehearsals(&self, slots: &[String]) -> Vec<Germinate>;
-    /// The fewest epochs in which a run with it can see a seed through, if it holds back in a shorter one.
+    /// Returns the fewest epochs in which a seed can reach HOLDING, if the controller does not germinate in
+    /// shorter runs. The run warns if it is shorter.
     fn shortest_run(&self) -> Option<u32> {
         None
     }
-    /// What lasts between two decisions, for checkpoints; `null` where nothing does.
+    /// Returns the state between two decisions, for checkpoints; `null` if there is none.
     fn state(&self) -> Value {
         Value::Null
     }
-    /// Goes on from a state that this controller has told.
+    /// Restores a state that [`state`](Self::state) returned.
     ///
     /// # Errors
-    /// If it cannot be read; the text says why.
+    /// Returns the reason if the state cannot be read.
     fn restore(&mut self, state: &Value) -> Result<(), String> {
-        if state.is_null() { Ok(()) } else { Err(format!("it keeps no state, the checkpoint has {state}")) }
+        if state.is_null() {
+            Ok(())
+        } else {
+            Err(format!("it has no state, but the checkpoint contains {state}"))
+        }
     }
-    /// Commands to carry out before the next epoch.
+    /// Returns the commands to execute before the next epoch.
     fn decide(&mut self, observation: &Observation<'_>) -> Vec<Command>;
 }

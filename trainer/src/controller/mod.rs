@@ -1,5 +1,5 @@
-//! Who decides when to grow. A controller sees the slots at the edge of an epoch and answers with commands;
-//! the gates decide whether they are granted.
+//! Controllers decide when to grow. A controller observes the slots at the end of each epoch and returns
+//! commands; the gates decide whether the commands pass.
 
 mod heuristic;
 mod idle;
@@ -20,10 +20,10 @@ pub use scripted::Scripted;
 /// Ids of the controllers, sorted.
 pub const CONTROLLERS: [&str; 4] = ["heuristic", "none", "periodic", "scripted"];
 
-/// Makes the controller that a configuration names.
+/// Creates the controller that a configuration names.
 ///
 /// # Errors
-/// If there is no such controller, or its journal cannot be read.
+/// If there is no such controller, or its script cannot be read.
 pub fn make(config: &RunConfig) -> Result<Box<dyn Controller>, TrainError> {
     match config.controller.as_str() {
         "periodic" => Ok(Box::new(Periodic::new(config))),
@@ -33,7 +33,7 @@ pub fn make(config: &RunConfig) -> Result<Box<dyn Controller>, TrainError> {
             Some(script) => Ok(Box::new(Scripted::read(script, config.epochs)?)),
             None => Err(TrainError::Setting {
                 field: "script".to_owned(),
-                reason: "the controller `scripted` needs a journal".to_owned(),
+                reason: "the controller `scripted` needs a script".to_owned(),
             }),
         },
         other => Err(TrainError::Unknown {

@@ -1,5 +1,5 @@
-//! Grow by the calendar: the baseline that waiting for a plateau does not beat (G2 wants the host to improve,
-//! and on a plateau it does not).
+//! The controller `periodic`: germinates at fixed intervals. Waiting for a plateau does not beat this
+//! baseline, because G2 requires the network to improve, which it does not on a plateau.
 
 use super::seed_policy::SeedPolicy;
 use super::{Controller, Observation};
@@ -7,7 +7,7 @@ use crate::config::{GrowthConfig, RunConfig};
 use kasmina::Command;
 use kasmina::model::Germinate;
 
-/// Germinates every few epochs, from a first one on.
+/// Controller that germinates every few epochs, beginning with a first epoch.
 #[derive(Debug)]
 pub struct Periodic {
     policy: SeedPolicy,
@@ -15,7 +15,7 @@ pub struct Periodic {
 }
 
 impl Periodic {
-    /// Creates the controller of a configuration.
+    /// Creates the controller from a configuration.
     pub fn new(config: &RunConfig) -> Self {
         Self { policy: SeedPolicy::new(config), growth: config.growth.clone() }
     }

@@ -1,4 +1,5 @@
-//! Do what a journal says: a recorded run's `commands.jsonl`, or one written by hand.
+//! The controller `scripted`: gives the commands of a journal, a recorded `commands.jsonl` or one written by
+//! hand.
 
 use super::{Controller, Observation};
 use crate::error::TrainError;
@@ -9,18 +10,19 @@ use serde::de::IgnoredAny;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// Issues the commands of a journal at their epochs, whatever it sees.
+/// Controller that gives the commands of a journal at their epochs, independently of the observation.
 #[derive(Debug)]
 pub struct Scripted {
     commands: BTreeMap<u32, Vec<Command>>,
 }
 
-/// A line of the journal. What came of the command then is read past; anything else that is no part of the
-/// command is an error.
+/// A line of the journal. The recorded outcome of the command is ignored; any other unknown field is an
+/// error.
 #[derive(Deserialize)]
 struct Line {
     epoch: u32,
-    /// A germination that was asked for earlier and landed now: it lands by itself this time too.
+    /// Whether the row records a command that another part of the run gives again by itself: a prefetched
+    /// germination, a preinstalled seed or the prune of an unhealthy seed.
     #[serde(default)]
     landed: bool,
     #[serde(default, rename = "slot_id")]
@@ -36,10 +38,10 @@ struct Line {
 }
 
 impl Scripted {
-    /// Reads a journal, or the one of a run directory, for a run of so many epochs.
+    /// Reads the journal at `path`, which may also be a run directory, for a run of `epochs` epochs.
     ///
     /// # Errors
-    /// If it cannot be read, or says something unknown; the message names the line.
+    /// If it cannot be read, or a line is invalid; the message names the line.
     pub fn read(path: &Path, epochs: u32) -> Result<Self, TrainError> {
         let path = if path.is_dir() { path.join(kasmina_records::COMMANDS) } else { path.to_owned() };
         let mut commands: BTreeMap<u32, Vec<Command>> = BTreeMap::new();
@@ -48,13 +50,15 @@ impl Scripted {
             kasmina_records::lines::<Line>(&path).map_err(wrong)?.into_iter().filter(|line| !line.landed)
         {
             if line.epoch == 0 {
-                return Err(wrong("a command is for epoch 0; epochs count from 1".to_owned()));
+                return Err(wrong("it has a command for epoch 0; epochs count from 1".to_owned()));
             }
             commands.entry(line.epoch).or_default().push(line.command);
         }
         let late: usize = commands.range(epochs + 1..).map(|(_, late)| late.len()).sum();
         if late > 0 {
-            tracing::warn!("{late} commands of the script are for epochs after this run's last, {epochs}");
+            tracing::warn!(
+                "{late} commands of the script are for epochs after the run's last epoch {epochs}"
+            );
         }
         Ok(Self { commands })
     }
@@ -65,7 +69,8 @@ impl Controller for Scripted {
         "scripted"
     }
 
-    /// None: what was refused when it was recorded is to be refused again, not to keep the run from starting.
+    /// Returns nothing: a germination that was refused in the recorded run must be refused again, and not
+    /// prevent the start of the run.
     fn rehearsals(&self, _slots: &[String]) -> Vec<Germinate> {
         Vec::new()
     }

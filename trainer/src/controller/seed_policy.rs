@@ -1,19 +1,20 @@
-//! What every controller does with the seeds that live already, and how a new one is asked for.
+//! The policy that `periodic` and `heuristic` share: commands for living seeds, and how a new seed
+//! germinates.
 
 use super::Observation;
-use crate::config::{RunConfig, short};
+use crate::config::{RunConfig, bare_id};
 use kasmina::lifecycle::{Stage, TempoUnit};
 use kasmina::model::Germinate;
 use kasmina::{Command, SlotReport};
 
-/// The part of a configuration that the policy needs.
+/// The shared policy of the controllers that germinate by themselves.
 #[derive(Debug, Clone)]
 pub(super) struct SeedPolicy {
     config: RunConfig,
-    /// Epochs from germination to a decision in HOLDING, at the least.
+    /// Minimum number of epochs from germination to a decision in HOLDING.
     shortest_life: u32,
-    /// Epochs in TRAINING after which a seed is given up: as configured, but never before it has had twice
-    /// the time that G2 asks for, or a long run would give every seed up.
+    /// Epochs in TRAINING after which a seed is pruned: as configured, but at least twice the epochs that G2
+    /// requires. Otherwise a long run, in which G2 requires more epochs, would prune every seed.
     patience: u32,
 }
 
@@ -21,24 +22,24 @@ impl SeedPolicy {
     pub(super) fn new(config: &RunConfig) -> Self {
         let training = config.effective_lifecycle().min_training_epochs();
         let rules = &config.lifecycle;
-        // A ramp that counts steps may be over within an epoch.
+        // A ramp that counts steps may end within an epoch.
         let ramp = if config.alpha.unit == TempoUnit::Epoch { config.alpha.tempo } else { 1 };
         let blending = ramp.max(rules.gates.min_blending_epochs).saturating_add(rules.shadowing_epochs);
-        // One epoch GERMINATED, training, the ramp (its epoch at alpha 0 ends in the first tick), one to
-        // measure in HOLDING; and the one in which it is made ready ahead.
+        // One epoch in GERMINATED, the training, the ramp (whose first tick ends its epoch at alpha 0), one
+        // epoch to measure in HOLDING, and one more if the seed is built ahead.
         let shortest_life =
             training.saturating_add(blending).saturating_add(2 + u32::from(config.growth.prefetch));
         let patience = config.growth.max_training_epochs.max(training.saturating_mul(2));
         Self { config: config.clone(), shortest_life, patience }
     }
 
-    /// The fewest epochs in which a run can see a seed through.
+    /// Returns the fewest epochs of a run in which a seed can reach a decision in HOLDING.
     pub(super) fn shortest_run(&self) -> u32 {
         self.shortest_life.saturating_add(self.config.growth.first_epoch)
     }
 
-    /// Asks for FOSSILIZED where HOLDING has a useful measurement (G5 decides), and gives a seed up that does
-    /// not get out of TRAINING: nothing else would end it, and it would block the next one.
+    /// Advances seeds in HOLDING with a positive contribution to FOSSILIZED (G5 decides), and prunes seeds
+    /// that stay in TRAINING for too long: they have no timeout, and would block the next germination.
     pub(super) fn commands(&self, observation: &Observation<'_>) -> Vec<Command> {
         observation.slots.iter().filter_map(|slot| self.command(slot)).collect()
     }
@@ -56,19 +57,19 @@ impl SeedPolicy {
         }
     }
 
-    /// The germination of this configuration, in every slot.
+    /// Returns the configured germination for every slot.
     pub(super) fn rehearsals(&self, slots: &[String]) -> Vec<Germinate> {
         slots.iter().map(|slot| self.config.germination(slot, "rehearsal")).collect()
     }
 
-    /// A germination in the next empty slot, if there is room for one and time to see it through. One seed
-    /// trains at a time: two would share the same gain of the host in their gates.
+    /// Returns a germination in the next free slot, if `max_seeds` and the remaining epochs allow it. Only
+    /// one seed trains at a time, because the gates of two would count the same gain in accuracy.
     pub(super) fn germinate(&self, observation: &Observation<'_>) -> Option<Command> {
         let slots = observation.slots;
-        let coming = |s: &SlotReport| s.reserved.is_some();
-        let occupied = slots.iter().filter(|s| s.seed_id.is_some() || coming(s)).count();
+        let reserved = |s: &SlotReport| s.reserved.is_some();
+        let occupied = slots.iter().filter(|s| s.seed_id.is_some() || reserved(s)).count();
         let incubating =
-            slots.iter().any(|s| matches!(s.stage, Stage::Germinated | Stage::Training) || coming(s));
+            slots.iter().any(|s| matches!(s.stage, Stage::Germinated | Stage::Training) || reserved(s));
         let time_left = observation.max_epochs.saturating_sub(observation.epoch);
         let early = observation.epoch < self.config.growth.first_epoch;
         if early || incubating || occupied >= self.config.max_seeds as usize || time_left < self.shortest_life
@@ -76,7 +77,7 @@ impl SeedPolicy {
             return None;
         }
         let slot = slots.iter().find(|s| s.is_free())?;
-        let blueprint = short(&self.config.blueprint);
+        let blueprint = bare_id(&self.config.blueprint);
         let seed_id = format!("{}-{blueprint}-{}", slot.slot, observation.germinated + 1);
         Some(Command::Germinate(self.config.germination(&slot.slot, seed_id)))
     }

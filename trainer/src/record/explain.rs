@@ -1,4 +1,4 @@
-//! Why a slot is where it is, in plain words.
+//! Explanations of a recorded slot: its stage, how it got there, and what keeps it from the next stage.
 
 use super::findings::{Finding, findings};
 use super::replay::Walk;
@@ -17,24 +17,24 @@ pub struct Explanation {
     pub aliases: Vec<String>,
     /// Stage at the end of the run.
     pub stage: Stage,
-    /// Since the end of this epoch; `None` if it never moved.
+    /// Epoch at whose end the slot entered this stage; `None` if it never changed its stage.
     pub since_epoch: Option<u32>,
-    /// The seed that lives there, or the last one that did.
+    /// Id of the slot's seed, or of its last seed.
     pub seed_id: Option<String>,
-    /// What that seed was built from.
+    /// Id of that seed's blueprint.
     pub blueprint: Option<String>,
     /// Explanation in sentences, for people.
     pub sentences: Vec<String>,
-    /// The newest gate that was asked.
+    /// Last evaluation of a gate for that seed.
     pub last_gate: Option<LastGate>,
-    /// What keeps its seed from the next stage now, or kept its last seed from it.
+    /// Failing checks that keep the seed from its next stage, or kept the last seed from it.
     pub findings: Vec<Finding>,
 }
 
-/// A gate that was asked.
+/// The evaluation of a gate.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct LastGate {
-    /// At the end of this epoch.
+    /// Epoch at whose end the gate was evaluated.
     pub epoch: u32,
     /// Gate that was evaluated.
     pub gate: Gate,
@@ -42,7 +42,7 @@ pub struct LastGate {
     pub target: Stage,
     /// Whether the gate passed.
     pub passed: bool,
-    /// What was not in order.
+    /// Checks that failed.
     pub checks_failed: Vec<Check>,
     /// Message of the gate.
     pub message: String,
@@ -52,14 +52,15 @@ pub struct LastGate {
 pub fn explain(record: &Record, slot: &SlotInfo) -> Explanation {
     let gates = record.config.lifecycle.gates.clone();
     let mut walk = Walk::new(record, slot, gates);
-    let parted = record.epochs.iter().map(|report| walk.epoch(report)).find_map(Result::err);
+    let divergence = record.epochs.iter().map(|report| walk.epoch(report)).find_map(Result::err);
     let lifecycle = &walk.lifecycle;
-    let mine = |e: &&EventLine| e.event.slot_id == slot.slot;
-    let events: Vec<&EventLine> = record.events.iter().filter(mine).collect();
-    // The events of its newest seed, from its germination on.
-    let birth = |line: &&EventLine| matches!(line.event.kind, EventKind::SeedGerminated { .. });
-    let own = events.iter().rposition(birth).and_then(|born| events.get(born..)).unwrap_or_default();
-    let last_gate = own.iter().rev().find_map(|line| match &line.event.kind {
+    let of_slot = |e: &&EventLine| e.event.slot_id == slot.slot;
+    let events: Vec<&EventLine> = record.events.iter().filter(of_slot).collect();
+    // The events of the newest seed, beginning with its germination.
+    let germination = |line: &&EventLine| matches!(line.event.kind, EventKind::SeedGerminated { .. });
+    let of_seed =
+        events.iter().rposition(germination).and_then(|first| events.get(first..)).unwrap_or_default();
+    let last_gate = of_seed.iter().rev().find_map(|line| match &line.event.kind {
         EventKind::SeedGateEvaluated { gate, target, passed, checks_failed, message, .. } => Some(LastGate {
             epoch: line.epoch,
             gate: *gate,
@@ -74,25 +75,27 @@ pub fn explain(record: &Record, slot: &SlotInfo) -> Explanation {
         EventKind::SeedStageChanged { .. } | EventKind::SeedGerminated { .. } => Some(line.epoch),
         _ => None,
     });
-    let born = own.first().and_then(|line| match &line.event.kind {
+    let germinated = of_seed.first().and_then(|line| match &line.event.kind {
         EventKind::SeedGerminated { blueprint_id, .. } => Some((line, blueprint_id.clone())),
         _ => None,
     });
     let findings = match (lifecycle.living(), &walk.left) {
         (Some(_), _) => findings(lifecycle),
-        // Of a seed that left, what kept it from going on; not what it only had yet to wait for.
+        // For a seed that has left, checks that time alone would have met are of no interest.
         (None, Some(left)) => findings(left).into_iter().filter(|f| !f.check.is_a_matter_of_time()).collect(),
         (None, None) => Vec::new(),
     };
-    let mut sentences = match lifecycle.seed() {
-        Some(seed) => living(lifecycle, seed, record),
-        None => gone(&events, refused_since(record, slot, born.as_ref().map(|(line, _)| line.epoch))),
+    let mut sentences = if let Some(seed) = lifecycle.seed() {
+        describe_seed(lifecycle, seed, record)
+    } else {
+        let last_germination = germinated.as_ref().map(|(line, _)| line.epoch);
+        describe_empty(&events, refused_since(record, slot, last_germination))
     };
     sentences.extend(record.unfinished.clone());
-    if let Some(parted) = parted {
+    if let Some(divergence) = divergence {
         sentences.push(format!(
-            "The record contradicts itself from epoch {} on: its inputs do not give its decisions.",
-            parted.epoch
+            "The record contradicts itself from epoch {} on: its inputs do not lead to its decisions.",
+            divergence.epoch
         ));
     }
     Explanation {
@@ -100,76 +103,75 @@ pub fn explain(record: &Record, slot: &SlotInfo) -> Explanation {
         aliases: slot.aliases.clone(),
         stage: lifecycle.stage(),
         since_epoch,
-        seed_id: born.as_ref().and_then(|(line, _)| line.event.seed_id.clone()),
-        blueprint: born.map(|(_, blueprint)| blueprint),
+        seed_id: germinated.as_ref().and_then(|(line, _)| line.event.seed_id.clone()),
+        blueprint: germinated.map(|(_, blueprint)| blueprint),
         sentences,
         last_gate,
         findings,
     }
 }
 
-fn living(slot: &Lifecycle, seed: &SeedState, record: &Record) -> Vec<String> {
+/// Returns sentences on the seed in a slot.
+fn describe_seed(slot: &Lifecycle, seed: &SeedState, record: &Record) -> Vec<String> {
     let settings = slot.settings();
-    let mut said = Vec::new();
+    let mut sentences = Vec::new();
     if let Some(reason) = &seed.scheduled_prune {
         let (done, total) = seed.alpha.ticks();
-        said.push(format!("It is on its way out ({reason}): {done} of {total} ticks are done."));
-        return said;
+        sentences.push(format!("It is being pruned ({reason}): {done} of {total} ticks are done."));
+        return sentences;
     }
-    said.push(match seed.stage {
+    sentences.push(match seed.stage {
         Stage::Germinated => "It was built and probed, and waits for its first epoch.".to_owned(),
         Stage::Training => format!(
-            "It learns behind the straight-through estimator; the host's output is its own. {} so far.",
+            "It learns behind the straight-through estimator without changing the host's output. {} so far.",
             epochs(seed.epochs_in_stage)
         ),
         Stage::Blending => format!(
-            "It is being blended in: alpha {:.3} on its way to {:.3}.",
+            "It is being blended in: alpha is {:.3}, the target {:.3}.",
             seed.alpha.alpha(),
             seed.alpha.target()
         ),
-        Stage::Shadowing => "It is compared with its host at its alpha.".to_owned(),
+        Stage::Shadowing => "It is compared with its host at its present alpha.".to_owned(),
         Stage::Holding => {
             let timeout = settings.effective_holding_timeout();
             let left = timeout.saturating_sub(seed.epochs_in_stage);
             let worth = match seed.metrics.counterfactual_contribution {
                 Some(worth) => format!("switching it off costs {:+.2} points", worth.get()),
-                None => "what it is worth was not measured in this stage yet".to_owned(),
+                None => "its contribution was not measured in this stage yet".to_owned(),
             };
             format!(
-                "It waits for a decision: {worth}. Undecided, it is pruned in {} (holding_timeout).",
+                "It waits for a decision: {worth}. Without one, it is pruned in {} (holding_timeout).",
                 epochs(left)
             )
         }
-        Stage::Fossilized => {
-            "It is part of the network for good. Nothing leads out of FOSSILIZED.".to_owned()
-        }
+        Stage::Fossilized => "It is part of the network permanently: no stage follows FOSSILIZED.".to_owned(),
         Stage::Embargoed => format!(
-            "The slot rests after a prune: {} of {} epochs.",
+            "The slot is in its cooldown after a prune: {} of {} epochs.",
             seed.epochs_in_stage, settings.cooldown_epochs
         ),
-        Stage::Resetting => "The last epoch of the slot's rest; then it is free.".to_owned(),
-        Stage::Unknown | Stage::Dormant | Stage::Pruned => "No seed lives here.".to_owned(),
+        Stage::Resetting => "The slot is in the last epoch of its cooldown and then free.".to_owned(),
+        Stage::Unknown | Stage::Dormant | Stage::Pruned => "The slot has no seed.".to_owned(),
     });
     if let Some((gate, to)) = slot.next_gate() {
         if gate != Gate::G5 && !settings.auto_advance.contains(&gate) {
-            said.push(format!("{gate} is not in auto_advance: only an advance command asks it for {to}."));
+            sentences.push(format!("{gate} is not in auto_advance: {to} needs an advance command."));
         } else if gate == Gate::G5 {
-            said.push("FOSSILIZED always needs an advance command.".to_owned());
+            sentences.push("FOSSILIZED always needs an advance command.".to_owned());
         }
     }
     if record.config.fast_mode {
-        said.push("The run was in fast_mode: no gradients and no health were measured.".to_owned());
+        sentences.push("The run was in fast_mode: no gradients and no health were measured.".to_owned());
     }
-    said
+    sentences
 }
 
-/// A number of epochs in words.
+/// Returns a number of epochs with its unit.
 fn epochs(n: u32) -> String {
     if n == 1 { "1 epoch".to_owned() } else { format!("{n} epochs") }
 }
 
-/// An empty slot: never used, or why its last seed left.
-fn gone(events: &[&EventLine], refused: Option<String>) -> Vec<String> {
+/// Returns sentences on an empty slot: that it was never used, or why its last seed left.
+fn describe_empty(events: &[&EventLine], refused: Option<String>) -> Vec<String> {
     let last = events.iter().rev().find_map(|line| match &line.event.kind {
         EventKind::SeedPruned { reason, initiator, counterfactual, epochs_total, .. } => {
             let who = match initiator {
@@ -186,19 +188,23 @@ fn gone(events: &[&EventLine], refused: Option<String>) -> Vec<String> {
         }
         _ => None,
     });
-    let nothing = || "The slot is empty; no seed was ever put into it.".to_owned();
-    let mut said = vec![last.unwrap_or_else(nothing)];
-    said.extend(refused);
-    said
+    let unused = || "The slot is empty; no seed has ever germinated in it.".to_owned();
+    let mut sentences = vec![last.unwrap_or_else(unused)];
+    sentences.extend(refused);
+    sentences
 }
 
-/// The newest refusal of a germination, if no seed has germinated since.
-fn refused_since(record: &Record, slot: &SlotInfo, born: Option<u32>) -> Option<String> {
+/// Returns a sentence on the newest refusal of a germination, if there is one after the last germination.
+fn refused_since(record: &Record, slot: &SlotInfo, last_germination: Option<u32>) -> Option<String> {
     let here = |row: &&CommandRow| {
         matches!(row.command, Command::Germinate(_)) && row.slot_id.as_ref().is_some_and(|s| *s == slot.slot)
     };
-    let row =
-        record.commands.iter().rev().find(here).filter(|row| born.is_none_or(|born| row.epoch > born))?;
+    let row = record
+        .commands
+        .iter()
+        .rev()
+        .find(here)
+        .filter(|row| last_germination.is_none_or(|epoch| row.epoch > epoch))?;
     let error = row.error.as_ref()?;
     Some(format!("A germination was refused at epoch {}: {}: {}.", row.epoch, error.code, error.message))
 }

@@ -1,4 +1,4 @@
-//! A recorded run, read back: decided again under other thresholds, and explained.
+//! Reading the record of a run, replaying its decisions with other thresholds, and explaining its slots.
 
 mod explain;
 mod findings;
@@ -17,20 +17,20 @@ use kasmina_records::{COMMANDS, CommandRow, EVENTS, EpochReport, METRICS, SlotIn
 use serde::de::DeserializeOwned;
 use std::path::Path;
 
-/// Everything that a run directory tells of the decisions of a run, killed ones included.
+/// The record of a run's decisions, read from its run directory. The run may have been killed.
 #[derive(Debug)]
 pub struct Record {
     /// Configuration of the run, with defaults filled in.
     pub config: RunConfig,
-    /// The slots, in the order of forward.
+    /// The slots, in the order in which the host's forward visits them.
     pub slots: Vec<SlotInfo>,
-    /// Rows of the epochs that were trained to their end.
+    /// Rows of the complete epochs.
     pub epochs: Vec<EpochReport>,
     /// Events of those epochs.
     pub events: Vec<EventLine>,
     /// Commands of those epochs.
     pub commands: Vec<CommandRow>,
-    /// How the run ended, if not by doing all its epochs.
+    /// A sentence on how the run ended; `None` if it completed.
     pub unfinished: Option<String>,
 }
 
@@ -38,10 +38,10 @@ impl Record {
     /// Reads a run directory.
     ///
     /// # Errors
-    /// If it is none, or a line of it cannot be read.
+    /// If it is not a run directory, or a line of a journal cannot be read.
     pub fn read(dir: &Path) -> Result<Self, TrainError> {
         if !dir.join("config.toml").is_file() {
-            let reason = "this is no run directory: it holds no config.toml".to_owned();
+            let reason = "this is not a run directory: it contains no config.toml".to_owned();
             return Err(TrainError::Journal { path: dir.to_owned(), reason });
         }
         let config = RunConfig::from_file(&dir.join("config.toml"))?;
@@ -54,7 +54,7 @@ impl Record {
         let damaged = |reason: String| TrainError::Journal { path: dir.join(METRICS), reason };
         if let Some((line, report)) = epochs.iter().enumerate().find(|(i, e)| e.epoch as usize != i + 1) {
             return Err(damaged(format!(
-                "line {} is epoch {}; epoch {} is due",
+                "line {} is epoch {}; epoch {} was expected",
                 line + 1,
                 report.epoch,
                 line + 1
@@ -62,7 +62,8 @@ impl Record {
         }
         let mut events: Vec<EventLine> = lines(dir, EVENTS)?;
         let mut commands: Vec<CommandRow> = lines(dir, COMMANDS)?;
-        // A kill may have caught one epoch half written, whose own line comes last; more than one is damage.
+        // A kill may leave the events and commands of one epoch whose line in `metrics.jsonl`, which is
+        // written last, is missing. More than one such epoch means damage.
         let reach = events.iter().map(|e| e.epoch).chain(commands.iter().map(|c| c.epoch)).max().unwrap_or(0);
         if reach > last + 1 {
             let text = format!("it ends at epoch {last}, but events and commands reach epoch {reach}");
@@ -74,10 +75,10 @@ impl Record {
         Ok(Self { config, slots, epochs, events, commands, unfinished })
     }
 
-    /// A slot by its name or one of its aliases.
+    /// Returns the slot with a name or alias.
     ///
     /// # Errors
-    /// If the run had none such.
+    /// If the run had no such slot.
     pub fn slot(&self, name: &str) -> Result<&SlotInfo, TrainError> {
         self.slots.iter().find(|s| s.slot == name || s.aliases.iter().any(|a| a == name)).ok_or_else(|| {
             let known = self.slots.iter().map(|s| s.slot.clone()).collect();
@@ -91,7 +92,7 @@ fn lines<T: DeserializeOwned>(dir: &Path, name: &str) -> Result<Vec<T>, TrainErr
     kasmina_records::lines(&path).map_err(|reason| TrainError::Journal { path, reason })
 }
 
-/// How a run ended, if not by doing all its epochs.
+/// Returns a sentence on how a run ended; `None` if it completed.
 fn unfinished(dir: &Path, config: &RunConfig, epochs: u32) -> Option<String> {
     let of = format!("after {epochs} of {} epochs", config.epochs);
     let summary = read(&dir.join("summary.json"), limit::CONFIG).ok();
@@ -104,13 +105,11 @@ fn unfinished(dir: &Path, config: &RunConfig, epochs: u32) -> Option<String> {
             "The run failed {of}: {}{next}",
             error.unwrap_or_else(|| "no reason given".to_owned())
         )),
-        None => {
-            Some(format!("The run has written no summary: it is still going, or was killed, {of}.{next}"))
-        }
+        None => Some(format!("The run has no summary: it is still running, or was killed, {of}.{next}")),
     }
 }
 
-/// A sentence on the newest checkpoint of a run, if it has one.
+/// Returns a sentence on the newest checkpoint of a run, after a space; empty without a checkpoint.
 fn last_checkpoint(dir: &Path) -> String {
     let all = kasmina_checkpoint::list(&dir.join(kasmina_checkpoint::FOLDER)).unwrap_or_default();
     let newest = all.into_iter().rev().find_map(|listed| listed.manifest.ok());
@@ -118,27 +117,27 @@ fn last_checkpoint(dir: &Path) -> String {
         let (epoch, step) = (manifest.about.epoch, manifest.about.step);
         let dir = dir.display();
         format!(
-            " Its last checkpoint is of epoch {epoch}, step {step}; `kasmina train --resume {dir}` goes on from there."
+            " Its last checkpoint is of epoch {epoch}, step {step}; `kasmina train --resume {dir}` continues from there."
         )
     })
 }
 
-/// Thresholds of a TOML file over others: what the file does not say stays as it is. The file holds them
-/// bare, or under `[lifecycle.gates]` as a run's configuration does.
+/// Reads gate thresholds from a TOML file; those that it does not contain are taken from `over`. The file has
+/// them at the top level, under `[gates]`, or under `[lifecycle.gates]` as the configuration of a run.
 ///
 /// # Errors
-/// If it cannot be read, says something unknown, or is out of bounds.
+/// If the file cannot be read, or a threshold is unknown or out of bounds.
 pub fn gates_from_file(path: &Path, over: &QualityGates) -> Result<QualityGates, TrainError> {
     let wrong = |reason: String| TrainError::Gates { path: path.to_owned(), reason };
     let text = read_text(path, limit::CONFIG).map_err(|e| wrong(e.to_string()))?;
-    let told = |e: toml::de::Error| wrong(e.to_string().trim_end().to_owned());
-    let whole: toml::Table = text.parse().map_err(told)?;
+    let invalid = |e: toml::de::Error| wrong(e.to_string().trim_end().to_owned());
+    let whole: toml::Table = text.parse().map_err(invalid)?;
     let inner = whole.get("lifecycle").and_then(|l| l.get("gates")).or_else(|| whole.get("gates"));
     let given = if let Some(toml::Value::Table(gates)) = inner {
         gates.clone()
     } else {
-        // Read once by itself, so that a mistake is told with its line.
-        let _: QualityGates = toml::from_str(&text).map_err(told)?;
+        // Parsed as text first, because only this error names the line of a mistake.
+        let _: QualityGates = toml::from_str(&text).map_err(invalid)?;
         whole
     };
     let mut gates = toml::Table::try_from(over).map_err(|e| wrong(e.to_string()))?;

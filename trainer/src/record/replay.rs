@@ -1,4 +1,5 @@
-//! Deciding a recorded run again: the same measurements and commands, perhaps other thresholds.
+//! Replaying the decisions of a recorded run, with the recorded measurements and commands and possibly other
+//! thresholds.
 
 use super::findings::{Finding, finding};
 use super::{EventLine, Record};
@@ -12,42 +13,42 @@ use serde::Serialize;
 /// Result of a replay.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Replay {
-    /// Epochs that were decided again.
+    /// Number of replayed epochs.
     pub epochs: u32,
-    /// The thresholds that it decided by.
+    /// Thresholds of the replay.
     pub gates: QualityGates,
     /// Results by slot.
     pub slots: Vec<SlotReplay>,
 }
 
-/// What a replay found in one slot.
+/// Result of a replay in one slot.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct SlotReplay {
     /// Name of the slot.
     pub slot: String,
-    /// Decisions that came out as recorded: gates, stages, germinations, prunes.
+    /// Number of decisions that agree with the record: gates, stage changes, germinations, prunes.
     pub agreed: u32,
-    /// Where the outcomes part for the first time. What comes after it is not judged: it would not have
-    /// happened.
+    /// First decision that differs from the record. Later epochs are not compared, because the recorded
+    /// measurements would not have been made.
     pub divergence: Option<Divergence>,
 }
 
-/// The first epoch in which a slot decides otherwise.
+/// The first epoch in which the decisions of the replay differ from the record.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Divergence {
-    /// At the end of this epoch.
+    /// Epoch at whose end the decisions differ.
     pub epoch: u32,
-    /// The seed that it concerns.
+    /// Id of the seed.
     pub seed_id: Option<String>,
-    /// What was decided then, from the first difference on.
+    /// Recorded decisions of that epoch, from the first difference on.
     pub recorded: Vec<String>,
-    /// Decisions of the replay in that epoch.
+    /// Replayed decisions of that epoch, from the first difference on.
     pub replayed: Vec<String>,
-    /// Why: the checks that fail, with their numbers; empty where it passes now.
+    /// Checks that fail in the replay, with their numbers; empty if the gate passes.
     pub findings: Vec<Finding>,
 }
 
-/// Decides a recorded run again, by its own thresholds or by others.
+/// Replays the decisions of a recorded run, with its own thresholds or with `gates`.
 pub fn replay(record: &Record, gates: Option<&QualityGates>) -> Replay {
     let gates = gates.unwrap_or(&record.config.lifecycle.gates).clone();
     let walked = record.slots.iter().map(|slot| {
@@ -60,12 +61,12 @@ pub fn replay(record: &Record, gates: Option<&QualityGates>) -> Replay {
     Replay { epochs: record.epochs.len() as u32, gates, slots }
 }
 
-/// One slot, walked through the epochs of a record.
+/// The replay of one slot, epoch by epoch.
 pub(super) struct Walk<'r> {
     record: &'r Record,
     slot: &'r SlotInfo,
     pub(super) lifecycle: Lifecycle,
-    /// The slot as it was just before its last seed left.
+    /// The slot just before its last seed left.
     pub(super) left: Option<Lifecycle>,
     agreed: u32,
 }
@@ -77,7 +78,7 @@ impl<'r> Walk<'r> {
         let lifecycle = Lifecycle::new(slot.slot.clone(), Topology::from_name(&slot.topology), settings)
             .with_stage_events_only(record.config.fast_mode);
         let mut walk = Self { record, slot, lifecycle, left: None, agreed: 0 };
-        // What was put in before the first epoch.
+        // The seeds that were preinstalled before the first epoch.
         let first: Vec<Operation> = walk.commands(0).collect();
         for operation in first {
             let _ = operation.apply(&mut walk.lifecycle);
@@ -93,20 +94,20 @@ impl<'r> Walk<'r> {
         self.record.commands.iter().filter(here).filter_map(operation)
     }
 
-    /// Tells the slot what it was told in an epoch, and compares what it decides.
+    /// Applies the recorded measurements and commands of an epoch, and compares the decisions.
     pub(super) fn epoch(&mut self, report: &EpochReport) -> Result<(), Divergence> {
         let seed_before = self.lifecycle.seed().map(|s| s.seed_id.clone());
         let inputs = report.slots.get(&self.slot.slot).map(|row| row.inputs.clone()).unwrap_or_default();
         for operation in inputs.during() {
             let _ = operation.apply(&mut self.lifecycle);
         }
-        let mut told = inputs.operations(report.val_accuracy, self.lifecycle.stage().is_active());
-        told.push(Operation::StepEpoch);
-        told.extend(self.commands(report.epoch));
+        let mut operations = inputs.operations(report.val_accuracy, self.lifecycle.stage().is_active());
+        operations.push(Operation::StepEpoch);
+        operations.extend(self.commands(report.epoch));
         let (mut events, mut reasons) = (Vec::new(), Vec::new());
-        for operation in told {
+        for operation in operations {
             let before = self.lifecycle.clone();
-            // A command that is refused leaves its gate's event; that is compared, not the refusal.
+            // A refused command still emits the event of its gate, and the events are what is compared.
             let _ = operation.apply(&mut self.lifecycle);
             let now = self.lifecycle.drain_events();
             if before.living().is_some() && self.lifecycle.living().is_none() {
@@ -125,16 +126,16 @@ impl<'r> Walk<'r> {
         }
 
         let replayed = decisions(&events);
-        let mine = |e: &&EventLine| e.epoch == report.epoch && e.event.slot_id == self.slot.slot;
-        let recorded: Vec<Event> = self.record.events.iter().filter(mine).map(|e| e.event.clone()).collect();
+        let here = |e: &&EventLine| e.epoch == report.epoch && e.event.slot_id == self.slot.slot;
+        let recorded: Vec<Event> = self.record.events.iter().filter(here).map(|e| e.event.clone()).collect();
         let recorded = decisions(&recorded);
-        let same = recorded.iter().zip(&replayed).take_while(|(a, b)| a.what == b.what).count();
+        let same = recorded.iter().zip(&replayed).take_while(|(a, b)| a.key == b.key).count();
         self.agreed += same as u32;
         if recorded.len() == same && replayed.len() == same {
             return Ok(());
         }
         let rest =
-            |all: Vec<Decision>| -> Vec<String> { all.into_iter().skip(same).map(|d| d.told).collect() };
+            |all: Vec<Decision>| -> Vec<String> { all.into_iter().skip(same).map(|d| d.text).collect() };
         Err(Divergence {
             epoch: report.epoch,
             seed_id: self.lifecycle.seed().map(|s| s.seed_id.clone()).or(seed_before),
@@ -145,9 +146,9 @@ impl<'r> Walk<'r> {
     }
 }
 
-/// What a journaled command asks of its slot's lifecycle. A refused one was refused before the lifecycle, or
-/// would be refused by it again: it changed nothing. But an advance that a gate refused has an event to show,
-/// and may pass now.
+/// Returns the operation of a recorded command on the lifecycle of its slot. A refused command changed
+/// nothing and is skipped, except for an advance that a gate refused: it emitted an event, and may pass with
+/// other thresholds.
 fn operation(row: &CommandRow) -> Option<Operation> {
     if let Command::Advance { target, .. } = &row.command {
         let refused_elsewhere =
@@ -162,34 +163,39 @@ fn operation(row: &CommandRow) -> Option<Operation> {
         _ => None,
     };
     match (&row.command, &row.did) {
-        (Command::Germinate(_), Some(Executed::Germinated(told))) => Some(Operation::Germinate(told.clone())),
+        (Command::Germinate(_), Some(Executed::Germinated(germinated))) => {
+            Some(Operation::Germinate(germinated.clone()))
+        }
         (Command::Prune { reason, .. }, _) => Some(Operation::Prune { reason: reason.clone() }),
         (Command::SchedulePrune { steps, reason, .. }, _) => {
             Some(Operation::SchedulePrune { steps: *steps, reason: reason.clone(), curve })
         }
-        (Command::SetAlphaTarget { target, steps, curve: asked, .. }, _) => {
-            let curve = asked.clone().or(curve);
+        (Command::SetAlphaTarget { target, steps, curve: requested, .. }, _) => {
+            let curve = requested.clone().or(curve);
             Some(Operation::SetAlphaTarget { target: *target, steps: *steps, curve })
         }
         _ => None,
     }
 }
 
-/// A decision as it is compared, and as it is told.
+/// A decision in a slot.
 struct Decision {
-    what: String,
-    told: String,
+    /// The part that is compared.
+    key: String,
+    /// Text for messages.
+    text: String,
 }
 
+/// Returns the decisions among some events.
 fn decisions(events: &[Event]) -> Vec<Decision> {
-    let plain = |what: String| Decision { told: what.clone(), what };
+    let plain = |key: String| Decision { text: key.clone(), key };
     let arrow = |from: &Stage, to: &Stage| plain(format!("{from} -> {to}"));
     let decision = |event: &Event| match &event.kind {
         EventKind::SeedGerminated { .. } => {
             Some(plain(format!("germinated {}", event.seed_id.as_deref().unwrap_or_default())))
         }
         EventKind::SeedGateEvaluated { gate, target, passed, message, .. } => {
-            Some(Decision { what: format!("{gate} {target} {passed}"), told: message.clone() })
+            Some(Decision { key: format!("{gate} {target} {passed}"), text: message.clone() })
         }
         EventKind::SeedStageChanged { from, to, .. } => Some(arrow(from, to)),
         EventKind::SeedPruned { reason, .. } => Some(plain(format!("pruned ({reason})"))),

@@ -1,4 +1,4 @@
-//! Commands: those of the controller, of clients and of the configuration, executed and written down.
+//! Executing the commands of the controller, of clients and of the configuration, and recording them.
 
 use super::report::command_row;
 use super::trainer::Trainer;
@@ -11,15 +11,19 @@ use kasmina::{Command, CommandError};
 use kasmina_records::CommandRow;
 
 impl Trainer<'_> {
-    /// Builds the seeds that were made ready during the epoch.
-    pub(super) fn land(&mut self, epoch: u32) -> Vec<CommandRow> {
+    /// Executes the germinations that were prefetched during the epoch.
+    pub(super) fn land_prefetched(&mut self, epoch: u32) -> Vec<CommandRow> {
         let landed = self.training.model.land(self.registry, &mut self.training.optimizer);
-        landed.into_iter().map(|(command, result)| self.noted(epoch, command, true, result)).collect()
+        landed
+            .into_iter()
+            .map(|(command, result)| self.record_command(epoch, command, true, result))
+            .collect()
     }
 
-    /// Asks the controller and executes its commands. A refused command is written down and changes nothing.
-    pub(super) fn obey(&mut self, epoch: u32, accuracy: f64) -> Vec<CommandRow> {
-        // The rollback switch: the run is the host's own, whatever a script says.
+    /// Executes the pending prunes of clients, then the commands of the controller. A refused command changes
+    /// nothing and is recorded too.
+    pub(super) fn execute_commands(&mut self, epoch: u32, accuracy: f64) -> Vec<CommandRow> {
+        // `disable_seeds` trains the host alone, even with a script.
         if self.config.disable_seeds {
             return Vec::new();
         }
@@ -27,13 +31,13 @@ impl Trainer<'_> {
         for (slot, reply) in self.queue.take_prunes() {
             let command = Command::Prune { slot, reason: "asked".to_owned() };
             let result = self.execute(&command);
-            let said = match &result {
+            let answer = match &result {
                 Ok(_) => Reply::Done(serde_json::json!({ "pruned": command.slot(), "epoch": epoch })),
                 Err(error) => Reply::Refused { error: error.to_string(), help: None },
             };
-            rows.push(self.noted(epoch, command, false, result));
+            rows.push(self.record_command(epoch, command, false, result));
             if let Some(reply) = reply {
-                let _ = reply.send(said);
+                let _ = reply.send(answer);
             }
         }
         let reports = self.training.model.reports();
@@ -47,13 +51,14 @@ impl Trainer<'_> {
         };
         for command in self.controller.decide(&observation) {
             let result = self.execute(&command);
-            rows.push(self.noted(epoch, command, false, result));
+            rows.push(self.record_command(epoch, command, false, result));
         }
         rows
     }
 
-    /// A line of the journal; a refusal is also told where a person may see it.
-    pub(super) fn noted(
+    /// Returns the journal's row of a command, and logs a refusal. `landed` marks commands that a script must
+    /// not give again, because the run gives them by itself.
+    pub(super) fn record_command(
         &self,
         epoch: u32,
         command: Command,
@@ -61,7 +66,7 @@ impl Trainer<'_> {
         result: Result<Executed, CommandError>,
     ) -> CommandRow {
         if let Err(error) = &result {
-            // A gate that says no is the daily business of a controller; anything else is worth a look.
+            // Gates often refuse a controller's commands; only other refusals deserve a warning.
             if error.code() == RefusalCode::GateFailed.as_str() {
                 tracing::debug!(epoch, "refused: {error}");
             } else if matches!(command, Command::Germinate(_)) {
@@ -79,7 +84,7 @@ impl Trainer<'_> {
         command_row(epoch, command, slot, landed, result)
     }
 
-    /// Germinates the preinstalled seeds of the end of `epoch`.
+    /// Germinates the preinstalled seeds that are due at the end of `epoch`.
     pub(super) fn preinstall(&mut self, epoch: u32) -> Result<Vec<CommandRow>, TrainError> {
         if self.config.disable_seeds {
             return Ok(Vec::new());
@@ -88,8 +93,8 @@ impl Trainer<'_> {
         for germinate in self.config.preinstalled_at(epoch) {
             let command = Command::Germinate(germinate);
             let done = self.execute(&command)?;
-            // A run from this run's commands has these seeds in its configuration too.
-            rows.push(self.noted(epoch, command, true, Ok(done)));
+            // Marked as landed: a scripted run has these seeds in its configuration.
+            rows.push(self.record_command(epoch, command, true, Ok(done)));
         }
         Ok(rows)
     }

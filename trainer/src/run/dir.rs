@@ -1,4 +1,5 @@
-//! The run directory: journals of whole lines, and whole files, renamed into place.
+//! The run directory. Its journals contain complete lines, and its other files are replaced by renames, so
+//! that none is ever half-written.
 
 use super::journals::{Journal, JournalLengths};
 use super::last_try::LastTry;
@@ -14,7 +15,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
-/// The files of one run, which this process owns.
+/// The run directory of a run, owned by this process.
 #[derive(Debug)]
 pub struct RunDir {
     path: PathBuf,
@@ -26,10 +27,11 @@ pub struct RunDir {
 }
 
 impl RunDir {
-    /// Makes the directory and writes the configuration as resolved, and the slots of the model.
+    /// Creates the directory and its journals, and writes the resolved configuration and the slots of the
+    /// model.
     ///
     /// # Errors
-    /// If it holds a run already, another process owns it, or it cannot be written.
+    /// If the directory already contains a run, another process owns it, or it cannot be written.
     pub fn create(path: &Path, config: &RunConfig, slots: &[SlotInfo]) -> Result<Self, TrainError> {
         let wrong = |reason: String| TrainError::RunDir { path: path.to_owned(), reason };
         let io = |e: std::io::Error| wrong(e.to_string());
@@ -39,7 +41,7 @@ impl RunDir {
             return Err(TrainError::HoldsARun { path: path.to_owned(), unfinished: is_unfinished(path) });
         }
         let lock = RunLock::take(path)?;
-        // Whoever makes this file owns the directory; two runs cannot both.
+        // Only one of two processes can create this file, even on a file system without locks.
         write_config(path, config, false).map_err(|e| {
             if e.kind() == std::io::ErrorKind::AlreadyExists {
                 TrainError::HoldsARun { path: path.to_owned(), unfinished: is_unfinished(path) }
@@ -47,7 +49,7 @@ impl RunDir {
                 io(e)
             }
         })?;
-        // Only what this process has made goes away again when something fails.
+        // After an error only the files that this process has made are removed.
         let mut made = vec![path.join("config.toml")];
         Self::create_files(path, slots, lock, &mut made).map_err(|(file, error)| {
             for file in &made {
@@ -58,13 +60,13 @@ impl RunDir {
             }
             let file = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
             match error.kind() {
-                std::io::ErrorKind::AlreadyExists => wrong(format!("it has a {file} already")),
+                std::io::ErrorKind::AlreadyExists => wrong(format!("it already contains a {file}")),
                 _ => wrong(format!("its {file} cannot be written: {error}")),
             }
         })
     }
 
-    /// Removes what [`create`](Self::create) has made in a directory, after a failure behind it.
+    /// Removes the files that [`create`](Self::create) has made, after a later failure.
     pub(super) fn discard(path: &Path) {
         for name in ["config.toml", "slots.json", METRICS, EVENTS, COMMANDS, LIVE_JOURNAL] {
             let _ = std::fs::remove_file(path.join(name));
@@ -96,11 +98,11 @@ impl RunDir {
         Ok(Self { path: path.to_owned(), metrics, events, commands, live, lock })
     }
 
-    /// Goes on in a directory that this process owns: what its journals hold behind these lengths goes away,
-    /// and is written again.
+    /// Reopens the directory of a resumed run. The journals are truncated to `lengths`; the run writes the
+    /// later rows again.
     ///
     /// # Errors
-    /// If a journal is shorter than it was, or cannot be written.
+    /// If a journal is shorter than its length, or cannot be written.
     pub(super) fn reopen(path: &Path, lengths: JournalLengths, lock: RunLock) -> Result<Self, TrainError> {
         let open = |name: &str, length: u64| {
             let wrong =
@@ -116,7 +118,7 @@ impl RunDir {
             live: open(LIVE_JOURNAL, live)?,
             lock,
         };
-        // It told how the run had ended.
+        // The summary describes the earlier end of the run.
         let _ = std::fs::remove_file(path.join("summary.json"));
         Ok(dir)
     }
@@ -126,15 +128,17 @@ impl RunDir {
         self.lock
     }
 
-    /// Takes the journals back to these lengths.
+    /// Truncates the journals to these lengths.
     ///
     /// # Errors
-    /// If a journal is shorter, or cannot be written.
-    pub(super) fn cut(&mut self, lengths: JournalLengths) -> Result<(), TrainError> {
+    /// If a journal is shorter than its length, or cannot be written.
+    pub(super) fn truncate(&mut self, lengths: JournalLengths) -> Result<(), TrainError> {
         let JournalLengths { metrics, events, commands } = lengths;
         let all = [(&mut self.metrics, metrics), (&mut self.events, events), (&mut self.commands, commands)];
         for (journal, length) in all {
-            journal.cut(length).map_err(|(path, e)| TrainError::Journal { path, reason: e.to_string() })?;
+            journal
+                .truncate(length)
+                .map_err(|(path, e)| TrainError::Journal { path, reason: e.to_string() })?;
         }
         Ok(())
     }
@@ -144,20 +148,21 @@ impl RunDir {
         &self.path
     }
 
-    /// Writes the rows of what happened before the first epoch.
+    /// Writes the events and commands before the first epoch.
     pub(super) fn begin(&mut self, events: &[Event], commands: &[CommandRow]) {
-        self.tell(0, events, commands);
+        self.write_rows(0, events, commands);
     }
 
     /// Writes the rows of one epoch into the journals.
     pub(super) fn append(&mut self, report: &EpochReport, events: &[Event], commands: &[CommandRow]) {
-        self.tell(report.epoch, events, commands);
-        // Last: an epoch counts once this line is whole.
+        self.write_rows(report.epoch, events, commands);
+        // Written last: an epoch counts as complete once this line is.
         self.metrics.push(report);
         self.metrics.flush();
     }
 
-    fn tell(&mut self, epoch: u32, events: &[Event], commands: &[CommandRow]) {
+    /// Writes the rows of events and commands.
+    fn write_rows(&mut self, epoch: u32, events: &[Event], commands: &[CommandRow]) {
         for event in events {
             self.events.push(&EventLine { epoch, event: event.clone() });
         }
@@ -168,17 +173,17 @@ impl RunDir {
         self.commands.flush();
     }
 
-    /// Writes down what is about to be done to the live run, and waits until it is on the disk: what a
-    /// resumed run does not know of, it cannot do again.
+    /// Writes an act on the live run before it is executed, and waits until the row is on the disk, so that a
+    /// resumed run can repeat it.
     pub(super) fn write_ahead(&mut self, row: &LiveRow) {
         self.live.push(row);
         self.live.flush();
         if let Err(error) = self.live.synchronise() {
-            tracing::warn!("{}: {error}", self.path.join(LIVE_JOURNAL).display());
+            tracing::warn!("{} cannot be synchronised: {error}", self.path.join(LIVE_JOURNAL).display());
         }
     }
 
-    /// The lengths of the journals and handles on them; `None` while lines wait for room on the disk.
+    /// Returns the lengths of the journals and handles to them; `None` while lines could not be written.
     pub(super) fn journals(&mut self) -> Option<(JournalLengths, Vec<File>)> {
         for journal in [&mut self.metrics, &mut self.events, &mut self.commands, &mut self.live] {
             journal.flush();
@@ -194,14 +199,14 @@ impl RunDir {
         Some((lengths, handles))
     }
 
-    /// Writes the last events and the summary. It waits for a while for a disk that is full.
+    /// Writes the last events and the summary. On a disk error it tries again for a while.
     pub(super) fn finish(
         &mut self,
         events: &[Event],
         summary: &Summary,
         stop: &AtomicBool,
     ) -> Result<(), TrainError> {
-        self.tell(summary.epochs + 1, events, &[]);
+        self.write_rows(summary.epochs + 1, events, &[]);
         let wrong = |reason: String| TrainError::RunDir { path: self.path.clone(), reason };
         let mut text = serde_json::to_string_pretty(summary).map_err(|e| wrong(e.to_string()))?;
         text.push('\n');
@@ -214,7 +219,7 @@ impl RunDir {
                 .and_then(|()| write_whole(&path, text.as_bytes(), true));
             match written {
                 Ok(()) => return Ok(()),
-                Err(error) if last_try.waits(&error.to_string()) => {}
+                Err(error) if last_try.wait(&error.to_string()) => {}
                 Err(error) => {
                     return Err(TrainError::RunDir { path: self.path.clone(), reason: error.to_string() });
                 }
@@ -223,13 +228,13 @@ impl RunDir {
     }
 }
 
-/// Writes the configuration of a run.
+/// Writes `config.toml`. An existing file is an error unless `replace` is set.
 pub(super) fn write_config(path: &Path, config: &RunConfig, replace: bool) -> std::io::Result<()> {
     let text = toml::to_string(config).map_err(std::io::Error::other)?;
     write_whole(&path.join("config.toml"), text.as_bytes(), replace)
 }
 
-/// Whether a run lies there that has checkpoints and did not complete.
+/// Whether the directory contains a run that has checkpoints and has not completed.
 fn is_unfinished(path: &Path) -> bool {
     let summary = read_text(&path.join("summary.json"), limit::CONFIG).unwrap_or_default();
     let status = serde_json::from_str::<serde_json::Value>(&summary).unwrap_or_default();

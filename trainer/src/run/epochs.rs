@@ -1,4 +1,4 @@
-//! The loop over the epochs: train, validate, decide, write down.
+//! The loop over the epochs: train, validate, decide, record.
 
 use super::checkpoint::{Position, When};
 use super::observer::Observer;
@@ -12,13 +12,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 impl Trainer<'_> {
-    /// Trains all epochs, or until it is asked to stop.
+    /// Trains the remaining epochs, until `stop` is set.
     pub(super) fn epochs(
         &mut self,
         observer: &mut dyn Observer,
         stop: &AtomicBool,
     ) -> Result<Status, TrainError> {
-        // For good: on a stream of its own a run waits for no other run of the process.
+        // On a stream of its own the run does not wait for other runs of the process.
         let stream = self.training.stepper.stream();
         let _on = stream.as_ref().map(|stream| stream.enter()).transpose()?;
         if self.progress.position == Position::START {
@@ -38,8 +38,8 @@ impl Trainer<'_> {
         Ok(Status::Completed)
     }
 
-    /// One epoch with its edge; returns whether it was not interrupted. A host that has become NaN or
-    /// infinite may have set the run back to an earlier one.
+    /// Trains one epoch, validates, decides and records it. Returns false if it was interrupted. If the
+    /// host's outputs are not finite, the run may go back to an earlier epoch instead.
     fn epoch(
         &mut self,
         epoch: u32,
@@ -48,19 +48,20 @@ impl Trainer<'_> {
     ) -> Result<bool, TrainError> {
         let clock = Instant::now();
         let Some(train_loss) = self.train_epoch(epoch, observer, stop)? else { return Ok(false) };
-        // A seed that fails in it may be gone when it is tried again: the plan belongs to the try.
-        let (plan, validation) = self.recovering(|trainer| {
+        // Recovering from a failed seed may remove it, so each try needs a new plan.
+        let (plan, validation) = self.with_recovery(|trainer| {
             let plan = trainer.training.model.counterfactual_plan();
             trainer.validate(&plan).map(|validation| (plan, validation))
         })?;
-        // Steps whose gradients were not finite are skipped one by one; what the evaluation says decides.
+        // The optimizer skips single steps with gradients that are not finite, so only the validation
+        // decides.
         let finite = validation.loss.is_finite();
         if !finite && !validation.unhealthy.contains(&true) {
             self.go_back(epoch, train_loss)?;
             return Ok(true);
         }
         self.health.broken = !finite;
-        self.tally.validated(validation.accuracy);
+        self.tally.add_validation(validation.accuracy);
         let inputs = EpochInputs {
             accuracy: validation.accuracy,
             plan: &plan,
@@ -69,10 +70,10 @@ impl Trainer<'_> {
         };
         let raw = self.training.model.record_epoch(&inputs, now())?;
         let measured = self.training.model.reports();
-        self.tally.measured(&measured);
+        self.tally.update_contributions(&measured);
         self.training.model.step_epoch(&mut self.training.optimizer)?;
-        let mut commands = self.land(epoch);
-        commands.extend(self.obey(epoch, validation.accuracy));
+        let mut commands = self.land_prefetched(epoch);
+        commands.extend(self.execute_commands(epoch, validation.accuracy));
         commands.extend(self.prune_unhealthy(epoch, &raw));
         commands.extend(self.preinstall(epoch)?);
         self.training.set_seed_rates(&self.config.optimizer)?;
@@ -80,9 +81,9 @@ impl Trainer<'_> {
         let events = self.training.model.drain_events();
         let after = self.training.model.reports();
         let host_parameters = self.training.model.host_parameter_count();
-        self.tally.count(&events);
-        self.tally.living(&self.training.model);
-        for event in events.iter().skip(std::mem::take(&mut self.shown)) {
+        self.tally.count_events(&events);
+        self.tally.add_plugins(&self.training.model);
+        for event in events.iter().skip(std::mem::take(&mut self.shown_events)) {
             observer.event(epoch, event);
         }
         let report = EpochReport {
@@ -107,7 +108,7 @@ impl Trainer<'_> {
         Ok(true)
     }
 
-    /// Puts in what the configuration wants before the first step.
+    /// Germinates the seeds that are preinstalled before the first step.
     fn begin(&mut self) -> Result<(), TrainError> {
         let commands = self.preinstall(0)?;
         if commands.is_empty() {
@@ -115,23 +116,24 @@ impl Trainer<'_> {
         }
         self.training.set_seed_rates(&self.config.optimizer)?;
         let events = self.training.model.drain_events();
-        self.tally.count(&events);
-        self.tally.living(&self.training.model);
+        self.tally.count_events(&events);
+        self.tally.add_plugins(&self.training.model);
         if let Some(dir) = &mut self.dir {
             dir.begin(&events, &commands);
         }
         Ok(())
     }
 
-    /// Shows an observer what happened before its epoch is over.
-    pub(super) fn show(&mut self, epoch: u32, observer: &mut dyn Observer) {
-        for event in self.training.model.events().iter().skip(self.shown) {
+    /// Passes new events to the observer before the epoch ends.
+    pub(super) fn show_events(&mut self, epoch: u32, observer: &mut dyn Observer) {
+        for event in self.training.model.events().iter().skip(self.shown_events) {
             observer.event(epoch, event);
         }
-        self.shown = self.training.model.events().len();
+        self.shown_events = self.training.model.events().len();
     }
 }
 
+/// Returns the time in milliseconds since 1970.
 fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as u64)
 }

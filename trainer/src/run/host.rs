@@ -1,11 +1,12 @@
-//! The settings that a host is built with.
+//! The configuration that a host is built with.
 
 use crate::config::HostConfig;
 use serde_json::{Map, Value};
 
-/// Completes the settings of a host: the run's, and what it must know of the data where its schema has the
-/// name. The latter is not written down: another task, or another text, has other facts. Relative paths
-/// become absolute in both, so that the run's configuration means the same files wherever it is given again.
+/// Returns the configuration that the host is built with: the configured settings, completed by the facts of
+/// the data that its schema has a setting for. The facts are not added to `config`, because other data have
+/// other facts. Relative paths in `config` become absolute, so that the run can be resumed from another
+/// working directory.
 pub(super) fn configured(
     config: &mut HostConfig,
     schema: &Value,

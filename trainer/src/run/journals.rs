@@ -1,4 +1,5 @@
-//! Journals of a run directory: files of lines that grow while a run goes, and that a full disk does not end.
+//! Journals of a run directory: files to which lines are appended during a run. A full disk does not end the
+//! run.
 
 use kasmina_files::{make_new, open_own};
 use kasmina_records::{COMMANDS, EVENTS, METRICS};
@@ -17,42 +18,42 @@ pub(crate) struct JournalLengths {
 }
 
 impl JournalLengths {
-    /// Each file's name with its length.
+    /// Returns the name of each journal with its length.
     pub(crate) fn named(self) -> [(&'static str, u64); 3] {
         [(METRICS, self.metrics), (EVENTS, self.events), (COMMANDS, self.commands)]
     }
 }
 
-/// A file of lines. What cannot be written now is kept in memory, and written when it can be.
+/// A file of lines. Lines that cannot be written are kept in memory and written later.
 #[derive(Debug)]
 pub(super) struct Journal {
     path: PathBuf,
     file: File,
-    /// Bytes of the file that are whole lines of this run.
+    /// Length in bytes of the complete lines in the file.
     written: u64,
     /// Lines that are not in the file yet.
     pending: Vec<u8>,
-    /// Whether somebody was told that it cannot be written.
-    told: bool,
+    /// Whether a write has failed and a warning was logged, since the last write that succeeded.
+    warned: bool,
 }
 
 impl Journal {
-    /// A new file. One that exists is left alone, and so is what a link of that name leads to.
+    /// Creates a new file. An existing file or symbolic link of that name is an error and is not changed.
     pub(super) fn create(path: &Path) -> std::io::Result<Self> {
         let file = make_new(path)?;
-        Ok(Self { path: path.to_owned(), file, written: 0, pending: Vec::new(), told: false })
+        Ok(Self { path: path.to_owned(), file, written: 0, pending: Vec::new(), warned: false })
     }
 
-    /// A file that is there, to go on behind its first bytes. What is behind them goes away.
+    /// Opens an existing file, truncates it to `length` bytes, and appends to it.
     pub(super) fn reopen(path: &Path, length: u64) -> std::io::Result<Self> {
-        cut(path, length)?;
+        truncate(path, length)?;
         let mut file = open_own(path, false)?;
         file.seek(SeekFrom::End(0))?;
-        Ok(Self { path: path.to_owned(), file, written: length, pending: Vec::new(), told: false })
+        Ok(Self { path: path.to_owned(), file, written: length, pending: Vec::new(), warned: false })
     }
 
-    /// Goes back to a length.
-    pub(super) fn cut(&mut self, length: u64) -> Result<(), (PathBuf, std::io::Error)> {
+    /// Truncates the file to `length` bytes and drops pending lines.
+    pub(super) fn truncate(&mut self, length: u64) -> Result<(), (PathBuf, std::io::Error)> {
         *self = Self::reopen(&self.path, length).map_err(|error| (self.path.clone(), error))?;
         Ok(())
     }
@@ -64,13 +65,14 @@ impl Journal {
                 self.pending.extend(line);
                 self.pending.push(b'\n');
             }
-            Err(error) => tracing::error!("a line of {} cannot be written: {error}", self.path.display()),
+            Err(error) => tracing::error!("a row of {} cannot be serialised: {error}", self.path.display()),
         }
     }
 
-    /// Writes what is pending. A file that cannot be written keeps whole lines only; the rest waits.
+    /// Writes the pending lines. If that fails, the file keeps its complete lines and the pending ones stay
+    /// in memory.
     pub(super) fn flush(&mut self) {
-        // It is tried again with the next line.
+        // A failed write is tried again at the next flush.
         let _ = self.write_pending();
     }
 
@@ -82,49 +84,50 @@ impl Journal {
             Ok(()) => {
                 self.written += self.pending.len() as u64;
                 self.pending.clear();
-                if std::mem::take(&mut self.told) {
-                    tracing::info!("{} is written again, nothing of it is lost", self.path.display());
+                if std::mem::take(&mut self.warned) {
+                    tracing::info!("{} can be written again; no line is lost", self.path.display());
                 }
                 Ok(())
             }
             Err(error) => {
-                // Half a line is no line.
+                // A part of the lines may have been written.
                 let _ = self.file.set_len(self.written).and_then(|()| self.file.seek(SeekFrom::End(0)));
-                if !std::mem::replace(&mut self.told, true) {
+                if !std::mem::replace(&mut self.warned, true) {
                     let path = self.path.display();
-                    tracing::warn!("{path} cannot be written, its lines are kept in memory: {error}");
+                    tracing::warn!("{path} cannot be written; its lines are kept in memory: {error}");
                 }
                 Err(error)
             }
         }
     }
 
-    /// Length of the file in bytes; `None` while lines wait in memory.
+    /// Returns the length of the file in bytes; `None` while lines are pending.
     pub(super) fn length(&self) -> Option<u64> {
         self.pending.is_empty().then_some(self.written)
     }
 
-    /// Another handle on the file, to wait for the disk on another thread.
+    /// Returns another handle to the file, so that another thread can synchronise it with the disk.
     pub(super) fn handle(&self) -> std::io::Result<File> {
         self.file.try_clone()
     }
 
-    /// Waits until what was written is on the disk.
+    /// Waits until the written lines are on the disk.
     pub(super) fn synchronise(&self) -> std::io::Result<()> {
         self.file.sync_data()
     }
 
-    /// Writes what is pending, at the end of a run.
+    /// Writes the pending lines at the end of a run.
     ///
     /// # Errors
-    /// If lines of it still cannot be written.
+    /// If they still cannot be written.
     pub(super) fn finish(&mut self) -> std::io::Result<()> {
         self.write_pending()
     }
 }
 
-/// Cuts a file behind its first bytes, at once or not at all: what stays is written aside and renamed.
-fn cut(path: &Path, length: u64) -> std::io::Result<()> {
+/// Truncates a file to `length` bytes, completely or not at all: the remaining bytes are written to a
+/// temporary file that replaces it.
+fn truncate(path: &Path, length: u64) -> std::io::Result<()> {
     let found = match std::fs::metadata(path) {
         Ok(found) => found.len(),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound && length == 0 => return Ok(()),
@@ -134,16 +137,16 @@ fn cut(path: &Path, length: u64) -> std::io::Result<()> {
         return Ok(());
     }
     if found < length {
-        let text = format!("it has {found} bytes, the checkpoint was written when it had {length}");
+        let text = format!("it has {found} bytes, but had {length} when the checkpoint was written");
         return Err(std::io::Error::new(std::io::ErrorKind::UnexpectedEof, text));
     }
     let folder = path.parent().unwrap_or(Path::new("."));
-    let mut aside = tempfile::Builder::new().prefix(".cut-").tempfile_in(folder)?;
-    std::io::copy(&mut std::io::Read::take(File::open(path)?, length), aside.as_file_mut())?;
-    aside.as_file().sync_all()?;
-    std::fs::set_permissions(aside.path(), std::fs::metadata(path)?.permissions())?;
-    aside.persist(path)?;
-    // The name must be on the disk too: a checkpoint may be that counts on it.
+    let mut temporary = tempfile::Builder::new().prefix(".cut-").tempfile_in(folder)?;
+    std::io::copy(&mut std::io::Read::take(File::open(path)?, length), temporary.as_file_mut())?;
+    temporary.as_file().sync_all()?;
+    std::fs::set_permissions(temporary.path(), std::fs::metadata(path)?.permissions())?;
+    temporary.persist(path)?;
+    // The rename must be on the disk too, because a later checkpoint relies on the new content.
     File::open(folder)?.sync_all()
 }
 
@@ -152,7 +155,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_journal_goes_on_behind_the_bytes_that_stay() {
+    fn a_reopened_journal_is_truncated_and_appended_to() {
         let home = tempfile::tempdir().unwrap();
         let path = home.path().join("rows.jsonl");
         let mut journal = Journal::create(&path).unwrap();
@@ -160,7 +163,7 @@ mod tests {
         journal.flush();
         let length = journal.length().unwrap();
         journal.push(&2);
-        assert_eq!(journal.length(), None, "a line waits");
+        assert_eq!(journal.length(), None, "a line is pending");
         journal.flush();
         let mut journal = Journal::reopen(&path, length).unwrap();
         journal.push(&3);
@@ -171,11 +174,11 @@ mod tests {
     }
 
     #[test]
-    fn what_a_full_disk_does_not_take_waits_in_memory() {
-        // Whatever is written to this device fails for lack of room.
+    fn lines_that_a_full_disk_refuses_are_kept_in_memory() {
+        // Every write to this device fails as on a full disk.
         let file = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
         let mut journal =
-            Journal { path: "/dev/full".into(), file, written: 0, pending: Vec::new(), told: false };
+            Journal { path: "/dev/full".into(), file, written: 0, pending: Vec::new(), warned: false };
         for row in [1, 2] {
             journal.push(&row);
             journal.flush();

@@ -1,8 +1,8 @@
-//! One process owns a run directory.
+//! The lock of a run directory, which only one process can own.
 //!
-//! The lock is an advisory lock of the system on `run.lock`, which also says who holds it. On a file system
-//! that does not carry locks from machine to machine that text decides: its owner renews it, and one that was
-//! not renewed for a while is nobody's.
+//! The lock is an advisory lock of the system on `run.lock`, a file that names the owner. On file systems
+//! without locks between machines the content decides: the owner rewrites the file regularly, and a file of
+//! another machine that has not been rewritten for a while is ignored.
 
 use crate::error::TrainError;
 use kasmina_files::open_own;
@@ -16,10 +16,10 @@ use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime};
 
 const LOCK: &str = "run.lock";
-/// How often the owner renews it.
-const RENEWAL: Duration = Duration::from_secs(10);
-/// An owner on another machine that has not renewed it for so long is gone.
-const PATIENCE: Duration = Duration::from_mins(1);
+/// Time after which the owner rewrites the file.
+const RENEWAL_INTERVAL: Duration = Duration::from_secs(10);
+/// Age of the file after which an owner on another machine counts as gone.
+const STALE_AFTER: Duration = Duration::from_mins(1);
 
 /// Owner of a run directory.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,7 +28,7 @@ struct Owner {
     pid: u32,
 }
 
-/// A run directory that this process owns, until the value is dropped.
+/// Ownership of a run directory, until the value is dropped.
 #[derive(Debug)]
 pub(crate) struct RunLock {
     file: File,
@@ -36,10 +36,10 @@ pub(crate) struct RunLock {
 }
 
 impl RunLock {
-    /// Takes a run directory that exists.
+    /// Takes the lock of an existing run directory.
     ///
     /// # Errors
-    /// If another process owns it; the message names it.
+    /// If another process owns it; the message names the process.
     pub(crate) fn take(run: &Path) -> Result<Self, TrainError> {
         let wrong = |reason: String| TrainError::RunDir { path: run.to_owned(), reason };
         let io = |e: std::io::Error| wrong(format!("its lock cannot be taken: {e}"));
@@ -59,7 +59,7 @@ impl RunLock {
                 let unknown = Owner { host: "an unknown host".to_owned(), pid: 0 };
                 return Err(owned(&owner.unwrap_or(unknown)));
             }
-            // On a file system without locks the text decides.
+            // On a file system without locks the content of the file decides.
             Ok(())
             | Err(rustix::io::Errno::NOLCK | rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => {}
             Err(error) => return Err(io(error.into())),
@@ -72,7 +72,7 @@ impl RunLock {
         let (stop, stopped) = channel::<()>();
         let mut renewed = file.try_clone().map_err(io)?;
         let renewal = std::thread::Builder::new().name("kasmina-lock".to_owned()).spawn(move || {
-            while stopped.recv_timeout(RENEWAL) == Err(RecvTimeoutError::Timeout) {
+            while stopped.recv_timeout(RENEWAL_INTERVAL) == Err(RecvTimeoutError::Timeout) {
                 let _ = write(&mut renewed, &text);
             }
         });
@@ -87,7 +87,7 @@ impl Drop for RunLock {
             drop(stop);
             let _ = thread.join();
         }
-        // Nobody owns it any more. The file stays: whoever waits for it holds a handle on it.
+        // The file is not removed: another process may already have opened it to take the lock.
         let _ = self.file.set_len(0);
         let _ = flock(&self.file, FlockOperation::Unlock);
     }
@@ -99,11 +99,11 @@ fn write(file: &mut File, text: &str) -> std::io::Result<()> {
     file.set_len(text.len() as u64)
 }
 
-/// Whether the owner has not renewed the lock for a while.
+/// Whether the file was not rewritten for `STALE_AFTER`.
 fn is_stale(file: &File) -> bool {
     let changed = file.metadata().and_then(|data| data.modified());
     let age = changed.ok().and_then(|changed| SystemTime::now().duration_since(changed).ok());
-    age.is_some_and(|age| age > PATIENCE)
+    age.is_some_and(|age| age > STALE_AFTER)
 }
 
 fn host_name() -> String {
@@ -116,7 +116,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_run_has_one_owner_and_a_second_is_told_who_it_is() {
+    fn a_second_owner_is_refused_and_the_first_is_named() {
         let home = tempfile::tempdir().unwrap();
         let lock = RunLock::take(home.path()).unwrap();
         let error = RunLock::take(home.path()).unwrap_err().to_string();
@@ -126,13 +126,13 @@ mod tests {
     }
 
     #[test]
-    fn an_owner_on_another_machine_counts_while_it_renews_its_lock() {
+    fn an_owner_on_another_machine_is_respected_until_its_lock_is_stale() {
         let home = tempfile::tempdir().unwrap();
         let path = home.path().join(LOCK);
         std::fs::write(&path, r#"{"host":"elsewhere","pid":7}"#).unwrap();
         let error = RunLock::take(home.path()).unwrap_err().to_string();
         assert!(error.contains("elsewhere"), "{error}");
-        let long_ago = SystemTime::now() - 2 * PATIENCE;
+        let long_ago = SystemTime::now() - 2 * STALE_AFTER;
         File::options().write(true).open(&path).unwrap().set_modified(long_ago).unwrap();
         RunLock::take(home.path()).unwrap();
     }

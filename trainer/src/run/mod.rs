@@ -1,4 +1,4 @@
-//! One run: prepared whole before anything is written, then epoch after epoch.
+//! Runs: preparation, which writes nothing, then the training loop, the run directory and the checkpoints.
 
 mod checkpoint;
 mod commands;

@@ -4,7 +4,7 @@ use crate::config::RunConfig;
 use kasmina::ModelConfig;
 use tch::Device;
 
-/// Makes the configuration of a run's model. `host_config` is the host's configuration as JSON,
+/// Returns the configuration of a run's model. `host_config` is the host's configuration as JSON,
 /// `steps_of_epoch` the number of training steps of an epoch.
 pub(super) fn model_config(
     config: &RunConfig,

@@ -1,4 +1,4 @@
-//! Seeds whose numbers stay NaN or infinite.
+//! Pruning of seeds whose values stay NaN or infinite.
 
 use super::trainer::Trainer;
 use kasmina::Command;
@@ -8,7 +8,7 @@ use kasmina_records::CommandRow;
 use std::collections::BTreeMap;
 
 impl Trainer<'_> {
-    /// Removes the seeds that have been unhealthy for too long.
+    /// Prunes the seeds that were unhealthy for `growth.max_unhealthy_epochs` consecutive epochs.
     pub(super) fn prune_unhealthy(
         &mut self,
         epoch: u32,
@@ -19,7 +19,7 @@ impl Trainer<'_> {
         for report in self.training.model.reports() {
             let Some(seed_id) = report.seed_id else { continue };
             let unhealthy = raw.get(&report.slot).is_some_and(|given| given.healthy == Some(false));
-            // Nothing leads away from a fossil.
+            // A fossilized seed cannot be pruned.
             if unhealthy && report.stage != Stage::Fossilized {
                 let before = self.health.unhealthy.get(&report.slot).filter(|(seed, _)| *seed == seed_id);
                 failing.insert(report.slot, (seed_id, before.map_or(0, |(_, epochs)| *epochs) + 1));
@@ -36,8 +36,8 @@ impl Trainer<'_> {
             .map(|slot| {
                 let command = Command::Prune { slot, reason: "unhealthy".to_owned() };
                 let result = self.execute(&command);
-                // Whoever gives the run's commands again has this policy too.
-                self.noted(epoch, command, true, result)
+                // Marked as landed: a scripted run has this policy too.
+                self.record_command(epoch, command, true, result)
             })
             .collect()
     }

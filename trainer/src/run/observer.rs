@@ -1,16 +1,16 @@
-//! Who sees a run as it goes.
+//! The trait of observers, by which a program follows a run.
 
 use super::checkpoint::Saved;
 use kasmina::lifecycle::Event;
 use kasmina_records::EpochReport;
 
-/// Sees a run as it goes.
+/// Is notified of the progress of a run. The default methods do nothing.
 pub trait Observer {
-    /// Called after each epoch.
+    /// Called after each epoch; the second argument is the number of epochs of the run.
     fn epoch(&mut self, _report: &EpochReport, _epochs: u32) {}
-    /// A checkpoint has reached the disk.
+    /// Called after a checkpoint has reached the disk.
     fn saved(&mut self, _saved: &Saved) {}
-    /// Something happened in a slot.
+    /// Called for each event; the first argument is the epoch.
     fn event(&mut self, _epoch: u32, _event: &Event) {}
 }
 

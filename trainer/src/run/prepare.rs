@@ -1,4 +1,4 @@
-//! Preparation: everything is checked and built before anything is written.
+//! Preparation of a run: everything is checked and built before anything is written.
 
 use super::health::Health;
 use super::host;
@@ -21,20 +21,20 @@ use kasmina_registry::Registry;
 use kasmina_torch_ext::cuda;
 
 impl<'r> Trainer<'r> {
-    /// Checks and builds everything; writes nothing.
+    /// Checks the configuration, loads the data and builds the model. Writes nothing.
     ///
     /// # Errors
-    /// The first thing that would make the run fail.
+    /// Returns the first error that would make the run fail.
     pub fn prepare(config: RunConfig, registry: &'r Registry) -> Result<Self, TrainError> {
         let controller = controller::make(&config)?;
         Self::prepare_with(config, registry, controller)
     }
 
-    /// The same with a controller of the caller's own, a learned one for instance; the configuration's is not
-    /// made.
+    /// As [`prepare`](Self::prepare), but with a controller of the caller, such as a learned one. The
+    /// configured controller is not created.
     ///
     /// # Errors
-    /// The first thing that would make the run fail.
+    /// Returns the first error that would make the run fail.
     pub fn prepare_with(
         mut config: RunConfig,
         registry: &'r Registry,
@@ -42,7 +42,7 @@ impl<'r> Trainer<'r> {
     ) -> Result<Self, TrainError> {
         controller.id().clone_into(&mut config.controller);
         config.make_paths_absolute();
-        // The schema that the bounds are checked by knows paths as texts.
+        // Checked before `validate`, which serialises the configuration and so needs UTF-8 paths.
         config.refuse_paths_that_are_not_text()?;
         config.validate()?;
         tch::set_num_threads(config.threads.try_into().unwrap_or(i32::MAX));
@@ -51,7 +51,7 @@ impl<'r> Trainer<'r> {
         if device.is_cuda()
             && let Err(error) = cuda::fused::prepare(device, config.compute.precision == Precision::Bf16)
         {
-            tracing::warn!("layers run as their parts, which is slower: {error}");
+            tracing::warn!("fused layers are not available, training is slower: {error}");
         }
         config.device = device::name(device);
         let task = task::load(&config, device)?;
@@ -78,7 +78,7 @@ impl<'r> Trainer<'r> {
             model.prewarm(germinate, registry)?;
         }
         if !slots.is_empty() {
-            warn_of_idle_settings(&config, &task, controller.as_ref());
+            warn_of_ineffective_settings(&config, &task, controller.as_ref());
         }
         let tally = Tally::new(model);
         let mut trainer = Self {
@@ -91,7 +91,7 @@ impl<'r> Trainer<'r> {
             health: Health::default(),
             queue: ControlQueue::default(),
             watched: None,
-            shown: 0,
+            shown_events: 0,
             progress: Progress::new(),
             dir: None,
             saver: None,
@@ -104,25 +104,25 @@ impl<'r> Trainer<'r> {
     }
 }
 
-/// Tells of settings that are legal and keep every seed from becoming something.
-fn warn_of_idle_settings(config: &RunConfig, task: &Task, controller: &dyn Controller) {
+/// Warns of settings that are valid but prevent seeds from growing, or have no effect.
+fn warn_of_ineffective_settings(config: &RunConfig, task: &Task, controller: &dyn Controller) {
     let epochs = config.epochs;
     if let Some(shortest) = controller.shortest_run().filter(|shortest| epochs < *shortest) {
         tracing::warn!(
-            "{epochs} epochs are too few to see a seed through; it takes {shortest}, and none will germinate"
+            "{epochs} epochs are too few for a seed to reach HOLDING, which takes {shortest}; no seed will germinate"
         );
     }
     if config.fast_mode {
-        tracing::warn!("fast_mode measures no gradients: G2 cannot pass, and no seed leaves TRAINING");
+        tracing::warn!("fast_mode measures no gradients, so G2 cannot pass and no seed will leave TRAINING");
     }
     let steps = task.train.steps(config.optimizer.batch_size);
     if config.telemetry_interval > steps {
         tracing::warn!(
-            "telemetry_interval is {} steps and an epoch has {steps}: in many epochs nothing is measured for G2",
+            "telemetry_interval is {} steps, but an epoch has {steps}: many epochs will have no measurement for G2",
             config.telemetry_interval
         );
     }
     if config.isolation_check_interval > 0 && config.lifecycle.isolation == Isolation::Never {
-        tracing::warn!("isolation is `never`: there is nothing for isolation_check_interval to check");
+        tracing::warn!("isolation_check_interval has no effect, because lifecycle.isolation is `never`");
     }
 }

@@ -1,26 +1,27 @@
-//! Where a run stands, and what it goes on from.
+//! The position of a run, and the state of a resumed run that is not restored yet.
 
 use super::checkpoint::{Position, Restored};
 use super::live_journal::Repeats;
 use kasmina_torch_ext::rng::RngState;
 use std::collections::BTreeMap;
 
-/// Where a run stands in its data, and what it brings from before an interruption.
+/// The position of a run in its data, and what a resumed run has from before the interruption.
 #[derive(Debug)]
 pub(super) struct Progress {
     /// Position of the run between two steps.
     pub(super) position: Position,
-    /// The generators in the middle of the epoch that goes on; none where an epoch begins.
+    /// Generators to restore in the middle of a resumed epoch; `None` at the beginning of an epoch.
     pub(super) generators: Option<RngState>,
-    /// What was done to the live run after the checkpoint, and is done again.
+    /// Acts on the live run after the checkpoint, which are repeated.
     pub(super) repeats: Repeats,
-    /// The step at which something was last done to the live run, and how much was.
+    /// Step of the last act on the live run, and the number of acts at that step.
     acts: (u64, usize),
-    /// Seconds that the run had taken before.
+    /// Wall-clock time of the run before it was resumed, in seconds.
     pub(super) seconds: f64,
-    /// The run directory that goes on; none for a new run.
+    /// Directory of a resumed run until it is reopened; `None` for a new run.
     pub(super) restored: Option<Restored>,
-    /// SHA-256 of everything that the run reads besides plugins, by what it is.
+    /// SHA-256 of the data and the other files that the run reads, except plugins, by their names in
+    /// messages.
     pub(super) inputs: BTreeMap<String, String>,
 }
 
@@ -38,17 +39,17 @@ impl Progress {
         }
     }
 
-    /// Notes that something was done to the live run at a step.
-    pub(super) fn note_act(&mut self, step: u64) {
+    /// Counts an act on the live run at a step.
+    pub(super) fn count_act(&mut self, step: u64) {
         self.acts = (step, self.acts_done(step) + 1);
     }
 
-    /// How much was done to the live run at a step.
+    /// Returns the number of acts on the live run at a step.
     pub(super) fn acts_done(&self, step: u64) -> usize {
         if self.acts.0 == step { self.acts.1 } else { 0 }
     }
 
-    /// Goes on at a step at which so much was done.
+    /// Sets the number of acts that were done at a step.
     pub(super) fn set_acts(&mut self, step: u64, done: usize) {
         self.acts = (step, done);
     }

@@ -1,19 +1,20 @@
-//! Failures of plugins in the middle of a run.
+//! Recovery from failures of plugins during a run.
 
 use super::trainer::Trainer;
 use crate::error::TrainError;
 use kasmina::model::Recovered;
 
-/// Failures in one step that are dealt with. Each takes something away that failed; more is a bug of ours.
-const RECOVERIES: u32 = 8;
+/// Maximum number of recoveries in one step. Each removes what has failed, so that more would be a bug of
+/// Kasmina.
+const MAX_RECOVERIES: u32 = 8;
 
 impl Trainer<'_> {
-    /// Does something that a plugin may fail in, again after each failure that the model can deal with.
-    pub(super) fn recovering<T, E: Into<TrainError>>(
+    /// Runs `body`, which calls plugins, and repeats it after each failure that the model can recover from.
+    pub(super) fn with_recovery<T, E: Into<TrainError>>(
         &mut self,
         mut body: impl FnMut(&mut Self) -> Result<T, E>,
     ) -> Result<T, TrainError> {
-        for _ in 0..RECOVERIES {
+        for _ in 0..MAX_RECOVERIES {
             let error = match body(self) {
                 Ok(value) => return Ok(value),
                 Err(error) => error.into(),
@@ -21,7 +22,7 @@ impl Trainer<'_> {
             let recovered =
                 self.training.model.recover(self.registry, &mut self.training.optimizer).unwrap_or_else(
                     |second| {
-                        tracing::error!("it could not be dealt with: {second}");
+                        tracing::error!("the recovery from a plugin's failure failed: {second}");
                         None
                     },
                 );

@@ -1,4 +1,4 @@
-//! Rows of the journals, made of what the model reports.
+//! Rows of the journals, made from the reports of the model.
 
 use kasmina::graft::SeedSlot;
 use kasmina::model::{Executed, SlotInputs};
@@ -6,7 +6,7 @@ use kasmina::{Command, CommandError, SlotReport};
 use kasmina_records::{CommandRow, ErrorRow, SlotInfo, SlotRow};
 use std::collections::BTreeMap;
 
-/// A slot of the run's model, as written to `slots.json`.
+/// Returns the description of a slot for `slots.json`.
 pub(super) fn slot_info(slot: &SeedSlot) -> SlotInfo {
     let spec = slot.spec();
     SlotInfo {
@@ -18,7 +18,7 @@ pub(super) fn slot_info(slot: &SeedSlot) -> SlotInfo {
     }
 }
 
-/// The slots of an epoch: as they were measured, and after its decisions.
+/// Returns the rows of the slots for an epoch, from the reports before and after its decisions.
 pub(super) fn rows(
     measured: &[SlotReport],
     after: &[SlotReport],
@@ -39,7 +39,7 @@ pub(super) fn rows(
     .collect()
 }
 
-/// A command with what came of it.
+/// Returns the row of a command with its result.
 pub(super) fn command_row(
     epoch: u32,
     command: Command,

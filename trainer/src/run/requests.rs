@@ -1,4 +1,4 @@
-//! Requests to a live run, and new builds of its plugins, between two steps.
+//! Handling of requests to a live run, and of new builds of its plugins, between two steps.
 
 use super::trainer::Trainer;
 use crate::control::{ControlMessage, Reply, Request};
@@ -7,10 +7,10 @@ use serde_json::json;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 impl Trainer<'_> {
-    /// Does what it was asked since the last step; first of all what was asked at this step before the run
-    /// was interrupted.
+    /// Handles the messages since the last step. In a resumed run, first repeats the acts that were done at
+    /// this step before the interruption.
     pub(super) fn answer_requests(&mut self, stop: &AtomicBool) {
-        self.repeat();
+        self.repeat_acts();
         while let Some(message) = self.queue.next(stop) {
             match message {
                 ControlMessage::Build(path, staged, reply) => {
@@ -21,13 +21,13 @@ impl Trainer<'_> {
                 }
                 ControlMessage::Request(Request::Prune { .. }, reply) if self.config.disable_seeds => {
                     let _ = reply.send(Reply::Refused {
-                        error: "the run has no seeds: they are switched off".to_owned(),
+                        error: "the run has no seeds: disable_seeds is set".to_owned(),
                         help: None,
                     });
                 }
                 ControlMessage::Request(Request::Prune { slot }, reply) => {
                     self.write_ahead(LiveAct::Prune { slot: slot.clone() });
-                    self.queue.keep_prune(slot, Some(reply));
+                    self.queue.add_prune(slot, Some(reply));
                 }
                 ControlMessage::Request(request, reply) => {
                     let _ = reply.send(self.answer(&request, stop));
@@ -77,7 +77,7 @@ impl Trainer<'_> {
                 "entries": entries,
             })
         });
-        // Every build that was ever opened here is still mapped, whatever has become of it.
+        // Every build that this process has ever opened stays mapped.
         let mapped = kasmina_registry::mappings()
             .into_iter()
             .map(|m| json!({ "name": m.name, "sha256": m.sha256, "address": format!("{:#x}", m.address) }));

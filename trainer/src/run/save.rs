@@ -8,22 +8,22 @@ use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 impl Trainer<'_> {
-    /// Saves the run if a checkpoint is due. Nothing that goes wrong here ends the run.
+    /// Saves the run if a checkpoint is due. A failure does not end the run.
     pub(super) fn save_if_due(&mut self, when: When, observer: &mut dyn Observer) {
         let step = self.training.model.step();
         let Some(saver) = &mut self.saver else { return };
         if saver.is_due(when, step) {
             self.save(false);
         }
-        self.tell_of_saved(observer);
+        self.report_saved(observer);
     }
 
-    /// Saves the run as it is now.
+    /// Saves the present state of the run.
     pub(super) fn save(&mut self, finished: bool) {
         let (Some(saver), Some(dir)) = (&mut self.saver, &mut self.dir) else { return };
         if self.training.model.is_on_trial() {
-            // What the trial would go back to cannot be saved. The checkpoint before the swap is good: a
-            // resumed run makes the swap again.
+            // The state to which a trial would roll back is not saved. Resuming from the checkpoint before
+            // the swap repeats the swap.
             saver.postpone();
             return;
         }
@@ -45,26 +45,26 @@ impl Trainer<'_> {
         }
     }
 
-    /// Saves the run for the last time. Where there is no room, or the disk has another fault, it waits for a
-    /// while: what was trained since the last checkpoint would have to be trained again.
+    /// Saves the run for the last time. After a disk error it tries again for a while, because the training
+    /// since the last checkpoint would be lost.
     pub(super) fn save_last(&mut self, finished: bool, stop: &AtomicBool) {
         let last_try = LastTry::begin(stop);
         loop {
             self.save(finished);
             let Some(saver) = &mut self.saver else { return };
-            saver.settle();
+            saver.wait_for_writes();
             let Some(why) = saver.stopped_by_disk().map(str::to_owned) else { return };
-            if !last_try.waits(&why) {
+            if !last_try.wait(&why) {
                 return;
             }
         }
     }
 
-    /// Shows an observer which checkpoints have reached the disk.
-    pub(super) fn tell_of_saved(&mut self, observer: &mut dyn Observer) {
+    /// Notifies the observer of the checkpoints that have reached the disk.
+    pub(super) fn report_saved(&mut self, observer: &mut dyn Observer) {
         let Some(saver) = &mut self.saver else { return };
         saver.collect_done();
-        for saved in saver.take_untold() {
+        for saved in saver.take_unreported() {
             observer.saved(&saved);
         }
     }
@@ -74,10 +74,10 @@ impl Trainer<'_> {
         if let Some(saver) = &mut self.saver {
             saver.finish();
         }
-        self.tell_of_saved(observer);
+        self.report_saved(observer);
     }
 
-    /// Counts the time of the run from now on.
+    /// Starts the clock of the run's wall-clock time.
     pub(super) fn begin_clock(&mut self) {
         self.begun = Some(Instant::now());
     }

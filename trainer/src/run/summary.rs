@@ -1,13 +1,13 @@
-//! What a run amounts to.
+//! The summary of a run.
 
-use super::tally::{Tally, is_in};
+use super::tally::{Tally, is_seed_of};
 use crate::config::RunConfig;
 use kasmina::MorphogeneticModel;
 use kasmina_records::{Status, Summary};
 use kasmina_torch_ext::optim::Optimizer;
 use std::collections::BTreeMap;
 
-/// What a run amounts to.
+/// Returns the summary of a run, with the status `completed`. The caller sets another status and the inputs.
 pub(super) fn summary(
     config: &RunConfig,
     model: &MorphogeneticModel,
@@ -17,7 +17,7 @@ pub(super) fn summary(
 ) -> Summary {
     let mut seeds = tally.seeds().to_vec();
     for report in model.reports() {
-        let living = seeds.iter_mut().rfind(|s| is_in(s, &report));
+        let living = seeds.iter_mut().rfind(|s| is_seed_of(s, &report));
         if let Some(seed) = living.filter(|s| s.fate == "germinated") {
             seed.fate = report.stage.as_str().to_ascii_lowercase();
         }

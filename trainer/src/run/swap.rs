@@ -1,5 +1,4 @@
-//! New builds of plugins for a live run, and everything that was done to it before an interruption, done
-//! again.
+//! Swapping new builds of plugins into a live run, and repeating such acts in a resumed run.
 
 use super::trainer::Trainer;
 use crate::control::Reply;
@@ -9,7 +8,8 @@ use serde_json::json;
 use std::path::Path;
 
 impl Trainer<'_> {
-    /// Takes a build in, or says why not; either way it is an event. It is written down before it acts.
+    /// Swaps a build in, or refuses it; both emit an event. The act is written to the journal before it is
+    /// executed.
     pub(super) fn swap(&mut self, path: &Path, staged: Result<Staged, RegistryError>) -> Reply {
         match staged {
             Ok(staged) => {
@@ -20,7 +20,7 @@ impl Trainer<'_> {
                     plugin: plugin.name.clone(),
                     sha256: plugin.sha256.clone().unwrap_or_default(),
                 });
-                self.take_in(path, &staged)
+                self.adopt(path, &staged)
             }
             Err(error) => {
                 let rule = match &error {
@@ -38,25 +38,26 @@ impl Trainer<'_> {
         }
     }
 
-    /// Does again what was done to the live run at this step.
-    pub(super) fn repeat(&mut self) {
+    /// Repeats the acts that were done to the live run at this step before it was interrupted.
+    pub(super) fn repeat_acts(&mut self) {
         let step = self.training.model.step();
         while let Some(LiveRow { act, .. }) = self.progress.repeats.due(step) {
-            self.progress.note_act(step);
+            self.progress.count_act(step);
             match act {
-                LiveAct::Prune { slot } => self.queue.keep_prune(slot, None),
+                LiveAct::Prune { slot } => self.queue.add_prune(slot, None),
                 LiveAct::Refused { path, rule, error } => drop(self.refuse(&path, &rule, error, None)),
                 LiveAct::Swap { path, sha256, .. } => {
                     let staged = self.progress.repeats.build(&sha256).cloned();
                     if let Some(staged) = staged {
-                        self.take_in(&path, &staged);
+                        self.adopt(&path, &staged);
                     }
                 }
             }
         }
     }
 
-    fn take_in(&mut self, path: &Path, staged: &Staged) -> Reply {
+    /// Adopts a build into the model and returns the reply.
+    fn adopt(&mut self, path: &Path, staged: &Staged) -> Reply {
         match self.training.model.adopt(staged, self.registry, &mut self.training.optimizer) {
             Ok(slots) => Reply::Done(json!({
                 "plugin": staged.plugin().name,
@@ -66,32 +67,35 @@ impl Trainer<'_> {
                 "on_trial": self.training.model.is_on_trial(),
             })),
             Err(error) => {
-                let text = format!("{} is not taken: {error}", path.display());
-                self.refuse(path, error.code(), text, Some("the build before it goes on".to_owned()))
+                let text = format!("refused {}: {error}", path.display());
+                self.refuse(path, error.code(), text, Some("the run keeps the previous build".to_owned()))
             }
         }
     }
 
+    /// Logs the refusal of a build, emits its event and returns the reply.
     fn refuse(&mut self, path: &Path, rule: &str, error: String, help: Option<String>) -> Reply {
         tracing::warn!("{error}");
         self.training.model.note_refused(&path.display().to_string(), rule, &error);
         Reply::Refused { error, help }
     }
 
-    /// Keeps a copy of a build in the run directory: a run that goes on needs the bytes, whatever lies there
-    /// by then.
+    /// Stores a copy of a build in the run directory, because a resumed run needs its bytes, and its file may
+    /// have changed by then.
     fn keep_build(&self, staged: &Staged) {
         let Some(dir) = self.dir.as_ref().filter(|_| self.saver.is_some()) else { return };
         let folder = dir.path().join(stored::FOLDER);
         if let Err(error) = stored::keep(staged.plugin(), &folder, self.registry.policy()) {
-            tracing::warn!("no copy is kept of a build, a resume will need its file as it is: {error}");
+            tracing::warn!(
+                "no copy of a swapped build can be stored; resuming will need its file unchanged: {error}"
+            );
         }
     }
 
-    /// Writes down what is about to be done to the live run.
+    /// Writes an act on the live run to the journal before it is executed.
     pub(super) fn write_ahead(&mut self, act: LiveAct) {
         let step = self.training.model.step();
-        self.progress.note_act(step);
+        self.progress.count_act(step);
         if let Some(dir) = &mut self.dir {
             dir.write_ahead(&LiveRow { step, act });
         }

@@ -1,4 +1,4 @@
-//! What is counted while a run goes.
+//! Counts and sums of a run, for its summary.
 
 use kasmina::lifecycle::{Event, EventKind};
 use kasmina::{MorphogeneticModel, SlotReport};
@@ -8,16 +8,16 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// An epoch of training: how much of what ran.
+/// Amount of training in one epoch.
 #[derive(Debug)]
-pub(super) struct Trained {
+pub(super) struct TrainedEpoch {
     pub(super) steps: u64,
     pub(super) samples: u64,
-    /// Of one forward, per sample.
+    /// Multiply-adds of one forward, per sample.
     pub(super) multiply_adds: u64,
 }
 
-/// What is counted while a run goes. All of it lasts between two steps.
+/// Counts and sums of a run so far. Saved in checkpoints.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Tally {
@@ -43,11 +43,12 @@ impl Tally {
             seeds: Vec::new(),
             plugins: BTreeMap::new(),
         };
-        tally.used(model.host().plugin(), format!("host:{}", model.host().id()));
+        tally.add_entry(model.host().plugin(), format!("host:{}", model.host().id()));
         tally
     }
 
-    fn used(&mut self, plugin: &PluginInfo, entry: String) {
+    /// Adds an entry to those that the run has used of a plugin.
+    fn add_entry(&mut self, plugin: &PluginInfo, entry: String) {
         let summary = self.plugins.entry(plugin.name.clone()).or_insert_with(|| PluginSummary {
             name: plugin.name.clone(),
             version: plugin.version.clone(),
@@ -61,87 +62,92 @@ impl Tally {
         }
     }
 
-    /// Notes the plugins behind the seeds that live now.
-    pub(super) fn living(&mut self, model: &MorphogeneticModel) {
+    /// Adds the plugins of the seeds that live now.
+    pub(super) fn add_plugins(&mut self, model: &MorphogeneticModel) {
         for (blueprint, blend) in model.slots().iter().filter_map(|s| s.entries()) {
             for entry in [blueprint, blend] {
-                self.used(entry.plugin(), format!("{}:{}", entry.kind(), entry.id()));
+                self.add_entry(entry.plugin(), format!("{}:{}", entry.kind(), entry.id()));
             }
         }
     }
 
-    pub(super) fn trained(&mut self, epoch: &Trained, took: Duration) {
+    /// Adds the training pass of an epoch.
+    pub(super) fn add_training(&mut self, epoch: &TrainedEpoch, took: Duration) {
         self.steps += epoch.steps;
-        // A backward takes two forwards: one for the gradient of the inputs, one for that of the weights.
+        // A backward costs two forwards: one for the gradients of the inputs, one for those of the weights.
         self.multiply_adds += 3.0 * epoch.multiply_adds as f64 * epoch.samples as f64;
         self.training += took;
     }
 
-    /// Epochs that were trained to their end.
+    /// Returns the number of complete epochs.
     pub(super) fn epochs(&self) -> u32 {
         self.epochs
     }
 
-    /// The best validation accuracy so far, in percent.
+    /// Returns the best validation accuracy so far, in percent.
     pub(super) fn best(&self) -> Option<f64> {
         self.best
     }
 
-    /// Optimizer steps of epochs that were trained whole.
+    /// Returns the number of training steps in complete epochs.
     pub(super) fn steps(&self) -> u64 {
         self.steps
     }
 
-    /// Time spent in training passes.
+    /// Returns the time spent in training passes.
     pub(super) fn training(&self) -> Duration {
         self.training
     }
 
-    /// Every seed of the run, oldest first.
+    /// Returns every seed of the run, oldest first.
     pub(super) fn seeds(&self) -> &[SeedFate] {
         &self.seeds
     }
 
-    /// Every plugin that the run has used, by name.
+    /// Returns every plugin that the run has used, by name.
     pub(super) fn plugins(&self) -> impl Iterator<Item = &PluginSummary> {
         self.plugins.values()
     }
 
-    /// Of all training steps so far.
+    /// Returns the multiply-adds of all training passes so far.
     pub(super) fn multiply_adds(&self) -> f64 {
         self.multiply_adds
     }
 
-    pub(super) fn validated(&mut self, accuracy: f64) {
+    /// Adds the validation accuracy of an epoch, in percent, which completes the epoch.
+    pub(super) fn add_validation(&mut self, accuracy: f64) {
         self.epochs += 1;
         self.accuracy = Some(accuracy);
         self.best = Some(self.best.map_or(accuracy, |best| best.max(accuracy)));
     }
 
-    /// The number of the epoch in training, counted from 1.
+    /// Returns the number of the epoch in training, counted from 1.
     pub(super) fn epoch_in_training(&self) -> u32 {
         self.epochs + 1
     }
 
-    /// Validation accuracy after the last epoch, in percent.
+    /// Returns the validation accuracy after the last epoch, in percent.
     pub(super) fn accuracy(&self) -> Option<f64> {
         self.accuracy
     }
 
+    /// Returns the number of seeds that have germinated.
     pub(super) fn germinated(&self) -> u32 {
         self.seeds.len() as u32
     }
 
-    pub(super) fn measured(&mut self, reports: &[SlotReport]) {
+    /// Updates the contributions of seeds from the reports of an epoch.
+    pub(super) fn update_contributions(&mut self, reports: &[SlotReport]) {
         for report in reports {
-            let seed = self.seeds.iter_mut().rfind(|s| is_in(s, report));
+            let seed = self.seeds.iter_mut().rfind(|s| is_seed_of(s, report));
             if let (Some(seed), Some(contribution)) = (seed, report.contribution) {
                 seed.contribution = Some(contribution);
             }
         }
     }
 
-    pub(super) fn count(&mut self, events: &[Event]) {
+    /// Updates the seeds from the events of an epoch.
+    pub(super) fn count_events(&mut self, events: &[Event]) {
         for event in events {
             let Some(seed_id) = &event.seed_id else { continue };
             match &event.kind {
@@ -173,7 +179,7 @@ impl Tally {
     }
 }
 
-/// Whether an event says that a seed is gone or here to stay.
+/// Returns the final fate of a seed, if the event decides it.
 fn fate(kind: &EventKind) -> Option<&'static str> {
     match kind {
         EventKind::SeedFossilized { .. } => Some("fossilized"),
@@ -182,7 +188,7 @@ fn fate(kind: &EventKind) -> Option<&'static str> {
     }
 }
 
-/// Whether a seed may be the one of a slot's report; of several, the newest is.
-pub(super) fn is_in(seed: &SeedFate, report: &SlotReport) -> bool {
+/// Whether a seed has the slot and the id of a report. Ids may repeat; then the newest such seed is meant.
+pub(super) fn is_seed_of(seed: &SeedFate, report: &SlotReport) -> bool {
     seed.slot == report.slot && Some(&seed.seed_id) == report.seed_id.as_ref()
 }

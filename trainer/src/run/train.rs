@@ -1,4 +1,4 @@
-//! One run from its directory to its summary.
+//! Training a prepared run, from opening its directory to its summary.
 
 use super::checkpoint::Saver;
 use super::dir::RunDir;
@@ -6,7 +6,7 @@ use super::observer::Observer;
 use super::report::slot_info;
 use super::summary::summary;
 use super::trainer::Trainer;
-use crate::control::Outside;
+use crate::control::ControlThreads;
 use crate::error::TrainError;
 use kasmina::{ModelError, MorphogeneticModel};
 use kasmina_records::{SlotInfo, Status, Summary};
@@ -15,10 +15,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 impl Trainer<'_> {
-    /// Trains. `stop` ends the run before the next step; what was done until then is kept and summed up.
+    /// Trains the run and returns its summary. Setting `stop` ends it before the next step, with a checkpoint
+    /// and a summary. `out` is the directory of a new run; without one nothing is written. A resumed run
+    /// ignores it.
     ///
     /// # Errors
-    /// If the run directory cannot be used, or a forward fails; the summary then says so.
+    /// If the run directory cannot be used, or a training step fails; `summary.json` then has the status
+    /// `failed`.
     pub fn run(
         self,
         out: Option<&Path>,
@@ -28,8 +31,7 @@ impl Trainer<'_> {
         self.run_and_keep(out, observer, stop).0
     }
 
-    /// Trains like [`run`](Self::run) and returns the model too, as it was when the run ended, completed or
-    /// not.
+    /// As [`run`](Self::run), and returns the model at the end of the run too, even after an error.
     pub fn run_and_keep(
         mut self,
         out: Option<&Path>,
@@ -46,17 +48,16 @@ impl Trainer<'_> {
         observer: &mut dyn Observer,
         stop: &AtomicBool,
     ) -> Result<Summary, TrainError> {
-        // What can fail without a directory is opened first, so that a run that cannot begin leaves none
-        // behind.
+        // The watcher may fail and needs no directory, so it is opened before the directory is created.
         let watcher = self.watcher()?;
         self.open(out)?;
         let limit = Duration::from_secs_f64(self.config.plugins.call_limit_seconds);
         let run = self.dir.as_ref().map(|dir| dir.path().to_owned());
-        let mut outside = Outside::open(run.as_deref(), watcher, limit);
+        let mut threads = ControlThreads::open(run.as_deref(), watcher, limit);
         self.begin_clock();
         let (registry, pulse) = (self.registry, self.training.model.pulse());
-        // Everything is written before clients are waited for.
-        outside.serve(registry, &pulse, |queue| {
+        // `finish` writes everything before the threads that serve clients are joined.
+        threads.serve(registry, &pulse, |queue| {
             self.queue.connect(queue);
             let result = self.epochs(observer, stop);
             self.queue.disconnect();
@@ -64,7 +65,7 @@ impl Trainer<'_> {
         })
     }
 
-    /// Saves the end of a run, and sums it up.
+    /// Saves the last checkpoint, and writes and returns the summary.
     fn finish(
         &mut self,
         result: Result<Status, TrainError>,
@@ -73,14 +74,14 @@ impl Trainer<'_> {
     ) -> Result<Summary, TrainError> {
         if let Ok(status) = result {
             if status == Status::Completed && self.training.model.is_on_trial() {
-                // A build that is still on trial has had its time, and the last state can be saved.
+                // A run cannot be saved during a trial, and no step follows that could decide it.
                 self.training.model.confirm(&mut self.training.optimizer).map_err(ModelError::from)?;
             }
             self.save_last(status == Status::Completed, stop);
         }
         self.finish_saving(observer);
         let result = result.or_else(|error| {
-            // A plugin that looks at `cancelled()` answers a stop with an error: that is what was asked for.
+            // A plugin that checks `cancelled()` returns an error after a stop, which is not a failure.
             if stop.load(Ordering::Relaxed) { Ok(Status::Interrupted) } else { Err(error) }
         });
         let (status, error) = match &result {
@@ -94,11 +95,11 @@ impl Trainer<'_> {
         summary.inputs = self.progress.inputs.clone();
         let events = self.training.model.drain_events();
         let written = self.dir.take().map_or(Ok(()), |mut dir| dir.finish(&events, &summary, stop));
-        // What went wrong first is what the caller wants to know.
+        // The first error is the one that matters to the caller.
         result.and(written).map(|()| summary)
     }
 
-    /// Opens the run directory, and what saves into it.
+    /// Opens the run directory and the saver of its checkpoints.
     fn open(&mut self, out: Option<&Path>) -> Result<(), TrainError> {
         let slots: Vec<SlotInfo> = self.training.model.slots().iter().map(slot_info).collect();
         let restored = self.progress.restored.take();
@@ -112,7 +113,7 @@ impl Trainer<'_> {
             let saver = Saver::new(&self.config.checkpoint, dir.path(), self.registry.policy(), step);
             self.saver = Some(saver.map_err(|e| TrainError::RunDir {
                 path: dir.path().to_owned(),
-                reason: format!("no thread for checkpoints: {e}"),
+                reason: format!("the thread that writes checkpoints cannot be started: {e}"),
             })?);
         }
         Ok(())

@@ -1,4 +1,4 @@
-//! A run that is ready to start, as a composition of its parts.
+//! The parts of a run.
 
 use super::checkpoint::Saver;
 use super::dir::RunDir;
@@ -16,11 +16,12 @@ use kasmina_registry::Registry;
 use std::path::PathBuf;
 use std::time::Instant;
 
-/// A run that is ready to start: every name is resolved, every bound checked, and the seeds that the
-/// controller would put in have been built and probed once.
+/// A run that is ready to start: all names are resolved, all bounds checked, and the seeds that the
+/// controller may germinate have been built and probed once.
 ///
-/// What lasts between two steps: `training`, `controller`, `tally`, `health`, the prunes in `queue`, and the
-/// position in `progress`. The order of the data follows from the run's seed and the epoch's number.
+/// Checkpoints contain the state of `training`, `controller`, `tally` and `health`, the prunes in `queue`,
+/// and the position in `progress`. The order of the data is derived from the run's seed and the epoch's
+/// number.
 pub struct Trainer<'r> {
     pub(super) config: RunConfig,
     pub(super) registry: &'r Registry,
@@ -30,16 +31,17 @@ pub struct Trainer<'r> {
     pub(super) tally: Tally,
     pub(super) health: Health,
     pub(super) queue: ControlQueue,
-    /// Files whose new builds are taken while the run is live; of everything that is loaded if empty.
+    /// Plugin files that are watched for new builds; if empty, the files of all loaded plugins. `None`
+    /// watches none.
     pub(super) watched: Option<Vec<PathBuf>>,
-    /// Events of the present epoch that an observer has seen already.
-    pub(super) shown: usize,
+    /// Number of events of the present epoch that the observer has seen already.
+    pub(super) shown_events: usize,
     pub(super) progress: Progress,
-    /// Where it is written down, if anywhere.
+    /// The run directory, if the run has one.
     pub(super) dir: Option<RunDir>,
-    /// Saves it into its directory.
+    /// Saves the run into its directory, if checkpoints are enabled.
     pub(super) saver: Option<Saver>,
-    /// When this process has begun to train it.
+    /// Time at which this process began to train.
     pub(super) begun: Option<Instant>,
 }
 
@@ -50,24 +52,24 @@ impl std::fmt::Debug for Trainer<'_> {
 }
 
 impl Trainer<'_> {
-    /// Takes new builds of plugins while the run is live, as soon as their files change: of these files, or
-    /// of everything that is loaded where none is named. The registry's policy must know of them.
+    /// Watches plugin files and swaps in each new build: these files, or those of all loaded plugins if
+    /// `files` is empty. The registry's policy must trust them.
     #[must_use]
     pub fn watching(mut self, files: Vec<PathBuf>) -> Self {
         self.watched = Some(files);
         self
     }
 
-    /// Configuration of the run, with defaults filled in.
+    /// Returns the configuration of the run, with defaults filled in.
     pub fn config(&self) -> &RunConfig {
         &self.config
     }
-    /// The model, for whoever wants to look at it.
+    /// Returns the model.
     pub fn model(&self) -> &MorphogeneticModel {
         &self.training.model
     }
 
-    /// A watcher of the files that were named, or of all that is loaded.
+    /// Starts the watcher of plugin files, if files are watched.
     pub(super) fn watcher(&self) -> Result<Option<Watcher>, TrainError> {
         let Some(files) = &self.watched else { return Ok(None) };
         if files.is_empty() {

@@ -1,9 +1,10 @@
-//! A slot as a vector of numbers in `-1..=1`.
+//! Features: a slot as a vector of numbers in `-1..=1`, for learned controllers.
 
 use kasmina::SlotReport;
 use kasmina::lifecycle::{AlphaMode, Gate, Stage};
 
-/// Raised with every change of [`FEATURES`]: a controller learned on another version does not fit.
+/// Version of [`FEATURES`], raised with every change. A learned controller fits only the version it was
+/// trained on.
 pub const FEATURES_VERSION: u32 = 1;
 
 const STAGES: usize = Stage::ALL.len();
@@ -28,22 +29,19 @@ const OTHERS: [&str; 17] = [
 ];
 const WIDTH: usize = STAGES + OTHERS.len();
 
-/// The names of the features, in their order.
+/// Names of the features, in their order.
 ///
-/// | name | of | unit |
+/// | name | meaning | unit |
 /// |---|---|---|
-/// | `UNKNOWN` to `RESETTING` | the stage, one-hot, by code | 0 or 1 |
-/// | `epochs_in_stage` | validations in this visit of the stage | share of the run, at most 1 |
-/// | `alpha`, `alpha_target` | as the lifecycle has them | 0..=1 |
-/// | `alpha_hold`, `alpha_up`, `alpha_down` | which way alpha moves, one-hot; none in an empty slot | 0 or 1 |
+/// | `UNKNOWN` to `RESETTING` | stage, one-hot, by code | 0 or 1 |
+/// | `epochs_in_stage` | validations since the slot entered the stage | share of the run, at most 1 |
+/// | `alpha`, `alpha_target` | current and target alpha | 0..=1 |
+/// | `alpha_hold`, `alpha_up`, `alpha_down` | direction of alpha, one-hot; all 0 in an empty slot | 0 or 1 |
 /// | `improvement` | accuracy gained in this stage | points / 100 |
-/// | `contribution_measured`, `contribution` | the counterfactual of this stage, 0 where not measured | points / 100 |
-/// | `gradient_measured`, `gradient_ratio` | gradient activity beside the host's, 0 where not measured | ratio / 10 |
-/// | `score_g1` to `score_g5` | the score of the gate before the next stage, as it would be now; 0 for the others | 0..=1 |
-/// | `parameter_share` | parameters of seed and gate among all of the network's | 0..=1 |
-///
-/// The four numbers that the seed report names (stage, epochs in stage, alpha, improvement) are among them,
-/// and so are the gate scores that it recommends.
+/// | `contribution_measured`, `contribution` | counterfactual contribution in this stage; 0 if not measured | points / 100 |
+/// | `gradient_measured`, `gradient_ratio` | gradient norm relative to the host's; 0 if not measured | ratio / 10 |
+/// | `score_g1` to `score_g5` | current score of the gate before the next stage; 0 for the other gates | 0..=1 |
+/// | `parameter_share` | parameters of seed and gate, as a share of the network's | 0..=1 |
 pub const FEATURES: [&str; WIDTH] = names();
 
 const fn names() -> [&'static str; WIDTH] {
@@ -56,8 +54,8 @@ const fn names() -> [&'static str; WIDTH] {
     all
 }
 
-/// The features of one slot, in the order of [`FEATURES`]. `max_epochs` is the run's length, `parameters` all
-/// trainable parameters of host and seeds.
+/// Returns the features of one slot, in the order of [`FEATURES`]. `max_epochs` is the length of the run,
+/// `parameters` the number of trainable parameters of host and seeds.
 pub fn features(slot: &SlotReport, max_epochs: u32, parameters: u64) -> [f64; WIDTH] {
     let one = |yes: bool| f64::from(u8::from(yes));
     let living = slot.seed_id.is_some();

@@ -1,6 +1,6 @@
-//! Signals for learned controllers: what a slot looks like as numbers, and what an epoch was worth.
+//! Signals for learned controllers: the features of a slot, and the reward of an epoch.
 //!
-//! Both are pure functions of reports and events, so that a recorded run can be turned into training data.
+//! Both are pure functions of reports and events, so that a recorded run can be converted to training data.
 
 mod features;
 mod reward;

@@ -1,4 +1,4 @@
-//! What an epoch was worth, term by term, as the seed report names them.
+//! The reward of an epoch, term by term.
 
 use kasmina::SlotReport;
 use kasmina::lifecycle::{Event, EventKind, Stage};
@@ -6,20 +6,21 @@ use kasmina_records::Reward;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// How much each term weighs; all are given as positive numbers.
+/// Weights of the reward's terms, all positive.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct RewardWeights {
-    /// For each stage climbed; given back where a seed goes down again or is pruned.
+    /// Reward for each stage that a seed advances. It is subtracted again if the seed falls back or is
+    /// pruned.
     #[schemars(range(min = 0.0, max = 1e3))]
     pub gate_passage: f64,
-    /// For a seed that became part of the network for good.
+    /// Reward for a fossilized seed.
     #[schemars(range(min = 0.0, max = 1e3))]
     pub fossilization: f64,
-    /// Against a seed that was pruned.
+    /// Penalty for a pruned seed.
     #[schemars(range(min = 0.0, max = 1e3))]
     pub pruning: f64,
-    /// Against every epoch of a running seed, by its size: parameters that run, relative to the host's.
+    /// Penalty per epoch for running seeds, times their parameters relative to the host's.
     #[schemars(range(min = 0.0, max = 1e3))]
     pub compute_rent: f64,
 }
@@ -30,9 +31,9 @@ impl Default for RewardWeights {
     }
 }
 
-/// How high a stage stands. Differences of heights cannot be farmed: going down, and being pruned, costs what
-/// going up again earns. FOSSILIZED stands with HOLDING, its reward is a term of its own.
-fn height(stage: Stage) -> f64 {
+/// Potential of a stage. The reward is the difference of potentials, so that a controller gains nothing by
+/// moving a seed back and forth. FOSSILIZED has the potential of HOLDING, because it has a term of its own.
+fn potential(stage: Stage) -> f64 {
     match stage {
         Stage::Training => 1.0,
         Stage::Blending => 2.0,
@@ -42,7 +43,7 @@ fn height(stage: Stage) -> f64 {
     }
 }
 
-/// The reward of an epoch, from its events and the slots as they stand after it.
+/// Returns the reward of an epoch, from its events and the reports of the slots after it.
 pub fn reward(
     events: &[Event],
     slots: &[SlotReport],
@@ -53,7 +54,7 @@ pub fn reward(
     for event in events {
         match &event.kind {
             EventKind::SeedStageChanged { from, to, .. } => {
-                reward.gate_passage += weights.gate_passage * (height(*to) - height(*from));
+                reward.gate_passage += weights.gate_passage * (potential(*to) - potential(*from));
             }
             EventKind::SeedFossilized { .. } => reward.fossilization += weights.fossilization,
             EventKind::SeedPruned { .. } => reward.pruning -= weights.pruning,

@@ -1,4 +1,4 @@
-//! Any text, character by character: each predicts the next.
+//! The task `chars`: predicting the next character of any text file.
 
 use super::interface::Interface;
 use super::part::Tokens;
@@ -14,38 +14,38 @@ use std::path::Path;
 use tch::{Device, Kind, Tensor};
 
 pub(super) const ID: &str = "chars";
-/// Of ten characters, the last one is measured by.
+/// Equal parts of the text; the last of them is the validation data.
 const PARTS: i64 = 10;
-/// Number of different characters above which a warning is given.
+/// Number of different characters above which a warning is logged.
 const LARGE_ALPHABET: usize = 5000;
-/// Bytes of the score that a network gives one character, a float32.
-const SCORE_BYTES: f64 = 4.0;
+/// Bytes of one logit, a float32.
+const LOGIT_BYTES: f64 = 4.0;
 /// Byte order mark that some programs write before a text. It is dropped.
 const BYTE_ORDER_MARK: char = '\u{feff}';
-/// Reason why a text is refused that has other characters when it is read again.
+/// Reason for refusing a text that differs when it is read a second time.
 const CHANGED: &str = "it changed while it was read";
-/// Bytes that are read at a time.
+/// Number of bytes that are read at a time.
 const CHUNK: usize = 1 << 20;
 
 pub(super) fn load(data: &DataConfig, device: Device) -> Result<Task, TrainError> {
     let Some(path) = &data.text else {
-        let reason = "there is no text to learn".to_owned();
+        let reason = "no text file was named".to_owned();
         let help = "name a file of UTF-8 text with --text".to_owned();
         return Err(TrainError::Data { task: ID, reason, help });
     };
     let text = Text::survey(path).map_err(|reason| unreadable(path, &reason))?;
     if text.alphabet.len() < 2 {
         let reason =
-            format!("it has {} different characters, and there is nothing to predict", text.alphabet.len());
+            format!("it has {} different characters, so there is nothing to predict", text.alphabet.len());
         return Err(refused(path, &reason, "name a text with more than one"));
     }
     if text.alphabet.len() > LARGE_ALPHABET {
         tracing::warn!(
-            "{} has {} different characters; every one of them is a class to predict, so the output of the network takes \
-             {:.1} MB a sample of {} characters: is it a text?",
+            "{} has {} different characters, and each is a class to predict, so the network's output takes {:.1} MB per \
+             sample of {} characters; check that the file is a text",
             path.display(),
             text.alphabet.len(),
-            (text.alphabet.len() as f64) * f64::from(data.sequence_length) * SCORE_BYTES / 1e6,
+            (text.alphabet.len() as f64) * f64::from(data.sequence_length) * LOGIT_BYTES / 1e6,
             data.sequence_length
         );
     }
@@ -54,18 +54,18 @@ pub(super) fn load(data: &DataConfig, device: Device) -> Result<Task, TrainError
     let validation = text.characters - train;
     if text.characters / PARTS < 2 * length {
         let reason = format!(
-            "{} characters are too few for sequences of {length}: a tenth of them must hold two",
+            "{} characters are too few for sequences of {length}: a tenth of the text must contain two sequences",
             text.characters
         );
         return Err(refused(path, &reason, "name a longer text, or shorten data.sequence_length"));
     }
     let (stored, of_byte) = text.store(path)?;
     let of_byte = of_byte.map(|table| table.f_to(device)).transpose()?;
-    let part = |start, len, most| {
-        // On a GPU the whole text lies there; on the CPU it stays in its file, mapped.
+    let part = |start, len, limit| {
+        // On a GPU the whole text is copied to its memory; on the CPU it stays a mapped file.
         let stored = stored.f_narrow(0, start, len)?.f_to(device)?;
         let tokens = Tokens { stored, of_byte: of_byte.as_ref().map(Tensor::shallow_clone), device };
-        Ok::<_, TrainError>(Part::windows(tokens, length, most))
+        Ok::<_, TrainError>(Part::windows(tokens, length, limit))
     };
     let facts = serde_json::json!({
         "vocab_size": text.alphabet.len(), "block_size": length, "sample": [length], "tokens": true
@@ -80,11 +80,11 @@ pub(super) fn load(data: &DataConfig, device: Device) -> Result<Task, TrainError
     })
 }
 
-/// What is known of a text after one look at all of it.
+/// Counts of a text, from a first pass over it.
 struct Text {
     bytes: i64,
     characters: i64,
-    /// Its characters in their own order, each with its token.
+    /// The different characters in the order of their code points, each with its token number.
     alphabet: BTreeMap<char, i32>,
 }
 
@@ -105,8 +105,12 @@ impl Text {
         Ok(Self { bytes, characters, alphabet })
     }
 
-    /// The tokens, mapped from a file that is gone from its folder already: the text's bytes where every
-    /// character is one, which a table then turns into tokens; otherwise numbers.
+    /// Writes the text to an unnamed temporary file and maps it. If every character is one byte, the bytes
+    /// are stored, and the second tensor is the table from bytes to tokens. Otherwise token numbers are
+    /// stored.
+    ///
+    /// # Shapes
+    /// First tensor: `[characters]`, `uint8` or `int32`. Second tensor: `[256]`, `int64`.
     fn store(&self, path: &Path) -> Result<(Tensor, Option<Tensor>), TrainError> {
         if self.bytes == self.characters {
             let mut table = vec![0_i64; 256];
@@ -123,7 +127,7 @@ impl Text {
         Ok((map(&file, self.characters, Kind::Int)?, None))
     }
 
-    /// The text itself, where nobody changes it under a run.
+    /// Copies the text, so that a change of the original does not affect the run.
     fn copy(&self, path: &Path) -> Result<File, TrainError> {
         let failed = |error: std::io::Error| unwritable("it cannot be copied", &error);
         let mut file = temporary()?;
@@ -136,6 +140,7 @@ impl Text {
         if copied == self.bytes { Ok(file) } else { Err(unreadable(path, CHANGED)) }
     }
 
+    /// Writes the token number of every character.
     fn encode(&self, path: &Path) -> Result<File, TrainError> {
         let failed = |error: std::io::Error| unwritable("its tokens cannot be written", &error);
         let mut file = BufWriter::new(temporary()?);
@@ -152,56 +157,56 @@ impl Text {
     }
 }
 
-/// A file without a name, in the folder for such files.
+/// Makes an unnamed file in the temporary folder.
 fn temporary() -> Result<File, TrainError> {
     tempfile::tempfile().map_err(|error| TrainError::Data {
         task: ID,
-        reason: format!("no temporary file can be made in {}: {error}", std::env::temp_dir().display()),
-        help: "set TMPDIR to a folder that you may write, with room for the text".to_owned(),
+        reason: format!("cannot make a temporary file in {}: {error}", std::env::temp_dir().display()),
+        help: "set TMPDIR to a writable folder with room for a copy of the text".to_owned(),
     })
 }
 
-/// Why a temporary file could not be written.
+/// Returns the reason why a temporary file could not be written.
 fn unwritable(what: &str, error: &std::io::Error) -> String {
-    format!("{what} into {}, which TMPDIR names: {error}", std::env::temp_dir().display())
+    format!("{what} into the temporary folder {} (TMPDIR): {error}", std::env::temp_dir().display())
 }
 
-/// The error of a text that cannot be read, or whose tokens cannot be written.
+/// Returns the error for a text that cannot be read, or whose tokens cannot be written.
 fn unreadable(path: &Path, reason: &str) -> TrainError {
     refused(path, reason, "name a file of UTF-8 text with --text")
 }
 
-/// The error of a text, with what to do about it.
+/// Returns the error for a text, with a remedy.
 fn refused(path: &Path, reason: &str, help: &str) -> TrainError {
     TrainError::Data { task: ID, reason: format!("{}: {reason}", path.display()), help: help.to_owned() }
 }
 
-/// Maps a file that is open.
+/// Maps an open file as a tensor of shape `[elements]`.
 fn map(file: &File, elements: i64, kind: Kind) -> Result<Tensor, TrainError> {
     let name = format!("/proc/self/fd/{}", file.as_raw_fd());
     Ok(Tensor::f_from_file(&name, false, elements, (kind, Device::Cpu))?)
 }
 
-/// Reads a text piece by piece, as it may be larger than the memory.
+/// Reads a UTF-8 text in chunks, because it may not fit into memory, and calls `each` with every chunk.
 fn decode(path: &Path, mut each: impl FnMut(&str) -> Result<(), String>) -> Result<(), String> {
     let mut file = open_limited(path, limit::TEXT).map_err(|e| e.to_string())?;
     let (mut buffer, mut kept, mut read_before) = (vec![0; CHUNK], 0, 0_u64);
-    let mut begins = true;
+    let mut at_start = true;
     loop {
         let read = file.read(&mut buffer[kept..]).map_err(|e| e.to_string())?;
         let all = kept + read;
         let whole = match std::str::from_utf8(&buffer[..all]) {
             Ok(_) => all,
-            // A character that goes on in the next piece.
+            // The last character continues in the next chunk.
             Err(error) if error.error_len().is_none() && read > 0 => error.valid_up_to(),
             Err(error) => {
                 let at = read_before + error.valid_up_to() as u64;
-                return Err(format!("byte {at} is no UTF-8"));
+                return Err(format!("byte {at} is not valid UTF-8"));
             }
         };
         if let Ok(part) = std::str::from_utf8(&buffer[..whole]) {
-            let part = if begins { part.strip_prefix(BYTE_ORDER_MARK).unwrap_or(part) } else { part };
-            begins &= whole == 0;
+            let part = if at_start { part.strip_prefix(BYTE_ORDER_MARK).unwrap_or(part) } else { part };
+            at_start &= whole == 0;
             each(part)?;
         }
         if read == 0 {
@@ -221,7 +226,7 @@ mod tests {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), text).unwrap();
         let path = Some(file.path().to_owned());
-        // The file is gone before a batch is made: what is mapped stays.
+        // The file is removed before a batch is made; its mapped copy remains.
         load(&DataConfig { text: path, sequence_length: length, ..DataConfig::default() }, Device::Cpu)
     }
 
@@ -235,11 +240,11 @@ mod tests {
     }
 
     #[test]
-    fn one_byte_a_character_and_many_read_the_same() {
+    fn single_byte_and_multi_byte_texts_give_the_same_windows() {
         for (letters, text) in [("abc", "abc".repeat(40)), ("aß€", "aß€".repeat(40))] {
             let task = task(text.as_bytes(), 4).unwrap();
             assert_eq!(task.facts["vocab_size"], 3);
-            // 108 characters to learn from; one window is kept for where the first may begin.
+            // 108 training characters are 27 windows; one fewer is used, so that the first may start later.
             assert_eq!((task.train.len(), task.validation.len()), (26, 2));
             let windows = read(&task.train, letters);
             let at = |i: usize| letters.chars().nth(i % 3).unwrap();
@@ -247,31 +252,31 @@ mod tests {
             let split =
                 |s: &str, from: usize, to: usize| s.chars().skip(from).take(to - from).collect::<String>();
             assert_eq!(windows[0], (split(&whole, 0, 4), split(&whole, 1, 5)));
-            // The order of an epoch is the same each time, and another in the next.
+            // An epoch has the same order each time, and the next epoch another.
             let x = |epoch| task.train.batch(&task.train.order(7, epoch).unwrap(), 0, 26).unwrap().0;
             assert!(x(1).equal(&x(1)) && !x(1).equal(&x(2)));
         }
     }
 
     #[test]
-    fn what_is_no_text_says_where_and_what_is_short_says_how_much() {
-        assert!(task(b"good \xff bad", 4).unwrap_err().to_string().contains("byte 5 is no UTF-8"));
+    fn invalid_short_and_uniform_texts_are_refused_with_the_reason() {
+        assert!(task(b"good \xff bad", 4).unwrap_err().to_string().contains("byte 5 is not valid UTF-8"));
         assert!(
             task("cut \u{20ac}".as_bytes().split_last().unwrap().1, 4)
                 .unwrap_err()
                 .to_string()
-                .contains("byte 4 is no UTF-8")
+                .contains("byte 4 is not valid UTF-8")
         );
         let short = task(b"too short", 4).unwrap_err().to_string();
         assert!(short.contains("9 characters are too few for sequences of 4"), "{short}");
         let one = task("a".repeat(100).as_bytes(), 4).unwrap_err().to_string();
-        assert!(one.contains("it has 1 different characters, and there is nothing to predict"), "{one}");
+        assert!(one.contains("it has 1 different characters, so there is nothing to predict"), "{one}");
     }
 
     #[test]
-    fn a_text_beyond_the_limit_is_refused_by_its_size() {
+    fn a_text_larger_than_the_limit_is_refused() {
         let file = tempfile::NamedTempFile::new().unwrap();
-        // Sparse: it takes no room on the disk.
+        // A sparse file takes no room on the disk.
         file.as_file().set_len(limit::TEXT.bytes + 1).unwrap();
         let data = DataConfig { text: Some(file.path().to_owned()), ..DataConfig::default() };
         let error = load(&data, Device::Cpu).unwrap_err().to_string();
@@ -279,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn a_byte_order_mark_is_no_part_of_the_text() {
+    fn a_byte_order_mark_is_dropped() {
         for text in ["abc", "aß€"] {
             let marked = format!("\u{feff}{}", text.repeat(40));
             let task = task(marked.as_bytes(), 4).unwrap();

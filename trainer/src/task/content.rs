@@ -1,13 +1,13 @@
-//! Hashes of data, so that a run that goes on learns from what it began with.
+//! Hashes of a task's data, by which a resumed run checks that its data are unchanged.
 
 use crate::error::TrainError;
 use sha2::{Digest as _, Sha256};
 use tch::Tensor;
 
-/// Bytes that are hashed at a time.
+/// Number of bytes that are hashed at a time.
 const CHUNK: i64 = 1 << 24;
 
-/// SHA-256 of some tensors, shapes included, in hexadecimal digits.
+/// Returns the SHA-256 of some tensors, including their kinds and shapes, in hexadecimal digits.
 pub(super) fn hash(tensors: &[&Tensor]) -> Result<String, TrainError> {
     let mut hash = Sha256::new();
     for tensor in tensors {

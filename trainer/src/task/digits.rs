@@ -1,4 +1,5 @@
-//! Handwritten digits, 8x8, embedded in the program (`data/README.md` says whose they are).
+//! The task `digits`: handwritten digits of 8x8 pixels, embedded in the program. `data/README.md` names their
+//! origin and licence.
 
 use super::interface::{ImageInput, Interface};
 use super::{Part, Task};
@@ -16,7 +17,7 @@ const SIDE: i64 = 8;
 pub(super) const DIGITS: [&str; 10] = ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"];
 const PIXELS: usize = 64;
 const TRAIN: i64 = 1077;
-/// The split is the same in every run, whatever the run's seed, so that runs can be compared.
+/// Seed of the split. It does not depend on the run's seed, so that all runs have the same validation data.
 const SPLIT_SEED: u64 = 0;
 
 /// Largest value of a pixel.
@@ -25,7 +26,7 @@ const BRIGHTEST: f64 = 16.0;
 const MEAN: f32 = 4.884;
 const DEVIATION: f32 = 6.017;
 
-/// Pixels from 0..=16 to roughly zero mean and unit deviation.
+/// Standardises a pixel: from `0..=16` to about zero mean and unit deviation over the data set.
 fn scale(pixel: u8) -> f32 {
     (f32::from(pixel) - MEAN) / DEVIATION
 }
@@ -59,7 +60,7 @@ pub(super) fn load(data: &DataConfig, device: Device) -> Result<Task, TrainError
     })
 }
 
-/// One image a row: 64 pixels, then the label.
+/// Reads the images and labels of a compressed CSV file with one image per row: 64 pixels, then the label.
 fn parse(gz: &[u8]) -> Result<(Vec<f32>, Vec<i64>), String> {
     let mut text = String::new();
     GzDecoder::new(gz).read_to_string(&mut text).map_err(|e| e.to_string())?;
@@ -68,7 +69,7 @@ fn parse(gz: &[u8]) -> Result<(Vec<f32>, Vec<i64>), String> {
         let wrong = |what: &str| format!("row {}: {what}", row + 1);
         let values = line
             .split(',')
-            .map(|v| v.trim().parse::<u8>().map_err(|_| wrong(&format!("`{v}` is no small number"))))
+            .map(|v| v.trim().parse::<u8>().map_err(|_| wrong(&format!("`{v}` is not a number of 0 to 255"))))
             .collect::<Result<Vec<u8>, String>>()?;
         let [image @ .., label] = values.as_slice() else { return Err(wrong("it is empty")) };
         if image.len() != PIXELS || *label > 9 || image.iter().any(|p| *p > 16) {
@@ -88,7 +89,7 @@ mod tests {
     use std::io::Write as _;
 
     #[test]
-    fn the_embedded_data_is_whole_and_split_the_same_way_every_time() {
+    fn the_embedded_data_is_complete_and_always_split_the_same_way() {
         let load = || load(&DataConfig::default(), Device::Cpu).unwrap();
         let (a, b) = (load(), load());
         let ((x, y), (again, _)) = (a.train.slice(0, 1077).unwrap(), b.train.slice(0, 1077).unwrap());
@@ -101,9 +102,9 @@ mod tests {
     }
 
     #[test]
-    fn damaged_data_says_where() {
+    fn damaged_data_is_refused_with_its_row() {
         let mut gz = GzEncoder::new(Vec::new(), Compression::fast());
         gz.write_all(b"1,2,x\n").unwrap();
-        assert_eq!(parse(&gz.finish().unwrap()).unwrap_err(), "row 1: `x` is no small number");
+        assert_eq!(parse(&gz.finish().unwrap()).unwrap_err(), "row 1: `x` is not a number of 0 to 255");
     }
 }

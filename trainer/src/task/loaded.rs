@@ -1,4 +1,4 @@
-//! A task whose data are loaded.
+//! A task with its loaded data.
 
 use super::interface::Interface;
 use super::part::Part;
@@ -6,7 +6,7 @@ use crate::error::TrainError;
 use serde_json::{Map, Value};
 use tch::Tensor;
 
-/// A task: data to learn from and to be measured by, and what a host must know of them.
+/// A task with its training data, its validation data, and the facts that a host needs about them.
 #[derive(Debug)]
 pub struct Task {
     /// Id of the task.
@@ -15,21 +15,20 @@ pub struct Task {
     pub train: Part,
     /// Samples to validate on.
     pub validation: Part,
-    /// What a host must know to read the inputs and to make the outputs: `in_channels`, `num_classes`,
-    /// `vocab_size` and the like. A host is told what its settings have a name for; the user's own settings
-    /// win.
+    /// Sizes of the data that a host needs, such as `in_channels`, `num_classes` and `vocab_size`. Each fact
+    /// is passed to hosts whose schema has a setting of its name; the user's own settings win.
     pub facts: Map<String, Value>,
-    /// What a network of this task reads and predicts.
+    /// Inputs and outputs of a network for this task.
     pub interface: Interface,
-    /// Samples that are measured at a time.
+    /// Number of samples in a validation batch.
     pub validation_batch: i64,
 }
 
 impl Task {
-    /// Refuses a host whose outputs are no predictions for these labels.
+    /// Refuses a host whose outputs do not fit the labels.
     ///
     /// # Shapes
-    /// `outputs`: `[.., C]` for labels `[..]`, with a number for each class at least.
+    /// `outputs`: `[..., C]` for `labels` of shape `[...]`, where `C` is at least the number of classes.
     pub(crate) fn fits(&self, outputs: &Tensor, labels: &Tensor, host: &str) -> Result<(), TrainError> {
         let fact = |name: &str| self.facts.get(name).and_then(Value::as_i64);
         let Some(classes) = fact("num_classes").or_else(|| fact("vocab_size")) else { return Ok(()) };
@@ -42,7 +41,7 @@ impl Task {
         Err(TrainError::Setting {
             field: "host".to_owned(),
             reason: format!(
-                "`{host}` gives {found:?} for labels of `{}` that want {wanted:?}: one number a class comes last",
+                "`{host}` returns logits of shape {found:?}, but the labels of `{}` need {wanted:?}, with the classes as the last dimension",
                 self.id
             ),
         })

@@ -1,4 +1,4 @@
-//! What is learned.
+//! Tasks: loading their data, making batches of them, and scoring predictions.
 
 mod addition;
 mod chars;
@@ -24,7 +24,7 @@ use crate::config::{DataConfig, RunConfig};
 use crate::error::TrainError;
 use tch::Device;
 
-/// How the data of a task come.
+/// A task with the function that loads its data.
 struct Known {
     id: &'static str,
     load: fn(&DataConfig, Device) -> Result<Task, TrainError>,
@@ -40,7 +40,7 @@ const KNOWN: [Known; 7] = [
     Known { id: addition::ID, load: addition::load },
 ];
 
-/// Ids of all tasks.
+/// Returns the ids of all tasks.
 pub fn tasks() -> impl Iterator<Item = &'static str> {
     KNOWN.iter().map(|known| known.id)
 }
@@ -53,10 +53,7 @@ fn find(id: &str) -> Result<&'static Known, TrainError> {
     })
 }
 
-/// Refuses a task that there is not.
-///
-/// # Errors
-/// If there is none by this name.
+/// Refuses the id of a task that does not exist.
 pub(crate) fn check(id: &str) -> Result<(), TrainError> {
     find(id).map(drop)
 }

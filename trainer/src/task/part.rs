@@ -1,4 +1,4 @@
-//! A part of a task's data, on the device, and the batches that are made of it there.
+//! The training or validation data of a task on the device, and the batches made of them there.
 
 use super::content;
 use super::images::Pixels;
@@ -6,35 +6,37 @@ use super::order::{Draws, Order};
 use crate::error::TrainError;
 use tch::{Device, IndexOp as _, Kind, Tensor};
 
-/// Data to learn from, or to be measured by.
+/// The training data or the validation data of a task.
 #[derive(Debug)]
 pub struct Part {
     rows: Rows,
     samples: i64,
-    /// What is predicted and judged, in all samples together.
+    /// Number of labels in all samples together that are not ignored.
     targets: i64,
 }
 
 #[derive(Debug)]
 enum Rows {
-    /// As they are: inputs `[N, ..]` and labels `[N]` or `[N, T]`.
+    /// Inputs of shape `[N, ...]` and labels of shape `[N]` or `[N, T]`.
     Samples { inputs: Tensor, labels: Tensor },
-    /// Bytes that become numbers in the batch.
+    /// Images stored as bytes, which are normalised in each batch; labels of shape `[N]`.
     Images { pixels: Pixels, labels: Tensor },
-    /// Windows of one long sequence; each position predicts the next.
+    /// Windows of one long sequence; the label of each position is the next token.
     Windows { tokens: Tokens, length: i64 },
 }
 
-/// A sequence of tokens `[L]`, small as it is stored.
+/// A sequence of tokens in compact storage.
 #[derive(Debug)]
 pub(super) struct Tokens {
+    /// Bytes or token numbers, of shape `[L]`.
     pub(super) stored: Tensor,
-    /// `[256]`: the token of each byte, where bytes are stored.
+    /// Token number of each byte, of shape `[256]`. `None` if `stored` contains token numbers.
     pub(super) of_byte: Option<Tensor>,
+    /// Device of the batches.
     pub(super) device: Device,
 }
 
-/// A label that nothing is predicted for.
+/// Label of positions that are not scored.
 pub(super) const IGNORED: i64 = -100;
 
 impl Part {
@@ -49,15 +51,16 @@ impl Part {
         Self { rows: Rows::Images { pixels, labels }, samples, targets: samples }
     }
 
-    /// Windows of `length` tokens that do not overlap, wherever within one length the first begins.
-    pub(super) fn windows(tokens: Tokens, length: i64, most: Option<u32>) -> Self {
+    /// Creates a part of non-overlapping windows of `length` tokens, at most `limit` of them. Their number
+    /// fits every offset of the first window below `length`.
+    pub(super) fn windows(tokens: Tokens, length: i64, limit: Option<u32>) -> Self {
         let stored = tokens.stored.size().first().copied().unwrap_or(0);
         let whole = ((stored - length) / length).max(0);
-        let samples = most.map_or(whole, |most| whole.min(most.into()));
+        let samples = limit.map_or(whole, |limit| whole.min(limit.into()));
         Self { rows: Rows::Windows { tokens, length }, samples, targets: samples * length }
     }
 
-    /// How many samples it has.
+    /// Returns the number of samples.
     pub fn len(&self) -> i64 {
         self.samples
     }
@@ -65,23 +68,23 @@ impl Part {
     pub fn is_empty(&self) -> bool {
         self.samples == 0
     }
-    /// How many predictions are judged, in all samples together.
+    /// Returns the number of labels in all samples together that are not ignored.
     pub fn targets(&self) -> i64 {
         self.targets
     }
-    /// Number of batches of an epoch.
+    /// Returns the number of batches of an epoch.
     pub fn steps(&self, batch_size: u32) -> u64 {
         let (samples, batch) = (self.samples.unsigned_abs(), u64::from(batch_size.max(1)));
         let alone = batch > 1 && samples > batch && samples % batch == 1;
         samples.div_ceil(batch) - u64::from(alone)
     }
-    /// Samples of the batch that begins at one. A last sample is not left alone: batch statistics of one
-    /// sample are no numbers, so the batch before it takes it in.
+    /// Returns the number of samples in the batch that begins at sample `start`. A single last sample joins
+    /// the batch before it, because the batch statistics of one sample are undefined.
     pub fn batch_len(&self, start: i64, batch_size: u32) -> i64 {
         let (left, batch) = (self.samples - start, i64::from(batch_size.max(1)));
         if batch > 1 && left == batch + 1 { left } else { left.min(batch) }
     }
-    /// SHA-256 of its samples as they are stored, in hexadecimal digits.
+    /// Returns the SHA-256 of the stored samples, in hexadecimal digits.
     ///
     /// # Errors
     /// If libtorch fails.
@@ -96,7 +99,7 @@ impl Part {
         }
     }
 
-    /// Where its batches are made.
+    /// Returns the device of the batches.
     pub fn device(&self) -> Device {
         match &self.rows {
             Rows::Samples { labels, .. } | Rows::Images { labels, .. } => labels.device(),
@@ -104,7 +107,7 @@ impl Part {
         }
     }
 
-    /// The order of an epoch.
+    /// Draws the order of an epoch from the run's seed and the epoch's number.
     ///
     /// # Errors
     /// If libtorch fails.
@@ -120,10 +123,10 @@ impl Part {
         Order::new(Draws { samples: self.samples, moves, shifts }, seed, epoch, self.device())
     }
 
-    /// A batch of an epoch, as its order has it.
+    /// Returns the inputs and labels of the samples `start..start + len` of an order.
     ///
     /// # Shapes
-    /// Inputs `[n, ..]`; labels `[n]` or `[n, T]`.
+    /// Inputs `[len, ...]`; labels `[len]` or `[len, T]`.
     ///
     /// # Errors
     /// If libtorch fails.
@@ -141,10 +144,11 @@ impl Part {
         }
     }
 
-    /// The samples as they lie, from one on.
+    /// Returns the inputs and labels of the samples `start..start + len` in their stored order, without
+    /// augmentation.
     ///
     /// # Shapes
-    /// As [`batch`](Self::batch).
+    /// As for [`batch`](Self::batch).
     ///
     /// # Errors
     /// If libtorch fails.
@@ -165,12 +169,15 @@ impl Part {
 }
 
 impl Tokens {
-    /// Inputs and labels `[n, length]` of the windows that begin `shift` tokens in.
+    /// Returns the inputs and labels of some windows, of which the first begins at token `shift`.
+    ///
+    /// # Shapes
+    /// `rows`: indices of windows, `[n]`. Inputs and labels: `[n, length]`.
     fn windows(&self, length: i64, shift: i64, rows: &Tensor) -> Result<(Tensor, Tensor), TrainError> {
-        let home = self.stored.device();
+        let storage = self.stored.device();
         let all = self.stored.i(shift..).f_unfold(0, length + 1, length)?;
         let mut windows =
-            all.f_index_select(0, &rows.f_to(home)?)?.f_to(self.device)?.f_to_kind(Kind::Int64)?;
+            all.f_index_select(0, &rows.f_to(storage)?)?.f_to(self.device)?.f_to_kind(Kind::Int64)?;
         if let Some(of_byte) = &self.of_byte {
             windows = of_byte.f_take(&windows)?;
         }

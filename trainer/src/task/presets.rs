@@ -1,9 +1,9 @@
-//! What a run of each task is by default, where it differs from what runs are.
+//! Presets: the default settings of each task, where they differ from the defaults of all runs.
 
 use serde_json::{Map, Value};
 use toml::{Table, toml};
 
-/// The settings of the host that a task has by default.
+/// Returns the host settings in the preset of a task.
 pub(crate) fn host_config(task: &str) -> Map<String, Value> {
     let preset = preset(task);
     let config = preset.get("host").and_then(|host| host.get("config"));
@@ -11,7 +11,7 @@ pub(crate) fn host_config(task: &str) -> Map<String, Value> {
     config.and_then(|config| config.as_object().cloned()).unwrap_or_default()
 }
 
-/// The settings of a task.
+/// Returns the preset of a task; empty for an unknown one.
 pub(crate) fn preset(task: &str) -> Table {
     match task {
         "digits" => toml! {
@@ -54,7 +54,7 @@ pub(crate) fn preset(task: &str) -> Table {
             batch_size = 32
             learning_rate = 2e-3
         },
-        // A host that seldom manages it alone: what it lacks is what a seed can bring.
+        // A host that seldom solves the task alone, so that the effect of a seed shows.
         "addition" => toml! {
             epochs = 40
             slots = ["late"]

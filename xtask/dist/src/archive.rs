@@ -1,4 +1,4 @@
-//! The archive: a `.tar.zst` of the folder, the same bytes for the same files.
+//! Writes the archive: a reproducible `.tar.zst` of the folder.
 
 use crate::sums::files;
 use anyhow::{Context as _, Result};
@@ -7,13 +7,14 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use tar::{Builder, EntryType, Header};
 
+/// Compression level of zstd.
 const LEVEL: i32 = 9;
 
-/// Writes the archive beside the folder; returns where it lies.
+/// Writes the archive next to the folder and returns its path.
 pub(crate) fn write(folder: &Path) -> Result<PathBuf> {
     let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let path = folder.with_file_name(format!("{name}.tar.zst"));
-    let file = File::create(&path).with_context(|| format!("cannot make {}", path.display()))?;
+    let file = File::create(&path).with_context(|| format!("cannot create {}", path.display()))?;
     let mut packed = zstd::Encoder::new(file, LEVEL)?;
     let threads = std::thread::available_parallelism().map_or(1, |n| u32::try_from(n.get()).unwrap_or(1));
     packed.multithread(threads)?;
@@ -23,7 +24,7 @@ pub(crate) fn write(folder: &Path) -> Result<PathBuf> {
         let metadata = path.symlink_metadata()?;
         let inner = Path::new(&name).join(path.strip_prefix(folder).unwrap_or(&path));
         header.set_size(metadata.len());
-        // Without owner and time, so that the same files give the same archive on every machine.
+        // No owner and no time, so that the same files make the same archive on every machine.
         header.set_mode(metadata.permissions().mode() & 0o755);
         header.set_mtime(0);
         header.set_uid(0);

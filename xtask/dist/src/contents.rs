@@ -1,4 +1,4 @@
-//! The program, its plugins and libtorch.
+//! Copies the program, its plugins and libtorch into the distribution.
 
 use anyhow::{Context as _, Result, bail};
 use std::fs;
@@ -12,22 +12,22 @@ Kasmina grows neural networks while they train.
     ./kasmina plugins list
     ./kasmina train --epochs 5 --out /tmp/first
 
-The folder may lie anywhere and be read-only; nothing is written into it.
+The folder may be anywhere and may be read-only; nothing is written into it.
 
-GPU: libtorch's GPU libraries are looked for in `cuda/` beside `lib/`. A link does:
+GPU: libtorch's GPU libraries are searched in `cuda/` beside `lib/`. A link is sufficient:
     ln -s \"$(python3 -c 'import torch, os; print(os.path.join(os.path.dirname(torch.__file__), \"lib\"))')\" cuda
-That torch must be the version that `licences/libtorch.txt` names. KASMINA_LIBTORCH_CUDA names another folder.
+The version of that torch must be the one in `licences/libtorch.txt`. KASMINA_LIBTORCH_CUDA sets another folder.
 
-SHA256SUMS has the hash of every file (`sha256sum -c SHA256SUMS`), sbom.cdx.json every component (CycloneDX), `licences/`
-their licences.
+SHA256SUMS has the hash of every file (`sha256sum -c SHA256SUMS`), sbom.cdx.json lists every component (CycloneDX), and
+`licences/` has their licences.
 ";
 
-/// Copies everything that runs, without debug information. What was built must name none of the folders
-/// `unnamed`: where a program was built is nobody's business.
+/// Copies the program, the plugins and libtorch, without debug information. Returns an error if the program
+/// or a plugin contains the path of a folder in `unnamed`: a distribution must not reveal where it was built.
 pub(crate) fn copy(built: &Path, torch: &Path, out: &Path, cuda: bool, unnamed: &[PathBuf]) -> Result<()> {
     for folder in ["plugins", "lib"] {
         let folder = out.join(folder);
-        fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+        fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
     }
     copy_file(&built.join("kasmina"), &out.join("kasmina"), 0o755)?;
     copy_libraries(&built.join("plugins"), &out.join("plugins"))?;
@@ -37,13 +37,16 @@ pub(crate) fn copy(built: &Path, torch: &Path, out: &Path, cuda: bool, unnamed: 
     for file in &ours {
         strip(file)?;
         for folder in unnamed {
-            refuse_named(file, folder)?;
+            refuse_path(file, folder)?;
         }
     }
     if cuda {
         let from = torch.join("cuda");
         if !from.is_dir() {
-            bail!("there are no GPU libraries in {}; `cargo xtask setup --cuda` brings them", from.display());
+            bail!(
+                "there are no GPU libraries in {}; `cargo xtask setup --cuda` fetches them",
+                from.display()
+            );
         }
         fs::create_dir_all(out.join("cuda"))?;
         copy_libraries(&from, &out.join("cuda"))?;
@@ -60,7 +63,7 @@ fn copy_libraries(from: &Path, to: &Path) -> Result<()> {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let target = fs::read_link(&path).ok().filter(|target| target.components().count() == 1);
         if let Some(target) = target {
-            // Another name of a library beside it.
+            // A symbolic link to a library in the same folder.
             std::os::unix::fs::symlink(target, to.join(&name))?;
         } else if name.contains(".so") && path.is_file() {
             copy_file(&path, &to.join(&name), 0o644)?;
@@ -75,18 +78,22 @@ fn copy_file(from: &Path, to: &Path, mode: u32) -> Result<()> {
     Ok(())
 }
 
-/// Refuses a file that has the path of a folder in it.
-fn refuse_named(file: &Path, folder: &Path) -> Result<()> {
+/// Returns an error if the file contains the path of `folder`.
+fn refuse_path(file: &Path, folder: &Path) -> Result<()> {
     let bytes = fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
     let name = folder.as_os_str().as_encoded_bytes();
     if let Some(at) = bytes.windows(name.len()).position(|bytes| bytes == name) {
         let text: Vec<u8> = bytes[at..].iter().copied().take_while(u8::is_ascii_graphic).take(200).collect();
-        bail!("{} names where it was built: {}", file.display(), String::from_utf8_lossy(&text));
+        bail!(
+            "{} contains the path of a folder of this machine: {}",
+            file.display(),
+            String::from_utf8_lossy(&text)
+        );
     }
     Ok(())
 }
 
-/// Removes symbols that only debuggers read. A system without `strip` makes larger files.
+/// Removes symbols that only debuggers read. Without the program `strip` the file is left as it is.
 fn strip(file: &Path) -> Result<()> {
     match Command::new("strip").arg("--strip-unneeded").arg(file).status() {
         Ok(status) if status.success() => Ok(()),

@@ -1,4 +1,4 @@
-//! The texts of the licences of everything that is distributed.
+//! Collects the licence texts of everything in the distribution.
 
 use crate::packages::Package;
 use anyhow::{Context as _, Result};
@@ -6,20 +6,22 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
-/// How the names of files begin that hold a licence or what it asks to be kept.
+/// Prefixes of the names of files that contain a licence or a notice that must be kept.
 const NAMES: [&str; 6] = ["LICENSE", "LICENCE", "COPYING", "NOTICE", "COPYRIGHT", "UNLICENSE"];
 
 /// The libtorch that is distributed.
 pub(crate) struct Torch<'a> {
+    /// Folder with `lib/` and `licences/`.
     pub(crate) folder: &'a Path,
     pub(crate) version: &'a str,
     /// Whether its GPU libraries are distributed too.
     pub(crate) cuda: bool,
 }
 
-/// Copies the licences of every crate and of every part of libtorch, and says what libtorch is.
+/// Copies the licences of every crate and of every wheel of libtorch, and writes `packages.txt` and
+/// `libtorch.txt`.
 pub(crate) fn collect(root: &Path, packages: &[Package], torch: &Torch<'_>, out: &Path) -> Result<()> {
-    fs::create_dir_all(out).with_context(|| format!("cannot make {}", out.display()))?;
+    fs::create_dir_all(out).with_context(|| format!("cannot create {}", out.display()))?;
     copy_from(root, &out.join("kasmina"))?;
     let mut table = String::from("package version licence\n");
     for package in packages {
@@ -35,7 +37,7 @@ pub(crate) fn collect(root: &Path, packages: &[Package], torch: &Torch<'_>, out:
         let folder = torch.join(folder);
         let parts = fs::read_dir(&folder).with_context(|| {
             format!(
-                "the licences of libtorch are not in {}; `cargo xtask setup` brings them",
+                "the licences of libtorch are not in {}; `cargo xtask setup` fetches them",
                 folder.display()
             )
         })?;
@@ -44,14 +46,15 @@ pub(crate) fn collect(root: &Path, packages: &[Package], torch: &Torch<'_>, out:
         }
     }
     let text = format!(
-        "libtorch {version}, from the wheel `torch` of the Python package index and the wheels that it asks for, \
+        "libtorch {version}, from the wheel `torch` of the Python package index and the wheels that it requires, \
          unchanged.\n\
-         libtorch/ has the licence of each: BSD-3-Clause for torch, NVIDIA's own for what begins with nvidia.\n"
+         libtorch/ has the licence of each: BSD-3-Clause for torch, NVIDIA's own for names that begin with nvidia.\n"
     );
     fs::write(out.join("libtorch.txt"), text)?;
     Ok(())
 }
 
+/// Copies the licence files of a folder. `to` is created if there is one.
 fn copy_from(folder: &Path, to: &Path) -> Result<()> {
     let entries = fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))?;
     for entry in entries.flatten() {

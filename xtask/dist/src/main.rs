@@ -1,5 +1,5 @@
-//! Makes a folder that holds everything `kasmina` needs, and an archive of it. `cargo xtask dist` builds what
-//! goes in and calls this.
+//! Makes a folder with everything that `kasmina` needs, and an archive of it. `cargo xtask dist` builds the
+//! contents and calls this program.
 #![forbid(unsafe_code)]
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command-line tool talks to its terminal")]
 
@@ -18,12 +18,12 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 #[derive(Parser)]
-#[command(about = "Makes a distribution of what was built")]
+#[command(about = "Makes a distribution from a finished build")]
 struct Args {
-    /// The folder that cargo has built into, with the program and its `plugins/`.
+    /// Folder that cargo has built into, with the program and its `plugins/`.
     #[arg(long)]
     built: PathBuf,
-    /// The folder of libtorch, with its `lib/`.
+    /// Folder of libtorch, with its `lib/`.
     #[arg(long)]
     torch: PathBuf,
     /// Version of libtorch.
@@ -32,16 +32,16 @@ struct Args {
     /// Folder of the repository.
     #[arg(long)]
     root: PathBuf,
-    /// Where the folder is made; an earlier one is replaced.
+    /// Folder to make; an existing one is replaced.
     #[arg(long)]
     out: PathBuf,
-    /// Take the GPU libraries too, from `cuda/` of libtorch.
+    /// Include the GPU libraries, from `cuda/` of libtorch.
     #[arg(long)]
     cuda: bool,
-    /// Refuse programs and plugins that name this folder; may be given several times.
+    /// Fail if the program or a plugin contains this path; may be given several times.
     #[arg(long)]
     unnamed: Vec<PathBuf>,
-    /// Make the folder and no archive.
+    /// Make only the folder.
     #[arg(long)]
     no_archive: bool,
 }

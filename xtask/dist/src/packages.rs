@@ -1,4 +1,4 @@
-//! The crates that are in the program and its plugins.
+//! Lists the crates that are linked into the program and its plugins.
 
 use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// What a distribution holds code of.
+/// Packages of the program and its plugins.
 const ROOTS: [&str; 6] = [
     "kasmina-blends",
     "kasmina-blueprints-cnn",
@@ -20,16 +20,16 @@ const ROOTS: [&str; 6] = [
 pub(crate) struct Package {
     pub(crate) name: String,
     pub(crate) version: String,
-    /// As its manifest has it.
+    /// Licence expression of its manifest.
     pub(crate) licence: Option<String>,
     /// Folder of the crate's sources.
     pub(crate) folder: PathBuf,
-    /// Whether it comes from the registry.
+    /// Whether it comes from a registry, not from this workspace.
     pub(crate) is_published: bool,
 }
 
-/// Every crate that is linked into the distribution, sorted by name and version; build scripts and tests are
-/// not.
+/// Returns every crate that is linked into the distribution, sorted by name and version. Dependencies of
+/// build scripts and of tests are left out.
 pub(crate) fn of(root: &Path) -> Result<Vec<Package>> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut metadata = Command::new(cargo);
@@ -65,7 +65,7 @@ pub(crate) fn of(root: &Path) -> Result<Vec<Package>> {
     Ok(packages)
 }
 
-/// The ids of the crates that are reached by ordinary dependencies.
+/// Ids of the crates that normal dependencies reach from [`ROOTS`].
 fn linked(metadata: &Value) -> BTreeSet<String> {
     let nodes = metadata["resolve"]["nodes"].as_array().map(Vec::as_slice).unwrap_or_default();
     let by_id: BTreeMap<&str, &Value> =
@@ -82,7 +82,7 @@ fn linked(metadata: &Value) -> BTreeSet<String> {
         let deps = by_id.get(id.as_str()).and_then(|node| node["deps"].as_array());
         for dep in deps.into_iter().flatten() {
             let kinds = dep["dep_kinds"].as_array().map(Vec::as_slice).unwrap_or_default();
-            // An ordinary dependency has no kind.
+            // Normal dependencies have no kind.
             if kinds.iter().any(|kind| kind["kind"].is_null()) {
                 open.extend(dep["pkg"].as_str().map(str::to_owned));
             }

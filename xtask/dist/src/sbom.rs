@@ -1,4 +1,4 @@
-//! What a distribution consists of, in the format of CycloneDX.
+//! Writes the software bill of materials (SBOM) of a distribution, in CycloneDX format.
 
 use crate::packages::Package;
 use anyhow::{Context as _, Result};
@@ -10,7 +10,7 @@ use cyclonedx_bom::models::metadata::Metadata;
 use cyclonedx_bom::prelude::Purl;
 use std::path::Path;
 
-/// Writes the list of components.
+/// Writes a component for each crate and for libtorch.
 pub(crate) fn write(packages: &[Package], torch_version: &str, to: &Path) -> Result<()> {
     let mut components: Vec<Component> = packages.iter().map(component).collect();
     let mut torch =
@@ -23,12 +23,12 @@ pub(crate) fn write(packages: &[Package], torch_version: &str, to: &Path) -> Res
     let bom = Bom {
         components: Some(Components(components)),
         metadata: Some(Metadata { component: Some(program), ..Metadata::default() }),
-        // No serial number and no time stamp, so that the same input gives the same file.
+        // No serial number and no time stamp, so that the same input makes the same file.
         serial_number: None,
         ..Bom::default()
     };
     let mut text = Vec::new();
-    bom.output_as_json_v1_5(&mut text).context("the list of components cannot be written")?;
+    bom.output_as_json_v1_5(&mut text).context("cannot serialize the SBOM")?;
     std::fs::write(to, text).with_context(|| format!("cannot write {}", to.display()))
 }
 
@@ -44,7 +44,7 @@ fn component(package: &Package) -> Component {
 }
 
 fn licences(expression: &str) -> Licenses {
-    // Some manifests still separate alternatives by a slash.
+    // Some manifests separate alternatives by a slash, the old syntax.
     let expression = expression.replace('/', " OR ");
     Licenses(vec![LicenseChoice::Expression(SpdxExpression::new(&expression))])
 }

@@ -1,4 +1,4 @@
-//! `SHA256SUMS`, as `sha256sum -c` reads it.
+//! Writes `SHA256SUMS`, in the format that `sha256sum -c` reads.
 
 use anyhow::{Context as _, Result};
 use std::fmt::Write as _;
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 const NAME: &str = "SHA256SUMS";
 
-/// Hashes every file of a folder.
+/// Writes the hash of every file of a folder; symbolic links are left out.
 pub(crate) fn write(folder: &Path) -> Result<()> {
     let mut text = String::new();
     for file in files(folder)?.into_iter().filter(|file| !file.is_symlink()) {
@@ -19,7 +19,7 @@ pub(crate) fn write(folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Every file below a folder, sorted by path.
+/// Returns every file and symbolic link below a folder, sorted by path.
 pub(crate) fn files(folder: &Path) -> Result<Vec<PathBuf>> {
     let (mut found, mut open) = (Vec::new(), vec![folder.to_owned()]);
     while let Some(folder) = open.pop() {

@@ -1,8 +1,8 @@
-//! The per-user cache: one libtorch for all checkouts, written by one process at a time, whole or not there.
+//! The per-user cache: one libtorch for all checkouts.
 //!
-//! Everything is put together in a directory named `partial-*` and renamed into place. The rename is the
-//! proof of completeness; whatever else a killed run leaves is a `partial-*`, which the next holder of the
-//! lock removes.
+//! One process at a time writes to it, and only complete trees appear in it: everything is put together in a
+//! directory named `partial-*` and then renamed into place. A killed run leaves at most a `partial-*`, which
+//! the next process that holds the lock removes.
 
 use std::fs::{self, File, TryLockError};
 use std::os::unix::fs::symlink;
@@ -21,7 +21,8 @@ pub(super) struct Cache {
     dir: PathBuf,
 }
 
-/// The right to write in the cache; gone with the process that holds it, however it ends.
+/// Exclusive lock for writing in the cache. It is released when the process that holds it ends, even if
+/// killed.
 pub(super) struct Lock<'a> {
     cache: &'a Cache,
     _file: File,
@@ -35,19 +36,23 @@ impl Cache {
         Ok(Self::at(base.cache_dir().join("kasmina")))
     }
 
+    /// A cache in the given directory.
     pub(super) fn at(dir: PathBuf) -> Self {
         Self { dir }
     }
 
+    /// Directory of the cache.
     pub(super) fn folder(&self) -> &Path {
         &self.dir
     }
 
+    /// Directory of the pinned libtorch in the cache, whether or not it exists.
     pub(super) fn libtorch(&self) -> PathBuf {
         self.dir.join(format!("libtorch-{TORCH_VERSION}-x86_64-linux"))
     }
 
-    /// Whether a part is there with every file that it is made of: files of a cache may be deleted by anyone.
+    /// Whether a part is in the cache. Its files are checked one by one, because users and cleaners may delete
+    /// files of a cache.
     pub(super) fn has(&self, part: Part, wheels: &[Wheel]) -> bool {
         let libtorch = self.libtorch();
         let is_unpacked = |part| wheels.iter().all(|wheel| wheel.is_unpacked(part, &libtorch));
@@ -60,14 +65,14 @@ impl Cache {
         }
     }
 
-    /// Waits for its turn, and says so.
+    /// Locks the cache for writing. Prints a line if it has to wait for another process.
     pub(super) fn lock(&self) -> Result<Lock<'_>> {
         fs::create_dir_all(&self.dir).map_err(writing(&self.dir))?;
         let path = self.dir.join("setup.lock");
         let file = File::options().create(true).append(true).open(&path).map_err(writing(&self.dir))?;
         let locked = match file.try_lock() {
             Err(TryLockError::WouldBlock) => {
-                eprintln!("libtorch: another set-up is at work in {}; waiting for it", self.dir.display());
+                eprintln!("libtorch: waiting for another set-up that uses {}", self.dir.display());
                 file.lock()
             }
             Err(TryLockError::Error(error)) => Err(error),
@@ -79,30 +84,31 @@ impl Cache {
 }
 
 impl Lock<'_> {
-    /// Removes what killed set-ups left. Failing to is no reason to stop: nothing takes leftovers for more.
+    /// Removes what killed set-ups left. A failure is only printed, because leftovers are never used.
     pub(super) fn sweep(&self) {
         for entry in fs::read_dir(&self.cache.dir).into_iter().flatten().flatten() {
             if !entry.file_name().to_string_lossy().starts_with(PARTIAL) {
                 continue;
             }
-            eprintln!("libtorch: removing what an interrupted set-up left");
+            eprintln!("libtorch: removing files of an interrupted set-up");
             if let Err(error) = fs::remove_dir_all(entry.path()) {
                 eprintln!("libtorch: cannot remove {}: {error}", entry.path().display());
             }
         }
     }
 
-    /// A place to work in on the cache's own file system; refuses one without room for `parts`.
+    /// Creates a staging folder in the cache. Returns an error if there is not enough room for `parts`.
     pub(super) fn stage(&self, parts: &[Part]) -> Result<TempDir> {
-        // The parts share one download of the largest wheel, so the sum errs on the safe side.
+        // The parts share one download of the largest wheel, so the sum is an upper bound.
         self.room("libtorch", parts.iter().map(|part| part.room()).sum())
     }
 
-    /// A staging folder on the cache's own file system; refuses one with fewer free bytes than `needed`.
+    /// Creates a staging folder in the cache. Returns an error if fewer than `needed` bytes are free; the
+    /// error names `what` needs them.
     pub(super) fn room(&self, what: &'static str, needed: u64) -> Result<TempDir> {
         let dir = &self.cache.dir;
         let space = rustix::fs::statvfs(dir)
-            .with_context(|| format!("cannot ask for the free space of {}", dir.display()))?;
+            .with_context(|| format!("cannot read the free space of {}", dir.display()))?;
         let free = space.f_bavail.saturating_mul(space.f_frsize);
         if free < needed {
             return Err(Problem::NoRoom { what, dir: dir.clone(), free, needed }.into());
@@ -110,7 +116,7 @@ impl Lock<'_> {
         tempfile::Builder::new().prefix(PARTIAL).tempdir_in(dir).map_err(writing(dir))
     }
 
-    /// Moves the finished `parts` from `staged` into place; what was there before goes to `aside`.
+    /// Moves the finished `parts` from `staged` into place, and an earlier tree to `aside`.
     pub(super) fn publish(&self, parts: &[Part], staged: &Path, aside: &Path) -> Result<()> {
         let libtorch = self.cache.libtorch();
         let (from, to) = if parts.contains(&Part::Cpu) {
@@ -119,8 +125,8 @@ impl Lock<'_> {
         } else {
             (staged.join("cuda"), libtorch.join("cuda"))
         };
-        // Names must not reach the disk before contents do: a power cut would leave a whole tree of empty
-        // files.
+        // The contents must be on disk before the rename: otherwise a power failure could leave a complete
+        // tree of empty files.
         #[cfg(target_os = "linux")]
         File::open(&from).and_then(|dir| Ok(rustix::fs::syncfs(dir)?)).map_err(writing(staged))?;
         if to.exists() {
@@ -130,7 +136,8 @@ impl Lock<'_> {
     }
 }
 
-/// What no wheel has: the version that the torch bindings check, and the name that they link against.
+/// Adds what no wheel contains: the version file that the torch bindings check, and the library name that
+/// they link against.
 fn finish(libtorch: &Path) -> std::io::Result<()> {
     fs::write(libtorch.join("build-version"), TORCH_VERSION)?;
     symlink("libtorch_cpu.so", libtorch.join("lib/libtorch.so"))

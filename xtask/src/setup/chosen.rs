@@ -1,4 +1,4 @@
-//! A libtorch of the user's own: named by the environment, checked, and otherwise left alone.
+//! A libtorch that the user's environment names. Its version is checked; nothing is fetched or changed.
 
 use std::env;
 use std::ffi::OsStr;
@@ -13,36 +13,38 @@ use super::problem::{Problem, tail};
 use super::python;
 use super::wheels::TORCH_VERSION;
 
-/// Where the libtorch headers keep their version, newest layout first.
+/// Headers of libtorch that define its version, newest layout first.
 const VERSION_HEADERS: [&str; 3] = [
     "include/torch/headeronly/version.h",
     "include/torch/csrc/api/include/torch/version.h",
     "include/torch/version.h",
 ];
 
-/// Prints the version, and on a second line the directory of the libraries.
-const ASK_PYTORCH: &str = "import os, torch\n\
+/// Python code that prints the version and, on a second line, the directory of the libraries.
+const PYTORCH_QUERY: &str = "import os, torch\n\
      print(torch.__version__)\n\
      print(os.path.join(os.path.dirname(torch.__file__), 'lib'))";
 
-/// What the environment asks to be built against.
+/// The libtorch that the environment selects.
 #[derive(Debug, PartialEq)]
 pub(super) enum Chosen {
+    /// A directory, by `LIBTORCH`.
     Directory(PathBuf),
+    /// The PyTorch of a Python interpreter, by `LIBTORCH_USE_PYTORCH`. `link`: the repository's own link.
     Pytorch { program: &'static str, link: PathBuf },
 }
 
-/// What the user's environment names, if anything.
+/// The libtorch that the user's environment selects, if any.
 pub(super) fn by_environment(link: &Path) -> Option<Chosen> {
     let variable = |name| env::var_os(name).filter(|value| !value.is_empty());
     choose(variable("LIBTORCH").as_deref(), env::var_os("LIBTORCH_USE_PYTORCH").is_some(), link)
 }
 
-/// `cargo xtask` runs under `.cargo/config.toml`, whose LIBTORCH is the repository's own link: not a choice.
-/// The torch bindings prefer Python where both are set.
+/// Selects by the values of `LIBTORCH` and `LIBTORCH_USE_PYTORCH`. Python comes first if both are set, as in
+/// the torch bindings. The repository's own link does not count: `.cargo/config.toml` sets `LIBTORCH` to it.
 fn choose(libtorch: Option<&OsStr>, use_pytorch: bool, link: &Path) -> Option<Chosen> {
     if use_pytorch {
-        // As the torch bindings do it.
+        // The torch bindings select the interpreter in the same way.
         let program = if env::var_os("VIRTUAL_ENV").is_some() { "python" } else { python::PYTHON };
         return Some(Chosen::Pytorch { program, link: link.to_owned() });
     }
@@ -50,8 +52,8 @@ fn choose(libtorch: Option<&OsStr>, use_pytorch: bool, link: &Path) -> Option<Ch
     (!is_link(directory, link)).then(|| Chosen::Directory(directory.to_owned()))
 }
 
-/// Whether both name the repository's link, even when the checkout is reached by another path.
-/// The link itself is not followed.
+/// Whether `directory` is the repository's link, even if it names the checkout by another path. The link
+/// itself is not followed.
 fn is_link(directory: &Path, link: &Path) -> bool {
     let checkout = |path: &Path| path.parent()?.parent()?.canonicalize().ok();
     directory == link
@@ -61,17 +63,17 @@ fn is_link(directory: &Path, link: &Path) -> bool {
 }
 
 impl Chosen {
-    /// Checks the version. Returns the directory of the libraries where only Python knows it.
+    /// Checks the version. Returns the directory of the libraries if it had to be read from Python.
     pub(super) fn check(&self) -> Result<Option<PathBuf>> {
         let (found, lib) = match self {
             Self::Directory(dir) => (version_in(dir)?, None),
             Self::Pytorch { program, link } => {
-                let output = python::command(program, link).args(["-c", ASK_PYTORCH]).output();
-                let (version, lib) = answer(program, output)?;
+                let output = python::command(program, link).args(["-c", PYTORCH_QUERY]).output();
+                let (version, lib) = parse_query(program, output)?;
                 (version, Some(lib))
             }
         };
-        // A build's own suffix, as in `2.11.0+cpu`, says nothing about the interface.
+        // A build suffix, as in `2.11.0+cpu`, does not change the interface.
         if found.split('+').next() == Some(TORCH_VERSION) {
             return Ok(lib);
         }
@@ -94,13 +96,14 @@ impl fmt::Display for Chosen {
     }
 }
 
+/// Version of the libtorch in a directory, read from its headers.
 fn version_in(dir: &Path) -> Result<String> {
     for header in VERSION_HEADERS {
         let path = dir.join(header);
         match fs::read_to_string(&path) {
             Ok(text) => {
                 return version_of_header(&text)
-                    .with_context(|| format!("{} holds no version", path.display()));
+                    .with_context(|| format!("{} defines no version", path.display()));
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
@@ -109,7 +112,7 @@ fn version_in(dir: &Path) -> Result<String> {
     Err(Problem::NotLibtorch { dir: dir.to_owned(), missing: VERSION_HEADERS[0] }.into())
 }
 
-/// `MAJOR.MINOR.PATCH` out of the three `#define` lines.
+/// Reads `MAJOR.MINOR.PATCH` from the three `#define` lines.
 fn version_of_header(text: &str) -> Option<String> {
     let number = |name: &str| {
         text.lines().find_map(|line| {
@@ -123,7 +126,8 @@ fn version_of_header(text: &str) -> Option<String> {
     Some(format!("{}.{}.{}", major?, minor?, patch?))
 }
 
-fn answer(program: &'static str, output: io::Result<Output>) -> Result<(String, PathBuf)> {
+/// Reads version and library directory from the output of [`PYTORCH_QUERY`].
+fn parse_query(program: &'static str, output: io::Result<Output>) -> Result<(String, PathBuf)> {
     let output = match output {
         Ok(output) => output,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -159,7 +163,7 @@ mod spec {
     }
 
     #[test]
-    fn the_repositorys_own_link_is_no_choice() -> anyhow::Result<()> {
+    fn the_repositorys_own_link_does_not_count() -> anyhow::Result<()> {
         let root = tempfile::tempdir()?;
         let (checkout, alias) = (root.path().join("checkout"), root.path().join("alias"));
         fs::create_dir(&checkout)?;
@@ -180,7 +184,7 @@ mod spec {
     }
 
     #[test]
-    fn a_wrong_version_is_told_with_both_and_a_remedy() -> anyhow::Result<()> {
+    fn a_wrong_version_is_reported_with_both_versions_and_a_remedy() -> anyhow::Result<()> {
         let dir = tempfile::tempdir()?;
         let chosen = Chosen::Directory(dir.path().to_owned());
         let Err(none) = chosen.check() else { anyhow::bail!("an empty directory passed") };

@@ -1,4 +1,4 @@
-//! The C++ compiler that the torch bindings need; asked for before anything heavy starts.
+//! Finds the C++ compiler that the torch bindings need, before anything is fetched or built.
 
 use std::env;
 use std::ffi::OsStr;
@@ -7,19 +7,19 @@ use std::path::Path;
 use super::Problem;
 use crate::process::on_path;
 
-/// What cargo's C++ builds call unless CXX says otherwise.
+/// Compiler that build scripts call unless CXX is set.
 const DEFAULT: &str = "c++";
-/// What else may be installed.
+/// Compilers to use if the default one is missing.
 const OTHERS: [&str; 2] = ["g++", "clang++"];
 
-/// Finds a compiler; the answer is a name for CXX where the default one is missing.
+/// Finds a compiler. Returns the value for CXX, or `None` if CXX need not be changed.
 pub(super) fn find() -> Result<Option<&'static str>, Problem> {
     choose(env::var_os("CXX").as_deref(), |name| on_path(Path::new(name)).is_some())
 }
 
 fn choose(cxx: Option<&OsStr>, installed: impl Fn(&str) -> bool) -> Result<Option<&'static str>, Problem> {
     if let Some(cxx) = cxx.map(OsStr::to_string_lossy).filter(|cxx| !cxx.trim().is_empty()) {
-        // CXX may carry a wrapper and flags: `ccache g++ -m64`.
+        // CXX may contain a wrapper and flags: `ccache g++ -m64`.
         let program = cxx.split_whitespace().next().unwrap_or_default();
         let exists = installed(&cxx) || installed(program);
         return if exists { Ok(None) } else { Err(Problem::NoSuchCxx { cxx: cxx.into_owned() }) };
@@ -41,7 +41,7 @@ mod spec {
     }
 
     #[test]
-    fn another_compiler_is_named_for_cargo() {
+    fn another_compiler_is_returned_for_cxx() {
         assert!(matches!(choose(None, |name| name == "clang++"), Ok(Some("clang++"))));
     }
 
@@ -53,7 +53,7 @@ mod spec {
     }
 
     #[test]
-    fn without_any_the_message_says_how_to_get_one() {
+    fn without_a_compiler_the_message_says_how_to_install_one() {
         let Err(problem) = choose(None, |_| false) else { panic!("must fail") };
         assert!(problem.to_string().contains("apt-get install g++"));
     }

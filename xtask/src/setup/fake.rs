@@ -1,4 +1,4 @@
-//! Small wheels made by the tests themselves.
+//! Small wheels for tests.
 
 use super::unpack::sha256;
 use super::wheels::{Part, Take, Wheel};
@@ -13,7 +13,7 @@ const TAKES: &[Take] = &[
     Take { part: Part::Cuda, from: "torch/lib", names: &["libtorch_cuda.so"], into: "cuda" },
 ];
 
-/// A wheel whose entries hold their own names.
+/// Writes a wheel with the given entries; the content of each entry is its own name.
 pub(super) fn wheel(dir: &Path, entries: &[&str]) -> anyhow::Result<(Wheel, PathBuf)> {
     let path = dir.join("fake.whl");
     let mut zip = zip::ZipWriter::new(File::create(&path)?);
@@ -37,7 +37,7 @@ pub(super) fn wheel(dir: &Path, entries: &[&str]) -> anyhow::Result<(Wheel, Path
     Ok((wheel, path))
 }
 
-/// The files below a directory, sorted.
+/// Paths of the files below a directory, sorted and relative to it.
 pub(super) fn listing(dir: &Path) -> Vec<String> {
     fn walk(dir: &Path, root: &Path, found: &mut Vec<String>) {
         for entry in fs::read_dir(dir).into_iter().flatten().flatten() {

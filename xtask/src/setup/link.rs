@@ -1,4 +1,4 @@
-//! `.torch/libtorch`: the link through which every build of a checkout reaches the shared cache.
+//! `.torch/libtorch`: the link from a checkout to the libtorch in the shared cache.
 
 use std::fs;
 use std::io;
@@ -9,8 +9,8 @@ use anyhow::{Context as _, Result};
 
 use super::problem::Problem;
 
-/// Makes `link` lead to `target`. A right link is left alone; a missing, broken or other one is replaced in
-/// one step, so that a build running meanwhile finds either the old or the new.
+/// Makes `link` a symbolic link to `target`. A missing, broken or other link is replaced atomically, so that
+/// a build that runs meanwhile finds either the old or the new one.
 pub(super) fn point(link: &Path, target: &Path) -> Result<()> {
     match fs::read_link(link) {
         Ok(found) if found == target => return Ok(()),
@@ -37,7 +37,7 @@ mod spec {
     use std::path::Path;
 
     #[test]
-    fn missing_broken_and_stale_links_are_healed() -> anyhow::Result<()> {
+    fn missing_broken_and_stale_links_are_replaced() -> anyhow::Result<()> {
         let root = tempfile::tempdir()?;
         let link = root.path().join(".torch/libtorch");
         let target = root.path().join("cache");

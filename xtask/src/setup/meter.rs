@@ -1,14 +1,14 @@
-//! Progress on stderr: a bar on a terminal, a line now and then elsewhere.
+//! Progress on stderr: a bar on a terminal, otherwise a line every few seconds.
 
 use std::io::{self, IsTerminal as _};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-/// How often a log gets a line.
+/// Time between two lines where stderr is no terminal.
 const LOG_INTERVAL: Duration = Duration::from_secs(10);
 
-/// How far one piece of work, measured in bytes, has come.
+/// Shows the progress of one piece of work, measured in bytes.
 pub(super) struct Meter {
     what: String,
     total: u64,
@@ -32,7 +32,7 @@ impl Meter {
         Self { what, total, bar, logged: Instant::now() }
     }
 
-    /// `bytes` are done in all.
+    /// Shows that `bytes` of the total are done.
     pub(super) fn at(&mut self, bytes: u64) {
         let bytes = bytes.min(self.total);
         if let Some(bar) = &self.bar {

@@ -1,8 +1,7 @@
-//! `cargo xtask setup`: libtorch in a cache that all checkouts of a user share, and a link to it in this one.
+//! `cargo xtask setup`: puts libtorch into a cache that all checkouts of a user share, and links to it.
 //!
-//! The libraries come out of Python wheels that the machine's own pip fetches, so mirrors, proxies and
-//! certificates that pip is configured for are respected. Each wheel is pinned by its SHA-256 (see
-//! [`wheels`]).
+//! The libraries are in Python wheels. The machine's own pip fetches these, so that the mirrors, proxies and
+//! certificates of its configuration are used. Each wheel is pinned by its SHA-256 (see [`pinned`]).
 
 mod cache;
 mod chosen;
@@ -33,17 +32,17 @@ use wheels::Part;
 pub(crate) use torch::Torch;
 pub(crate) use wheels::TORCH_VERSION;
 
-/// The per-user cache of this repository's tools.
+/// Folder of the per-user cache.
 pub(crate) fn cache_folder() -> Result<std::path::PathBuf> {
     Ok(Cache::of_user()?.folder().to_owned())
 }
 
-/// Makes the Python packages available that read exported networks, and returns their folder.
+/// Installs the Python packages that the tests of exported networks need. Returns their folder.
 pub(crate) fn python_packages(repo: &Repo) -> Result<std::path::PathBuf> {
     packages::provide(&repo.libtorch())
 }
 
-/// Makes libtorch available to cargo; with everything in place already, this is a handful of `stat` calls.
+/// Makes libtorch available to cargo. This takes a few `stat` calls if everything is in place already.
 pub(crate) fn run(repo: &Repo, cuda: bool) -> Result<Torch> {
     let compiler = compiler::find()?;
     if let Some(chosen) = chosen::by_environment(&repo.libtorch()) {
@@ -51,7 +50,7 @@ pub(crate) fn run(repo: &Repo, cuda: bool) -> Result<Torch> {
         eprintln!("libtorch: {chosen}, version {}", wheels::TORCH_VERSION);
         if cuda {
             eprintln!(
-                "libtorch: --cuda fetches nothing for a libtorch of your own; it brings its own GPU libraries"
+                "libtorch: --cuda has no effect: a libtorch of your own must contain its own GPU libraries"
             );
         }
         return Ok(Torch::own(compiler, lib));

@@ -1,7 +1,8 @@
-//! `cargo xtask python`: PyTorch and what reads exported networks, in the per-user cache.
+//! `cargo xtask python`: installs PyTorch and transformers, which read exported networks, into the per-user
+//! cache.
 //!
 //! The packages of each Python version are pinned with their hashes in `xtask/python/`. They are installed
-//! into a folder that goes into `PYTHONPATH`; the machine's own Python stays as it is.
+//! into a folder for `PYTHONPATH`; the machine's own Python is not changed.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -20,15 +21,15 @@ const LISTS: [(&str, &str); 3] = [
     ("cp312", include_str!("../../python/cp312.txt")),
     ("cp313", include_str!("../../python/cp313.txt")),
 ];
-/// Makes stand-ins for the CUDA libraries.
+/// Python script that makes stand-ins for the CUDA libraries.
 const STUBS: &str = include_str!("../../python/stubs.py");
-/// Bytes that the packages need while they are unpacked.
+/// Free bytes that the packages need while they are unpacked.
 const ROOM: u64 = 4_500_000_000;
 
-/// Installs the packages if they are not there, and returns their folder.
+/// Installs the packages if they are missing. Returns their folder.
 ///
 /// # Errors
-/// If there is no Python of a known version, or pip cannot install a package.
+/// If there is no Python of a pinned version, or pip cannot install a package.
 pub(crate) fn provide(link: &Path) -> Result<PathBuf> {
     let tag = tag(link)?;
     let Some((_, list)) = LISTS.iter().find(|(known, _)| *known == tag) else {
@@ -58,12 +59,12 @@ pub(crate) fn provide(link: &Path) -> Result<PathBuf> {
     Ok(folder)
 }
 
-/// The tag of the machine's Python: `cp311`.
+/// Tag of the machine's Python, for example `cp311`.
 fn tag(link: &Path) -> Result<String> {
     let text = "import sys; print('cp%d%d' % sys.version_info[:2])";
-    let asked = python::command(PYTHON, link).args(["-c", text]).output();
-    let asked = asked.map_err(|_| Problem::NoPython { program: PYTHON })?;
-    Ok(String::from_utf8_lossy(&asked.stdout).trim().to_owned())
+    let output = python::command(PYTHON, link).args(["-c", text]).output();
+    let output = output.map_err(|_| Problem::NoPython { program: PYTHON })?;
+    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
 fn install(link: &Path, list: &str, staging: &Path, packages: &Path) -> Result<()> {
@@ -78,7 +79,7 @@ fn install(link: &Path, list: &str, staging: &Path, packages: &Path) -> Result<(
         .arg("--requirement")
         .arg(&requirements)
         .env("TMPDIR", &temporary);
-    succeed(pip, "the pinned Python packages")
+    run(pip, "the pinned Python packages")
 }
 
 fn stand_ins(link: &Path, staging: &Path, packages: &Path) -> Result<()> {
@@ -86,10 +87,11 @@ fn stand_ins(link: &Path, staging: &Path, packages: &Path) -> Result<()> {
     fs::write(&script, STUBS).map_err(writing(staging))?;
     let mut stubs = python::command(PYTHON, link);
     stubs.arg(&script).arg(packages);
-    succeed(stubs, "stand-ins for the CUDA libraries")
+    run(stubs, "stand-ins for the CUDA libraries")
 }
 
-fn succeed(mut command: Command, what: &str) -> Result<()> {
+/// Runs a Python command that installs `what`. Returns an error with its last lines if it fails.
+fn run(mut command: Command, what: &str) -> Result<()> {
     let output = command.output().with_context(|| format!("cannot run `{PYTHON}`"))?;
     if output.status.success() {
         return Ok(());

@@ -1,4 +1,4 @@
-//! The name of a folder that is not finished.
+//! The name of staging folders.
 
-/// What the name of a work directory starts with.
+/// Prefix of the name of a folder whose contents may be incomplete.
 pub(super) const PARTIAL: &str = "partial-";

@@ -1,5 +1,5 @@
-//! The pinned wheels. `torch` and the versions of all others move together: the others are the ones that
-//! torch's own metadata names.
+//! The pinned wheels. All versions change together with that of `torch`: its metadata names the versions of
+//! the others.
 
 use super::wheels::{Part, TORCH_VERSION, Take, Wheel};
 
@@ -7,17 +7,18 @@ const fn cuda(from: &'static str, names: &'static [&'static str]) -> Take {
     Take { part: Part::Cuda, from, names, into: "cuda" }
 }
 
-/// The texts that whoever passes the files of a wheel on must pass on with them.
+/// Licence texts, which must accompany the files of a wheel when they are distributed.
 const fn licence(part: Part, from: &'static str, into: &'static str) -> Take {
     Take { part, from, names: &[], into }
 }
 
-/// CUDA's headers: what talks to the GPU is compiled on every machine, also on one without.
+/// Headers of CUDA. They are in the CPU part because GPU code is compiled on every machine, even without a
+/// GPU.
 const fn headers(from: &'static str, into: &'static str) -> Take {
     Take { part: Part::Cpu, from, names: &[], into }
 }
 
-/// All of them, the largest first: a machine without room or network learns it soonest.
+/// All wheels. The largest comes first, so that a lack of disk space or network shows early.
 pub(super) const WHEELS: [Wheel; 17] = [
     Wheel {
         project: "torch",

@@ -1,4 +1,4 @@
-//! Fetching a wheel through the machine's own pip.
+//! Fetches a wheel through the machine's own pip.
 
 use std::fs::{self, File};
 use std::io;
@@ -15,19 +15,19 @@ use super::provide::Source;
 use super::python::{self, PYTHON};
 use super::wheels::Wheel;
 
-/// How often the growing download is measured.
+/// Time between two measurements of the size of the download.
 const POLL: Duration = Duration::from_millis(100);
 
-/// A `python3` known to have pip.
+/// A `python3` that has pip. `link` is the repository's link to libtorch.
 pub(super) struct Pip {
     link: PathBuf,
 }
 
 impl Pip {
-    /// Asks for pip once, before anything is fetched.
+    /// Checks that pip exists, before anything is fetched.
     pub(super) fn find(link: &Path) -> Result<Self> {
-        let asked = python::command(PYTHON, link).args(["-m", "pip", "--version"]).output();
-        match asked {
+        let output = python::command(PYTHON, link).args(["-m", "pip", "--version"]).output();
+        match output {
             Ok(output) if output.status.success() => Ok(Self { link: link.to_owned() }),
             Ok(_) => Err(Problem::NoPip { program: PYTHON }.into()),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -37,7 +37,8 @@ impl Pip {
         }
     }
 
-    /// The tags are asked for one by one, so any Python 3 can fetch a wheel that is made for another.
+    /// Command that downloads a wheel. It names the tags explicitly, so that any Python 3 can fetch a wheel
+    /// for another version.
     fn download(&self, wheel: &Wheel, into: &Path) -> Command {
         let mut pip = python::command(PYTHON, &self.link);
         pip.args(["-m", "pip", "--disable-pip-version-check", "--no-input", "download"])
@@ -54,14 +55,13 @@ impl Pip {
 
 impl Source for Pip {
     fn fetch(&self, wheel: &Wheel, scratch: &Path) -> Result<PathBuf> {
-        // pip downloads into TMPDIR and copies from there; both lie where the room was checked and is cleaned
-        // up.
+        // pip downloads into TMPDIR and copies from there. Both folders are in `scratch`, whose free space
+        // was checked and which is removed in the end.
         let [into, temporary] = ["wheel", "pip"].map(|name| scratch.join(name));
         for dir in [&into, &temporary] {
             fs::create_dir_all(dir).map_err(writing(scratch))?;
         }
-        // A file and no pipe: pip neither blocks on a full one nor outlives a killed set-up for lack of a
-        // reader.
+        // A file instead of a pipe: pip would block on a full pipe.
         let log = scratch.join("pip.log");
         let output = File::create(&log).map_err(writing(scratch))?;
         let mut child = self
@@ -90,6 +90,7 @@ impl Source for Pip {
     }
 }
 
+/// The error for a failed download, with the last lines of pip's log.
 fn failure(wheel: &Wheel, log: &str, dir: &Path) -> Problem {
     if ["No space left on device", "Disk quota exceeded"].iter().any(|sign| log.contains(sign)) {
         return Problem::DiskFull { dir: dir.parent().unwrap_or(dir).to_owned() };
@@ -97,6 +98,7 @@ fn failure(wheel: &Wheel, log: &str, dir: &Path) -> Problem {
     Problem::Pip { wheel: format!("{} {}", wheel.project, wheel.version), tail: tail(log) }
 }
 
+/// Path of the downloaded wheel in `dir`; an error if pip fetched another file.
 fn find(wheel: &Wheel, dir: &Path) -> Result<PathBuf> {
     let path = dir.join(wheel.file);
     if path.is_file() {
@@ -107,7 +109,7 @@ fn find(wheel: &Wheel, dir: &Path) -> Result<PathBuf> {
     Err(Problem::OtherWheel { wanted: wheel.file, found: other.unwrap_or_else(|| "nothing".into()) }.into())
 }
 
-/// The bytes below a directory; files that vanish meanwhile count for nothing.
+/// Total size of the files below a directory in bytes. Files that vanish meanwhile count as 0.
 fn size(dir: &Path) -> u64 {
     let Ok(entries) = fs::read_dir(dir) else { return 0 };
     entries
@@ -128,7 +130,7 @@ mod spec {
     use std::path::Path;
 
     #[test]
-    fn the_tags_are_asked_for_explicitly() {
+    fn the_tags_are_named_explicitly() {
         let pip = Pip { link: "/repo/.torch/libtorch".into() };
         let command = pip.download(&WHEELS[0], Path::new("/into"));
         let args: Vec<_> = command.get_args().map(|arg| arg.to_string_lossy()).collect();
@@ -138,7 +140,7 @@ mod spec {
     }
 
     #[test]
-    fn a_failure_shows_what_pip_said_and_what_to_do() {
+    fn a_failure_shows_the_output_of_pip_and_a_remedy() {
         let text = failure(&WHEELS[0], "Collecting torch\nERROR: no route to host\n", Path::new("/cache"))
             .to_string();
         assert!(text.contains("could not fetch torch 2.11.0"), "{text}");
@@ -147,7 +149,7 @@ mod spec {
     }
 
     #[test]
-    fn a_disk_that_is_full_for_pip_is_full_for_us() {
+    fn a_full_disk_is_reported_as_such() {
         let log = "ERROR: Could not install: [Errno 28] No space left on device";
         let text = failure(&WHEELS[0], log, Path::new("/cache/partial-x")).to_string();
         assert!(text.starts_with("the disk is full at /cache"), "{text}");
@@ -158,7 +160,7 @@ mod spec {
         let dir = tempfile::tempdir()?;
         fs::write(dir.path().join("torch-2.11.0+cpu.whl"), "12345")?;
         let Err(error) = find(&WHEELS[0], dir.path()) else { anyhow::bail!("it was taken") };
-        assert!(error.to_string().starts_with("pip fetched torch-2.11.0+cpu.whl where"), "{error}");
+        assert!(error.to_string().starts_with("pip fetched torch-2.11.0+cpu.whl instead of"), "{error}");
         assert_eq!(size(dir.path()), 5);
         Ok(())
     }

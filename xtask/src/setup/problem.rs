@@ -1,4 +1,4 @@
-//! What can go wrong in a set-up: each message says what, where, and what to do.
+//! Errors of the set-up. Each message says what happened, where, and what to do.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::partial::PARTIAL;
 use super::wheels::TORCH_VERSION;
 
-/// A set-up that cannot go on for a reason that the user can act on.
+/// An error of the set-up that the user can correct.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Problem {
     #[error(
@@ -41,13 +41,13 @@ pub(super) enum Problem {
 
     #[error(
         "pip could not fetch {wheel}. Its last lines:\n{tail}\n  \
-         Nothing half-done is left behind: once the network is back, run the same command again.\n  \
+         Nothing incomplete is left behind: when the network is back, run the same command again.\n  \
          A machine without network can set LIBTORCH to the directory of a libtorch {TORCH_VERSION}."
     )]
     Pip { wheel: String, tail: String },
 
     #[error(
-        "pip fetched {found} where {wanted} was asked for.\n  \
+        "pip fetched {found} instead of {wanted}.\n  \
          Is pip configured for another index? See `python3 -m pip config list`, PIP_INDEX_URL and \
          PIP_EXTRA_INDEX_URL."
     )]
@@ -55,12 +55,12 @@ pub(super) enum Problem {
 
     #[error(
         "{file} is not the file that was pinned.\n  wanted sha256 {wanted}\n  found  sha256 {found}\n  \
-         It was thrown away. Run the same command again; if that does not help, see which index pip is \
+         It was deleted. Run the same command again; if that does not help, see which index pip is \
          configured for (`python3 -m pip config list`)."
     )]
     Hash { file: String, wanted: &'static str, found: String },
 
-    #[error("{wheel} has no {entry}: its layout is not the one that the set-up knows.")]
+    #[error("{wheel} has no {entry}: its layout is not the one that the set-up expects.")]
     Layout { wheel: &'static str, entry: String },
 
     #[error(
@@ -86,7 +86,7 @@ pub(super) enum Problem {
 
     #[error(
         "LIBTORCH={}: there is no libtorch ({} is missing).\n  \
-         Set LIBTORCH to the directory that holds libtorch's `include` and `lib`, \
+         Set LIBTORCH to the directory that contains libtorch's `include` and `lib`, \
          or unset it to have libtorch {TORCH_VERSION} fetched.",
         dir.display(), missing
     )]
@@ -99,15 +99,15 @@ pub(super) enum Problem {
     NoPytorch { program: &'static str, tail: String },
 
     #[error(
-        "{} is not a link of this repository's set-up, so it is left alone.\n  \
+        "{} is not a symbolic link, so it is left alone.\n  \
          Move it away, or set LIBTORCH to use it.",
         path.display()
     )]
     NotALink { path: PathBuf },
 }
 
-/// Errors of writing in `dir`, where a full disk gets its own message.
-/// They name the cache and not the work directory in it, which is gone by the time they are read.
+/// Converts errors of writing in `dir`; a full disk has its own message. The message names the cache instead
+/// of a staging folder in it, which no longer exists when the message is read.
 pub(super) fn writing(dir: &Path) -> impl Fn(io::Error) -> anyhow::Error {
     let is_partial =
         |dir: &&Path| dir.file_name().is_some_and(|name| name.to_string_lossy().starts_with(PARTIAL));
@@ -134,7 +134,7 @@ mod spec {
     use std::path::Path;
 
     #[test]
-    fn a_full_disk_names_the_directory_and_the_way_out() {
+    fn a_full_disk_is_reported_with_the_directory_and_a_remedy() {
         let full = writing(Path::new("/cache"))(io::ErrorKind::StorageFull.into()).to_string();
         assert!(full.starts_with("the disk is full at /cache."), "{full}");
         assert!(full.contains("XDG_CACHE_HOME"), "{full}");
@@ -155,7 +155,7 @@ mod spec {
     }
 
     #[test]
-    fn a_wrong_hash_names_file_wanted_and_found() {
+    fn a_wrong_hash_is_reported_with_both_hashes() {
         let problem = Problem::Hash { file: "a.whl".into(), wanted: "00", found: "ff".into() };
         let text = problem.to_string();
         assert!(
@@ -164,7 +164,7 @@ mod spec {
     }
 
     #[test]
-    fn too_little_room_is_told_in_numbers() {
+    fn too_little_room_is_reported_with_both_sizes() {
         let problem = Problem::NoRoom {
             what: "libtorch",
             dir: "/cache".into(),

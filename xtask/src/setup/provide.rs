@@ -1,4 +1,4 @@
-//! The set-up proper: what is missing is fetched, checked, unpacked and moved into the cache.
+//! Fetches, checks and unpacks the missing parts of libtorch and moves them into the cache.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,14 +10,14 @@ use super::problem::writing;
 use super::unpack;
 use super::wheels::{Part, Wheel};
 
-/// Fetches wheels.
+/// A source of wheels.
 pub(super) trait Source {
-    /// Fetches a wheel to a file somewhere below `scratch`.
+    /// Fetches a wheel into `scratch` and returns its path.
     fn fetch(&self, wheel: &Wheel, scratch: &Path) -> Result<PathBuf>;
 }
 
-/// Makes sure that the cache has `parts`. Any number of processes may ask at once: one works, the others wait
-/// and find the work done. `source` is only asked for when there is something to fetch.
+/// Makes sure that the cache has `parts`. If several processes call this at once, one does the work and the
+/// others wait for it. `source` is called only if there is something to fetch.
 pub(super) fn provide<S: Source>(
     cache: &Cache,
     parts: &[Part],
@@ -38,6 +38,7 @@ pub(super) fn provide<S: Source>(
     build(&lock, &missing, wheels, &source()?)
 }
 
+/// Fetches and unpacks the wheels of `parts` in a staging folder, and publishes the result.
 fn build(lock: &Lock<'_>, parts: &[Part], wheels: &[Wheel], source: &impl Source) -> Result<()> {
     let stage = lock.stage(parts)?;
     let libtorch = stage.path().join("libtorch");
@@ -70,7 +71,8 @@ mod spec {
         "torch/lib/libtorch_cuda.so",
     ];
 
-    /// Copies a prepared wheel, counting, and slowly enough for two threads to meet.
+    /// Copies a prepared wheel and counts the calls. It waits a little, so that the calls of two threads
+    /// overlap.
     struct Counted<'a> {
         wheel: &'a Path,
         fetched: &'a AtomicUsize,
@@ -131,7 +133,7 @@ mod spec {
         ["build-version", "include/a.h", "lib/libc10.so", "lib/libtorch.so", "lib/libtorch_cpu.so"];
 
     #[test]
-    fn a_second_set_up_finds_the_first() -> Result<()> {
+    fn a_second_set_up_uses_the_first() -> Result<()> {
         let machine = Machine::new()?;
         machine.provide(&[Part::Cpu])?;
         machine.provide(&[Part::Cpu])?;
@@ -141,7 +143,7 @@ mod spec {
     }
 
     #[test]
-    fn of_two_at_once_one_builds() -> Result<()> {
+    fn of_several_set_ups_at_once_one_builds() -> Result<()> {
         let machine = Machine::new()?;
         std::thread::scope(|scope| {
             let threads = [(); 4].map(|()| scope.spawn(|| machine.provide(&[Part::Cpu])));
@@ -155,7 +157,7 @@ mod spec {
     }
 
     #[test]
-    fn leftovers_of_a_killed_run_are_removed_and_never_taken_for_whole() -> Result<()> {
+    fn leftovers_of_a_killed_run_are_removed_and_never_used() -> Result<()> {
         let machine = Machine::new()?;
         let partial = machine.root.path().join("cache/partial-dead/libtorch/lib");
         fs::create_dir_all(&partial)?;
@@ -168,7 +170,7 @@ mod spec {
     }
 
     #[test]
-    fn a_failed_run_leaves_nothing() -> Result<()> {
+    fn a_failed_run_leaves_no_files() -> Result<()> {
         let machine = Machine::new()?;
         let failed = provide(&machine.cache(), &[Part::Cpu], &machine.wheel, || Ok(Interrupted));
         assert!(failed.is_err());
@@ -177,7 +179,7 @@ mod spec {
     }
 
     #[test]
-    fn the_gpu_part_is_added_without_touching_the_rest() -> Result<()> {
+    fn the_gpu_part_is_added_without_changing_the_rest() -> Result<()> {
         let machine = Machine::new()?;
         machine.provide(&[Part::Cpu])?;
         let header = machine.cache().libtorch().join("include/a.h");

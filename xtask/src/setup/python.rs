@@ -1,14 +1,14 @@
-//! The machine's Python.
+//! Runs the machine's Python.
 
 use std::env;
 use std::path::Path;
 use std::process::Command;
 
-/// The interpreter that fetches wheels.
+/// Interpreter whose pip fetches wheels.
 pub(super) const PYTHON: &str = "python3";
 
-/// A Python undisturbed by the library path that cargo's runner sets for freshly built programs:
-/// with it, Python could load our libtorch in place of its own.
+/// Command for Python without the library path that cargo sets for the programs that it runs: with that path,
+/// Python could load this repository's libtorch instead of its own.
 pub(super) fn command(program: &str, link: &Path) -> Command {
     let mut python = Command::new(program);
     if let Some(paths) = env::var_os("LD_LIBRARY_PATH") {

@@ -1,4 +1,4 @@
-//! What a set-up means to the cargo calls after it.
+//! The result of a set-up: how to call cargo with it.
 
 use std::env;
 use std::path::PathBuf;
@@ -6,35 +6,37 @@ use std::process::Command;
 
 use crate::process;
 
-/// A libtorch and a C++ compiler that are known to be there.
+/// A libtorch and a C++ compiler that were found by the set-up.
 pub(crate) struct Torch {
-    /// The compiler to name in CXX, where the default one is missing.
+    /// Value for CXX, if the default compiler is missing.
     compiler: Option<&'static str>,
     origin: Origin,
 }
 
 enum Origin {
+    /// The cache.
     Cached,
+    /// The user's environment. `lib`: folder of the libraries, if it is PyTorch's.
     Own { lib: Option<PathBuf> },
 }
 
 impl Torch {
-    /// Out of the cache, behind the link that `.cargo/config.toml` names.
+    /// A libtorch in the cache, used through the link that `.cargo/config.toml` names.
     pub(super) fn cached(compiler: Option<&'static str>) -> Self {
         Self { compiler, origin: Origin::Cached }
     }
 
-    /// Named by the user's environment; `lib` where only Python knows the place.
+    /// A libtorch that the user's environment names. `lib`: folder of the libraries, if it is PyTorch's.
     pub(super) fn own(compiler: Option<&'static str>, lib: Option<PathBuf>) -> Self {
         Self { compiler, origin: Origin::Own { lib } }
     }
 
-    /// A cargo that builds against this libtorch.
+    /// Command for a cargo that builds against this libtorch.
     pub(crate) fn cargo(&self) -> Command {
         let mut cargo = process::cargo();
         match &self.origin {
-            // `cargo xtask` itself runs under the `[env]` table. Handing its LIBTORCH on as if the user had
-            // set it would make cargo see another environment than a plain `cargo build` does.
+            // Cargo set LIBTORCH for this process from its `[env]` table. If it were passed on, builds would
+            // see another environment than a plain `cargo build`.
             Origin::Cached => {
                 cargo.env_remove("LIBTORCH");
             }

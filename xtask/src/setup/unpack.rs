@@ -1,4 +1,4 @@
-//! From a wheel to files: the hash first, then only what is wanted.
+//! Checks the hash of a wheel and unpacks some of its files.
 
 use std::fmt::Write as _;
 use std::fs::{self, File};
@@ -16,7 +16,7 @@ use super::wheels::{Part, Wheel};
 
 const BUFFER: usize = 1 << 20;
 
-/// Refuses a wheel that is not, byte for byte, the pinned one.
+/// Returns an error unless the SHA-256 of the file is the pinned one.
 pub(super) fn verify(path: &Path, wheel: &Wheel) -> Result<()> {
     let found = sha256(path).with_context(|| format!("cannot read {}", path.display()))?;
     if found == wheel.sha256 {
@@ -43,7 +43,7 @@ pub(super) fn sha256(path: &Path) -> io::Result<String> {
     }))
 }
 
-/// Writes what the wheel has for `parts` below `libtorch`.
+/// Unpacks the files that the wheel has for `parts` into the folder `libtorch`.
 pub(super) fn unpack(path: &Path, wheel: &Wheel, parts: &[Part], libtorch: &Path) -> Result<()> {
     let read = |error: ZipError| anyhow::Error::new(error).context(format!("cannot read {}", path.display()));
     let file = File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
@@ -78,8 +78,8 @@ pub(super) fn unpack(path: &Path, wheel: &Wheel, parts: &[Part], libtorch: &Path
     Ok(())
 }
 
-/// Which entry of the archive goes where. Each named file must be there, and something of each whole
-/// directory.
+/// Entries of the archive to unpack, each with its path below the target folder. Returns an error if a named
+/// file is missing, or if a directory that is taken as a whole has no files.
 fn entries(
     archive: &ZipArchive<io::BufReader<File>>,
     wheel: &Wheel,
@@ -97,7 +97,7 @@ fn entries(
             let prefix = format!("{}/", take.from);
             let before = entries.len();
             let below = archive.file_names().filter_map(|entry| Some((entry, entry.strip_prefix(&prefix)?)));
-            // A hash was checked, so this guards against a mistake in the pins and not against malice.
+            // The hash was checked before, so this guards against mistakes in the pins, not against attacks.
             let plain = |rest: &str| {
                 !rest.ends_with('/') && rest.split('/').all(|part| !matches!(part, "" | "." | ".."))
             };
@@ -122,7 +122,7 @@ mod spec {
     use std::fs;
 
     #[test]
-    fn the_hash_is_the_well_known_one() -> anyhow::Result<()> {
+    fn the_hash_of_abc_is_the_published_one() -> anyhow::Result<()> {
         let dir = tempfile::tempdir()?;
         fs::write(dir.path().join("abc"), "abc")?;
         let abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
@@ -144,7 +144,7 @@ mod spec {
     }
 
     #[test]
-    fn only_what_is_wanted_is_taken() -> anyhow::Result<()> {
+    fn only_the_files_of_the_requested_parts_are_unpacked() -> anyhow::Result<()> {
         let dir = tempfile::tempdir()?;
         let names = [
             "torch/include/deep/a.h",

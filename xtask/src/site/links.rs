@@ -1,15 +1,15 @@
-//! Where a link of a document leads, and how it is written on its page.
+//! Resolves the links of a document and rewrites them for its HTML page.
 
-/// A place in the repository.
+/// Target of a link: a file or folder of the repository, and a heading in it.
 #[derive(Debug, PartialEq)]
 pub(super) struct Target {
-    /// From the root, with `/` between components.
+    /// Path from the repository's root, with `/` between components.
     pub(super) path: String,
-    /// Heading in the document, as links name it.
+    /// Anchor of the heading, without `#`.
     pub(super) fragment: Option<String>,
 }
 
-/// What a link of a document means, unless it leads to another site.
+/// Resolves a link of the document `from`. Returns `None` for a link to another site.
 pub(super) fn target(from: &str, url: &str) -> Option<Target> {
     let (file, fragment) = match url.split_once('#') {
         Some((file, fragment)) => (file, Some(fragment.to_owned())),
@@ -34,7 +34,7 @@ pub(super) fn target(from: &str, url: &str) -> Option<Target> {
     Some(Target { path: parts.join("/").replace("%20", " "), fragment })
 }
 
-/// The file that a document becomes.
+/// Path of the HTML file that is written for a document; other paths are returned unchanged.
 pub(super) fn html_of(path: &str) -> String {
     match path.strip_suffix("README.md").filter(|folder| folder.is_empty() || folder.ends_with('/')) {
         Some(folder) => format!("{folder}index.html"),
@@ -42,12 +42,12 @@ pub(super) fn html_of(path: &str) -> String {
     }
 }
 
-/// A link from the page of one document to a place.
+/// Relative URL from the page of the document `from` to `target`. The page of a folder is its `index.html`.
 pub(super) fn relative(from: &str, target: &Target, folder: bool) -> String {
     let file = if folder { format!("{}/index.html", target.path) } else { html_of(&target.path) };
     let up = "../".repeat(from.matches('/').count());
     let fragment = target.fragment.as_ref().map_or_else(String::new, |fragment| format!("#{fragment}"));
-    // Within a folder both sides begin alike.
+    // A target in or below the folder of the page needs no `../`.
     let shared = from.rsplit_once('/').map(|(folder, _)| format!("{folder}/"));
     match shared.and_then(|shared| file.strip_prefix(&shared).map(str::to_owned)) {
         Some(beside) => format!("{beside}{fragment}"),
@@ -60,7 +60,7 @@ mod spec {
     use super::{Target, html_of, relative, target};
 
     #[test]
-    fn a_link_is_seen_from_its_page() {
+    fn links_are_resolved_from_their_document() {
         let path = |from, url| target(from, url).map(|t| (t.path, t.fragment));
         assert_eq!(path("docs/guide/a.md", "../b.md#c"), Some(("docs/b.md".into(), Some("c".into()))));
         assert_eq!(path("docs/guide/a.md", "#c"), Some(("docs/guide/a.md".into(), Some("c".into()))));
@@ -70,7 +70,7 @@ mod spec {
     }
 
     #[test]
-    fn pages_have_names_of_their_own() {
+    fn html_files_and_relative_urls_are_named() {
         assert_eq!(
             ["README.md", "docs/README.md", "docs/a.md", "a.json"].map(html_of),
             ["index.html", "docs/index.html", "docs/a.html", "a.json"]

@@ -1,8 +1,8 @@
-//! `cargo xtask site`: the documents as plain HTML, with every link followed.
+//! `cargo xtask site`: writes the documents as plain HTML and checks every link.
 //!
-//! The pages are those under `docs/` and what lies beside the README. A `.md` becomes a `.html`, a
-//! `README.md` the `index.html` of its folder. What a page links to besides pages is copied, or listed if it
-//! is a folder, so that the site is whole by itself.
+//! The pages are the documents under `docs/` and those in [`BESIDE`]. `a.md` becomes `a.html`, and
+//! `README.md` becomes the `index.html` of its folder. Other files that a page links to are copied, and
+//! linked folders get a list of their files, so that the site is complete by itself.
 
 mod links;
 mod page;
@@ -19,11 +19,12 @@ use crate::repo::Repo;
 use links::{Target, html_of};
 use page::Page;
 
-/// Where the reader begins; the others follow in the order in which these link to them.
+/// First pages of the navigation. The other pages follow in the order in which these link to them.
 const FIRST: [&str; 3] = ["README.md", "docs/README.md", "docs/guide/README.md"];
+/// Documents outside `docs/` that become pages.
 const BESIDE: [&str; 4] = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md"];
 
-/// Writes the site and tells of each broken link.
+/// Writes the site and prints each broken link; fails if there is one.
 pub(crate) fn run(repo: &Repo) -> Result<ExitCode> {
     let (out, broken) = write(repo)?;
     for link in &broken {
@@ -33,7 +34,7 @@ pub(crate) fn run(repo: &Repo) -> Result<ExitCode> {
     Ok(if broken.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Writes the site; answers with where it is and with its broken links.
+/// Writes the site. Returns its folder and a message for each broken link.
 pub(crate) fn write(repo: &Repo) -> Result<(PathBuf, Vec<String>)> {
     let out = repo.target()?.join("site");
     if out.exists() {
@@ -45,9 +46,9 @@ pub(crate) fn write(repo: &Repo) -> Result<(PathBuf, Vec<String>)> {
 }
 
 struct Site {
-    /// Every file of the repository.
+    /// Paths of all files of the repository.
     files: BTreeSet<String>,
-    /// By path, in the order of the navigation.
+    /// The pages, in the order of the navigation.
     pages: Vec<Page>,
 }
 
@@ -98,11 +99,11 @@ impl Site {
         Ok(broken)
     }
 
-    /// Whether a link leads somewhere.
+    /// Checks that the target of a link exists; the error says what is missing.
     fn check(&self, target: &Target) -> Result<(), &'static str> {
         let Some(page) = self.pages.iter().find(|page| page.path == target.path) else {
-            let there = self.files.contains(&target.path) || self.is_folder(&target.path);
-            return if there { Ok(()) } else { Err("there is no such file") };
+            let exists = self.files.contains(&target.path) || self.is_folder(&target.path);
+            return if exists { Ok(()) } else { Err("there is no such file") };
         };
         match &target.fragment {
             Some(fragment) if !page.anchors().contains(fragment) => Err("there is no such heading"),
@@ -115,23 +116,24 @@ impl Site {
     }
 
     fn is_folder(&self, path: &str) -> bool {
-        self.inside(path).next().is_some()
+        self.files_in(path).next().is_some()
     }
 
-    fn inside<'s>(&'s self, folder: &str) -> impl Iterator<Item = &'s String> + use<'s> {
+    /// Paths of all files in a folder and its subfolders.
+    fn files_in<'s>(&'s self, folder: &str) -> impl Iterator<Item = &'s String> + use<'s> {
         let folder = format!("{}/", folder.trim_end_matches('/'));
         self.files.iter().filter(move |file| file.starts_with(&folder))
     }
 
-    /// A file as it is; a folder as a list of what lies in it.
+    /// Copies a linked file, or a folder's files together with a page that lists them.
     fn copy(&self, root: &Path, out: &Path, path: &str) -> Result<()> {
         if !self.is_folder(path) {
-            // Otherwise the link has been told as broken.
+            // A file that cannot be read was already reported as a broken link.
             let Ok(bytes) = fs::read(root.join(path)) else { return Ok(()) };
             return put(&out.join(path), &bytes);
         }
         let mut items = String::new();
-        for file in self.inside(path) {
+        for file in self.files_in(path) {
             let name = file.strip_prefix(path).unwrap_or(file).trim_start_matches('/');
             let _ = writeln!(items, "<li><a href=\"{0}\">{0}</a></li>", page::escaped(name));
             put(&out.join(file), &fs::read(root.join(file)).with_context(|| format!("cannot read {file}"))?)?;
@@ -139,11 +141,11 @@ impl Site {
         let up = "../".repeat(path.split('/').count());
         let list = format!("<h1>{}</h1>\n<ul>\n{items}</ul>", page::escaped(path));
         let html =
-            page::whole(path, &format!("<ul><li><a href=\"{up}index.html\">Kasmina</a></li></ul>"), &list);
+            page::document(path, &format!("<ul><li><a href=\"{up}index.html\">Kasmina</a></li></ul>"), &list);
         put(&out.join(path).join("index.html"), html.as_bytes())
     }
 
-    /// A list of all pages, as seen from one of them.
+    /// HTML list of links from the page `from` to all pages.
     fn navigation(&self, from: &Page) -> String {
         let mut items = String::new();
         for page in &self.pages {
@@ -167,7 +169,7 @@ mod spec {
     use std::fs;
 
     #[test]
-    fn links_are_followed_and_broken_ones_told() -> anyhow::Result<()> {
+    fn links_are_rewritten_and_broken_ones_reported() -> anyhow::Result<()> {
         let root = tempfile::tempdir()?;
         let out = root.path().join("out");
         for (path, text) in [

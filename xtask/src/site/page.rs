@@ -1,4 +1,4 @@
-//! One document as a page.
+//! Converts one Markdown document to an HTML page.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,7 +12,7 @@ const STYLE: &str = "body{display:flex;gap:3rem;max-width:72rem;margin:2rem auto
 
 /// A document of the site.
 pub(super) struct Page {
-    /// Path of the document from the repository's root.
+    /// Path of the Markdown file from the repository's root.
     pub(super) path: String,
     text: String,
 }
@@ -26,7 +26,7 @@ impl Page {
         Parser::new_ext(&self.text, Options::ENABLE_TABLES)
     }
 
-    /// The text of its first heading; its path if there is none.
+    /// Text of the first heading, or the path if there is no heading.
     pub(super) fn title(&self) -> String {
         self.headings().into_iter().next().unwrap_or_else(|| self.path.clone())
     }
@@ -48,7 +48,7 @@ impl Page {
         all
     }
 
-    /// The names of its headings, in their order, as GitHub makes them.
+    /// Anchors of the headings, in their order, as GitHub generates them.
     fn slugs(&self) -> Vec<String> {
         let mut seen: BTreeMap<String, u32> = BTreeMap::new();
         let named = self.headings().into_iter().map(|heading| {
@@ -65,12 +65,12 @@ impl Page {
         named.collect()
     }
 
-    /// What a link may name in it.
+    /// Anchors that a link may name after `#`.
     pub(super) fn anchors(&self) -> BTreeSet<String> {
         self.slugs().into_iter().collect()
     }
 
-    /// The links in it, as they are written.
+    /// URLs of the links in the document, unchanged.
     pub(super) fn links(&self) -> Vec<String> {
         let url = |event| match event {
             Event::Start(Tag::Link { dest_url, .. }) => Some(dest_url.to_string()),
@@ -79,7 +79,7 @@ impl Page {
         self.events().filter_map(url).collect()
     }
 
-    /// The whole page; each link goes through `follow`.
+    /// HTML of the page. `follow` maps the URL of each link and image to the one to write.
     pub(super) fn html(&self, navigation: &str, follow: &mut dyn FnMut(&str) -> String) -> String {
         let mut slugs = self.slugs().into_iter();
         let mut rust = false;
@@ -92,7 +92,7 @@ impl Page {
                 rust = false;
                 Event::End(TagEnd::CodeBlock)
             }
-            // What is there for the doctest alone is not shown, as in rustdoc.
+            // Hidden lines of doctests are left out, as in rustdoc.
             Event::Text(text) if rust => {
                 let shown = |line: &&str| !line.starts_with("# ");
                 Event::Text(text.split_inclusive('\n').filter(shown).collect::<String>().into())
@@ -110,12 +110,12 @@ impl Page {
         });
         let mut body = String::new();
         html::push_html(&mut body, events);
-        whole(&self.title(), navigation, &body)
+        document(&self.title(), navigation, &body)
     }
 }
 
-/// A page around what is on it.
-pub(super) fn whole(title: &str, navigation: &str, body: &str) -> String {
+/// HTML document with a title, a navigation and a body.
+pub(super) fn document(title: &str, navigation: &str, body: &str) -> String {
     format!(
         "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width\">\n<title>{}</title>\n<style>{STYLE}</style>\n\
@@ -124,7 +124,7 @@ pub(super) fn whole(title: &str, navigation: &str, body: &str) -> String {
     )
 }
 
-/// Escapes a text for HTML.
+/// `text` with the special characters of HTML escaped.
 pub(super) fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }

@@ -1,18 +1,18 @@
-//! Rules for prose: comments of Rust sources and Markdown.
+//! Rules for prose: comments in Rust sources, and Markdown.
 
 use super::finding::Finding;
 
-/// Columns of a line of comment: those of a line of code, `max_width` of `rustfmt.toml`.
+/// Largest width of a comment line in columns; equals `max_width` of `rustfmt.toml`.
 const WIDTH: usize = 110;
 
-/// Comments that are lines of their own; those behind code are rustfmt's.
+/// Checks comments that stand alone on their line. Comments after code are formatted by rustfmt.
 pub(super) fn of_rust(path: &str, source: &str) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (index, line) in source.lines().enumerate() {
         let Some(text) = line.trim_start().strip_prefix("//") else { continue };
         let mut found =
             |what: String, why| findings.push(Finding { path: path.to_owned(), line: index + 1, what, why });
-        // A table and an address cannot be wrapped.
+        // Tables and URLs cannot be wrapped.
         if line.chars().count() > WIDTH && !text.contains('|') && !text.contains("https://") {
             found("a long line".to_owned(), "comments stay within the width of the code");
         }
@@ -20,13 +20,13 @@ pub(super) fn of_rust(path: &str, source: &str) -> Vec<Finding> {
             found(format!("`{reference}`"), "readers do not have that document; say the rule itself");
         }
         if has_elision(text) {
-            found("`..`".to_owned(), "what is left out is written `...`");
+            found("`..`".to_owned(), "an omission is written `...`");
         }
     }
     findings
 }
 
-/// Text outside of code blocks.
+/// Checks the text outside of code blocks.
 pub(super) fn of_markdown(path: &str, source: &str) -> Vec<Finding> {
     let mut is_code = false;
     let mut findings = Vec::new();
@@ -34,15 +34,15 @@ pub(super) fn of_markdown(path: &str, source: &str) -> Vec<Finding> {
         if line.trim_start().starts_with("```") {
             is_code = !is_code;
         } else if !is_code && has_elision(line) {
-            let (what, why) = ("`..`".to_owned(), "what is left out is written `...`");
+            let (what, why) = ("`..`".to_owned(), "an omission is written `...`");
             findings.push(Finding { path: path.to_owned(), line: index + 1, what, why });
         }
     }
     findings
 }
 
-/// A reference to a numbered rule of another document: a capital letter and a number in parentheses. The
-/// names of gates are no such references.
+/// Returns a reference to a numbered rule of another document: a capital letter and a number in parentheses.
+/// `G` is left out, because it begins the names of gates.
 fn reference(text: &str) -> Option<&str> {
     text.match_indices('(').find_map(|(at, _)| {
         let inner = text[at + 1..].split([')', ',', ':', ';']).next()?;
@@ -53,7 +53,7 @@ fn reference(text: &str) -> Option<&str> {
     })
 }
 
-/// Whether two dots stand for what is left out. Ranges stand in code spans, or touch their ends.
+/// Whether two dots stand for an omission. Ranges are in code spans or have no space around the dots.
 fn has_elision(text: &str) -> bool {
     let outside = text.split('`').step_by(2);
     outside.into_iter().any(|text| {

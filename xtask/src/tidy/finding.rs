@@ -1,8 +1,8 @@
-//! What breaks a rule.
+//! A violation of a rule of `cargo xtask tidy`.
 
 use std::fmt;
 
-/// A place that breaks a rule.
+/// A place that breaks a rule; displayed as `path:line: what — why`.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Finding {
     pub(super) path: String,

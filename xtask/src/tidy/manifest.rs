@@ -1,14 +1,14 @@
-//! Rules for the crates' manifests.
+//! Rules for `Cargo.toml`: every package inherits its lints and its licence from the workspace.
 
 use super::finding::Finding;
 
-/// A package whose lints are a list of its own: tests live without some.
+/// Package with its own list of lints instead of the workspace's: some lints are off in tests.
 const OWN_LINTS: &str = "tests/Cargo.toml";
 
-/// `workspace` is the text of the workspace's manifest.
+/// Checks the manifest at `path`. `workspace` is the text of the workspace's manifest.
 pub(super) fn findings(path: &str, source: &str, workspace: &str) -> Vec<Finding> {
     let finding = |line, what: String, why| Finding { path: path.to_owned(), line, what, why };
-    // Fixtures are crates of their own, made to be odd.
+    // Fixtures are separate crates that break rules on purpose.
     if path.starts_with("tests/fixtures/") {
         return Vec::new();
     }
@@ -17,10 +17,14 @@ pub(super) fn findings(path: &str, source: &str, workspace: &str) -> Vec<Finding
         Err(error) => {
             let before = error.span().map_or("", |span| source.get(..span.start).unwrap_or_default());
             let what = error.message().to_owned();
-            return vec![finding(before.lines().count().max(1), what, "a manifest is TOML")];
+            return vec![finding(
+                before.lines().count().max(1),
+                what,
+                "the manifest cannot be parsed as TOML",
+            )];
         }
     };
-    // What is built apart, with flags of its own, has nobody to inherit from.
+    // A package that is a workspace by itself has no workspace to inherit from.
     if manifest.contains_key("package") && manifest.contains_key("workspace") {
         return Vec::new();
     }
@@ -30,7 +34,7 @@ pub(super) fn findings(path: &str, source: &str, workspace: &str) -> Vec<Finding
     let mut findings = Vec::new();
     if path == OWN_LINTS {
         findings.extend(missing_lints(&manifest, workspace).into_iter().map(|lint| {
-            finding(1, format!("no lint `{lint}`"), "a list of its own names every lint of the workspace")
+            finding(1, format!("no lint `{lint}`"), "set every lint of the workspace, to a level of your own")
         }));
     } else if !inherits(manifest.get("lints")) {
         findings.push(finding(1, "no `[lints] workspace = true`".into(), "every crate has the same lints"));
@@ -41,7 +45,7 @@ pub(super) fn findings(path: &str, source: &str, workspace: &str) -> Vec<Finding
     findings
 }
 
-/// The lints of the workspace that a package's own list does not name.
+/// Lints of the workspace that are missing from a package's own list.
 fn missing_lints(manifest: &toml::Table, workspace: &str) -> Vec<String> {
     let workspace = workspace.parse::<toml::Table>().unwrap_or_default();
     let of = |table: Option<&toml::Value>, tool: &str| -> Vec<String> {
@@ -76,7 +80,7 @@ mod spec {
     }
 
     #[test]
-    fn a_list_of_its_own_names_every_lint_of_the_workspace() {
+    fn an_own_list_without_a_lint_of_the_workspace_is_found() {
         let own = "[package]\nlicense.workspace = true\n[lints.rust]\n";
         assert_eq!(findings(OWN_LINTS, own).len(), 1);
         assert!(findings(OWN_LINTS, &format!("{own}missing_docs = \"allow\"\n")).is_empty());

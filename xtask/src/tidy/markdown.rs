@@ -1,4 +1,4 @@
-//! Rules for Markdown: a relative link leads to a file that exists.
+//! Rule for Markdown: the file that a relative link names exists.
 
 use std::path::Path;
 
@@ -26,7 +26,7 @@ pub(super) fn findings(root: &Path, path: &str, source: &str) -> Vec<Finding> {
     Parser::new(source).into_offset_iter().filter_map(dead).collect()
 }
 
-/// The file that a link names, unless it leads elsewhere: to another site, or within the page.
+/// Path that a link names. Returns `None` for a link to another site or within the same page.
 fn target(url: &str) -> Option<String> {
     let file = url.split(['#', '?']).next().filter(|file| !file.is_empty())?;
     let scheme = file.split_once(':').is_some_and(|(scheme, _)| !scheme.contains('/'));

@@ -1,8 +1,8 @@
-//! `cargo xtask tidy`: the repository's own rules, as code.
+//! `cargo xtask tidy`: checks the repository against its own rules.
 //!
-//! [`text`] looks at every file, [`rust`] at the tokens of Rust sources (so that neither a comment nor a
-//! string can break a rule), [`imports`] at the files of a crate together, [`manifest`] at each `Cargo.toml`,
-//! [`markdown`] at links, [`comments`] at prose.
+//! [`text`] checks every file, [`rust`] the tokens of Rust sources (so comments and strings cannot break a
+//! rule), [`imports`] the files of a crate together, [`manifest`] each `Cargo.toml`, [`markdown`] links, and
+//! [`comments`] prose.
 
 mod comments;
 mod finding;
@@ -21,10 +21,10 @@ use anyhow::{Context as _, Result};
 use crate::repo::Repo;
 use finding::Finding;
 
-/// No file is larger: what is, belongs into a release or a cache.
+/// Largest size of a file in bytes. Larger files belong in a release or a cache.
 const LARGEST: usize = 1_000_000;
 
-/// Prints the findings; any is a failure.
+/// Prints the findings; fails if there is one.
 pub(crate) fn run(repo: &Repo) -> Result<ExitCode> {
     let findings = findings(repo)?;
     for finding in &findings {
@@ -33,11 +33,11 @@ pub(crate) fn run(repo: &Repo) -> Result<ExitCode> {
     Ok(if findings.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Every broken rule, in the order of the files.
+/// Findings in all files, in the order of the files; import cycles come last.
 pub(crate) fn findings(repo: &Repo) -> Result<Vec<Finding>> {
     let mut findings = Vec::new();
     let mut sources = Vec::new();
-    // A tree without a manifest has no lints that others could lack.
+    // Tests run this on a tree without a manifest; such a tree requires no lints.
     let workspace = fs::read_to_string(repo.root().join("Cargo.toml")).unwrap_or_default();
     for path in repo.files()? {
         let bytes = fs::read(repo.root().join(&path)).with_context(|| format!("cannot read {path}"))?;
@@ -83,7 +83,7 @@ mod spec {
     }
 
     #[test]
-    fn ignored_files_are_not_looked_at() -> anyhow::Result<()> {
+    fn ignored_files_are_not_checked() -> anyhow::Result<()> {
         let root = tempfile::tempdir()?;
         let init = Command::new("git").args(["init", "--quiet"]).current_dir(root.path()).status()?;
         assert!(init.success());

@@ -1,23 +1,24 @@
-//! Rules for Rust sources: which names may stand where.
+//! Rules for Rust sources: which names each file may use, and how long it may be.
 //!
-//! The rules see tokens, so a name in a comment, a doc comment or a string breaks none.
+//! The rules are applied to tokens, so comments, doc comments and strings cannot break them.
 
 use super::finding::Finding;
 use super::tokens::{self, Token};
 
-/// The most lines of a file of `src`.
+/// Most lines of a file in a `src` folder.
 const LONGEST: usize = 400;
 
-/// Names that may only stand in some places.
+/// Names that only some files may use.
 struct Rule {
     names: &'static [Name],
+    /// Whether the file at this path may use the names.
     allowed: fn(&str) -> bool,
     why: &'static str,
 }
 
-/// How a name shows in the tokens.
+/// Pattern of tokens that makes up a name.
 enum Name {
-    /// These tokens in a row.
+    /// A sequence of tokens.
     Tokens(&'static [&'static str]),
     /// A module of `std`, by its path or in a group: `std::fs`, `use std::{env, fs}`.
     Std(&'static str),
@@ -48,7 +49,7 @@ const RULES: [Rule; 6] = [
             ];
             places.iter().any(|place| path.starts_with(place))
         },
-        why: "unsafe code lives in torch-ext, the plugin ABI and the loader only",
+        why: "unsafe code is allowed in torch-ext, the plugin ABI and the loader only",
     },
     Rule {
         names: &[
@@ -60,12 +61,12 @@ const RULES: [Rule; 6] = [
             Tokens(&["kasmina_torch_ext"]),
         ],
         allowed: |path| !path.starts_with("lifecycle/src") && !path.starts_with("checkpoint/"),
-        why: "the lifecycle is pure logic, and the format of checkpoints is bytes; neither knows torch",
+        why: "the lifecycle and the checkpoint format must not depend on torch",
     },
     Rule {
         names: &[Tokens(&["abi_stable"])],
         allowed: |path| path.starts_with("plugin-api/src/abi"),
-        why: "one module alone names abi_stable, so that it can be replaced",
+        why: "only plugin-api::abi may use abi_stable, so that it can be replaced",
     },
     Rule {
         names: &[
@@ -96,7 +97,7 @@ pub(super) fn findings(path: &str, source: &str) -> Vec<Finding> {
     let finding = |line, what, why| Finding { path: path.to_owned(), line, what, why };
     let tokens = match tokens::of(source) {
         Ok(tokens) => tokens,
-        Err((line, error)) => return vec![finding(line, error, "a Rust source consists of Rust tokens")],
+        Err((line, error)) => return vec![finding(line, error, "the file cannot be parsed as Rust")],
     };
     let rules: Vec<&Rule> = RULES.iter().filter(|rule| !(rule.allowed)(path)).collect();
     let mut findings = Vec::new();
@@ -109,15 +110,19 @@ pub(super) fn findings(path: &str, source: &str) -> Vec<Finding> {
     }
     let lines = source.lines().count();
     if lines > LONGEST && (path.starts_with("src/") || path.contains("/src/")) {
-        findings.push(finding(LONGEST + 1, format!("{lines} lines"), "a file of `src` holds one idea"));
+        findings.push(finding(
+            LONGEST + 1,
+            format!("{lines} lines"),
+            "split the file: files in `src` have at most 400 lines",
+        ));
     }
-    // `use tch::Tensor` is both `use tch` and `tch::`.
+    // `use tch::Tensor` matches both `use tch` and `tch::`.
     findings.dedup_by(|later, earlier| later.line == earlier.line && later.why == earlier.why);
     findings
 }
 
 impl Name {
-    /// The name as written, if the tokens from `at` on are it.
+    /// Returns the name as it is written in code if the tokens match from `at` on.
     fn found(&self, tokens: &[Token], at: usize) -> Option<String> {
         match self {
             Tokens(words) => starts(&tokens[at..], words).then(|| spelled(words)),
@@ -136,7 +141,8 @@ fn starts(tokens: &[Token], words: &[&str]) -> bool {
     tokens.len() >= words.len() && tokens.iter().zip(words).all(|(token, word)| token.text == **word)
 }
 
-/// Whether a member of the `{…}` that `tokens` starts with begins with this name; inner groups do not count.
+/// Whether `tokens` starts with a group `{…}` one of whose members begins with `name`. Inner groups are
+/// skipped.
 fn has_member(tokens: &[Token], name: &str) -> bool {
     let mut depth = 0_usize;
     let mut before = "";
@@ -157,7 +163,7 @@ fn has_member(tokens: &[Token], name: &str) -> bool {
     false
 }
 
-/// Words have a space between them, punctuation has none.
+/// Joins tokens with a space before each word and none before punctuation.
 fn spelled(words: &[&str]) -> String {
     let mut spelled = String::new();
     for word in words {
@@ -179,7 +185,7 @@ mod spec {
     }
 
     #[test]
-    fn unsafe_code_stays_where_it_is_allowed() {
+    fn unsafe_code_is_found_outside_its_crates() {
         let source = "fn f() {\n    unsafe { g() }\n}\nunsafe impl Send for A {}\n";
         assert_eq!(found("trainer/src/a.rs", source), ["2 `unsafe {`", "4 `unsafe impl`"]);
         for place in
@@ -191,14 +197,14 @@ mod spec {
     }
 
     #[test]
-    fn comments_and_strings_break_no_rule() {
+    fn comments_and_strings_are_not_checked() {
         let source = "//! unsafe { println!() }\n/// dbg!(x) `todo!()`\nfn f() -> &'static str {\n    \
             /* std::fs /* todo!() */ */ \"unsafe { println!() } File::open\"\n}\n";
         assert!(found("lifecycle/src/a.rs", source).is_empty());
     }
 
     #[test]
-    fn only_programs_print() {
+    fn printing_is_found_in_libraries() {
         let source = "fn f() { eprintln!(\"x\") }";
         assert_eq!(found("trainer/src/a.rs", source), ["1 `eprintln!`"]);
         for place in [
@@ -214,7 +220,7 @@ mod spec {
     }
 
     #[test]
-    fn the_core_does_no_io() {
+    fn io_is_found_in_the_core() {
         assert_eq!(found("host-crate/src/a.rs", "use std::fs;\n"), ["1 `std::fs`"]);
         assert_eq!(found("host-crate/src/a.rs", "use std::{fmt, io::{self}, rc};\n"), ["1 `std::io`"]);
         assert!(found("host-crate/src/a.rs", "use std::{fmt, sync::{fs}};\nlet io = 1;\n").is_empty());
@@ -223,7 +229,7 @@ mod spec {
     }
 
     #[test]
-    fn the_lifecycle_knows_no_torch() {
+    fn torch_is_found_in_the_lifecycle_and_the_checkpoint_format() {
         assert_eq!(found("lifecycle/src/a.rs", "use tch::Tensor;\n"), ["1 `use tch`"]);
         assert_eq!(found("lifecycle/src/lib.rs", "fn f(x: &tch::Tensor) {}"), ["1 `tch::`"]);
         assert_eq!(found("checkpoint/src/write.rs", "use tch::Tensor;\n"), ["1 `use tch`"]);
@@ -238,7 +244,7 @@ mod spec {
     }
 
     #[test]
-    fn files_of_src_stay_short() {
+    fn long_files_of_src_are_found() {
         let source = "\n".repeat(super::LONGEST + 1);
         assert_eq!(found("cli/src/a.rs", &source), ["401 401 lines"]);
         assert!(found("tests/tests/a.rs", &source).is_empty());
@@ -246,7 +252,7 @@ mod spec {
     }
 
     #[test]
-    fn what_is_no_rust_is_told() {
+    fn a_file_that_is_not_rust_is_found() {
         assert_eq!(findings("cli/src/a.rs", "fn f() {\n").len(), 1);
     }
 }

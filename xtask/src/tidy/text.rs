@@ -4,11 +4,11 @@ use std::path::Path;
 
 use super::finding::Finding;
 
-/// Split, so that this file does not break its own rule.
+/// Word that marks known faults. Split in two, so that this file does not break its own rule.
 const MARK: &str = concat!("FIX", "ME");
 
 pub(super) fn findings(path: &str, source: &str) -> Vec<Finding> {
-    // A snapshot is what a program printed, spaces included.
+    // Snapshots contain the output of programs unchanged, including spaces at line ends.
     let any_spaces = Path::new(path).extension().is_some_and(|extension| extension == "snap");
     let mut findings = Vec::new();
     for (index, line) in source.lines().enumerate() {
@@ -18,16 +18,16 @@ pub(super) fn findings(path: &str, source: &str) -> Vec<Finding> {
             found("trailing whitespace".into(), "it makes noise in diffs");
         }
         if has_word(line, MARK) {
-            found(format!("`{MARK}`"), "what is known to be broken is mended or becomes an issue");
+            found(format!("`{MARK}`"), "repair known faults or open an issue for them");
         }
     }
     findings
 }
 
 fn has_word(line: &str, word: &str) -> bool {
-    let part_of_word = |c: char| c.is_alphanumeric() || c == '_';
+    let is_word_char = |c: char| c.is_alphanumeric() || c == '_';
     line.match_indices(word).any(|(at, _)| {
-        !line[..at].ends_with(part_of_word) && !line[at + word.len()..].starts_with(part_of_word)
+        !line[..at].ends_with(is_word_char) && !line[at + word.len()..].starts_with(is_word_char)
     })
 }
 

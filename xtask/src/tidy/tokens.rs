@@ -1,17 +1,19 @@
-//! A Rust source as a flat list of tokens with their lines.
+//! Converts Rust source to a flat list of tokens with their lines.
 
 use std::str::FromStr as _;
 
 use proc_macro2::{Delimiter, TokenStream, TokenTree};
 
-/// A word, a punctuation character, or a bracket. Literals have no text: what they say is not code.
+/// An identifier, a punctuation character, or a bracket. The text of a literal is left empty.
 pub(super) struct Token {
     pub(super) text: String,
     pub(super) line: usize,
 }
 
-/// All tokens; comments are none, and doc comments are attributes around literals.
-/// What cannot be read gives the line and the reason.
+/// Returns all tokens of `source`. Comments are dropped; doc comments appear as attributes with literals.
+///
+/// # Errors
+/// If `source` cannot be parsed: the line and the reason.
 pub(super) fn of(source: &str) -> Result<Vec<Token>, (usize, String)> {
     let stream =
         TokenStream::from_str(source).map_err(|error| (error.span().start().line, error.to_string()))?;

@@ -1,18 +1,18 @@
-//! Whole numbers that depend on the slot: `max(C / 4, 1) * width`.
+//! Integer expressions that depend on the slot: `max(C / 4, 1) * width`.
 //!
-//! The arithmetic is that of 64-bit integers, checked: what overflows is an error and never another number.
+//! The arithmetic is that of checked 64-bit integers: overflow is an error.
 //! `/` and `%` round towards zero.
 
 mod node;
 mod parse;
 
-pub(crate) use node::Wrong;
+pub(crate) use node::ExprError;
 pub(crate) use parse::FUNCTIONS;
 
 use node::Node;
 use parse::parse;
 
-/// An expression that was understood.
+/// A parsed expression.
 #[derive(Debug, Clone)]
 pub(crate) struct Expr(Node);
 
@@ -21,11 +21,11 @@ impl Expr {
         Self(Node::Number(value))
     }
 
-    pub(crate) fn parse(text: &str) -> Result<Self, Wrong> {
+    pub(crate) fn parse(text: &str) -> Result<Self, ExprError> {
         parse(text).map(Self)
     }
 
-    /// Each variable, with the byte it stands at.
+    /// Returns each variable with its byte position.
     pub(crate) fn variables(&self) -> Vec<(usize, &str)> {
         let mut found = Vec::new();
         let mut left = vec![&self.0];
@@ -35,14 +35,14 @@ impl Expr {
                 Node::Variable(at, name) => found.push((*at, name.as_str())),
                 Node::Negate(_, inner) => left.push(inner),
                 Node::Binary(_, _, sides) => left.extend([&sides.1, &sides.0]),
-                Node::Least(of) | Node::Most(of) => left.extend(of.iter().rev()),
+                Node::Min(of) | Node::Max(of) => left.extend(of.iter().rev()),
             }
         }
         found
     }
 
-    /// Its value, where `lookup` knows the variables.
-    pub(crate) fn value(&self, lookup: &dyn Fn(&str) -> Option<i64>) -> Result<i64, Wrong> {
+    /// Computes the value. `lookup` returns the values of variables.
+    pub(crate) fn value(&self, lookup: &dyn Fn(&str) -> Option<i64>) -> Result<i64, ExprError> {
         self.0.value(lookup)
     }
 }
@@ -68,7 +68,7 @@ mod spec {
     }
 
     #[test]
-    fn the_arithmetic_is_that_of_whole_numbers() {
+    fn the_arithmetic_is_that_of_integers() {
         let table = [
             ("7", 7),
             ("C", 48),
@@ -92,7 +92,7 @@ mod spec {
     }
 
     #[test]
-    fn what_is_wrong_is_told_with_its_column() {
+    fn errors_have_the_column() {
         let long = "1+".repeat(300);
         let deep = "(".repeat(40);
         let table = [
@@ -117,16 +117,16 @@ mod spec {
             &long,
             &deep,
         ];
-        let mut told = String::new();
+        let mut messages = String::new();
         for text in table {
             let (at, wrong) = value(text).unwrap_err();
             let shown: String = text.chars().take(30).collect();
-            writeln!(told, "{shown:<30} {at:>3} {wrong}").unwrap();
+            writeln!(messages, "{shown:<30} {at:>3} {wrong}").unwrap();
         }
-        insta::assert_snapshot!(told);
+        insta::assert_snapshot!(messages);
     }
 
-    /// An expression, as text and as what plain 128-bit arithmetic makes of it.
+    /// Generates an expression as text, with its value in 128-bit arithmetic if that fits into 64 bits.
     fn any_expression() -> impl Strategy<Value = (String, Option<i128>)> {
         let leaf = prop_oneof![
             (0i64..1000).prop_map(|n| (n.to_string(), Some(i128::from(n)))),
@@ -154,9 +154,9 @@ mod spec {
                     (format!("({a}) {op}({b})"), value.and_then(small))
                 }),
                 inner.clone().prop_map(|(a, x)| (format!("-({a})"), x.and_then(|x| small(-x)))),
-                (inner.clone(), inner, any::<bool>()).prop_map(|((a, x), (b, y), least)| {
-                    let value = x.zip(y).map(|(x, y)| if least { x.min(y) } else { x.max(y) });
-                    (format!("{}({a}, {b})", if least { "min" } else { "max" }), value)
+                (inner.clone(), inner, any::<bool>()).prop_map(|((a, x), (b, y), min)| {
+                    let value = x.zip(y).map(|(x, y)| if min { x.min(y) } else { x.max(y) });
+                    (format!("{}({a}, {b})", if min { "min" } else { "max" }), value)
                 }),
             ]
         })
@@ -168,24 +168,24 @@ mod spec {
 
     proptest! {
         #[test]
-        fn values_are_those_of_plain_arithmetic((text, expected) in any_expression()) {
-            // Only depth and length are limits of ours.
+        fn values_are_those_of_128_bit_arithmetic((text, expected) in any_expression()) {
+            // Only the limits on depth and length refuse a valid expression.
             if let Ok(expr) = Expr::parse(&text) {
                 prop_assert_eq!(expr.value(&lookup).ok().map(i128::from), expected, "{}", text);
             } else {
-                prop_assert!(text.len() > parse::LONGEST || text.matches('(').count() > parse::DEEPEST / 2);
+                prop_assert!(text.len() > parse::MAX_LENGTH || text.matches('(').count() > parse::MAX_DEPTH / 2);
             }
         }
 
         #[test]
-        fn any_text_is_read_or_refused(text in "[-+*/%(), 0-9a-zCé.]{0,60}") {
+        fn any_text_is_parsed_or_refused(text in "[-+*/%(), 0-9a-zCé.]{0,60}") {
             if let Err(wrong) = Expr::parse(&text) {
                 prop_assert!(wrong.at <= text.len() && text.is_char_boundary(wrong.at));
             }
         }
 
         #[test]
-        fn precedence_needs_no_parentheses(a in -99i64..99, b in 1i64..99, c in 1i64..99, d in 1i64..99) {
+        fn operators_have_the_usual_precedence(a in -99i64..99, b in 1i64..99, c in 1i64..99, d in 1i64..99) {
             let text = format!("{a} + {b} * {c} - {d} % {c} / {b}");
             prop_assert_eq!(value(&text), Ok(a + b * c - d % c / b));
         }

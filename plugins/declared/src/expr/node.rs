@@ -1,26 +1,26 @@
-//! An expression as a tree, and its value.
+//! The syntax tree of an expression, and its evaluation.
 
 use std::fmt;
 
-/// What is wrong with an expression, and at which of its bytes.
+/// An error in an expression, with its byte position.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Wrong {
+pub(crate) struct ExprError {
     pub(crate) at: usize,
     pub(crate) text: String,
 }
 
-/// A part of an expression, with the byte that it stands at where it can be wrong.
+/// A part of an expression. Parts whose evaluation can fail have a byte position.
 #[derive(Debug, Clone)]
 pub(super) enum Node {
     Number(i64),
     Variable(usize, String),
     Negate(usize, Box<Node>),
     Binary(usize, Operator, Box<(Node, Node)>),
-    Least(Vec<Node>),
-    Most(Vec<Node>),
+    Min(Vec<Node>),
+    Max(Vec<Node>),
 }
 
-/// An operator between two whole numbers.
+/// A binary operator.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Operator {
     Add,
@@ -31,7 +31,7 @@ pub(crate) enum Operator {
 }
 
 impl Operator {
-    /// The result, unless it overflows or divides by 0.
+    /// Returns the result, or `None` if it overflows or divides by 0.
     fn apply(self, a: i64, b: i64) -> Option<i64> {
         match self {
             Self::Add => a.checked_add(b),
@@ -56,18 +56,19 @@ impl fmt::Display for Operator {
 }
 
 impl Node {
-    /// Its value, where `lookup` knows the variables.
-    pub(super) fn value(&self, lookup: &dyn Fn(&str) -> Option<i64>) -> Result<i64, Wrong> {
+    /// Computes the value. `lookup` returns the values of variables.
+    pub(super) fn value(&self, lookup: &dyn Fn(&str) -> Option<i64>) -> Result<i64, ExprError> {
         match self {
             Self::Number(n) => Ok(*n),
             Self::Variable(at, name) => {
-                lookup(name).ok_or_else(|| Wrong { at: *at, text: format!("`{name}` has no value here") })
+                lookup(name).ok_or_else(|| ExprError { at: *at, text: format!("`{name}` has no value here") })
             }
             Self::Negate(at, inner) => {
                 let value = inner.value(lookup)?;
-                value
-                    .checked_neg()
-                    .ok_or_else(|| Wrong { at: *at, text: format!("the negative of {value} is too large") })
+                value.checked_neg().ok_or_else(|| ExprError {
+                    at: *at,
+                    text: format!("the negative of {value} is too large"),
+                })
             }
             Self::Binary(at, operator, sides) => {
                 let (a, b) = (sides.0.value(lookup)?, sides.1.value(lookup)?);
@@ -78,16 +79,20 @@ impl Node {
                     } else {
                         format!("`{a} {operator} {b}` is too large")
                     };
-                    Wrong { at: *at, text }
+                    ExprError { at: *at, text }
                 })
             }
-            Self::Least(of) => fold(of, lookup, i64::min),
-            Self::Most(of) => fold(of, lookup, i64::max),
+            Self::Min(of) => fold(of, lookup, i64::min),
+            Self::Max(of) => fold(of, lookup, i64::max),
         }
     }
 }
 
-fn fold(of: &[Node], lookup: &dyn Fn(&str) -> Option<i64>, pick: fn(i64, i64) -> i64) -> Result<i64, Wrong> {
+fn fold(
+    of: &[Node],
+    lookup: &dyn Fn(&str) -> Option<i64>,
+    pick: fn(i64, i64) -> i64,
+) -> Result<i64, ExprError> {
     let mut values = of.iter().map(|node| node.value(lookup));
     let first = values.next().unwrap_or(Ok(0))?;
     values.try_fold(first, |picked, value| Ok(pick(picked, value?)))

@@ -1,25 +1,25 @@
 //! The parser of expressions.
 
-use super::node::{Node, Operator, Wrong};
+use super::node::{ExprError, Node, Operator};
 
-/// No width needs more, and what recurses over an expression never runs out of stack.
-pub(super) const LONGEST: usize = 400;
-pub(super) const DEEPEST: usize = 32;
+/// Limits on the bytes and the nesting of an expression, so that recursion over it cannot overflow the stack.
+pub(super) const MAX_LENGTH: usize = 400;
+pub(super) const MAX_DEPTH: usize = 32;
 
-/// The names that are functions, so that no parameter can have them.
+/// Names of functions, which parameters cannot have.
 pub(crate) const FUNCTIONS: [&str; 2] = ["min", "max"];
 
 /// Parses a complete expression.
-pub(super) fn parse(text: &str) -> Result<Node, Wrong> {
-    if text.len() > LONGEST {
-        let text = format!("the expression is longer than {LONGEST} characters");
-        return Err(Wrong { at: 0, text });
+pub(super) fn parse(text: &str) -> Result<Node, ExprError> {
+    if text.len() > MAX_LENGTH {
+        let text = format!("the expression is longer than {MAX_LENGTH} characters");
+        return Err(ExprError { at: 0, text });
     }
     let mut parser = Parser { text, at: 0, depth: 0 };
     let node = parser.sum()?;
     match parser.peek() {
         None => Ok(node),
-        Some(c) => Err(parser.wrong(format!("an operator such as `+` or `*` is expected here, not `{c}`"))),
+        Some(c) => Err(parser.error(format!("an operator such as `+` or `*` is expected here, not `{c}`"))),
     }
 }
 
@@ -30,11 +30,11 @@ struct Parser<'a> {
 }
 
 impl Parser<'_> {
-    fn wrong(&self, text: impl Into<String>) -> Wrong {
-        Wrong { at: self.at, text: text.into() }
+    fn error(&self, text: impl Into<String>) -> ExprError {
+        ExprError { at: self.at, text: text.into() }
     }
 
-    /// The next character that is not a space, which stays.
+    /// Skips spaces and returns the next character without consuming it.
     fn peek(&mut self) -> Option<char> {
         let rest = &self.text[self.at..];
         let trimmed = rest.trim_start();
@@ -42,38 +42,38 @@ impl Parser<'_> {
         trimmed.chars().next()
     }
 
-    /// Takes `wanted`, if it is next.
-    fn take(&mut self, wanted: char) -> bool {
-        let there = self.peek() == Some(wanted);
-        if there {
+    /// Consumes `wanted` if it is the next character.
+    fn consume(&mut self, wanted: char) -> bool {
+        let found = self.peek() == Some(wanted);
+        if found {
             self.at += wanted.len_utf8();
         }
-        there
+        found
     }
 
-    /// Takes the longest piece of characters like these.
-    fn run(&mut self, like: impl Fn(char) -> bool) -> &str {
+    /// Consumes the longest run of characters for which `accepts` is true.
+    fn run(&mut self, accepts: impl Fn(char) -> bool) -> &str {
         let rest = &self.text[self.at..];
-        let end = rest.find(|c| !like(c)).unwrap_or(rest.len());
+        let end = rest.find(|c| !accepts(c)).unwrap_or(rest.len());
         self.at += end;
         &rest[..end]
     }
 
-    fn sum(&mut self) -> Result<Node, Wrong> {
+    fn sum(&mut self) -> Result<Node, ExprError> {
         self.chain(&[('+', Operator::Add), ('-', Operator::Subtract)], Self::product)
     }
 
-    fn product(&mut self) -> Result<Node, Wrong> {
+    fn product(&mut self) -> Result<Node, ExprError> {
         let operators = [('*', Operator::Multiply), ('/', Operator::Divide), ('%', Operator::Remainder)];
         self.chain(&operators, Self::factor)
     }
 
-    /// `part (operator part)*`, from left to right.
+    /// Parses `part (operator part)*` with left associativity.
     fn chain(
         &mut self,
         operators: &[(char, Operator)],
-        part: fn(&mut Self) -> Result<Node, Wrong>,
-    ) -> Result<Node, Wrong> {
+        part: fn(&mut Self) -> Result<Node, ExprError>,
+    ) -> Result<Node, ExprError> {
         let mut left = part(self)?;
         while let Some(c) = self.peek() {
             let Some((_, operator)) = operators.iter().find(|(sign, _)| *sign == c) else { break };
@@ -85,14 +85,14 @@ impl Parser<'_> {
         Ok(left)
     }
 
-    /// A number, a variable, a call, something in parentheses, or the negative of one.
-    fn factor(&mut self) -> Result<Node, Wrong> {
+    /// Parses a number, a variable, a call, an expression in parentheses, or the negative of one of these.
+    fn factor(&mut self) -> Result<Node, ExprError> {
         self.depth += 1;
-        if self.depth > DEEPEST {
-            return Err(self.wrong(format!("the expression is nested deeper than {DEEPEST}")));
+        if self.depth > MAX_DEPTH {
+            return Err(self.error(format!("the expression is nested deeper than {MAX_DEPTH}")));
         }
         let node = match self.peek() {
-            None => return Err(self.wrong("the expression ends where a value is expected")),
+            None => return Err(self.error("the expression ends where a value is expected")),
             Some('-') => {
                 let at = self.at;
                 self.at += 1;
@@ -106,23 +106,24 @@ impl Parser<'_> {
             }
             Some(c) if c.is_ascii_digit() => self.digits()?,
             Some(c) if c.is_ascii_alphabetic() || c == '_' => self.name()?,
-            Some(c) => return Err(self.wrong(format!("a number or a name is expected here, not `{c}`"))),
+            Some(c) => return Err(self.error(format!("a number or a name is expected here, not `{c}`"))),
         };
         self.depth -= 1;
         Ok(node)
     }
 
-    fn digits(&mut self) -> Result<Node, Wrong> {
+    fn digits(&mut self) -> Result<Node, ExprError> {
         let at = self.at;
         let digits = self.run(|c| c.is_ascii_digit());
-        let number = digits.parse().map_err(|_| Wrong { at, text: format!("`{digits}` is too large") })?;
+        let number =
+            digits.parse().map_err(|_| ExprError { at, text: format!("`{digits}` is too large") })?;
         match self.text[self.at..].chars().next() {
-            Some('.') => Err(Wrong { at, text: "widths are whole numbers: no `.` here".to_owned() }),
+            Some('.') => Err(ExprError { at, text: "widths are whole numbers: no `.` here".to_owned() }),
             _ => Ok(Node::Number(number)),
         }
     }
 
-    fn name(&mut self) -> Result<Node, Wrong> {
+    fn name(&mut self) -> Result<Node, ExprError> {
         let at = self.at;
         let name = self.run(|c| c.is_ascii_alphanumeric() || c == '_').to_owned();
         let called = self.peek() == Some('(');
@@ -130,28 +131,28 @@ impl Parser<'_> {
             (false, false) => return Ok(Node::Variable(at, name)),
             (false, true) => {
                 let text = format!("there is no function `{name}`; there are `min` and `max`");
-                return Err(Wrong { at, text });
+                return Err(ExprError { at, text });
             }
             (true, false) => {
-                return Err(Wrong { at, text: format!("`{name}` is a function: write `{name}(a, b)`") });
+                return Err(ExprError { at, text: format!("`{name}` is a function: write `{name}(a, b)`") });
             }
             (true, true) => self.at += 1,
         }
         let mut of = vec![self.sum()?];
-        while self.take(',') {
+        while self.consume(',') {
             of.push(self.sum()?);
         }
         self.close()?;
-        Ok(if name == "min" { Node::Least(of) } else { Node::Most(of) })
+        Ok(if name == "min" { Node::Min(of) } else { Node::Max(of) })
     }
 
-    fn close(&mut self) -> Result<(), Wrong> {
-        if self.take(')') {
+    fn close(&mut self) -> Result<(), ExprError> {
+        if self.consume(')') {
             return Ok(());
         }
         Err(match self.peek() {
-            Some(c) => self.wrong(format!("a `)` is expected here, not `{c}`")),
-            None => self.wrong("the expression ends before its `)`"),
+            Some(c) => self.error(format!("a `)` is expected here, not `{c}`")),
+            None => self.error("the expression ends before its `)`"),
         })
     }
 }

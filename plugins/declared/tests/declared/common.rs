@@ -1,4 +1,4 @@
-//! Building and training seeds by hand.
+//! Helpers that build and train seeds without a host.
 
 use kasmina_declared::{Graph, GraphConfig};
 use kasmina_plugin_api::prelude::*;
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use tch::{Device, Kind};
 
-/// The configuration that a text makes, or what is wrong with it.
+/// Reads a configuration from the text of a document, or returns the error message.
 pub(crate) fn read(source: &str, settings: &Value) -> Result<GraphConfig, String> {
     let config = json!({ "file": "gates.blueprint.toml", "source": source, "settings": settings });
     serde_json::from_value(config).map_err(|error| error.to_string())
@@ -16,19 +16,19 @@ pub(crate) fn site(topology: Topology, channels: i64) -> Site {
     Site::new(topology, channels)
 }
 
-/// Features as they come from a host: random, contiguous, isolated.
+/// Returns features as a host passes them to an isolated seed: random and contiguous.
 pub(crate) fn features(topology: Topology, channels: i64) -> Tensor {
     let shape = if topology == Topology::CNN { vec![3, channels, 6, 5] } else { vec![3, 7, channels] };
     Tensor::randn(shape.as_slice(), (Kind::Float, Device::Cpu))
 }
 
 /// A seed with its variables.
-pub(crate) struct Grown {
+pub(crate) struct TestSeed {
     pub(crate) store: nn::VarStore,
     pub(crate) seed: Box<dyn Seed>,
 }
 
-impl Grown {
+impl TestSeed {
     pub(crate) fn new(config: GraphConfig, site: &Site) -> Result<Self> {
         let store = nn::VarStore::new(Device::Cpu);
         let seed = Graph::build(&store.root(), site, config)?;
@@ -39,7 +39,7 @@ impl Grown {
         self.seed.forward(x, &Cx::new(mode, 0, "slot")).unwrap()
     }
 
-    /// The values of all trainable parameters.
+    /// Returns copies of all trainable parameters by name.
     pub(crate) fn parameters(&self) -> BTreeMap<String, Tensor> {
         let named = self.store.variables().into_iter().filter(|(_, v)| v.requires_grad());
         named.map(|(name, v)| (name, v.detach().copy())).collect()
@@ -49,8 +49,8 @@ impl Grown {
         self.store.trainable_variables().iter().map(|v| v.numel() as u64).sum()
     }
 
-    /// One step of plain gradient descent towards some direction; answers with the names of what got a
-    /// gradient that is not 0.
+    /// Makes one step of gradient descent in a random direction, and returns the names of the parameters
+    /// that had a non-zero gradient.
     pub(crate) fn step(&mut self, x: &Tensor) -> Vec<String> {
         let out = self.forward(x, Mode::Train);
         (out * Tensor::randn_like(x)).mean(None).backward();
@@ -68,6 +68,7 @@ impl Grown {
     }
 }
 
-pub(crate) fn furthest(a: &Tensor, b: &Tensor) -> f64 {
+/// Returns the largest absolute difference.
+pub(crate) fn max_difference(a: &Tensor, b: &Tensor) -> f64 {
     (a - b).abs().max().f_double_value(&[]).unwrap()
 }

@@ -1,6 +1,6 @@
-//! The documents that ship, on real tensors.
+//! The shipped examples, run on tensors.
 
-use crate::common::{Grown, features, furthest, read, site};
+use crate::common::{TestSeed, features, max_difference, read, site};
 use kasmina_declared::Graph;
 use kasmina_plugin_api::ops::channels_last;
 use kasmina_plugin_api::prelude::*;
@@ -23,23 +23,24 @@ const EXAMPLES: [(&str, Topology, &str); 4] = [
 
 const CHANNELS: [i64; 5] = [1, 3, 8, 16, 48];
 
-fn each(mut check: impl FnMut(&str, &Site, Grown)) {
+/// Runs a check with a seed of every example at every number of channels.
+fn each(mut check: impl FnMut(&str, &Site, TestSeed)) {
     for (name, topology, text) in EXAMPLES {
         for channels in CHANNELS {
             let site = site(topology, channels);
             if name == "transformer_mlp" && channels == 1 {
-                let error = Grown::new(read(text, &json!({})).unwrap(), &site).err().unwrap();
+                let error = TestSeed::new(read(text, &json!({})).unwrap(), &site).err().unwrap();
                 assert_eq!(error.kind, ErrorKind::Unsupported, "the norm of one channel is 0");
                 continue;
             }
-            let grown = Grown::new(read(text, &json!({})).unwrap(), &site).unwrap();
+            let grown = TestSeed::new(read(text, &json!({})).unwrap(), &site).unwrap();
             check(&format!("{name} at {channels}"), &site, grown);
         }
     }
 }
 
 #[test]
-fn no_example_is_left_out() {
+fn every_example_is_tested() {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/examples");
     assert_eq!(std::fs::read_dir(folder).unwrap().count(), EXAMPLES.len());
     for (name, _, text) in EXAMPLES {
@@ -54,24 +55,24 @@ fn they_are_the_identity_at_birth_and_keep_shape_and_dtype() {
         for mode in [Mode::Train, Mode::Eval] {
             let out = grown.forward(&x, mode);
             assert_eq!((out.size(), out.kind()), (x.size(), x.kind()), "{name}");
-            assert_eq!(furthest(&out, &x), 0.0, "{name}");
+            assert_eq!(max_difference(&out, &x), 0.0, "{name}");
         }
     });
 }
 
-/// The initial weights are random, and a rectifier of few units may pass nothing: of some draws one must reach
-/// each parameter.
+/// Initial weights are random, and a rectifier with few units may output only zeros. So every parameter must
+/// move in at least one of several draws of the initial weights.
 #[test]
-fn a_gradient_lives_at_birth_and_two_steps_reach_everything() {
+fn the_first_step_has_a_gradient_and_two_steps_move_every_parameter() {
     each(|name, site, first| {
         let x = features(site.topology(), site.channels());
         let mut unmoved: Vec<String> = first.parameters().into_keys().collect();
-        for mut grown in std::iter::once(first).chain((1..DRAWS).map(|_| again(name, site))) {
+        for mut grown in std::iter::once(first).chain((1..DRAWS).map(|_| rebuilt(name, site))) {
             let before = grown.parameters();
-            assert!(!grown.step(&x).is_empty(), "{name}: dead at birth");
+            assert!(!grown.step(&x).is_empty(), "{name}: no parameter has a gradient at birth");
             grown.step(&x);
             let after = grown.parameters();
-            unmoved.retain(|parameter| furthest(&after[parameter], &before[parameter]) == 0.0);
+            unmoved.retain(|parameter| max_difference(&after[parameter], &before[parameter]) == 0.0);
             if unmoved.is_empty() {
                 return;
             }
@@ -80,13 +81,13 @@ fn a_gradient_lives_at_birth_and_two_steps_reach_everything() {
     });
 }
 
-/// How often initial weights are drawn.
+/// Number of draws of the initial weights.
 const DRAWS: usize = 8;
 
-/// Another seed of an example.
-fn again(name: &str, site: &Site) -> Grown {
+/// Builds another seed of an example, with new initial weights.
+fn rebuilt(name: &str, site: &Site) -> TestSeed {
     let text = EXAMPLES.iter().find(|(id, ..)| name.starts_with(&format!("{id} "))).unwrap().2;
-    Grown::new(read(text, &json!({})).unwrap(), site).unwrap()
+    TestSeed::new(read(text, &json!({})).unwrap(), site).unwrap()
 }
 
 #[test]
@@ -100,7 +101,7 @@ fn the_cost_is_that_of_the_seed() {
 }
 
 #[test]
-fn samples_do_not_meet_in_evaluation() {
+fn samples_are_independent_in_evaluation() {
     each(|name, site, mut grown| {
         let x = features(site.topology(), site.channels());
         grown.step(&x);
@@ -108,13 +109,13 @@ fn samples_do_not_meet_in_evaluation() {
         let together = grown.forward(&x, Mode::Eval);
         for n in 0..3 {
             let alone = grown.forward(&x.narrow(0, n, 1), Mode::Eval);
-            assert!(furthest(&alone, &together.narrow(0, n, 1)) < 1e-5, "{name}");
+            assert!(max_difference(&alone, &together.narrow(0, n, 1)) < 1e-5, "{name}");
         }
     });
 }
 
 #[test]
-fn nothing_looks_ahead() {
+fn no_position_depends_on_a_later_one() {
     each(|name, site, mut grown| {
         if site.topology() == Topology::CNN {
             return;
@@ -123,18 +124,18 @@ fn nothing_looks_ahead() {
         grown.step(&x);
         grown.step(&x);
         let out = grown.forward(&x, Mode::Eval);
-        assert!(furthest(&out, &x) > 0.0, "{name}");
+        assert!(max_difference(&out, &x) > 0.0, "{name}");
         let other = x.copy();
         let _ = other.narrow(1, 4, 3).fill_(3.0);
         let seen = grown.forward(&other, Mode::Eval);
-        assert!(furthest(&out.narrow(1, 0, 4), &seen.narrow(1, 0, 4)) < 1e-6, "{name}");
+        assert!(max_difference(&out.narrow(1, 0, 4), &seen.narrow(1, 0, 4)) < 1e-6, "{name}");
     });
 }
 
 /// The features of an isolated seed on a channels-last host: the case in which libtorch's own backward
 /// crashes.
 #[test]
-fn channels_last_features_stay_so() {
+fn channels_last_features_keep_their_layout() {
     each(|name, site, mut grown| {
         if site.topology() != Topology::CNN {
             return;
@@ -144,7 +145,7 @@ fn channels_last_features_stay_so() {
         grown.step(&last);
         grown.step(&last);
         let [a, b] = [&x, &last].map(|x| grown.forward(x, Mode::Eval));
-        assert!(furthest(&a, &b) < 1e-5, "{name}");
+        assert!(max_difference(&a, &b) < 1e-5, "{name}");
         if site.channels() > 1 {
             assert_eq!(b.stride(), last.stride(), "{name}");
         }
@@ -170,21 +171,22 @@ fn parameters_change_what_is_built() {
 #[test]
 fn dropout_draws_in_training_only() {
     let mut grown =
-        Grown::new(read(EXAMPLES[2].2, &json!({ "rate": 0.5 })).unwrap(), &site(Topology::TRANSFORMER, 8))
+        TestSeed::new(read(EXAMPLES[2].2, &json!({ "rate": 0.5 })).unwrap(), &site(Topology::TRANSFORMER, 8))
             .unwrap();
     let x = features(Topology::TRANSFORMER, 8);
     grown.step(&x);
-    let twice = |grown: &mut Grown, mode| furthest(&grown.forward(&x, mode), &grown.forward(&x, mode));
+    let twice =
+        |grown: &mut TestSeed, mode| max_difference(&grown.forward(&x, mode), &grown.forward(&x, mode));
     assert_eq!(twice(&mut grown, Mode::Eval), 0.0);
     assert!(twice(&mut grown, Mode::Train) > 0.0);
 }
 
 #[test]
-fn an_empty_configuration_is_a_seed_too() {
+fn the_default_configuration_builds_a_seed() {
     for topology in [Topology::CNN, Topology::TRANSFORMER] {
-        let mut grown = Grown::new(kasmina_declared::GraphConfig::default(), &site(topology, 8)).unwrap();
+        let mut grown = TestSeed::new(kasmina_declared::GraphConfig::default(), &site(topology, 8)).unwrap();
         let x = features(topology, 8);
-        assert_eq!(furthest(&grown.forward(&x, Mode::Train), &x), 0.0);
+        assert_eq!(max_difference(&grown.forward(&x, Mode::Train), &x), 0.0);
         assert_eq!(grown.step(&x), ["gain"]);
     }
 }

@@ -1,4 +1,5 @@
-//! What authors of documents see: examples that train, messages, the published schema and reference.
+//! Declared blueprints as their authors see them: training of examples, messages, published schema and
+//! reference.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failed step is a failed test")]
 

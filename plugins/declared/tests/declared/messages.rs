@@ -1,32 +1,32 @@
-//! Every way to be refused, in the words that an author reads.
+//! The messages of all errors in declared blueprints.
 
-use crate::common::{Grown, read, site};
+use crate::common::{TestSeed, read, site};
 use kasmina_plugin_api::Topology;
 use serde_json::json;
 use std::fmt::Write as _;
 
 const HEAD: &str = "[blueprint]\nid = \"gates\"\nsummary = \"s\"\n";
 
-/// One layer that fits.
+/// A valid layer.
 const LINEAR: &str = "[[layer]]\nop = \"linear\"\n";
 
 fn layers(text: &str) -> String {
     format!("{HEAD}{text}")
 }
 
-fn told(table: &[(&str, String)]) -> String {
-    let mut told = String::new();
+fn messages(table: &[(&str, String)]) -> String {
+    let mut messages = String::new();
     for (what, text) in table {
         match read(text, &json!({})) {
-            Ok(_) => writeln!(told, "{what}\n  good").unwrap(),
-            Err(error) => writeln!(told, "{what}\n  {error}").unwrap(),
+            Ok(_) => writeln!(messages, "{what}\n  good").unwrap(),
+            Err(error) => writeln!(messages, "{what}\n  {error}").unwrap(),
         }
     }
-    told
+    messages
 }
 
 #[test]
-fn of_the_text_and_its_tables() {
+fn errors_in_the_text_and_its_tables() {
     let table = [
         ("not TOML", "[blueprint]\nid = gates\n".to_owned()),
         ("not closed", "[blueprint\n".to_owned()),
@@ -53,11 +53,11 @@ fn of_the_text_and_its_tables() {
         ("a parameter without end", layers(&format!("[parameters]\na = inf\n{LINEAR}"))),
         ("an integer too large", layers(&format!("[parameters]\na = 99999999999999999999\n{LINEAR}"))),
     ];
-    insta::assert_snapshot!(told(&table));
+    insta::assert_snapshot!(messages(&table));
 }
 
 #[test]
-fn of_layers_and_their_keys() {
+fn errors_in_layers_and_their_keys() {
     let parameters = "[parameters]\nwidth = 4\nrate = 0.5\nopen = true\n";
     let with = |text: &str| layers(&format!("{parameters}{text}"));
     let conv = |keys: &str| with(&format!("[[layer]]\nop = \"conv\"\n{keys}\n"));
@@ -102,11 +102,11 @@ fn of_layers_and_their_keys() {
         ("a name that is taken", conv("name = \"input\"")),
         ("a name that is a number", conv("name = 3")),
     ];
-    insta::assert_snapshot!(told(&table));
+    insta::assert_snapshot!(messages(&table));
 }
 
 #[test]
-fn of_how_layers_hang_together() {
+fn errors_in_connections_of_layers() {
     let named =
         |name: &str, from: &str| format!("[[layer]]\nname = \"{name}\"\nop = \"relu\"\nfrom = \"{from}\"\n");
     let table = [
@@ -134,11 +134,11 @@ fn of_how_layers_hang_together() {
         ("an output's unknown word", layers(&format!("{LINEAR}[output]\nresidual = \"sum\"\n"))),
         ("the slot as output", layers(&format!("{LINEAR}[output]\nfrom = \"input\"\n"))),
     ];
-    insta::assert_snapshot!(told(&table));
+    insta::assert_snapshot!(messages(&table));
 }
 
 #[test]
-fn of_shapes_and_of_birth() {
+fn errors_in_shapes_and_at_birth() {
     let conv = |keys: &str| format!("[[layer]]\nop = \"conv\"\n{keys}\n");
     let sum = "[[layer]]\nname = \"a\"\nop = \"linear\"\nchannels = 4\n[[layer]]\nname = \"b\"\nop = \"linear\"\n\
                channels = 6\nfrom = \"input\"\n[[layer]]\nop = \"add\"\nfrom = [\"a\", \"b\"]\n";
@@ -180,13 +180,13 @@ fn of_shapes_and_of_birth() {
         ("a factor of 1", born("[[layer]]\nop = \"squeeze_excite\"\n")),
         ("a fade", born("[[layer]]\nop = \"norm\"\n[output]\ngain = 0\n")),
     ];
-    insta::assert_snapshot!(told(&table));
+    insta::assert_snapshot!(messages(&table));
 }
 
 #[test]
-fn of_settings() {
+fn errors_in_settings() {
     let text = layers(&format!("[parameters]\nwidth = 4\nrate = 0.5\nopen = true\n{LINEAR}"));
-    let mut told = String::new();
+    let mut messages = String::new();
     for settings in [
         json!({ "width": 8, "rate": 1, "open": false }),
         json!({ "widht": 8 }),
@@ -197,19 +197,19 @@ fn of_settings() {
         json!({ "open": 1 }),
     ] {
         let result = read(&text, &settings).map_or_else(|error| error, |_| "good".to_owned());
-        writeln!(told, "{settings}\n  {result}").unwrap();
+        writeln!(messages, "{settings}\n  {result}").unwrap();
     }
-    writeln!(told, "none\n  {}", read(&layers(LINEAR), &json!({ "a": 1 })).unwrap_err()).unwrap();
-    insta::assert_snapshot!(told);
+    writeln!(messages, "none\n  {}", read(&layers(LINEAR), &json!({ "a": 1 })).unwrap_err()).unwrap();
+    insta::assert_snapshot!(messages);
 }
 
-/// A document that fits some slots is told at the others that it does not.
+/// Slots that a document does not fit, although it fits others.
 #[test]
-fn of_slots_that_do_not_fit() {
+fn errors_for_slots_that_do_not_fit() {
     let heads = "[[layer]]\nop = \"self_attention\"\nheads = 4\n";
     let few =
         "[[layer]]\nop = \"linear\"\nchannels = \"C / 8\"\n[[layer]]\nop = \"linear\"\nchannels = \"C\"\n";
-    let mut told = String::new();
+    let mut messages = String::new();
     for (text, topology, channels) in [
         (layers(heads), Topology::TRANSFORMER, 6),
         (layers(heads), Topology::CNN, 8),
@@ -217,15 +217,15 @@ fn of_slots_that_do_not_fit() {
         (layers("topologies = [\"cnn\"]\n") + LINEAR, Topology::TRANSFORMER, 4),
         (layers(LINEAR), Topology::new("graph"), 4),
     ] {
-        let error = Grown::new(read(&text, &json!({})).unwrap(), &site(topology, channels)).err().unwrap();
-        writeln!(told, "{topology}, {channels} channels\n  {error}").unwrap();
+        let error = TestSeed::new(read(&text, &json!({})).unwrap(), &site(topology, channels)).err().unwrap();
+        writeln!(messages, "{topology}, {channels} channels\n  {error}").unwrap();
     }
-    insta::assert_snapshot!(told);
+    insta::assert_snapshot!(messages);
 }
 
-/// What crosses the plugin interface is read from text: nothing is added to a message there.
+/// A configuration crosses the plugin interface as JSON text; parsing it adds nothing to the messages.
 #[test]
-fn of_a_configuration_as_text() {
+fn errors_in_a_configuration_as_text() {
     let read =
         |json: &str| serde_json::from_str::<kasmina_declared::GraphConfig>(json).unwrap_err().to_string();
     let config = json!({ "file": "a.toml", "source": "[blueprint]\nid = 3\nsummary = \"s\"\n" });

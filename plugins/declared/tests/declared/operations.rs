@@ -1,12 +1,12 @@
-//! Every operation, by itself.
+//! Tests of every operation separately.
 
-use crate::common::{Grown, features, furthest, read, site};
+use crate::common::{TestSeed, features, max_difference, read, site};
 use kasmina_declared::Graph;
 use kasmina_plugin_api::ops::channels_last;
 use kasmina_plugin_api::prelude::*;
 use serde_json::json;
 
-/// A document around some layers.
+/// Returns a document with these layers.
 fn around(layers: &str) -> String {
     format!("[blueprint]\nid = \"one\"\nsummary = \"one\"\ncapabilities = [\"stochastic\"]\n{layers}")
 }
@@ -15,7 +15,7 @@ fn layer(op: &str, keys: &str) -> String {
     format!("[[layer]]\nop = \"{op}\"\n{keys}\n")
 }
 
-/// Layers that keep the slot's shape, and where.
+/// Returns documents' layers that keep the slot's shape, with the topologies that they support.
 fn table() -> Vec<(String, &'static [Topology])> {
     const MAPS: &[Topology] = &[Topology::CNN];
     const SEQUENCES: &[Topology] = &[Topology::TRANSFORMER];
@@ -74,14 +74,14 @@ fn the_table_has_every_operation() {
 }
 
 #[test]
-fn each_runs_forwards_and_backwards_and_costs_what_it_says() {
+fn each_runs_forward_and_backward_and_has_the_declared_cost() {
     for (layers, topologies) in table() {
         for topology in [Topology::CNN, Topology::TRANSFORMER] {
             for channels in [1, 8, 12] {
                 let site = site(topology, channels);
                 let config = read(&around(&layers), &json!({})).unwrap();
                 let cost = Graph::cost(&site, &config);
-                let built = Grown::new(config, &site);
+                let built = TestSeed::new(config, &site);
                 if !topologies.contains(&topology) || (channels == 1 && layers.contains("layer_norm")) {
                     assert_eq!(built.err().unwrap().kind, ErrorKind::Unsupported, "{layers}");
                     continue;
@@ -92,26 +92,27 @@ fn each_runs_forwards_and_backwards_and_costs_what_it_says() {
                 assert_eq!(grown.forward(&x, Mode::Train).size(), x.size(), "{layers}");
                 assert!(!grown.step(&x).is_empty(), "{layers}");
                 if topology == Topology::CNN {
-                    // As an isolated seed of a channels-last host gets them.
+                    // As the features of an isolated seed of a channels-last host.
                     let last = channels_last(&x).unwrap();
                     assert_eq!(grown.forward(&last, Mode::Eval).size(), x.size(), "{layers}");
                     grown.step(&last);
                 }
-                // Alone or in company, in evaluation: the same.
+                // In evaluation a sample's output does not depend on the rest of the batch.
                 let together = grown.forward(&x, Mode::Eval);
                 let alone = grown.forward(&x.narrow(0, 1, 1), Mode::Eval);
-                assert!(furthest(&alone, &together.narrow(0, 1, 1)) < 1e-4, "{layers}");
+                assert!(max_difference(&alone, &together.narrow(0, 1, 1)) < 1e-4, "{layers}");
             }
         }
     }
 }
 
-/// Features that lie in both orders at once: one channel, or one position.
+/// Features with one channel or one position are contiguous in both memory formats.
 #[test]
 fn a_norm_of_ambiguous_features_does_not_crash() {
     for shape in [[3, 1, 4, 4], [3, 8, 1, 1], [3, 1, 1, 1]] {
         let text = around(&(layer("norm", "") + &layer("squeeze_excite", "")));
-        let mut grown = Grown::new(read(&text, &json!({})).unwrap(), &site(Topology::CNN, shape[1])).unwrap();
+        let mut grown =
+            TestSeed::new(read(&text, &json!({})).unwrap(), &site(Topology::CNN, shape[1])).unwrap();
         let x = Tensor::randn(shape, (tch::Kind::Float, tch::Device::Cpu));
         let strides = [shape[1] * shape[2] * shape[3], 1, shape[1] * shape[3], shape[1]];
         grown.step(&x.as_strided(shape, strides, None));
@@ -119,19 +120,19 @@ fn a_norm_of_ambiguous_features_does_not_crash() {
 }
 
 #[test]
-fn names_of_variables_are_those_of_layers() {
+fn variables_are_named_after_layers() {
     let text = around(&layer("conv", "name = \"first\"")) + &layer("norm", "") + "[output]\ngain = 0.5\n";
-    let grown = Grown::new(read(&text, &json!({})).unwrap(), &site(Topology::CNN, 4)).unwrap();
+    let grown = TestSeed::new(read(&text, &json!({})).unwrap(), &site(Topology::CNN, 4)).unwrap();
     let mut names: Vec<String> = grown.store.variables().into_keys().collect();
     names.sort();
     assert_eq!(names, ["first.bias", "first.weight", "gain", "group_norm-2.bias", "group_norm-2.weight"]);
 }
 
 #[test]
-fn a_gain_fades_between_the_slot_and_the_branch() {
+fn a_gain_interpolates_between_the_slot_and_the_branch() {
     let run = |output: &str| {
         let text = around(&layer("scale", "value = 3.0")) + output;
-        let mut grown = Grown::new(read(&text, &json!({})).unwrap(), &site(Topology::CNN, 4)).unwrap();
+        let mut grown = TestSeed::new(read(&text, &json!({})).unwrap(), &site(Topology::CNN, 4)).unwrap();
         let x = Tensor::ones([1, 4, 2, 2], (tch::Kind::Float, tch::Device::Cpu));
         grown.forward(&x, Mode::Train).max().f_double_value(&[]).unwrap()
     };
@@ -142,8 +143,8 @@ fn a_gain_fades_between_the_slot_and_the_branch() {
 }
 
 #[test]
-fn half_precision_features_come_back_as_they_came() {
-    let mut grown = Grown::new(
+fn half_precision_features_keep_their_dtype() {
+    let mut grown = TestSeed::new(
         read(
             &(around(&layer("scale", "per = \"channel\"")) + "[output]\nresidual = \"add\"\ngain = 0.0"),
             &json!({}),
@@ -156,9 +157,10 @@ fn half_precision_features_come_back_as_they_came() {
     assert_eq!(grown.forward(&x, Mode::Train).kind(), tch::Kind::BFloat16);
 }
 
-/// What is accepted as the identity is, and what is accepted at all can learn; what is refused says so.
+/// A document accepted as the identity at birth computes the identity, and any accepted document has a
+/// gradient.
 #[test]
-fn the_verdict_on_a_birth_is_that_of_tensors() {
+fn the_analysis_of_birth_agrees_with_tensors() {
     let (mut identities, mut dead) = (0, 0);
     for first in ["default", "zeros"] {
         for between in
@@ -176,15 +178,16 @@ fn the_verdict_on_a_birth_is_that_of_tensors() {
                          [[layer]]\nop = \"{last}{from}\n[output]\n{output}\n"
                     );
                     let x = features(Topology::CNN, 4);
-                    let promising = around(&layers).replace("\"stochastic\"", "\"identity_at_birth\"");
-                    if let Ok(config) = read(&promising, &json!({})) {
-                        let mut grown = Grown::new(config, &site(Topology::CNN, 4)).unwrap();
-                        assert_eq!(furthest(&grown.forward(&x, Mode::Train), &x), 0.0, "{layers}");
+                    let declared_identity =
+                        around(&layers).replace("\"stochastic\"", "\"identity_at_birth\"");
+                    if let Ok(config) = read(&declared_identity, &json!({})) {
+                        let mut grown = TestSeed::new(config, &site(Topology::CNN, 4)).unwrap();
+                        assert_eq!(max_difference(&grown.forward(&x, Mode::Train), &x), 0.0, "{layers}");
                         identities += 1;
                     }
                     match read(&around(&layers), &json!({})) {
                         Ok(config) => {
-                            let mut grown = Grown::new(config, &site(Topology::CNN, 4)).unwrap();
+                            let mut grown = TestSeed::new(config, &site(Topology::CNN, 4)).unwrap();
                             assert!(!grown.step(&x).is_empty(), "{layers}");
                         }
                         Err(error) => {

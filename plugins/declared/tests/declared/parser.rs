@@ -1,6 +1,6 @@
-//! No text makes the reader panic, and documents that are a little wrong are told so or are right.
+//! The reader never panics, and every refusal of a mutated document has a message with a place.
 
-use crate::common::{Grown, read, site};
+use crate::common::{TestSeed, read, site};
 use kasmina_plugin_api::Topology;
 use proptest::prelude::*;
 use serde_json::json;
@@ -13,8 +13,8 @@ const VALID: [&str; 4] = [
     include_str!("../../examples/causal_attention.blueprint.toml"),
 ];
 
-/// A message says which file, or which place in it.
-fn judged(text: &str) -> Result<(), TestCaseError> {
+/// Checks that a message, if there is one, names the file and has one line.
+fn check_message(text: &str) -> Result<(), TestCaseError> {
     if let Err(message) = read(text, &json!({})) {
         prop_assert!(message.starts_with("gates.blueprint.toml:"), "{}", message);
         prop_assert!(!message.contains('\n'), "{}", message);
@@ -27,12 +27,12 @@ proptest! {
 
     #[test]
     fn any_text(text in any::<String>()) {
-        judged(&text)?;
+        check_message(&text)?;
     }
 
     #[test]
     fn any_text_of_the_right_letters(text in "[\\[\\]a-z\"=\n0-9. _{},#]{0,120}") {
-        judged(&text)?;
+        check_message(&text)?;
     }
 
     #[test]
@@ -47,7 +47,7 @@ proptest! {
         let end = (start + length).min(text.len());
         let mutated: String =
             text[..start].iter().copied().chain(piece.chars()).chain(text[end..].iter().copied()).collect();
-        judged(&mutated)?;
+        check_message(&mutated)?;
     }
 
     #[test]
@@ -56,29 +56,29 @@ proptest! {
         let (from, to) = (from.index(lines.len()), to.index(lines.len()));
         let line = lines.remove(from);
         lines.insert(to.min(lines.len()), line);
-        judged(&lines.join("\n"))?;
+        check_message(&lines.join("\n"))?;
     }
 
-    /// What is accepted at load is built, or said not to fit this slot.
+    /// A document that is accepted when it is loaded can be built, or is unsupported at this slot.
     #[test]
-    fn what_is_accepted_is_built(width in -3i64..40, squeeze in -2i64..9, channels in 1i64..20) {
+    fn an_accepted_document_can_be_built(width in -3i64..40, squeeze in -2i64..9, channels in 1i64..20) {
         let text = format!(
             "[blueprint]\nid = \"a\"\nsummary = \"a\"\n[parameters]\ns = {squeeze}\n[[layer]]\nop = \"linear\"\n\
              channels = \"{width} - C / s\"\n[[layer]]\nop = \"linear\"\nchannels = \"C\"\n"
         );
         if let Ok(config) = read(&text, &json!({}))
-            && let Err(error) = Grown::new(config, &site(Topology::TRANSFORMER, channels))
+            && let Err(error) = TestSeed::new(config, &site(Topology::TRANSFORMER, channels))
         {
             prop_assert_eq!(error.kind, kasmina_plugin_api::ErrorKind::Unsupported);
         }
     }
 }
 
-/// Deep nesting ends in a message and not at the end of the stack.
+/// Deep nesting is refused or read without a stack overflow.
 #[test]
-fn depth_is_bounded() {
+fn deep_nesting_does_not_overflow_the_stack() {
     let nested = "[".repeat(20_000);
-    judged(&format!("a = {nested}")).unwrap();
+    check_message(&format!("a = {nested}")).unwrap();
     let mut chain = String::new();
     for i in 0..400 {
         writeln!(chain, "[[layer]]\nname = \"l{i}\"\nop = \"identity\"\nfrom = \"l{}\"", i + 1).unwrap();

@@ -1,8 +1,10 @@
-//! What is written down for editors and readers is what the code says. `KASMINA_BLESS=1` writes it anew.
+//! The published schema and the guide's reference are up to date with the code. `KASMINA_BLESS=1` rewrites
+//! them.
 
 use std::fs;
 
-fn held(path: &str, expected: &str) {
+/// Compares a file with its expected contents, or writes them if `KASMINA_BLESS` is set.
+fn assert_up_to_date(path: &str, expected: &str) {
     let path = format!("{}/{path}", env!("CARGO_MANIFEST_DIR"));
     if std::env::var_os("KASMINA_BLESS").is_some() {
         fs::write(&path, expected).unwrap();
@@ -12,28 +14,29 @@ fn held(path: &str, expected: &str) {
 }
 
 #[test]
-fn the_schema_is_that_of_the_table() {
+fn the_schema_is_up_to_date() {
     let schema = serde_json::to_string_pretty(&kasmina_declared::schema::document()).unwrap();
-    held("blueprint.schema.json", &format!("{schema}\n"));
+    assert_up_to_date("blueprint.schema.json", &format!("{schema}\n"));
 }
 
 #[test]
-fn the_guide_s_reference_is_the_table() {
+fn the_guide_s_reference_is_up_to_date() {
     const PAGE: &str = "../../docs/guide/declared.md";
     let text = fs::read_to_string(format!("{}/{PAGE}", env!("CARGO_MANIFEST_DIR"))).unwrap();
     let (before, rest) =
-        text.split_once("<!-- reference: generated -->\n").expect("the mark of the reference");
-    let (_, after) = rest.split_once("<!-- end of reference -->").expect("the end of the reference");
+        text.split_once("<!-- reference: generated -->\n").expect("the page has the mark of the reference");
+    let (_, after) =
+        rest.split_once("<!-- end of reference -->").expect("the page has the end of the reference");
     let reference = kasmina_declared::schema::reference();
-    held(
+    assert_up_to_date(
         PAGE,
         &format!("{before}<!-- reference: generated -->\n{reference}<!-- end of reference -->{after}"),
     );
 }
 
-/// The documents that the guide shows can be loaded.
+/// The documents in the guide can be loaded.
 #[test]
-fn the_guide_s_documents_are_good() {
+fn the_guide_s_documents_are_valid() {
     let text = include_str!("../../../../docs/guide/declared.md");
     let blocks: Vec<&str> = text
         .split("```toml\n")

@@ -1,5 +1,5 @@
-//! TorchScript modules made by hand: an archive with code, a pickle and tensors. Tracing through tch makes
-//! constants of everything, and a machine that runs these tests need not have PyTorch.
+//! Writes TorchScript modules: an archive with code, a pickle and tensors. Tracing with tch would turn
+//! parameters into constants, and the machine that runs these tests may not have PyTorch.
 
 use std::fmt::Write as _;
 
@@ -7,13 +7,13 @@ use std::fmt::Write as _;
 pub(crate) struct Class<'a> {
     pub(crate) name: &'a str,
     pub(crate) code: &'a str,
-    /// Trainable; all of one dimension per number.
+    /// Trainable parameters with their shapes.
     pub(crate) parameters: &'a [(&'a str, &'a [i64])],
     /// Attributes that are modules.
     pub(crate) children: &'a [(&'a str, Class<'a>)],
 }
 
-/// The bytes of a `.pt` file.
+/// Returns the bytes of a `.pt` file.
 pub(crate) fn archive(root: &Class<'_>) -> Vec<u8> {
     let mut pickle = Pickle::default();
     pickle.bytes.extend(b"\x80\x02");
@@ -34,7 +34,7 @@ pub(crate) fn archive(root: &Class<'_>) -> Vec<u8> {
     zip(&files)
 }
 
-/// Children first: a type is known before it is used.
+/// Writes the code of a class after that of its children, because a type must be declared before its use.
 fn declare(class: &Class<'_>, code: &mut String) {
     for (_, child) in class.children {
         declare(child, code);
@@ -109,7 +109,7 @@ impl Pickle {
         self.tuple(shape);
         let strides: Vec<i64> = (1..=shape.len()).map(|i| shape[i..].iter().product()).collect();
         self.tuple(&strides);
-        // It requires a gradient, and has no hooks.
+        // `requires_grad` is true, and there are no hooks.
         self.bytes.push(b'\x88');
         self.global("collections", "OrderedDict");
         self.bytes.extend(b")RtR");
@@ -117,7 +117,7 @@ impl Pickle {
     }
 }
 
-/// A zip archive that compresses nothing.
+/// Returns an uncompressed zip archive.
 fn zip(files: &[(String, Vec<u8>)]) -> Vec<u8> {
     let (mut out, mut directory) = (Vec::new(), Vec::new());
     for (name, bytes) in files {

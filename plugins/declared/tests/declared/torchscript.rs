@@ -1,6 +1,6 @@
-//! Modules that PyTorch saves, with their documents.
+//! TorchScript seeds: modules with their sidecars.
 
-use crate::common::furthest;
+use crate::common::max_difference;
 use crate::scripted::{Class, archive};
 use kasmina_declared::{TorchScript, TorchScriptConfig};
 use kasmina_plugin_api::prelude::*;
@@ -44,7 +44,7 @@ fn run(seed: &mut Box<dyn Seed>, x: &Tensor, mode: Mode) -> Tensor {
 }
 
 #[test]
-fn a_module_learns_behind_its_gain() {
+fn a_module_with_a_gain_learns() {
     let folder = tempfile::tempdir().unwrap();
     let sidecar = "[blueprint]\nid = \"mixer\"\nsummary = \"s\"\ntopologies = [\"cnn\"]\n\
                    capabilities = [\"identity_at_birth\", \"stochastic\"]\n[module]\nchannels = 4\nscale = true\n";
@@ -54,7 +54,7 @@ fn a_module_learns_behind_its_gain() {
     names.sort();
     assert_eq!(names, ["gain", "module.bias", "module.weight"]);
     let x = features();
-    assert_eq!(furthest(&run(&mut seed, &x, Mode::Train), &x), 0.0);
+    assert_eq!(max_difference(&run(&mut seed, &x, Mode::Train), &x), 0.0);
 
     // The gain first, then the module, through the variables of the store.
     for expected in [&["gain"][..], &["gain", "module.bias", "module.weight"]] {
@@ -71,16 +71,16 @@ fn a_module_learns_behind_its_gain() {
         moved.sort();
         assert_eq!(moved, expected);
     }
-    // What the store holds is what runs.
+    // The module computes with the variables of the store.
     let before = run(&mut seed, &x, Mode::Eval);
-    assert_eq!(furthest(&before, &run(&mut seed, &x, Mode::Eval)), 0.0);
-    assert!(furthest(&run(&mut seed, &x, Mode::Train), &run(&mut seed, &x, Mode::Train)) > 0.0);
+    assert_eq!(max_difference(&before, &run(&mut seed, &x, Mode::Eval)), 0.0);
+    assert!(max_difference(&run(&mut seed, &x, Mode::Train), &run(&mut seed, &x, Mode::Train)) > 0.0);
     let _ = tch::no_grad(|| store.variables()["module.weight"].shallow_clone().zero_());
-    assert!(furthest(&before, &run(&mut seed, &x, Mode::Eval)) > 0.0);
+    assert!(max_difference(&before, &run(&mut seed, &x, Mode::Eval)) > 0.0);
 }
 
 #[test]
-fn the_four_ways_to_wrap_a_module() {
+fn a_module_is_combined_with_the_features_as_configured() {
     let folder = tempfile::tempdir().unwrap();
     let x = Tensor::ones([1, 4, 2, 2], (Kind::Float, Device::Cpu));
     let path = folder.path().join("triple.pt");
@@ -101,7 +101,7 @@ fn the_four_ways_to_wrap_a_module() {
 }
 
 #[test]
-fn what_is_wrong_with_a_module_is_told() {
+fn errors_in_a_module_or_its_sidecar() {
     let folder = tempfile::tempdir().unwrap();
     let good = mixer(folder.path());
     let bytes = std::fs::read(&good).unwrap();
@@ -113,7 +113,7 @@ fn what_is_wrong_with_a_module_is_told() {
     let cut = write("cut.pt", &bytes[..bytes.len() / 2]);
     let text = write("text.pt", b"weights");
     let empty = write("empty.pt", b"");
-    // A whole archive in which the code is not code.
+    // A complete archive with invalid code.
     let at = bytes.windows(8).position(|w| w == b"forward(").unwrap();
     let mut garbled = bytes;
     garbled[at] = b'(';
@@ -126,47 +126,47 @@ fn what_is_wrong_with_a_module_is_told() {
     let twice = Class { name: "Outer", code, parameters: &[("a_b", &[4, 1, 1])], children: &[("a", inner)] };
     let twice = write("twice.pt", &archive(&twice));
 
-    let mut told = String::new();
-    let mut tell = |what: &str, sidecar: &str, module: &Path, site: &Site| {
+    let mut messages = String::new();
+    let mut report = |what: &str, sidecar: &str, module: &Path, site: &Site| {
         let shown = |text: String| text.replace(module.to_str().unwrap(), "mixer.pt");
         let _ = match read(sidecar, module) {
-            Err(text) => writeln!(told, "{what}\n  at load: {text}"),
+            Err(text) => writeln!(messages, "{what}\n  at load: {text}"),
             Ok(config) => match build(config, site) {
-                Ok(_) => writeln!(told, "{what}\n  good"),
+                Ok(_) => writeln!(messages, "{what}\n  good"),
                 Err(error) => {
                     let text = shown(error.to_string());
                     assert!(!text.contains('\n'), "{text}");
-                    writeln!(told, "{what}\n  at build: {text}")
+                    writeln!(messages, "{what}\n  at build: {text}")
                 }
             },
         };
     };
     let four = Site::new(Topology::CNN, 4);
-    tell("good", SIDECAR, &good, &four);
-    tell("no such file", SIDECAR, &folder.path().join("none.pt"), &four);
-    tell("cut off", SIDECAR, &cut, &four);
-    tell("another kind of file", SIDECAR, &text, &four);
-    tell("empty", SIDECAR, &empty, &four);
-    tell("garbled", SIDECAR, &garbled, &four);
-    tell("two parameters of one name", SIDECAR, &twice, &four);
+    report("good", SIDECAR, &good, &four);
+    report("no such file", SIDECAR, &folder.path().join("none.pt"), &four);
+    report("cut off", SIDECAR, &cut, &four);
+    report("another kind of file", SIDECAR, &text, &four);
+    report("empty", SIDECAR, &empty, &four);
+    report("garbled", SIDECAR, &garbled, &four);
+    report("two parameters of one name", SIDECAR, &twice, &four);
     let at = |module: &str| format!("{SIDECAR}{module}");
-    tell("other channels", &at("[module]\nchannels = 8"), &good, &four);
-    tell("no channels", &at("[module]\nchannels = 0"), &good, &four);
-    tell("a typo", &at("[module]\nresidul = \"add\""), &good, &four);
-    tell("a wrong word", &at("[module]\nresidual = \"ad\""), &good, &four);
-    tell("a wrong type", &at("[module]\nscale = 1"), &good, &four);
-    tell("a gain of nothing", &at("[module]\nscale = false\ngain = 0.5"), &good, &four);
-    tell(
+    report("other channels", &at("[module]\nchannels = 8"), &good, &four);
+    report("no channels", &at("[module]\nchannels = 0"), &good, &four);
+    report("a typo", &at("[module]\nresidul = \"add\""), &good, &four);
+    report("a wrong word", &at("[module]\nresidual = \"ad\""), &good, &four);
+    report("a wrong type", &at("[module]\nscale = 1"), &good, &four);
+    report("a gain of nothing", &at("[module]\nscale = false\ngain = 0.5"), &good, &four);
+    report(
         "not the identity",
         &at("capabilities = [\"identity_at_birth\"]\n[module]\nscale = false"),
         &good,
         &four,
     );
-    tell("a layer", &at("[[layer]]\nop = \"conv\""), &good, &four);
-    tell("no header", "[module]\nchannels = 4", &good, &four);
-    tell("not TOML", "[blueprint", &good, &four);
-    tell("another topology", &at("topologies = [\"transformer\"]"), &good, &four);
-    insta::assert_snapshot!(told);
+    report("a layer", &at("[[layer]]\nop = \"conv\""), &good, &four);
+    report("no header", "[module]\nchannels = 4", &good, &four);
+    report("not TOML", "[blueprint", &good, &four);
+    report("another topology", &at("topologies = [\"transformer\"]"), &good, &four);
+    insta::assert_snapshot!(messages);
 
     let error = build(TorchScriptConfig::default(), &four).err().unwrap();
     assert_eq!(error.kind, ErrorKind::Config);
@@ -184,6 +184,6 @@ fn a_module_that_changes_the_shape_is_refused() {
     let error = seed.forward(&features(), &Cx::new(Mode::Train, 0, "slot")).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "the module made [2, 4, 1, 1] of [2, 4, 3, 3]; a seed keeps the shape (contract)"
+        "the module returned [2, 4, 1, 1] for [2, 4, 3, 3]; a seed must keep the shape (contract)"
     );
 }

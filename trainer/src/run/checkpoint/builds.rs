@@ -1,4 +1,4 @@
-//! Bringing the builds of plugins that a run was interrupted with.
+//! Loading the builds of plugins that a checkpoint was written with.
 
 use super::state::{PluginRow, RunState};
 use crate::error::TrainError;
@@ -9,12 +9,12 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-/// The builds of a run that goes on: what is loaded, and the copies that the run keeps.
+/// The builds of plugins that a checkpoint may need: the loaded ones, and the copies in the run directory.
 pub(super) struct Builds<'r> {
     registry: &'r Registry,
     /// Folder of the run's copies of plugins.
     folder: PathBuf,
-    /// Builds that are opened and not current, by the hash of their file.
+    /// Builds that were opened from copies, by the SHA-256 of their file.
     staged: RefCell<BTreeMap<String, Staged>>,
 }
 
@@ -23,8 +23,8 @@ impl<'r> Builds<'r> {
         Self { registry, folder, staged: RefCell::default() }
     }
 
-    /// Makes the builds current that were current then. Of a plugin that the run has not used another build
-    /// may be loaded; that is told.
+    /// Makes the builds current that were current when the checkpoint was written. For a plugin that the run
+    /// has not used another build may be loaded; this is logged as a warning.
     pub(super) fn restore(&self, state: &RunState) -> Result<(), TrainError> {
         for row in state.plugins.iter().filter(|row| row.current) {
             let loaded = self.registry.generation(&row.name);
@@ -36,7 +36,9 @@ impl<'r> Builds<'r> {
             } else {
                 let (name, then) = (&row.name, row.sha256.get(..12).unwrap_or_default());
                 let now = loaded.as_deref().and_then(|hash| hash.get(..12)).unwrap_or("none");
-                tracing::warn!("plugin {name}: the run had build {then} and did not use it; loaded is {now}");
+                tracing::warn!(
+                    "plugin {name}: build {now} is loaded; the run had build {then}, but has not used it"
+                );
             }
         }
         Ok(())
@@ -55,7 +57,7 @@ impl<'r> Builds<'r> {
         Ok(())
     }
 
-    /// An entry of the build that it was of.
+    /// Finds an entry in the build that it belonged to when the checkpoint was written.
     pub(super) fn resolve(&self, kind: Kind, name: &EntryName) -> Result<Entry, RegistryError> {
         let Some(sha256) = &name.sha256 else { return self.registry.resolve(kind, &name.full_name()) };
         if self.registry.generation(&name.plugin).as_ref() == Some(sha256) {
@@ -68,20 +70,20 @@ impl<'r> Builds<'r> {
         })
     }
 
-    /// Opens the run's copy of a build, once.
+    /// Opens the run's copy of a build, or returns it if it is open already.
     pub(super) fn open(&self, plugin: &str, sha256: &str) -> Result<Staged, RegistryError> {
         if let Some(staged) = self.staged.borrow().get(sha256) {
             return Ok(staged.clone());
         }
         let path =
             stored::find(&self.folder, sha256).unwrap_or_else(|| self.folder.join(format!("{sha256}.so")));
-        // A copy is named by its hash. What was altered is refused before anything of it is asked.
+        // A copy is named by its hash. An altered one is refused before any check that would read it.
         if hash_of(&path)? != sha256 {
             return Err(Refusal {
                 path,
                 rule: Rule::Lock,
                 found: format!(
-                    "it was altered: it is no copy of the build of `{plugin}` that the run was on"
+                    "it was altered: it is not a copy of the build of `{plugin}` that the run used"
                 ),
                 remedy: "get the run directory again, or put that build of the plugin into the plugin path"
                     .to_owned(),
@@ -93,6 +95,7 @@ impl<'r> Builds<'r> {
         Ok(staged)
     }
 
+    /// Opens the run's copy of a build, which must exist.
     fn staged(&self, row: &PluginRow) -> Result<Staged, TrainError> {
         if stored::find(&self.folder, &row.sha256).is_none() {
             return Err(missing(&row.name, &row.version, &row.sha256, self.registry));
@@ -101,14 +104,14 @@ impl<'r> Builds<'r> {
     }
 }
 
-/// A build that is neither loaded nor kept by the run.
+/// Returns the error for a build that is neither loaded nor stored in the run directory.
 fn missing(name: &str, version: &str, sha256: &str, registry: &Registry) -> TrainError {
     let build = sha256.get(..12).unwrap_or(sha256);
     let loaded = registry.plugins().into_iter().find(|plugin| plugin.name == name);
     let found = match loaded {
         None => "no plugin of that name is loaded".to_owned(),
-        Some(plugin) if plugin.version != version => format!("loaded is version {}", plugin.version),
-        Some(plugin) => format!("loaded is build {}", plugin.generation().unwrap_or("none")),
+        Some(plugin) if plugin.version != version => format!("version {} is loaded", plugin.version),
+        Some(plugin) => format!("build {} is loaded", plugin.generation().unwrap_or("none")),
     };
     TrainError::PluginOfRun {
         plugin: name.to_owned(),

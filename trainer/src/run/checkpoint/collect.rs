@@ -1,4 +1,4 @@
-//! Asking every part of a run for its state.
+//! Collecting the state of a run for a checkpoint.
 
 use super::collected::Collected;
 use super::environment::Environment;
@@ -6,7 +6,7 @@ use super::files::file_hashes;
 use super::staging::Tensors;
 use super::state::{ControllerState, PluginRow, RunState};
 use crate::config::RunConfig;
-use crate::config::short;
+use crate::config::bare_id;
 use crate::error::TrainError;
 use crate::run::journals::JournalLengths;
 use crate::run::trainer::Trainer;
@@ -21,7 +21,8 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 impl Trainer<'_> {
-    /// Asks every part for what lasts between two steps.
+    /// Collects the state of every part of the run between two steps. `finished` says whether all epochs are
+    /// trained, `seconds` is the wall-clock time so far.
     pub(crate) fn collect(
         &self,
         finished: bool,
@@ -64,7 +65,7 @@ impl Trainer<'_> {
             health: self.health.clone(),
             position,
             acts_done,
-            asked_prunes: self.queue.asked_prunes().map(str::to_owned).collect(),
+            asked_prunes: self.queue.pending_prunes().map(str::to_owned).collect(),
             plugin_metrics: services::metrics(),
             journals,
             seconds,
@@ -77,7 +78,7 @@ impl Trainer<'_> {
         Ok(Collected { about, state, tensors, builds })
     }
 
-    /// Every build that the run needs to go on: what is loaded, and what lives of others.
+    /// Returns every build that a resumed run needs: the loaded ones, and the earlier ones of living entries.
     fn builds(&self) -> Vec<Arc<PluginInfo>> {
         let model = &self.training.model;
         let mut builds = self.registry.plugins();
@@ -95,6 +96,7 @@ impl Trainer<'_> {
         builds
     }
 
+    /// Returns the rows of the builds in the state.
     fn plugin_rows(&self, builds: &[Arc<PluginInfo>]) -> Vec<PluginRow> {
         let used = self.used_plugins();
         let row = |build: &Arc<PluginInfo>| {
@@ -106,39 +108,39 @@ impl Trainer<'_> {
                 sha256,
                 trust: build.trust,
                 current,
-                // What is not current is here because something of it lives.
+                // A build that is not current is listed only because an entry of it lives.
                 used: !current || used.contains(&build.name),
             })
         };
         builds.iter().filter_map(row).collect()
     }
 
-    /// The names of the plugins that the run has used, or will by its settings.
+    /// Returns the names of the plugins that the run has used, or may use by its settings.
     fn used_plugins(&self) -> BTreeSet<String> {
         let mut used: BTreeSet<String> = self.tally.plugins().map(|plugin| plugin.name.clone()).collect();
         let config = &self.config;
         let preinstalled = config.preinstalled.iter().filter_map(|seed| seed.blueprint.as_ref());
-        let asked: Vec<(Kind, &str)> = preinstalled
+        let configured: Vec<(Kind, &str)> = preinstalled
             .chain([&config.blueprint])
-            .map(|id| (Kind::Blueprint, short(id)))
-            .chain([(Kind::Blend, short(&config.blend))])
+            .map(|id| (Kind::Blueprint, bare_id(id)))
+            .chain([(Kind::Blend, bare_id(&config.blend))])
             .collect();
         for entry in self.registry.entries() {
-            if asked.iter().any(|(kind, id)| entry.kind() == *kind && entry.id() == *id) {
+            if configured.iter().any(|(kind, id)| entry.kind() == *kind && entry.id() == *id) {
                 used.insert(entry.plugin().name.clone());
             }
         }
-        // A run that goes on searches no place that its settings name.
+        // Resuming does not search the `plugin_path` of the settings, so plugins from there need copies.
         for plugin in self.registry.plugins() {
-            let own = |place: &std::path::PathBuf| {
+            let is_from = |place: &std::path::PathBuf| {
                 let place = place.canonicalize().ok();
                 place.zip(plugin.path.as_ref()).is_some_and(|(place, path)| path.starts_with(place))
             };
-            if config.plugin_path.iter().any(own) {
+            if config.plugin_path.iter().any(is_from) {
                 used.insert(plugin.name.clone());
             }
         }
-        // What is declared in a file needs the plugin that interprets it.
+        // Declared blueprints and TorchScript seeds need the plugin that interprets them.
         let declared = |plugin: &Arc<PluginInfo>| {
             let library = plugin.path.as_ref().is_none_or(|path| path.extension().is_some_and(|e| e == "so"));
             !library && used.contains(&plugin.name)
@@ -149,13 +151,15 @@ impl Trainer<'_> {
         used
     }
 
-    /// SHA-256 of everything that the run reads besides plugins, by what it is.
+    /// Returns the SHA-256 of the data and the other files that the run reads, except plugins, by their names
+    /// in messages.
     pub(crate) fn input_hashes(&self) -> Result<BTreeMap<String, String>, TrainError> {
         hashes_of(&self.task, &self.config)
     }
 }
 
-/// SHA-256 of everything that a run of these settings would read besides plugins, by what it is.
+/// Returns the SHA-256 of the data and the other files that a run with this configuration would read, except
+/// plugins, by their names in messages.
 ///
 /// # Errors
 /// If the data cannot be read.

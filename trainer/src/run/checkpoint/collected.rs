@@ -1,4 +1,4 @@
-//! Everything of a run between two steps, on its way to the writer.
+//! The collected state of a run, before its tensors are copied.
 
 use super::staging::Tensors;
 use super::state::RunState;
@@ -6,7 +6,7 @@ use kasmina_checkpoint::About;
 use kasmina_registry::PluginInfo;
 use std::sync::Arc;
 
-/// Everything of a run between two steps. The tensors are handles on those in training.
+/// The state of a run between two steps. The tensors share the memory of those in training.
 pub(crate) struct Collected {
     pub(super) about: About,
     pub(super) state: RunState,

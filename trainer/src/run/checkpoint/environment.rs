@@ -1,8 +1,8 @@
-//! What the bits of a run's results depend on besides settings, data and plugins.
+//! The software and hardware that affect the bits of a run's results.
 
 use serde::{Deserialize, Serialize};
 
-/// What the bits of a run's results depend on besides settings, data and plugins.
+/// The software and hardware that affect the bits of a run's results.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Environment {
@@ -10,18 +10,18 @@ pub(crate) struct Environment {
     pub(crate) program: String,
     /// Version of libtorch.
     pub(crate) torch: String,
-    /// Name of the CPU's model.
+    /// Model name of the CPU.
     pub(crate) cpu: String,
-    /// The vector instructions that torch uses.
+    /// Vector instructions that torch uses.
     pub(crate) cpu_capability: String,
     /// Number of CPU threads of libtorch.
     pub(crate) threads: u32,
-    /// The GPU and its libraries; `None` on a CPU.
+    /// Description of the GPU and its libraries; `None` on the CPU.
     pub(crate) gpu: Option<String>,
 }
 
 impl Environment {
-    /// This process, with a run on such a device.
+    /// Returns the environment of this process, for a run on `device` with `threads` CPU threads.
     pub(crate) fn now(device: tch::Device, threads: u32) -> Self {
         Self {
             program: env!("CARGO_PKG_VERSION").to_owned(),
@@ -33,7 +33,7 @@ impl Environment {
         }
     }
 
-    /// What has changed since then, as sentences.
+    /// Returns the differences from an earlier environment, as clauses of a message.
     pub(crate) fn changes_since(&self, then: &Self) -> Vec<String> {
         let none = "none".to_owned();
         [

@@ -1,7 +1,7 @@
-//! Going back to a checkpoint in the middle of a run.
+//! Going back to a checkpoint during a run.
 
 use super::builds::Builds;
-use super::open::sound_before;
+use super::open::newest_finite_before;
 use crate::config::OnNonFinite;
 use crate::error::TrainError;
 use crate::run::live_journal::Repeats;
@@ -9,11 +9,11 @@ use crate::run::trainer::Trainer;
 use kasmina_registry::stored;
 
 impl Trainer<'_> {
-    /// Restores the newest checkpoint of an epoch's end before `epoch` whose losses were finite, because the
-    /// host has become NaN or infinite in that epoch. A run does so once.
+    /// Restores the newest checkpoint at the end of an epoch before `epoch` whose loss was finite, because
+    /// the host's outputs are NaN or infinite in `epoch`. A run does this once.
     ///
     /// # Errors
-    /// If the configuration wants the run to end, nothing is saved, or it is the second time.
+    /// If the configuration ends the run in this case, there is no such checkpoint, or it is the second time.
     pub(crate) fn go_back(&mut self, epoch: u32, loss: f64) -> Result<(), TrainError> {
         let ends = |again| Err(TrainError::NonFinite { epoch, loss, again });
         if self.config.on_nonfinite == OnNonFinite::Stop || self.saver.is_none() {
@@ -24,30 +24,31 @@ impl Trainer<'_> {
         }
         let Some(run) = self.dir.as_ref().map(|dir| dir.path().to_owned()) else { return ends("") };
         if let Some(saver) = &mut self.saver {
-            saver.settle();
+            saver.wait_for_writes();
         }
-        let Some((checkpoint, state)) = sound_before(&run, epoch)? else { return ends("") };
+        let Some((checkpoint, state)) = newest_finite_before(&run, epoch)? else { return ends("") };
         let builds = Builds::new(self.registry, run.join(stored::FOLDER));
         builds.restore(&state)?;
         self.controller.restore(&state.controller.state).map_err(|reason| TrainError::Resume {
             path: checkpoint.path.clone(),
             reason: format!("controller `{}`: {reason}", state.controller.id),
         })?;
-        // Whoever waits for a prune of an abandoned epoch is told that there is no answer.
+        // Dropping the pending prunes of the abandoned epoch sends an error to the clients that wait for
+        // them.
         drop(self.queue.take_prunes());
-        self.give_back(&state, &checkpoint, &builds)?;
+        self.restore_state(&state, &checkpoint, &builds)?;
         self.training.stepper.forget();
         self.progress.repeats = Repeats::read(&run, checkpoint.about.step, state.acts_done)?;
         self.open_repeated_builds(&builds)?;
         self.begin_clock();
         kasmina_checkpoint::remove_newer(&checkpoint.path)?;
         if let Some(dir) = &mut self.dir {
-            dir.cut(state.journals)?;
+            dir.truncate(state.journals)?;
         }
         self.health.rolled_back = true;
         tracing::warn!(
             epoch,
-            "the host's numbers were not finite, and no seed is to blame: the run goes back to {}",
+            "the host's outputs were not finite, and no seed is the cause: the run goes back to {}",
             checkpoint.path.display()
         );
         self.save(false);

@@ -1,9 +1,8 @@
-//! Saving a run, and going on with it.
+//! Saving and resuming a run.
 //!
-//! `collect` asks every part for its state, `staging` copies the tensors to host memory, `writer` writes on a
-//! thread of its own, `saver` decides when. `open` finds the checkpoint that a run goes on from and judges
-//! its settings, `builds` brings the builds of plugins that it needs, `restore` gives every part its state
-//! back.
+//! To save, `collect` collects the state of every part, `staging` copies the tensors to host memory, `writer`
+//! writes the files on its own thread, and `saver` decides when. To resume, `open` finds the checkpoint and
+//! checks the settings, `builds` loads the builds of plugins, and `restore` restores the state of every part.
 
 mod builds;
 mod collect;

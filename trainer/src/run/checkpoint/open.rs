@@ -1,4 +1,4 @@
-//! Finding the checkpoint that a run goes on from, and judging the settings that it is to go on with.
+//! Finding the checkpoint that a run is resumed from, and checking the settings that it is resumed with.
 
 use super::overrides::{self, Overrides};
 use super::state::RunState;
@@ -13,42 +13,43 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-/// What each resume has changed, in a run directory.
+/// Name of the journal of resumes in a run directory.
 pub(super) const RESUMES: &str = "resumes.jsonl";
 
-/// How a run is to go on.
+/// How a run is resumed.
 #[derive(Debug, Clone, Default)]
 pub struct ResumeOptions {
     /// Directory of the run.
     pub run: PathBuf,
-    /// Epochs that the run is to have in the end; as many as it was to have, where nothing is said.
+    /// New number of epochs of the whole run. Default: as configured.
     pub epochs: Option<u32>,
-    /// Settings that are others from now on, each as `key=value`.
+    /// Settings to change, each as `key=value`.
     pub overrides: Vec<String>,
-    /// A branch begins at the end of this epoch; needs `out`.
+    /// Epoch at whose end a branch of the run begins; needs `out`. `None` resumes the run itself.
     pub from: Option<u32>,
-    /// The directory of the branch.
+    /// Directory of the branch.
     pub out: Option<PathBuf>,
-    /// Whether a folder of the run directory may be a symbolic link. Whoever made the directory decides where
-    /// a link leads, and a run that goes on removes the checkpoints that are newer than its own.
+    /// Whether a folder of the run directory may be a symbolic link. The author of the directory decides
+    /// where a link leads, and resuming removes newer checkpoints there.
     pub follow_links: bool,
 }
 
-/// Whether there is something to go on with.
+/// Result of opening a run to resume it.
 #[derive(Debug)]
 pub enum Resumption {
-    /// The run can go on.
+    /// The run can be resumed.
     Ready(Box<Opened>),
     /// All epochs of the run were trained.
     Finished {
-        /// Epochs that it has trained.
+        /// Number of trained epochs.
         epochs: u32,
         /// Folder of the newest checkpoint.
         checkpoint: PathBuf,
     },
 }
 
-/// A run that can go on: its checkpoint is read and whole, its settings are judged, and this process owns it.
+/// A run that can be resumed: its checkpoint is read and intact, its settings are checked, and this process
+/// owns its directory.
 #[derive(Debug)]
 pub struct Opened {
     pub(super) config: RunConfig,
@@ -56,39 +57,40 @@ pub struct Opened {
     pub(super) checkpoint: Checkpoint,
     /// The run directory that the checkpoint is of.
     pub(super) run: PathBuf,
-    /// The directory that the run goes on in.
+    /// Directory that the resumed run writes to: `run`, or that of a branch.
     pub(super) target: PathBuf,
+    /// Lock of `run`; `None` for a branch.
     pub(super) lock: Option<RunLock>,
     pub(super) resume: ResumeRow,
     /// Time at which opening began.
     pub(super) begun: Instant,
 }
 
-/// One line of `resumes.jsonl`.
+/// A row of `resumes.jsonl`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct ResumeRow {
-    /// Name of the checkpoint that the run went on from.
+    /// Name of the checkpoint that the run was resumed from.
     pub(super) checkpoint: String,
-    /// Steps that were made before.
+    /// Number of training steps before the checkpoint.
     pub(super) step: u64,
-    /// Epochs that were trained whole before.
+    /// Number of complete epochs before the checkpoint.
     pub(super) epoch: u32,
-    /// Epochs that the run is to have.
+    /// Number of epochs of the whole run.
     pub(super) epochs: u32,
-    /// Settings that are others since then.
+    /// Settings that were changed with `--override`.
     #[serde(default)]
     pub(super) overrides: Overrides,
-    /// When, in seconds since 1970.
+    /// Time of the resume, in seconds since 1970.
     pub(super) seconds: u64,
 }
 
 impl Opened {
-    /// Finds the newest whole checkpoint of a run and judges the settings. Changes nothing but the run's
-    /// lock.
+    /// Finds the newest usable checkpoint of a run (or the one of a branch), and checks the settings. Writes
+    /// nothing except the lock of the run directory.
     ///
     /// # Errors
-    /// If there is no whole checkpoint, another process owns the run, or a setting differs that changes what
-    /// is computed.
+    /// If there is no usable checkpoint, another process owns the run, or a setting was changed that affects
+    /// the results.
     pub fn open(options: &ResumeOptions) -> Result<Resumption, TrainError> {
         let (run, begun) = (&options.run, Instant::now());
         if !run.is_dir() {
@@ -102,10 +104,7 @@ impl Opened {
                 return Err(setting("out", "a branch needs a directory of its own: --out NEW"));
             }
             (None, Some(_)) => {
-                return Err(setting(
-                    "from",
-                    "only a branch goes on in another directory: --from EPOCH --out NEW",
-                ));
+                return Err(setting("from", "only a branch has another directory: --from EPOCH --out NEW"));
             }
         };
         if branch.is_none() && !options.follow_links {
@@ -117,12 +116,12 @@ impl Opened {
             Some((epoch, _)) => at_end_of(run, epoch)?,
         };
         let done = state.tally.epochs();
-        let asked = overrides::parse(&options.overrides)?;
-        let config = settings(run, &state, &asked, options.epochs)?;
+        let overrides = overrides::parse(&options.overrides)?;
+        let config = settings(run, &state, &overrides, options.epochs)?;
         if checkpoint.about.finished && config.epochs <= done && branch.is_none() {
             return Ok(Resumption::Finished { epochs: done, checkpoint: checkpoint.path });
         }
-        // In the middle of an epoch that epoch is to be finished first.
+        // A checkpoint in the middle of an epoch needs that epoch to be completed.
         let begun_epochs = done + u32::from(state.position.samples > 0);
         if config.epochs < begun_epochs {
             let reason = format!("the run has begun epoch {begun_epochs} already");
@@ -134,7 +133,7 @@ impl Opened {
             step: checkpoint.about.step,
             epoch: done,
             epochs: config.epochs,
-            overrides: asked,
+            overrides,
             seconds: std::time::SystemTime::now()
                 .duration_since(std::time::UNIX_EPOCH)
                 .map_or(0, |now| now.as_secs()),
@@ -143,34 +142,34 @@ impl Opened {
         Ok(Resumption::Ready(Box::new(Self { config, state, checkpoint, run, target, lock, resume, begun })))
     }
 
-    /// The settings that the run goes on with.
+    /// Returns the configuration of the resumed run.
     pub fn config(&self) -> &RunConfig {
         &self.config
     }
 
-    /// The directory that the run goes on in.
+    /// Returns the directory that the resumed run writes to.
     pub fn target(&self) -> &Path {
         &self.target
     }
 
-    /// The run directory that it goes on from. The registry's policy must know of it
-    /// ([`keeping_copies`](kasmina_registry::Policy::keeping_copies)).
+    /// Returns the run directory that contains the checkpoint. The registry's policy must accept its copies
+    /// of plugins ([`keeping_copies`](kasmina_registry::Policy::keeping_copies)).
     pub fn run(&self) -> &Path {
         &self.run
     }
 
-    /// The folder of the run's own copies of plugins.
+    /// Returns the folder of the run's copies of plugins.
     pub(super) fn stored_plugins(&self) -> PathBuf {
         self.run.join(stored::FOLDER)
     }
 
-    /// Epochs that were trained whole, and steps that were made.
+    /// Returns the number of complete epochs and of training steps.
     pub fn done(&self) -> (u32, u64) {
         (self.state.tally.epochs(), self.checkpoint.about.step)
     }
 }
 
-/// Refuses a run directory in which a folder that is written into is a link to another place.
+/// Refuses a run directory in which a folder that the run writes to is a symbolic link.
 fn refuse_links(run: &Path) -> Result<(), TrainError> {
     for name in [kasmina_checkpoint::FOLDER, stored::FOLDER] {
         let folder = run.join(name);
@@ -181,7 +180,7 @@ fn refuse_links(run: &Path) -> Result<(), TrainError> {
     Ok(())
 }
 
-/// The newest checkpoint that is whole. One that is not is told of, and the one before it is tried.
+/// Reads the newest usable checkpoint. Unusable ones are skipped with a warning.
 fn newest(run: &Path) -> Result<(Checkpoint, RunState), TrainError> {
     let paths =
         kasmina_checkpoint::newest_first(&run.join(kasmina_checkpoint::FOLDER)).map_err(
@@ -198,11 +197,11 @@ fn newest(run: &Path) -> Result<(Checkpoint, RunState), TrainError> {
         match read(run, path) {
             Ok(found) => {
                 for error in &broken {
-                    tracing::warn!("a checkpoint is not whole, the one before it is used: {error}");
+                    tracing::warn!("a checkpoint is not usable; the one before it is used: {error}");
                 }
                 return Ok(found);
             }
-            // A later version will not read better further back.
+            // A later version of Kasmina wrote the checkpoint, and so the earlier ones too.
             Err(error @ TrainError::Checkpoint(CheckpointError::Newer { .. })) => return Err(error),
             Err(error) => broken.push(error),
         }
@@ -211,17 +210,20 @@ fn newest(run: &Path) -> Result<(Checkpoint, RunState), TrainError> {
     Err(TrainError::NoWholeCheckpoint { path: run.to_owned(), tried: paths.len(), first })
 }
 
-/// The newest whole checkpoint of an epoch's end before an epoch, whose losses were finite.
-pub(super) fn sound_before(run: &Path, epoch: u32) -> Result<Option<(Checkpoint, RunState)>, TrainError> {
+/// Reads the newest usable checkpoint at the end of an epoch before `epoch` whose validation loss was finite.
+pub(super) fn newest_finite_before(
+    run: &Path,
+    epoch: u32,
+) -> Result<Option<(Checkpoint, RunState)>, TrainError> {
     let all = kasmina_checkpoint::list(&run.join(kasmina_checkpoint::FOLDER))?;
-    let sound = all.iter().rev().filter(|listed| {
+    let finite = all.iter().rev().filter(|listed| {
         let about = listed.manifest.as_ref().ok().map(|manifest| &manifest.about);
         about.is_some_and(|about| about.epoch_is_whole && about.finite && about.epoch < epoch)
     });
-    Ok(sound.map(|listed| read(run, &listed.path)).find_map(Result::ok))
+    Ok(finite.map(|listed| read(run, &listed.path)).find_map(Result::ok))
 }
 
-/// The checkpoint at the end of an epoch.
+/// Reads the checkpoint at the end of an epoch.
 fn at_end_of(run: &Path, epoch: u32) -> Result<(Checkpoint, RunState), TrainError> {
     let all = kasmina_checkpoint::list(&run.join(kasmina_checkpoint::FOLDER))?;
     let whole = all.iter().filter_map(|listed| Some((listed, listed.manifest.as_ref().ok()?)));
@@ -231,50 +233,54 @@ fn at_end_of(run: &Path, epoch: u32) -> Result<(Checkpoint, RunState), TrainErro
     }
     let known: Vec<String> = ends.iter().map(|(_, manifest)| manifest.about.epoch.to_string()).collect();
     let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
-    Err(setting("from", &format!("no checkpoint is left of the end of epoch {epoch}; there is {known}")))
+    Err(setting(
+        "from",
+        &format!("there is no checkpoint at the end of epoch {epoch}; there are those of {known}"),
+    ))
 }
 
+/// Reads a checkpoint and its state, and checks the lengths of the journals.
 fn read(run: &Path, path: &Path) -> Result<(Checkpoint, RunState), TrainError> {
     let checkpoint = Checkpoint::read(path)?;
     let damaged = |reason: String| CheckpointError::Damaged { path: path.join("state.json"), reason };
     let state = RunState::deserialize(&checkpoint.state).map_err(|e| damaged(e.to_string()))?;
-    journals_reach(run, state.journals)?;
+    check_journals(run, state.journals)?;
     Ok((checkpoint, state))
 }
 
-/// Refuses a checkpoint whose journals are shorter than they were.
-fn journals_reach(run: &Path, lengths: JournalLengths) -> Result<(), TrainError> {
+/// Refuses journals that are shorter than they were when the checkpoint was written.
+fn check_journals(run: &Path, lengths: JournalLengths) -> Result<(), TrainError> {
     for (name, length) in lengths.named() {
         let path = run.join(name);
         let found = std::fs::metadata(&path).map_or(0, |found| found.len());
         if found < length {
-            let reason = format!("it has {found} bytes, the checkpoint was written when it had {length}");
+            let reason = format!("it has {found} bytes, but had {length} when the checkpoint was written");
             return Err(TrainError::Journal { path, reason });
         }
     }
     Ok(())
 }
 
-/// The settings that a run goes on with: its own, harmless changes in its `config.toml`, and what is asked
-/// for.
+/// Returns the configuration of a resumed run: the checkpoint's, with the changes in `config.toml` that do
+/// not affect the results, the overrides, and the new number of epochs.
 fn settings(
     run: &Path,
     state: &RunState,
-    asked: &Overrides,
+    overrides: &Overrides,
     epochs: Option<u32>,
 ) -> Result<RunConfig, TrainError> {
     let path = run.join("config.toml");
     let mut config = state.config.clone();
     if path.exists() {
         let now = RunConfig::from_file(&path)?;
-        let accepted = accepted(run, asked);
+        let accepted = accepted(run, overrides);
         let (mut taken, mut refused) = (Overrides::new(), Vec::new());
         for (key, pair) in overrides::differences(&state.config, &now)? {
-            // A run that was extended keeps what it was planned with.
+            // An extended run has its planned epochs in `config.toml`.
             let planned =
                 key == "schedule_epochs" && pair.1 == Some(i64::from(state.config.planned_epochs()).into());
             if !planned && !overrides::is_harmless(&key) && !accepted.contains(&key) {
-                refused.push(overrides::told(&key, &pair));
+                refused.push(overrides::describe(&key, &pair));
             } else if let Some(value) = pair.1 {
                 taken.insert(key, value);
             }
@@ -284,21 +290,21 @@ fn settings(
         }
         config = overrides::apply(&config, &taken)?;
     }
-    config = overrides::apply(&config, asked)?;
+    config = overrides::apply(&config, overrides)?;
     config.epochs = epochs.unwrap_or(config.epochs);
-    if config.epochs != state.config.epochs && !asked.contains_key("schedule_epochs") {
-        // What was derived from the run's length stays as it was planned.
+    if config.epochs != state.config.epochs && !overrides.contains_key("schedule_epochs") {
+        // The learning rate and the rules that depend on the run's length stay as planned.
         config.schedule_epochs = Some(state.config.planned_epochs());
     }
     config.validate()?;
     Ok(config)
 }
 
-/// Settings whose changes were asked for, now or when the run went on before.
-fn accepted(run: &Path, asked: &Overrides) -> BTreeSet<String> {
+/// Returns the settings that are overridden now, or were at an earlier resume.
+fn accepted(run: &Path, overrides: &Overrides) -> BTreeSet<String> {
     let rows = kasmina_records::lines::<ResumeRow>(&run.join(RESUMES)).unwrap_or_default();
     let earlier = rows.into_iter().flat_map(|row| row.overrides.into_keys());
-    earlier.chain(asked.keys().cloned()).collect()
+    earlier.chain(overrides.keys().cloned()).collect()
 }
 
 fn setting(field: &str, reason: &str) -> TrainError {

@@ -1,26 +1,25 @@
-//! Settings of a run that goes on: those that it had, what was changed in its directory, and what is asked
-//! for now.
+//! Changes to the settings of a resumed run: those in its `config.toml`, and those given with `--override`.
 
 use crate::config::RunConfig;
 use crate::error::TrainError;
 use std::collections::BTreeMap;
 use toml::{Table, Value};
 
-/// Settings that do not change what is computed; whoever edits them in a run's `config.toml` needs no leave.
+/// Settings that do not affect the results, so that they may be edited in `config.toml` before resuming.
 const HARMLESS: [&str; 4] = ["epochs", "checkpoint.", "plugin_path", "plugins.call_limit_seconds"];
 
-/// A setting by its path, with a value.
+/// Values of settings, by their paths.
 pub(super) type Overrides = BTreeMap<String, Value>;
 
-/// A setting then and now; none where it was or is not set.
+/// Old and new value of a setting; `None` if it is not set.
 pub(super) type Difference = (Option<Value>, Option<Value>);
 
-/// Reads `key=value`. A value that is no TOML is a text.
+/// Parses settings of the form `key=value`. A value that is not valid TOML is taken as a string.
 pub(super) fn parse(given: &[String]) -> Result<Overrides, TrainError> {
     let one = |text: &String| {
         let (key, value) = text.split_once('=').ok_or_else(|| TrainError::Setting {
             field: "override".to_owned(),
-            reason: format!("`{text}` is not of the form key=value, optimizer.batch_size=32 for instance"),
+            reason: format!("`{text}` is not of the form key=value, such as optimizer.batch_size=32"),
         })?;
         let parsed = format!("value = {value}").parse::<Table>().ok();
         let value = parsed.and_then(|mut table| table.remove("value")).unwrap_or_else(|| value.into());
@@ -29,7 +28,7 @@ pub(super) fn parse(given: &[String]) -> Result<Overrides, TrainError> {
     given.iter().map(one).collect()
 }
 
-/// The settings with some of them overridden.
+/// Returns a configuration with some settings overridden.
 pub(super) fn apply(config: &RunConfig, overrides: &Overrides) -> Result<RunConfig, TrainError> {
     let wrong = |field: &str, reason: String| TrainError::Setting { field: field.to_owned(), reason };
     let mut table = table_of(config)?;
@@ -41,7 +40,7 @@ pub(super) fn apply(config: &RunConfig, overrides: &Overrides) -> Result<RunConf
             let inner = place.entry(part).or_insert_with(|| Table::new().into());
             place = inner
                 .as_table_mut()
-                .ok_or_else(|| wrong(key, format!("`{part}` is a setting and holds no others")))?;
+                .ok_or_else(|| wrong(key, format!("`{part}` is a single setting, not a section")))?;
         }
         place.insert(last.to_owned(), value.clone());
     }
@@ -49,7 +48,7 @@ pub(super) fn apply(config: &RunConfig, overrides: &Overrides) -> Result<RunConf
     table.try_into().map_err(|e: toml::de::Error| wrong(&keys.join(", "), e.message().to_owned()))
 }
 
-/// The settings of one that differ in the other, by path: then and now.
+/// Returns the settings that differ between two configurations, by path.
 pub(super) fn differences(
     then: &RunConfig,
     now: &RunConfig,
@@ -65,13 +64,13 @@ pub(super) fn differences(
     Ok(pairs.filter(|(_, (then, now))| then != now).collect())
 }
 
-/// Whether a setting changes nothing of what is computed.
+/// Whether a setting does not affect the results.
 pub(super) fn is_harmless(key: &str) -> bool {
     HARMLESS.iter().any(|known| key == *known || known.ends_with('.') && key.starts_with(known))
 }
 
-/// A difference as a person reads it.
-pub(super) fn told(key: &str, (then, now): &Difference) -> String {
+/// Returns a difference as text for messages.
+pub(super) fn describe(key: &str, (then, now): &Difference) -> String {
     let shown =
         |value: &Option<Value>| value.as_ref().map_or_else(|| "unset".to_owned(), ToString::to_string);
     format!("{key} was {}, it is {}", shown(then), shown(now))
@@ -84,6 +83,7 @@ fn table_of(config: &RunConfig) -> Result<Table, TrainError> {
     })
 }
 
+/// Adds the settings of a table to `into`, by their paths after `prefix`.
 fn flatten(prefix: &str, table: &Table, into: &mut BTreeMap<String, Value>) {
     for (key, value) in table {
         let key = if prefix.is_empty() { key.clone() } else { format!("{prefix}.{key}") };
@@ -104,9 +104,12 @@ mod tests {
         let given = ["optimizer.batch_size=32", "device=cpu"].map(str::to_owned);
         let now = apply(&config, &parse(&given).unwrap()).unwrap();
         assert_eq!((now.optimizer.batch_size, now.device.as_str()), (32, "cpu"));
-        let told: Vec<String> =
-            differences(&config, &now).unwrap().iter().map(|(key, pair)| told(key, pair)).collect();
-        assert_eq!(told, ["device was \"auto\", it is \"cpu\"", "optimizer.batch_size was 64, it is 32"]);
+        let described: Vec<String> =
+            differences(&config, &now).unwrap().iter().map(|(key, pair)| describe(key, pair)).collect();
+        assert_eq!(
+            described,
+            ["device was \"auto\", it is \"cpu\"", "optimizer.batch_size was 64, it is 32"]
+        );
         let wrong = parse(&["optimizer.batch_sise=32".to_owned()]).unwrap();
         let error = apply(&config, &wrong).unwrap_err().to_string();
         assert!(error.contains("batch_sise"), "{error}");

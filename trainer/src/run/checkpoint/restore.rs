@@ -1,4 +1,4 @@
-//! Giving every part of a run its state back.
+//! Restoring the state of every part of a resumed run.
 
 use super::builds::Builds;
 use super::environment::Environment;
@@ -21,20 +21,21 @@ use std::collections::BTreeMap;
 use tch::Tensor;
 
 impl<'r> Trainer<'r> {
-    /// Prepares a run that goes on: everything is built as it was, and every part has its state back. Writes
-    /// nothing. The registry's policy must know of [`Opened::run`].
+    /// Prepares a resumed run: builds the model and restores the state of every part. Writes nothing. The
+    /// registry's policy must accept the copies of plugins in [`Opened::run`].
     ///
     /// # Errors
-    /// If a plugin, the data or a tensor is not what it was; the message says which.
+    /// If a plugin, the data or a tensor differs from the checkpoint; the message says which.
     pub fn resume(opened: Opened, registry: &'r Registry) -> Result<Self, TrainError> {
         let controller = controller::make(&opened.config)?;
         Self::resume_with(opened, registry, controller)
     }
 
-    /// The same with a controller of the caller's own.
+    /// As [`resume`](Self::resume), but with a controller of the caller.
     ///
     /// # Errors
-    /// As [`resume`](Self::resume), or if it is another controller than it was.
+    /// As for [`resume`](Self::resume), or if the controller differs from the checkpoint's without a change
+    /// of the setting `controller`.
     pub fn resume_with(
         opened: Opened,
         registry: &'r Registry,
@@ -55,15 +56,16 @@ impl<'r> Trainer<'r> {
         builds.restore(state)?;
         builds.make_current(state, &state.model.host.entry)?;
         let mut trainer = Self::prepare_with(opened.config.clone(), registry, controller)?;
-        // The host may be of an earlier build than what germinates next.
+        // The host may belong to an earlier build than later germinations, so the current builds are restored
+        // again.
         builds.restore(state)?;
         trainer.refuse_other_inputs(state, &wrong)?;
         for change in Environment::now(trainer.training.model.device(), trainer.config.threads)
             .changes_since(&state.environment)
         {
-            tracing::warn!("results may differ in their bits from an uninterrupted run: {change}");
+            tracing::warn!("results may not be bit-identical to an uninterrupted run: {change}");
         }
-        trainer.give_back(&opened.state, &opened.checkpoint, &builds)?;
+        trainer.restore_state(&opened.state, &opened.checkpoint, &builds)?;
         let Opened { state, checkpoint, run, target, lock, resume, begun, .. } = opened;
         if lock.is_some() {
             trainer.progress.repeats = Repeats::read(&run, checkpoint.about.step, state.acts_done)?;
@@ -82,6 +84,7 @@ impl<'r> Trainer<'r> {
         Ok(trainer)
     }
 
+    /// Refuses data and files that differ from those of the checkpoint.
     fn refuse_other_inputs(
         &mut self,
         state: &RunState,
@@ -93,15 +96,17 @@ impl<'r> Trainer<'r> {
         for (what, then) in &state.inputs {
             match self.progress.inputs.get(what) {
                 Some(now) if now == then => {}
-                Some(_) => return Err(wrong(format!("the {what} was altered since then"))),
-                None => return Err(wrong(format!("the {what} is not there any more"))),
+                Some(_) => {
+                    return Err(wrong(format!("the {what} has changed since the checkpoint was written")));
+                }
+                None => return Err(wrong(format!("the {what} is missing"))),
             }
         }
         Ok(())
     }
 
-    /// Gives every part its state back.
-    pub(super) fn give_back(
+    /// Restores the state of every part.
+    pub(super) fn restore_state(
         &mut self,
         state: &RunState,
         checkpoint: &Checkpoint,
@@ -123,7 +128,8 @@ impl<'r> Trainer<'r> {
         training.loss_sum.f_copy_(&sum)?;
         let generators =
             RngState::save()?.replaced(|name| tensors.training.remove(&format!("generators.{name}")));
-        // A GPU that is not here had a generator that nothing of this run draws from.
+        // The checkpoint may contain generators of GPUs that this machine lacks; the run does not draw from
+        // them.
         tensors.training.retain(|name, _| !RngState::is_of_gpu(name.rsplit('.').next().unwrap_or_default()));
         tensors.finish().map_err(unfit)?;
         let mut optimizer = tensors_of(&checkpoint.optimizer)?;
@@ -136,29 +142,29 @@ impl<'r> Trainer<'r> {
         self.progress.seconds = state.seconds;
         self.tally = state.tally.clone();
         self.health = state.health.clone();
-        self.shown = self.training.model.events().len();
+        self.shown_events = self.training.model.events().len();
         for slot in &state.asked_prunes {
-            self.queue.keep_prune(slot.clone(), None);
+            self.queue.add_prune(slot.clone(), None);
         }
         services::put_metrics(state.plugin_metrics.clone());
         Ok(())
     }
 
-    /// Opens the builds that will be swapped in again, so that none is refused in the middle of the run.
+    /// Opens the builds that will be swapped in again, so that a refusal is an error at the start.
     pub(super) fn open_repeated_builds(&mut self, builds: &Builds<'_>) -> Result<(), TrainError> {
         let rows: Vec<LiveAct> = self.progress.repeats.acts().cloned().collect();
         for act in rows {
             if let LiveAct::Swap { plugin, sha256, .. } = act {
                 let staged = builds.open(&plugin, &sha256)?;
-                self.progress.repeats.open(sha256, staged);
+                self.progress.repeats.add_build(sha256, staged);
             }
         }
         Ok(())
     }
 }
 
-/// Refuses files that the settings name, before anything of them is read by torch: a script or host module
-/// that was altered, and a host module that this user has not run before.
+/// Refuses a script or host module that was altered, and a host module that this user has not run before.
+/// Must be called before torch reads the module.
 fn refuse_other_files(
     opened: &Opened,
     registry: &Registry,
@@ -167,8 +173,8 @@ fn refuse_other_files(
     for (what, sha256) in file_hashes(&opened.config) {
         match opened.state.inputs.get(what) {
             Some(then) if *then == sha256 => {}
-            Some(_) => return Err(wrong(format!("the {what} was altered since then"))),
-            // It is asked for now.
+            Some(_) => return Err(wrong(format!("the {what} has changed since the checkpoint was written"))),
+            // The file is new, by an override.
             None => {}
         }
         if what == HOST_MODULE && !registry.policy().vouches_for(&sha256) {
@@ -176,9 +182,8 @@ fn refuse_other_files(
             let refusal = Refusal {
                 path: path.unwrap_or_default().into(),
                 rule: Rule::Trust,
-                found: "it is the host module that a run directory names, and you have not run it before"
-                    .to_owned(),
-                remedy: "if you know where the run directory comes from: --trust-run".to_owned(),
+                found: "it is the host module of a run directory, and you have not run it before".to_owned(),
+                remedy: "if you know where the run directory comes from, pass --trust-run".to_owned(),
             };
             return Err(RegistryError::from(refusal).into());
         }
@@ -186,6 +191,7 @@ fn refuse_other_files(
     Ok(())
 }
 
+/// Copies tensors from the bytes of a file to tensors on the CPU, by name, with their stored shapes.
 pub(super) fn tensors_of(tensors: &Tensors) -> Result<BTreeMap<String, Tensor>, PluginError> {
     tensors.iter().map(|(name, view)| Ok((name.to_owned(), tensor_of(name, view)?))).collect()
 }

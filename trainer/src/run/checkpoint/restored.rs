@@ -1,4 +1,4 @@
-//! The directory of a run that goes on.
+//! Reopening the directory of a resumed run, or making that of a branch.
 
 use super::open::{RESUMES, ResumeRow};
 use crate::config::RunConfig;
@@ -15,28 +15,32 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-/// Where a run that goes on writes.
+/// The directory of a resumed run, before it is reopened.
 #[derive(Debug)]
 pub(crate) struct Restored {
+    /// Run directory that contains the checkpoint.
     pub(super) run: PathBuf,
+    /// Directory that the resumed run writes to: `run`, or that of a branch.
     pub(super) target: PathBuf,
     pub(super) checkpoint: Checkpoint,
+    /// Lengths of the journals when the checkpoint was written.
     pub(super) lengths: JournalLengths,
+    /// Lock of `run`; `None` for a branch.
     pub(super) lock: Option<RunLock>,
     pub(super) resume: ResumeRow,
-    /// Optimizer steps that were made before.
+    /// Number of training steps before the checkpoint.
     pub(crate) step: u64,
     /// Time at which the resume began.
     pub(super) begun: Instant,
 }
 
 impl Restored {
-    /// Makes the run directory one that goes on from the checkpoint.
+    /// Reopens the run directory at the checkpoint, or creates the directory of a branch.
     pub(crate) fn reopen(self, config: &RunConfig, slots: &[SlotInfo]) -> Result<RunDir, TrainError> {
         let Self { run, target, checkpoint, lengths, lock, resume, begun, step } = self;
         let wrong = |e: std::io::Error| TrainError::RunDir { path: target.clone(), reason: e.to_string() };
         let lock = if let Some(lock) = lock {
-            // First what was asked for, then the settings that it has changed.
+            // The row that confirms the overrides is written before the configuration that they change.
             add_line(&target.join(RESUMES), &resume).map_err(wrong)?;
             write_config(&target, config, true).map_err(wrong)?;
             kasmina_checkpoint::remove_newer(&checkpoint.path)?;
@@ -44,7 +48,7 @@ impl Restored {
         } else {
             let lock = RunDir::create(&target, config, slots)?.into_lock();
             if let Err(error) = branch(&run, &target, &checkpoint, lengths) {
-                // Not half a run: the next try must not find one.
+                // A partial directory would prevent another attempt.
                 drop(lock);
                 RunDir::discard(&target);
                 return Err(error);
@@ -54,12 +58,12 @@ impl Restored {
         };
         let dir = RunDir::reopen(&target, lengths, lock)?;
         let milliseconds = begun.elapsed().as_secs_f64() * 1e3;
-        tracing::debug!(step, milliseconds, "ready to go on");
+        tracing::debug!(step, milliseconds, "ready to resume");
         Ok(dir)
     }
 }
 
-/// Adds a line to a file and waits until it is on the disk.
+/// Appends a row to a file and waits until it is on the disk.
 fn add_line(path: &Path, row: &ResumeRow) -> std::io::Result<()> {
     let mut line = serde_json::to_vec(row)?;
     line.push(b'\n');
@@ -68,7 +72,8 @@ fn add_line(path: &Path, row: &ResumeRow) -> std::io::Result<()> {
     file.sync_all()
 }
 
-/// Copies what a branch begins with. The original is only read, and may go on meanwhile.
+/// Copies the checkpoint, the journals and the plugins into the directory of a branch. The original run may
+/// be training meanwhile.
 fn branch(
     run: &Path,
     target: &Path,
@@ -86,6 +91,7 @@ fn branch(
     if plugins.is_dir() { copy_all(&plugins, &target.join(stored::FOLDER)).map_err(wrong) } else { Ok(()) }
 }
 
+/// Copies the files of a folder to another folder.
 fn copy_all(from: &Path, to: &Path) -> std::io::Result<()> {
     std::fs::create_dir_all(to)?;
     for entry in std::fs::read_dir(from)? {
@@ -95,7 +101,7 @@ fn copy_all(from: &Path, to: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Copies a regular file. A pipe or a device of that name is an error and not waited for.
+/// Copies a regular file. A pipe or a device is an error, because reading it might block.
 fn copy_into(from: &Path, to: &mut File) -> std::io::Result<()> {
     std::io::copy(&mut open_regular(from)?, to).map(drop)
 }

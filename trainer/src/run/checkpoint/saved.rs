@@ -1,4 +1,4 @@
-//! A network that a run has saved, for those who use it without going on with the run.
+//! Reading the network of a checkpoint without resuming the run.
 
 use super::builds::Builds;
 use super::restore::tensors_of;
@@ -18,13 +18,13 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use tch::{Device, Tensor};
 
-/// Which checkpoint of a run is meant.
+/// Choice of a checkpoint of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Choice {
     /// The newest checkpoint.
     #[default]
     Last,
-    /// The checkpoint with the best score of a validation.
+    /// The checkpoint with the best validation score.
     Best,
     /// The checkpoint at the end of an epoch.
     Epoch(u32),
@@ -38,13 +38,13 @@ impl FromStr for Choice {
             "last" => Ok(Self::Last),
             "best" => Ok(Self::Best),
             number => number.parse().map(Self::Epoch).map_err(|_| {
-                format!("`{text}` is no checkpoint; it must be `best`, `last` or the number of an epoch")
+                format!("`{text}` is not a checkpoint; it must be `best`, `last` or the number of an epoch")
             }),
         }
     }
 }
 
-/// A network that a run has saved: its structure, its weights, and what it reads and predicts.
+/// The network of a checkpoint: its structure, its weights, and its inputs and outputs.
 #[derive(Debug)]
 pub struct SavedNetwork {
     pub(super) checkpoint: Checkpoint,
@@ -54,15 +54,15 @@ pub struct SavedNetwork {
 }
 
 impl SavedNetwork {
-    /// Reads a checkpoint. `path` is a run directory or the folder of a checkpoint, for which only
-    /// [`Choice::Last`] has a meaning. Nothing is written.
+    /// Reads a checkpoint. `path` is a run directory, or the folder of one checkpoint, for which `choice` is
+    /// ignored. Nothing is written.
     ///
     /// # Errors
     /// If there is no such checkpoint, or it is damaged.
     pub fn open(path: &Path, choice: Choice) -> Result<Self, TrainError> {
         let folder = path.join(kasmina_checkpoint::FOLDER);
         if folder.is_dir() {
-            return Self::read(&chosen(path, &folder, choice)?, path);
+            return Self::read(&find_checkpoint(path, &folder, choice)?, path);
         }
         if path.join("manifest.json").is_file() {
             let run = path.parent().and_then(Path::parent).unwrap_or(Path::new("."));
@@ -85,38 +85,38 @@ impl SavedNetwork {
         Ok(Self { checkpoint, state, run: run.to_owned() })
     }
 
-    /// Folder of the checkpoint.
+    /// Returns the folder of the checkpoint.
     pub fn path(&self) -> &Path {
         &self.checkpoint.path
     }
 
-    /// The run directory that the checkpoint is of. The registry's policy must know of it
-    /// ([`keeping_copies`](kasmina_registry::Policy::keeping_copies)).
+    /// Returns the run directory that contains the checkpoint. The registry's policy must accept its copies
+    /// of plugins ([`keeping_copies`](kasmina_registry::Policy::keeping_copies)).
     pub fn run(&self) -> &Path {
         &self.run
     }
 
-    /// Position of the run when it was written.
+    /// Returns the position of the run when the checkpoint was written.
     pub fn about(&self) -> &About {
         &self.checkpoint.about
     }
 
-    /// The settings of the run.
+    /// Returns the configuration of the run.
     pub fn config(&self) -> &RunConfig {
         &self.state.config
     }
 
-    /// Structure of the network.
+    /// Returns the structure of the network.
     pub fn model(&self) -> &ModelState {
         &self.state.model
     }
 
-    /// Variables of the network.
+    /// Returns the variables of the network by name, with their stored shapes.
     pub fn weights(&self) -> &Tensors {
         &self.checkpoint.model
     }
 
-    /// What the network reads and predicts.
+    /// Returns the inputs and outputs of the network.
     ///
     /// # Errors
     /// If the checkpoint was written by a version that did not save it.
@@ -151,17 +151,17 @@ impl SavedNetwork {
         Ok(model)
     }
 
-    /// The builds of plugins that the network was made by.
+    /// Returns the builds of plugins that the network was made with.
     pub fn builds<'r>(&self, registry: &'r Registry) -> SavedBuilds<'r> {
         SavedBuilds(Builds::new(registry, self.run.join(stored::FOLDER)))
     }
 }
 
-/// The builds of plugins that a saved network was made by.
+/// The builds of plugins that a saved network was made with.
 pub struct SavedBuilds<'r>(Builds<'r>);
 
 impl SavedBuilds<'_> {
-    /// Finds an entry in the build that it was of.
+    /// Finds an entry in the build that it belonged to when the checkpoint was written.
     ///
     /// # Errors
     /// If that build is neither loaded nor among the copies of the run, or is refused.
@@ -176,7 +176,10 @@ impl std::fmt::Debug for SavedBuilds<'_> {
     }
 }
 
-/// An input of two samples: zeros, which are token 0 for a network that reads tokens.
+/// Returns an input of two samples, all zeros, which are token 0 for a network that reads tokens.
+///
+/// # Shapes
+/// `[2, channels, height, width]` for images, `[2, T]` for tokens.
 fn sample(interface: &Interface, device: Device) -> Result<Tensor, TrainError> {
     Ok(match &interface.input {
         Input::Image(image) => {
@@ -186,7 +189,8 @@ fn sample(interface: &Interface, device: Device) -> Result<Tensor, TrainError> {
     })
 }
 
-fn chosen(run: &Path, folder: &Path, choice: Choice) -> Result<PathBuf, TrainError> {
+/// Returns the folder of the chosen checkpoint.
+fn find_checkpoint(run: &Path, folder: &Path, choice: Choice) -> Result<PathBuf, TrainError> {
     let all = kasmina_checkpoint::list(folder)?;
     let whole = |listed: &&Listed| listed.manifest.is_ok();
     let epochs = || {
@@ -210,7 +214,7 @@ fn chosen(run: &Path, folder: &Path, choice: Choice) -> Result<PathBuf, TrainErr
         Choice::Last => "it has no checkpoint".to_owned(),
         Choice::Best => "none of its checkpoints has a score".to_owned(),
         Choice::Epoch(epoch) => {
-            format!("it has no checkpoint of the end of epoch {epoch}; it has those of {known}")
+            format!("it has no checkpoint at the end of epoch {epoch}; it has those of {known}")
         }
     };
     Err(TrainError::NoNetwork { path: run.to_owned(), reason })

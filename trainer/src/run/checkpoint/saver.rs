@@ -1,4 +1,4 @@
-//! When a run is saved.
+//! Deciding when a run is saved, and passing its state to the writer.
 
 use super::collected::Collected;
 use super::staging::{Staged, buffer_for};
@@ -14,57 +14,59 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 use tch::Device;
 
-/// Time from a save that failed to the next try; it doubles with every failure.
+/// Time from a failed save to the next attempt. It doubles with every failure up to `LONGEST_PAUSE`.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 
-/// A moment at which a run could be saved.
+/// A moment at which a run can be saved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum When {
     /// Between two steps of an epoch.
     Step,
     /// At the end of an epoch.
     Epoch(u32),
-    /// The run begins or ends.
+    /// At the beginning or the end of the run.
     Edge,
 }
 
-/// Saves a run into its directory, on a thread of its own. Nothing that goes wrong here ends the run.
+/// Saves a run into its directory, on another thread. A failure does not end the run.
 pub(crate) struct Saver {
     config: CheckpointConfig,
     writer: Writer,
-    /// Staging buffers that no checkpoint is in.
+    /// Unused staging buffers.
     free: Vec<HostBuffer>,
+    /// Number of checkpoints that the writer has not finished.
     in_flight: usize,
-    /// When the newest checkpoint was taken, and at which step.
+    /// Time and training step of the newest copied state.
     last: (Instant, u64),
-    /// What the newest checkpoint that was taken is of, its time apart.
+    /// Position of the newest copied state, with `written` set to 0.
     taken: Option<About>,
-    /// A checkpoint was due while none could be taken.
+    /// Whether a checkpoint was due while the run could not be saved.
     overdue: bool,
-    /// Why saving has stopped, and when it is tried again.
+    /// Set while saving fails.
     stopped: Option<Stopped>,
     /// The newest checkpoint on the disk.
     newest: Option<Saved>,
-    /// Checkpoints on the disk that nobody was told of.
-    untold: Vec<Saved>,
-    /// The longest that a step has waited for a copy.
+    /// Checkpoints on the disk that the observer was not notified of.
+    unreported: Vec<Saved>,
+    /// Longest time that a step has waited for a copy.
     longest_stall: Duration,
 }
 
-/// Reason why nothing is saved at present.
+/// Why saving fails at present, and when it is tried again.
 #[derive(Debug)]
 struct Stopped {
     why: String,
-    /// Whether writing to the disk failed, which may pass.
+    /// Whether the cause is the disk, so that the same save may succeed later.
     by_disk: bool,
+    /// Time of the next attempt.
     again: Instant,
-    /// Time to the try after the next one.
+    /// Time from the next attempt to the one after it.
     pause: Duration,
 }
 
 impl Saver {
-    /// Saves into a run directory.
+    /// Creates a saver for a run directory, and removes incomplete checkpoints there.
     pub(crate) fn new(
         config: &CheckpointConfig,
         run: &Path,
@@ -83,7 +85,7 @@ impl Saver {
             overdue: false,
             stopped: None,
             newest: None,
-            untold: Vec::new(),
+            unreported: Vec::new(),
             longest_stall: Duration::ZERO,
         })
     }
@@ -102,18 +104,19 @@ impl Saver {
             }
         };
         match &self.stopped {
-            // A try costs a copy of everything: not at every step.
+            // Each attempt copies the whole state, so it is not made at every step.
             Some(stopped) if when != When::Edge => Instant::now() >= stopped.again,
             _ => self.overdue || by_epoch || by_steps || by_clock(),
         }
     }
 
-    /// A checkpoint is due, and cannot be taken now: it is taken as soon as it can be.
+    /// Makes a checkpoint due at the next moment, because the run cannot be saved now.
     pub(crate) fn postpone(&mut self) {
         self.overdue = true;
     }
 
-    /// Copies a state, and hands it to the writer. With two on their way it waits for one of them.
+    /// Copies a state and sends it to the writer. If `IN_FLIGHT` checkpoints are unfinished, waits for one of
+    /// them.
     pub(crate) fn save(
         &mut self,
         collected: Collected,
@@ -124,7 +127,7 @@ impl Saver {
         self.collect_done();
         let taken = About { written: 0, ..about.clone() };
         if self.taken.as_ref() == Some(&taken) && self.stopped.is_none() {
-            // It is on its way, or on the disk.
+            // This state is being written, or is on the disk already.
             return Ok(());
         }
         while self.in_flight >= IN_FLIGHT {
@@ -136,11 +139,12 @@ impl Saver {
         let first = earlier.is_none() && self.in_flight == 0;
         let buffer = buffer_for(&tensors, device, earlier)?;
         if device.is_cuda() && first {
-            // Page-locked memory takes a while to make: the second one is made before training begins too.
+            // Allocating page-locked memory is slow, so the second buffer is also allocated before training
+            // begins.
             self.free.push(buffer_for(&tensors, device, None)?);
         }
         if device.is_cuda() {
-            // What was queued before is work and no stall.
+            // Waiting for the queued training work must not count as a stall.
             synchronize(device).map_err(|e| PluginError::torch(&e.to_string()))?;
         }
         let begun = Instant::now();
@@ -159,20 +163,20 @@ impl Saver {
         self.taken = Some(taken);
         if self.writer.send(Job { about, state, staged, journals, builds }).is_err() {
             self.in_flight -= 1;
-            tracing::error!("the thread that writes checkpoints is gone; nothing is saved any more");
+            tracing::error!("the thread that writes checkpoints has ended; no more checkpoints are saved");
         }
         Ok(())
     }
 
-    /// Takes note of what the writer has done.
+    /// Processes the results of the writer.
     pub(crate) fn collect_done(&mut self) {
         while let Some(done) = self.writer.poll() {
             self.note(Some(done));
         }
     }
 
-    /// Waits until nothing is on its way.
-    pub(crate) fn settle(&mut self) {
+    /// Waits until all checkpoints in flight are written.
+    pub(crate) fn wait_for_writes(&mut self) {
         while self.in_flight > 0 {
             let done = self.writer.wait();
             self.note(done);
@@ -185,6 +189,7 @@ impl Saver {
         self.collect_done();
     }
 
+    /// Processes a result of the writer; `None` means that its thread has ended.
     fn note(&mut self, done: Option<Done>) {
         let Some(Done { result, buffer }) = done else {
             self.in_flight = 0;
@@ -195,48 +200,48 @@ impl Saver {
         match result {
             Ok(saved) => {
                 if self.stopped.take().is_some() {
-                    tracing::info!("saving goes on: {}", saved.written.path.display());
+                    tracing::info!("checkpoints are saved again: {}", saved.written.path.display());
                 }
                 self.newest = Some(saved.clone());
-                self.untold.push(saved);
+                self.unreported.push(saved);
             }
             Err(error) => self.fail(&error, true),
         }
     }
 
-    /// Says once why nothing is saved; training goes on, and it is tried again after a while.
-    /// `by_disk` says that it is the disk, and no plugin or device.
+    /// Records a failed save, which is tried again later, and logs the first of a series. `by_disk` says
+    /// whether the cause is the disk.
     pub(crate) fn fail(&mut self, error: &dyn std::fmt::Display, by_disk: bool) {
         let why = error.to_string();
         if self.stopped.is_none() {
-            tracing::warn!("nothing is saved until this is mended, training goes on: {why}");
+            tracing::warn!("no checkpoint can be saved until this is fixed; training continues: {why}");
         }
         let pause = self.stopped.as_ref().map_or(FIRST_PAUSE, |stopped| stopped.pause);
         let again = Instant::now() + pause;
         self.stopped = Some(Stopped { why, by_disk, again, pause: (2 * pause).min(LONGEST_PAUSE) });
     }
 
-    /// Why the disk does not take anything now.
+    /// Returns why saving fails at present, if the cause is the disk.
     pub(crate) fn stopped_by_disk(&self) -> Option<&str> {
         self.stopped.as_ref().filter(|stopped| stopped.by_disk).map(|stopped| stopped.why.as_str())
     }
 
-    /// Why nothing is saved now.
+    /// Returns why saving fails at present.
     pub(crate) fn stopped(&self) -> Option<&str> {
         self.stopped.as_ref().map(|stopped| stopped.why.as_str())
     }
 
-    /// The newest checkpoint on the disk.
+    /// Returns the newest checkpoint on the disk.
     pub(crate) fn newest(&self) -> Option<&Saved> {
         self.newest.as_ref()
     }
 
-    /// Checkpoints on the disk that nobody was told of.
-    pub(crate) fn take_untold(&mut self) -> Vec<Saved> {
-        std::mem::take(&mut self.untold)
+    /// Takes out the checkpoints on the disk that the observer was not notified of.
+    pub(crate) fn take_unreported(&mut self) -> Vec<Saved> {
+        std::mem::take(&mut self.unreported)
     }
 
-    /// The longest that a step has waited for a copy.
+    /// Returns the longest time that a step has waited for a copy.
     pub(crate) fn longest_stall(&self) -> Duration {
         self.longest_stall
     }

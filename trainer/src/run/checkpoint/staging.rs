@@ -1,4 +1,4 @@
-//! Tensors on their way to a file: copied to host memory, where training does not move them.
+//! Staging: copying the tensors of a checkpoint to host memory, where training does not change them.
 
 use kasmina_checkpoint::{Dtype, TensorData, TensorView};
 use kasmina_plugin_api::PluginError;
@@ -6,7 +6,7 @@ use kasmina_torch_ext::staging::HostBuffer;
 use std::ops::Range;
 use tch::{Device, Kind, Tensor};
 
-/// Room that a buffer has for growth: a quarter more than what is staged.
+/// A buffer has room for one `GROWTH`-th more than the staged bytes.
 const GROWTH: usize = 4;
 
 /// The tensors of the three files of a checkpoint, by name.
@@ -23,7 +23,7 @@ impl Tensors {
     }
 }
 
-/// Copies of tensors in host memory. They may move between threads.
+/// Copies of tensors in host memory, which can be sent to another thread.
 #[derive(Debug)]
 pub(super) struct Staged {
     buffer: HostBuffer,
@@ -41,7 +41,7 @@ pub(super) struct Copied {
     place: Range<usize>,
 }
 
-/// Memory for copies of tensors of such a size, with room for growth; one that is large enough is used again.
+/// Returns `earlier` if it is large enough for the tensors, otherwise a new buffer with room for growth.
 pub(super) fn buffer_for(
     tensors: &Tensors,
     device: Device,
@@ -57,8 +57,8 @@ pub(super) fn buffer_for(
 }
 
 impl Staged {
-    /// Copies tensors into a buffer that is large enough; gives it back where a copy fails. Waits for the
-    /// device.
+    /// Copies tensors of any shape into a buffer that is large enough. Waits for the device. Returns the
+    /// buffer with the error if a copy fails.
     pub(super) fn new(tensors: Tensors, mut buffer: HostBuffer) -> Result<Self, (PluginError, HostBuffer)> {
         match Self::copy(tensors, &mut buffer) {
             Ok([model, optimizer, training]) => Ok(Self { buffer, model, optimizer, training }),
@@ -74,7 +74,7 @@ impl Staged {
         Ok([copy(tensors.model)?, copy(tensors.optimizer)?, copy(tensors.training)?])
     }
 
-    /// Some of the copies, as they are written.
+    /// Returns some of the copies as the checkpoint format reads them.
     pub(super) fn data<'a>(&'a self, copies: &'a [Copied]) -> Vec<TensorData<'a>> {
         let data = |copied: &'a Copied| TensorData {
             name: &copied.name,
@@ -85,15 +85,16 @@ impl Staged {
         copies.iter().map(data).collect()
     }
 
-    /// The memory, to be used again.
+    /// Returns the buffer, for reuse.
     pub(super) fn into_buffer(self) -> HostBuffer {
         self.buffer
     }
 }
 
+/// Copies a tensor into the buffer.
 fn copied(buffer: &mut HostBuffer, name: String, tensor: &Tensor) -> Result<Copied, PluginError> {
     let Some(dtype) = dtype_of(tensor.kind()) else {
-        let text = format!("tensor `{name}` is {:?}, which no checkpoint can hold", tensor.kind());
+        let text = format!("tensor `{name}` has kind {:?}, which checkpoints do not support", tensor.kind());
         return Err(PluginError::unsupported(text));
     };
     let shape = tensor.size().into_iter().map(|n| usize::try_from(n).unwrap_or_default()).collect();
@@ -101,17 +102,17 @@ fn copied(buffer: &mut HostBuffer, name: String, tensor: &Tensor) -> Result<Copi
     Ok(Copied { name, dtype, shape, place })
 }
 
-/// A tensor on the CPU, from its bytes.
+/// Returns a tensor on the CPU with the shape, kind and bytes of a view.
 pub(super) fn tensor_of(name: &str, view: TensorView<'_>) -> Result<Tensor, PluginError> {
     let Some((_, kind)) = KINDS.into_iter().find(|(dtype, _)| *dtype == view.dtype) else {
-        let text = format!("tensor `{name}` is {:?}, which torch does not compute with", view.dtype);
+        let text = format!("tensor `{name}` has type {:?}, which is not supported", view.dtype);
         return Err(PluginError::unsupported(text));
     };
     let shape: Vec<i64> = view.shape.iter().map(|n| i64::try_from(*n).unwrap_or(i64::MAX)).collect();
     Ok(Tensor::f_from_data_size(view.bytes, &shape, kind)?)
 }
 
-/// What a file calls torch's kinds.
+/// Types of the checkpoint format and the corresponding kinds of torch.
 const KINDS: [(Dtype, Kind); 9] = [
     (Dtype::F32, Kind::Float),
     (Dtype::F64, Kind::Double),

@@ -1,4 +1,4 @@
-//! `state.json`: everything of a run that is no tensor.
+//! The content of `state.json`: the state of a run except its tensors.
 
 use super::environment::Environment;
 use crate::config::RunConfig;
@@ -14,38 +14,39 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
-/// Everything of a run between two steps that is no tensor.
+/// The state of a run between two steps, except its tensors.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RunState {
-    /// Structure and stages, then what the model's parts have measured and counted.
+    /// Structure and stages of the model, and the measurements and counters of its parts.
     pub(crate) model: ModelState,
     pub(crate) optimizer: OptimizerState,
     pub(crate) controller: ControllerState,
     pub(crate) tally: Tally,
     pub(crate) health: Health,
     pub(crate) position: Position,
-    /// Acts on the live run at the present step that were done already.
+    /// Number of acts on the live run that were done at the present step.
     pub(crate) acts_done: usize,
-    /// Slots whose seed a client has asked to remove at the end of the epoch.
+    /// Slots whose seed is to be pruned at the end of the epoch by request of a client.
     pub(crate) asked_prunes: Vec<String>,
-    /// What plugins have recorded since the last epoch, by `plugin/name`.
+    /// Metrics that plugins have recorded since the last epoch, by `plugin/name`.
     #[serde(with = "any_numbers")]
     pub(crate) plugin_metrics: BTreeMap<String, f64>,
-    /// How much of each journal was written.
+    /// Lengths of the journals.
     pub(crate) journals: JournalLengths,
-    /// Seconds that the run had taken.
+    /// Wall-clock time of the run so far, in seconds.
     pub(crate) seconds: f64,
-    /// The settings of the run as resolved.
+    /// Resolved configuration of the run.
     pub(crate) config: RunConfig,
-    /// Every build of a plugin that the run needs to go on.
+    /// Every build of a plugin that a resumed run needs.
     pub(crate) plugins: Vec<PluginRow>,
-    /// What the bits of the results depend on besides settings and data.
+    /// Software and hardware that affect the bits of the results.
     pub(crate) environment: Environment,
-    /// What the network reads and predicts. Checkpoints of versions before 0.2 have none.
+    /// Inputs and outputs of the network. Checkpoints of versions before 0.2 do not contain them.
     #[serde(default)]
     pub(crate) interface: Option<Interface>,
-    /// SHA-256 of the data and of other files that the run reads, by what they are.
+    /// SHA-256 of the data and the other files that the run reads, except plugins, by their names in
+    /// messages.
     pub(crate) inputs: BTreeMap<String, String>,
 }
 
@@ -55,27 +56,27 @@ pub(crate) struct RunState {
 pub(crate) struct ControllerState {
     /// Id of the controller.
     pub(crate) id: String,
-    /// State as the controller gave it.
+    /// State as the controller returned it.
     pub(crate) state: Value,
 }
 
-/// Where a run stands in its data.
+/// Position of a run in its data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Position {
-    /// The epoch in training, counted from 1; 0 before anything was done.
+    /// The epoch in training, counted from 1; 0 before the preinstalled seeds of the start have germinated.
     pub(crate) epoch: u32,
-    /// Samples of the epoch that were learned from; 0 if it has not begun.
+    /// Number of samples of the epoch that were trained on; 0 if it has not begun.
     pub(crate) samples: i64,
-    /// Multiply-adds of a forward, per sample, when the epoch began.
+    /// Multiply-adds of a forward, per sample, at the beginning of the epoch.
     pub(crate) multiply_adds: u64,
 }
 
 impl Position {
-    /// Position before the first step.
+    /// Position of a new run.
     pub(crate) const START: Self = Self { epoch: 0, samples: 0, multiply_adds: 0 };
 
-    /// Before the first step of an epoch.
+    /// Returns the position before the first step of an epoch.
     pub(crate) fn begin_of(epoch: u32) -> Self {
         Self { epoch, samples: 0, multiply_adds: 0 }
     }
@@ -89,10 +90,10 @@ pub(crate) struct PluginRow {
     pub(crate) version: String,
     /// SHA-256 of its file in hexadecimal digits.
     pub(crate) sha256: String,
-    /// How far it was trusted.
+    /// Why the build was trusted.
     pub(crate) trust: Trust,
-    /// Whether what germinates next is of this build; otherwise only something that lives is.
+    /// Whether later germinations use this build. If not, only living entries do.
     pub(crate) current: bool,
-    /// Whether the run has used something of it, so that a copy of it is kept.
+    /// Whether the run has used an entry of the build, so that a copy is stored.
     pub(crate) used: bool,
 }

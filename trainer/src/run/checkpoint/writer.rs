@@ -12,30 +12,30 @@ use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// Checkpoints that are on their way at most.
+/// Maximum number of unfinished checkpoints.
 pub(super) const IN_FLIGHT: usize = 2;
 
 /// A checkpoint that was written.
 #[derive(Debug, Clone)]
 pub struct Saved {
-    /// Its folder, and what it is of.
+    /// Folder, position and size of the checkpoint.
     pub written: Written,
-    /// How long writing took, on the writer's own thread.
+    /// Time that writing took on the writer's thread.
     pub took: Duration,
 }
 
-/// A checkpoint that is to be written.
+/// A checkpoint to write.
 pub(super) struct Job {
     pub(super) about: About,
     pub(super) state: RunState,
     pub(super) staged: Staged,
-    /// The journals whose lengths the state tells.
+    /// Handles to the journals, whose lengths are in the state.
     pub(super) journals: Vec<File>,
-    /// The builds that the run goes on with.
+    /// Builds of plugins that a resumed run needs.
     pub(super) builds: Vec<Arc<PluginInfo>>,
 }
 
-/// What became of a job, with the memory that it has given back.
+/// Result of a job, with its buffer for reuse.
 pub(super) struct Done {
     pub(super) result: Result<Saved, SaveError>,
     pub(super) buffer: HostBuffer,
@@ -48,22 +48,22 @@ pub(super) enum SaveError {
     Checkpoint(#[from] CheckpointError),
     #[error(transparent)]
     Plugin(#[from] RegistryError),
-    #[error("the journals cannot be synchronised: {0}")]
+    #[error("the journals cannot be synchronised with the disk: {0}")]
     Journal(#[from] std::io::Error),
-    #[error("the state cannot be written: {0}")]
+    #[error("the state cannot be serialised: {0}")]
     State(#[from] serde_json::Error),
 }
 
-/// The thread, and the way to it. Dropping it waits until everything is written.
+/// The thread that writes checkpoints, with its queues. Dropping it waits until all jobs are done.
 pub(super) struct Writer {
     jobs: Option<SyncSender<Job>>,
     done: Receiver<Done>,
     thread: Option<JoinHandle<()>>,
 }
 
-/// Where checkpoints go, and what stays of them.
+/// Where checkpoints are written, and which are kept.
 pub(super) struct Target {
-    /// Directory of the run.
+    /// The run directory.
     pub(super) run: PathBuf,
     pub(super) keep: Keep,
     pub(super) policy: Policy,
@@ -72,14 +72,14 @@ pub(super) struct Target {
 impl Writer {
     /// Starts the thread that writes checkpoints.
     pub(super) fn start(target: Target) -> std::io::Result<Self> {
-        let (jobs, to_do) = sync_channel(IN_FLIGHT);
-        let (tell, done) = channel();
-        let work = move || work(&target, &to_do, &tell);
+        let (jobs, queue) = sync_channel(IN_FLIGHT);
+        let (results, done) = channel();
+        let work = move || work(&target, &queue, &results);
         let thread = std::thread::Builder::new().name("kasmina-writer".to_owned()).spawn(work)?;
         Ok(Self { jobs: Some(jobs), done, thread: Some(thread) })
     }
 
-    /// Hands a job over; gives it back if the thread is gone.
+    /// Sends a job to the thread. Returns the job as an error if the thread has ended.
     pub(super) fn send(&self, job: Job) -> Result<(), Box<Job>> {
         match &self.jobs {
             Some(jobs) => jobs.send(job).map_err(|error| Box::new(error.0)),
@@ -87,17 +87,17 @@ impl Writer {
         }
     }
 
-    /// The next result, if there is one.
+    /// Returns the next result, if there is one.
     pub(super) fn poll(&self) -> Option<Done> {
         self.done.try_recv().ok()
     }
 
-    /// Waits for the next result; none if nothing is on its way.
+    /// Waits for the next result; `None` if the thread has ended.
     pub(super) fn wait(&self) -> Option<Done> {
         self.done.recv().ok()
     }
 
-    /// Lets the thread finish what it has, and end.
+    /// Waits until the thread has done all its jobs and has ended.
     pub(super) fn finish(&mut self) {
         self.jobs = None;
         if let Some(thread) = self.thread.take() {
@@ -112,18 +112,20 @@ impl Drop for Writer {
     }
 }
 
-fn work(target: &Target, jobs: &Receiver<Job>, tell: &Sender<Done>) {
+/// Writes checkpoints until the queue of jobs is closed.
+fn work(target: &Target, jobs: &Receiver<Job>, results: &Sender<Done>) {
     while let Ok(job) = jobs.recv() {
         let result = write(target, &job);
-        if tell.send(Done { result, buffer: job.staged.into_buffer() }).is_err() {
+        if results.send(Done { result, buffer: job.staged.into_buffer() }).is_err() {
             return;
         }
     }
 }
 
+/// Writes one checkpoint, and removes older ones that are not kept.
 fn write(target: &Target, job: &Job) -> Result<Saved, SaveError> {
     let begun = Instant::now();
-    // A checkpoint tells how long the journals are: they must not be shorter after a power failure.
+    // After a power failure the journals must not be shorter than the checkpoint records.
     job.journals.iter().try_for_each(File::sync_data)?;
     for build in &job.builds {
         if job.state.plugins.iter().any(|row| row.used && is_of(row, build)) {
@@ -140,13 +142,15 @@ fn write(target: &Target, job: &Job) -> Result<Saved, SaveError> {
         training: job.staged.data(&job.staged.training),
     };
     let written = kasmina_checkpoint::write(&folder, &contents)?;
-    // The new one is whole: older ones may go. One that does not go is no reason to stop.
+    // Older checkpoints may be removed only now that the new one is complete. A failure to remove one is
+    // harmless.
     if let Err(error) = kasmina_checkpoint::prune(&folder, target.keep) {
-        tracing::warn!("an old checkpoint is still there: {error}");
+        tracing::warn!("an old checkpoint cannot be removed: {error}");
     }
     Ok(Saved { written, took: begun.elapsed() })
 }
 
+/// Whether a row describes this build.
 fn is_of(row: &PluginRow, build: &PluginInfo) -> bool {
     build.sha256.as_ref() == Some(&row.sha256)
 }

@@ -1,31 +1,36 @@
-//! Images as bytes on the device; numbers are made of them in the batch, moved and mirrored there.
+//! Images stored as bytes on the device. Each batch is augmented and normalised there.
 
 use crate::error::TrainError;
 use tch::{Device, Kind, Tensor};
 
-/// What is done to an image before it is learned from.
+/// Random augmentation of training images.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Augment {
-    /// Pixels that it may be moved by each way; what is moved in is black.
-    pub(super) far: i64,
-    /// Whether every second one is mirrored.
+    /// Largest shift in each direction, in pixels. Pixels from outside the image are black.
+    pub(super) max_shift: i64,
+    /// Whether images are mirrored with probability 1/2.
     pub(super) mirrored: bool,
 }
 
-/// Images `[N, H, W, C]` of bytes, so that a batch lies channels-last; with a black border where they may be
-/// moved.
+/// Images stored as bytes, with a black border of `max_shift` pixels.
 #[derive(Debug)]
 pub(crate) struct Pixels {
+    /// The images with their border, of shape `[N, H, W, C]`, so that batches are channels-last.
     bytes: Tensor,
     mean: Tensor,
     inverse_deviation: Tensor,
     augment: Augment,
+    /// Row numbers `0..H` of an image without its border.
     height: Tensor,
+    /// Column numbers `0..W` of an image without its border.
     width: Tensor,
 }
 
 impl Pixels {
-    /// Of bytes `[N, C, H, W]`; mean and deviation are per channel, of values in 0..1.
+    /// Stores images. `mean` and `deviation` are those of each channel, for values from 0 to 1.
+    ///
+    /// # Shapes
+    /// `bytes`: `[N, C, H, W]`, `uint8`.
     pub(super) fn new(
         bytes: &Tensor,
         mean: &[f64],
@@ -36,9 +41,9 @@ impl Pixels {
         let size = bytes.size();
         let (height, width) = (size[2], size[3]);
         let mut bytes = bytes.f_permute([0, 2, 3, 1])?.f_contiguous()?.f_to(device)?;
-        if augment.far > 0 {
-            let far = augment.far;
-            bytes = bytes.f_constant_pad_nd([0, 0, far, far, far, far])?;
+        if augment.max_shift > 0 {
+            let border = augment.max_shift;
+            bytes = bytes.f_constant_pad_nd([0, 0, border, border, border, border])?;
         }
         let of_bytes = |values: Vec<f64>| Tensor::f_from_slice(&values)?.f_to_kind(Kind::Float)?.f_to(device);
         let count = |n| Tensor::f_arange(n, (Kind::Int64, device));
@@ -52,40 +57,46 @@ impl Pixels {
         })
     }
 
-    /// The images as they lie.
+    /// Returns the stored images with their border: `[N, H, W, C]`, `uint8`.
     pub(crate) fn stored(&self) -> &Tensor {
         &self.bytes
     }
 
-    /// What has to be drawn for an image: how far it may be moved, and whether it is mirrored.
+    /// Returns what an [`Order`](crate::task::Order) has to draw for the images: the largest shift, and
+    /// whether they are mirrored. `None` without augmentation.
     pub(crate) fn moves(&self) -> Option<(i64, bool)> {
-        let Augment { far, mirrored } = self.augment;
-        (far > 0 || mirrored).then_some((far, mirrored))
+        let Augment { max_shift, mirrored } = self.augment;
+        (max_shift > 0 || mirrored).then_some((max_shift, mirrored))
     }
 
-    /// A batch of some images, each moved as `moves` `[n, 3]` says: down, right, mirrored.
+    /// Returns a normalised batch of some images, each augmented by its row of `moves`.
+    ///
+    /// # Shapes
+    /// `rows`: indices of images, `[n]`. `moves`: `[n, 3]`, the offsets of the crop down and right in the
+    /// bordered image, and 1 if mirrored. Returns `[n, C, H, W]`, channels-last.
     pub(crate) fn batch(&self, rows: &Tensor, moves: Option<&Tensor>) -> Result<Tensor, TrainError> {
-        let Some(moves) = moves else { return self.numbers(&self.bytes.f_index_select(0, rows)?) };
-        let of = |i| moves.f_narrow(1, i, 1);
-        let ys = self.height.f_unsqueeze(0)?.f_add(&of(0)?)?;
+        let Some(moves) = moves else { return self.normalise(&self.bytes.f_index_select(0, rows)?) };
+        let column = |i| moves.f_narrow(1, i, 1);
+        let ys = self.height.f_unsqueeze(0)?.f_add(&column(0)?)?;
         let last = self.width.size()[0] - 1;
-        let mirrored = of(2)?.f_to_kind(Kind::Bool)?;
-        let xs =
-            self.width.f_neg()?.f_add_scalar(last)?.f_where_self(&mirrored, &self.width)?.f_add(&of(1)?)?;
+        let mirrored = column(2)?.f_to_kind(Kind::Bool)?;
+        let backwards = self.width.f_neg()?.f_add_scalar(last)?;
+        let xs = backwards.f_where_self(&mirrored, &self.width)?.f_add(&column(1)?)?;
         let at = [rows.f_view([-1, 1, 1])?, ys.f_unsqueeze(2)?, xs.f_unsqueeze(1)?];
-        self.numbers(&self.bytes.f_index(&at.map(Some))?)
+        self.normalise(&self.bytes.f_index(&at.map(Some))?)
     }
 
-    /// Images as they lie, unmoved.
+    /// Returns normalised images in their stored order, without augmentation: `[len, C, H, W]`,
+    /// channels-last.
     pub(crate) fn slice(&self, start: i64, len: i64) -> Result<Tensor, TrainError> {
-        let far = self.augment.far;
-        let inner = |t: &Tensor, dim, many: &Tensor| t.f_narrow(dim, far, many.size()[0]);
+        let border = self.augment.max_shift;
+        let inner = |t: &Tensor, dim, size: &Tensor| t.f_narrow(dim, border, size.size()[0]);
         let rows = self.bytes.f_narrow(0, start, len)?;
-        self.numbers(&inner(&inner(&rows, 1, &self.height)?, 2, &self.width)?)
+        self.normalise(&inner(&inner(&rows, 1, &self.height)?, 2, &self.width)?)
     }
 
-    /// `[n, H, W, C]` of bytes to `[n, C, H, W]` of numbers, channels-last.
-    fn numbers(&self, bytes: &Tensor) -> Result<Tensor, TrainError> {
+    /// Converts bytes of shape `[n, H, W, C]` to normalised floats of shape `[n, C, H, W]`, channels-last.
+    fn normalise(&self, bytes: &Tensor) -> Result<Tensor, TrainError> {
         let x = bytes.f_to_kind(Kind::Float)?.f_sub(&self.mean)?.f_mul(&self.inverse_deviation)?;
         Ok(x.f_contiguous()?.f_permute([0, 3, 1, 2])?)
     }
@@ -102,9 +113,9 @@ mod tests {
     }
 
     #[test]
-    fn unmoved_they_are_what_they_were_and_lie_channels_last() {
-        for far in [0, 2] {
-            let (bytes, pixels) = pixels(Augment { far, mirrored: false });
+    fn a_slice_is_unchanged_and_channels_last() {
+        for max_shift in [0, 2] {
+            let (bytes, pixels) = pixels(Augment { max_shift, mirrored: false });
             let all = pixels.slice(0, 2).unwrap();
             assert!(all.allclose(&bytes, 1e-5, 1e-3, false));
             assert_eq!(all.stride(), [60, 1, 15, 3]);
@@ -112,10 +123,10 @@ mod tests {
     }
 
     #[test]
-    fn they_move_in_from_a_black_border_and_are_mirrored() {
-        let (bytes, pixels) = pixels(Augment { far: 1, mirrored: true });
+    fn images_are_shifted_over_a_black_border_and_mirrored() {
+        let (bytes, pixels) = pixels(Augment { max_shift: 1, mirrored: true });
         let rows = Tensor::from_slice(&[1_i64, 0]);
-        // The first moves up and left as far as it may, the second stays and is mirrored.
+        // The first is shifted up and left as far as possible, the second is only mirrored.
         let moves = Tensor::from_slice(&[2_i64, 2, 0, 1, 1, 1]).view([2, 3]);
         let batch = pixels.batch(&rows, Some(&moves)).unwrap();
         let moved = bytes.get(1).constant_pad_nd([0, 1, 0, 1]).narrow(1, 1, 4).narrow(2, 1, 5);

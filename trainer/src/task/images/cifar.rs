@@ -1,6 +1,7 @@
-//! CIFAR-10 and CIFAR-100 in their binary version: a label or two, then 3 x 32 x 32 bytes, image after image.
+//! CIFAR-10 and CIFAR-100 in their binary version: for each image one or two label bytes, then 3 x 32 x 32
+//! bytes.
 
-use super::files::{Published, Raw, Source, read_some};
+use super::files::{Published, Raw, Source, read_limited};
 use super::names;
 use super::set::Set;
 use crate::error::TrainError;
@@ -43,14 +44,14 @@ const PIXELS: usize = 3 * 32 * 32;
 const TEN_TRAIN: [&str; 5] =
     ["data_batch_1.bin", "data_batch_2.bin", "data_batch_3.bin", "data_batch_4.bin", "data_batch_5.bin"];
 
-/// The files of a set by name: those in the folder, or those in its archive.
+/// The files of a set by name, either in the folder or unpacked from its archive.
 struct Files<'a> {
     set: &'a Set,
     folder: &'a Path,
     unpacked: BTreeMap<String, Vec<u8>>,
 }
 
-/// To learn from, and to be measured by.
+/// Reads the training images and the validation images of a set.
 pub(super) fn read(set: &Set, folder: &Path) -> Result<(Raw, Raw), TrainError> {
     let (train, test): (&[&str], &str) =
         if set.classes == 10 { (&TEN_TRAIN, "test_batch.bin") } else { (&["train.bin"], "test.bin") };
@@ -68,7 +69,7 @@ impl<'a> Files<'a> {
         }
         let source = files.source(archive);
         let mut archive = tar::Archive::new(source.stream()?);
-        let broken = |e: std::io::Error| source.wrong(format!("it is no whole archive: {e}"));
+        let broken = |e: std::io::Error| source.wrong(format!("the archive is damaged: {e}"));
         let mut found: BTreeMap<String, PathBuf> = BTreeMap::new();
         for entry in archive.entries().map_err(broken)? {
             let mut entry = entry.map_err(broken)?;
@@ -79,17 +80,17 @@ impl<'a> Files<'a> {
             }
             if let Some(earlier) = found.insert(name.clone(), path.clone()) {
                 return Err(source.wrong(format!(
-                    "it holds {name} twice, as {} and as {}; only one can be meant",
+                    "it contains {name} twice, as {} and as {}",
                     earlier.display(),
                     path.display()
                 )));
             }
-            let content = read_some(&mut entry).map_err(|e| source.wrong(format!("{name} in it: {e}")))?;
+            let content = read_limited(&mut entry).map_err(|e| source.wrong(format!("{name} in it: {e}")))?;
             files.unpacked.insert(name, content);
         }
-        // What an archive lacks is not looked for beside it.
+        // Files that the archive lacks are not searched for in the folder: all must be of one version.
         match wanted.iter().find(|name| !files.unpacked.contains_key(**name)) {
-            Some(missing) => Err(source.wrong(format!("it holds no {missing}"))),
+            Some(missing) => Err(source.wrong(format!("it does not contain {missing}"))),
             None => Ok(files),
         }
     }
@@ -115,16 +116,17 @@ impl<'a> Files<'a> {
         let labels = if self.set.classes == 10 { 1 } else { 2 };
         let record = labels + PIXELS;
         if bytes.is_empty() || !bytes.len().is_multiple_of(record) {
-            let text = format!("its {} bytes are no whole number of images, of {record} each", bytes.len());
+            let text = format!("its size of {} bytes is not a multiple of {record}, one image", bytes.len());
             return Err(source.wrong(text));
         }
         for (i, image) in bytes.chunks_exact(record).enumerate() {
             let (label, pixels) = image.split_at(labels);
             let label = label.last().copied().unwrap_or(u8::MAX);
             if label >= self.set.classes {
-                return Err(
-                    source.wrong(format!("image {i} has the label {label}, of {} classes", self.set.classes))
-                );
+                return Err(source.wrong(format!(
+                    "image {i} has label {label}; labels must be less than {}",
+                    self.set.classes
+                )));
             }
             raw.labels.push(label);
             raw.pixels.extend_from_slice(pixels);

@@ -1,4 +1,4 @@
-//! Finding the files of a set, reading them whole or packed, and saying what is the matter with them.
+//! Finding, checking and reading the published files of an image set.
 
 use crate::error::TrainError;
 use flate2::read::MultiGzDecoder;
@@ -8,7 +8,7 @@ use std::fs::File;
 use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
 
-/// Images and labels as they are in the files.
+/// Images and labels as read from the files.
 pub(super) struct Raw {
     /// Channels, height and width of an image.
     pub(super) size: [i64; 3],
@@ -16,39 +16,39 @@ pub(super) struct Raw {
     pub(super) labels: Vec<u8>,
 }
 
-/// Where a set comes from, and what its published files are.
+/// The published files of a set.
 pub(super) struct Published {
-    /// Folders that it is usually unpacked to, below the data folder; the data folder itself comes last.
+    /// Folders below the data folder in which the set is searched, before the data folder itself.
     pub(super) folders: &'static [&'static str],
-    /// A file that exists when the set does.
+    /// Names of the file by which a folder of the set is recognised, unpacked and packed.
     pub(super) first: &'static [&'static str],
-    /// Files and the MD5 that is published for them.
+    /// Names of files with their published MD5.
     pub(super) md5: &'static [(&'static str, &'static str)],
     /// Another set whose files have the same names.
     pub(super) twin: Option<Twin>,
-    /// What to fetch, from where.
+    /// What to download from which address, for messages.
     pub(super) from: &'static str,
 }
 
-/// A set that another is easily taken for.
+/// A set whose files have the same names as another's.
 pub(super) struct Twin {
     /// Id of the task.
     pub(super) id: &'static str,
-    /// Its files and their MD5.
+    /// Names of its files with their MD5.
     pub(super) md5: &'static [(&'static str, &'static str)],
 }
 
 impl Published {
-    /// The folder that holds the set.
+    /// Finds the folder of the set.
     pub(super) fn folder(&self, task: &'static str, dir: Option<&Path>) -> Result<PathBuf, TrainError> {
         let help =
-            || format!("download {}, and name its folder with --data-dir or KASMINA_DATA_DIR", self.from);
+            || format!("download {}, and pass its folder as --data-dir or KASMINA_DATA_DIR", self.from);
         let wrong = |reason: String| TrainError::Data { task, reason, help: help() };
         let Some(dir) = dir else {
-            return Err(wrong("no folder is named that its files could be in".to_owned()));
+            return Err(wrong("no data folder is set".to_owned()));
         };
         if !dir.is_dir() {
-            return Err(wrong(format!("{} is no folder", dir.display())));
+            return Err(wrong(format!("{} is not a folder", dir.display())));
         }
         let places = self.folders.iter().map(|f| dir.join(f)).chain([dir.to_owned()]);
         let holds = |place: &PathBuf| find(place, self.first).is_some();
@@ -58,19 +58,19 @@ impl Published {
         })
     }
 
-    /// Tells of a file that is not the published one; it may be a part of it on purpose. A file of another
-    /// set is refused.
+    /// Warns of a file that differs from the published one, which may be intended. Refuses a file of the twin
+    /// set.
     fn compare(&self, path: &Path, md5: &str) -> Result<(), String> {
         let name = path.file_name().unwrap_or_default().to_string_lossy().replace(".idx", "-idx");
         if let Some(twin) = &self.twin
             && let Some((file, _)) = twin.md5.iter().find(|(_, of_twin)| *of_twin == md5)
         {
-            return Err(format!("it is {file} of {}", twin.id));
+            return Err(format!("it is the {file} of task `{}`", twin.id));
         }
         let Some((_, published)) = self.md5.iter().find(|(file, _)| name == *file) else { return Ok(()) };
         if md5 != *published {
             tracing::warn!(
-                "{} is not the published file: its MD5 is {md5}, published is {published}",
+                "{} differs from the published file: its MD5 is {md5}, the published one is {published}",
                 path.display()
             );
         }
@@ -78,8 +78,8 @@ impl Published {
     }
 }
 
-/// The first of some files that exists in a folder: by its name, with a dot in it as some archives have it,
-/// or in a folder of its own name.
+/// Finds the first of some files that exists in a folder: under its name, under its name with `.idx` for
+/// `-idx` as in some archives, or in a folder of its own name.
 pub(super) fn find(folder: &Path, names: &[&str]) -> Option<PathBuf> {
     let places = names.iter().flat_map(|name| {
         [(*name).to_owned(), name.replace("-idx", ".idx")].map(|name| {
@@ -107,7 +107,7 @@ impl Source<'_> {
         }
     }
 
-    /// The file's bytes; one that is packed (`.gz`) is unpacked.
+    /// Checks and reads the file, and unpacks a `.gz` file.
     pub(super) fn read(&self) -> Result<Vec<u8>, TrainError> {
         let bytes = read(&self.path, limit::IMAGES).map_err(|e| self.wrong(e))?;
         let md5 = hex::encode(Md5::digest(&bytes));
@@ -115,11 +115,11 @@ impl Source<'_> {
         if !self.is_packed() {
             return Ok(bytes);
         }
-        read_some(&mut MultiGzDecoder::new(bytes.as_slice()))
+        read_limited(&mut MultiGzDecoder::new(bytes.as_slice()))
             .map_err(|e| self.wrong(format!("it cannot be unpacked: {e}")))
     }
 
-    /// The file's bytes as they come, unpacked; for archives, of which only a part is wanted.
+    /// Checks the file and returns a stream of its unpacked bytes, for archives of which only a part is read.
     pub(super) fn stream(&self) -> Result<Box<dyn Read>, TrainError> {
         let open = || -> std::io::Result<File> { open_regular(&self.path) };
         let mut digest = Md5::new();
@@ -145,13 +145,13 @@ impl Source<'_> {
         TrainError::Data {
             task: self.task,
             reason: format!("{}: {reason}", self.path.display()),
-            help: format!("download {}, or name the other task", self.published.from),
+            help: format!("download {}, or choose the other task", self.published.from),
         }
     }
 }
 
-/// Reads a stream to its end, which must not lie behind the limit of a file of images.
-pub(super) fn read_some(stream: &mut impl Read) -> std::io::Result<Vec<u8>> {
+/// Reads a stream to its end. Refuses more bytes than the limit of an image file.
+pub(super) fn read_limited(stream: &mut impl Read) -> std::io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     stream.take(limit::IMAGES.bytes + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > limit::IMAGES.bytes {
@@ -166,13 +166,14 @@ mod tests {
     use super::super::idx;
     use std::path::Path;
 
-    /// MNIST and Fashion-MNIST have files of the same names, sizes and labels.
+    /// The files of MNIST and Fashion-MNIST have the same names, sizes and labels, so only a hash
+    /// distinguishes them.
     #[test]
-    fn a_file_of_the_other_set_is_refused_by_what_it_holds() {
+    fn a_file_of_the_twin_set_is_refused_by_its_hash() {
         let mnist = "6bbc9ace898e44ae57da46a324031adb";
         let path = Path::new("train-images-idx3-ubyte");
-        let told = idx::FASHION.published.compare(path, mnist);
-        assert_eq!(told, Err("it is train-images-idx3-ubyte of mnist".to_owned()));
+        let found = idx::FASHION.published.compare(path, mnist);
+        assert_eq!(found, Err("it is the train-images-idx3-ubyte of task `mnist`".to_owned()));
         assert_eq!(idx::MNIST.published.compare(path, mnist), Ok(()));
         let fashion = "8181f5470baa50b63fa0f6fddb340f0a";
         assert!(idx::MNIST.published.compare(Path::new("t10k-images.idx3-ubyte"), fashion).is_err());

@@ -1,4 +1,4 @@
-//! MNIST and Fashion-MNIST: files of the IDX format, packed or not.
+//! MNIST and Fashion-MNIST: files in the IDX format, packed (`.gz`) or not.
 
 use super::files::{Published, Raw, Source, Twin, find};
 use super::names;
@@ -42,7 +42,7 @@ pub(super) const MNIST: Set = Set {
         first: FIRST,
         md5: OF_MNIST,
         twin: Some(Twin { id: super::FASHION_MNIST, md5: OF_FASHION }),
-        from: "the four files of https://ossci-datasets.s3.amazonaws.com/mnist/ (train-images-idx3-ubyte.gz, ..)",
+        from: "the four files of https://ossci-datasets.s3.amazonaws.com/mnist/ (train-images-idx3-ubyte.gz, ...)",
     },
 };
 
@@ -57,11 +57,11 @@ pub(super) const FASHION: Set = Set {
         first: FIRST,
         md5: OF_FASHION,
         twin: Some(Twin { id: super::MNIST, md5: OF_MNIST }),
-        from: "the four files of https://github.com/zalandoresearch/fashion-mnist (train-images-idx3-ubyte.gz, ..)",
+        from: "the four files of https://github.com/zalandoresearch/fashion-mnist (train-images-idx3-ubyte.gz, ...)",
     },
 };
 
-/// To learn from, and to be measured by.
+/// Reads the training images and the validation images of a set.
 pub(super) fn read(set: &Set, folder: &Path) -> Result<(Raw, Raw), TrainError> {
     Ok((part(set, folder, "train")?, part(set, folder, "t10k")?))
 }
@@ -75,26 +75,30 @@ fn part(set: &Set, folder: &Path, which: &str) -> Result<Raw, TrainError> {
     let (of_images, of_labels) = (source("images-idx3"), source("labels-idx1"));
     let (size, pixels) = array(&of_images.read()?, 3).map_err(|text| of_images.wrong(text))?;
     let (count, labels) = array(&of_labels.read()?, 1).map_err(|text| of_labels.wrong(text))?;
-    let (&[images, height, width], &[named]) = (size.as_slice(), count.as_slice()) else {
-        return Err(of_images.wrong("it has not the dimensions of images"));
+    let (&[images, height, width], &[label_count]) = (size.as_slice(), count.as_slice()) else {
+        return Err(of_images.wrong("it does not have the dimensions of images"));
     };
-    if images != named || images == 0 {
-        return Err(of_labels.wrong(format!("it has {named} labels, and there are {images} images")));
+    if images != label_count || images == 0 {
+        return Err(of_labels.wrong(format!("it has {label_count} labels, but there are {images} images")));
     }
     if let Some((i, label)) = labels.iter().enumerate().find(|(_, label)| **label >= set.classes) {
-        return Err(of_labels.wrong(format!("image {i} has the label {label}, of {} classes", set.classes)));
+        let text = format!("image {i} has label {label}; labels must be less than {}", set.classes);
+        return Err(of_labels.wrong(text));
     }
     Ok(Raw { size: [1, height, width], pixels, labels })
 }
 
-/// An array of bytes: two zeros, the type 8, the number of dimensions, each as four bytes, and the elements.
+/// Reads an IDX array of bytes: two zero bytes, the type 8, the number of dimensions, the size of each
+/// dimension as four bytes, and the elements.
 fn array(bytes: &[u8], dimensions: u8) -> Result<(Vec<i64>, Vec<u8>), String> {
     let number =
         |i: usize| -> Option<u32> { Some(u32::from_be_bytes(bytes.get(i..i + 4)?.try_into().ok()?)) };
     let magic = 0x0800 | u32::from(dimensions);
     match number(0) {
         Some(found) if found == magic => {}
-        Some(found) => return Err(format!("it begins with {found:#010x}, and not with {magic:#010x}")),
+        Some(found) => {
+            return Err(format!("it begins with {found:#010x}, but must begin with {magic:#010x}"));
+        }
         None => return Err("it is shorter than a header".to_owned()),
     }
     let sizes: Option<Vec<i64>> =
@@ -104,7 +108,7 @@ fn array(bytes: &[u8], dimensions: u8) -> Result<(Vec<i64>, Vec<u8>), String> {
     let wanted = sizes.iter().try_fold(1_i64, |all, n| all.checked_mul(*n));
     if wanted != Some(elements.len() as i64) {
         let wanted = wanted.map_or_else(|| "too many".to_owned(), |n| n.to_string());
-        return Err(format!("its header announces {wanted} elements, and it has {}", elements.len()));
+        return Err(format!("its header announces {wanted} elements, but it has {}", elements.len()));
     }
     Ok((sizes, elements.to_vec()))
 }

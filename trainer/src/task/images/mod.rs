@@ -1,4 +1,4 @@
-//! Standard sets of images, from their standard files.
+//! Tasks of the standard image sets, read from their published files.
 
 mod augment;
 mod cifar;
@@ -41,10 +41,10 @@ pub(super) fn fashion_mnist(data: &DataConfig, device: Device) -> Result<Task, T
 fn load(set: &Set, read: Read, data: &DataConfig, device: Device) -> Result<Task, TrainError> {
     let folder = set.published.folder(set.id, data.dir.as_deref())?;
     let (train, validation) = read(set, &folder)?;
-    let augment = Augment { far: data.crop.into(), mirrored: data.flip };
+    let augment = Augment { max_shift: data.crop.into(), mirrored: data.flip };
     let size = train.size;
-    let part = |raw: Raw, most: Option<u32>, augment| -> Result<Part, TrainError> {
-        let keep = at_most(most, raw.labels.len() as i64);
+    let part = |raw: Raw, limit: Option<u32>, augment| -> Result<Part, TrainError> {
+        let keep = at_most(limit, raw.labels.len() as i64);
         let shape = [raw.labels.len() as i64, raw.size[0], raw.size[1], raw.size[2]];
         let pixels = Tensor::f_from_slice(&raw.pixels)?.f_view(shape)?.f_narrow(0, 0, keep)?;
         let labels = Tensor::f_from_slice(&raw.labels)?.f_narrow(0, 0, keep)?;

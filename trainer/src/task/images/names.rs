@@ -1,10 +1,10 @@
-//! Names of the classes of the standard sets.
+//! Names of the classes of the image sets, in the order of their labels.
 
-/// The classes of CIFAR-10.
+/// Classes of CIFAR-10.
 pub(super) const TEN: [&str; 10] =
     ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"];
 
-/// The classes of Fashion-MNIST.
+/// Classes of Fashion-MNIST.
 pub(super) const FASHION: [&str; 10] = [
     "T-shirt/top",
     "Trouser",
@@ -18,7 +18,7 @@ pub(super) const FASHION: [&str; 10] = [
     "Ankle boot",
 ];
 
-/// The classes of CIFAR-100, the fine labels.
+/// Classes of CIFAR-100 (the fine labels).
 pub(super) const HUNDRED: [&str; 100] = [
     "apple",
     "aquarium_fish",

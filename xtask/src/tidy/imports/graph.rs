@@ -1,12 +1,12 @@
-//! Cycles in a directed graph.
+//! Finds cycles in a directed graph.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-/// The arrows between the files of a crate: from, to, and the names taken.
+/// Imports between the files of a crate: `(from, to)` as indices of files, with the imported names.
 pub(super) type Arrows = BTreeMap<(usize, usize), BTreeSet<String>>;
 
-/// One shortest cycle of each strongly connected component, as nodes in order with the first one again at the
-/// end.
+/// Returns one shortest cycle of each strongly connected component. A cycle is its nodes in order, with the
+/// first one repeated at the end.
 pub(super) fn cycles(nodes: usize, arrows: &Arrows) -> Vec<Vec<usize>> {
     let mut next: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
     for (from, to) in arrows.keys() {
@@ -18,7 +18,7 @@ pub(super) fn cycles(nodes: usize, arrows: &Arrows) -> Vec<Vec<usize>> {
         if covered[node] {
             continue;
         }
-        let Some(cycle) = back_to(node, nodes, &next) else { continue };
+        let Some(cycle) = shortest_cycle(node, nodes, &next) else { continue };
         for member in component(node, nodes, &next) {
             covered[member] = true;
         }
@@ -27,31 +27,31 @@ pub(super) fn cycles(nodes: usize, arrows: &Arrows) -> Vec<Vec<usize>> {
     cycles
 }
 
-/// The shortest way from a node back to itself.
-fn back_to(start: usize, nodes: usize, next: &BTreeMap<usize, Vec<usize>>) -> Option<Vec<usize>> {
+/// Shortest path from a node back to itself.
+fn shortest_cycle(start: usize, nodes: usize, next: &BTreeMap<usize, Vec<usize>>) -> Option<Vec<usize>> {
     let before = search(start, nodes, next);
     let last = before.iter().enumerate().find_map(|(node, reached)| {
         let closes = reached.is_some() && next.get(&node).is_some_and(|to| to.contains(&start));
         closes.then_some(node)
     })?;
-    let mut way = vec![start, last];
+    let mut path = vec![start, last];
     let mut at = last;
     while at != start {
         at = before[at]?;
-        way.push(at);
+        path.push(at);
     }
-    way.reverse();
-    Some(way)
+    path.reverse();
+    Some(path)
 }
 
-/// The nodes that a node reaches and that reach it.
+/// Nodes that can be reached from `start` and from which `start` can be reached.
 fn component(start: usize, nodes: usize, next: &BTreeMap<usize, Vec<usize>>) -> Vec<usize> {
     let reached = search(start, nodes, next);
     let both = |node: &usize| reached[*node].is_some() && search(*node, nodes, next)[start].is_some();
     (0..nodes).filter(both).collect()
 }
 
-/// Breadth first: for each node that is reached from a start, the node before it.
+/// Breadth-first search. Returns, for each node that can be reached from `start`, its predecessor.
 fn search(start: usize, nodes: usize, next: &BTreeMap<usize, Vec<usize>>) -> Vec<Option<usize>> {
     let mut before = vec![None; nodes];
     let mut queue = VecDeque::from([start]);

@@ -1,8 +1,7 @@
 //! Rule for the files of a crate: no import cycle between them.
 //!
-//! An arrow goes from a file to the file that *defines* a name which the first one imports or spells out. A
-//! re-export is followed to its definition and makes no arrow itself; neither does `mod name;`, and neither
-//! does test code.
+//! A file imports from another if it uses a name, by `use` or by path, that the other one *defines*.
+//! Re-exports are followed to the definition. Re-exports, `mod name;` and test code do not count as imports.
 
 mod graph;
 mod resolve;
@@ -13,7 +12,8 @@ use std::collections::BTreeMap;
 use super::finding::Finding;
 use resolve::Crate;
 
-/// Every import cycle between Rust files below `*/src/` of the same crate.
+/// Returns a finding for each import cycle between Rust files of the same crate. Each file is a path and a
+/// text; files that are not below a `src/` are skipped.
 pub(super) fn findings(files: &[(String, String)]) -> Vec<Finding> {
     let mut crates: BTreeMap<&str, Vec<(&str, &str)>> = BTreeMap::new();
     for (path, text) in files {
@@ -28,7 +28,7 @@ pub(super) fn findings(files: &[(String, String)]) -> Vec<Finding> {
         let arrows = parsed.arrows();
         for cycle in graph::cycles(files.len(), &arrows) {
             let name = |file: usize| format!("{folder}src/{}", files[file].0);
-            let ties = cycle.windows(2).map(|pair| {
+            let steps = cycle.windows(2).map(|pair| {
                 let names = arrows.get(&(pair[0], pair[1])).into_iter().flatten().cloned();
                 format!(
                     "{} -> {} ({})",
@@ -40,7 +40,7 @@ pub(super) fn findings(files: &[(String, String)]) -> Vec<Finding> {
             findings.push(Finding {
                 path: name(cycle[0]),
                 line: 1,
-                what: format!("import cycle: {}", ties.collect::<Vec<_>>().join("; ")),
+                what: format!("import cycle: {}", steps.collect::<Vec<_>>().join("; ")),
                 why: "files of a crate import each other in one direction only",
             });
         }
@@ -72,7 +72,7 @@ mod spec {
     }
 
     #[test]
-    fn a_reexport_leads_to_the_definition_and_is_no_arrow_itself() {
+    fn a_reexport_is_followed_and_is_no_import_itself() {
         let files = [
             ("a/src/lib.rs", "mod part;\n"),
             (
@@ -89,7 +89,7 @@ mod spec {
     }
 
     #[test]
-    fn a_module_that_defines_what_its_children_use_may_not_use_its_children() {
+    fn a_module_and_its_child_that_use_each_other_are_found() {
         let files = [
             ("a/src/lib.rs", "mod part;\n"),
             ("a/src/part/mod.rs", "mod child;\nuse child::Field;\npub struct Whole(Field);\n"),
@@ -102,7 +102,7 @@ mod spec {
     }
 
     #[test]
-    fn paths_through_an_imported_module_count() {
+    fn paths_through_an_imported_module_are_followed() {
         let files = [
             ("a/src/lib.rs", "mod one;\nmod two;\n"),
             ("a/src/one.rs", "use crate::two;\npub struct One;\nfn f() { two::call(); }\n"),
@@ -112,7 +112,7 @@ mod spec {
     }
 
     #[test]
-    fn a_file_that_uses_what_it_reexports_takes_it() {
+    fn a_file_that_uses_its_own_reexport_imports_it() {
         let files = [
             ("a/src/lib.rs", "mod part;\n"),
             (
@@ -125,7 +125,7 @@ mod spec {
     }
 
     #[test]
-    fn tests_and_other_crates_make_no_cycle() {
+    fn tests_and_other_crates_do_not_count() {
         let files = [
             ("a/src/lib.rs", "mod one;\nmod two;\n"),
             ("a/src/one.rs", "use crate::two::Two;\nuse std::fmt;\npub struct One(Two);\n"),

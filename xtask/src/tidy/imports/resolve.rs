@@ -1,24 +1,24 @@
-//! From a path in a file to the file that defines what it names.
+//! Resolves a path in a file to the file that defines the name.
 
 use std::collections::BTreeMap;
 
 use super::graph::Arrows;
 use super::source::{self, Path, Source};
 
-/// Re-exports that are followed in a row; more are a cycle of re-exports.
+/// Most re-exports that are followed in a row. A longer chain is taken for a cycle of re-exports.
 const MOST_REEXPORTS: usize = 16;
 
-/// The files of one crate.
+/// The parsed files of one crate.
 pub(super) struct Crate {
     files: Vec<Source>,
-    /// The module path of each file.
+    /// Module path of each file.
     modules: Vec<Path>,
-    /// The file of each module.
+    /// File of each module, as an index.
     by_module: BTreeMap<Path, usize>,
 }
 
 impl Crate {
-    /// Reads the files of a crate, given by their paths below `src/`.
+    /// Parses the files of a crate, given as path below `src/` and text.
     pub(super) fn new(files: &[(&str, &str)]) -> Result<Self, ()> {
         let modules: Vec<Path> = files.iter().map(|(path, _)| module(path)).collect();
         let by_module = modules.iter().cloned().zip(0..).collect();
@@ -26,21 +26,21 @@ impl Crate {
         Ok(Self { files, modules, by_module })
     }
 
-    /// Which file takes which names from which other file.
+    /// Imports between the files of the crate.
     pub(super) fn arrows(&self) -> Arrows {
         let mut arrows = Arrows::new();
         for (file, source) in self.files.iter().enumerate() {
             let here = &self.modules[file];
             let imported = source.imports.values().map(|path| self.definition(here, path, 0));
             let spelled = source.paths.iter().map(|path| {
-                // The first segment may be a name that `use` has given to a module.
+                // The first segment may be a module that `use` brings into scope.
                 let path = match source.imports.get(&path[0]).or_else(|| source.reexports.get(&path[0])) {
                     Some(prefix) => [prefix, &path[1..]].concat(),
                     None => path.clone(),
                 };
                 self.definition(here, &path, 0)
             });
-            // What a file re-exports it may use itself.
+            // A re-export counts as an import if the file uses the name itself.
             let used = source.reexports.iter().filter(|(name, _)| source.words.contains(*name));
             let used = used.map(|(_, path)| self.definition(here, path, 0));
             let globs = source.globs.iter().filter_map(|path| {
@@ -56,8 +56,8 @@ impl Crate {
         arrows
     }
 
-    /// The file that defines what a path names as seen from a module, and the name; nothing if it names a
-    /// module or something of another crate.
+    /// Resolves a path as seen from the module `here`. Returns the defining file and the name, or `None` if
+    /// the path names a module or an item of another crate. `followed`: re-exports followed so far.
     fn definition(&self, here: &Path, path: &[String], followed: usize) -> Option<(usize, String)> {
         let (mut module, rest) = self.start(here, path)?;
         let mut rest = rest.iter();
@@ -82,14 +82,14 @@ impl Crate {
         None
     }
 
-    /// The module that a path names.
+    /// The module that a path names, if it names one of this crate.
     fn module_of(&self, here: &Path, path: &[String]) -> Option<Path> {
         let (module, rest) = self.start(here, path)?;
         let target = [module.as_slice(), rest].concat();
         self.by_module.contains_key(&target).then_some(target)
     }
 
-    /// Where a path begins: the module, and what is left of the path.
+    /// Resolves the first segments of a path. Returns the module to start from and the rest of the path.
     fn start<'p>(&self, here: &Path, path: &'p [String]) -> Option<(Path, &'p [String])> {
         let (first, rest) = path.split_first()?;
         match first.as_str() {
@@ -113,7 +113,7 @@ impl Crate {
     }
 }
 
-/// The module path of a file below `src/`.
+/// Module path of a file, given by its path below `src/`.
 fn module(path: &str) -> Path {
     let path = path.strip_suffix(".rs").unwrap_or(path);
     let mut segments: Path = path.split('/').map(str::to_owned).collect();

@@ -1,29 +1,30 @@
-//! What one Rust file says about names: imports, re-exports, definitions, and paths in its code.
+//! Collects the imports, re-exports, paths and names of one Rust file.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::tidy::tokens::{self, Token};
 
-/// A path, segment by segment.
+/// A path as a list of its segments.
 pub(super) type Path = Vec<String>;
 
-/// What a file says about names. Test code is left out.
+/// Names that a file imports and uses. Test code is left out.
 #[derive(Default)]
 pub(super) struct Source {
-    /// Names that code of the file goes by, and the paths that `use` gives them.
+    /// Names that `use` brings into scope, with their paths.
     pub(super) imports: BTreeMap<String, Path>,
-    /// The same of `pub use`.
+    /// The same for `pub use`, `pub(crate) use` and so on.
     pub(super) reexports: BTreeMap<String, Path>,
-    /// Modules whose names are all imported (`use path::*`), or re-exported.
+    /// Modules that are imported with `use path::*`.
     pub(super) globs: Vec<Path>,
+    /// Modules that are re-exported with `pub use path::*`.
     pub(super) reexported_globs: Vec<Path>,
-    /// Paths of two segments or more in code.
+    /// Paths in code with at least two segments.
     pub(super) paths: Vec<Path>,
-    /// Words that stand alone in code, where a name of an item could stand.
+    /// Single identifiers in code, at places where the name of an item can be.
     pub(super) words: BTreeSet<String>,
 }
 
-/// Reads a file. `Err` if it does not consist of Rust tokens, which another rule reports.
+/// Parses a file. Returns `Err` if that fails, which another rule reports.
 pub(super) fn read(text: &str) -> Result<Source, ()> {
     let tokens = tokens::of(text).map_err(drop)?;
     let mut source = Source::default();
@@ -34,7 +35,7 @@ pub(super) fn read(text: &str) -> Result<Source, ()> {
     Ok(source)
 }
 
-/// Reads what begins at a token and returns where the next thing begins.
+/// Reads the construct that begins at token `at`. Returns the token at which to continue.
 fn item(tokens: &[Token], at: usize, source: &mut Source) -> usize {
     let text = |offset: usize| tokens.get(at + offset).map_or("", |token| token.text.as_str());
     if is(tokens, at, &["#", "[", "cfg", "(", "test", ")", "]"]) {
@@ -56,9 +57,9 @@ fn item(tokens: &[Token], at: usize, source: &mut Source) -> usize {
                 path.push(tokens[end + 2].text.clone());
                 end += 3;
             }
-            // `a.b::<T>()` is no path of modules, nor is `::a`.
+            // `a.b::<T>()` and `::a` are not paths of this crate's modules.
             let before = |n: usize| at.checked_sub(n).map_or("", |i| tokens[i].text.as_str());
-            // A path that a macro writes is one of whoever calls the macro.
+            // A path after `$` is resolved where the macro is used.
             let method = matches!(before(1), "." | "$") || (before(1) == ":" && before(2) == ":");
             if path.len() > 1 && !method {
                 source.paths.push(path);
@@ -67,7 +68,7 @@ fn item(tokens: &[Token], at: usize, source: &mut Source) -> usize {
         }
         word => {
             let before = at.checked_sub(1).map_or("", |i| tokens[i].text.as_str());
-            // Neither a field or method (`a.b`, `b: c`), nor the name of what is being defined.
+            // Fields and methods (`a.b`, `b: c`) and the names of definitions are left out.
             let names_item = is_word(word) && text(1) != ":" && !matches!(before, "." | "fn" | "mod" | "let");
             if names_item {
                 source.words.insert(word.to_owned());
@@ -77,7 +78,7 @@ fn item(tokens: &[Token], at: usize, source: &mut Source) -> usize {
     }
 }
 
-/// Where the item that begins at a token is over: behind its `;` or its block.
+/// First token after the item that begins at `at`, that is after its `;` or its block.
 fn after_item(tokens: &[Token], mut at: usize) -> usize {
     while let Some(token) = tokens.get(at) {
         match token.text.as_str() {
@@ -90,7 +91,7 @@ fn after_item(tokens: &[Token], mut at: usize) -> usize {
     at
 }
 
-/// Behind the bracket that closes the one at a token.
+/// First token after the bracket that closes the one at `at`.
 fn after_block(tokens: &[Token], at: usize) -> usize {
     let mut depth = 0_usize;
     for (index, token) in tokens.iter().enumerate().skip(at) {
@@ -106,7 +107,7 @@ fn after_block(tokens: &[Token], at: usize) -> usize {
     tokens.len()
 }
 
-/// Reads a tree of `use`, without `use` and `;`, below a prefix.
+/// Reads the tree of a `use` declaration below `prefix`. `tokens` contains neither `use` nor `;`.
 fn tree(tokens: &[Token], prefix: &mut Path, public: bool, source: &mut Source) {
     let depth = prefix.len();
     let mut at = 0;
@@ -133,7 +134,7 @@ fn tree(tokens: &[Token], prefix: &mut Path, public: bool, source: &mut Source) 
                 prefix.truncate(depth);
                 return;
             }
-            // `a::{self, B}` names `a` itself.
+            // `self` in `a::{self, B}` imports `a`.
             "self" if !prefix.is_empty() => at += 1,
             word => {
                 prefix.push(word.to_owned());
@@ -147,12 +148,12 @@ fn tree(tokens: &[Token], prefix: &mut Path, public: bool, source: &mut Source) 
 
 fn leaf(name: String, path: &Path, public: bool, source: &mut Source) {
     let names = if public { &mut source.reexports } else { &mut source.imports };
-    // `use path as _` imports a trait without a name; it is an import all the same.
+    // `use path as _` imports a trait without a name, and still counts as an import.
     let name = if name == "_" { format!("_{}", names.len()) } else { name };
     names.insert(name, path.clone());
 }
 
-/// The parts between the outer commas.
+/// Splits `tokens` at commas outside of braces.
 fn branches(tokens: &[Token]) -> Vec<&[Token]> {
     let (mut parts, mut start, mut depth) = (Vec::new(), 0, 0_usize);
     for (index, token) in tokens.iter().enumerate() {
