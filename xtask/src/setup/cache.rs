@@ -51,8 +51,8 @@ impl Cache {
         self.dir.join(format!("libtorch-{TORCH_VERSION}-x86_64-linux"))
     }
 
-    /// Whether a part is in the cache. Its files are checked one by one, because users and cleaners may delete
-    /// files of a cache.
+    /// Whether a part is in the cache. Its files are checked one by one, because users and cleaners may
+    /// delete files of a cache.
     pub(super) fn has(&self, part: Part, wheels: &[Wheel]) -> bool {
         let libtorch = self.libtorch();
         let is_unpacked = |part| wheels.iter().all(|wheel| wheel.is_unpacked(part, &libtorch));
