@@ -86,9 +86,8 @@ pub struct Germinate {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub prefetch: bool,
     /// Whether the seed is fossilized as soon as it germinates, without stages and gates, with alpha at its
-    /// target. Comparisons use this for networks that do not grow. Also read as `whole`, its name before
-    /// version 0.2.
-    #[serde(default, alias = "whole", skip_serializing_if = "std::ops::Not::not")]
+    /// target. Comparisons use this for networks that do not grow. Written as `whole`.
+    #[serde(default, rename = "whole", skip_serializing_if = "std::ops::Not::not")]
     pub preinstalled: bool,
 }
 

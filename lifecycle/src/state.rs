@@ -48,7 +48,7 @@ pub struct Germination {
     pub host_params: u64,
     /// Whether the seed is fossilized as soon as it germinates, without stages and gates, with alpha at its
     /// target. Comparisons use this for networks that do not grow.
-    #[serde(default, alias = "whole", skip_serializing_if = "std::ops::Not::not")]
+    #[serde(default, rename = "whole", skip_serializing_if = "std::ops::Not::not")]
     pub preinstalled: bool,
 }
 
