@@ -124,7 +124,7 @@ fn an_incomplete_record_is_refused_or_reported() {
     };
     refused(&lines[..5], "it ends at epoch 5, but events and commands reach epoch 1");
     let doubled: Vec<&str> = lines[..3].iter().chain(&lines[2..]).copied().collect();
-    refused(&doubled, "line 4 is epoch 3; epoch 4 is due");
+    refused(&doubled, "line 4 is epoch 3; epoch 4 was expected");
     fs::write(&path, &text).unwrap();
     fs::remove_file(dir.path().join("r/summary.json")).unwrap();
     for verb in ["explain", "replay"] {
