@@ -22,7 +22,11 @@ pub(crate) fn run(repo: &Repo, args: &[OsString]) -> Result<ExitCode> {
 /// use.
 pub(crate) fn command(repo: &Repo, torch: &setup::Torch, args: &[OsString]) -> Result<Command> {
     let mut cargo = torch.cargo();
-    cargo.args(["test", "--workspace", "--all-features"]).args(args).current_dir(repo.root());
+    cargo.arg("test");
+    if !names_package(args) {
+        cargo.arg("--workspace");
+    }
+    cargo.arg("--all-features").args(args).current_dir(repo.root());
     if env::var_os("CI").is_some() {
         cargo.env("INSTA_UPDATE", "no");
     }
@@ -44,4 +48,22 @@ pub(crate) fn command(repo: &Repo, torch: &setup::Torch, args: &[OsString]) -> R
         cargo.env(snapshots::RECORD_VARIABLE, record);
     }
     Ok(cargo)
+}
+
+/// Whether arguments of `cargo test` select packages, which `--workspace` would override.
+fn names_package(args: &[OsString]) -> bool {
+    let ours = args.iter().map(|arg| arg.to_string_lossy()).take_while(|arg| arg != "--");
+    ours.into_iter().any(|arg| arg.starts_with("-p") || arg.starts_with("--package"))
+}
+
+#[cfg(test)]
+mod spec {
+    use super::*;
+
+    #[test]
+    fn a_selected_package_replaces_the_workspace() {
+        let names = |args: &[&str]| names_package(&args.iter().map(OsString::from).collect::<Vec<_>>());
+        assert!(names(&["-p", "kasmina"]) && names(&["--lib", "--package=kasmina"]) && names(&["-pkasmina"]));
+        assert!(!names(&["--test", "messages"]) && !names(&["kit", "--", "-p"]));
+    }
 }

@@ -73,7 +73,14 @@ impl Blueprint for Bottleneck {
     }
 
     fn pytorch(_: &Site, _: &BottleneckConfig) -> Option<String> {
-        Some(include_str!("../pytorch/bottleneck.py").to_owned())
+        Some(
+            concat!(
+                include_str!("../pytorch/conv_norm.py"),
+                "\n\n",
+                include_str!("../pytorch/bottleneck.py")
+            )
+            .to_owned(),
+        )
     }
 }
 

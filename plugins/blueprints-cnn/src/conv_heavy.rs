@@ -58,7 +58,14 @@ impl Blueprint for ConvHeavy {
     }
 
     fn pytorch(_: &Site, _: &ConvHeavyConfig) -> Option<String> {
-        Some(include_str!("../pytorch/conv_heavy.py").to_owned())
+        Some(
+            concat!(
+                include_str!("../pytorch/conv_norm.py"),
+                "\n\n",
+                include_str!("../pytorch/conv_heavy.py")
+            )
+            .to_owned(),
+        )
     }
 }
 

@@ -90,7 +90,10 @@ impl Host for Cnn {
     }
 
     fn pytorch(_: &CnnConfig) -> Option<String> {
-        Some(include_str!("../pytorch/cnn.py").to_owned())
+        Some(
+            concat!(include_str!("../pytorch/batch_norm.py"), "\n\n", include_str!("../pytorch/cnn.py"))
+                .to_owned(),
+        )
     }
 }
 

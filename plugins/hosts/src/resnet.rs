@@ -161,7 +161,10 @@ impl Host for ResNet {
     }
 
     fn pytorch(_: &ResNetConfig) -> Option<String> {
-        Some(include_str!("../pytorch/resnet.py").to_owned())
+        Some(
+            concat!(include_str!("../pytorch/batch_norm.py"), "\n\n", include_str!("../pytorch/resnet.py"))
+                .to_owned(),
+        )
     }
 }
 
