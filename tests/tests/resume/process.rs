@@ -45,13 +45,14 @@ fn a_second_signal_ends_the_process_at_once() {
     until("the first epochs", || {
         std::fs::read_to_string(home.path("run/metrics.jsonl")).is_ok_and(|t| t.lines().count() > 2)
     });
-    // Both signals are delivered when the process continues, before it can end its step.
+    // Both signals are delivered when the process continues, before it can end its step. Two threads of the process
+    // may take them, so either can be the first.
     for name in ["STOP", "INT", "TERM", "CONT"] {
         signal(&live, name);
     }
     let mut stderr = String::new();
     std::io::Read::read_to_string(&mut live.0.stderr.take().unwrap(), &mut stderr).unwrap();
-    assert_eq!(live.0.wait().unwrap().code(), Some(130), "{stderr}");
+    assert!(matches!(live.0.wait().unwrap().code(), Some(130 | 143)), "{stderr}");
     let last = stderr.lines().last().unwrap_or_default();
     assert_eq!(last, "stopping after this step; once more to stop at once");
     assert!(!home.path("run/summary.json").exists());
