@@ -26,7 +26,7 @@ fn an_existing_file_stops_a_new_run_and_stays_as_it_is() {
         std::os::unix::fs::symlink(&precious, run.join(name)).unwrap();
         let (_, error, code) = output(train(home.path(), 1));
         assert_eq!(code, Some(1), "{name}: {error}");
-        assert!(error.contains(&format!("it has a {name} already")), "{error}");
+        assert!(error.contains(&format!("it already contains a {name}")), "{error}");
         assert_eq!(std::fs::read_to_string(&precious).unwrap(), "precious");
         assert!(run.join(name).is_symlink());
         assert!(!run.join("config.toml").exists(), "a refused run leaves no configuration behind");
