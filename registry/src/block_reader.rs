@@ -1,14 +1,14 @@
-//! Reading a file at many places with few calls to the system.
+//! Reads parts of a file with few system calls.
 
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{Error, ErrorKind, Read, Result, Seek, SeekFrom};
 use std::os::unix::fs::FileExt as _;
 
-/// Bytes that are read at a time.
+/// Size of a block in bytes.
 const BLOCK: u64 = 16 << 10;
 
-/// A file that is read in blocks, each of them once. Readers of ELF files ask for a few bytes at a time:
+/// A file that is read in blocks, each of them once. Parsers of ELF files read a few bytes at a time:
 /// headers, entries, names.
 pub(crate) struct BlockReader {
     file: File,
@@ -20,12 +20,13 @@ pub(crate) struct BlockReader {
 }
 
 impl BlockReader {
-    /// Reads from the beginning of a file.
+    /// Returns a reader at the beginning of a file.
     pub(crate) fn new(file: File) -> Result<Self> {
         let length = file.metadata()?.len();
         Ok(Self { file, length, position: 0, blocks: BTreeMap::new() })
     }
 
+    /// Returns a block, which is empty beyond the end of the file.
     fn block(&mut self, number: u64) -> Result<&[u8]> {
         if !self.blocks.contains_key(&number) {
             let start = number * BLOCK;
@@ -87,7 +88,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn it_reads_what_the_file_has(
+        fn reads_return_the_bytes_of_the_file(
             length in 0..3 * BLOCK + 7,
             places in prop::collection::vec((0..4 * BLOCK, 0..2 * BLOCK), 1..20),
         ) {
@@ -104,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn positions_count_from_where_they_say() {
+    fn seeks_are_relative_to_the_start_the_end_or_the_position() {
         let mut reader = BlockReader::new(file_of(b"0123456789")).unwrap();
         assert_eq!(reader.seek(SeekFrom::End(-3)).unwrap(), 7);
         assert_eq!(reader.seek(SeekFrom::Current(-2)).unwrap(), 5);

@@ -1,14 +1,14 @@
-//! The entries that every process has and that bring no network: the control and the fallback. The built-in
-//! host is `grafted`.
+//! The built-in entries without a network: the control `core::noop` and the fallback blend `core::linear`.
+//! The built-in host is in the module `grafted`.
 
 use kasmina_plugin_api::prelude::*;
 use kasmina_plugin_api::{Kind, register_blend, register_blueprint};
 
-/// The namespace of the built-ins.
+/// Name of the plugin that the built-in entries belong to.
 pub(crate) const PLUGIN: &str = "core";
 
-/// Bare ids that no plugin may take. `linear` is not among them: the built-in one is the fallback under its
-/// full name, and the plugin that ships with Kasmina brings its own.
+/// Whether no plugin may use an id. `linear` is not reserved: the built-in fallback is used by its full name,
+/// and the shipped blends contain their own `linear`.
 pub(crate) fn is_reserved(kind: Kind, id: &str) -> bool {
     kind == Kind::Blueprint && id == Noop::INFO.id
 }
@@ -42,7 +42,7 @@ class Lerp(nn.Module):
         return torch.lerp(host, seed, alpha)
 ";
 
-/// The control: a seed that does nothing, has nothing to learn and so never passes G2.
+/// The control blueprint: its seed returns its input. It has no parameters, so it never passes gate G2.
 pub(crate) struct Noop;
 
 impl Blueprint for Noop {
@@ -67,7 +67,7 @@ impl Seed for Noop {
     }
 }
 
-/// The fallback blend: a linear ramp and lerp, which is what every blender does by default.
+/// The fallback blend: a linear ramp and linear interpolation, the defaults of every blender.
 pub(crate) struct Linear;
 
 impl Blend for Linear {

@@ -1,4 +1,4 @@
-//! What there is at one moment: never changed, only replaced.
+//! The catalogue of loaded plugins and entries. It is immutable, and replaced as a whole.
 
 use crate::builtin;
 use crate::entry::{Entry, Factory, PluginInfo};
@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// A file that was found and not loaded, with the reason.
+/// A file that was found but not loaded, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Skipped {
@@ -21,27 +21,28 @@ pub enum Skipped {
     Shadowed {
         /// File that is not used.
         path: PathBuf,
-        /// The plugin that both claim to be.
+        /// Name of the plugin in both files.
         name: String,
-        /// File that is used in its place.
+        /// File that is used instead.
         by: PathBuf,
     },
 }
 
-/// The catalogue of everything loaded.
+/// All loaded plugins and entries at one moment.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Catalogue {
     /// Sorted by kind, id and plugin.
     pub(crate) entries: Vec<Entry>,
     /// Loaded plugins, the built-in ones first.
     pub(crate) plugins: Vec<Arc<PluginInfo>>,
-    /// Builds that others stand in for; what lives of them lives on.
+    /// Builds that were replaced by other builds. Their live instances continue to run.
     pub(crate) retired: Vec<Arc<PluginInfo>>,
+    /// Files that were found but not loaded, in the order of the search.
     pub(crate) skipped: Vec<Skipped>,
 }
 
 impl Catalogue {
-    /// A catalogue of the built-in entries alone.
+    /// Returns a catalogue with only the built-in entries.
     pub(crate) fn built_in(policy: &Policy) -> Result<Self, RegistryError> {
         let (linked, policy) = (Plugin::linked(), Arc::new(policy.clone()));
         let info = Arc::new(PluginInfo {
@@ -58,7 +59,8 @@ impl Catalogue {
             error,
         })?;
         let mut catalogue = Self::default();
-        // Crates that are linked into this program bring their entries as plugins of their own names.
+        // Entries of other crates that are linked into this program are listed under the names of those
+        // crates.
         let mut packages: BTreeMap<String, (Arc<PluginInfo>, Vec<Entry>)> = BTreeMap::new();
         packages.insert(String::new(), (info, Vec::new()));
         for l in listed {
@@ -92,7 +94,7 @@ impl Catalogue {
         self.plugins.iter().find(|p| p.name == name)
     }
 
-    /// Takes a build in; one of the same name retires.
+    /// Adds a build. A loaded build of the same plugin is replaced, and counts as retired.
     pub(crate) fn insert(&mut self, info: &Arc<PluginInfo>, entries: Vec<Entry>) {
         self.entries.retain(|e| e.plugin().name != info.name);
         match self.plugins.iter_mut().find(|p| p.name == info.name) {
@@ -105,7 +107,7 @@ impl Catalogue {
             .sort_by(|a, b| (a.kind(), a.id(), &a.plugin().name).cmp(&(b.kind(), b.id(), &b.plugin().name)));
     }
 
-    /// Lets a build go; it counts as retired.
+    /// Removes the build of a plugin; it counts as retired.
     pub(crate) fn remove(&mut self, name: &str) {
         self.entries.retain(|e| e.plugin().name != name);
         let (gone, kept) = std::mem::take(&mut self.plugins).into_iter().partition(|p| p.name == name);
@@ -113,14 +115,14 @@ impl Catalogue {
         self.retired.extend::<Vec<_>>(gone);
     }
 
-    /// The entry that a name means: `plugin::id`, or a bare id that one plugin brings; a built-in answers to
-    /// its bare id where no plugin does.
+    /// Returns the entry of a name: `plugin::id`, or a bare id that exactly one plugin has. A bare id means
+    /// the built-in entry only if no plugin has it.
     pub(crate) fn resolve(&self, kind: Kind, name: &str) -> Result<Entry, RegistryError> {
         self.choose(kind, name, |_| true)
     }
 
-    /// The same for what is put into a slot: of several plugins that bring an id, the one that serves the
-    /// slot is meant.
+    /// Returns the entry of a name, as `resolve` does. If several plugins have a bare id, the only one that
+    /// serves the topology is returned.
     pub(crate) fn resolve_for(
         &self,
         kind: Kind,

@@ -1,11 +1,11 @@
-//! What the records must say for a file to be opened here.
+//! Compares the records of a file with this program before the file is opened.
 
 use crate::builtin;
 use crate::error::{Refusal, Rule};
 use crate::manifest::Manifest;
 use kasmina_plugin_api::{ABI_VERSION, Kind, TARGET, TORCH_VERSION};
 
-/// All rules that need no opened library, in order; the first broken one refuses.
+/// Checks every rule about the records. Returns the refusal of the first rule that the file breaks.
 pub(crate) fn compatible(manifest: &Manifest) -> Result<(), Refusal> {
     let plugin = &manifest.plugin;
     let refuse =
@@ -15,17 +15,22 @@ pub(crate) fn compatible(manifest: &Manifest) -> Result<(), Refusal> {
         return Err(refuse(
             Rule::Abi,
             format!(
-                "it speaks plugin API {}, this host {ABI_VERSION}; the first number must be the same",
+                "it was built for plugin API {}, this program has {ABI_VERSION}; the major versions must be \
+                 the same",
                 plugin.abi
             ),
             "build the plugin against the kasmina-plugin-api of this release".to_owned(),
         ));
     }
-    hosts(&plugin.host).map_err(|found| {
-        refuse(Rule::Host, found, "look for a version of the plugin that is made for this one".to_owned())
+    check_host_range(&plugin.host).map_err(|found| {
+        refuse(
+            Rule::Host,
+            found,
+            "get a version of the plugin that supports this version of Kasmina".to_owned(),
+        )
     })?;
     if plugin.target != TARGET {
-        let found = format!("it was built for {}, this host is {TARGET}", plugin.target);
+        let found = format!("it was built for {}, this program for {TARGET}", plugin.target);
         return Err(refuse(Rule::Target, found, format!("build the plugin with `--target {TARGET}`")));
     }
     if plugin.panic != "unwind" {
@@ -38,26 +43,26 @@ pub(crate) fn compatible(manifest: &Manifest) -> Result<(), Refusal> {
     if plugin.torch != TORCH_VERSION {
         return Err(refuse(
             Rule::Torch,
-            format!("it was built against torch {}, this host runs torch {TORCH_VERSION}", plugin.torch),
+            format!("it was built against torch {}, this program runs torch {TORCH_VERSION}", plugin.torch),
             format!("build the plugin against torch {TORCH_VERSION} (tch {})", "0.24"),
         ));
     }
-    names(manifest).map_err(|found| {
-        refuse(Rule::Names, found, "choose names of your own and build the plugin again".to_owned())
+    check_names(manifest).map_err(|found| {
+        refuse(Rule::Names, found, "choose other names and build the plugin again".to_owned())
     })
 }
 
-/// Whether the plugin wants to run in this version.
-fn hosts(wanted: &str) -> Result<(), String> {
+/// Refuses a plugin whose host range does not include this version of Kasmina.
+fn check_host_range(wanted: &str) -> Result<(), String> {
     let own = env!("CARGO_PKG_VERSION");
     let requirement = semver::VersionReq::parse(wanted).map_err(|e| {
-        format!("it says that it runs in Kasmina `{wanted}`, which is no version requirement ({e})")
+        format!("its range of Kasmina versions is `{wanted}`, which is not a version requirement ({e})")
     })?;
     let fits = semver::Version::parse(own).is_ok_and(|own| requirement.matches(&own));
-    if fits { Ok(()) } else { Err(format!("it runs in Kasmina {wanted}, this is {own}")) }
+    if fits { Ok(()) } else { Err(format!("it supports Kasmina {wanted}, this is {own}")) }
 }
 
-fn names(manifest: &Manifest) -> Result<(), String> {
+fn check_names(manifest: &Manifest) -> Result<(), String> {
     let plugin = &manifest.plugin.name;
     if plugin == builtin::PLUGIN {
         return Err(format!("a plugin may not be called `{plugin}`: that is the namespace of the built-ins"));

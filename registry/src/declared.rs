@@ -1,38 +1,39 @@
-//! Blueprints that no compiler has seen: files that a plugin interprets, found, hashed, locked and listed
-//! like any plugin.
+//! Interpreted files: declared blueprints and TorchScript seeds. They are found, hashed, locked and listed
+//! like other plugins, and the plugin [`INTERPRETER`] makes their seeds.
 //!
-//! This is what such files are called and what they say of themselves; `declared_file` reads them.
+//! This module contains their names and the header of their text; `declared_file` reads them.
 
 use crate::error::{Refusal, Rule};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use std::path::{Path, PathBuf};
 
-/// Name of the plugin that interprets declared blueprints.
+/// Name of the plugin that interprets declared blueprints and TorchScript seeds.
 pub const INTERPRETER: &str = "kasmina_declared";
-/// Its blueprint for declared graphs.
+/// Id of the interpreter's blueprint for declared blueprints.
 pub(crate) const GRAPH: &str = "graph";
-/// Its blueprint for TorchScript modules.
+/// Id of the interpreter's blueprint for TorchScript seeds.
 pub(crate) const TORCHSCRIPT: &str = "torchscript";
-/// The end of the name of a declared blueprint.
+/// Suffix of the file names of declared blueprints.
 pub(crate) const DECLARED: &str = ".blueprint.toml";
-/// The end of the name of a TorchScript module.
+/// Suffix of the file names of TorchScript modules.
 pub(crate) const MODULE: &str = ".pt";
 
-/// What such a file says of itself.
+/// The part of a declared blueprint or sidecar that the registry reads.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub(crate) struct Head {
-    pub(crate) blueprint: About,
+    pub(crate) blueprint: BlueprintTable,
     #[serde(default)]
+    /// Default values of the settings, by name.
     parameters: Map<String, Value>,
 }
 
 /// The `[blueprint]` table of a declared blueprint.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
-pub(crate) struct About {
+pub(crate) struct BlueprintTable {
     pub(crate) id: String,
     pub(crate) summary: String,
-    #[serde(default = "unversioned")]
+    #[serde(default = "default_version")]
     pub(crate) version: String,
     #[serde(default)]
     pub(crate) topologies: Vec<String>,
@@ -44,23 +45,24 @@ pub(crate) struct About {
     pub(crate) authors: Vec<String>,
 }
 
-fn unversioned() -> String {
+fn default_version() -> String {
     "0.0.0".to_owned()
 }
 
-fn ends_with(path: &Path, end: &str) -> bool {
-    path.file_name().and_then(|n| n.to_str()).is_some_and(|n| n.ends_with(end) && n.len() > end.len())
+/// Whether a file name has a suffix and more than that.
+fn has_suffix(path: &Path, suffix: &str) -> bool {
+    path.file_name().and_then(|n| n.to_str()).is_some_and(|n| n.ends_with(suffix) && n.len() > suffix.len())
 }
 
 pub(crate) fn is_declared(path: &Path) -> bool {
-    ends_with(path, DECLARED)
+    has_suffix(path, DECLARED)
 }
 
 pub(crate) fn is_module(path: &Path) -> bool {
-    ends_with(path, MODULE)
+    has_suffix(path, MODULE)
 }
 
-/// The text that says what a module is.
+/// Returns the path of a module's sidecar, which describes its blueprint.
 pub(crate) fn sidecar(module: &Path) -> PathBuf {
     let mut path = module.as_os_str().to_owned();
     path.push(".toml");
@@ -73,13 +75,13 @@ pub(crate) fn refusal(path: &Path, found: &str) -> Refusal {
         rule: Rule::Declaration,
         found: found.to_owned(),
         remedy:
-            "docs/guide/declared.md says what may stand there; `kasmina schema blueprint` is its JSON Schema"
+            "docs/guide/declared.md describes the format; `kasmina schema blueprint` prints its JSON Schema"
                 .to_owned(),
     }
 }
 
 impl Head {
-    /// The JSON Schema of its settings, from the defaults of its parameters.
+    /// Returns the JSON Schema of the configuration, derived from the default values of the parameters.
     pub(crate) fn schema(&self) -> Value {
         let properties: Map<String, Value> = self
             .parameters

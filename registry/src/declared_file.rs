@@ -1,5 +1,5 @@
-//! Reads declared blueprints and the sidecars of modules. Only what a listing needs is read here: everything
-//! else is the interpreter's to judge, when the file is loaded.
+//! Reads declared blueprints and the sidecars of modules. Only the parts that a listing needs are parsed
+//! here. The interpreter checks the rest when the file is loaded.
 
 use crate::declared::{DECLARED, Head, INTERPRETER, MODULE, refusal, sidecar};
 use crate::error::{Refusal, Rule};
@@ -17,23 +17,24 @@ pub(crate) fn read(path: &Path, bytes: &[u8]) -> Result<ManifestHeader, Refusal>
     Ok(header(path, DECLARED, head.clone(), Form::Declared(head)))
 }
 
-/// A module with its sidecar. One without is none of our business, unless it was named.
+/// Reads the header of a module from its sidecar. The inner error means that there is no sidecar: such a
+/// module is not a plugin, and is skipped in a folder.
 pub(crate) fn read_module(path: &Path) -> Result<Result<ManifestHeader, Refusal>, Refusal> {
-    let beside = sidecar(path);
-    if !beside.exists() {
+    let sidecar_path = sidecar(path);
+    if !sidecar_path.exists() {
         return Ok(Err(Refusal {
             path: path.to_owned(),
             rule: Rule::Records,
             found: format!(
-                "a TorchScript module is a plugin by its sidecar, and there is no {}",
-                beside.display()
+                "a TorchScript module is a plugin only with a sidecar, and there is no {}",
+                sidecar_path.display()
             ),
-            remedy: "write one; docs/guide/declared.md says what stands there".to_owned(),
+            remedy: "write one; docs/guide/declared.md describes its format".to_owned(),
         }));
     }
-    let bytes = plugin_file::read(&beside, limit::DECLARED)?;
-    let sidecar = text_of(&beside, &bytes)?.to_owned();
-    let head = head_of(&beside, &sidecar)?;
+    let bytes = plugin_file::read(&sidecar_path, limit::DECLARED)?;
+    let sidecar = text_of(&sidecar_path, &bytes)?.to_owned();
+    let head = head_of(&sidecar_path, &sidecar)?;
     Ok(Ok(header(path, MODULE, head.clone(), Form::Module { head, sidecar })))
 }
 
@@ -53,14 +54,14 @@ fn head_of(path: &Path, text: &str) -> Result<Head, Refusal> {
     })
 }
 
-fn header(path: &Path, end: &str, head: Head, form: Form) -> ManifestHeader {
+fn header(path: &Path, suffix: &str, head: Head, form: Form) -> ManifestHeader {
     let file = path.file_name().and_then(|n| n.to_str()).unwrap_or_default();
     let about = head.blueprint;
     let mut capabilities = about.capabilities;
-    // Its interpreter's own say.
-    let waits = Capability::NotCapturable.as_str();
-    if matches!(form, Form::Module { .. }) && !capabilities.iter().any(|c| c == waits) {
-        capabilities.push(waits.to_owned());
+    // The interpreter's blueprint for modules declares this too.
+    let not_capturable = Capability::NotCapturable.as_str();
+    if matches!(form, Form::Module { .. }) && !capabilities.iter().any(|c| c == not_capturable) {
+        capabilities.push(not_capturable.to_owned());
     }
     let entry = EntryRecord {
         kind: Kind::Blueprint.as_str().to_owned(),
@@ -72,11 +73,11 @@ fn header(path: &Path, end: &str, head: Head, form: Form) -> ManifestHeader {
         package: INTERPRETER.to_owned(),
     };
     let plugin = PluginRecord {
-        name: file.strip_suffix(end).unwrap_or(file).replace(['-', '.', ' '], "_"),
+        name: file.strip_suffix(suffix).unwrap_or(file).replace(['-', '.', ' '], "_"),
         version: about.version,
         license: about.license,
         authors: about.authors.join(":"),
-        // It is text: what interprets it is what has to fit.
+        // The file is text, so it works with this program. The interpreter is checked when it is loaded.
         abi: ABI_VERSION.to_owned(),
         target: TARGET.to_owned(),
         panic: "unwind".to_owned(),

@@ -1,4 +1,5 @@
-//! Opening a library: a sealed private copy, never unloaded, one mapping per content.
+//! Opens libraries. Each library is opened from a sealed private copy, once for each content, and never
+//! unloaded.
 
 #![allow(unsafe_code, reason = "dlopen runs foreign constructors and dlsym hands out addresses")]
 
@@ -28,20 +29,20 @@ pub(crate) struct Opened {
     pub(crate) listed: Vec<Listed>,
 }
 
-/// A library that is mapped into this process, whether it was let in then or not.
+/// A library that is mapped into this process, even if it was refused after it was opened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mapping {
     /// Name of the plugin.
     pub name: String,
-    /// The hash of its bytes.
+    /// SHA-256 of the library's bytes, in hexadecimal digits.
     pub sha256: String,
-    /// Where its entry point lies.
+    /// Address of the entry point.
     pub address: usize,
     /// The descriptor of the sealed copy of its bytes; it is never closed.
     copy: RawFd,
 }
 
-/// The bytes of a library that was opened in this process, as they were then.
+/// Returns the bytes of a library as it was opened in this process; `None` if it was not opened.
 pub(crate) fn bytes(sha256: &str) -> Option<std::io::Result<Vec<u8>>> {
     let copy = mapped().all.iter().find(|m| m.sha256 == sha256)?.copy;
     Some(std::fs::read(format!("/proc/self/fd/{copy}")))
@@ -49,19 +50,20 @@ pub(crate) fn bytes(sha256: &str) -> Option<std::io::Result<Vec<u8>>> {
 
 #[derive(Default)]
 struct Mapped {
+    /// Libraries that were opened and passed all checks, by SHA-256.
     opened: BTreeMap<String, Opened>,
-    /// In the order of opening.
+    /// All mappings, in the order of opening.
     all: Vec<Mapping>,
 }
 
-/// Everything mapped into this process, by sha256.
+/// All libraries that are mapped into this process.
 static MAPPED: Mutex<Mapped> = Mutex::new(Mapped { opened: BTreeMap::new(), all: Vec::new() });
 
 fn mapped() -> MutexGuard<'static, Mapped> {
     MAPPED.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Opens the bytes of a checked manifest.
+/// Opens the bytes of a verified manifest. Returns the existing mapping if these bytes were opened before.
 pub(crate) fn open(manifest: &Manifest, policy: &Policy) -> Result<Opened, Refusal> {
     let mut mapped = mapped();
     if let Some(known) = mapped.opened.get(&manifest.sha256) {
@@ -72,17 +74,17 @@ pub(crate) fn open(manifest: &Manifest, policy: &Policy) -> Result<Opened, Refus
     Ok(opened)
 }
 
-/// Whether these bytes are in this process already.
+/// Whether these bytes are already open in this process.
 pub(crate) fn is_mapped(manifest: &Manifest) -> bool {
     mapped().opened.contains_key(&manifest.sha256)
 }
 
-/// How many builds of a plugin are in this process.
+/// Returns the number of builds of a plugin that are mapped into this process.
 pub(crate) fn generations(name: &str) -> usize {
     mapped().all.iter().filter(|m| m.name == name).count()
 }
 
-/// Every library that was opened here, in that order. None is ever closed.
+/// Returns every library that was opened in this process, in the order of opening. None is ever closed.
 pub fn mappings() -> Vec<Mapping> {
     mapped().all.clone()
 }
@@ -94,18 +96,23 @@ fn open_new(manifest: &Manifest, policy: &Policy, all: &mut Vec<Mapping>) -> Res
         found,
         remedy: remedy.to_owned(),
     };
-    let copy = sealed_copy(manifest)
-        .map_err(|e| refuse(Rule::Open, format!("no private copy: {e}"), "check the memory that is left"))?;
-    // The copy has an inode of its own, so the loader cannot take it for an image that it already has.
+    let copy = sealed_copy(manifest).map_err(|e| {
+        refuse(
+            Rule::Open,
+            format!("cannot make a private copy: {e}"),
+            "check that enough memory is available",
+        )
+    })?;
+    // The copy has its own inode, so the loader cannot mistake it for an image that it has already loaded.
     let path = format!("/proc/self/fd/{}", copy.as_raw_fd());
-    // SAFETY: constructors of the library run now; the records were checked, and from here on it is trusted
-    // code in this process. It is never closed: `library` and `copy` are forgotten below.
+    // SAFETY: this runs the library's constructors. The file was verified, so its code is trusted. The
+    // library is never closed: `library` and `copy` are leaked below.
     let library = unsafe { Library::open(Some(&path), RTLD_NOW | RTLD_LOCAL) }.map_err(|e| {
         let reason = std::error::Error::source(&e).map_or_else(|| e.to_string(), ToString::to_string);
         refuse(Rule::Open, reason.replace(&path, "it"), "build the plugin on this system, with this torch")
     })?;
-    // Its constructors have run, so it is never closed, even if it is refused below. The descriptor stays
-    // open too: the loader knows the image by that path.
+    // The constructors have run, so the library is never closed, even if it is refused below. The descriptor
+    // stays open too, because the loader identifies the image by that path.
     let copy = copy.into_raw_fd();
     let library = std::mem::ManuallyDrop::new(library);
     let symbol = &manifest.plugin.entry_symbol;
@@ -113,28 +120,24 @@ fn open_new(manifest: &Manifest, policy: &Policy, all: &mut Vec<Mapping>) -> Res
     let entry = unsafe { library.get::<*const c_void>(symbol.as_bytes()) }
         .map(|s| s.into_raw().cast_const())
         .map_err(|_| {
-            let found = format!("it exports no symbol `{symbol}` although its record says so");
-            refuse(
-                Rule::Open,
-                found,
-                "build the plugin again; its record and its code do not belong together",
-            )
+            let found = format!("its record names the entry point `{symbol}`, but it exports no such symbol");
+            refuse(Rule::Open, found, "build the plugin again; its record and its code do not match")
         })?;
     let address = entry as usize;
     if all.iter().any(|m| m.address == address) {
-        let found = "the loader gave the image of another build for it".to_owned();
-        return Err(refuse(Rule::Open, found, "tell the developers of Kasmina"));
+        let found = "the loader returned the image of another build".to_owned();
+        return Err(refuse(Rule::Open, found, "report this to the developers of Kasmina"));
     }
     let (name, sha256) = (manifest.plugin.name.clone(), manifest.sha256.clone());
     all.push(Mapping { name, sha256, address, copy });
 
-    // SAFETY: the symbol is the one that the plugin's own record names, in a library that stays mapped.
+    // SAFETY: the plugin's own record names this symbol, and the library stays mapped.
     let plugin = unsafe { Plugin::adopt(entry) }.map_err(|error| {
         let mut found = error.to_string();
         if let AdoptError::Layout { full, .. } = &error
-            && let Some(report) = keep_report(manifest, policy, full)
+            && let Some(report) = write_report(manifest, policy, full)
         {
-            found.push_str("; the whole report is in ");
+            found.push_str("; the full report is in ");
             found.push_str(&report.display().to_string());
         }
         refuse(Rule::Layout, found, "build the plugin against the kasmina-plugin-api of this release")
@@ -158,23 +161,24 @@ fn open_new(manifest: &Manifest, policy: &Policy, all: &mut Vec<Mapping>) -> Res
     Ok(Opened { plugin, listed })
 }
 
-/// A layout report has thousands of lines: they go where whoever wants them finds them.
-fn keep_report(manifest: &Manifest, policy: &Policy, full: &str) -> Option<PathBuf> {
-    // Not in a folder that others share, and not under a name that the plugin has chosen.
+/// Writes the full layout report, which has thousands of lines, into the cache folder. Returns its path.
+fn write_report(manifest: &Manifest, policy: &Policy, full: &str) -> Option<PathBuf> {
+    // The path is not in a shared folder, and the plugin does not choose its name.
     let path = policy.cache.as_ref()?.join("reports").join(format!("{}.txt", manifest.sha256));
     places::write(&path, full).is_ok().then_some(path)
 }
 
-/// The checked bytes in anonymous memory that nobody, not even this process, can change any more.
+/// Returns the bytes of a manifest in sealed anonymous memory, which no process can change, not even this
+/// one.
 pub(crate) fn sealed_copy(manifest: &Manifest) -> std::io::Result<File> {
     let name = format!("kasmina-{}-{}", manifest.plugin.name, manifest.generation());
     let fd = memfd_create(name, MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
     let mut file = File::from(fd);
     file.write_all(&manifest.bytes)?;
     let fixed = SealFlags::GROW | SealFlags::SHRINK | SealFlags::SEAL;
-    // Nothing maps it for writing, so forbidding later writes forbids all of them. The stricter seal waits
-    // until the kernel has let go of every page and gives up with EBUSY on a loaded machine; kernels before
-    // 5.1 have only that.
+    // Nothing has mapped the memory for writing, so F_SEAL_FUTURE_WRITE forbids all writes. F_SEAL_WRITE
+    // would wait until the kernel has released every page, and fails with EBUSY on a loaded machine. Kernels
+    // before 5.1 have only F_SEAL_WRITE.
     fcntl_add_seals(&file, fixed | SealFlags::FUTURE_WRITE).or_else(|error| match error {
         Errno::INVAL => fcntl_add_seals(&file, fixed | SealFlags::WRITE),
         other => Err(other),

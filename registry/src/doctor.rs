@@ -1,4 +1,4 @@
-//! What stands in the way, and what to do about it.
+//! Examines everything that a registry depends on, for `kasmina plugins doctor`.
 
 use crate::dl::mappings;
 use crate::error::RegistryError;
@@ -11,38 +11,38 @@ use crate::survey::survey;
 use kasmina_plugin_api::{ABI_VERSION, TARGET, TORCH_VERSION};
 use serde::Serialize;
 
-/// How much a finding matters.
+/// Severity of a finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Weight {
     /// Nothing is wrong.
     Fine,
-    /// Nothing is wrong, but it explains what may surprise.
+    /// Nothing is wrong, but the finding may explain unexpected behaviour.
     Note,
-    /// Something will not work until it is mended.
+    /// Something does not work until it is corrected.
     Problem,
 }
 
-/// One thing that was looked at.
+/// Result of one examination.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Finding {
-    /// How serious the finding is.
+    /// Severity of the finding.
     pub weight: Weight,
-    /// What it is about: `torch`, `search path`, `trust`.
+    /// Subject of the finding, such as `torch`, `search path` or `trust`.
     pub about: String,
     /// What was found, in one sentence.
     pub found: String,
-    /// What to do, where something is to be done.
+    /// What to do about it; absent if nothing needs to be done.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub remedy: Option<String>,
 }
 
 impl Finding {
-    /// A finding without a remedy.
+    /// Returns a finding without a remedy.
     pub fn new(weight: Weight, about: &str, found: impl Into<String>) -> Self {
         Self { weight, about: about.to_owned(), found: found.into(), remedy: None }
     }
-    /// Adds what to do about it.
+    /// Adds a remedy to the finding.
     #[must_use]
     pub fn with_remedy(mut self, remedy: impl Into<String>) -> Self {
         self.remedy = Some(remedy.into());
@@ -50,10 +50,10 @@ impl Finding {
     }
 }
 
-/// Looks at everything that a registry depends on.
+/// Examines versions, search path, trust, plugin files and mappings. Opens no plugin.
 ///
 /// # Errors
-/// If a named place cannot be read.
+/// If a named place or the lock file cannot be read.
 pub fn examine(path: &SearchPath, policy: &Policy) -> Result<Vec<Finding>, RegistryError> {
     let mut findings = vec![
         Finding::new(Weight::Fine, "interface", format!("plugin API {ABI_VERSION}, {TARGET}")),
@@ -61,14 +61,14 @@ pub fn examine(path: &SearchPath, policy: &Policy) -> Result<Vec<Finding>, Regis
     ];
     for place in path.places() {
         let there = std::fs::symlink_metadata(&place.path).is_ok();
-        let (weight, is) = match (there, place.must_exist()) {
+        let (weight, note) = match (there, place.must_exist()) {
             (true, _) => (Weight::Fine, ""),
-            (false, false) => (Weight::Fine, " (not there)"),
-            (false, true) => (Weight::Problem, " (not there, although it was named)"),
+            (false, false) => (Weight::Fine, " (does not exist)"),
+            (false, true) => (Weight::Problem, " (does not exist, although it was named)"),
         };
-        findings.push(Finding::new(weight, "search path", format!("{}{is}", place.path.display())));
+        findings.push(Finding::new(weight, "search path", format!("{}{note}", place.path.display())));
     }
-    trust(policy, &mut findings);
+    examine_trust(policy, &mut findings);
     let survey = survey(path, policy)?;
     for file in &survey.files {
         let (plugin, trust) = (&file.manifest.plugin, file.plugin.trust.as_str());
@@ -92,9 +92,10 @@ pub fn examine(path: &SearchPath, policy: &Policy) -> Result<Vec<Finding>, Regis
     Ok(findings)
 }
 
-fn trust(policy: &Policy, findings: &mut Vec<Finding>) {
+/// Examines keys, lock file and quarantine.
+fn examine_trust(policy: &Policy, findings: &mut Vec<Finding>) {
     match policy.keys.as_ref().map(crate::keys::Keys::list) {
-        None => findings.push(Finding::new(Weight::Note, "trust", "there is no place for trusted keys")),
+        None => findings.push(Finding::new(Weight::Note, "trust", "there is no folder for trusted keys")),
         Some(Err(error)) => {
             let finding = Finding::new(Weight::Problem, "trust", error.to_string());
             findings.push(finding.with_remedy("remove that file, or put a minisign public key there"));
@@ -108,23 +109,23 @@ fn trust(policy: &Policy, findings: &mut Vec<Finding>) {
         }
     }
     if policy.allow_unsigned {
-        let text = "unsigned plugins are let in, and pinned at first use";
+        let text = "unsigned plugins are accepted, and pinned at first use";
         findings.push(Finding::new(Weight::Note, "trust", text));
     }
     if let Some(path) = policy.lock() {
         findings.push(match ProjectLock::of(policy) {
             Ok(lock) if path.exists() => {
                 let found = format!("{}, {} plugins", path.display(), lock.lock().plugins().count());
-                if lock.counts() {
+                if lock.is_confirmed() {
                     Finding::new(Weight::Fine, "lock file", found)
                 } else {
                     Finding::new(Weight::Problem, "lock file", format!("{found}, not confirmed by you"))
                         .with_remedy(how_to_confirm(path))
                 }
             }
-            Ok(_) => Finding::new(Weight::Fine, "lock file", format!("{} (not there)", path.display())),
+            Ok(_) => Finding::new(Weight::Fine, "lock file", format!("{} (does not exist)", path.display())),
             Err(error) => Finding::new(Weight::Problem, "lock file", error.to_string())
-                .with_remedy("correct it, or write it anew with `kasmina plugins lock`"),
+                .with_remedy("correct it, or write it again with `kasmina plugins lock`"),
         });
     }
     let quarantine = policy.quarantine.as_ref().map(|file| Quarantine::in_file(file).list());
@@ -133,10 +134,11 @@ fn trust(policy: &Policy, findings: &mut Vec<Finding>) {
         findings.push(finding.with_remedy(error.help().unwrap_or_default()));
         Vec::new()
     });
-    for out in quarantined {
-        let found = format!("{} {}: {}", out.name, &out.sha256.get(..12).unwrap_or_default(), out.reason);
+    for build in quarantined {
+        let found =
+            format!("{} {}: {}", build.name, &build.sha256.get(..12).unwrap_or_default(), build.reason);
         let remedy =
-            format!("tell its author; `kasmina plugins quarantine clear {}` to try it again", out.name);
+            format!("tell its author; `kasmina plugins quarantine clear {}` to try it again", build.name);
         findings.push(Finding::new(Weight::Problem, "quarantine", found).with_remedy(remedy));
     }
 }

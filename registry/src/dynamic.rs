@@ -1,16 +1,15 @@
-//! The libraries that the loader would load together with a plugin, read as the loader reads them.
+//! Checks which libraries the loader would load together with a plugin. Reads the file as the loader does.
 //!
-//! The hash of a library covers its own bytes. Whatever else the loader would open because of them is covered
-//! by nothing, so a plugin may ask for libtorch and the system's own libraries by their plain names, and for
-//! nothing else.
+//! The hash of a plugin covers only its own bytes, not the libraries that the loader opens for it. So a
+//! plugin may need only libtorch and the system's own libraries, by their plain names.
 
 use crate::error::Rule;
 use object::elf::{self, FileHeader64, ProgramHeader64};
 use object::read::elf::{Dyn as _, FileHeader as _, ProgramHeader as _};
 use object::{Endianness, ReadRef};
 
-/// What a plugin may need. A name without a slash is looked up in the program's own search path, never beside
-/// the plugin.
+/// Libraries that a plugin may need. The loader finds a name without a slash in the program's own search
+/// path, never beside the plugin.
 const ALLOWED: [&str; 24] = [
     "ld-linux-aarch64.so.1",
     "ld-linux-x86-64.so.2",
@@ -39,13 +38,14 @@ const ALLOWED: [&str; 24] = [
 ];
 /// Size of a page in bytes: the loader maps whole pages.
 const PAGE: u64 = 4096;
-const ENTRY: u64 = 16;
+/// Size of an entry of `PT_DYNAMIC` in bytes.
+const ENTRY_SIZE: u64 = 16;
 
-/// Why a library is refused: the rule, and what was found.
-type Found = (Rule, String);
+/// Why a library is refused: the broken rule, and what was found.
+type Violation = (Rule, String);
 
 /// Refuses a library that needs more than libtorch and the system's libraries.
-pub(crate) fn check<'d, D: ReadRef<'d>>(data: D) -> Result<(), Found> {
+pub(crate) fn check<'d, D: ReadRef<'d>>(data: D) -> Result<(), Violation> {
     let malformed = |what: &str| (Rule::SharedLibrary, format!("its program headers are malformed: {what}"));
     let header = FileHeader64::<Endianness>::parse(data)
         .map_err(|_| (Rule::Target, "it is not a 64-bit ELF library".to_owned()))?;
@@ -62,57 +62,56 @@ pub(crate) fn check<'d, D: ReadRef<'d>>(data: D) -> Result<(), Found> {
     if dynamics.next().is_some() {
         return Err(malformed("it has two PT_DYNAMIC"));
     }
-    let (mut wanted, mut strings) = (Vec::new(), None);
+    let (mut needed, mut strings) = (Vec::new(), None);
     let mut at = dynamic.p_vaddr(endian);
     loop {
-        // The loader reads up to DT_NULL, however long the header says the section is.
+        // The loader reads up to DT_NULL and ignores the size in the header.
         let entry: &elf::Dyn64<Endianness> = image
-            .bytes(at, ENTRY)
+            .bytes(at, ENTRY_SIZE)
             .and_then(|bytes| object::pod::from_bytes(bytes).ok())
             .map(|(entry, _)| entry)
-            .ok_or_else(|| malformed("PT_DYNAMIC does not lie in the file"))?;
+            .ok_or_else(|| malformed("PT_DYNAMIC is outside the file"))?;
         let (tag, value) = (entry.tag(endian), entry.val(endian));
         match tag {
             elf::DT_NULL => break,
             elf::DT_STRTAB => strings = Some(value),
-            elf::DT_NEEDED => wanted.push(value),
-            elf::DT_RPATH | elf::DT_RUNPATH => return Err(path_of_its_own("DT_RPATH or DT_RUNPATH")),
-            elf::DT_AUDIT | elf::DT_DEPAUDIT => return Err(path_of_its_own("DT_AUDIT")),
-            elf::DT_AUXILIARY | elf::DT_FILTER => return Err(path_of_its_own("DT_FILTER or DT_AUXILIARY")),
+            elf::DT_NEEDED => needed.push(value),
+            elf::DT_RPATH | elf::DT_RUNPATH => return Err(loads_uncovered_files("DT_RPATH or DT_RUNPATH")),
+            elf::DT_AUDIT | elf::DT_DEPAUDIT => return Err(loads_uncovered_files("DT_AUDIT")),
+            elf::DT_AUXILIARY | elf::DT_FILTER => {
+                return Err(loads_uncovered_files("DT_FILTER or DT_AUXILIARY"));
+            }
             _ => {}
         }
-        at = at.checked_add(ENTRY).ok_or_else(|| malformed("PT_DYNAMIC does not end"))?;
+        at = at.checked_add(ENTRY_SIZE).ok_or_else(|| malformed("PT_DYNAMIC does not end"))?;
     }
-    for offset in wanted {
+    for offset in needed {
         let name = strings
             .and_then(|table: u64| table.checked_add(offset))
             .and_then(|at| image.text(at))
-            .ok_or_else(|| malformed("the name of a library that it needs does not lie in the file"))?;
+            .ok_or_else(|| malformed("the name of a library that it needs is outside the file"))?;
         allow(&name)?;
     }
     Ok(())
 }
 
-fn allow(name: &str) -> Result<(), Found> {
+fn allow(name: &str) -> Result<(), Violation> {
     if ALLOWED.contains(&name) {
         return Ok(());
     }
     if name.starts_with("libtorch") || name.starts_with("libc10") {
-        let found = format!("it asks for a libtorch of its own, `{name}`; a process cannot hold two");
+        let found = format!("it needs its own libtorch, `{name}`; a process cannot load two");
         return Err((Rule::Torch, found));
     }
     let found = format!("it needs the library `{name}`, which its hash does not cover");
     Err((Rule::Libraries, found))
 }
 
-fn path_of_its_own(entry: &str) -> Found {
-    (
-        Rule::Libraries,
-        format!("its {entry} makes the loader look in places of its own; nothing covers what lies there"),
-    )
+fn loads_uncovered_files(entry: &str) -> Violation {
+    (Rule::Libraries, format!("its {entry} makes the loader open files that its hash does not cover"))
 }
 
-/// The parts of a file as the loader maps them.
+/// The segments of a file as the loader maps them.
 struct Image<'d, D> {
     endian: Endianness,
     loads: Vec<&'d ProgramHeader64<Endianness>>,
@@ -120,9 +119,13 @@ struct Image<'d, D> {
 }
 
 impl<'d, D: ReadRef<'d>> Image<'d, D> {
-    /// Refuses segments of which a later one would cover an earlier one: then the file does not say what the
-    /// loader sees.
-    fn new(endian: Endianness, headers: &'d [ProgramHeader64<Endianness>], data: D) -> Result<Self, Found> {
+    /// Refuses overlapping segments: the loader would map a later one over an earlier one, so that it sees
+    /// other bytes than this check.
+    fn new(
+        endian: Endianness,
+        headers: &'d [ProgramHeader64<Endianness>],
+        data: D,
+    ) -> Result<Self, Violation> {
         let loads: Vec<_> = headers.iter().filter(|h| h.p_type(endian) == elf::PT_LOAD).collect();
         let mut end = 0;
         for load in &loads {
@@ -133,7 +136,7 @@ impl<'d, D: ReadRef<'d>> Image<'d, D> {
                     end = stop.div_ceil(PAGE).saturating_mul(PAGE);
                 }
                 _ => {
-                    let found = "its program headers are malformed: segments cover one another";
+                    let found = "its program headers are malformed: segments overlap";
                     return Err((Rule::SharedLibrary, found.to_owned()));
                 }
             }
@@ -141,7 +144,8 @@ impl<'d, D: ReadRef<'d>> Image<'d, D> {
         Ok(Self { endian, loads, data })
     }
 
-    /// Reads `count` bytes of the file, beginning at an address.
+    /// Returns the `count` bytes of the file that are mapped at an address; `None` if they are not in one
+    /// segment.
     fn bytes(&self, address: u64, count: u64) -> Option<&'d [u8]> {
         let (offset, left) = self.offset(address)?;
         if left < count {
@@ -150,14 +154,14 @@ impl<'d, D: ReadRef<'d>> Image<'d, D> {
         self.data.read_bytes_at(offset, count).ok()
     }
 
-    /// The text at an address, up to its NUL.
+    /// Returns the text at an address, up to its NUL byte.
     fn text(&self, address: u64) -> Option<String> {
         let (offset, left) = self.offset(address)?;
         let text = self.data.read_bytes_at_until(offset..offset.checked_add(left)?, 0).ok()?;
         Some(String::from_utf8_lossy(text).into_owned())
     }
 
-    /// Where an address lies in the file, and how many bytes of its segment follow.
+    /// Returns the offset of an address in the file, and the number of bytes up to the end of its segment.
     fn offset(&self, address: u64) -> Option<(u64, u64)> {
         self.loads.iter().find_map(|load| {
             let into = address.checked_sub(load.p_vaddr(self.endian))?;

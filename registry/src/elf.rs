@@ -1,4 +1,4 @@
-//! Shared libraries, looked at without opening them.
+//! Reads the plugin records of shared libraries without opening them.
 
 use crate::dynamic;
 use crate::error::{Refusal, Rule};
@@ -7,12 +7,12 @@ use kasmina_plugin_api::record::{self, Record};
 use object::{Object, ObjectSection, ObjectSegment, ObjectSymbol, ReadRef};
 use std::path::Path;
 
-/// Every libtorch exports this; a library that does brings one along.
+/// A symbol that every libtorch exports. A plugin that defines it contains a libtorch.
 const TORCH_SYMBOL: &str = "aoti_torch_abi_version";
 const REBUILD: &str = "build the plugin again and copy the whole file (write it aside, then rename it)";
 
-/// The records of a library: a refusal inside means that it is no plugin at all, one outside that it is a bad
-/// one.
+/// Reads the records of a library. The inner refusal means that the file is not a plugin, the outer one that
+/// it is damaged, or a plugin that must not be opened.
 pub(crate) fn records<'d, D: ReadRef<'d>>(
     path: &Path,
     data: D,
@@ -34,7 +34,7 @@ pub(crate) fn records<'d, D: ReadRef<'d>>(
             return Ok(Err(refuse(Rule::SharedLibrary, found, REBUILD)));
         }
     };
-    // Mapping a file that is shorter than its segments ends the process with SIGBUS.
+    // If a mapped file is shorter than its segments, reading it raises SIGBUS.
     let length = data.len().unwrap_or_default();
     for segment in file.segments() {
         let (offset, size) = segment.file_range();
@@ -45,22 +45,25 @@ pub(crate) fn records<'d, D: ReadRef<'d>>(
         }
     }
     let Some(section) = file.section_by_name(record::SECTION) else {
-        let found = "it carries no plugin records".to_owned();
-        let remedy = "a plugin says `kasmina_plugin_api::export_plugin!();` once and is built as a cdylib";
+        let found = "it contains no plugin records".to_owned();
+        let remedy =
+            "call `kasmina_plugin_api::export_plugin!();` once in the plugin, and build it as a cdylib";
         return Ok(Err(refuse(Rule::Records, found, remedy)));
     };
     let records = section
         .data()
         .map_err(|e| e.to_string())
         .and_then(|data| record::read(data).map_err(|e| e.to_string()))
-        .map_err(|e| refuse(Rule::Records, e, "build the plugin again with the plugin API of this host"))?;
+        .map_err(|e| {
+            refuse(Rule::Records, e, "build the plugin again with the plugin API of this program")
+        })?;
 
     let (mut plugins, mut entries) = (Vec::new(), Vec::new());
     for record in records {
         match record {
             Record::Plugin(plugin) => plugins.push(plugin),
             Record::Entry(entry) => entries.push(entry),
-            // Of a later minor version; it says nothing that is needed here.
+            // A record kind of a later minor version, which this version does not need.
             Record::Unknown => {}
         }
     }
@@ -68,17 +71,21 @@ pub(crate) fn records<'d, D: ReadRef<'d>>(
         1 => plugins.remove(0),
         0 => {
             let found = "it has records of entries but none of a plugin".to_owned();
-            return Err(refuse(Rule::Records, found, "say `kasmina_plugin_api::export_plugin!();` once"));
+            return Err(refuse(
+                Rule::Records,
+                found,
+                "call `kasmina_plugin_api::export_plugin!();` once in the plugin",
+            ));
         }
         n => {
-            let found = format!("it carries the records of {n} plugins");
-            let remedy = "link other plugin crates only where they do not export a plugin themselves";
+            let found = format!("it contains the records of {n} plugins");
+            let remedy = "do not link plugin crates that call `export_plugin!` themselves";
             return Err(refuse(Rule::Records, found, remedy));
         }
     };
     entries.sort();
     if let Some(found) = second_torch(&file) {
-        let remedy = "link libtorch as `cargo build` does here: by its plain name, without packing it in";
+        let remedy = "link libtorch dynamically, by its plain name, as `cargo build` does here";
         return Err(refuse(Rule::Torch, found, remedy));
     }
     dynamic::check(data).map_err(|(rule, found)| {
@@ -87,8 +94,8 @@ pub(crate) fn records<'d, D: ReadRef<'d>>(
     Ok(Ok(ManifestHeader { plugin, entries, form: Form::Library }))
 }
 
-/// Two libtorches in one process end it; this says how a library would bring the second.
+/// Returns a description if the library contains its own libtorch: a process with two of them crashes.
 fn second_torch<'d, D: ReadRef<'d>>(file: &object::File<'d, D>) -> Option<String> {
-    let packed = file.dynamic_symbols().any(|s| s.is_definition() && s.name() == Ok(TORCH_SYMBOL));
-    packed.then(|| "it has a libtorch of its own packed in; a process cannot hold two".to_owned())
+    let contains_torch = file.dynamic_symbols().any(|s| s.is_definition() && s.name() == Ok(TORCH_SYMBOL));
+    contains_torch.then(|| "it contains its own libtorch; a process cannot load two".to_owned())
 }

@@ -1,8 +1,8 @@
-//! One blueprint, blend or host, ready to be built.
+//! Entries of plugins: blueprints, blends and hosts.
 
 use crate::declared;
 use crate::error::RegistryError;
-use crate::grafted::gate;
+use crate::grafted::verify_module;
 use crate::policy::Policy;
 use crate::verify::Trust;
 use kasmina_plugin_api::abi::{BlendInstance, HostInstance, Plugin, SeedInstance};
@@ -16,53 +16,53 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use tch::Device;
 
-/// A build of a plugin that is in this process.
+/// A build of a plugin that is loaded in this process.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct PluginInfo {
     /// Crate name; `core` for the built-ins.
     pub name: String,
     /// Version of the plugin's package.
     pub version: String,
-    /// Where it was found; `None` for the built-ins.
+    /// Path of the plugin's file; `None` for the built-ins.
     pub path: Option<PathBuf>,
     /// SHA-256 of the plugin's file in hexadecimal digits; absent for built-ins.
     pub sha256: Option<String>,
-    /// How far it is trusted.
+    /// Why the build is trusted.
     pub trust: Trust,
-    /// The trusted key that has signed it.
+    /// Name of the trusted key that has signed it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub signer: Option<String>,
 }
 
 impl PluginInfo {
-    /// The name of this build.
+    /// The generation: the first twelve digits of the file's SHA-256; `None` for the built-ins.
     pub fn generation(&self) -> Option<&str> {
         self.sha256.as_deref().map(|hash| &hash[..12])
     }
 }
 
-/// What an entry's instances come from.
+/// What builds an entry's instances.
 #[derive(Debug)]
 pub(crate) enum Factory {
     Library(Plugin),
-    /// The host `grafted`, whose module is judged by a policy.
+    /// The built-in host `grafted`, and the policy that decides whether its module is trusted.
     Grafted(Plugin, Arc<Policy>),
     Interpreted(Interpreted),
 }
 
-/// A file that another plugin's entry makes instances of.
+/// A declared blueprint or TorchScript seed, which an entry of another plugin interprets.
 #[derive(Debug)]
 pub(crate) struct Interpreted {
     pub(crate) interpreter: Entry,
     pub(crate) file: String,
-    /// The text that says what it is.
+    /// The text of the declared blueprint, or of the module's sidecar.
     pub(crate) source: String,
-    /// The checked bytes of a module, in memory that nobody can change.
+    /// A sealed in-memory copy of the module's checked bytes; `None` for a declared blueprint.
     pub(crate) module: Option<File>,
 }
 
 impl Interpreted {
-    /// The configuration that the interpreter takes, around the user's own.
+    /// Returns the interpreter's configuration, which contains the user's configuration under `settings`.
     pub(crate) fn wrap(&self, settings: &str) -> Result<String, PluginError> {
         let settings: Map<String, Value> = match settings.trim() {
             "" => Map::new(),
@@ -78,8 +78,8 @@ impl Interpreted {
     }
 }
 
-/// One blueprint, blend or host, ready to be built. Cheap to clone; it stays with the build that it was taken
-/// from.
+/// A blueprint, blend or host of a loaded plugin, which builds instances. Cheap to clone. It keeps using the
+/// build that it was taken from, also after another build was swapped in.
 #[derive(Debug, Clone)]
 pub struct Entry(Arc<Parts>);
 
@@ -109,15 +109,15 @@ impl Entry {
     pub fn kind(&self) -> Kind {
         self.0.kind
     }
-    /// Its id within its plugin.
+    /// Id of the entry, unique within its plugin and kind.
     pub fn id(&self) -> &str {
         &self.0.record.id
     }
-    /// `plugin::id`.
+    /// Returns the full name, `plugin::id`.
     pub fn full_name(&self) -> String {
         format!("{}::{}", self.0.plugin.name, self.0.record.id)
     }
-    /// Whether it builds only what somebody has declared in a file.
+    /// Whether the entry belongs to the interpreter of declared blueprints and TorchScript seeds.
     pub fn interprets(&self) -> bool {
         self.0.plugin.name == declared::INTERPRETER
     }
@@ -125,33 +125,34 @@ impl Entry {
     pub fn record(&self) -> &EntryRecord {
         &self.0.record
     }
-    /// The JSON Schema of its configuration.
+    /// JSON Schema of the entry's configuration.
     pub fn schema(&self) -> &Value {
         &self.0.schema
     }
-    /// Who brings it, in which build.
+    /// The build of the plugin that the entry belongs to.
     pub fn plugin(&self) -> &Arc<PluginInfo> {
         &self.0.plugin
     }
-    /// What went wrong when it was first tried, with its default configuration on small tensors, if something
-    /// did. It may still fit where it is wanted: what builds it there asks again.
+    /// Why the entry failed when it was first tried, with its default configuration on small tensors; `None`
+    /// if it did not fail. It may still work with another configuration or at another site, so the caller
+    /// that builds it there must try again.
     pub fn unfit(&self) -> Option<&str> {
         self.0.unfit.as_deref()
     }
-    /// Whether it declares a capability.
+    /// Whether the entry declares a capability.
     pub fn declares(&self, capability: Capability) -> bool {
         self.record().capabilities.iter().any(|c| c == capability.as_str())
     }
-    /// Whether it serves a topology.
+    /// Whether the entry serves a topology.
     pub fn serves(&self, topology: Topology) -> bool {
         let serves = &self.record().topologies;
         serves.is_empty() || serves.iter().any(|t| t == topology.as_str())
     }
 
-    /// Builds a seed; an empty configuration is the default one.
+    /// Builds a seed. An empty configuration means the default one.
     ///
     /// # Errors
-    /// If this is no blueprint, does not serve the site, or fails.
+    /// If the entry is not a blueprint or does not serve the site's topology, or if the plugin fails.
     pub fn make_seed(&self, site: &Site, config: &str) -> Result<SeedInstance, RegistryError> {
         self.check(Kind::Blueprint, Some(site))?;
         let made = match &self.0.factory {
@@ -159,16 +160,16 @@ impl Entry {
                 plugin.make_seed(self.id(), site, config)
             }
             Factory::Interpreted(file) => file.wrap(config).and_then(|config| {
-                // Its errors name this file; the interpreter's own name would only be in the way.
-                file.interpreter.make_seed(site, &config).map_err(|e| inner(e, &config))
+                // Errors name this file, not the interpreter.
+                file.interpreter.make_seed(site, &config).map_err(|e| unwrap_error(e, &config))
             }),
         };
         made.map_err(|e| self.failed(e))
     }
-    /// Builds the blend of one seed.
+    /// Builds the blender of one seed.
     ///
     /// # Errors
-    /// As [`make_seed`](Self::make_seed).
+    /// If the entry is not a blend or does not serve the site's topology, or if the plugin fails.
     pub fn make_blend(&self, site: &Site, config: &str) -> Result<BlendInstance, RegistryError> {
         self.check(Kind::Blend, Some(site))?;
         self.library()
@@ -178,19 +179,19 @@ impl Entry {
     /// Builds a host network.
     ///
     /// # Errors
-    /// As [`make_seed`](Self::make_seed).
+    /// If the entry is not a host, its module is refused, or the plugin fails.
     pub fn make_host(&self, device: Device, config: &str) -> Result<HostInstance, RegistryError> {
         self.check(Kind::Host, None)?;
-        let _module = match &self.0.factory {
-            Factory::Grafted(_, policy) => gate::admit(config, policy)?,
+        let _module_guard = match &self.0.factory {
+            Factory::Grafted(_, policy) => verify_module::verify_module(config, policy)?,
             _ => None,
         };
         self.library()
             .and_then(|plugin| plugin.make_host(self.id(), device, tch::Kind::Float, config))
             .map_err(|e| self.failed(e))
     }
-    /// Reads a configuration as a build would, and makes nothing of it: no tensor, no random number, any
-    /// thread.
+    /// Checks a configuration without building anything. It creates no tensors, draws no random numbers, and
+    /// may be called on any thread.
     ///
     /// # Errors
     /// If the configuration is not valid.
@@ -199,29 +200,30 @@ impl Entry {
             Factory::Library(plugin) | Factory::Grafted(plugin, _) => {
                 plugin.check_config(self.kind(), self.id(), config)
             }
-            Factory::Interpreted(file) => file
-                .wrap(config)
-                .and_then(|config| file.interpreter.check_config(&config).map_err(|e| inner(e, &config))),
+            Factory::Interpreted(file) => file.wrap(config).and_then(|config| {
+                file.interpreter.check_config(&config).map_err(|e| unwrap_error(e, &config))
+            }),
         };
         checked.map_err(|e| self.failed(e))
     }
-    /// What a seed would cost, if its blueprint knows.
+    /// Returns the cost of a seed at a site; `None` if its blueprint does not report one.
     ///
     /// # Errors
-    /// If the configuration is not valid.
+    /// If the entry is not a blueprint or does not serve the site's topology, or if the configuration is not
+    /// valid.
     pub fn cost(&self, site: &Site, config: &str) -> Result<Option<Cost>, RegistryError> {
         self.check(Kind::Blueprint, Some(site))?;
         let cost = match &self.0.factory {
             Factory::Library(plugin) | Factory::Grafted(plugin, _) => plugin.cost(self.id(), site, config),
-            Factory::Interpreted(file) => file
-                .wrap(config)
-                .and_then(|config| file.interpreter.cost(site, &config).map_err(|e| inner(e, &config))),
+            Factory::Interpreted(file) => file.wrap(config).and_then(|config| {
+                file.interpreter.cost(site, &config).map_err(|e| unwrap_error(e, &config))
+            }),
         };
         cost.map_err(|e| self.failed(e))
     }
 
-    /// Returns the source of the same module in plain PyTorch; `None` if the plugin has none. A host has no
-    /// site.
+    /// Returns the source code of the same module in plain PyTorch; `None` if the plugin provides none.
+    /// `site` is `None` for a host.
     ///
     /// # Errors
     /// If the configuration is not valid, or the plugin panics.
@@ -230,9 +232,9 @@ impl Entry {
             Factory::Library(plugin) | Factory::Grafted(plugin, _) => {
                 plugin.pytorch(self.kind(), self.id(), site, config)
             }
-            Factory::Interpreted(file) => file
-                .wrap(config)
-                .and_then(|config| file.interpreter.pytorch(site, &config).map_err(|e| inner(e, &config))),
+            Factory::Interpreted(file) => file.wrap(config).and_then(|config| {
+                file.interpreter.pytorch(site, &config).map_err(|e| unwrap_error(e, &config))
+            }),
         };
         source.map_err(|e| self.failed(e))
     }
@@ -241,7 +243,7 @@ impl Entry {
         match &self.0.factory {
             Factory::Library(plugin) | Factory::Grafted(plugin, _) => Ok(plugin),
             Factory::Interpreted(_) => Err(PluginError::unsupported(format!(
-                "`{}` interprets blueprints alone",
+                "`{}` interprets only blueprints",
                 declared::INTERPRETER
             ))),
         }
@@ -266,12 +268,12 @@ impl Entry {
     }
 }
 
-/// What an interpreter said, without the configuration that it was told, which nobody has written.
-fn inner(error: RegistryError, config: &str) -> PluginError {
+/// Returns the interpreter's error without the wrapped configuration, which the user has not written.
+fn unwrap_error(error: RegistryError, config: &str) -> PluginError {
     match error {
         RegistryError::Build { mut error, .. } => {
-            if let Some(said) = error.message.strip_prefix(&format!("configuration {config}: ")) {
-                error.message = said.to_owned();
+            if let Some(message) = error.message.strip_prefix(&format!("configuration {config}: ")) {
+                error.message = message.to_owned();
             }
             error
         }

@@ -1,64 +1,65 @@
-//! Why a plugin was refused, and why a name leads nowhere.
+//! Errors of the registry: refused files, names that cannot be resolved, and entries that cannot be built.
 
 use crate::bundled;
 use kasmina_plugin_api::{Kind, PluginError};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
-/// The rule that a file broke; stable slugs.
+/// The rule that a refused file breaks. Each variant describes a file that obeys it. The names in listings
+/// and JSON are stable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Rule {
-    /// It cannot be read at all.
+    /// The file can be read.
     Readable,
-    /// It is a whole shared library.
+    /// It is a complete shared library.
     SharedLibrary,
-    /// It carries the records of a plugin.
+    /// It contains the records of one plugin.
     Records,
-    /// It speaks this version of the plugin API.
+    /// It was built for this major version of the plugin interface.
     Abi,
     /// It was built for this target.
     Target,
     /// It was built to unwind on panic.
     Panic,
-    /// It was built against this torch.
+    /// It was built against this version of torch.
     Torch,
-    /// Its names are its own.
+    /// Its names are valid, unique and not reserved.
     Names,
     /// The system's loader can open it.
     Open,
-    /// The types of its interface have the host's layout.
+    /// The types of its plugin interface have the same layout as in this program.
     Layout,
     /// Its initialisation succeeds.
     Init,
-    /// It lists what its records say.
+    /// Its running code lists the entries of its records.
     Listing,
-    /// Nobody but its owner can write it.
+    /// Only the user, root and trusted owners can write the file and the folders above it.
     Permissions,
-    /// Its signature is its own.
+    /// Its signature, if there is one, was made for this file.
     Signature,
-    /// Its bytes are those of the lock file.
+    /// Its bytes and its signer are those in the lock file.
     Lock,
-    /// A key, a lock file or the user vouches for it.
+    /// It is trusted by a key, a lock file, its place, or a flag.
     Trust,
-    /// It wants to run in this version of Kasmina.
+    /// Its host range includes this version of Kasmina.
     Host,
-    /// It has not ended a process before.
+    /// It has not ended the process of an earlier probe.
     Quarantine,
-    /// It can be tried in a process of its own.
+    /// It can be tried in a child process.
     Probe,
-    /// What it brings works on small tensors.
+    /// Its entries work on small tensors.
     Smoke,
-    /// The plugin that interprets it is there.
+    /// The plugin that interprets it is loaded.
     Interpreter,
-    /// What it declares can be built.
+    /// Its declaration is valid and can be built.
     Declaration,
-    /// The loader would load nothing with it that its hash does not cover.
+    /// The loader loads no other library for it than libtorch and the system's own.
     Libraries,
-    /// A module uses only operators that compute.
+    /// Its TorchScript module uses only operators that compute.
     Operators,
-    /// This process has room for another build.
+    /// This process can load another build of the plugin.
     Generations,
 }
 
@@ -95,7 +96,7 @@ impl Rule {
     }
 }
 
-/// A file that was not let in.
+/// A file that was refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 #[error("plugin {} refused by rule `{}`: {found}", path.display(), rule.as_str())]
 pub struct Refusal {
@@ -109,18 +110,18 @@ pub struct Refusal {
     pub remedy: String,
 }
 
-/// A name that leads to no entry, or to several.
+/// A name that matches no entry, or several.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum LookupError {
     /// No loaded plugin has the entry.
     #[error("no {kind} `{id}`; there {}", available(.known))]
     Unknown {
-        /// Kind of entry that was looked for.
+        /// Kind of entry that was requested.
         kind: Kind,
-        /// Name that was looked for.
+        /// Name that was requested.
         id: String,
-        /// Full names of the entries of this kind.
+        /// Ids of the loaded entries of this kind.
         known: Vec<String>,
         /// Files that were found and refused.
         refused: Vec<String>,
@@ -128,34 +129,34 @@ pub enum LookupError {
     /// Several plugins have an entry of this id.
     #[error("{kind} `{id}` is in several plugins")]
     Ambiguous {
-        /// Kind of entry that was looked for.
+        /// Kind of entry that was requested.
         kind: Kind,
-        /// Name that was looked for.
+        /// Name that was requested.
         id: String,
-        /// The full names to choose from.
+        /// Full names of the entries that match.
         candidates: Vec<String>,
     },
 }
 
 fn available(known: &[String]) -> String {
     match known {
-        [] => "are none at all".to_owned(),
+        [] => "are none".to_owned(),
         [one] => format!("is only {one}"),
         all => format!("are {}", all.join(", ")),
     }
 }
 
-/// Anything that the registry can answer instead of a plugin or an entry.
+/// An error of the registry.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RegistryError {
-    /// A file was not let in.
+    /// A file was refused.
     #[error(transparent)]
     Refused(#[from] Refusal),
     /// An entry was not found, or its name is ambiguous.
     #[error(transparent)]
     Lookup(#[from] LookupError),
-    /// A place to search cannot be read.
+    /// A place in the search path cannot be read.
     #[error("cannot read the plugin path {}: {reason}", path.display())]
     Place {
         /// Folder or file that was named.
@@ -171,8 +172,8 @@ pub enum RegistryError {
         /// What is wrong with it.
         reason: String,
     },
-    /// The lock file came from somebody else, and the user has not said yes to it.
-    #[error("lock file {}: you have not confirmed it, so it is neither believed nor changed", path.display())]
+    /// The user has not confirmed the lock file, which may come from somebody else.
+    #[error("lock file {}: you have not confirmed it, so it is neither trusted nor changed", path.display())]
     Unconfirmed {
         /// Path of the lock file.
         path: PathBuf,
@@ -182,7 +183,7 @@ pub enum RegistryError {
     /// The record of confirmed lock files cannot be read or written.
     #[error("confirmed lock files, {}: {reason}", path.display())]
     Project {
-        /// The record, or the lock file that was to be confirmed.
+        /// File of confirmations, or the lock file whose confirmation failed.
         path: PathBuf,
         /// What is wrong with it.
         reason: String,
@@ -219,7 +220,7 @@ pub enum RegistryError {
 }
 
 impl RegistryError {
-    /// What to do about it, in one line.
+    /// Returns what to do about the error, in one line.
     pub fn help(&self) -> Option<String> {
         match self {
             Self::Refused(refusal) => Some(refusal.remedy.clone()),
@@ -241,12 +242,12 @@ impl RegistryError {
                 }
             }),
             Self::Lookup(LookupError::Ambiguous { candidates, .. }) => {
-                Some(format!("say which: {}", candidates.join(" or ")))
+                Some(format!("use a full name: {}", candidates.join(" or ")))
             }
             Self::Place { .. } => {
                 Some("name a folder of plugins or one plugin file that you may read".to_owned())
             }
-            Self::Lock { .. } => Some("correct it, or write it anew with `kasmina plugins lock`".to_owned()),
+            Self::Lock { .. } => Some("correct it, or write it again with `kasmina plugins lock`".to_owned()),
             Self::Unconfirmed { help, .. } | Self::Keys { help, .. } => Some(help.clone()),
             Self::Project { .. } => {
                 Some("correct or remove that record; `kasmina plugins trust project` writes it".to_owned())

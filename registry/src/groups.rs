@@ -1,18 +1,18 @@
-//! Which group has no other member than the user.
+//! Finds the user's primary group if it has no other member.
 
 use kasmina_files::{limit, read_text};
 use std::path::Path;
 use std::sync::OnceLock;
 
-/// The primary group of a user, if nobody else is a member of it: many systems give each user a group of
-/// their own and let the group write by default (umask 002).
+/// Returns the primary group of a user if nobody else is a member of it. Many systems give each user a
+/// private group, and let the group write by default (umask 002).
 ///
-/// The lists of users and groups are read once in a process: every file of a folder asks for them.
+/// The result for the first user is cached, because every file of a folder needs it.
 pub(crate) fn private_group(user: u32) -> Option<u32> {
     static FOUND: OnceLock<(u32, Option<u32>)> = OnceLock::new();
     match FOUND.get_or_init(|| (user, look_up(user))) {
         (of, group) if *of == user => *group,
-        // The process has become another user meanwhile.
+        // The process has changed its user since the first call.
         _ => look_up(user),
     }
 }
@@ -32,7 +32,7 @@ fn find(user: u32, passwd: &str, group: &str) -> Option<u32> {
     (!shared && !others).then_some(primary)
 }
 
-/// Name, id and primary group of a line of `/etc/passwd`.
+/// Parses name, id and primary group from a line of `/etc/passwd`.
 fn user_of(line: &str) -> Option<(&str, u32, u32)> {
     let mut fields = line.split(':');
     let name = fields.next()?;
@@ -40,7 +40,7 @@ fn user_of(line: &str) -> Option<(&str, u32, u32)> {
     Some((name, id, fields.next()?.parse().ok()?))
 }
 
-/// Id and members of a line of `/etc/group`.
+/// Parses id and members from a line of `/etc/group`.
 fn members_of(line: &str) -> Option<(u32, &str)> {
     let mut fields = line.split(':');
     Some((fields.nth(2)?.parse().ok()?, fields.next()?))
@@ -59,7 +59,7 @@ mod tests {
         assert_eq!(find(1000, PASSWD, alone), Some(1000));
         assert_eq!(find(1000, PASSWD, "ann:x:1000:ann\n"), Some(1000));
         assert_eq!(find(1000, PASSWD, "ann:x:1000:ann,eve\n"), None, "a member by the list");
-        assert_eq!(find(1001, PASSWD, alone), None, "a member by being the primary group of another");
+        assert_eq!(find(1001, PASSWD, alone), None, "the primary group of another user");
         assert_eq!(find(4711, PASSWD, alone), None, "a user who is not listed");
         assert_eq!(find(1000, PASSWD, "broken\n"), None, "a group that is not listed");
     }

@@ -1,4 +1,4 @@
-//! One process at a time changes a lock file.
+//! Lets only one process at a time change a file.
 
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
@@ -7,17 +7,22 @@ use std::io::{Error, ErrorKind, Result};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// How long another process may take to write a lock file.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long to wait for another process that is changing the file.
+const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Exclusive lock on a folder, held while its lock file is read, changed and written; released on drop.
+/// An exclusive lock (`flock`) on a folder, which is held while a file in it is read, changed and written.
+/// Dropping it releases the lock.
 #[derive(Debug)]
 pub(crate) struct FolderGuard {
     _folder: Option<File>,
 }
 
 impl FolderGuard {
-    /// Waits for the lock on a file's folder. A file system without `flock` is not locked.
+    /// Waits for the lock on a file's folder. A folder that does not exist, or whose file system has no
+    /// `flock`, is not locked.
+    ///
+    /// # Errors
+    /// If the folder cannot be opened, or another process holds the lock for too long.
     pub(crate) fn of(file: &Path) -> Result<Self> {
         let folder = file.parent().filter(|f| !f.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let folder = match File::open(folder) {
@@ -29,12 +34,12 @@ impl FolderGuard {
         loop {
             match flock(&folder, FlockOperation::NonBlockingLockExclusive) {
                 Ok(()) => return Ok(Self { _folder: Some(folder) }),
-                Err(Errno::WOULDBLOCK | Errno::INTR) if begun.elapsed() < PATIENCE => {
+                Err(Errno::WOULDBLOCK | Errno::INTR) if begun.elapsed() < TIMEOUT => {
                     std::thread::sleep(Duration::from_millis(20));
                 }
                 Err(Errno::WOULDBLOCK | Errno::INTR) => {
                     let text =
-                        format!("another process has been changing it for {} seconds", PATIENCE.as_secs());
+                        format!("another process has been changing it for {} seconds", TIMEOUT.as_secs());
                     return Err(Error::new(ErrorKind::WouldBlock, text));
                 }
                 Err(error) => {

@@ -1,5 +1,5 @@
-//! TorchScript modules that this process holds for a plugin: with every tensor by name, which torch does not
-//! give a plugin.
+//! TorchScript modules that this process loads for a plugin. They give access to every tensor by name, which
+//! tch does not offer.
 
 use kasmina_plugin_api::services::Script;
 use kasmina_plugin_api::{PluginError, Result};
@@ -7,15 +7,15 @@ use kasmina_torch_ext::script::{self, Failed};
 use std::convert::Infallible;
 use tch::{Device, Tensor};
 
-/// A module, interpreted as it is written.
+/// A loaded module, which is interpreted as it was saved.
 pub(crate) struct HeldScript {
     module: script::Script,
-    /// The mode that the module was put into last.
+    /// Whether the module is in train mode; `None` before the first forward.
     train: Option<bool>,
 }
 
 impl HeldScript {
-    /// Reads the bytes of an archive.
+    /// Loads a module from the bytes of its archive.
     pub(crate) fn load(archive: &[u8], device: Device) -> Result<Self> {
         Ok(Self { module: script::Script::load(archive, device).map_err(|e| torch(&e))?, train: None })
     }

@@ -1,12 +1,12 @@
-//! Finds plugins, checks them, opens them, and lists their entries.
+//! Finds plugins, verifies them, opens them, and lists their entries.
 //!
-//! The order of loading never changes: records are read without opening anything; they are checked against
-//! this host; a private copy of exactly the bytes that were checked is opened; the type layouts of both sides
-//! are compared; services are passed in; what the running code lists must equal the records. Each refusal
-//! is one [`Refusal`]: which file, which rule, what was found, what to do.
+//! The order of loading never changes. The records of a file are read without opening it, and compared with
+//! this program. Then a private copy of exactly the checked bytes is opened, the type layouts of both sides
+//! are compared, and the plugin receives its services. Finally, what the running code lists must equal the
+//! records. Each refusal is one [`Refusal`] with the file, the rule, what was found, and what to do.
 //!
-//! A library is never unloaded: its code may sit under any live object. Bytes seen before reuse their
-//! mapping.
+//! A library is never unloaded, because any live object may use its code. Opening the same bytes again reuses
+//! their mapping.
 
 mod block_reader;
 mod builtin;

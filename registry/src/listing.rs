@@ -1,4 +1,4 @@
-//! The one sorted listing that people and programs read.
+//! The sorted listing of entries and refused files that commands print and write as JSON.
 
 use crate::catalogue::Skipped;
 use crate::entry::PluginInfo;
@@ -10,28 +10,28 @@ use serde::Serialize;
 use serde_json::Value;
 use std::path::PathBuf;
 
-/// How things stand with a plugin.
+/// State of a plugin's file or build.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum State {
-    /// It is loaded in this process.
+    /// Loaded in this process.
     Loaded,
-    /// A run would load it.
+    /// Found and trusted: a run would load it.
     Found,
-    /// It was loaded, and another build stands in for it.
+    /// Was loaded, and was replaced by another build.
     Retired,
-    /// Another file of its name comes first.
+    /// Another file with a plugin of the same name comes first in the search path.
     Shadowed,
-    /// No key, lock file or user vouches for it.
+    /// Not trusted by a key, a lock file, its place, or a flag.
     Unsigned,
-    /// Its bytes are not those that were decided on.
+    /// Does not match the lock file, or its own signature.
     Modified,
-    /// It has ended a process.
+    /// Has ended the process of a probe.
     Quarantined,
-    /// Others than the user may write it.
+    /// Other users can write the file or a folder above it.
     Exposed,
-    /// It does not fit this program, or is no whole plugin.
+    /// Does not work with this program, or is not a complete plugin.
     Incompatible,
 }
 
@@ -51,7 +51,7 @@ impl State {
         }
     }
 
-    /// What a broken rule amounts to.
+    /// Returns the state of a file that breaks a rule.
     pub(crate) fn of(rule: Rule) -> Self {
         match rule {
             Rule::Trust => Self::Unsigned,
@@ -76,19 +76,19 @@ pub struct EntryRow {
     pub version: String,
     /// Topologies served; empty means all.
     pub topologies: Vec<String>,
-    /// What it declares of itself.
+    /// Capabilities that the entry declares.
     pub capabilities: Vec<String>,
-    /// Summary of one line.
+    /// Summary in one line.
     pub summary: String,
     /// State of the plugin.
     pub state: State,
-    /// How far it is trusted; unknown where the file was not let in.
+    /// Why the file is trusted; absent if it was refused.
     pub trust: Option<Trust>,
-    /// First digits of the hash of the plugin's file; absent for built-ins.
+    /// First twelve digits of the SHA-256 of the plugin's file; absent for built-ins.
     pub generation: Option<String>,
     /// Path of the plugin's file; absent for built-ins.
     pub path: Option<PathBuf>,
-    /// The JSON Schema of its configuration, as far as it is known without running its code.
+    /// JSON Schema of the configuration; absent if it is not known without running the plugin's code.
     pub config_schema: Option<Value>,
 }
 
@@ -116,14 +116,14 @@ impl EntryRow {
     }
 }
 
-/// One file that is not loaded, or would not be.
+/// A file that is not loaded, or that a run would not load.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct RefusedRow {
     /// File that was refused.
     pub path: PathBuf,
     /// State of the file.
     pub state: State,
-    /// The slug of the rule, or `shadowed`.
+    /// Name of the broken rule, or `shadowed`.
     pub rule: String,
     /// What was found.
     pub found: String,
@@ -151,8 +151,9 @@ impl From<&Skipped> for RefusedRow {
                 path: path.clone(),
                 state: State::Shadowed,
                 rule: "shadowed".to_owned(),
-                found: format!("`{name}` was found before, in {}", by.display()),
-                remedy: "remove one of the two files, or name the one you mean first".to_owned(),
+                found: format!("`{name}` was found earlier, in {}", by.display()),
+                remedy: "remove one of the two files, or put the one that you want first in the search path"
+                    .to_owned(),
             },
         }
     }
@@ -161,14 +162,14 @@ impl From<&Skipped> for RefusedRow {
 /// All entries and all refused files.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Listing {
-    /// The entries, sorted by kind, id and plugin.
+    /// All entries, sorted by kind, id and plugin.
     pub entries: Vec<EntryRow>,
-    /// What is not loaded, or would not be, in the order of the search.
+    /// Files that are not loaded, or that a run would not load, in the order of the search.
     pub refused: Vec<RefusedRow>,
 }
 
 impl Registry {
-    /// Lists what is loaded.
+    /// Returns the loaded entries and the skipped files.
     pub fn listing(&self) -> Listing {
         let row = |entry: &crate::Entry| {
             EntryRow::new(entry.record(), entry.plugin(), State::Loaded, Some(entry.schema().clone()))

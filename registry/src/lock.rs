@@ -1,7 +1,7 @@
-//! `plugins.lock`: which bytes of which plugins this project runs, decided once and written down.
+//! The lock file `plugins.lock`: the SHA-256 of each plugin and host module that a project runs.
 //!
-//! It belongs into version control. A plugin has one hash for each target; the hash of its own target must
-//! match, and those of the others stay until the plugin's version changes.
+//! It belongs into version control. A plugin has one hash for each target. The hash of this target must
+//! match; those of other targets are kept until the plugin's version changes.
 
 use crate::error::RegistryError;
 use crate::keys::TrustedKey;
@@ -19,7 +19,7 @@ const FORMAT: u32 = 1;
 const HEAD: &str =
     "# Which plugins this project runs. Written by `kasmina plugins lock`; keep it in version control.\n\n";
 
-/// A lock file as read, or an empty one.
+/// Content of a lock file.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Lock {
     plugins: BTreeMap<String, Locked>,
@@ -34,27 +34,28 @@ pub struct Locked {
     pub name: String,
     /// Version of the plugin.
     pub version: String,
-    /// A hash for each target.
+    /// SHA-256 of the plugin's file in hexadecimal digits, by target.
     pub sha256: BTreeMap<String, String>,
-    /// The key that had signed it when it was locked, with the name that it went by there; none, if that was
-    /// decided.
+    /// The key that had signed the file when it was locked, with its name on that machine; absent if no
+    /// trusted key had signed it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signer: Option<TrustedKey>,
 }
 
 impl Locked {
-    /// Whether both decide the same. What a key is called is everybody's own business.
-    pub fn says_the_same(&self, other: &Self) -> bool {
+    /// Whether two entries have the same version, hashes and signing key. The key's name may differ, because
+    /// each user chooses it.
+    pub fn is_equivalent(&self, other: &Self) -> bool {
         let key = |locked: &Self| locked.signer.as_ref().map(|signer| signer.key.clone());
         self.version == other.version && self.sha256 == other.sha256 && key(self) == key(other)
     }
 }
 
-/// One TorchScript module of a lock file that is used as a host.
+/// A TorchScript module in a lock file, which is used as a host.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LockedModule {
-    /// The name of its file.
+    /// Name of the module's file, without its folder.
     pub name: String,
     /// SHA-256 of its bytes, in hexadecimal digits.
     pub sha256: String,
@@ -71,18 +72,18 @@ struct LockText {
 }
 
 impl Lock {
-    /// Reads a lock file; one that does not exist is empty.
+    /// Reads a lock file. Returns an empty one if the file does not exist.
     ///
     /// # Errors
-    /// If it exists and cannot be read.
+    /// If the file exists and cannot be read or parsed.
     pub fn read(path: &Path) -> Result<Self, RegistryError> {
         Ok(Self::read_with_hash(path)?.0)
     }
 
-    /// The same, with the SHA-256 of the text that was read; none where the file does not exist.
+    /// Reads a lock file, and returns also the SHA-256 of its text; `None` if the file does not exist.
     ///
     /// # Errors
-    /// If it exists and cannot be read.
+    /// If the file exists and cannot be read or parsed.
     pub fn read_with_hash(path: &Path) -> Result<(Self, Option<String>), RegistryError> {
         let fail = |reason: String| RegistryError::Lock { path: path.to_owned(), reason };
         let text = match read_text(path, limit::LOCK) {
@@ -93,14 +94,14 @@ impl Lock {
         Ok((Self::parse(&text).map_err(fail)?, Some(hash_of_text(&text))))
     }
 
-    /// Reads the text of a lock file.
+    /// Parses the text of a lock file.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// If it is not valid; the text says why.
     pub fn parse(text: &str) -> Result<Self, String> {
         let read: LockText = toml::from_str(text).map_err(|e| e.to_string())?;
         if read.format != FORMAT {
-            return Err(format!("its format is {}, this program knows {FORMAT}", read.format));
+            return Err(format!("its format is {}, this program reads format {FORMAT}", read.format));
         }
         let (mut plugins, mut modules) = (BTreeMap::new(), BTreeMap::new());
         for plugin in read.plugins {
@@ -116,11 +117,11 @@ impl Lock {
         Ok(Self { plugins, modules })
     }
 
-    /// Writes it, whole or not at all. `confirm` is handed the SHA-256 of the text before: a file that cannot
-    /// be confirmed is not written.
+    /// Writes the lock file atomically. `confirm` is called first with the SHA-256 of the new text; if it
+    /// fails, the file is not written.
     ///
     /// # Errors
-    /// If the place cannot be written, or what `confirm` says.
+    /// If the file cannot be written, or `confirm` fails.
     pub fn write(
         &self,
         path: &Path,
@@ -137,21 +138,21 @@ impl Lock {
         places::write(path, &text).map_err(|e| fail(e.to_string()))
     }
 
-    /// What is locked under a name.
+    /// Returns the entry of a plugin.
     pub fn find(&self, name: &str) -> Option<&Locked> {
         self.plugins.get(name)
     }
 
-    /// All that is locked, sorted by name.
+    /// Returns the entries of all plugins, sorted by name.
     pub fn plugins(&self) -> impl Iterator<Item = &Locked> {
         self.plugins.values()
     }
 
-    /// Locks a plugin to these bytes on this target.
+    /// Pins a plugin to the bytes of a file, for the target of that file.
     pub fn pin(&mut self, manifest: &Manifest, signer: Option<TrustedKey>) {
         let (name, version) = (&manifest.plugin.name, &manifest.plugin.version);
         let mut sha256 = match self.plugins.get(name) {
-            // Another version's hashes say nothing of this one on other targets.
+            // The hashes of other targets are kept only if they are of the same version.
             Some(before) if before.version == *version => before.sha256.clone(),
             _ => BTreeMap::new(),
         };
@@ -160,23 +161,23 @@ impl Lock {
         self.plugins.insert(name.clone(), locked);
     }
 
-    /// What is locked under the name of a module's file.
+    /// Returns the entry of a module, by the name of its file.
     pub fn find_module(&self, name: &str) -> Option<&LockedModule> {
         self.modules.get(name)
     }
 
-    /// All modules that are locked, sorted by name.
+    /// Returns the entries of all modules, sorted by name.
     pub fn modules(&self) -> impl Iterator<Item = &LockedModule> {
         self.modules.values()
     }
 
-    /// Locks a module to these bytes.
+    /// Pins a module to the bytes with this SHA-256.
     pub fn pin_module(&mut self, name: &str, sha256: &str) {
         let module = LockedModule { name: name.to_owned(), sha256: sha256.to_owned() };
         self.modules.insert(module.name.clone(), module);
     }
 
-    /// Removes a plugin from the lock file.
+    /// Removes the entry of a plugin. Returns whether there was one.
     pub fn remove(&mut self, name: &str) -> bool {
         self.plugins.remove(name).is_some()
     }

@@ -1,4 +1,4 @@
-//! Deciding which bytes a project runs.
+//! Computes the new content of a lock file, for `kasmina plugins lock`.
 
 use crate::check;
 use crate::declared;
@@ -17,39 +17,39 @@ use crate::verify::exposed;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 
-/// What becomes of one plugin of the lock file.
+/// Change of one entry of the lock file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Change {
     /// The plugin is new in the lock file.
     Added,
-    /// It is as it was.
+    /// The entry is unchanged.
     Same,
-    /// Its bytes, its version or its signer are others.
+    /// The entry's bytes, version or signing key change.
     Changed {
-        /// The build that was locked for this target.
+        /// Generation that was locked for this target; absent if none was.
         from: Option<String>,
     },
-    /// It is locked, and not found any more.
+    /// The plugin is locked, but its file was not found. Its entry is removed.
     Missing,
 }
 
-/// One plugin of the lock file.
+/// The new content of one entry of the lock file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Decision {
-    /// Name of the plugin.
+    /// Name of the plugin, or of a host module's file.
     pub name: String,
-    /// Version of the plugin.
+    /// Version of the plugin; `-` for a host module.
     pub version: String,
-    /// The build found; none where none is.
+    /// Generation of the file that was found; absent if none was.
     pub generation: Option<String>,
-    /// The trusted key that has signed it.
+    /// Name of the trusted key that has signed the file.
     pub signer: Option<String>,
-    /// Change of the lock file's entry.
+    /// How the entry changes.
     pub change: Change,
 }
 
-/// What a lock file would be. While it exists, no other process changes the lock file.
+/// The new content of a lock file. While this value exists, no other process changes the lock file.
 #[derive(Debug)]
 pub struct Decisions {
     /// Decisions sorted by name of the plugin.
@@ -58,25 +58,26 @@ pub struct Decisions {
     pub refused: Vec<Refusal>,
     lock: Lock,
     path: PathBuf,
-    _alone: FolderGuard,
+    _guard: FolderGuard,
 }
 
 impl Decisions {
-    /// Whether the lock file says all that is found, of every plugin in it.
+    /// Whether the lock file is up to date: it would not change, and no file was refused because its bytes or
+    /// its signature do not match.
     pub fn stand(&self) -> bool {
         let other_bytes = |refusal: &Refusal| matches!(refusal.rule, Rule::Lock | Rule::Signature);
         self.is_written() && !self.refused.iter().any(other_bytes)
     }
 
-    /// Whether the lock file says already what it would say.
+    /// Whether the lock file exists and would not change.
     pub fn is_written(&self) -> bool {
         self.path.exists() && self.plugins.iter().all(|d| d.change == Change::Same)
     }
 
-    /// Writes the lock file, and confirms it for the user who has decided it.
+    /// Writes the lock file, and records that the user has confirmed it.
     ///
     /// # Errors
-    /// If it, or the record of confirmed lock files, cannot be written.
+    /// If the lock file or the file of confirmations cannot be written.
     pub fn write(&self, policy: &Policy) -> Result<(), RegistryError> {
         self.lock.write(&self.path, |sha256| policy.confirm_lock(sha256).map(drop))
     }
@@ -87,18 +88,18 @@ impl Decisions {
     }
 }
 
-/// Decides for the files named, or for everything in the search path where none is.
+/// Computes the new lock file for the named files, or for everything in the search path if none is named.
 ///
-/// A file that is named is the user's decision: it is pinned, whoever vouches for it. Without names only what
-/// somebody vouches for already is renewed: what is bundled or pinned, and what is signed by the trusted key
-/// that it was locked with. Whatever else is found is left out, and the lock file keeps what it has of it.
+/// A named file is pinned even if it is not trusted yet, because the user has decided it. Without names, the
+/// files that a run would load are locked, and new builds that are signed by the trusted key that the plugin
+/// was locked with. Other files are left out, and their entries in the lock file stay as they are.
 ///
 /// # Errors
-/// If a named file cannot be locked, two named files bring the same plugin, or the lock file cannot be read
-/// or was not confirmed.
+/// If a named file cannot be locked, two named files have the same name, or the lock file cannot be read or
+/// was not confirmed.
 pub fn decide(files: &[PathBuf], path: &SearchPath, policy: &Policy) -> Result<Decisions, RegistryError> {
     let lock_path = policy.lock().unwrap_or(Path::new(LOCK_FILE)).to_owned();
-    let alone = FolderGuard::of(&lock_path)
+    let guard = FolderGuard::of(&lock_path)
         .map_err(|e| RegistryError::Lock { path: lock_path.clone(), reason: e.to_string() })?;
     let current = ProjectLock::of(policy)?;
     refuse_unconfirmed(&current, policy)?;
@@ -108,7 +109,7 @@ pub fn decide(files: &[PathBuf], path: &SearchPath, policy: &Policy) -> Result<D
         refused: Vec::new(),
         lock: before.clone(),
         path: lock_path,
-        _alone: alone,
+        _guard: guard,
     };
     if files.is_empty() {
         decisions.renew(&before, path, policy)?;
@@ -122,14 +123,15 @@ pub fn decide(files: &[PathBuf], path: &SearchPath, policy: &Policy) -> Result<D
 }
 
 impl Decisions {
-    /// Takes everything that is found and that somebody vouches for.
+    /// Adds every trusted file in the search path, and removes the entries of plugins that are not found.
     fn renew(&mut self, before: &Lock, path: &SearchPath, policy: &Policy) -> Result<(), RegistryError> {
         let survey = survey(path, policy)?;
         for file in &survey.files {
             let name = &file.manifest.plugin.name;
             // A run skips a file that is shadowed by another of the same plugin, so it is not locked.
-            let taken = survey.files.iter().find(|f| f.manifest.plugin.name == *name && f.refusal.is_none());
-            let refusal = match (&file.refusal, taken) {
+            let trusted =
+                survey.files.iter().find(|f| f.manifest.plugin.name == *name && f.refusal.is_none());
+            let refusal = match (&file.refusal, trusted) {
                 (None, _) => None,
                 (Some(refusal), None) if is_renewal(file, before, policy)? => {
                     tracing::debug!("{name} is signed by the key that it was locked with: {refusal}");
@@ -137,7 +139,7 @@ impl Decisions {
                 }
                 (Some(refusal), _) => Some(Refusal {
                     remedy: format!(
-                        "if you want it, name it: `kasmina plugins lock {}`",
+                        "to lock it anyway, name it: `kasmina plugins lock {}`",
                         quoted(&file.manifest.path)
                     ),
                     ..refusal.clone()
@@ -145,14 +147,14 @@ impl Decisions {
             };
             let added = match refusal {
                 Some(refusal) => Err(refusal),
-                // These bytes were judged; what lies there by now may be others.
+                // The file may have changed since it was verified.
                 None => self.add(&file.manifest.path, Some(&file.manifest.sha256), before, policy),
             };
             if let Err(refusal) = added {
                 self.refused.push(refusal);
             }
         }
-        // A file that cannot be read may be the one that is locked.
+        // A file that cannot be read may be that of a locked plugin, so no entry is removed.
         if !survey.refused.is_empty() {
             return Ok(());
         }
@@ -170,7 +172,7 @@ impl Decisions {
         if !declared::is_module(file) {
             return self.add(file, None, before, policy);
         }
-        // It may be used as a host, and with a sidecar as a seed too.
+        // A module may be used as a host. With a sidecar it may also be used as a seed.
         if declared::sidecar(file).exists() {
             self.add(file, None, before, policy)?;
         }
@@ -180,16 +182,16 @@ impl Decisions {
     fn add(
         &mut self,
         file: &Path,
-        judged: Option<&str>,
+        verified: Option<&str>,
         before: &Lock,
         policy: &Policy,
     ) -> Result<(), Refusal> {
         let manifest = Manifest::read(file)?;
-        if judged.is_some_and(|judged| judged != manifest.sha256) {
+        if verified.is_some_and(|verified| verified != manifest.sha256) {
             return Err(Refusal {
                 path: file.to_owned(),
                 rule: Rule::Lock,
-                found: "it changed while it was looked at".to_owned(),
+                found: "it changed while it was read".to_owned(),
                 remedy: "try again".to_owned(),
             });
         }
@@ -203,13 +205,13 @@ impl Decisions {
             Signed::No | Signed::Unknown => None,
         };
         let (name, version) = (manifest.plugin.name.clone(), manifest.plugin.version.clone());
-        self.refuse_second(&name, file)?;
+        self.refuse_duplicate(&name, file)?;
         let generation = manifest.generation().to_owned();
         let locked = before.find(&name);
         self.lock.pin(&manifest, signer.clone());
         let change = match locked {
             None => Change::Added,
-            Some(locked) if self.lock.find(&name).is_some_and(|now| now.says_the_same(locked)) => {
+            Some(locked) if self.lock.find(&name).is_some_and(|now| now.is_equivalent(locked)) => {
                 Change::Same
             }
             Some(locked) => Change::Changed {
@@ -229,7 +231,7 @@ impl Decisions {
             return Err(exposed.refusal(&module.path));
         }
         let name = module.name();
-        self.refuse_second(&name, &module.path)?;
+        self.refuse_duplicate(&name, &module.path)?;
         let change = match before.find_module(&name) {
             None => Change::Added,
             Some(locked) if locked.sha256 == module.sha256 => Change::Same,
@@ -241,27 +243,27 @@ impl Decisions {
         Ok(())
     }
 
-    fn refuse_second(&self, name: &str, file: &Path) -> Result<(), Refusal> {
+    fn refuse_duplicate(&self, name: &str, file: &Path) -> Result<(), Refusal> {
         if !self.plugins.iter().any(|decision| decision.name == name) {
             return Ok(());
         }
         Err(Refusal {
             path: file.to_owned(),
             rule: Rule::Names,
-            found: format!("another of the files named brings `{name}` too"),
+            found: format!("another of the named files is `{name}` too"),
             remedy: "name one file of each plugin".to_owned(),
         })
     }
 }
 
-/// Whether a file that is locked with other bytes is a new build by the same trusted key.
+/// Whether a file that is locked with other bytes is a new build, signed by the same trusted key.
 fn is_renewal(file: &Surveyed, before: &Lock, policy: &Policy) -> Result<bool, RegistryError> {
     let locked = before.find(&file.manifest.plugin.name).and_then(|locked| locked.signer.as_ref());
     let (Some(was), Some(keys)) = (locked, &policy.keys) else { return Ok(false) };
     if file.refusal.as_ref().is_none_or(|refusal| refusal.rule != Rule::Lock) {
         return Ok(false);
     }
-    // A survey keeps no bytes.
+    // The file is read again, because a survey does not keep the bytes.
     let manifest = Manifest::read(&file.manifest.path)?;
     Ok(matches!(keys.signed(&manifest)?, Signed::By(now) if now.key == was.key))
 }

@@ -1,39 +1,39 @@
-//! What a file says of itself: its records, its form, its bytes.
+//! Manifests: the records, the form and the bytes of plugin files.
 
 use crate::declared::Head;
 use kasmina_plugin_api::record::{EntryRecord, PluginRecord};
 use std::borrow::Cow;
 use std::path::PathBuf;
 
-/// A plugin file, read once: its bytes, their hash, its records.
+/// A plugin file in memory: its bytes, their hash, and its records.
 #[derive(Debug, Clone)]
 pub struct Manifest {
     /// Path of the file.
     pub path: PathBuf,
-    /// Hash of the bytes below, in hex.
+    /// SHA-256 of the file in hexadecimal digits. For a module, it covers also the sidecar.
     pub sha256: String,
     /// Record of the plugin.
     pub plugin: PluginRecord,
-    /// The records of its entries, sorted by kind and id.
+    /// Records of the entries, sorted by kind and id.
     pub entries: Vec<EntryRecord>,
-    /// What kind of file it is.
+    /// Form of the file.
     pub(crate) form: Form,
-    /// The whole file: what is checked is what is opened.
+    /// The whole file; empty in a survey. The checked bytes are the bytes that are opened.
     pub(crate) bytes: Vec<u8>,
 }
 
-/// The kinds of file that bring entries.
+/// The forms of plugin files.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Form {
     /// A shared library.
     Library,
-    /// A declared blueprint; its bytes are its text.
+    /// A declared blueprint; the file is its text.
     Declared(Head),
-    /// A TorchScript module with a sidecar.
+    /// A TorchScript module with the text of its sidecar.
     Module { head: Head, sidecar: String },
 }
 
-/// What a file says of itself, and nothing else of it: for looking, not for opening.
+/// The records and the form of a file, without its bytes. It is enough for a listing, but not for opening.
 pub(crate) struct ManifestHeader {
     pub(crate) plugin: PluginRecord,
     pub(crate) entries: Vec<EntryRecord>,
@@ -41,28 +41,29 @@ pub(crate) struct ManifestHeader {
 }
 
 impl Manifest {
-    /// The first twelve digits of the hash: the name of this build.
+    /// Returns the generation: the first twelve digits of the hash, which name this build.
     pub fn generation(&self) -> &str {
         &self.sha256[..12]
     }
 
-    /// What hash and signature are over: the file, and of a module its sidecar too.
+    /// Returns the bytes that are hashed and signed: the file, and for a module also its sidecar.
     pub fn signed_bytes(&self) -> Cow<'_, [u8]> {
-        whole(&self.form, &self.bytes)
+        hashed_bytes(&self.form, &self.bytes)
     }
 
     pub(crate) fn is_module(&self) -> bool {
         matches!(self.form, Form::Module { .. })
     }
 
-    /// Whether it is interpreted by a plugin, rather than one itself.
+    /// Whether another plugin interprets the file: it is not a library.
     pub fn is_interpreted(&self) -> bool {
         self.form != Form::Library
     }
 }
 
-/// Everything that decides what a file is, so that no byte can pass from one part to the other.
-pub(crate) fn whole<'b>(form: &Form, bytes: &'b [u8]) -> Cow<'b, [u8]> {
+/// Returns the bytes that are hashed and signed. For a module, the length of the archive comes first, so that
+/// no other split into archive and sidecar has the same bytes.
+pub(crate) fn hashed_bytes<'b>(form: &Form, bytes: &'b [u8]) -> Cow<'b, [u8]> {
     let Form::Module { sidecar, .. } = form else { return Cow::Borrowed(bytes) };
     let length = (bytes.len() as u64).to_le_bytes();
     Cow::Owned([length.as_slice(), bytes, sidecar.as_bytes()].concat())

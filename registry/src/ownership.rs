@@ -1,10 +1,10 @@
-//! Who can change a file: its owner, its mode, and every folder and link on the way to it.
+//! Checks who can change a file, by the owners and modes of the file and of every folder and link in its
+//! path.
 //!
-//! Whoever can write a file, or exchange it in one of the folders above it, runs code in every process that
-//! loads it. So every part of its path must belong to the user or to root and be writable by nobody else. Two
-//! cases that many systems are set up with are no danger and pass: a sticky folder such as `/tmp`, where
-//! nobody can exchange what belongs to another user, and a file that only the user's own group can write, if
-//! nobody else is in that group.
+//! A user who can write a file, or replace it in one of the folders above it, can run code in every process
+//! that loads it. So every part of its path must belong to the user or to root, and nobody else may write it.
+//! Two common cases are safe and pass: a sticky folder such as `/tmp`, where nobody can replace another
+//! user's file, and a file that the user's own group can write, if that group has no other member.
 
 use crate::error::{Refusal, Rule};
 use crate::groups::private_group;
@@ -19,20 +19,20 @@ use std::path::{Component, Path, PathBuf};
 const GROUP_WRITES: u32 = 0o020;
 const OTHERS_WRITE: u32 = 0o002;
 const STICKY: u32 = 0o1000;
-/// As many links as the kernel follows on one path.
+/// Largest number of symbolic links in one path, as in the kernel.
 const MOST_LINKS: u32 = 40;
 const ROOT: u32 = 0;
 
-/// Why a path is not the user's alone.
+/// Why other users can change a file: a part of its path, and how they can change it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Exposed {
     /// The part of the path that somebody else can change.
     place: PathBuf,
-    how: How,
+    how: Exposure,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum How {
+enum Exposure {
     /// Every user may write it.
     Everybody,
     /// The members of a group may write it.
@@ -41,54 +41,54 @@ enum How {
     AccessList,
     /// It belongs to another user.
     Owner(u32),
-    /// It could not be looked at.
+    /// The owner or mode could not be read.
     Unknown(String),
 }
 
-/// The users and the group that may be able to write a trusted file.
+/// The users and the group that may write a trusted file.
 #[derive(Debug, Clone)]
 pub(crate) struct Owners {
     /// Users whose files count as the user's own.
     users: Vec<u32>,
-    /// The group that has no other member than the user.
+    /// The user's primary group, if it has no other member.
     group: Option<u32>,
 }
 
 impl Owners {
-    /// The user of this process, and root.
+    /// Returns the user of this process, and root.
     pub(crate) fn user() -> Self {
         let user = rustix::process::geteuid().as_raw();
         Self { users: vec![user, ROOT], group: private_group(user) }
     }
 
-    /// Those who count for what belongs to this program: also the owner of its executable, who could exchange
-    /// the whole program.
+    /// Returns the owners that are accepted for the program's own plugins: the user, root, and the owner of
+    /// the executable, who could replace the whole program.
     pub(crate) fn of_program() -> Self {
         let mut owners = Self::user();
         owners.users.extend(std::fs::metadata("/proc/self/exe").map(|m| m.uid()).ok());
         owners
     }
 
-    /// One more user, if there is one.
-    pub(crate) fn and(mut self, user: Option<u32>) -> Self {
+    /// Adds a user, if there is one.
+    pub(crate) fn with_user(mut self, user: Option<u32>) -> Self {
         self.users.extend(user);
         self
     }
 
-    /// Whether nobody else can change a file or a folder.
+    /// Checks that only these owners can change a file or a folder. Another owner is reported only if no part
+    /// of the path is writable by others.
     pub(crate) fn check(&self, path: &Path) -> Result<(), Exposed> {
         let unknown = |place: &Path, error: std::io::Error| Exposed {
             place: place.to_owned(),
-            how: How::Unknown(error.to_string()),
+            how: Exposure::Unknown(error.to_string()),
         };
         let absolute = std::path::absolute(path).map_err(|e| unknown(path, e))?;
         let mut left: VecDeque<OsString> = parts(&absolute);
-        // Reported only if no part of the path is writable by others.
         let mut foreign = None;
         let mut at = PathBuf::from("/");
         let mut links = 0;
         let root = std::fs::symlink_metadata(&at).map_err(|e| unknown(&at, e))?;
-        worse(self.check_one(&at, &root, true), &mut foreign)?;
+        defer_foreign(self.check_one(&at, &root, true), &mut foreign)?;
         while let Some(part) = left.pop_front() {
             if part == ".." {
                 at.pop();
@@ -97,11 +97,11 @@ impl Owners {
             at.push(part);
             let metadata = std::fs::symlink_metadata(&at).map_err(|e| unknown(&at, e))?;
             if !metadata.is_symlink() {
-                worse(self.check_one(&at, &metadata, !left.is_empty()), &mut foreign)?;
+                defer_foreign(self.check_one(&at, &metadata, !left.is_empty()), &mut foreign)?;
                 continue;
             }
-            // The mode of a link says nothing; who owns it decides where it leads.
-            worse(self.check_owner(&at, &metadata), &mut foreign)?;
+            // The mode of a link has no meaning, but its owner can change its target.
+            defer_foreign(self.check_owner(&at, &metadata), &mut foreign)?;
             links += 1;
             if links > MOST_LINKS {
                 return Err(unknown(&at, std::io::Error::other("too many levels of symbolic links")));
@@ -118,11 +118,12 @@ impl Owners {
         foreign.map_or(Ok(()), Err)
     }
 
-    /// Whether nobody else can put files into a folder: being sticky does not help here.
+    /// Checks that only these owners can add files to a folder. Unlike in [`check`](Self::check), a sticky
+    /// folder is refused if others can write it.
     pub(crate) fn check_folder(&self, path: &Path) -> Result<(), Exposed> {
         self.check(path)?;
         let metadata = std::fs::metadata(path)
-            .map_err(|e| Exposed { place: path.to_owned(), how: How::Unknown(e.to_string()) })?;
+            .map_err(|e| Exposed { place: path.to_owned(), how: Exposure::Unknown(e.to_string()) })?;
         self.check_one(path, &metadata, false)
     }
 
@@ -130,10 +131,10 @@ impl Owners {
         if self.users.contains(&metadata.uid()) {
             return Ok(());
         }
-        Err(Exposed { place: place.to_owned(), how: How::Owner(metadata.uid()) })
+        Err(Exposed { place: place.to_owned(), how: Exposure::Owner(metadata.uid()) })
     }
 
-    /// `passed` says that the path leads on from this folder to something that belongs to the user.
+    /// Checks one part of a path. `passed` is true for a folder above the last part of the path.
     fn check_one(&self, place: &Path, metadata: &Metadata, passed: bool) -> Result<(), Exposed> {
         let mode = metadata.mode();
         let exposed = |how| Err(Exposed { place: place.to_owned(), how });
@@ -142,24 +143,25 @@ impl Owners {
             return owner;
         }
         if mode & OTHERS_WRITE != 0 {
-            return exposed(How::Everybody);
+            return exposed(Exposure::Everybody);
         }
         if mode & GROUP_WRITES != 0 {
-            // With an access control list the bits of the group are the most that anybody named in the list
-            // may do.
+            // If there is an access control list, the group bits are its mask: the most that it grants
+            // anybody but the owner.
             if has_access_list(place) {
-                return exposed(How::AccessList);
+                return exposed(Exposure::AccessList);
             }
             if self.group != Some(metadata.gid()) {
-                return exposed(How::Group(metadata.gid()));
+                return exposed(Exposure::Group(metadata.gid()));
             }
         }
         owner
     }
 }
 
-/// Keeps that something belongs to another user, which may be outweighed; anything else is an error at once.
-fn worse(checked: Result<(), Exposed>, foreign: &mut Option<Exposed>) -> Result<(), Exposed> {
+/// Stores the first foreign owner in `foreign`, because a later part of the path may have a worse problem.
+/// Returns any other problem at once.
+fn defer_foreign(checked: Result<(), Exposed>, foreign: &mut Option<Exposed>) -> Result<(), Exposed> {
     match checked {
         Err(exposed) if exposed.is_foreign() => {
             foreign.get_or_insert(exposed);
@@ -175,7 +177,7 @@ fn has_access_list(place: &Path) -> bool {
     !matches!(list, Err(Errno::NODATA | Errno::NOTSUP | Errno::NOSYS))
 }
 
-/// The names along a path.
+/// Returns the components of a path, without the root and without `.`.
 fn parts(path: &Path) -> VecDeque<OsString> {
     let part = |component: Component<'_>| match component {
         Component::Normal(name) => Some(name.to_owned()),
@@ -186,47 +188,47 @@ fn parts(path: &Path) -> VecDeque<OsString> {
 }
 
 impl Exposed {
-    /// Whether the only objection is that it belongs to another user.
+    /// Whether the only problem is that another user owns a part of the path.
     pub(crate) fn is_foreign(&self) -> bool {
-        matches!(self.how, How::Owner(_))
+        matches!(self.how, Exposure::Owner(_))
     }
 
-    /// What was found, in words.
+    /// Returns a description of what was found.
     pub(crate) fn found(&self) -> String {
         let place = self.place.display();
         match &self.how {
-            How::Everybody => format!("everybody may write {place}"),
-            How::Group(group) => format!("the members of group {group} may write {place}"),
-            How::AccessList => format!("an access control list lets others write {place}"),
-            How::Owner(user) => format!("{place} belongs to another user (id {user})"),
-            How::Unknown(error) => format!("who may write {place} cannot be found out: {error}"),
+            Exposure::Everybody => format!("everybody may write {place}"),
+            Exposure::Group(group) => format!("the members of group {group} may write {place}"),
+            Exposure::AccessList => format!("an access control list lets others write {place}"),
+            Exposure::Owner(user) => format!("{place} belongs to another user (id {user})"),
+            Exposure::Unknown(error) => format!("cannot find out who may write {place}: {error}"),
         }
     }
 
-    /// What to do about a plugin's file: of a file of another user the bytes can be decided on.
+    /// Returns the remedy for a plugin's file. A file of another user can be pinned.
     pub(crate) fn remedy(&self, file: &Path) -> String {
         if self.is_foreign() {
             return format!(
-                "if you know what it is, pin these bytes: `kasmina plugins lock {}`; or copy the file to a folder of your own",
+                "if you trust this file, pin its bytes: `kasmina plugins lock {}`; or copy it to your own folder",
                 quoted(file)
             );
         }
         self.remedy_of_own_file()
     }
 
-    /// What to do about a file that must be the user's own.
+    /// Returns the remedy for a file that must belong to the user.
     pub(crate) fn remedy_of_own_file(&self) -> String {
         let place = quoted(&self.place);
         match &self.how {
-            How::Everybody => format!("close it: chmod o-w {place}"),
-            How::Group(_) => format!("close it: chmod g-w {place}"),
-            How::AccessList => format!("remove the list: setfacl -b {place}"),
-            How::Owner(_) => format!("make {place} your own, or remove it"),
-            How::Unknown(_) => "check the path and that you may read it".to_owned(),
+            Exposure::Everybody => format!("remove the write permission: chmod o-w {place}"),
+            Exposure::Group(_) => format!("remove the write permission: chmod g-w {place}"),
+            Exposure::AccessList => format!("remove the list: setfacl -b {place}"),
+            Exposure::Owner(_) => format!("change the owner of {place} to your user, or remove it"),
+            Exposure::Unknown(_) => "check the path and that you may read it".to_owned(),
         }
     }
 
-    /// The refusal of a file for this reason.
+    /// Returns the refusal of a file for this reason.
     pub(crate) fn refusal(&self, file: &Path) -> Refusal {
         Refusal {
             path: file.to_owned(),
@@ -248,7 +250,7 @@ mod tests {
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
     }
 
-    /// `folder/inner/file`, all of them the user's own.
+    /// Creates `folder/inner/file`, which belong to the user.
     fn tree() -> (tempfile::TempDir, PathBuf, PathBuf) {
         let folder = tempfile::tempdir().unwrap();
         let inner = folder.path().join("inner");
@@ -289,7 +291,7 @@ mod tests {
 
     /// docs/security.md: 11
     #[test]
-    fn the_group_that_only_the_user_is_in_may_write() {
+    fn a_group_without_other_members_may_write() {
         let (_folder, inner, file) = tree();
         let group = std::fs::metadata(&file).unwrap().gid();
         let private = Owners { group: Some(group), ..Owners::user() };
@@ -299,14 +301,14 @@ mod tests {
     }
 
     #[test]
-    fn another_owner_is_told_apart() {
+    fn a_file_of_another_owner_is_foreign() {
         let (_folder, _inner, file) = tree();
         let stranger = Owners { users: vec![ROOT.wrapping_sub(2)], group: None };
         assert!(stranger.check(&file).unwrap_err().is_foreign());
     }
 
     #[test]
-    fn links_in_a_circle_end() {
+    fn a_cycle_of_links_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let (a, b) = (folder.path().join("a"), folder.path().join("b"));
         symlink(&a, &b).unwrap();

@@ -1,4 +1,4 @@
-//! The bytes of a file that may be a plugin.
+//! Bounded reading of files that may be plugins.
 
 use crate::block_reader::BlockReader;
 use crate::declared;
@@ -7,17 +7,17 @@ use kasmina_files::{Limit, limit, open_regular};
 use std::io::{Error, ErrorKind};
 use std::path::Path;
 
-/// Opens a regular file to read parts of it; nothing else is waited for.
+/// Opens a file to read parts of it. Anything but a regular file is refused without waiting, such as a pipe.
 pub(crate) fn open(path: &Path) -> Result<BlockReader, Refusal> {
     open_regular(path).and_then(BlockReader::new).map_err(|error| unreadable(path, &error))
 }
 
-/// Reads a regular file that is no larger than the limit.
+/// Reads a regular file. A file that is larger than the limit is refused.
 pub(crate) fn read(path: &Path, limit: Limit) -> Result<Vec<u8>, Refusal> {
     kasmina_files::read(path, limit).map_err(|error| unreadable(path, &error))
 }
 
-/// The limit of a plugin file, by its name.
+/// Returns the size limit of a plugin file, by its name.
 pub(crate) fn limit_of(path: &Path) -> Limit {
     if declared::is_declared(path) {
         limit::DECLARED
@@ -30,8 +30,8 @@ pub(crate) fn limit_of(path: &Path) -> Limit {
 
 fn unreadable(path: &Path, error: &Error) -> Refusal {
     let remedy = match error.kind() {
-        ErrorKind::InvalidInput => "name a plugin file, or the folder that holds it",
-        ErrorKind::FileTooLarge => "docs/security.md lists the limits; check that it is the file you mean",
+        ErrorKind::InvalidInput => "name a plugin file, or the folder that contains it",
+        ErrorKind::FileTooLarge => "docs/security.md lists the limits; check that this is the right file",
         _ => "check the path and that you may read the file",
     };
     Refusal {

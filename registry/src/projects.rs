@@ -1,7 +1,7 @@
-//! Lock files of projects that the user has said yes to.
+//! Lock files that the user has confirmed.
 //!
-//! A lock file decides which bytes run. One that came with a clone or an archive was written by somebody
-//! else, so it vouches for nothing until the user has confirmed exactly this text at exactly this place.
+//! A lock file decides which bytes run. A lock file in a clone or an archive was written by somebody else, so
+//! nothing that it pins is trusted until the user has confirmed exactly this text at exactly this path.
 //! Confirmations are kept in the user's state folder.
 
 use crate::error::RegistryError;
@@ -13,50 +13,51 @@ use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-/// Names folders, separated by colons, whose lock files count without a confirmation and whose owner counts
-/// as the user: for CI jobs and containers, which have no earlier session to confirm anything in.
+/// Environment variable that names folders, separated by colons. Their lock files need no confirmation, and
+/// their owners may own plugin files. It is for CI jobs and containers, where the user cannot confirm a lock
+/// file beforehand.
 pub const TRUSTED_PROJECTS: &str = "KASMINA_TRUSTED_PROJECTS";
 
 /// A lock file that the user has confirmed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Confirmed {
-    /// Where it lies, without symbolic links.
+    /// Path of the lock file; its folder has no symbolic links.
     pub path: PathBuf,
     /// SHA-256 of its text when it was confirmed, in hexadecimal digits.
     pub sha256: String,
 }
 
-/// Decides which lock files of projects count.
+/// Decides which lock files are confirmed.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Projects {
-    /// The file of confirmations; none where the user has no state folder.
+    /// File of confirmations; `None` if the user has no state folder.
     record: Option<PathBuf>,
-    /// Folders whose lock files count.
+    /// Folders whose lock files need no confirmation.
     folders: Vec<PathBuf>,
 }
 
 impl Projects {
-    /// The user's own confirmations, and the folders that the environment names.
+    /// Returns the user's confirmations, with the folders in the environment variable.
     pub(crate) fn of_user() -> Self {
         let named = std::env::var_os(TRUSTED_PROJECTS).unwrap_or_default();
         let folders = std::env::split_paths(&named).filter_map(|folder| folder.canonicalize().ok()).collect();
         Self { record: places::projects(), folders }
     }
 
-    /// Confirmations that are kept in a file.
+    /// Returns confirmations that are kept in a file.
     pub(crate) fn in_file(record: PathBuf) -> Self {
         Self { record: Some(record), folders: Vec::new() }
     }
 
-    /// Whether a lock file with this text counts.
+    /// Whether the lock file at a path is confirmed with the text of this SHA-256.
     ///
     /// # Errors
-    /// If the record of confirmations cannot be read, or others can write a lock file that counts by its
-    /// folder.
+    /// If the file of confirmations cannot be read, or the lock file is in a trusted folder and other users
+    /// can write it.
     pub(crate) fn confirms(&self, lock: &Path, sha256: &str) -> Result<bool, RegistryError> {
         let real = in_real_folder(lock);
         if self.is_in_trusted_folder(&real) {
-            let owners = Owners::user().and(self.owner_of(&real));
+            let owners = Owners::user().with_user(self.owner_of(&real));
             owners.check(&real).map_err(|exposed| error(&real, exposed.found()))?;
             return Ok(true);
         }
@@ -67,7 +68,7 @@ impl Projects {
         real.parent().is_some_and(|folder| self.folders.iter().any(|f| f == folder))
     }
 
-    /// The owner of the trusted folder that a file lies in.
+    /// Returns the user id of the owner of the trusted folder that contains a file.
     pub(crate) fn owner_of(&self, path: &Path) -> Option<u32> {
         if self.folders.is_empty() {
             return None;
@@ -77,23 +78,24 @@ impl Projects {
         std::fs::metadata(folder).ok().map(|m| m.uid())
     }
 
-    /// Every confirmation, sorted by path.
+    /// Returns every confirmation, sorted by path.
     ///
     /// # Errors
-    /// If another user could have written the record.
+    /// If other users can write the file of confirmations, or it cannot be read.
     pub(crate) fn list(&self) -> Result<Vec<Confirmed>, RegistryError> {
         Ok(self.read()?.into_iter().map(|(path, sha256)| Confirmed { path: path.into(), sha256 }).collect())
     }
 
-    /// Confirms a lock file with this text, in place of an earlier text.
+    /// Confirms a lock file with the text of this SHA-256. It replaces an earlier confirmation of the same
+    /// path.
     ///
     /// # Errors
-    /// If there is no state folder, or the record cannot be read or written.
+    /// If there is no state folder, or the file of confirmations cannot be read or written.
     pub(crate) fn confirm(&self, lock: &Path, sha256: &str) -> Result<Confirmed, RegistryError> {
         let path = in_real_folder(lock);
         let sha256 = sha256.to_owned();
         if self.is_in_trusted_folder(&path) {
-            // It counts as it is.
+            // A lock file in a trusted folder needs no confirmation.
             return Ok(Confirmed { path, sha256 });
         }
         let key = path.to_str().ok_or_else(|| error(&path, "its path is not UTF-8 text"))?.to_owned();
@@ -101,22 +103,23 @@ impl Projects {
         Ok(Confirmed { path, sha256 })
     }
 
-    /// Takes the confirmation of a lock file back; returns whether there was one.
+    /// Removes the confirmation of a lock file. Returns whether there was one.
     ///
     /// # Errors
-    /// As [`confirm`](Self::confirm).
+    /// If there is no state folder, or the file of confirmations cannot be read or written.
     pub(crate) fn forget(&self, lock: &Path) -> Result<bool, RegistryError> {
         let path = in_real_folder(lock);
         Ok(self.change(|all| all.remove(&*path.to_string_lossy()))?.is_some())
     }
 
     fn change<T>(&self, body: impl FnOnce(&mut BTreeMap<String, String>) -> T) -> Result<T, RegistryError> {
-        let record = self.record.as_deref().ok_or_else(|| {
-            error(Path::new("projects.json"), "there is no state folder to keep it in; set HOME")
-        })?;
+        let record = self
+            .record
+            .as_deref()
+            .ok_or_else(|| error(Path::new("projects.json"), "there is no state folder for it; set HOME"))?;
         places::make_folder_of(record).map_err(|e| error(record, e))?;
-        // Another process may confirm another project meanwhile.
-        let _alone = FolderGuard::of(record).map_err(|e| error(record, e))?;
+        // Another process may confirm another lock file at the same time.
+        let _guard = FolderGuard::of(record).map_err(|e| error(record, e))?;
         let mut all = self.read()?;
         let value = body(&mut all);
         let text = serde_json::to_string_pretty(&all).map_err(|e| error(record, e))?;
@@ -129,7 +132,7 @@ impl Projects {
             return Ok(BTreeMap::new());
         };
         Owners::user().check(record).map_err(|exposed| error(record, exposed.found()))?;
-        places::read_kept(record).map_err(|e| error(record, e))
+        places::read_state(record).map_err(|e| error(record, e))
     }
 }
 

@@ -1,8 +1,8 @@
-//! Paths in commands that a person may copy into a shell.
+//! Quotes paths in suggested commands, which the user may copy into a shell.
 
 use std::path::Path;
 
-/// A path as one word of a POSIX shell.
+/// Returns a path as one word of a POSIX shell, quoted if necessary.
 pub fn quoted(path: &Path) -> String {
     let text = path.to_string_lossy();
     match shlex::try_quote(&text) {

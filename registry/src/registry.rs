@@ -1,4 +1,4 @@
-//! The registry: everything loaded, by name, and the way in.
+//! The registry: loads plugins, and finds their entries by name.
 
 use crate::catalogue::{Catalogue, Skipped};
 use crate::check;
@@ -10,9 +10,9 @@ use crate::manifest::{Form, Manifest};
 use crate::policy::Policy;
 use crate::probe::{self, Judged, Probed};
 use crate::project_lock::{ProjectLock, pin_first_use};
-use crate::read::{Found, find};
+use crate::read::{ReadOutcome, read_plugin};
 use crate::search::{Origin, SearchPath, candidates};
-use crate::verify::{Intent, Trust, Vouched, let_in};
+use crate::verify::{Intent, Trust, Verified, verify};
 use arc_swap::ArcSwap;
 use kasmina_plugin_api::record::EntryRecord;
 use kasmina_plugin_api::{Kind, Topology};
@@ -21,29 +21,29 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use tch::Device;
 
-/// Everything loaded. It is shared between threads: whoever looks sees the catalogue of one moment, and a
-/// build that is swapped in appears to the next who looks.
+/// All loaded plugins and their entries. It is shared between threads. Each call reads one immutable
+/// catalogue; a build that is swapped in is visible to the calls that follow.
 #[derive(Debug)]
 pub struct Registry {
     catalogue: ArcSwap<Catalogue>,
-    /// Held by whoever replaces the catalogue.
+    /// Held while the catalogue is replaced.
     changing: Mutex<()>,
     policy: Policy,
 }
 
-/// A file that has passed everything but being opened.
+/// A file that has passed every check that precedes opening it.
 struct Admitted {
     manifest: Manifest,
-    vouched: Vouched,
-    /// A refusal is an error rather than a note.
+    verified: Verified,
+    /// Whether the file was named by itself. Then a refusal is an error; otherwise the file is skipped.
     named: bool,
 }
 
 impl Registry {
-    /// The built-ins alone.
+    /// Returns a registry with only the built-in entries.
     ///
     /// # Errors
-    /// If a built-in's schema cannot be made.
+    /// If the schema of a built-in entry cannot be generated.
     pub fn built_in() -> Result<Self, RegistryError> {
         Self::empty(&Policy::embedded())
     }
@@ -53,8 +53,9 @@ impl Registry {
         Ok(Self { catalogue, changing: Mutex::new(()), policy: policy.clone() })
     }
 
-    /// The built-ins and everything in the search path, as far as the policy lets it in. A file that breaks a
-    /// rule is skipped in a folder (see [`skipped`](Self::skipped)) and an error when named.
+    /// Loads the built-in entries and every plugin in the search path that the policy trusts. A file in a
+    /// folder that breaks a rule is skipped (see [`skipped`](Self::skipped)); a file that was named is an
+    /// error.
     ///
     /// # Errors
     /// If a named place cannot be read, a named file is refused, or the lock file cannot be read.
@@ -64,17 +65,20 @@ impl Registry {
         let lock = ProjectLock::of(policy)?;
         let mut admitted: Vec<Admitted> = Vec::new();
         for candidate in candidates(path)? {
-            let looked = candidate.path.and_then(|path| {
-                match find(&path)? {
-                    // A library of another kind is none of our business; a file that is no whole library is.
-                    Found::NoPlugin(refusal) if !candidate.named && refusal.rule != Rule::SharedLibrary => {
+            let read = candidate.path.and_then(|path| {
+                match read_plugin(&path)? {
+                    // Libraries that are not plugins are ignored in folders. A damaged library is reported,
+                    // because it may be a plugin that was not copied completely.
+                    ReadOutcome::NotPlugin(refusal)
+                        if !candidate.named && refusal.rule != Rule::SharedLibrary =>
+                    {
                         Ok(None)
                     }
-                    Found::NoPlugin(refusal) => Err(refusal),
-                    Found::Plugin(manifest) => Ok(Some(*manifest)),
+                    ReadOutcome::NotPlugin(refusal) => Err(refusal),
+                    ReadOutcome::Plugin(manifest) => Ok(Some(*manifest)),
                 }
             });
-            let manifest = match looked {
+            let manifest = match read {
                 Ok(Some(manifest)) => manifest,
                 Ok(None) => continue,
                 Err(refusal) => {
@@ -86,8 +90,8 @@ impl Registry {
                 catalogue.shadow(&manifest, &earlier.manifest);
                 continue;
             }
-            match let_in(&manifest, candidate.origin, policy, &lock, Intent::Load) {
-                Ok(vouched) => admitted.push(Admitted { manifest, vouched, named: candidate.named }),
+            match verify(&manifest, candidate.origin, policy, &lock, Intent::Load) {
+                Ok(verified) => admitted.push(Admitted { manifest, verified, named: candidate.named }),
                 Err(refusal) => catalogue.refuse(refusal, candidate.named)?,
             }
         }
@@ -96,7 +100,7 @@ impl Registry {
         Ok(registry)
     }
 
-    /// Probes and opens what was admitted: libraries first, and then what one of them interprets.
+    /// Probes and opens the verified files: libraries first, then the files that one of them interprets.
     fn open(&self, catalogue: &mut Catalogue, admitted: Vec<Admitted>) -> Result<(), RegistryError> {
         let (interpreted, libraries): (Vec<_>, Vec<_>) =
             admitted.into_iter().partition(|a| a.manifest.is_interpreted());
@@ -110,12 +114,13 @@ impl Registry {
                         let plugin = &admitted.manifest.plugin.name;
                         tracing::info!("{plugin}: {entry} failed when it was tried: {reason}");
                     }
-                    let info = info(&admitted.manifest, &admitted.vouched);
-                    Ok((entries(catalogue, &admitted.manifest, &info, &probed, &self.policy)?, info))
+                    let info = plugin_info(&admitted.manifest, &admitted.verified);
+                    Ok((open_entries(catalogue, &admitted.manifest, &info, &probed, &self.policy)?, info))
                 });
                 let opened = match opened {
-                    // Written down once it is in, and judged by what the lock file says by then.
-                    Ok(opened) if admitted.vouched.pin => {
+                    // Pinned only after it was opened. Another process may have changed the lock file in the
+                    // meantime, so it is read again.
+                    Ok(opened) if admitted.verified.pin => {
                         match pin_first_use(&self.policy, &admitted.manifest) {
                             Ok(()) => Ok(opened),
                             Err(RegistryError::Refused(refusal)) => Err(refusal),
@@ -133,98 +138,101 @@ impl Registry {
         Ok(())
     }
 
-    /// Loads one file that was named; where a plugin of its name is loaded already, that one stays.
+    /// Loads one file that was named. If a plugin of the same name is already loaded, that one is kept.
     ///
     /// # Errors
-    /// The rule that it breaks.
+    /// If the file breaks a rule, or the lock file cannot be read.
     pub fn load_file(&self, path: &Path) -> Result<(), RegistryError> {
         self.admit(Manifest::read(path)?)
     }
 
     fn admit(&self, manifest: Manifest) -> Result<(), RegistryError> {
         let lock = ProjectLock::of(&self.policy)?;
-        let vouched = let_in(&manifest, Origin::Named, &self.policy, &lock, Intent::Load)?;
+        let verified = verify(&manifest, Origin::Named, &self.policy, &lock, Intent::Load)?;
         self.change(|catalogue| {
             if catalogue.plugin(&manifest.plugin.name).is_some() {
                 return Ok(());
             }
-            self.open(catalogue, vec![Admitted { manifest, vouched, named: true }])
+            self.open(catalogue, vec![Admitted { manifest, verified, named: true }])
         })
     }
 
-    /// Loads one file that was judged elsewhere.
+    /// Loads one file whose bytes were already verified by another process.
     ///
     /// # Errors
-    /// If its bytes are others by now, or the rule that it breaks.
+    /// If the file has changed since then, or breaks a rule.
     pub fn load_judged(&self, judged: &Judged) -> Result<(), RegistryError> {
         self.admit(judged.read()?)
     }
 
-    /// Takes in what is to be probed in this very process.
+    /// Loads a file in the child process that probes it. The parent has verified it already.
     pub(crate) fn admit_probed(&self, manifest: &Manifest) -> Result<(), Refusal> {
         check::compatible(manifest)?;
-        let info = info(manifest, &Vouched { trust: Trust::Unsigned, signer: None, pin: false });
+        let info = plugin_info(manifest, &Verified { trust: Trust::Unsigned, signer: None, pin: false });
         self.change(|catalogue| {
-            let entries = entries(catalogue, manifest, &info, &Probed::default(), &self.policy)?;
+            let entries = open_entries(catalogue, manifest, &info, &Probed::default(), &self.policy)?;
             catalogue.insert(&info, entries);
             Ok(())
         })
     }
 
-    /// Replaces the catalogue by a changed copy, or leaves it.
+    /// Replaces the catalogue by a copy that `body` has changed. If `body` fails, the catalogue stays as it
+    /// is.
     pub(crate) fn change<T, E>(&self, body: impl FnOnce(&mut Catalogue) -> Result<T, E>) -> Result<T, E> {
-        let _alone = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let _guard = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         let mut catalogue = Catalogue::clone(&self.catalogue.load());
         let value = body(&mut catalogue)?;
         self.catalogue.store(Arc::new(catalogue));
         Ok(value)
     }
 
-    pub(crate) fn now(&self) -> Arc<Catalogue> {
+    pub(crate) fn current_catalogue(&self) -> Arc<Catalogue> {
         self.catalogue.load_full()
     }
 
-    /// The hash of the build that is loaded under a name.
+    /// Returns the SHA-256 of the loaded build of a plugin, in hexadecimal digits; `None` if no plugin of
+    /// this name is loaded, or if it is built in.
     pub fn generation(&self, name: &str) -> Option<String> {
         self.catalogue.load().plugin(name).and_then(|plugin| plugin.sha256.clone())
     }
 
-    /// What files are judged by here.
+    /// The policy that decides which files are trusted.
     pub fn policy(&self) -> &Policy {
         &self.policy
     }
 
-    /// The entry that a name means: `plugin::id`, or a bare id that one plugin brings; a built-in answers to
-    /// its bare id where no plugin does.
+    /// Returns the entry of a name: `plugin::id`, or a bare id that exactly one plugin has. A bare id means
+    /// the built-in entry only if no plugin has it.
     ///
     /// # Errors
-    /// If nobody brings it, or several do.
+    /// If no plugin has the entry, or several have it.
     pub fn resolve(&self, kind: Kind, name: &str) -> Result<Entry, RegistryError> {
         self.catalogue.load().resolve(kind, name)
     }
 
-    /// The same for a seed or blend that is to live in a slot: of several plugins that bring a bare id, the
-    /// one is meant that serves the slot's topology.
+    /// Returns the entry of a name, as [`resolve`](Self::resolve) does, for a blueprint or blend that is used
+    /// in a slot. If several plugins have a bare id, the only one that serves the slot's topology is
+    /// returned.
     ///
     /// # Errors
-    /// If nobody brings it, or several do and not one of them alone serves the topology.
+    /// If no plugin has the entry, or several have it and not exactly one of them serves the topology.
     pub fn resolve_for(&self, kind: Kind, name: &str, topology: Topology) -> Result<Entry, RegistryError> {
         self.catalogue.load().resolve_for(kind, name, topology)
     }
 
-    /// Every entry, sorted by kind, id and plugin.
+    /// Returns every entry, sorted by kind, id and plugin.
     pub fn entries(&self) -> Vec<Entry> {
         self.catalogue.load().entries.clone()
     }
-    /// Every loaded plugin, the built-ins first.
+    /// Returns every loaded plugin, the built-in one first.
     pub fn plugins(&self) -> Vec<Arc<PluginInfo>> {
         self.catalogue.load().plugins.clone()
     }
-    /// Builds that others have taken the place of.
+    /// Returns the builds that were replaced by other builds of the same plugin.
     pub fn retired(&self) -> Vec<Arc<PluginInfo>> {
         self.catalogue.load().retired.clone()
     }
-    /// What was found and not loaded.
+    /// Returns the files that were found and not loaded.
     pub fn skipped(&self) -> Vec<Skipped> {
         self.catalogue.load().skipped.clone()
     }
@@ -245,24 +253,25 @@ impl Catalogue {
             return;
         }
         let (path, name) = (manifest.path.clone(), manifest.plugin.name.clone());
-        tracing::info!("{} is passed over: a plugin `{name}` was found before", path.display());
+        tracing::info!("skipped {}: a plugin `{name}` was found earlier", path.display());
         self.skipped.push(Skipped::Shadowed { path, name, by: earlier.path.clone() });
     }
 }
 
-pub(crate) fn info(manifest: &Manifest, vouched: &Vouched) -> Arc<PluginInfo> {
+/// Describes the build of a verified file.
+pub(crate) fn plugin_info(manifest: &Manifest, verified: &Verified) -> Arc<PluginInfo> {
     Arc::new(PluginInfo {
         name: manifest.plugin.name.clone(),
         version: manifest.plugin.version.clone(),
         path: Some(manifest.path.canonicalize().unwrap_or_else(|_| manifest.path.clone())),
         sha256: Some(manifest.sha256.clone()),
-        trust: vouched.trust,
-        signer: vouched.signer.clone(),
+        trust: verified.trust,
+        signer: verified.signer.clone(),
     })
 }
 
-/// Opens a file, and makes entries of what it brings.
-pub(crate) fn entries(
+/// Opens a file, and returns its entries.
+pub(crate) fn open_entries(
     catalogue: &Catalogue,
     manifest: &Manifest,
     info: &Arc<PluginInfo>,
@@ -307,7 +316,7 @@ pub(crate) fn entries(
         let factory = Factory::Interpreted(made);
         let entry = Entry::new(info, record.clone(), head.schema(), factory, unfit(record));
         let Some(entry) = entry else { continue };
-        // The interpreter reads the whole of it, and finds what is wrong.
+        // The interpreter parses the whole file, and reports what is wrong with it.
         entry.check_config("").map_err(|e| match e {
             RegistryError::Build { error, .. } => refuse(&error.message),
             other => refuse(&other.to_string()),
@@ -317,7 +326,7 @@ pub(crate) fn entries(
     Ok(entries)
 }
 
-/// Refuses a module that does more than compute, before the plugin that interprets it loads it.
+/// Refuses a module with operators that do more than compute, before the plugin that interprets it loads it.
 fn refuse_operators(manifest: &Manifest) -> Result<(), Refusal> {
     let Err(error) = Script::load(&manifest.bytes, Device::Cpu) else { return Ok(()) };
     Err(match &error {
@@ -327,7 +336,7 @@ fn refuse_operators(manifest: &Manifest) -> Result<(), Refusal> {
             found: error.to_string(),
             remedy: "docs/security.md says what a module may do".to_owned(),
         },
-        // Nor is what could not be looked at.
+        // A module whose operators cannot be read is refused too.
         _ => declared::refusal(&manifest.path, &error.to_string()),
     })
 }

@@ -1,4 +1,4 @@
-//! Where plugins are looked for.
+//! The search path of plugins, and the files in it.
 
 use crate::bundled;
 use crate::declared;
@@ -14,17 +14,17 @@ use std::path::{Path, PathBuf};
 pub enum Origin {
     /// Named on the command line or by an embedder.
     Named,
-    /// Named by the variable `KASMINA_PLUGIN_PATH`.
+    /// Named in the environment variable `KASMINA_PLUGIN_PATH`.
     Environment,
-    /// `plugins` of the working directory.
+    /// The folder `plugins` in the working directory.
     Project,
-    /// In the user's data directory.
+    /// The folder of plugins in the user's data directory.
     User,
-    /// Beside the executable.
+    /// The folder `plugins` beside the executable.
     Executable,
 }
 
-/// One place: a folder, or one file.
+/// A folder or file in the search path.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Place {
     /// Path of the folder or file.
@@ -34,24 +34,24 @@ pub struct Place {
 }
 
 impl Place {
-    /// Whether the user named it: then it must be there.
+    /// Whether it is an error if the place does not exist: the user has named it.
     pub fn must_exist(&self) -> bool {
         matches!(self.origin, Origin::Named | Origin::Environment)
     }
 }
 
-/// The places, in the order in which they are searched; the first plugin of a name wins.
+/// Places in the order in which they are searched. Of several plugins with the same name, the first is used.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct SearchPath(Vec<Place>);
 
 impl SearchPath {
-    /// A search path without any place.
+    /// Returns a search path without places.
     pub fn empty() -> Self {
         Self::default()
     }
 
-    /// What was named, then `KASMINA_PLUGIN_PATH`, `./plugins`, the user's data directory, and `plugins`
-    /// beside the executable.
+    /// Returns the named places, then those in `KASMINA_PLUGIN_PATH`, `./plugins`, the user's data directory,
+    /// and `plugins` beside the executable.
     pub fn standard(named: &[PathBuf]) -> Self {
         let mut path = Self::default();
         path.extend(named.iter().cloned(), Origin::Named);
@@ -67,12 +67,12 @@ impl SearchPath {
         path
     }
 
-    /// Adds places at the end.
+    /// Adds places at the end of the search path.
     pub fn extend(&mut self, places: impl IntoIterator<Item = PathBuf>, origin: Origin) {
         self.0.extend(places.into_iter().map(|path| Place { path, origin }));
     }
 
-    /// Places in the order of the search.
+    /// Returns the places in the order of the search.
     pub fn places(&self) -> &[Place] {
         &self.0
     }
@@ -82,11 +82,11 @@ impl SearchPath {
 pub(crate) struct Candidate {
     pub(crate) path: Result<PathBuf, Refusal>,
     pub(crate) origin: Origin,
-    /// It was named by itself: a refusal is an error.
+    /// Whether the place was named by itself, so that a refusal is an error.
     pub(crate) named: bool,
 }
 
-/// The files to look at, in the order of the search.
+/// Returns the files of a search path that may be plugins, in the order of the search.
 pub(crate) fn candidates(path: &SearchPath) -> Result<Vec<Candidate>, RegistryError> {
     let mut all = Vec::new();
     for place in path.places() {
@@ -100,7 +100,7 @@ pub(crate) fn candidates(path: &SearchPath) -> Result<Vec<Candidate>, RegistryEr
                 Origin::Executable => Owners::of_program(),
                 _ => Owners::user(),
             };
-            // Another user's files are judged one by one.
+            // In a folder of another user, each file is verified by itself.
             if let Err(exposed) = owners.check_folder(&place.path)
                 && !exposed.is_foreign()
             {
@@ -123,7 +123,7 @@ pub(crate) fn candidates(path: &SearchPath) -> Result<Vec<Candidate>, RegistryEr
     Ok(all)
 }
 
-/// The files of a folder that may be plugins, sorted by name.
+/// Returns the files of a folder that may be plugins, sorted by name.
 fn files(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder)? {

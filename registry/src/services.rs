@@ -1,5 +1,5 @@
-//! What this process lends its plugins: its log, its spans, a place for metrics, its fast layers, and its
-//! request to stop.
+//! Services that this process offers its plugins: logging, spans, metrics, fused layers, TorchScript modules,
+//! and the request to stop.
 
 use crate::held_script::HeldScript;
 use crate::manifest::Manifest;
@@ -15,22 +15,23 @@ use tracing::{Level, Span};
 static CANCELLED: AtomicBool = AtomicBool::new(false);
 static METRICS: Mutex<BTreeMap<String, f64>> = Mutex::new(BTreeMap::new());
 
-/// Asks plugins to end their current call, or withdraws that request. Long calls of plugins look at it.
+/// Requests that plugins end their current call, or withdraws that request. Plugins with long calls check it.
 pub fn set_cancelled(cancelled: bool) {
     CANCELLED.store(cancelled, Ordering::Relaxed);
 }
 
-/// Takes the newest values that plugins have recorded, as `plugin/name`.
+/// Removes and returns the newest value of each metric that plugins have recorded, by `plugin/name`.
 pub fn take_metrics() -> BTreeMap<String, f64> {
     std::mem::take(&mut *lock(&METRICS))
 }
 
-/// The newest values that plugins have recorded since they were last taken, as `plugin/name`.
+/// Returns the newest value of each metric that plugins have recorded since the last [`take_metrics`], by
+/// `plugin/name`.
 pub fn metrics() -> BTreeMap<String, f64> {
     lock(&METRICS).clone()
 }
 
-/// Puts values that plugins have recorded back, as they were before a run was interrupted.
+/// Replaces all recorded metrics, for a resumed run.
 pub fn put_metrics(metrics: BTreeMap<String, f64>) {
     *lock(&METRICS) = metrics;
 }
@@ -39,11 +40,12 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The services of one plugin: everything it says is marked with its name, version and generation.
+/// The services of one plugin. Its log events and spans carry its name, version and generation.
 pub(crate) struct Forwarder {
     plugin: String,
     version: String,
     generation: String,
+    /// Open spans and the number of handles of each, by the id that the plugin has.
     spans: Mutex<HashMap<u64, (Span, usize)>>,
     next_span: AtomicU64,
 }
@@ -67,7 +69,7 @@ impl Forwarder {
     }
 }
 
-/// Levels are constants of a callsite: one callsite per level.
+/// Expands to one callsite per level, because tracing requires a constant level.
 macro_rules! at_level {
     ($level:expr, $macro:ident, $($rest:tt)*) => {
         match $level {

@@ -1,7 +1,8 @@
-//! Copies of plugins that a run keeps, and the record of which bytes this user has run.
+//! Copies of plugins in a run directory.
 //!
-//! A run directory comes from anywhere, so a hash in it proves integrity and never trust. What vouches for a
-//! copy is the record in this user's own state folder, written when this user's run used the bytes.
+//! A run directory may come from anybody, so a hash in it proves integrity but not trust. A copy is trusted
+//! only if its hash is in the record in this user's state folder, which is written when a run of this user
+//! uses the bytes.
 
 use crate::entry::PluginInfo;
 use crate::error::{Refusal, RegistryError, Rule};
@@ -11,36 +12,36 @@ use crate::{declared, dl, plugin_file, recorded};
 use kasmina_files::{limit, write_whole};
 use std::path::{Path, PathBuf};
 
-/// The folder of copies in a run directory.
+/// Name of the folder of copies in a run directory.
 pub const FOLDER: &str = recorded::COPIES;
 
-/// Keeps a copy of the bytes of a build that is loaded, named by their hash, and records them as run by this
-/// user. Returns where it lies, or `None` for a built-in.
+/// Writes a copy of the file of a loaded build into a folder, and records that this user has run these bytes.
+/// The copy is named by their hash. Returns its path, or `None` for a built-in plugin.
 ///
 /// # Errors
-/// If the copy cannot be written, or the file of a declared blueprint has changed since it was loaded.
+/// If the copy cannot be written, or an interpreted file has changed since it was loaded.
 pub fn keep(plugin: &PluginInfo, folder: &Path, policy: &Policy) -> Result<Option<PathBuf>, RegistryError> {
     let (Some(from), Some(sha256)) = (&plugin.path, &plugin.sha256) else { return Ok(None) };
-    let wrong = |path: &Path, found: String| Refusal {
+    let refuse = |path: &Path, found: String| Refusal {
         path: path.to_owned(),
         rule: Rule::Readable,
         found,
         remedy: "check that the run directory can be written".to_owned(),
     };
-    let to = place(folder, sha256, from);
+    let to = copy_path(folder, sha256, from);
     policy.record(sha256);
     if to.exists() {
         return Ok(Some(to));
     }
-    std::fs::create_dir_all(folder).map_err(|e| wrong(folder, e.to_string()))?;
+    std::fs::create_dir_all(folder).map_err(|e| refuse(folder, e.to_string()))?;
     let write =
-        |path: &Path, bytes: &[u8]| write_whole(path, bytes, true).map_err(|e| wrong(path, e.to_string()));
+        |path: &Path, bytes: &[u8]| write_whole(path, bytes, true).map_err(|e| refuse(path, e.to_string()));
     if let Some(bytes) = dl::bytes(sha256) {
-        write(&to, &bytes.map_err(|e| wrong(from, e.to_string()))?)?;
+        write(&to, &bytes.map_err(|e| refuse(from, e.to_string()))?)?;
         return Ok(Some(to));
     }
     if hash_of(from)? != *sha256 {
-        return Err(wrong(from, "it has changed since it was loaded".to_owned()).into());
+        return Err(refuse(from, "it has changed since it was loaded".to_owned()).into());
     }
     if declared::is_module(from) {
         let sidecar = declared::sidecar(from);
@@ -50,7 +51,7 @@ pub fn keep(plugin: &PluginInfo, folder: &Path, policy: &Policy) -> Result<Optio
     Ok(Some(to))
 }
 
-/// The copy of a build in a folder, if there is one.
+/// Returns the path of the copy of a build in a folder, if there is one.
 pub fn find(folder: &Path, sha256: &str) -> Option<PathBuf> {
     let entries = std::fs::read_dir(folder).ok()?;
     let named = |path: &PathBuf| {
@@ -61,11 +62,11 @@ pub fn find(folder: &Path, sha256: &str) -> Option<PathBuf> {
     entries.flatten().map(|entry| entry.path()).find(named)
 }
 
-/// How the names of files end that are plugins by themselves.
+/// Suffixes of plugin files; sidecars are not among them.
 const ENDINGS: [&str; 3] = [".so", ".blueprint.toml", ".pt"];
 
-/// The name of a copy keeps the ending that says what the file is.
-fn place(folder: &Path, sha256: &str, from: &Path) -> PathBuf {
+/// Returns the path of a copy. Its name has the suffix of the original, which determines the kind of file.
+fn copy_path(folder: &Path, sha256: &str, from: &Path) -> PathBuf {
     let name = from.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let ending = ENDINGS.into_iter().find(|ending| name.ends_with(ending)).unwrap_or(".so");
     folder.join(format!("{sha256}{ending}"))

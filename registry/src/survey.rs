@@ -1,4 +1,4 @@
-//! Looking at what is there without opening any of it: what a run would load, and what it would not and why.
+//! Reads all files of a search path without opening any of them, and reports which of them a run would load.
 
 use crate::catalogue::Skipped;
 use crate::check;
@@ -12,10 +12,10 @@ use crate::places;
 use crate::policy::Policy;
 use crate::probe;
 use crate::project_lock::{ProjectLock, pin_first_use};
-use crate::read::{Found, find, hash_of, header};
-use crate::registry::{Registry, info};
+use crate::read::{ReadOutcome, hash_of, header, read_plugin};
+use crate::registry::{Registry, plugin_info};
 use crate::search::{Origin, SearchPath, candidates};
-use crate::verify::{Intent, Trust, Vouched, let_in};
+use crate::verify::{Intent, Trust, Verified, verify};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -23,20 +23,21 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// One plugin file, looked at.
+/// A plugin file that was read but not opened.
 #[derive(Debug, Clone)]
 pub struct Surveyed {
-    /// What it says of itself; its bytes are not kept.
+    /// Records and hash of the file; its bytes are not kept.
     pub manifest: Manifest,
     /// State of the file.
     pub state: State,
-    /// The rule that it breaks.
+    /// Why the file is refused; `None` if a run would load it.
     pub refusal: Option<Refusal>,
-    /// Whether it is let in for the first time, and is to be pinned when it has been opened.
+    /// Whether the file is used for the first time, and must be pinned once it was opened.
     pin: bool,
-    /// The build, as a run would have it.
+    /// Description of the build, as in a run that loads it.
     pub plugin: Arc<PluginInfo>,
-    /// Schemas of its entries' configurations, by `kind id`, as far as an earlier probe has left them.
+    /// JSON Schemas of the entries' configurations, by `kind id`. Those of a library are known only if it was
+    /// probed before.
     pub schemas: BTreeMap<String, Value>,
 }
 
@@ -45,41 +46,42 @@ pub struct Surveyed {
 pub struct Survey {
     /// Plugins, in the order of the search.
     pub files: Vec<Surveyed>,
-    /// Files that are no plugins although they should be, and folders that are not searched.
+    /// Files that are not valid plugins or are shadowed, and folders that are not searched.
     pub refused: Vec<Skipped>,
 }
 
-/// Looks at everything in the search path.
+/// Reads all files in the search path without opening any of them.
 ///
 /// # Errors
-/// If a named place cannot be read, or the lock file cannot.
+/// If a named place or the lock file cannot be read.
 pub fn survey(path: &SearchPath, policy: &Policy) -> Result<Survey, RegistryError> {
-    let (lock, mut hashes) = (ProjectLock::of(policy)?, Hashes::read(policy));
+    let (lock, mut hashes) = (ProjectLock::of(policy)?, HashCache::read(policy));
     let mut survey = Survey::default();
     for candidate in candidates(path)? {
-        let looked = candidate.path.and_then(|path| look(&path, &mut hashes).map(|found| (path, found)));
-        match looked {
+        let read =
+            candidate.path.and_then(|path| read_manifest(&path, &mut hashes).map(|found| (path, found)));
+        match read {
             Ok((_, Ok(manifest))) => survey.add(manifest, candidate.origin, policy, &lock),
             Ok((_, Err(refusal))) if !candidate.named && refusal.rule != Rule::SharedLibrary => {}
             Ok((_, Err(refusal))) | Err(refusal) => survey.refused.push(Skipped::Refused(refusal)),
         }
     }
-    hashes.keep();
+    hashes.save();
     Ok(survey)
 }
 
-/// Looks at one file.
+/// Reads one file. If it is trusted and its schemas are not known yet, it is also probed in a child process.
 ///
 /// # Errors
-/// If it is no plugin, or the lock file cannot be read.
+/// If the file is not a plugin, the lock file cannot be read, or the file cannot be pinned.
 pub fn inspect(path: &Path, policy: &Policy) -> Result<Surveyed, RegistryError> {
-    let mut hashes = Hashes::read(policy);
-    let manifest = look(path, &mut hashes)??;
+    let mut hashes = HashCache::read(policy);
+    let manifest = read_manifest(path, &mut hashes)??;
     let mut survey = Survey::default();
     survey.add(manifest, Origin::Named, policy, &ProjectLock::of(policy)?);
-    hashes.keep();
+    hashes.save();
     let mut found = survey.files.remove(0);
-    // What somebody vouches for may be asked for its schemas, in a process of its own.
+    // Only a trusted file may run, and only in a child process.
     if found.refusal.is_none() && found.schemas.is_empty() && policy.probe.is_some() {
         match probe::probe(&[&found.manifest], None, policy).remove(0) {
             Ok(probed) => {
@@ -94,20 +96,20 @@ pub fn inspect(path: &Path, policy: &Policy) -> Result<Surveyed, RegistryError> 
     Ok(found)
 }
 
-/// What a file says of itself and its hash, reading as little as that takes.
-fn look(path: &Path, hashes: &mut Hashes) -> Result<Result<Manifest, Refusal>, Refusal> {
-    // A signature is over the whole file.
+/// Reads the records and the hash of a file, and as little else as possible.
+fn read_manifest(path: &Path, hashes: &mut HashCache) -> Result<Result<Manifest, Refusal>, Refusal> {
+    // Verifying a signature requires all bytes of the file.
     if signature_path(path).exists() {
-        return match find(path)? {
-            Found::Plugin(manifest) => Ok(Ok(*manifest)),
-            Found::NoPlugin(refusal) => Ok(Err(refusal)),
+        return match read_plugin(path)? {
+            ReadOutcome::Plugin(manifest) => Ok(Ok(*manifest)),
+            ReadOutcome::NotPlugin(refusal) => Ok(Err(refusal)),
         };
     }
     let ManifestHeader { plugin, entries, form } = match header(path)? {
         Ok(header) => header,
         Err(refusal) => return Ok(Err(refusal)),
     };
-    let sha256 = hashes.of(path)?;
+    let sha256 = hashes.hash(path)?;
     Ok(Ok(Manifest { path: path.to_owned(), sha256, plugin, entries, form, bytes: Vec::new() }))
 }
 
@@ -123,14 +125,14 @@ impl Survey {
             }
             return;
         }
-        let judged = let_in(&manifest, origin, policy, lock, Intent::Load).and_then(|vouched| {
-            probe::suspect(&manifest).refuse(policy)?;
-            Ok(vouched)
+        let verified = verify(&manifest, origin, policy, lock, Intent::Load).and_then(|verified| {
+            probe::tried_file(&manifest).refuse_quarantined(policy)?;
+            Ok(verified)
         });
-        let nobody = Vouched { trust: Trust::Unsigned, signer: None, pin: false };
-        let (state, refusal, vouched) = match judged {
-            Ok(vouched) => (State::Found, None, vouched),
-            Err(refusal) => (State::of(refusal.rule), Some(refusal), nobody),
+        let untrusted = Verified { trust: Trust::Unsigned, signer: None, pin: false };
+        let (state, refusal, verified) = match verified {
+            Ok(verified) => (State::Found, None, verified),
+            Err(refusal) => (State::of(refusal.rule), Some(refusal), untrusted),
         };
         let mut schemas = probe::schemas(policy, &manifest.sha256);
         if let Form::Declared(head) | Form::Module { head, .. } = &manifest.form {
@@ -138,15 +140,15 @@ impl Survey {
             schemas.extend(entries.map(|e| (probe::key(&e.kind, &e.id), head.schema())));
         }
         manifest.bytes = Vec::new();
-        let plugin = info(&manifest, &vouched);
-        let pin = vouched.pin;
+        let plugin = plugin_info(&manifest, &verified);
+        let pin = verified.pin;
         self.files.push(Surveyed { manifest, state, refusal, pin, plugin, schemas });
     }
 
-    /// The listing, with the built-ins.
+    /// Returns the listing of the surveyed files and the built-in entries.
     ///
     /// # Errors
-    /// If a built-in's schema cannot be made.
+    /// If the schema of a built-in entry cannot be generated.
     pub fn listing(&self) -> Result<Listing, RegistryError> {
         let mut listing = Registry::built_in()?.listing();
         for file in &self.files {
@@ -162,7 +164,7 @@ impl Survey {
 }
 
 impl Surveyed {
-    /// A row for each of its entries.
+    /// Returns one row for each entry of the file.
     pub fn rows(&self) -> impl Iterator<Item = EntryRow> {
         self.manifest.entries.iter().map(|record| {
             let schema = self.schemas.get(&probe::key(&record.kind, &record.id)).cloned();
@@ -172,26 +174,27 @@ impl Surveyed {
         })
     }
 
-    /// Whether a run of this program could open it, whoever vouches for it.
+    /// Checks that this program could open the file, whether it is trusted or not.
     ///
     /// # Errors
-    /// The rule that it breaks.
+    /// If the records break a rule.
     pub fn compatible(&self) -> Result<(), Refusal> {
         check::compatible(&self.manifest)
     }
 }
 
-/// Hashes of files that have not changed since.
-struct Hashes {
-    kept: Option<PathBuf>,
-    known: BTreeMap<PathBuf, Known>,
+/// Cache of the hashes of files, which is valid as long as a file's metadata does not change.
+struct HashCache {
+    /// Path of the cache; `None` if it is not saved.
+    file: Option<PathBuf>,
+    known: BTreeMap<PathBuf, CachedHash>,
     changed: bool,
 }
 
-/// A file as it was when it was hashed. Who writes it again moves at least the last of these, which nobody
-/// can set.
+/// Hash of a file, and its metadata when it was hashed. Every write changes at least `changed`, the time that
+/// no program can set.
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
-struct Known {
+struct CachedHash {
     size: u64,
     #[serde(default)]
     device: u64,
@@ -201,21 +204,22 @@ struct Known {
     sha256: String,
 }
 
-impl Hashes {
+impl HashCache {
     fn read(policy: &Policy) -> Self {
-        let kept = policy.cache.as_ref().map(|cache| cache.join("hashes.json"));
-        let known = kept.as_deref().map(places::read_json).unwrap_or_default();
-        Self { kept, known, changed: false }
+        let file = policy.cache.as_ref().map(|cache| cache.join("hashes.json"));
+        let known = file.as_deref().map(places::read_json).unwrap_or_default();
+        Self { file, known, changed: false }
     }
 
-    fn of(&mut self, path: &Path) -> Result<String, Refusal> {
+    /// Returns the SHA-256 of a file, in hexadecimal digits.
+    fn hash(&mut self, path: &Path) -> Result<String, Refusal> {
         let meta = path.canonicalize().and_then(|real| Ok((std::fs::metadata(&real)?, real)));
         let Ok((meta, real)) = meta else { return hash_of(path) };
-        // It consists of two files.
+        // A module's hash covers two files, so it is not cached.
         if declared::is_module(path) {
             return hash_of(path);
         }
-        let mut now = Known {
+        let mut now = CachedHash {
             size: meta.size(),
             device: meta.dev(),
             inode: meta.ino(),
@@ -236,9 +240,9 @@ impl Hashes {
         Ok(sha256)
     }
 
-    fn keep(&self) {
-        if let Some(kept) = self.kept.as_deref().filter(|_| self.changed) {
-            places::write_json(kept, &self.known);
+    fn save(&self) {
+        if let Some(file) = self.file.as_deref().filter(|_| self.changed) {
+            places::write_json(file, &self.known);
         }
     }
 }

@@ -1,7 +1,7 @@
-//! Another build of a plugin takes its place while a run is live.
+//! Replaces a loaded build of a plugin by another one during a run.
 //!
-//! A build is *staged* on any thread: judged, tried in a process of its own, opened. Nothing of it is seen
-//! until it is *committed*, by whoever trains, between two steps; and it can be taken back.
+//! Any thread can *stage* a build: verify it, try it in a child process, and open it. The catalogue does not
+//! change until the training thread *commits* the staged build, between two steps. A commit can be reverted.
 
 use crate::dl;
 use crate::entry::{Entry, PluginInfo};
@@ -9,20 +9,20 @@ use crate::error::{Refusal, RegistryError, Rule};
 use crate::manifest::Manifest;
 use crate::probe;
 use crate::project_lock::ProjectLock;
-use crate::registry::{Registry, entries, info};
+use crate::registry::{Registry, open_entries, plugin_info};
 use crate::search::Origin;
-use crate::verify::{Intent, let_in};
+use crate::verify::{Intent, verify};
 use kasmina_plugin_api::Kind;
 use std::path::Path;
 use std::sync::Arc;
 
-/// Builds of one plugin that a process holds at most. They are never unloaded: each costs its file and half a
-/// megabyte.
+/// Largest number of builds of one plugin that a process loads. Builds are never unloaded; each takes the
+/// size of its file and half a megabyte of memory.
 pub const MOST_GENERATIONS: usize = 64;
-/// From here on the log says so.
+/// Number of loaded builds of one plugin at which staging another one logs a warning.
 const MANY_GENERATIONS: usize = 32;
 
-/// A build that is ready to take the place of another.
+/// A verified and opened build that can be committed.
 #[derive(Debug, Clone)]
 pub struct Staged {
     info: Arc<PluginInfo>,
@@ -30,7 +30,7 @@ pub struct Staged {
 }
 
 impl Staged {
-    /// Plugin of the staged build.
+    /// Description of the staged build.
     pub fn plugin(&self) -> &Arc<PluginInfo> {
         &self.info
     }
@@ -38,20 +38,21 @@ impl Staged {
     pub fn entries(&self) -> &[Entry] {
         &self.entries
     }
-    /// What it brings in the place of an entry of the plugin's other builds.
+    /// Returns the staged entry that replaces an entry of another build of the plugin; `None` if there is
+    /// none, or if the entry belongs to another plugin.
     pub fn instead_of(&self, entry: &Entry) -> Option<&Entry> {
         if entry.plugin().name != self.info.name {
             return None;
         }
         self.entry(entry.kind(), entry.id())
     }
-    /// One of what it brings.
+    /// Returns an entry of the staged build.
     pub fn entry(&self, kind: Kind, id: &str) -> Option<&Entry> {
         self.entries.iter().find(|e| e.kind() == kind && e.id() == id)
     }
 }
 
-/// What a commit has changed, and how to take it back.
+/// A committed build, with what is needed to revert the commit.
 #[derive(Debug, Clone)]
 pub struct Committed {
     staged: Staged,
@@ -59,77 +60,80 @@ pub struct Committed {
 }
 
 impl Committed {
-    /// The build that has come.
+    /// The new build.
     pub fn to(&self) -> &Arc<PluginInfo> {
         &self.staged.info
     }
-    /// The build that has retired; none where the plugin is new.
+    /// The build that was replaced; `None` if the plugin was not loaded before.
     pub fn from(&self) -> Option<&Arc<PluginInfo>> {
         self.before.as_ref().map(|(info, _)| info)
     }
-    /// What there was before in the place of an entry of the new build.
+    /// Returns the replaced entry in place of an entry of the new build; `None` if there was none.
     pub fn instead_of(&self, entry: &Entry) -> Option<&Entry> {
         let (_, before) = self.before.as_ref()?;
         before.iter().find(|e| e.kind() == entry.kind() && e.id() == entry.id())
     }
-    /// What came with the new build.
+    /// The staged build that was committed.
     pub fn staged(&self) -> &Staged {
         &self.staged
     }
 }
 
 impl Registry {
-    /// Judges, tries and opens a build. May be called on any thread; makes no tensor in this process.
+    /// Verifies, tries and opens a build. May be called on any thread, and creates no tensors in this
+    /// process.
     ///
     /// # Errors
-    /// The rule that it breaks; nothing has changed then.
+    /// If the build breaks a rule, or the lock file cannot be read. The catalogue does not change.
     pub fn stage(&self, path: &Path) -> Result<Staged, RegistryError> {
         let manifest = Manifest::read(path)?;
-        let now = self.now();
+        let catalogue = self.current_catalogue();
         let real = path.canonicalize().ok();
-        let in_place =
-            real.is_some() && now.plugin(&manifest.plugin.name).is_some_and(|loaded| loaded.path == real);
+        let in_place = real.is_some()
+            && catalogue.plugin(&manifest.plugin.name).is_some_and(|loaded| loaded.path == real);
         let intent = Intent::Swap { in_place };
-        let vouched =
-            let_in(&manifest, Origin::Named, self.policy(), &ProjectLock::of(self.policy())?, intent)?;
+        let verified =
+            verify(&manifest, Origin::Named, self.policy(), &ProjectLock::of(self.policy())?, intent)?;
         let held = dl::generations(&manifest.plugin.name);
         if held >= MOST_GENERATIONS && !dl::is_mapped(&manifest) {
             return Err(Refusal {
                 path: path.to_owned(),
                 rule: Rule::Generations,
                 found: format!(
-                    "this process holds {held} builds of `{}` already, and no more than {MOST_GENERATIONS}: none is ever unloaded",
+                    "this process has loaded {held} builds of `{}`; the limit is {MOST_GENERATIONS}, because none \
+                     is ever unloaded",
                     manifest.plugin.name
                 ),
-                remedy: "end the run and start it again with the build that you mean".to_owned(),
+                remedy: "stop the run, and start it again with the build that you want".to_owned(),
             }
             .into());
         }
         if held == MANY_GENERATIONS {
             tracing::warn!(
-                "{held} builds of `{}` are in this process; {MOST_GENERATIONS} are the limit",
+                "this process has loaded {held} builds of `{}`; the limit is {MOST_GENERATIONS}",
                 manifest.plugin.name
             );
         }
         let probed =
-            probe::probe(&[&manifest], now.plugin(crate::declared::INTERPRETER), self.policy()).remove(0)?;
-        // At the start an entry that cannot be used is left aside; nobody swaps to one.
+            probe::probe(&[&manifest], catalogue.plugin(crate::declared::INTERPRETER), self.policy())
+                .remove(0)?;
+        // When a run starts, an entry that fails is only recorded. In a swap the build is refused.
         if let Some((entry, reason)) = probed.unfit.iter().next() {
             return Err(Refusal {
                 path: path.to_owned(),
                 rule: Rule::Smoke,
                 found: format!("its {entry} fails: {reason}"),
-                remedy: "`kasmina plugins check FILE` says more".to_owned(),
+                remedy: "`kasmina plugins check FILE` shows details".to_owned(),
             }
             .into());
         }
-        let info = info(&manifest, &vouched);
-        let entries = entries(&now, &manifest, &info, &probed, self.policy())?;
+        let info = plugin_info(&manifest, &verified);
+        let entries = open_entries(&catalogue, &manifest, &info, &probed, self.policy())?;
         Ok(Staged { info, entries })
     }
 
-    /// Lets a staged build take the place of what is loaded under its name: whoever asks from now on gets it.
-    /// What lives of the other build lives on.
+    /// Replaces the loaded build of the plugin by a staged one. Later calls of the registry return the new
+    /// entries; live instances of the replaced build continue to run.
     pub fn commit(&self, staged: &Staged) -> Committed {
         let changed: Result<_, std::convert::Infallible> = self.change(|catalogue| {
             let name = &staged.info.name;
@@ -146,7 +150,7 @@ impl Registry {
         }
     }
 
-    /// Makes the build before the commit current again.
+    /// Reverts a commit: the build that was loaded before becomes the current one again.
     pub fn revert(&self, committed: &Committed) {
         let done: Result<(), std::convert::Infallible> = self.change(|catalogue| {
             match &committed.before {

@@ -1,4 +1,4 @@
-//! Whether somebody vouches for a file.
+//! Decides whether a plugin file is trusted, and why. No other code decides this for plugins.
 
 use crate::error::{Refusal, Rule};
 use crate::keys::Signed;
@@ -11,29 +11,31 @@ use crate::search::Origin;
 use crate::{bundled, check, declared};
 use serde::{Deserialize, Serialize};
 
-/// How far a plugin is trusted.
+/// Why a plugin is trusted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Trust {
-    /// It is part of this program.
+    /// The plugin is linked into this program.
     BuiltIn,
-    /// It lies beside this program's executable: whoever can write there is this program.
+    /// The file is beside this program's executable, where only those can write who could replace the
+    /// program.
     Bundled,
-    /// Signed by a trusted key.
+    /// The file is signed by a trusted key.
     Signed,
-    /// These bytes were decided on, and written into the lock file.
+    /// A confirmed lock file pins these bytes.
     Pinned,
-    /// A run's own copy of bytes that this user has run before.
+    /// The file is a run's own copy of bytes that this user has run before, or the user trusts that run
+    /// directory.
     Recorded,
-    /// A file that is being worked on, named as such for this run.
+    /// The file is watched during this run, because the user is developing it.
     Dev,
-    /// Nothing vouches for it.
+    /// The file is unsigned and not pinned. It is loaded only if the policy allows unsigned files.
     Unsigned,
 }
 
 impl Trust {
-    /// Name in listings.
+    /// Name of the trust in listings.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::BuiltIn => "built-in",
@@ -47,86 +49,88 @@ impl Trust {
     }
 }
 
-/// What a file is let in for.
+/// Why a file is loaded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Intent {
-    /// To load it when the program starts.
+    /// The file is loaded at the start or by name, not in place of a build that is in use.
     Load,
-    /// In the place of another build, by whoever owns the run.
+    /// The file replaces a loaded build during a run.
     Swap {
-        /// It lies where the plugin of its name was loaded from.
+        /// Whether the loaded build of the plugin came from the same path.
         in_place: bool,
     },
 }
 
-/// What vouches for a file that is let in.
+/// Result of a successful verification.
 #[derive(Debug)]
-pub(crate) struct Vouched {
+pub(crate) struct Verified {
     pub(crate) trust: Trust,
+    /// Name of the trusted key that has signed the file.
     pub(crate) signer: Option<String>,
-    /// It is the first use of these bytes, to be written down once they are in.
+    /// Whether these bytes are used for the first time, and must be pinned once they are open.
     pub(crate) pin: bool,
 }
 
-/// Whether a file is let in, and who vouches for it: everything that is asked before it is opened. This is
-/// the only place that decides so.
-pub(crate) fn let_in(
+/// Runs every check that precedes opening a file: permissions, trust, and compatibility. This is the only
+/// function that decides whether a plugin file may be opened.
+pub(crate) fn verify(
     manifest: &Manifest,
     origin: Origin,
     policy: &Policy,
     lock: &ProjectLock,
     intent: Intent,
-) -> Result<Vouched, Refusal> {
+) -> Result<Verified, Refusal> {
     let exposed = exposed(manifest, origin, policy);
     if let Some(exposed) = exposed.as_ref().filter(|exposed| !exposed.is_foreign()) {
         return Err(exposed.refusal(&manifest.path));
     }
-    let vouched = vouched(manifest, origin, policy, lock, intent)?;
-    // Another user's file may be exchanged by that user at any time, so somebody must vouch for its bytes.
+    let verified = check_trust(manifest, origin, policy, lock, intent)?;
+    // The other user can replace the file at any time, so its bytes must be trusted, not only its place.
     if let Some(exposed) = exposed
-        && !vouched.is_for_bytes()
+        && !verified.covers_bytes()
     {
         return Err(exposed.refusal(&manifest.path));
     }
     check::compatible(manifest)?;
-    Ok(vouched)
+    Ok(verified)
 }
 
-/// Refuses a file that somebody else could have put in the place of what the user means.
+/// Refuses a file that other users can write, or that another user owns.
 ///
 /// # Errors
-/// Who can write which part of its path.
+/// If others can change a part of the file's path; the refusal names it.
 pub fn refuse_others(manifest: &Manifest, policy: &Policy) -> Result<(), Refusal> {
     exposed(manifest, Origin::Named, policy).map_or(Ok(()), |exposed| Err(exposed.refusal(&manifest.path)))
 }
 
-/// Who else can change a file, or the text beside it that says what it is.
+/// Returns how other users can change a file or its sidecar; `None` if they cannot.
 pub(crate) fn exposed(manifest: &Manifest, origin: Origin, policy: &Policy) -> Option<Exposed> {
     let owners = policy.owners(&manifest.path, origin);
     let sidecar = manifest.is_module().then(|| declared::sidecar(&manifest.path));
     let files = std::iter::once(&manifest.path).chain(&sidecar);
     let mut exposed = files.filter_map(|file| owners.check(file).err()).collect::<Vec<_>>();
-    // What cannot be mended by a word is told first.
+    // A foreign owner comes last, because pinning the bytes makes such a file acceptable.
     exposed.sort_by_key(Exposed::is_foreign);
     exposed.into_iter().next()
 }
 
-impl Vouched {
-    /// Whether the word is about these very bytes, and not about the place that they lie in.
-    fn is_for_bytes(&self) -> bool {
+impl Verified {
+    /// Whether the file is trusted because of its bytes, and not because of its path.
+    fn covers_bytes(&self) -> bool {
         matches!(self.trust, Trust::Signed | Trust::Pinned | Trust::Recorded) && !self.pin
     }
 }
 
-/// Asks lock file, signature and policy, in this order.
-fn vouched(
+/// Decides whether a file is trusted, by lock file, signature and policy. docs/guide/shipping.md has the
+/// table.
+fn check_trust(
     manifest: &Manifest,
     origin: Origin,
     policy: &Policy,
     lock: &ProjectLock,
     intent: Intent,
-) -> Result<Vouched, Refusal> {
-    let vouched = |trust, signer, pin| Ok(Vouched { trust, signer, pin });
+) -> Result<Verified, Refusal> {
+    let trusted = |trust, signer, pin| Ok(Verified { trust, signer, pin });
     let refuse =
         |rule, found: String, remedy: String| Refusal { path: manifest.path.clone(), rule, found, remedy };
     let signed = policy.keys.as_ref().map_or(Ok(Signed::No), |keys| keys.signed(manifest))?;
@@ -135,8 +139,10 @@ fn vouched(
     let is_pinned = pinned == Some(&manifest.sha256);
     if is_pinned {
         match signed {
-            Signed::By(key) => return vouched(Trust::Signed, Some(key.name), false),
-            Signed::No | Signed::Unknown if lock.counts() => return vouched(Trust::Pinned, None, false),
+            Signed::By(key) => return trusted(Trust::Signed, Some(key.name), false),
+            Signed::No | Signed::Unknown if lock.is_confirmed() => {
+                return trusted(Trust::Pinned, None, false);
+            }
             Signed::No | Signed::Unknown => {}
         }
     }
@@ -144,27 +150,27 @@ fn vouched(
     if policy.is_watched(&manifest.path)
         || (policy.watching_loaded && intent == (Intent::Swap { in_place: true }))
     {
-        return vouched(Trust::Dev, None, false);
+        return trusted(Trust::Dev, None, false);
     }
     let file = quoted(&manifest.path);
     let stored = policy.is_stored(&manifest.path);
     if stored && policy.vouches_for(&manifest.sha256) {
-        return vouched(Trust::Recorded, None, false);
+        return trusted(Trust::Recorded, None, false);
     }
     if stored && !matches!(signed, Signed::By(_)) {
         return Err(refuse(
             Rule::Trust,
-            "it is a run's copy of a plugin, and you have not run these bytes before: a run directory vouches for \
-             nothing"
+            "it is a run's copy of a plugin, and you have not run these bytes before; a run directory is not \
+             trusted by itself"
                 .to_owned(),
             "if you know where the run directory comes from: --trust-run".to_owned(),
         ));
     }
     if let Some(was) = locked.and_then(|locked| locked.signer.as_ref()).filter(|_| !is_pinned) {
-        // What was signed once must be signed again, by the same key: also on a target that was never locked.
+        // A plugin that was locked as signed must be signed by the same key again, also on other targets.
         let now = match &signed {
             Signed::By(now) if now.key == was.key && (pinned.is_none() || swapped) => {
-                return vouched(Trust::Signed, Some(now.name.clone()), false);
+                return trusted(Trust::Signed, Some(now.name.clone()), false);
             }
             Signed::By(now) if now.key == was.key => "its bytes are not those that are locked".to_owned(),
             Signed::By(now) => format!("it is signed by another key, `{}`", now.name),
@@ -173,8 +179,8 @@ fn vouched(
         };
         return Err(refuse(
             Rule::Lock,
-            format!("{now}; the lock file has it as signed by `{}`, with other bytes", was.name),
-            format!("if that is what you want, decide it: `kasmina plugins lock {file}`"),
+            format!("{now}; the lock file lists other bytes, signed by `{}`", was.name),
+            format!("if you want this file, lock it: `kasmina plugins lock {file}`"),
         ));
     }
     if let Some(pinned) = pinned
@@ -189,19 +195,19 @@ fn vouched(
                 short(pinned)
             ),
             format!(
-                "if you changed it, decide it: `kasmina plugins lock {file}`; otherwise get the file again"
+                "if you changed it, lock it: `kasmina plugins lock {file}`; otherwise get the file again"
             ),
         ));
     }
     match signed {
-        Signed::By(key) => vouched(Trust::Signed, Some(key.name), false),
+        Signed::By(key) => trusted(Trust::Signed, Some(key.name), false),
         _ if origin == Origin::Executable || bundled::contains(&manifest.path) => {
-            vouched(Trust::Bundled, None, false)
+            trusted(Trust::Bundled, None, false)
         }
-        // A lock file that the user has not said yes to is not added to.
+        // Nothing is pinned in a lock file that the user has not confirmed.
         _ if policy.allow_unsigned => {
-            let pin = policy.lock().is_some() && lock.counts() && intent == Intent::Load;
-            vouched(if pin { Trust::Pinned } else { Trust::Unsigned }, None, pin)
+            let pin = policy.lock().is_some() && lock.is_confirmed() && intent == Intent::Load;
+            trusted(if pin { Trust::Pinned } else { Trust::Unsigned }, None, pin)
         }
         _ if is_pinned => Err(unconfirmed(&manifest.path, policy)),
         Signed::Unknown => Err(refuse(
@@ -211,7 +217,7 @@ fn vouched(
         )),
         Signed::No => Err(refuse(
             Rule::Trust,
-            "nobody vouches for it: it is neither signed by a trusted key nor in plugins.lock".to_owned(),
+            "it is not trusted: it is neither signed by a trusted key nor pinned in plugins.lock".to_owned(),
             format!(
                 "pin these bytes with `kasmina plugins lock {file}`, or with --allow-unsigned at first use"
             ),

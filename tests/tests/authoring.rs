@@ -110,7 +110,7 @@ fn a_new_crate_is_complete() {
     let api = Path::new(env!("CARGO_MANIFEST_DIR")).join("../plugin-api");
     let args = ["plugins", "new", "gate", "--kind", "blend", "--path", api.to_str().unwrap()];
     let printed = must(kasmina(dir.path()), args);
-    assert!(printed.starts_with("written: gate, a crate with the blend `gate`"), "{printed}");
+    assert!(printed.starts_with("wrote gate, a crate with the blend `gate`"), "{printed}");
     for path in [
         ".cargo/config.toml",
         ".gitignore",

@@ -57,6 +57,27 @@ fn compare(
     assert!(out2.equal(&out) && again.iter().zip(&mine).all(|(a, b)| a.grad().equal(&b.grad())), "{what}");
 }
 
+/// Compares the fused mean over positions and classifier with the composed ones in float64.
+fn compare_mean_linear(x: &Tensor, what: &str) {
+    let c = x.size()[1];
+    let (weight, bias) =
+        (Tensor::randn([10, c], (Kind::Float, x.device())), Tensor::randn([10], (Kind::Float, x.device())));
+    let [x64, w64, b64] = [x, &weight, &bias].map(|t| t.to_kind(Kind::Double).set_requires_grad(true));
+    let [x32, w32, b32] = [x, &weight, &bias].map(|t| t.detach().set_requires_grad(true));
+    let out = fused::mean_linear(&x32, &w32, &b32).expect("the fused layer serves it").unwrap();
+    let want = x64.mean_dim([2, 3].as_slice(), false, None).linear(&w64, Some(&b64));
+    assert_eq!((out.kind(), out.size()), (Kind::Float, want.size()), "mean_linear {what}");
+    let direction = Tensor::randn_like(&want);
+    (&out * direction.to_kind(Kind::Float)).sum(Kind::Float).backward();
+    (&want * direction).sum(Kind::Double).backward();
+    assert!(distance(&out, &want) < 2e-6, "mean_linear {what}");
+    for (mine, exact) in [(&x32, &x64), (&w32, &w64), (&b32, &b64)] {
+        let limit = if mine.kind() == Kind::BFloat16 { 1e-2 } else { 2e-6 };
+        let far = distance(&mine.grad(), &exact.grad());
+        assert!(far < limit, "mean_linear {what}: {far}");
+    }
+}
+
 #[test]
 fn fused_layers_agree_with_composed_layers() {
     let Some(device) = gpu("fused_layers_agree_with_composed_layers") else { return };
@@ -134,23 +155,7 @@ fn fused_layers_agree_with_composed_layers() {
                     &|t| t[1].group_norm(groups, Some(&t[2]), Some(&t[3]), 1e-5, false).abs().gt(1e-4),
                 );
             }
-            let (weight, bias) =
-                (Tensor::randn([10, c], (Kind::Float, device)), Tensor::randn([10], (Kind::Float, device)));
-            let [x64, w64, b64] =
-                [&x, &weight, &bias].map(|t| t.to_kind(Kind::Double).set_requires_grad(true));
-            let [x32, w32, b32] = [&x, &weight, &bias].map(|t| t.detach().set_requires_grad(true));
-            let out = fused::mean_linear(&x32, &w32, &b32).expect("the fused layer serves it").unwrap();
-            let want = x64.mean_dim([2, 3].as_slice(), false, None).linear(&w64, Some(&b64));
-            assert_eq!((out.kind(), out.size()), (Kind::Float, want.size()), "mean_linear {what}");
-            let direction = Tensor::randn_like(&want);
-            (&out * direction.to_kind(Kind::Float)).sum(Kind::Float).backward();
-            (&want * direction).sum(Kind::Double).backward();
-            assert!(distance(&out, &want) < 2e-6, "mean_linear {what}");
-            for (mine, exact) in [(&x32, &x64), (&w32, &w64), (&b32, &b64)] {
-                let limit = if mine.kind() == Kind::BFloat16 { 1e-2 } else { 2e-6 };
-                let far = distance(&mine.grad(), &exact.grad());
-                assert!(far < limit, "mean_linear {what}: {far}");
-            }
+            compare_mean_linear(&x, &what);
             for alpha in [0.0, 0.3, 0.8, 1.0] {
                 let one = Tensor::full([], alpha, (Kind::Float, device));
                 compare(

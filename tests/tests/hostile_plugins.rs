@@ -167,7 +167,7 @@ fn a_second_libtorch_is_found_before_it_is_opened() {
     // A name like that of the copy in a Python wheel, of the same length.
     let refusal = refused(&patched(b"libtorch_cpu.so\0", b"libtorch_c2f.so\0"), &Policy::embedded()).unwrap();
     assert_eq!(refusal.rule, Rule::Torch);
-    insta::assert_snapshot!(refusal.found, @"it asks for a libtorch of its own, `libtorch_c2f.so`; a process cannot hold two");
+    insta::assert_snapshot!(refusal.found, @"it needs its own libtorch, `libtorch_c2f.so`; a process cannot load two");
 }
 
 #[test]

@@ -382,5 +382,5 @@ fn old_and_new_minors_run_in_each_other_and_a_changed_type_is_refused() {
         panic!("it is accepted")
     };
     assert_eq!(refusal.rule, Rule::Abi);
-    insta::assert_snapshot!(refusal.found, @"it speaks plugin API 2.0.0, this host 1.1.0; the first number must be the same");
+    insta::assert_snapshot!(refusal.found, @"it was built for plugin API 2.0.0, this program has 1.1.0; the major versions must be the same");
 }

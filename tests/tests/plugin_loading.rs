@@ -71,7 +71,7 @@ fn each_mismatch_is_refused_by_its_rule() {
     let (rule, found) = refusal(&patched(dir.path(), &torch, &other));
     assert_eq!(
         (rule, found.as_str()),
-        (Rule::Torch, "it was built against torch 2.10.0, this host runs torch 2.11.0")
+        (Rule::Torch, "it was built against torch 2.10.0, this program runs torch 2.11.0")
     );
     assert_eq!(refusal(&patched(dir.path(), "\"abi\":\"1.", "\"abi\":\"2.")).0, Rule::Abi);
     assert_eq!(refusal(&patched(dir.path(), "\"host\":\"*\"", "\"host\":\"9\"")).0, Rule::Host);
@@ -141,7 +141,7 @@ fn another_build_of_a_loaded_plugin_is_shadowed() {
 fn one_id_from_two_plugins_is_ambiguous_and_full_names_are_not() {
     let registry = registry(&["twin"]);
     let error = registry.resolve(Kind::Blend, "linear").unwrap_err();
-    assert_eq!(error.help().unwrap(), "say which: fixture_twin::linear or kasmina_blends::linear");
+    assert_eq!(error.help().unwrap(), "use a full name: fixture_twin::linear or kasmina_blends::linear");
     for name in ["fixture_twin::linear", "kasmina_blends::linear", "core::linear"] {
         assert_eq!(registry.resolve(Kind::Blend, name).unwrap().full_name(), name);
     }
@@ -164,10 +164,13 @@ fn an_id_of_both_topologies_is_resolved_by_the_slot() {
         // An id of one plugin only resolves to it, also for a topology that it refuses.
         assert_eq!(of("mlp", topology).unwrap(), "kasmina_blueprints_transformer::mlp");
         let both_serve = registry.resolve_for(Kind::Blend, "linear", topology).unwrap_err();
-        assert_eq!(both_serve.help().unwrap(), "say which: fixture_twin::linear or kasmina_blends::linear");
+        assert_eq!(
+            both_serve.help().unwrap(),
+            "use a full name: fixture_twin::linear or kasmina_blends::linear"
+        );
     }
     let help = of("norm", Topology::new("graph")).unwrap_err().help().unwrap();
-    assert_eq!(help, "say which: kasmina_blueprints_cnn::norm or kasmina_blueprints_transformer::norm");
+    assert_eq!(help, "use a full name: kasmina_blueprints_cnn::norm or kasmina_blueprints_transformer::norm");
     assert_eq!(registry.resolve(Kind::Blueprint, "norm").unwrap_err().help().unwrap(), help);
 }
 

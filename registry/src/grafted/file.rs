@@ -1,4 +1,4 @@
-//! The bytes of a module that was judged, on their way into the host that is built of them.
+//! Passes the verified bytes of a module to the host that this thread builds.
 
 use kasmina_plugin_api::{PluginError, Result};
 use std::cell::RefCell;
@@ -6,30 +6,36 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 thread_local! {
-    /// The judged bytes that this thread builds a host from, by the path that the configuration names.
-    static JUDGED: RefCell<Option<(PathBuf, Rc<Vec<u8>>)>> = const { RefCell::new(None) };
+    /// The verified bytes from which this thread builds a host, and the path in its configuration.
+    static VERIFIED: RefCell<Option<(PathBuf, Rc<Vec<u8>>)>> = const { RefCell::new(None) };
 }
 
-/// Lends the bytes of a judged module to the host that this thread builds, until it is dropped.
-pub(crate) struct Lent {
+/// Makes the bytes of a verified module available to the host that this thread builds, until it is dropped.
+pub(crate) struct ModuleBytesGuard {
+    /// The value before, which is restored on drop.
     before: Option<(PathBuf, Rc<Vec<u8>>)>,
 }
 
-impl Lent {
+impl ModuleBytesGuard {
     pub(super) fn new(path: PathBuf, bytes: Vec<u8>) -> Self {
-        Self { before: JUDGED.replace(Some((path, Rc::new(bytes)))) }
+        Self { before: VERIFIED.replace(Some((path, Rc::new(bytes)))) }
     }
 }
 
-impl Drop for Lent {
+impl Drop for ModuleBytesGuard {
     fn drop(&mut self) {
-        JUDGED.set(self.before.take());
+        VERIFIED.set(self.before.take());
     }
 }
 
-/// The bytes of the module that a configuration names. A file that nobody has judged is not read.
-pub(super) fn judged(named: &Path) -> Result<Rc<Vec<u8>>> {
-    let lent =
-        JUDGED.with_borrow(|lent| lent.as_ref().filter(|(path, _)| path == named).map(|(_, b)| Rc::clone(b)));
-    lent.ok_or_else(|| PluginError::config(format!("{}: no registry has judged the module", named.display())))
+/// Returns the bytes of the module that a configuration names.
+///
+/// # Errors
+/// If the module was not verified. The file is never read here.
+pub(super) fn verified_bytes(named: &Path) -> Result<Rc<Vec<u8>>> {
+    let bytes = VERIFIED
+        .with_borrow(|entry| entry.as_ref().filter(|(path, _)| path == named).map(|(_, b)| Rc::clone(b)));
+    bytes.ok_or_else(|| {
+        PluginError::config(format!("{}: the registry has not verified the module", named.display()))
+    })
 }

@@ -1,12 +1,11 @@
-//! The host `core::grafted`: any module that PyTorch has scripted or traced, with slots behind its
-//! submodules.
+//! The host `core::grafted`: a module that PyTorch has scripted or traced, with slots behind its submodules.
 
 mod config;
 mod failure;
 mod file;
-pub(crate) mod gate;
 mod pattern;
 mod slots;
+pub(crate) mod verify_module;
 
 use config::GraftedConfig;
 use failure::{refused, torch};
@@ -14,13 +13,13 @@ use kasmina_plugin_api::prelude::*;
 use kasmina_plugin_api::register_host;
 use kasmina_torch_ext::script::{Failed, Script};
 
-/// A module as a host. Its interpreter looks at the module's mode and calls back in every step, on the host's
-/// side, so that a replayed graph would not do what it does: it cannot be captured.
+/// A grafted module. In every step, the TorchScript interpreter reads the module's mode and calls back for
+/// each slot on the CPU. A replayed graph would skip both, so steps with this host cannot be captured.
 #[derive(Debug)]
 pub(crate) struct Grafted {
     script: Script,
     slots: Vec<SlotSpec>,
-    /// The mode that the module was put into last.
+    /// The present mode of the module; `None` before the first forward.
     mode: Option<Mode>,
 }
 
@@ -44,28 +43,29 @@ impl Host for Grafted {
             );
             return Err(PluginError::config(text));
         }
-        let bytes = file::judged(path)?;
+        let bytes = file::verified_bytes(path)?;
         let load = || Script::load(&bytes, vars.device()).map_err(|error| refused(path, &error));
-        // Looking runs a forward, which may move what the module keeps: that is done to another than the
-        // host.
+        // Finding the slots runs a forward, which may change the module's buffers. So it uses a second
+        // instance of the module.
         let slots = slots::find(load()?, path, &config, vars.device())?;
         let mut script = load()?;
         let paths: Vec<&str> = slots.iter().map(|slot| slot.name.as_str()).collect();
         script.attach(&paths).map_err(|error| refused(path, &error))?;
-        own(&script, vars)?;
+        register_variables(&script, vars)?;
         Ok(Box::new(Self { script, slots, mode: None }))
     }
 }
 
-/// Makes the module's tensors the host's variables: the tensors themselves, under their own names. Those that
-/// learn are those that were saved so; the others are kept with them as they are, whole numbers too.
-fn own(script: &Script, vars: &nn::Path<'_>) -> Result<()> {
+/// Registers the module's tensors as the host's variables, under their own names and without copying them.
+/// Tensors that were saved with `requires_grad` are trained; all others are registered too, integers
+/// included.
+fn register_variables(script: &Script, vars: &nn::Path<'_>) -> Result<()> {
     for (name, tensor) in script.variables().map_err(torch)? {
         let (path, last) = name.rsplit_once('.').unwrap_or(("", &name));
         let path =
             path.split('.').filter(|part| !part.is_empty()).fold(vars.clone(), |path, part| path / part);
-        let learns = tensor.requires_grad();
-        let _ = path.add(last, tensor, learns);
+        let trainable = tensor.requires_grad();
+        let _ = path.add(last, tensor, trainable);
     }
     Ok(())
 }

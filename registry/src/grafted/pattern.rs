@@ -1,9 +1,9 @@
-//! Which submodules a path with wildcards names.
+//! Patterns of submodule paths.
 
 use globset::{GlobBuilder, GlobMatcher};
 
-/// A dotted path in which `*` stands for any part of one name and `**` for any number of names, none
-/// included. Otherwise as in file names: `?`, `[ab]` and `{one,two}`.
+/// A dotted path in which `*` stands for any part of one name, and `**` for any number of names, including
+/// none. `?`, `[ab]` and `{one,two}` work as in patterns of file names.
 #[derive(Debug, Clone)]
 pub(super) struct Pattern {
     text: String,
@@ -11,14 +11,16 @@ pub(super) struct Pattern {
 }
 
 impl Pattern {
+    /// Parses a pattern.
+    ///
     /// # Errors
-    /// If the pattern is malformed; what is wrong with it.
+    /// If the pattern is malformed; the text says why.
     pub(super) fn new(text: &str) -> Result<Self, String> {
-        // Names are separated as folders are. What ends in `**` also means the submodule itself.
+        // globset separates names by slashes. A pattern that ends in `**` also matches the submodule itself.
         let glob = text.replace('.', "/");
         let glob = glob.strip_suffix("/**").map_or_else(|| glob.clone(), |start| format!("{start}{{,/**}}"));
         let built = GlobBuilder::new(&glob).literal_separator(true).empty_alternates(true).build();
-        let glob = built.map_err(|error| format!("`{text}` is no pattern: {}", error.kind()))?;
+        let glob = built.map_err(|error| format!("`{text}` is not a valid pattern: {}", error.kind()))?;
         Ok(Self { text: text.to_owned(), matcher: glob.compile_matcher() })
     }
 
@@ -27,12 +29,12 @@ impl Pattern {
         &self.text
     }
 
-    /// Whether the pattern is the path of one submodule.
+    /// Whether the pattern has no wildcards, so that it is the path of one submodule.
     pub(super) fn is_literal(&self) -> bool {
         !self.text.contains(['*', '?', '[', '{'])
     }
 
-    /// Whether the pattern names the submodule at a dotted path.
+    /// Whether the pattern matches the dotted path of a submodule.
     pub(super) fn matches(&self, path: &str) -> bool {
         self.matcher.is_match(path.replace('.', "/"))
     }
@@ -45,7 +47,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_star_is_part_of_one_name_and_two_are_any_names() {
+    fn one_star_matches_part_of_a_name_and_two_match_any_names() {
         let cases = [
             ("layer1", &["layer1"][..]),
             ("*", &["layer1", "layer2", "stem"]),
@@ -67,6 +69,6 @@ mod tests {
             assert_eq!(found, wanted, "{text}");
         }
         let error = Pattern::new("layer[1").unwrap_err();
-        assert_eq!(error, "`layer[1` is no pattern: unclosed character class; missing ']'");
+        assert_eq!(error, "`layer[1` is not a valid pattern: unclosed character class; missing ']'");
     }
 }

@@ -1,4 +1,4 @@
-//! Which slots a module has, and what flows through each: seen in one forward of zeros.
+//! Finds the slots of a module, with topology and channels, by one forward of zeros.
 
 use super::config::GraftedConfig;
 use super::failure::{refused, torch};
@@ -11,25 +11,29 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use tch::{Device, Tensor};
 
-/// A submodule that a slot was asked for behind.
+/// A submodule for which a slot was requested.
 struct SlotRequest {
     path: String,
-    /// By its own path, and not by a pattern: then it must be able to carry one.
+    /// Whether it was named by its own path, not by a pattern. Then it is an error if it cannot have a slot.
     named: bool,
 }
 
-/// What came out of a submodule.
-struct Seen {
+/// The features that a submodule returned.
+struct Features {
     shape: Vec<i64>,
-    /// The module returns it as it is.
+    /// Whether they are also the output of the module.
     is_output: bool,
-    /// What follows writes into it.
+    /// Whether a later operation writes into them.
     is_overwritten: bool,
 }
 
-/// The slots of a module, in the order in which forward reaches them. Their names are the submodules' paths.
+/// Returns the slots of a module, in the order in which forward reaches them. Their names are the submodules'
+/// paths.
 ///
-/// `script` is used up: it ran a forward.
+/// `script` is consumed, because a forward may change its buffers.
+///
+/// # Errors
+/// If a submodule cannot have a requested slot, no slot is left, or the forward of zeros fails.
 pub(super) fn find(
     mut script: Script,
     path: &Path,
@@ -38,47 +42,50 @@ pub(super) fn find(
 ) -> Result<Vec<SlotSpec>> {
     let calls = script.calls().map_err(torch)?;
     let place = || path.display().to_string();
-    let requests = choose(&calls, config).with_context(place)?;
+    let requests = select_submodules(&calls, config).with_context(place)?;
     let paths: Vec<&str> = requests.iter().map(|request| request.path.as_str()).collect();
     script.attach(&paths).map_err(|error| refused(path, &error))?;
-    let (seen, batch) = look(&mut script, requests.len(), config, device).with_context(place)?;
+    let (features, batch) =
+        collect_features(&mut script, requests.len(), config, device).with_context(place)?;
     let mut slots = Vec::new();
-    for (request, seen) in requests.iter().zip(seen) {
-        if !request.named && !is_feature_map(&seen) {
+    for (request, features) in requests.iter().zip(features) {
+        if !request.named && !is_feature_map(&features) {
             continue;
         }
-        let (topology, channels) = site(&request.path, &seen, batch, config).with_context(place)?;
+        let (topology, channels) =
+            topology_and_channels(&request.path, &features, batch, config).with_context(place)?;
         slots.push(SlotSpec::new(&request.path, topology, channels));
     }
     if slots.is_empty() {
         let text = format!(
-            "nothing that {} means gives a feature map; name a submodule: there {}",
+            "no submodule that {} selects returns a feature map; name a submodule: there {}",
             quoted(&config.slots),
-            known(&calls)
+            available(&calls)
         );
         return Err(PluginError::config(text)).with_context(place);
     }
-    Ok(aliased(slots))
+    Ok(with_aliases(slots))
 }
 
-/// The submodules that are meant.
-fn choose(calls: &[Call], config: &GraftedConfig) -> Result<Vec<SlotRequest>> {
+/// Returns the submodules that the configuration selects.
+fn select_submodules(calls: &[Call], config: &GraftedConfig) -> Result<Vec<SlotRequest>> {
     let mut requests = Vec::new();
     let patterns = config.slots.iter().map(|slot| Pattern::new(slot).map_err(PluginError::config));
     let patterns: Vec<Pattern> = patterns.collect::<Result<_>>()?;
     for pattern in &patterns {
         if !calls.iter().any(|call| pattern.matches(&call.path)) {
-            let text = format!("forward calls no submodule `{}`; there {}", pattern.as_str(), known(calls));
+            let text =
+                format!("forward calls no submodule `{}`; there {}", pattern.as_str(), available(calls));
             return Err(PluginError::config(text));
         }
     }
     for call in calls {
-        let meant = patterns.iter().filter(|pattern| pattern.matches(&call.path));
-        let named = meant.clone().any(Pattern::is_literal);
-        if !named && (meant.count() == 0 || call.fit != Fit::Fits) {
+        let matching = patterns.iter().filter(|pattern| pattern.matches(&call.path));
+        let named = matching.clone().any(Pattern::is_literal);
+        if !named && (matching.count() == 0 || call.fit != Fit::Fits) {
             continue;
         }
-        if let Some(reason) = unfit(&call.fit) {
+        if let Some(reason) = reason_against_slot(&call.fit) {
             return Err(PluginError::unsupported(format!("no slot can be behind `{}`: {reason}", call.path)));
         }
         requests.push(SlotRequest { path: call.path.clone(), named });
@@ -86,37 +93,39 @@ fn choose(calls: &[Call], config: &GraftedConfig) -> Result<Vec<SlotRequest>> {
     Ok(requests)
 }
 
-fn unfit(fit: &Fit) -> Option<String> {
+/// Returns why a submodule cannot have a slot; `None` if it can.
+fn reason_against_slot(fit: &Fit) -> Option<String> {
     match fit {
         Fit::Fits => None,
         Fit::Repeated(times) => Some(format!(
-            "forward calls it {times} times, and a slot is reached once; name what is around it"
+            "forward calls it {times} times, and a slot is reached once; name the submodule that \
+             contains it"
         )),
         Fit::Conditional => Some(
-            "it is called inside an `if` or a loop, and a slot is reached once; name what is around it"
+            "it is called inside an `if` or a loop, and a slot is reached once; name the submodule that \
+             contains it"
                 .to_owned(),
         ),
-        Fit::Returns(what) => Some(format!("it returns {what}, not one tensor; name what is inside it")),
+        Fit::Returns(what) => Some(format!("it returns {what}, not one tensor; name a submodule inside it")),
         _ => Some("it cannot be tapped".to_owned()),
     }
 }
 
-/// Runs zeros through, in eval mode, and notes what each submodule returned; answers also with the size of
-/// the batch.
-fn look(
+/// Runs a forward of zeros in eval mode. Returns the features of each selected submodule, and the batch size.
+fn collect_features(
     script: &mut Script,
     taps: usize,
     config: &GraftedConfig,
     device: Device,
-) -> Result<(Vec<Seen>, i64)> {
+) -> Result<(Vec<Features>, i64)> {
     let _fork = RngFork::here().map_err(torch)?;
     let zeros = config.zeros(config.batch(), device)?;
     script.train(false).map_err(torch)?;
-    let mut features: Vec<Option<(Tensor, u32)>> = (0..taps).map(|_| None).collect();
+    let mut tapped: Vec<Option<(Tensor, u32)>> = (0..taps).map(|_| None).collect();
     let output = tch::no_grad(|| {
         script.forward(&zeros, &mut |slot, x: Tensor| {
-            if let Some(seen) = features.get_mut(slot) {
-                *seen = Some((x.shallow_clone(), version(&x)?));
+            if let Some(at_slot) = tapped.get_mut(slot) {
+                *at_slot = Some((x.shallow_clone(), version(&x)?));
             }
             Ok(x)
         })
@@ -127,49 +136,55 @@ fn look(
         Ok(output) => output,
         Err(Failed::Torch(error) | Failed::Tap(error)) => return Err(torch(error)).with_context(doing),
     };
-    takes_any_batch(script, config, device)?;
-    let seen = |x: Option<(Tensor, u32)>| {
+    check_other_batch_size(script, config, device)?;
+    let describe = |x: Option<(Tensor, u32)>| {
         let (x, before) =
             x.ok_or_else(|| PluginError::unsupported("a submodule was not reached")).with_context(doing)?;
         let is_output = x.data_ptr() == output.data_ptr() && x.size() == output.size();
-        Ok(Seen { shape: x.size(), is_output, is_overwritten: version(&x).map_err(torch)? != before })
+        Ok(Features { shape: x.size(), is_output, is_overwritten: version(&x).map_err(torch)? != before })
     };
-    Ok((features.into_iter().map(seen).collect::<Result<_>>()?, zeros.size()[0]))
+    Ok((tapped.into_iter().map(describe).collect::<Result<_>>()?, zeros.size()[0]))
 }
 
-/// A module that was traced may have the size of its example's batch in it.
-fn takes_any_batch(script: &mut Script, config: &GraftedConfig, device: Device) -> Result<()> {
+/// Refuses a module that works with only one batch size. Tracing may write the batch size of its example into
+/// the module.
+fn check_other_batch_size(script: &mut Script, config: &GraftedConfig, device: Device) -> Result<()> {
     let (first, second) = (config.batch(), config.batch() + 3);
     let zeros = config.zeros(second, device)?;
     let output = tch::no_grad(|| script.forward(&zeros, &mut |_, x: Tensor| Ok::<_, PluginError>(x)));
     let reason = match output {
         Ok(output) if output.size().first() == Some(&second) => return Ok(()),
-        Ok(output) => format!("it makes {:?} of a batch of {second}", output.size()),
+        Ok(output) => format!("it returns shape {:?} for a batch of {second}", output.size()),
         Err(Failed::Torch(error)) => torch(error).message,
         Err(Failed::Tap(error)) => return Err(error),
     };
     Err(PluginError::config(format!(
-        "it takes a batch of {first} samples and not of {second}, so the size of the batch seems to be written in it; \
+        "it accepts a batch of {first} samples but not of {second}, so the batch size seems to be fixed in it; \
          script it, or trace it without sizes in its code: {reason}"
     )))
 }
 
-/// Whether a pattern that means it wants a slot there: what the module returns is no feature, one position is
-/// no map, and nobody else may write into what a seed has been given.
-fn is_feature_map(seen: &Seen) -> bool {
-    let is_feature = !seen.is_output && !seen.is_overwritten;
-    match seen.shape[..] {
+/// Whether a submodule that a pattern selects gets a slot: its features have several positions, are not the
+/// output of the module, and are not overwritten later.
+fn is_feature_map(features: &Features) -> bool {
+    let is_feature = !features.is_output && !features.is_overwritten;
+    match features.shape[..] {
         [_, _, height, width] => is_feature && height * width > 1,
         [_, positions, _] => is_feature && positions > 1,
         _ => false,
     }
 }
 
-/// What flows through a slot, and the size of its channel dimension.
-fn site(path: &str, seen: &Seen, batch: i64, config: &GraftedConfig) -> Result<(Topology, i64)> {
-    let shape = &seen.shape[..];
+/// Returns the topology of a slot and the size of its channel dimension.
+fn topology_and_channels(
+    path: &str,
+    features: &Features,
+    batch: i64,
+    config: &GraftedConfig,
+) -> Result<(Topology, i64)> {
+    let shape = &features.shape[..];
     let refused = |why: &str| {
-        let text = format!("no slot can be behind `{path}`: it makes features of shape {shape:?}, {why}");
+        let text = format!("no slot can be behind `{path}`: it returns features of shape {shape:?}, {why}");
         Err(PluginError::unsupported(text))
     };
     let (topology, channels) = match shape {
@@ -178,16 +193,18 @@ fn site(path: &str, seen: &Seen, batch: i64, config: &GraftedConfig) -> Result<(
         _ => return refused("which are neither [N, C, H, W] nor [N, T, C]"),
     };
     if shape.first() != Some(&batch) {
-        return refused(&format!("whose first dimension is not the batch of {batch}"));
+        return refused(&format!("whose first dimension is not the batch size {batch}"));
     }
-    if seen.is_overwritten {
-        return refused("and what follows writes into them (`inplace=True`); name what is around it");
+    if features.is_overwritten {
+        return refused(
+            "and a later operation writes into them (`inplace=True`); name the submodule that contains it",
+        );
     }
     Ok((config.topology.as_deref().map_or(topology, Topology::from_name), channels))
 }
 
-/// `early`, `mid` and `late`, but for a name that a submodule has.
-fn aliased(slots: Vec<SlotSpec>) -> Vec<SlotSpec> {
+/// Adds the aliases `early`, `mid` and `late`, except those that are names of slots.
+fn with_aliases(slots: Vec<SlotSpec>) -> Vec<SlotSpec> {
     let names: BTreeSet<String> = slots.iter().map(|slot| slot.name.clone()).collect();
     let mut slots = SlotSpec::alias_thirds(slots);
     for slot in &mut slots {
@@ -196,8 +213,8 @@ fn aliased(slots: Vec<SlotSpec>) -> Vec<SlotSpec> {
     slots
 }
 
-/// What a path can be, for messages.
-fn known(calls: &[Call]) -> String {
+/// Returns the end of a message that begins with "there" and lists the submodules.
+fn available(calls: &[Call]) -> String {
     if calls.is_empty() {
         return "is none: the module was frozen, or traced or scripted as one piece; save it with its submodules".to_owned();
     }

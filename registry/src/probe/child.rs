@@ -1,4 +1,4 @@
-//! The child's side: opens a build, and tries its entries.
+//! The child's side of a probe: opens a build, and tries its entries.
 
 use super::module_child;
 use super::protocol::{Answer, Job, key};
@@ -7,7 +7,7 @@ use crate::error::{Refusal, Rule};
 use crate::registry::Registry;
 use serde_json::Value;
 
-/// Answers a job of a probe, with a try of each entry that the program brings.
+/// Answers a job of a probe; `smoke` tries one entry. Returns `None` if the job is not one of a probe.
 pub fn answer(job: &Value, smoke: &dyn Fn(&Entry) -> Result<(), String>) -> Option<Value> {
     let answer = if let Ok(host) = serde_json::from_value(job.clone()) {
         module_child::answer(&host)
@@ -26,20 +26,20 @@ fn perform(job: &Job, smoke: &dyn Fn(&Entry) -> Result<(), String>) -> Result<An
         remedy: "try again".to_owned(),
     };
     let registry = Registry::built_in().map_err(|e| refused(e.to_string()))?;
-    for which in job.interpreter.iter().chain([&job.probe]) {
-        // Only what was judged is run, here too.
-        registry.admit_probed(&which.read()?)?;
+    for file in job.interpreter.iter().chain([&job.probe]) {
+        // Only the bytes that the parent has verified are run.
+        registry.admit_probed(&file.read()?)?;
     }
     let entries = registry.entries();
-    let of_it = |e: &&Entry| e.plugin().sha256.as_ref() == Some(&job.probe.sha256);
+    let of_build = |e: &&Entry| e.plugin().sha256.as_ref() == Some(&job.probe.sha256);
     let Some((kind, id)) = &job.entry else {
-        let schemas = entries.iter().filter(of_it);
+        let schemas = entries.iter().filter(of_build);
         return Ok(Answer::Opened(
             schemas.map(|e| (key(e.kind().as_str(), e.id()), e.schema().clone())).collect(),
         ));
     };
-    let entry = entries.iter().filter(of_it).find(|e| e.kind().as_str() == kind && e.id() == id);
-    Ok(match entry.map_or_else(|| Err("it is not there".to_owned()), smoke) {
+    let entry = entries.iter().filter(of_build).find(|e| e.kind().as_str() == kind && e.id() == id);
+    Ok(match entry.map_or_else(|| Err("the plugin does not list it".to_owned()), smoke) {
         Ok(()) => Answer::Fit,
         Err(reason) => Answer::Unfit(reason),
     })

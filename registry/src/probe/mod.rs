@@ -1,7 +1,7 @@
-//! A build is opened and tried for the first time in a process of its own.
+//! Probes: each new build is opened and tried in a child process first.
 //!
-//! What came of it is kept by the hash of the file and the build of this program, so that it is done once.
-//! What ends the process is quarantined, and the rest go on.
+//! Results are cached by the hash of the file and the build of this program. A build that ends the child
+//! process is quarantined; the probe of the other builds continues in a new child.
 
 mod child;
 mod module;
@@ -14,6 +14,6 @@ mod verdict;
 
 pub use child::answer;
 pub(crate) use module::try_module;
-pub(crate) use parent::{Probed, probe, schemas, suspect};
+pub(crate) use parent::{Probed, probe, schemas, tried_file};
 pub use protocol::Judged;
 pub(crate) use protocol::key;

@@ -7,16 +7,16 @@ use crate::registry::Registry;
 use kasmina_plugin_api::Kind;
 use tch::Device;
 
-/// Builds a host of the module. Whether it can be built is found again by the parent; here only the process
-/// counts.
+/// Builds a host of the module. The parent only needs to know whether the process survives; it builds the
+/// host again and then finds any error.
 pub(super) fn answer(job: &HostJob) -> Answer {
-    match make(job) {
+    match build_host(job) {
         Ok(()) => Answer::Fit,
         Err(error) => Answer::Unfit(error.to_string()),
     }
 }
 
-fn make(job: &HostJob) -> Result<(), RegistryError> {
+fn build_host(job: &HostJob) -> Result<(), RegistryError> {
     let module = ModuleFile::read(&job.host_module.path)?;
     job.host_module.is_still(&module.sha256)?;
     let registry = Registry::built_in()?;

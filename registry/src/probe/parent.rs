@@ -1,7 +1,7 @@
-//! The parent's side: asks children about builds, and keeps what they found.
+//! The parent's side of a probe: sends builds to children, and caches the results.
 
 use super::protocol::{Answer, Job, Judged, key};
-use super::quarantined::Suspect;
+use super::quarantined::TriedFile;
 use super::this_build::this_build;
 use super::verdict::verdict;
 use crate::child::{self, Limits, Program};
@@ -17,23 +17,24 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// What a probe has found of a build.
+/// Result of the probe of a build.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) struct Probed {
-    /// The build of this program that has found it.
+    /// The build of this program that has probed the file.
     by: String,
-    /// The rule that it broke in being opened.
+    /// The refusal, if the build could not be opened.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) refused: Option<Refusal>,
-    /// Entries that cannot be used, by kind and id, with the reason.
+    /// Why entries failed when they were tried, by `kind id`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) unfit: BTreeMap<String, String>,
-    /// The schema of each entry's configuration.
+    /// JSON Schema of each entry's configuration, by `kind id`.
     #[serde(default)]
     pub(crate) schemas: BTreeMap<String, Value>,
 }
 
-/// Whether a build may be opened here, for each of several.
+/// Probes builds, or reads the cached results. Returns for each build the result, or why it must not be
+/// opened.
 pub(crate) fn probe(
     manifests: &[&Manifest],
     interpreter: Option<&Arc<PluginInfo>>,
@@ -42,12 +43,12 @@ pub(crate) fn probe(
     let mut results: Vec<Option<Result<Probed, Refusal>>> = manifests
         .iter()
         .map(|manifest| {
-            if let Err(refusal) = suspect(manifest).refuse(policy) {
+            if let Err(refusal) = tried_file(manifest).refuse_quarantined(policy) {
                 return Some(Err(refusal));
             }
             match &policy.probe {
                 None => Some(Ok(Probed::default())),
-                // It is in this process already.
+                // It is already open in this process.
                 Some(_) if dl::is_mapped(manifest) => {
                     Some(Ok(cached(policy, manifest, interpreter).unwrap_or_default()))
                 }
@@ -59,24 +60,24 @@ pub(crate) fn probe(
         })
         .collect();
     if let Some((program, limits)) = &policy.probe {
-        let open: Vec<usize> = (0..manifests.len()).filter(|i| results[*i].is_none()).collect();
-        let fresh: Vec<&Manifest> = open.iter().map(|i| manifests[*i]).collect();
-        let found = in_children(&fresh, interpreter, (program, *limits));
-        for ((index, manifest), found) in open.into_iter().zip(fresh).zip(found) {
-            results[index] = Some(match found {
-                Found::Probed(probed) => {
-                    keep(policy, manifest, &probed);
+        let unknown: Vec<usize> = (0..manifests.len()).filter(|i| results[*i].is_none()).collect();
+        let unprobed: Vec<&Manifest> = unknown.iter().map(|i| manifests[*i]).collect();
+        let outcomes = probe_in_children(&unprobed, interpreter, (program, *limits));
+        for ((index, manifest), outcome) in unknown.into_iter().zip(unprobed).zip(outcomes) {
+            results[index] = Some(match outcome {
+                ProbeOutcome::Probed(probed) => {
+                    cache_result(policy, manifest, &probed);
                     match probed.refused {
                         Some(refused) => Err(refused),
                         None => Ok(probed),
                     }
                 }
-                Found::Ended(reason) => Err(suspect(manifest).put(policy, &reason)),
-                Found::NoChild(reason) => Err(Refusal {
+                ProbeOutcome::Ended(reason) => Err(tried_file(manifest).quarantine(policy, &reason)),
+                ProbeOutcome::NoChild(reason) => Err(Refusal {
                     path: manifest.path.clone(),
                     rule: Rule::Probe,
-                    found: format!("there is no process to try it in: {reason}"),
-                    remedy: "check that this program can start itself again, and the memory that is left"
+                    found: format!("it cannot be tried in a child process: {reason}"),
+                    remedy: "check that this program can start itself, and that enough memory is available"
                         .to_owned(),
                 }),
             });
@@ -85,44 +86,49 @@ pub(crate) fn probe(
     results.into_iter().map(|r| r.unwrap_or_else(|| Ok(Probed::default()))).collect()
 }
 
-enum Found {
+/// How the probe of a build ended.
+enum ProbeOutcome {
     Probed(Probed),
-    /// It ended the process of the child.
+    /// The build ended the child process.
     Ended(String),
+    /// No child process could be started.
     NoChild(String),
 }
 
-fn in_children(
+/// Opens builds and tries their entries in child processes. Returns one outcome for each build.
+fn probe_in_children(
     manifests: &[&Manifest],
     interpreter: Option<&Arc<PluginInfo>>,
     (program, limits): (&Program, Limits),
-) -> Vec<Found> {
-    let mut found: Vec<Found> =
-        manifests.iter().map(|_| Found::Probed(Probed { by: this_build(), ..Probed::default() })).collect();
-    let which = |m: &Manifest| Judged { path: m.path.clone(), sha256: m.sha256.clone() };
-    let of = |m: &Manifest, entry| {
+) -> Vec<ProbeOutcome> {
+    let mut outcomes: Vec<ProbeOutcome> = manifests
+        .iter()
+        .map(|_| ProbeOutcome::Probed(Probed { by: this_build(), ..Probed::default() }))
+        .collect();
+    let verified = |m: &Manifest| Judged { path: m.path.clone(), sha256: m.sha256.clone() };
+    let job = |m: &Manifest, entry| {
         let interpreter = interpreter
             .filter(|_| m.is_interpreted())
             .and_then(|plugin| Some(Judged { path: plugin.path.clone()?, sha256: plugin.sha256.clone()? }));
-        json!(Job { probe: which(m), interpreter, entry })
+        json!(Job { probe: verified(m), interpreter, entry })
     };
-    // First all are opened; then the entries of those that could be are tried.
+    // The first round opens all builds. The second one tries the entries of those that could be opened.
     let opening: Vec<(usize, Option<(String, String)>)> = (0..manifests.len()).map(|i| (i, None)).collect();
     let mut rounds = vec![opening];
     while let Some(round) = rounds.pop() {
-        let jobs: Vec<Value> = round.iter().map(|(i, entry)| of(manifests[*i], entry.clone())).collect();
+        let jobs: Vec<Value> = round.iter().map(|(i, entry)| job(manifests[*i], entry.clone())).collect();
         let mut next = Vec::new();
         let done = child::run(program, &jobs, limits, &mut |at, outcome| {
             let Some(outcome) = outcome else { return };
             let (index, entry) = &round[at];
-            let Found::Probed(probed) = &mut found[*index] else { return };
+            let ProbeOutcome::Probed(probed) = &mut outcomes[*index] else { return };
             match verdict(outcome) {
                 Err(how) => {
                     let doing = entry.as_ref().map_or_else(
-                        || "in being opened".to_owned(),
+                        || "while it was opened".to_owned(),
                         |(kind, id)| format!("when {kind} `{id}` was tried"),
                     );
-                    found[*index] = Found::Ended(format!("{doing}, {how}"));
+                    outcomes[*index] = ProbeOutcome::Ended(format!("{doing}, {how}"));
                 }
                 Ok(Answer::Refused(refusal)) => probed.refused = Some(refusal),
                 Ok(Answer::Opened(schemas)) => {
@@ -139,49 +145,51 @@ fn in_children(
             }
         });
         if let Err(error) = done {
-            found.fill_with(|| Found::NoChild(error.to_string()));
-            return found;
+            outcomes.fill_with(|| ProbeOutcome::NoChild(error.to_string()));
+            return outcomes;
         }
         if !next.is_empty() {
             rounds.push(next);
         }
     }
-    found
+    outcomes
 }
 
-/// A build that is about to be tried.
-pub(crate) fn suspect(manifest: &Manifest) -> Suspect<'_> {
-    Suspect { path: &manifest.path, sha256: &manifest.sha256, name: &manifest.plugin.name }
+/// Returns the description of a build for the quarantine.
+pub(crate) fn tried_file(manifest: &Manifest) -> TriedFile<'_> {
+    TriedFile { path: &manifest.path, sha256: &manifest.sha256, name: &manifest.plugin.name }
 }
 
-fn file_of(policy: &Policy, sha256: &str) -> Option<PathBuf> {
+/// Returns the path of the cached result for a build.
+fn cache_file(policy: &Policy, sha256: &str) -> Option<PathBuf> {
     policy.cache.as_ref().map(|cache| cache.join("probes").join(format!("{sha256}.json")))
 }
 
+/// Returns the cached result for a build, if this program and the same interpreter have found it.
 fn cached(policy: &Policy, manifest: &Manifest, interpreter: Option<&Arc<PluginInfo>>) -> Option<Probed> {
-    let probed: Probed = places::read_json(&file_of(policy, &manifest.sha256)?);
-    (probed.by == by(manifest, interpreter)).then_some(probed)
+    let probed: Probed = places::read_json(&cache_file(policy, &manifest.sha256)?);
+    (probed.by == prober(manifest, interpreter)).then_some(probed)
 }
 
-/// The schemas that a probe has found, if one has.
+/// Returns the cached schemas of a build's entries, by `kind id`; empty if the build was not probed.
 pub(crate) fn schemas(policy: &Policy, sha256: &str) -> BTreeMap<String, Value> {
-    file_of(policy, sha256).map(|file| places::read_json::<Probed>(&file).schemas).unwrap_or_default()
+    cache_file(policy, sha256).map(|file| places::read_json::<Probed>(&file).schemas).unwrap_or_default()
 }
 
-/// Whose findings they are: this program's, and of what is interpreted also its interpreter's.
-fn by(manifest: &Manifest, interpreter: Option<&Arc<PluginInfo>>) -> String {
+/// Identifies the build of this program, and for an interpreted file also that of its interpreter.
+fn prober(manifest: &Manifest, interpreter: Option<&Arc<PluginInfo>>) -> String {
     let interpreter = interpreter.filter(|_| manifest.is_interpreted()).and_then(|p| p.sha256.as_deref());
     format!("{} {}", this_build(), interpreter.unwrap_or_default()).trim_end().to_owned()
 }
 
-/// Keeps what will be found again: not a file that was being written, nor a library that was not installed
-/// yet.
-fn keep(policy: &Policy, manifest: &Manifest, probed: &Probed) {
+/// Caches a result that another probe would find again. Other refusals may be temporary, such as that of a
+/// file that was being written.
+fn cache_result(policy: &Policy, manifest: &Manifest, probed: &Probed) {
     let lasting = |refusal: &Refusal| matches!(refusal.rule, Rule::Layout | Rule::Init | Rule::Listing);
     if !probed.refused.as_ref().is_none_or(lasting) {
         return;
     }
-    if let Some(file) = file_of(policy, &manifest.sha256) {
+    if let Some(file) = cache_file(policy, &manifest.sha256) {
         places::write_json(&file, probed);
     }
 }

@@ -1,12 +1,12 @@
-//! Identifies the program and the libtorch that a probe's result holds for.
+//! Identifies the program and the libtorch for which a cached result of a probe is valid.
 
 use kasmina_plugin_api::TORCH_VERSION;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::sync::OnceLock;
 
-/// A name for this executable and the libtorch that it runs with: what one build finds need not hold in
-/// another.
+/// Returns a text that identifies this executable and its libtorch. The result of a probe may differ in
+/// another build.
 pub(super) fn this_build() -> String {
     static BUILD: OnceLock<String> = OnceLock::new();
     let find = || {
@@ -16,14 +16,14 @@ pub(super) fn this_build() -> String {
     BUILD.get_or_init(find).clone()
 }
 
-/// A name that changes when the program or libtorch is built again.
+/// Returns a text that changes when the program or libtorch is built again.
 fn name(program: &Path, torch: Option<&Path>) -> String {
     let (program, torch) = (size_and_time(program), torch.and_then(size_and_time));
     let known = |found: Option<String>| found.unwrap_or_else(|| "unknown".to_owned());
     format!("{} {} {TORCH_VERSION} {}", env!("CARGO_PKG_VERSION"), known(program), known(torch))
 }
 
-/// The size of a file in bytes, and when it was written in seconds and nanoseconds.
+/// Returns the size of a file in bytes and its modification time in seconds and nanoseconds.
 fn size_and_time(file: &Path) -> Option<String> {
     let meta = std::fs::metadata(file).ok()?;
     Some(format!("{} {}.{}", meta.size(), meta.mtime(), meta.mtime_nsec()))
@@ -35,7 +35,7 @@ mod tests {
     use std::time::{Duration, SystemTime};
 
     #[test]
-    fn another_program_and_another_libtorch_have_another_name() -> std::io::Result<()> {
+    fn the_name_changes_with_the_program_and_with_libtorch() -> std::io::Result<()> {
         let folder = tempfile::tempdir()?;
         let (program, torch) = (folder.path().join("program"), folder.path().join("libtorch_cpu.so"));
         for file in [&program, &torch] {

@@ -45,8 +45,8 @@ fn a_second_signal_ends_the_process_at_once() {
     until("the first epochs", || {
         std::fs::read_to_string(home.path("run/metrics.jsonl")).is_ok_and(|t| t.lines().count() > 2)
     });
-    // Both signals are delivered when the process continues, before it can end its step. Two threads of the process
-    // may take them, so either can be the first.
+    // Both signals are delivered when the process continues, before it can end its step. Two threads of the
+    // process may take them, so either can be the first.
     for name in ["STOP", "INT", "TERM", "CONT"] {
         signal(&live, name);
     }

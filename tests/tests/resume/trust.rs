@@ -19,7 +19,7 @@ fn a_run_of_somebody_else_is_not_trusted() {
     let (_, error, code) = as_other_user(&[]);
     assert_eq!(code, Some(1), "{error}");
     assert!(
-        error.contains("a run directory vouches for nothing") && error.contains("--trust-run"),
+        error.contains("a run directory is not trusted by itself") && error.contains("--trust-run"),
         "{error}"
     );
     // A lock file in the run directory is not trusted either, even if the command runs in that directory.
@@ -29,7 +29,7 @@ fn a_run_of_somebody_else_is_not_trusted() {
     inside.current_dir(home.path("run")).env("HOME", &other).env("KASMINA_PLUGIN_PATH", &other);
     let (_, error, code) = output(inside);
     assert_eq!(code, Some(1), "{error}");
-    assert!(error.contains("a run directory vouches for nothing"), "{error}");
+    assert!(error.contains("a run directory is not trusted by itself"), "{error}");
     let (_, error, code) = as_other_user(&["--trust-run"]);
     assert_eq!(code, Some(0), "{error}");
 }
