@@ -1,6 +1,7 @@
 //! Command-line arguments.
 
 use crate::plugins::args::{Access, PluginsArgs};
+use crate::use_args::{EvalArgs, GenerateArgs, PredictArgs};
 use clap::{Args, Parser, Subcommand};
 use kasmina_trainer::run::Choice;
 use std::num::NonZeroUsize;
@@ -25,6 +26,12 @@ pub(crate) enum Verb {
     Checkpoints(CheckpointsArgs),
     /// Control a live run: report its status, pause, resume, prune a seed, stop.
     Control(ControlArgs),
+    /// Evaluate a trained network on validation data, as its run did.
+    Eval(EvalArgs),
+    /// Classify pictures with a trained network.
+    Predict(PredictArgs),
+    /// Continue a text with a trained network.
+    Generate(GenerateArgs),
     /// Write a trained network as a folder for PyTorch and transformers.
     Export(ExportArgs),
     /// List, check, trust, sign and create plugins.

@@ -10,10 +10,13 @@ mod checkpoints;
 mod child;
 mod compare;
 mod control;
+mod eval;
 mod export;
 mod failure;
+mod generate;
 mod log;
 mod plugins;
+mod predict;
 mod progress;
 mod record;
 mod schema;
@@ -21,6 +24,7 @@ mod signals;
 mod simulate;
 mod table;
 mod train;
+mod use_args;
 
 use args::{Cli, Verb};
 use clap::Parser;
@@ -55,6 +59,9 @@ fn perform(cli: Cli) -> Result<ExitCode, Failure> {
         Verb::Compare(args) => compare::run(args, &screen).map(|()| ExitCode::SUCCESS),
         Verb::Checkpoints(args) => checkpoints::run(&args.verb),
         Verb::Control(args) => control::run(&args).map(|()| ExitCode::SUCCESS),
+        Verb::Eval(args) => eval::run(&args).map(|()| ExitCode::SUCCESS),
+        Verb::Predict(args) => predict::run(&args).map(|()| ExitCode::SUCCESS),
+        Verb::Generate(args) => generate::run(&args).map(|()| ExitCode::SUCCESS),
         Verb::Export(args) => export::run(&args).map(|()| ExitCode::SUCCESS),
         Verb::Plugins(args) => plugins::run(&args),
         Verb::Simulate(args) => simulate::run(&args).map(|()| ExitCode::SUCCESS),

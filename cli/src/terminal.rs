@@ -35,6 +35,13 @@ pub(crate) fn out(text: &str) {
     write_out(&plain::lines(text));
 }
 
+/// Writes a part of a text to standard output at once, such as one token of many. Line breaks and tabs stay.
+pub(crate) fn out_part(text: &str) {
+    let parts: Vec<_> = text.split('\t').map(plain::lines).collect();
+    write_out(&parts.join("\t"));
+    keep_error(std::io::stdout().flush());
+}
+
 /// Writes a value as indented JSON to standard output. Strings are escaped only as JSON requires.
 ///
 /// # Errors

@@ -1,12 +1,13 @@
-//! Why a network cannot be exported.
+//! Why a network cannot be used or exported.
 
 use kasmina::model::ModelError;
 use kasmina_checkpoint::CheckpointError;
+use kasmina_plugin_api::PluginError;
 use kasmina_registry::RegistryError;
 use kasmina_trainer::TrainError;
 use std::path::PathBuf;
 
-/// A network that cannot be exported.
+/// A network that cannot be used or exported.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ExportError {
@@ -23,6 +24,53 @@ pub enum ExportError {
         path: PathBuf,
         /// Error of the operating system.
         source: std::io::Error,
+    },
+    /// A file of a saved network cannot be read.
+    #[error("{}: {reason}", path.display())]
+    Read {
+        /// Path of the file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A weight of a saved network does not fit its plugin.
+    #[error("{}: weight `{name}`: {reason}", path.display())]
+    Weight {
+        /// Path of the checkpoint or export.
+        path: PathBuf,
+        /// Name of the weight.
+        name: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The network does not classify pictures.
+    #[error("the network reads text, not pictures")]
+    ReadsNoImages,
+    /// The network does not continue text.
+    #[error("the network reads pictures, not text")]
+    ReadsNoText,
+    /// A text with a character that the network does not know.
+    #[error(
+        "the prompt contains {character:?} (character {position}), which the network does not know; it knows {known}"
+    )]
+    UnknownCharacter {
+        /// The character.
+        character: char,
+        /// Its position in the text, counted from 1.
+        position: usize,
+        /// The characters that the network knows.
+        known: String,
+    },
+    /// There is no text to continue.
+    #[error("the prompt is empty")]
+    EmptyPrompt,
+    /// A setting with which no token can be drawn.
+    #[error("{setting}: {reason}")]
+    Sampling {
+        /// Name of the setting.
+        setting: &'static str,
+        /// What is wrong with its value.
+        reason: String,
     },
     /// A part of the network has no PyTorch source.
     #[error("{part} has no PyTorch source, so the network cannot be written as plain PyTorch")]
@@ -53,6 +101,12 @@ pub enum ExportError {
     /// The network fails on an input.
     #[error(transparent)]
     Model(#[from] ModelError),
+    /// A libtorch call or a plugin failed.
+    #[error(transparent)]
+    Tensor(#[from] PluginError),
+    /// A libtorch call through `kasmina-torch-ext` failed.
+    #[error(transparent)]
+    Torch(#[from] kasmina_torch_ext::Error),
 }
 
 impl ExportError {
@@ -67,8 +121,24 @@ impl ExportError {
             Self::Source { .. } => {
                 Some("the author of the plugin finds the rules in docs/guide/pytorch.md".to_owned())
             }
+            Self::Read { .. } | Self::Weight { .. } => Some(
+                "name a run directory, a checkpoint, or a complete folder that `kasmina export` wrote"
+                    .to_owned(),
+            ),
+            Self::ReadsNoImages => Some("`kasmina generate` continues a text".to_owned()),
+            Self::ReadsNoText => Some("`kasmina predict` classifies pictures".to_owned()),
+            Self::UnknownCharacter { .. } => Some(
+                "write the prompt with characters of the text that the network was trained on".to_owned(),
+            ),
+            Self::EmptyPrompt => Some("give at least one character with --prompt".to_owned()),
             Self::Write { .. } => Some("name a folder that you may write, on a disk with room".to_owned()),
             _ => None,
         }
+    }
+}
+
+impl From<tch::TchError> for ExportError {
+    fn from(error: tch::TchError) -> Self {
+        Self::Tensor(error.into())
     }
 }

@@ -1,5 +1,5 @@
-//! What a checkpoint contains, without the machinery of growth: the host and the seeds that take part in the
-//! output.
+//! What a saved network consists of, without the machinery of growth: the host and the seeds that take part in
+//! the output.
 
 use crate::ExportError;
 use kasmina::lifecycle::Stage;
@@ -7,22 +7,31 @@ use kasmina::state::{EntryName, PartState};
 use kasmina_plugin_api::{Capability, Kind, Site};
 use kasmina_registry::{Entry, Registry};
 use kasmina_trainer::run::SavedNetwork;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use tch::Device;
 
 /// An instance of a plugin's entry: what it is, how it is configured, and its PyTorch source.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Part {
     /// The entry that it was made by.
     pub entry: EntryName,
     /// Its settings. Settings that are absent have their defaults.
     pub config: Map<String, Value>,
-    /// Python source of the same module in plain PyTorch; `None` if the plugin has none.
+    /// State of the instance besides its variables; most have none.
+    #[serde(with = "hex::serde", default, skip_serializing_if = "Vec::is_empty")]
+    pub state: Vec<u8>,
+    /// Version of the state.
+    #[serde(default)]
+    pub state_version: u32,
+    /// Python source of the same module in plain PyTorch; `None` if the plugin has none, and in a structure
+    /// that was read from an export.
+    #[serde(skip)]
     pub pytorch: Option<String>,
 }
 
 /// A seed that takes part in the output of the network.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SeedInSlot {
     /// Name of the slot.
     pub slot: String,
@@ -46,12 +55,19 @@ pub struct SeedInSlot {
 }
 
 /// The structure of a saved network.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Structure {
     /// The host.
     pub host: Part,
     /// The seeds, in the order of the host's slots.
     pub seeds: Vec<SeedInSlot>,
+}
+
+impl Part {
+    /// Returns the settings as JSON text.
+    pub(crate) fn config_text(&self) -> String {
+        Value::from(self.config.clone()).to_string()
+    }
 }
 
 impl Structure {
@@ -95,6 +111,8 @@ fn part(entry: &Entry, site: Option<&Site>, state: &PartState) -> Result<Part, E
     Ok(Part {
         entry: state.entry.clone(),
         config: serde_json::from_str(&state.config).unwrap_or_default(),
+        state: state.bytes.clone(),
+        state_version: state.version,
         pytorch: entry.pytorch(site, &state.config)?,
     })
 }

@@ -40,7 +40,11 @@ pub const JOURNAL: Limit = limit("journal of a run (`*.jsonl`)", 4 * GIB);
 pub const TEXT: Limit = limit("text of the task `chars`", 64 * GIB);
 /// Limit of one file of images or labels, unpacked.
 pub const IMAGES: Limit = limit("file of images or labels, unpacked", 512 * MIB);
+/// Limit of one picture that `kasmina predict` reads.
+pub const PICTURE: Limit = limit("picture to predict", 256 * MIB);
+/// Limit of the weights of an exported network.
+pub const WEIGHTS: Limit = limit("weights of an export (`*.safetensors`)", 64 * GIB);
 
 /// All limits, in the order of `docs/security.md`.
-pub const ALL: [Limit; 11] =
-    [LIBRARY, DECLARED, MODULE, SIGNATURE, KEY, LOCK, STATE, CONFIG, JOURNAL, TEXT, IMAGES];
+pub const ALL: [Limit; 13] =
+    [LIBRARY, DECLARED, MODULE, SIGNATURE, KEY, LOCK, STATE, CONFIG, JOURNAL, TEXT, IMAGES, PICTURE, WEIGHTS];

@@ -103,6 +103,23 @@ pub trait HostModule: Send {
     /// If a torch call or a tap fails. Use the `f_` functions of tch and `?`.
     fn forward(&mut self, x: &Tensor, taps: &mut Taps<'_>) -> Result<Tensor>;
 
+    /// Computes the logits of the next token from the new tokens `x` and from what this instance has kept of
+    /// the `past` tokens that earlier calls received. `past` of 0 begins new sequences. Returns `None` if the
+    /// host has no such cache; the caller then calls [`forward`](Self::forward) with all tokens. Since 1.1.
+    ///
+    /// It must return what [`forward`](Self::forward) returns at the last position for all tokens together,
+    /// up to rounding. It is called only in [`Mode::Eval`], and passes the features of the new tokens to each
+    /// slot. The default returns `None`.
+    ///
+    /// # Shapes
+    /// `x`: tokens `[N, T]`, with the `N` of the call that began the sequences. Output: `[N, vocabulary]`.
+    ///
+    /// # Errors
+    /// As for [`forward`](Self::forward), or if `past` is not the number of tokens that were kept.
+    fn forward_cached(&mut self, _x: &Tensor, _past: i64, _taps: &mut Taps<'_>) -> Result<Option<Tensor>> {
+        Ok(None)
+    }
+
     /// Returns the state between two forwards besides the variables, for checkpoints. Most hosts have none.
     /// Since 1.1.
     ///

@@ -6,7 +6,10 @@ use tch::{Cuda, Device};
 
 /// Returns the device named `auto`, `cpu`, `cuda` or `cuda:N`. `auto` is the first GPU if there is one,
 /// otherwise the CPU.
-pub(crate) fn resolve(name: &str) -> Result<Device, TrainError> {
+///
+/// # Errors
+/// If there is no such device.
+pub fn resolve(name: &str) -> Result<Device, TrainError> {
     match name {
         "cpu" => Ok(Device::Cpu),
         "auto" => {

@@ -108,6 +108,22 @@ pub enum TrainError {
         /// Version of Kasmina that wrote the checkpoint.
         version: String,
     },
+    /// A picture that a network cannot read.
+    #[error("picture {}: {reason}", path.display())]
+    Picture {
+        /// Path of the file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Data on which a network cannot be evaluated.
+    #[error("task `{task}`: the network was trained for other data: {difference}")]
+    OtherData {
+        /// Id of the task.
+        task: &'static str,
+        /// What differs.
+        difference: String,
+    },
     /// No checkpoint of a run can be used.
     #[error("none of the {tried} checkpoints of {} is usable; the newest: {first}", path.display())]
     NoWholeCheckpoint {
@@ -282,6 +298,12 @@ impl TrainError {
             }
             Self::NoNetwork { .. } => {
                 Some("name a run directory, or the folder of one of its checkpoints".to_owned())
+            }
+            Self::Picture { .. } => {
+                Some("name PNG, JPEG or WebP files of the size that the network reads".to_owned())
+            }
+            Self::OtherData { .. } => {
+                Some("name the data that the network was trained for: --task, --data-dir, --text".to_owned())
             }
             Self::NoInterface { .. } => {
                 Some("resume the run for one more epoch; its new checkpoints do: kasmina train --resume RUN --epochs N".to_owned())

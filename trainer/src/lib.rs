@@ -9,7 +9,7 @@ pub mod compare;
 pub mod config;
 pub mod control;
 pub mod controller;
-mod device;
+pub mod device;
 mod error;
 mod layers;
 pub mod record;

@@ -1,7 +1,8 @@
 //! `config.json`: what transformers must know, and the structure of the network with where it comes from.
 
 use super::modeling::architecture;
-use crate::{Part, Structure};
+use crate::Structure;
+use crate::record::Record;
 use kasmina_trainer::run::SavedNetwork;
 use kasmina_trainer::task::{Input, Interface};
 use serde_json::{Map, Value, json};
@@ -15,7 +16,7 @@ pub(super) fn value(network: &Structure, saved: &SavedNetwork, interface: &Inter
         "architectures": [class],
         "auto_map": { "AutoConfig": config_class, "AutoModel": model_class },
         "dtype": dtype,
-        "kasmina": structure(network, saved),
+        "kasmina": Record::of(saved, network),
         "interface": interface,
     });
     match &interface.input {
@@ -34,38 +35,4 @@ pub(super) fn value(network: &Structure, saved: &SavedNetwork, interface: &Inter
         }
     }
     config
-}
-
-/// The structure of the network, as Kasmina reads it back.
-fn structure(network: &Structure, saved: &SavedNetwork) -> Value {
-    let about = saved.about();
-    let seeds: Vec<Value> = network
-        .seeds
-        .iter()
-        .map(|seed| {
-            json!({
-                "slot": seed.slot,
-                "topology": seed.topology,
-                "channels": seed.channels,
-                "seed_id": seed.seed_id,
-                "stage": seed.stage,
-                "alpha": seed.alpha,
-                "seed": part(&seed.seed),
-                "blend": part(&seed.blend),
-            })
-        })
-        .collect();
-    json!({
-        "version": about.version,
-        "task": saved.config().task,
-        "epoch": about.epoch,
-        "step": about.step,
-        "score": about.score,
-        "host": part(&network.host),
-        "seeds": seeds,
-    })
-}
-
-fn part(part: &Part) -> Value {
-    json!({ "entry": part.entry, "config": part.config })
 }

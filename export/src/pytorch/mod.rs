@@ -17,6 +17,10 @@ use kasmina_trainer::task::Input;
 use serde_json::{Value, json};
 use std::path::Path;
 
+/// Name of the file that describes the network.
+pub const CONFIG: &str = "config.json";
+/// Name of the file with the weights.
+pub const WEIGHTS: &str = "model.safetensors";
 /// The generated Python file.
 pub const MODELING: &str = "modeling_kasmina.py";
 /// The Python file that turns images into inputs.
@@ -36,7 +40,7 @@ pub fn export(saved: &SavedNetwork, registry: &Registry, target: &Path) -> Resul
     let card = card::text(&network, saved, interface, summary(saved.run()).as_ref());
 
     let folder = NewFolder::create(target)?;
-    folder.write("config.json", json_text(&config).as_bytes())?;
+    folder.write(CONFIG, json_text(&config).as_bytes())?;
     folder.write(MODELING, modeling.as_bytes())?;
     match &interface.input {
         Input::Image(image) => {
@@ -60,7 +64,7 @@ pub fn export(saved: &SavedNetwork, registry: &Registry, target: &Path) -> Resul
         }
     }
     folder.write("README.md", card.as_bytes())?;
-    folder.write("model.safetensors", &weights.bytes)?;
+    folder.write(WEIGHTS, &weights.bytes)?;
     folder.finish()?;
     Ok(network)
 }

@@ -2,6 +2,7 @@
 
 use super::literal::{keywords, literal, string};
 use super::source::Sources;
+use crate::names::key;
 use crate::{ExportError, Part, SeedInSlot, Structure};
 use kasmina_trainer::task::{Input, Interface};
 use std::fmt::Write as _;
@@ -63,11 +64,6 @@ pub(super) fn text(network: &Structure, interface: &Interface) -> Result<String,
         Input::Tokens(_) => TOKENS,
     });
     Ok(text)
-}
-
-/// The name of a slot as the key of a `ModuleDict`, which has no dots.
-pub(super) fn key(slot: &str) -> String {
-    slot.replace('.', "_")
 }
 
 fn class(sources: &mut Sources, part: &Part, what: impl Fn() -> String) -> Result<String, ExportError> {

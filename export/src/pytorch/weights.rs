@@ -1,6 +1,6 @@
 //! `model.safetensors`: the weights under the names of the generated modules.
 
-use super::modeling::key;
+use crate::names::Names;
 use crate::{ExportError, Structure};
 use kasmina_checkpoint::{Dtype, TensorData, TensorView, Tensors};
 use std::collections::{BTreeMap, HashMap};
@@ -15,21 +15,8 @@ pub(super) struct Weights {
 /// The tensors of the network, by their names in the export. Tensors of seeds that take no part in the output
 /// are left out.
 pub(super) fn names<'t>(network: &Structure, weights: &'t Tensors) -> BTreeMap<String, TensorView<'t>> {
-    let renamed = |name: &str| -> Option<String> {
-        if let Some(rest) = name.strip_prefix("host.") {
-            return Some(format!("network.{rest}"));
-        }
-        network.seeds.iter().find_map(|seed| {
-            let slot = key(&seed.slot);
-            let rest = name.strip_prefix(&format!("slot.{}.", seed.slot))?;
-            match (rest.strip_prefix("seed."), rest.strip_prefix("blend.")) {
-                (Some(rest), _) if seed.seed_alone => Some(format!("network.slots.{slot}.{rest}")),
-                (Some(rest), _) => Some(format!("network.slots.{slot}.seed.{rest}")),
-                (_, Some(rest)) if !seed.seed_alone => Some(format!("network.slots.{slot}.blend.{rest}")),
-                _ => None,
-            }
-        })
-    };
+    let (saved, exported) = (Names::saved(network), Names::exported(network));
+    let renamed = |name: &str| saved.renamed(name, &exported);
     weights.iter().filter_map(|(name, view)| Some((renamed(name)?, view))).collect()
 }
 

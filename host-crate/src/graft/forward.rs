@@ -4,6 +4,7 @@ use super::contract;
 use super::failure::torch;
 use super::fault::{Fault, Part};
 use super::live_seed::LiveSeed;
+use super::mixture::Mixture;
 use super::pulse::Pulse;
 use super::slot::SeedSlot;
 use crate::lifecycle::Stage;
@@ -164,7 +165,8 @@ impl SeedSlot {
         }
         let started = live.trial.is_some().then(Instant::now);
         let outside = self.pulse.enter(Pulse::code(index, true));
-        let blended = blend(live, &host, &seed, &input, (override_alpha, detached), &cx);
+        let mixture = Mixture { host: &host, seed: &seed, input: &input, detached };
+        let blended = blend(live, &mixture, override_alpha, &cx);
         self.pulse.enter(outside);
         let blended = blended.and_then(|out| {
             if let (Some(trial), Some(started)) = (&live.trial, started) {
@@ -225,33 +227,17 @@ fn run(
     }
 }
 
-/// Calls the blend's gate and mix; `input` is what the gate gets. Checks both results.
+/// Mixes with the slot's blend, at the slot's alpha or at an alpha per sample that replaces it.
 fn blend(
     live: &mut LiveSeed,
-    host: &Tensor,
-    seed: &Tensor,
-    input: &Tensor,
-    (override_alpha, detached): (Option<&Tensor>, bool),
+    mixture: &Mixture<'_>,
+    override_alpha: Option<&Tensor>,
     cx: &Cx<'_>,
 ) -> Result<Tensor> {
-    let amplitude = override_alpha.unwrap_or(live.alpha.tensor());
-    let gate = live.blend.instance.gate(input, cx)?;
-    let gated = match &gate {
-        None => None,
-        Some(gate) => {
-            contract::check_gate(host, gate)?;
-            let gate = if detached { gate.detach() } else { gate.shallow_clone() };
-            // In half precision the product would round alpha too.
-            let gate = gate.f_to_kind(amplitude.kind())?;
-            Some((gate.f_clamp(0.0, 1.0)? * amplitude).f_clamp(0.0, 1.0)?)
-        }
-    };
-    let alpha = gated.as_ref().unwrap_or(amplitude);
-    let mixed = contract::cast_to_features(host, live.blend.instance.mix(host, seed, alpha, cx)?)?;
-    contract::check_output(host, &mixed, "it")?;
+    let mixed = mixture.mix(&mut live.blend.instance, override_alpha.unwrap_or(live.alpha.tensor()), cx)?;
     match override_alpha {
         // 0 x NaN is NaN, so samples with alpha 0 take the host's features instead of the mixture.
-        Some(chosen) => Ok(host.f_where_self(&chosen.f_eq(0.0)?, &mixed)?),
+        Some(chosen) => Ok(mixture.host.f_where_self(&chosen.f_eq(0.0)?, &mixed)?),
         None => Ok(mixed),
     }
 }

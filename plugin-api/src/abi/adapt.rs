@@ -4,7 +4,7 @@
 use super::objects::{BlendObject, HostObject, SeedObject, TapSinkRef};
 use super::wire::{RawTensor, TensorRef, Wire, WireCx, WireSlot, WireVariable, from_wire, mode, to_wire};
 use crate::guard::guard;
-use crate::{Blender, ErrorKind, HostModule, PluginError, Result, Seed, TapHandler, Taps};
+use crate::{Blender, ErrorKind, HostModule, Mode, PluginError, Result, Seed, TapHandler, Taps};
 use abi_stable::std_types::{ROption, RSlice, RVec};
 use std::mem::ManuallyDrop;
 use tch::{Device, Kind, Tensor, nn};
@@ -150,6 +150,15 @@ impl BlendObject for Instance<Box<dyn Blender>> {
     }
 }
 
+/// The slots of the host process, as the author's host calls them.
+struct ImportedTaps<'a>(TapSinkRef<'a>);
+
+impl TapHandler for ImportedTaps<'_> {
+    fn at(&mut self, slot: usize, x: Tensor) -> Result<Tensor> {
+        from_wire(self.0.at(slot, RawTensor::new(x))).map(RawTensor::take)
+    }
+}
+
 impl HostObject for Instance<Box<dyn HostModule>> {
     fn slots(&self) -> Wire<RVec<WireSlot>> {
         to_wire(self.call_shared(|host| Ok(host.slots())), |slots| {
@@ -160,12 +169,6 @@ impl HostObject for Instance<Box<dyn HostModule>> {
         self.wire_variables()
     }
     fn forward(&mut self, x: TensorRef<'_>, train: bool, taps: TapSinkRef<'_>) -> Wire<RawTensor> {
-        struct ImportedTaps<'a>(TapSinkRef<'a>);
-        impl TapHandler for ImportedTaps<'_> {
-            fn at(&mut self, slot: usize, x: Tensor) -> Result<Tensor> {
-                from_wire(self.0.at(slot, RawTensor::new(x))).map(RawTensor::take)
-            }
-        }
         let mut imported = ImportedTaps(taps);
         let output = self.call(|host| host.forward(&x.view(), &mut Taps::new(&mut imported, mode(train))));
         to_wire(output, RawTensor::new)
@@ -175,5 +178,16 @@ impl HostObject for Instance<Box<dyn HostModule>> {
     }
     fn restore(&mut self, bytes: RSlice<'_, u8>, from_version: u32) -> Wire<()> {
         to_wire(self.call(|host| host.restore(bytes.as_slice(), from_version)), |()| ())
+    }
+    fn forward_cached(
+        &mut self,
+        x: TensorRef<'_>,
+        past: i64,
+        taps: TapSinkRef<'_>,
+    ) -> Wire<ROption<RawTensor>> {
+        let mut imported = ImportedTaps(taps);
+        let taps = &mut Taps::new(&mut imported, Mode::Eval);
+        let output = self.call(|host| host.forward_cached(&x.view(), past, taps));
+        to_wire(output, |output| output.map(RawTensor::new).into())
     }
 }

@@ -161,15 +161,28 @@ impl HostInstance {
     /// # Errors
     /// If the host or a tap returns an error, or the host panics.
     pub fn forward(&mut self, x: &Tensor, mode: Mode, taps: &mut dyn TapHandler) -> Result<Tensor> {
-        struct GuardedTaps<'a>(&'a mut dyn TapHandler);
-        impl TapSink for GuardedTaps<'_> {
-            fn at(&mut self, slot: usize, x: RawTensor) -> Wire<RawTensor> {
-                to_wire(guard(|| self.0.at(slot, x.take())).result, RawTensor::new)
-            }
-        }
         let mut guarded = GuardedTaps(taps);
         let sink = TapSink_TO::from_ptr(RMut::new(&mut guarded), TD_Opaque);
         from_wire(self.object.forward(TensorRef::new(x), mode.is_train(), sink)).map(RawTensor::take)
+    }
+    /// Calls [`HostModule::forward_cached`](crate::HostModule::forward_cached). `None` for a plugin that was
+    /// built for 1.0.
+    ///
+    /// # Shapes
+    /// `x`: tokens `[N, T]`; the output should be `[N, vocabulary]`. The caller must check it.
+    ///
+    /// # Errors
+    /// As for [`forward`](Self::forward).
+    pub fn forward_cached(
+        &mut self,
+        x: &Tensor,
+        past: i64,
+        taps: &mut dyn TapHandler,
+    ) -> Result<Option<Tensor>> {
+        let mut guarded = GuardedTaps(taps);
+        let sink = TapSink_TO::from_ptr(RMut::new(&mut guarded), TD_Opaque);
+        let output = from_wire(self.object.forward_cached(TensorRef::new(x), past, sink))?;
+        Ok(output.into_option().map(RawTensor::take))
     }
     /// Calls [`HostModule::state`](crate::HostModule::state). The state is empty for a plugin that was built
     /// for 1.0.
@@ -185,6 +198,15 @@ impl HostInstance {
     /// If the host returns an error or panics.
     pub fn restore(&mut self, bytes: &[u8], from_version: u32) -> Result<()> {
         from_wire(self.object.restore(bytes.into(), from_version))
+    }
+}
+
+/// The taps of a forward, whose panics become errors.
+struct GuardedTaps<'a>(&'a mut dyn TapHandler);
+
+impl TapSink for GuardedTaps<'_> {
+    fn at(&mut self, slot: usize, x: RawTensor) -> Wire<RawTensor> {
+        to_wire(guard(|| self.0.at(slot, x.take())).result, RawTensor::new)
     }
 }
 

@@ -52,12 +52,20 @@ pub trait HostObject: Send {
     fn variables(&self) -> Wire<RVec<WireVariable>>;
     #[sabi(last_prefix_field)]
     fn forward(&mut self, x: TensorRef<'_>, train: bool, taps: TapSinkRef<'_>) -> Wire<RawTensor>;
-    // Since 1.1. Hosts of plugins that were built for 1.0 have no state besides their variables.
+    // Since 1.1. Hosts of plugins that were built for 1.0 have no state besides their variables, and no cache.
     fn state(&self) -> Wire<RVec<u8>> {
         Wire::ROk(RVec::new())
     }
     fn restore(&mut self, _bytes: RSlice<'_, u8>, _from_version: u32) -> Wire<()> {
         Wire::ROk(())
+    }
+    fn forward_cached(
+        &mut self,
+        _x: TensorRef<'_>,
+        _past: i64,
+        _taps: TapSinkRef<'_>,
+    ) -> Wire<ROption<RawTensor>> {
+        Wire::ROk(ROption::RNone)
     }
 }
 pub type HostBox = HostObject_TO<'static, RBox<()>>;

@@ -3,5 +3,6 @@
 
 mod agreement;
 mod python;
+mod readme;
 mod refusals;
 mod structures;

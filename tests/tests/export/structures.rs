@@ -1,6 +1,7 @@
 //! Networks to export, from short runs with preinstalled seeds.
 
-use kasmina_export::Network;
+use kasmina_export::{Network, Source};
+use kasmina_plugin_api::Mode;
 use kasmina_registry::Registry;
 use kasmina_tests::{kasmina, output};
 use kasmina_trainer::run::{Choice, SavedNetwork};
@@ -90,8 +91,8 @@ impl Case {
         text
     }
 
-    /// Trains, exports to `out`, and writes an input with the network's output to `io.safetensors` beside it.
-    /// Returns the folder of both.
+    /// Trains, exports to `out`, and writes an input with the output of the run's model to `io.safetensors` beside
+    /// it. Returns the folder of both.
     pub(super) fn export(&self, home: &Path, registry: &Registry) -> PathBuf {
         let folder = home.join(&self.name);
         std::fs::create_dir(&folder).unwrap();
@@ -105,8 +106,8 @@ impl Case {
             assert_eq!(code, Some(0), "{}: {stderr}", self.name);
         }
         let saved = SavedNetwork::open(&folder.join("run"), Choice::Last).unwrap();
-        let mut network = Network::build(&saved, registry, Device::Cpu).unwrap();
-        let x = match &network.interface().input {
+        let mut network = saved.build(registry, Device::Cpu).unwrap();
+        let x = match &saved.interface().unwrap().input {
             Input::Image(image) => {
                 let shape = [5, image.channels, image.height, image.width];
                 Tensor::arange(shape.iter().product::<i64>(), (Kind::Float, Device::Cpu)).sin().view(shape)
@@ -119,7 +120,12 @@ impl Case {
                     .view(shape)
             }
         };
-        let y = network.forward(&x).unwrap();
+        let y = tch::no_grad(|| network.forward(&x, Mode::Eval)).unwrap();
+        for path in ["run", "out"] {
+            let source = Source::open(&folder.join(path), Choice::Last).unwrap();
+            let found = Network::of(&source, registry, Device::Cpu).unwrap().forward(&x).unwrap();
+            assert!(found.equal(&y), "{}: `{path}` computes other bits than the model of the run", self.name);
+        }
         Tensor::write_safetensors(&[("x", &x), ("y", &y)], folder.join("io.safetensors")).unwrap();
         folder
     }

@@ -1,5 +1,5 @@
-//! Whether a resumed run opens its copies of plugins, for each kind of file and each trust state, in one
-//! table for each kind.
+//! Whether the commands that use a run open its copies of plugins, for each kind of file and each trust state,
+//! in one table for each kind.
 
 use crate::scene::{Kind, OTHER_USER, Scene, TrustState, chmod};
 use kasmina_tests::{output, say};
@@ -14,7 +14,7 @@ fn run_once(scene: &Scene) -> PathBuf {
     if scene.kind != Kind::Host {
         let script = format!(
             "{{\"epoch\":1,\"command\":\"germinate\",\"slot\":\"mid\",\"seed_id\":\"one\",\"blueprint\":\"{}\",\
-             \"blend\":\"linear\"}}\n",
+             \"blend\":\"linear\",\"whole\":true}}\n",
             scene.blueprint()
         );
         fs::write(scene.path("project/one.jsonl"), script).unwrap();
@@ -50,15 +50,44 @@ fn replace(scene: &Scene, copy: &Path) {
     fs::write(copy, bytes).unwrap();
 }
 
+/// Commands that use the network of a run. Resuming is the last, because it changes the run.
+const VERBS: [&str; 4] = ["eval", "predict", "export", "resume"];
+
+/// Whether a command opens the copy.
+fn opens(scene: &Scene, verb: &str, args: &[&str]) -> bool {
+    let command: &[&str] = match verb {
+        "eval" => &["eval", "run"],
+        "predict" => {
+            image::GrayImage::new(8, 8).save(scene.path("project/picture.png")).unwrap();
+            &["predict", "run", "--input", "picture.png"]
+        }
+        "export" => {
+            let _ = fs::remove_dir_all(scene.path("project/net"));
+            let (_, error, _) = output(scene.command(&[&["export", "run", "--to", "net"], args].concat()));
+            // Only what has been opened can lack a source.
+            return scene.path("project/net").exists() || error.contains("no PyTorch source");
+        }
+        _ => &["train", "--resume", "run", "--epochs", "2"],
+    };
+    scene.opens(scene.command(&[command, args].concat()))
+}
+
 /// One row for each state of the copy.
 fn table(kind: Kind) -> String {
-    let mut table = String::new();
+    let mut table = format!("{:<56}", "");
+    for verb in VERBS {
+        table += &format!("{verb:<9}");
+    }
+    table = table.trim_end().to_owned() + "\n";
     let mut row = |words: &str, args: &[&str], change: &dyn Fn(&Scene, &Path)| {
         let scene = Scene::new(kind, TrustState::Pinned);
         let copy = run_once(&scene);
         change(&scene, &copy);
-        let resume = scene.command(&[&["train", "--resume", "run", "--epochs", "2"], args].concat());
-        table += &format!("{words:<56}{}\n", if scene.opens(resume) { "opened" } else { "." });
+        table += &format!("{words:<56}");
+        for verb in VERBS {
+            table += &format!("{:<9}", if opens(&scene, verb, args) { "opened" } else { "." });
+        }
+        table = table.trim_end().to_owned() + "\n";
     };
     row("run by you before", &[], &|_, _| {});
     row("never run by you", &[], &|scene, _| forget_own_runs(scene));

@@ -5,26 +5,15 @@ use super::observer::Observer;
 use super::tally::TrainedEpoch;
 use super::trainer::Trainer;
 use super::training::Training;
+use super::validation::{self, Validation};
 use crate::error::TrainError;
 use crate::schedule::learning_rate;
-use crate::task::{cross_entropy, hits};
+use crate::task::cross_entropy;
 use kasmina::model::CounterfactualPlan;
 use kasmina_torch_ext::rng::{derive_seed, seed_all};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
-use tch::{Kind, Tensor};
-
-/// Result of a validation pass.
-#[derive(Debug)]
-pub(super) struct Validation {
-    pub(super) loss: f64,
-    /// Accuracy in percent.
-    pub(super) accuracy: f64,
-    /// Accuracy without each measured slot, in percent.
-    pub(super) without: Vec<f64>,
-    /// Whether each measured slot makes the outputs NaN or infinite.
-    pub(super) unhealthy: Vec<bool>,
-}
+use tch::Tensor;
 
 impl Trainer<'_> {
     /// Trains one epoch and returns its mean loss, or `None` if it was stopped. The loss is summed on the
@@ -80,7 +69,7 @@ impl Trainer<'_> {
             })?;
             self.progress.position.samples = start + len;
         }
-        let mean = read_scalar(&sum)? / samples as f64;
+        let mean = validation::read_scalar(&sum)? / samples as f64;
         self.tally.add_training(&trained, clock.elapsed());
         Ok(Some(mean))
     }
@@ -103,61 +92,7 @@ impl Trainer<'_> {
 
     /// Validates the network as it is and without each slot of the plan, with one forward per batch.
     pub(super) fn validate(&mut self, plan: &CounterfactualPlan) -> Result<Validation, TrainError> {
-        let (samples, device) = (self.task.validation.len(), self.task.validation.device());
-        let batch = (self.task.validation_batch / plan.variants() as i64).max(1);
-        let _no_grad = tch::no_grad_guard();
-        let mut loss = Tensor::f_zeros([], (Kind::Float, device))?;
-        let mut correct = Tensor::f_zeros([plan.variants() as i64], (Kind::Int64, device))?;
-        // If any output is NaN or infinite, so is their sum, which costs one operation per variant.
-        let mut sums = Tensor::f_zeros([plan.variants() as i64], (Kind::Double, device))?;
-        for start in (0..samples).step_by(batch as usize) {
-            let len = batch.min(samples - start);
-            let (x, y) = self.task.validation.slice(start, len)?;
-            let outputs = self.training.model.forward_counterfactual(&x, plan)?;
-            if let Some(as_is) = outputs.first() {
-                loss = loss.f_add(&cross_entropy(as_is, &y)?.f_mul_scalar(len)?)?;
-            }
-            let hits = outputs.iter().map(|logits| hits(logits, &y)).collect::<Result<Vec<_>, _>>()?;
-            correct = correct.f_add(&Tensor::f_stack(&hits, 0)?)?;
-            let all =
-                outputs.iter().map(|logits| logits.f_sum(Kind::Double)).collect::<Result<Vec<_>, _>>()?;
-            sums = sums.f_add(&Tensor::f_stack(&all, 0)?)?;
-        }
-        let hits = Vec::<i64>::try_from(correct)?;
-        let targets = self.task.validation.targets() as f64;
-        let mut accuracies = hits.into_iter().map(|n| 100.0 * n as f64 / targets);
-        let accuracy = accuracies.next().unwrap_or(0.0);
-        Ok(Validation {
-            loss: read_scalar(&loss)? / samples as f64,
-            accuracy,
-            without: accuracies.collect(),
-            unhealthy: unhealthy_slots(&Vec::<bool>::try_from(sums.f_isfinite()?)?),
-        })
-    }
-}
-
-/// Returns for each measured slot whether its seed makes the outputs NaN or infinite. `finite` says whether
-/// the outputs are finite, first of the network as it is, then without each slot. If removing no slot makes
-/// them finite, the host is the cause.
-fn unhealthy_slots(finite: &[bool]) -> Vec<bool> {
-    let Some((as_is, without)) = finite.split_first() else { return Vec::new() };
-    without.iter().map(|finite| !as_is && *finite).collect()
-}
-
-/// Reads a 0-dim tensor. This waits for the device, so it is called only at the end of a pass.
-fn read_scalar(scalar: &Tensor) -> Result<f64, tch::TchError> {
-    scalar.f_double_value(&[])
-}
-
-#[cfg(test)]
-mod tests {
-    use super::unhealthy_slots;
-
-    #[test]
-    fn a_slot_is_unhealthy_if_the_outputs_are_finite_only_without_it() {
-        assert_eq!(unhealthy_slots(&[true, true, true]), [false, false]);
-        assert_eq!(unhealthy_slots(&[false, true, false]), [true, false]);
-        assert_eq!(unhealthy_slots(&[false, false, false]), [false, false], "the host is the cause");
-        assert!(unhealthy_slots(&[false]).is_empty());
+        let model = &mut self.training.model;
+        validation::validate(&self.task, plan.variants(), &mut |x| Ok(model.forward_counterfactual(x, plan)?))
     }
 }

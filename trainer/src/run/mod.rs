@@ -5,6 +5,7 @@ mod commands;
 mod dir;
 mod epoch;
 mod epochs;
+mod evaluate;
 mod health;
 mod host;
 mod journals;
@@ -26,11 +27,13 @@ mod tally;
 mod train;
 mod trainer;
 mod training;
+mod validation;
 
 pub use checkpoint::{
-    Choice, Opened, ResumeOptions, Resumption, Saved, SavedBuilds, SavedNetwork, input_hashes,
+    Choice, Opened, ResumeOptions, Resumption, Saved, SavedBuilds, SavedNetwork, input_hashes, tensor_of,
 };
 pub use dir::RunDir;
+pub use evaluate::{Evaluation, WithoutSeed, evaluate};
 pub use kasmina_records::{
     CommandRow, EpochReport, ErrorRow, LIVE_JOURNAL, LiveAct, LiveRow, PluginSummary, SeedFate, SlotInfo,
     SlotRow, Status, Summary,

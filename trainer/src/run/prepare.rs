@@ -19,6 +19,7 @@ use kasmina::model::Precision;
 use kasmina_plugin_api::{Kind, Mode};
 use kasmina_registry::Registry;
 use kasmina_torch_ext::cuda;
+use tch::Device;
 
 impl<'r> Trainer<'r> {
     /// Checks the configuration, loads the data and builds the model. Writes nothing.
@@ -45,14 +46,8 @@ impl<'r> Trainer<'r> {
         // Checked before `validate`, which serialises the configuration and so needs UTF-8 paths.
         config.refuse_paths_that_are_not_text()?;
         config.validate()?;
-        tch::set_num_threads(config.threads.try_into().unwrap_or(i32::MAX));
         let device = device::resolve(&config.device)?;
-        cuda::choose(config.compute.convolutions.into())?;
-        if device.is_cuda()
-            && let Err(error) = cuda::fused::prepare(device, config.compute.precision == Precision::Bf16)
-        {
-            tracing::warn!("fused layers are not available, training is slower: {error}");
-        }
+        prepare_device(&config, device)?;
         config.device = device::name(device);
         let task = task::load(&config, device)?;
         let host = registry.resolve(Kind::Host, &config.host.id)?;
@@ -102,6 +97,19 @@ impl<'r> Trainer<'r> {
         }
         Ok(trainer)
     }
+}
+
+/// Applies the settings of this process on which the bits of a result depend: the number of CPU threads, and
+/// how a GPU computes convolutions and fused layers.
+pub(super) fn prepare_device(config: &RunConfig, device: Device) -> Result<(), TrainError> {
+    tch::set_num_threads(config.threads.try_into().unwrap_or(i32::MAX));
+    cuda::choose(config.compute.convolutions.into())?;
+    if device.is_cuda()
+        && let Err(error) = cuda::fused::prepare(device, config.compute.precision == Precision::Bf16)
+    {
+        tracing::warn!("fused layers are not available, training is slower: {error}");
+    }
+    Ok(())
 }
 
 /// Warns of settings that are valid but prevent seeds from growing, or have no effect.

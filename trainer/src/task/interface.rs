@@ -58,4 +58,93 @@ impl Interface {
     pub(super) fn tokens(length: i64, alphabet: Vec<String>) -> Self {
         Self { classes: alphabet.clone(), input: Input::Tokens(TokenInput { length, alphabet }) }
     }
+
+    /// Describes the first difference between what a network reads and predicts (`self`) and what data
+    /// contain; `None` if the network fits the data.
+    pub fn difference(&self, data: &Self) -> Option<String> {
+        match (&self.input, &data.input) {
+            (Input::Image(network), Input::Image(data)) => {
+                let size = |i: &ImageInput| format!("{} x {} x {}", i.channels, i.height, i.width);
+                if size(network) != size(data) {
+                    return Some(format!(
+                        "the network reads images of {} (channels x height x width), the data are images of {}",
+                        size(network),
+                        size(data)
+                    ));
+                }
+                if network != data {
+                    return Some("the network reads images with another normalisation".to_owned());
+                }
+            }
+            (Input::Tokens(network), Input::Tokens(data)) => {
+                if let Some(text) = data.alphabet.iter().find(|text| !network.alphabet.contains(text)) {
+                    return Some(format!("the data contain {text:?}, which the network does not know"));
+                }
+                if network.alphabet != data.alphabet {
+                    return Some(format!(
+                        "the network knows {} different tokens, the data contain {}",
+                        network.alphabet.len(),
+                        data.alphabet.len()
+                    ));
+                }
+                if network.length != data.length {
+                    return Some(format!(
+                        "the network reads sequences of {} tokens, the data are sequences of {}",
+                        network.length, data.length
+                    ));
+                }
+            }
+            (Input::Image(_), Input::Tokens(_)) => {
+                return Some("the network reads images, the data are sequences of tokens".to_owned());
+            }
+            (Input::Tokens(_), Input::Image(_)) => {
+                return Some("the network reads sequences of tokens, the data are images".to_owned());
+            }
+        }
+        (self.classes != data.classes).then(|| {
+            let names = |classes: &[String]| {
+                let shown: Vec<&str> = classes.iter().take(3).map(String::as_str).collect();
+                format!("{} classes ({}, ...)", classes.len(), shown.join(", "))
+            };
+            format!("the network predicts {}, the data have {}", names(&self.classes), names(&data.classes))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn image(width: i64, mean: f64, classes: &[&str]) -> Interface {
+        let input = ImageInput { channels: 1, height: 8, width, mean: vec![mean], deviation: vec![1.0] };
+        Interface::image(input, classes)
+    }
+
+    fn tokens(length: i64, alphabet: &str) -> Interface {
+        Interface::tokens(length, alphabet.chars().map(String::from).collect())
+    }
+
+    #[test]
+    fn a_difference_names_both_sides() {
+        let network = image(8, 0.5, &["a", "b"]);
+        assert_eq!(network.difference(&network.clone()), None);
+        let differs = |data: &Interface| network.difference(data).unwrap();
+        assert!(
+            differs(&image(9, 0.5, &["a", "b"]))
+                .contains("1 x 8 x 8 (channels x height x width), the data are images of 1 x 8 x 9")
+        );
+        assert!(differs(&image(8, 0.4, &["a", "b"])).contains("another normalisation"));
+        assert!(
+            differs(&image(8, 0.5, &["a", "c"]))
+                .contains("2 classes (a, b, ...), the data have 2 classes (a, c, ...)")
+        );
+        assert!(differs(&tokens(8, "ab")).contains("sequences of tokens"));
+        let network = tokens(8, "abc");
+        assert_eq!(network.difference(&network.clone()), None);
+        let differs = |data: &Interface| network.difference(data).unwrap();
+        assert!(differs(&tokens(8, "abd")).contains("\"d\", which the network does not know"));
+        assert!(differs(&tokens(8, "ab")).contains("3 different tokens, the data contain 2"));
+        assert!(differs(&tokens(9, "abc")).contains("sequences of 8 tokens, the data are sequences of 9"));
+        assert!(differs(&image(8, 0.5, &["a"])).contains("the data are images"));
+    }
 }

@@ -12,6 +12,7 @@ mod part;
 mod presets;
 mod score;
 
+pub use images::read_picture;
 pub use interface::{ImageInput, Input, Interface, TokenInput};
 pub use loaded::Task;
 pub use order::Order;

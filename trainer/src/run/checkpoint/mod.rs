@@ -25,5 +25,6 @@ pub use open::{Opened, ResumeOptions, Resumption};
 pub(super) use restored::Restored;
 pub use saved::{Choice, SavedBuilds, SavedNetwork};
 pub(super) use saver::{Saver, When};
+pub use staging::tensor_of;
 pub(super) use state::Position;
 pub use writer::Saved;

@@ -103,7 +103,10 @@ fn copied(buffer: &mut HostBuffer, name: String, tensor: &Tensor) -> Result<Copi
 }
 
 /// Returns a tensor on the CPU with the shape, kind and bytes of a view.
-pub(super) fn tensor_of(name: &str, view: TensorView<'_>) -> Result<Tensor, PluginError> {
+///
+/// # Errors
+/// If the type of its elements is not supported, or libtorch fails.
+pub fn tensor_of(name: &str, view: TensorView<'_>) -> Result<Tensor, PluginError> {
     let Some((_, kind)) = KINDS.into_iter().find(|(dtype, _)| *dtype == view.dtype) else {
         let text = format!("tensor `{name}` has type {:?}, which is not supported", view.dtype);
         return Err(PluginError::unsupported(text));

@@ -5,9 +5,11 @@ mod cifar;
 mod files;
 mod idx;
 mod names;
+mod picture;
 mod set;
 
 pub(super) use augment::Pixels;
+pub use picture::read_picture;
 
 use super::interface::{ImageInput, Interface};
 use super::{Part, Task};

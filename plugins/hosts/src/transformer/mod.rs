@@ -1,9 +1,13 @@
 //! A decoder in the style of GPT-2: pre-norm blocks, causal attention, learned positions, and a head tied to
 //! the token embedding.
 
+mod block;
+mod cache;
+
 use crate::settings::at_least_one;
+use block::{Block, Norm, apply_dropout};
+use cache::KeyValueCache;
 use kasmina_plugin_api::prelude::*;
-use tch::nn::Module;
 
 /// Settings of the host `transformer`.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -37,91 +41,6 @@ impl Default for TransformerConfig {
 
 /// Standard deviation of the initial weights.
 const SCALE: f64 = 0.02;
-/// Added to the variance in layer normalisations.
-const EPS: f64 = 1e-5;
-
-fn linear(vars: &nn::Path<'_>, from: i64, to: i64, stdev: f64) -> nn::Linear {
-    let config = nn::LinearConfig {
-        ws_init: nn::Init::Randn { mean: 0.0, stdev },
-        bs_init: Some(nn::Init::Const(0.0)),
-        bias: true,
-    };
-    nn::linear(vars, from, to, config)
-}
-
-#[derive(Debug)]
-struct Norm {
-    weight: Tensor,
-    bias: Tensor,
-}
-
-impl Norm {
-    fn new(vars: &nn::Path<'_>, width: i64) -> Self {
-        Self { weight: vars.ones("weight", &[width]), bias: vars.zeros("bias", &[width]) }
-    }
-    fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let shape = self.weight.size();
-        Ok(x.f_layer_norm(shape, Some(&self.weight), Some(&self.bias), EPS, true)?)
-    }
-}
-
-#[derive(Debug)]
-struct Block {
-    norm1: Norm,
-    qkv: nn::Linear,
-    project: nn::Linear,
-    norm2: Norm,
-    widen: nn::Linear,
-    narrow: nn::Linear,
-    heads: i64,
-    dropout: f64,
-}
-
-impl Block {
-    fn new(vars: &nn::Path<'_>, config: &TransformerConfig) -> Self {
-        let width = config.n_embd;
-        // Every block adds two branches to the residual stream; the smaller weights keep its variance
-        // constant.
-        let residual = SCALE / ((2 * config.n_layer) as f64).sqrt();
-        Self {
-            norm1: Norm::new(&(vars / "norm1"), width),
-            qkv: linear(&(vars / "qkv"), width, 3 * width, SCALE),
-            project: linear(&(vars / "project"), width, width, residual),
-            norm2: Norm::new(&(vars / "norm2"), width),
-            widen: linear(&(vars / "widen"), width, 4 * width, SCALE),
-            narrow: linear(&(vars / "narrow"), 4 * width, width, residual),
-            heads: config.n_head,
-            dropout: config.dropout,
-        }
-    }
-
-    fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
-        let attended = self.attend(&self.norm1.forward(x)?, train)?;
-        let x = x.f_add(&apply_dropout(attended, self.dropout, train)?)?;
-        let inner = self.widen.forward(&self.norm2.forward(&x)?).f_gelu("none")?;
-        Ok(x.f_add(&apply_dropout(self.narrow.forward(&inner), self.dropout, train)?)?)
-    }
-
-    fn attend(&self, x: &Tensor, train: bool) -> Result<Tensor> {
-        let &[batch, length, width] = x.size().as_slice() else {
-            return Err(PluginError::contract("a block needs features [batch, length, channels]"));
-        };
-        let split = [batch, length, 3, self.heads, width / self.heads];
-        let qkv = self.qkv.forward(x).f_view(split)?.f_permute([2, 0, 3, 1, 4])?;
-        let (query, key, value) = (qkv.f_select(0, 0)?, qkv.f_select(0, 1)?, qkv.f_select(0, 2)?);
-        let dropout = if train { self.dropout } else { 0.0 };
-        let heads = Tensor::f_scaled_dot_product_attention::<Tensor>(
-            &query, &key, &value, None, dropout, true, None, false,
-        )?;
-        let joined = heads.f_transpose(1, 2)?.f_reshape([batch, length, width])?;
-        Ok(self.project.forward(&joined))
-    }
-}
-
-/// Applies dropout in training. Without dropout it calls nothing, so that it draws no random numbers.
-fn apply_dropout(x: Tensor, dropout: f64, train: bool) -> Result<Tensor> {
-    Ok(if train && dropout > 0.0 { x.f_dropout(dropout, true)? } else { x })
-}
 
 /// A decoder-only transformer, with a slot after each block.
 ///
@@ -135,6 +54,8 @@ pub struct Transformer {
     blocks: Vec<Block>,
     norm: Norm,
     config: TransformerConfig,
+    /// Keys and values of the tokens of earlier calls of `forward_cached`.
+    cache: Option<KeyValueCache>,
 }
 
 impl Host for Transformer {
@@ -152,11 +73,11 @@ impl Host for Transformer {
         let blocks =
             (0..config.n_layer).map(|i| Block::new(&(vars / format!("block{i}")), &config)).collect();
         let norm = Norm::new(&(vars / "norm"), config.n_embd);
-        Ok(Box::new(Self { tokens, positions, blocks, norm, config }))
+        Ok(Box::new(Self { tokens, positions, blocks, norm, config, cache: None }))
     }
 
     fn pytorch(_: &TransformerConfig) -> Option<String> {
-        Some(include_str!("../pytorch/transformer.py").to_owned())
+        Some(include_str!("../../pytorch/transformer.py").to_owned())
     }
 }
 
@@ -190,23 +111,69 @@ impl HostModule for Transformer {
     }
 
     fn forward(&mut self, x: &Tensor, taps: &mut Taps<'_>) -> Result<Tensor> {
-        let &[_, length] = x.size().as_slice() else {
-            let text = format!("a transformer needs tokens [batch, length], not {:?}", x.size());
-            return Err(PluginError::contract(text));
-        };
-        if length > self.config.block_size {
-            let text = format!("a sequence of {length} tokens exceeds block_size {}", self.config.block_size);
-            return Err(PluginError::contract(text));
-        }
         let train = taps.mode().is_train();
-        let tokens = Tensor::f_embedding(&self.tokens, x, -1, false, false)?;
-        let positions = self.positions.f_narrow(0, 0, length)?;
-        let mut x = apply_dropout(tokens.f_add(&positions)?, self.config.dropout, train)?;
+        let mut x = apply_dropout(self.embed(x, 0)?, self.config.dropout, train)?;
         for (i, block) in self.blocks.iter().enumerate() {
             x = block.forward(&x, train)?;
             x = taps.at(i, x)?;
         }
-        Ok(self.norm.forward(&x)?.f_linear::<Tensor>(&self.tokens, None)?)
+        self.logits(&x)
+    }
+
+    fn forward_cached(&mut self, x: &Tensor, past: i64, taps: &mut Taps<'_>) -> Result<Option<Tensor>> {
+        let mut x = self.embed(x, past)?;
+        let mut cache = self.cache_after(past, &x)?;
+        for (i, block) in self.blocks.iter().enumerate() {
+            x = block.forward_cached(&x, i, &mut cache)?;
+            x = taps.at(i, x)?;
+        }
+        cache.advance(&x);
+        self.cache = Some(cache);
+        self.logits(&x.f_select(1, -1)?).map(Some)
+    }
+}
+
+impl Transformer {
+    /// Returns the embeddings of tokens at the positions that follow `past` tokens.
+    ///
+    /// # Shapes
+    /// `x`: tokens `[batch, length]`; output: `[batch, length, n_embd]`.
+    fn embed(&self, x: &Tensor, past: i64) -> Result<Tensor> {
+        let &[_, length] = x.size().as_slice() else {
+            let text = format!("a transformer needs tokens [batch, length], not {:?}", x.size());
+            return Err(PluginError::contract(text));
+        };
+        let all = past + length;
+        if all > self.config.block_size {
+            let text = format!("a sequence of {all} tokens exceeds block_size {}", self.config.block_size);
+            return Err(PluginError::contract(text));
+        }
+        let tokens = Tensor::f_embedding(&self.tokens, x, -1, false, false)?;
+        Ok(tokens.f_add(&self.positions.f_narrow(0, past, length)?)?)
+    }
+
+    /// Returns the logits of features; `[.., n_embd]` gives `[.., vocab_size]`.
+    fn logits(&self, x: &Tensor) -> Result<Tensor> {
+        Ok(self.norm.forward(x)?.f_linear::<Tensor>(&self.tokens, None)?)
+    }
+
+    /// Returns the cache of `past` tokens for the sequences of `x`: that of the last call, or an empty one.
+    /// It is taken out of this host, so that a call that fails leaves no cache that is half filled.
+    fn cache_after(&mut self, past: i64, x: &Tensor) -> Result<KeyValueCache> {
+        let kept = self.cache.take();
+        if past == 0 {
+            return KeyValueCache::new(kept, x, &self.config);
+        }
+        let batch = x.size().first().copied().unwrap_or(0);
+        match kept {
+            Some(cache) if cache.serves(past, batch) => Ok(cache),
+            kept => {
+                let (tokens, sequences) = kept.map_or((0, 0), |cache| (cache.tokens(), cache.sequences()));
+                Err(PluginError::contract(format!(
+                    "{past} tokens of {batch} sequences were to be continued; the cache has {tokens} of {sequences}"
+                )))
+            }
+        }
     }
 }
 
@@ -244,6 +211,36 @@ mod tests {
         let after = host.forward(&other, &mut Taps::new(&mut visits, Mode::Eval)).unwrap();
         assert!(before.narrow(1, 0, 5).allclose(&after.narrow(1, 0, 5), 1e-5, 1e-6, false));
         assert!(!before.narrow(1, 5, 3).allclose(&after.narrow(1, 5, 3), 1e-5, 1e-6, false));
+    }
+
+    #[test]
+    fn cached_logits_are_those_of_all_tokens_together() {
+        let vars = nn::VarStore::new(Device::Cpu);
+        let mut host = Transformer::build(&vars.root(), small()).unwrap();
+        let mut visits = Visits::default();
+        for (sequences, parts) in [(2, [3, 1, 1, 2, 1]), (3, [1, 1, 1, 1, 1]), (3, [8, 0, 0, 0, 0])] {
+            let x = Tensor::randint(11, [sequences, parts.iter().sum()], (Kind::Int64, Device::Cpu));
+            let all = host.forward(&x, &mut Taps::new(&mut visits, Mode::Eval)).unwrap();
+            let mut past = 0;
+            for length in parts.into_iter().filter(|length| *length > 0) {
+                let new = x.narrow(1, past, length);
+                let taps = &mut Taps::new(&mut visits, Mode::Eval);
+                let cached = host.forward_cached(&new, past, taps).unwrap().unwrap();
+                past += length;
+                let difference = (&cached - all.select(1, past - 1)).abs().max().f_double_value(&[]).unwrap();
+                assert!(cached.size() == [sequences, 11] && difference < 1e-5, "{difference} at {past}");
+            }
+        }
+        let one = Tensor::zeros([3, 1], (Kind::Int64, Device::Cpu));
+        let mut refused = |host: &mut Box<dyn HostModule>, x: &Tensor, past| {
+            let taps = &mut Taps::new(&mut visits, Mode::Eval);
+            host.forward_cached(x, past, taps).err().map(|e| e.to_string()).unwrap_or_default()
+        };
+        assert!(refused(&mut host, &one, 8).contains("9 tokens exceeds block_size 8"));
+        assert!(refused(&mut host, &one, 4).contains("4 tokens of 3 sequences were to be continued"));
+        assert_eq!(refused(&mut host, &one, 0), "");
+        assert!(refused(&mut host, &one.narrow(0, 0, 2), 1).contains("the cache has 1 of 3"));
+        assert!(refused(&mut host, &one, 1).contains("the cache has 0 of 0"), "a failed call keeps nothing");
     }
 
     #[test]

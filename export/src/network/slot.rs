@@ -1,0 +1,86 @@
+//! A slot of a saved network, with its seed.
+
+use super::weights::Weights;
+use crate::{ExportError, Part, SeedInSlot};
+use kasmina::graft::Mixture;
+use kasmina::state::EntryName;
+use kasmina_plugin_api::abi::{BlendInstance, SeedInstance, Variable};
+use kasmina_plugin_api::{Context as _, Cx, Kind, Mode, Result, Site};
+use kasmina_registry::{Entry, RegistryError};
+use tch::Tensor;
+
+/// The seed in a slot, and the blend that mixes it with the host's features.
+#[derive(Debug)]
+pub(super) struct OccupiedSlot {
+    name: String,
+    step: u64,
+    seed: SeedInstance,
+    /// The blend and its alpha, a 0-dim tensor; `None` if the output is the seed's alone.
+    blend: Option<(BlendInstance, Tensor)>,
+}
+
+impl OccupiedSlot {
+    /// Builds the seed and the blend, with initial weights.
+    pub(super) fn new(
+        seed: &SeedInSlot,
+        site: &Site,
+        step: u64,
+        resolve: &dyn Fn(Kind, &EntryName) -> std::result::Result<Entry, RegistryError>,
+    ) -> std::result::Result<Self, ExportError> {
+        let Part { entry, config: _, state, state_version, .. } = &seed.seed;
+        let mut instance = resolve(Kind::Blueprint, entry)?.make_seed(site, &seed.seed.config_text())?;
+        if !state.is_empty() {
+            instance.restore(state, *state_version)?;
+        }
+        let blend = if seed.seed_alone {
+            None
+        } else {
+            let Part { entry, state, state_version, .. } = &seed.blend;
+            let mut blend = resolve(Kind::Blend, entry)?.make_blend(site, &seed.blend.config_text())?;
+            if !state.is_empty() {
+                blend.restore(state, *state_version)?;
+            }
+            Some((blend, Tensor::f_full([], seed.alpha, (tch::Kind::Float, site.device()))?))
+        };
+        Ok(Self { name: seed.slot.clone(), step, seed: instance, blend })
+    }
+
+    /// Fills the variables with the weights under these prefixes.
+    pub(super) fn fill(
+        &mut self,
+        weights: &mut Weights<'_>,
+        seed: &str,
+        blend: Option<&str>,
+    ) -> std::result::Result<(), ExportError> {
+        weights.fill(seed, self.seed.variables()?)?;
+        match (&self.blend, blend) {
+            (Some((instance, _)), Some(prefix)) => weights.fill(prefix, instance.variables()?),
+            _ => Ok(()),
+        }
+    }
+
+    /// Returns all variables of seed and blend.
+    pub(super) fn variables(&self) -> Result<Vec<Variable>> {
+        let mut all = self.seed.variables()?;
+        if let Some((blend, _)) = &self.blend {
+            all.extend(blend.variables()?);
+        }
+        Ok(all)
+    }
+
+    /// Returns the features that the host continues with.
+    ///
+    /// # Shapes
+    /// `x` and the output: `[batch, ...]`, the shape of the slot's features.
+    pub(super) fn forward(&mut self, x: &Tensor) -> Result<Tensor> {
+        let cx = Cx::new(Mode::Eval, self.step, &self.name);
+        let seed = self.seed.forward(x, &cx).with_context(|| format!("slot `{}`, seed", self.name))?;
+        match &mut self.blend {
+            None => Ok(seed),
+            Some((blend, alpha)) => {
+                let mixture = Mixture { host: x, seed: &seed, input: x, detached: false };
+                mixture.mix(blend, alpha, &cx).with_context(|| format!("slot `{}`, blend", self.name))
+            }
+        }
+    }
+}
