@@ -23,6 +23,7 @@ fn main() {
         "script",
         "script_check",
         "trace",
+        "traced",
     ]
     .map(|name| format!("shim/{name}.cpp"));
     compiler(&include).files(&sources).compile("kasmina_torch_shim");

@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <mutex>
 #include <set>
+#include <sstream>
 #include <torch/csrc/jit/api/function_impl.h>
 #include <torch/csrc/jit/passes/inliner.h>
 #include <torch/csrc/jit/runtime/graph_executor.h>
@@ -157,6 +158,34 @@ void insert_tap(Graph &graph, const std::string &path, int64_t slot) {
   }
 }
 
+// Returns the indices of paths, outer submodules first: inserting a tap after an inner call inlines the calls
+// around it.
+std::vector<size_t> outer_first(const std::vector<std::string> &paths) {
+  std::vector<size_t> order(paths.size());
+  for (size_t i = 0; i < order.size(); ++i) order[i] = i;
+  auto depth = [&](size_t i) { return std::count(paths[i].begin(), paths[i].end(), '.'); };
+  std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return depth(a) < depth(b); });
+  return order;
+}
+
+// Replaces each tap by a call of the submodule with the name of its slot.
+void replace_taps(Block *block, Graph &graph, const std::vector<std::string> &names) {
+  for (auto node = block->nodes().front(); node->kind() != prim::Return;) {
+    for (auto inner : node->blocks()) replace_taps(inner, graph, names);
+    auto tap = node;
+    node = node->next();
+    if (tap->kind() != TAP) continue;
+    WithInsertPoint here(tap);
+    auto &name = names.at(toIValue(tap->input(1))->toInt());
+    auto module = graph.insertGetAttr(graph.inputs().at(0), name);
+    auto call = graph.create(prim::CallMethod, {module, tap->input(0)}, 1)->insertBefore(tap);
+    call->s_(attr::name, "forward");
+    call->output()->setType(c10::TensorType::get());
+    tap->output()->replaceAllUsesWith(call->output());
+    tap->destroy();
+  }
+}
+
 // Inlines all remaining calls.
 void flatten(Block *block, size_t &left) {
   for (auto node = block->nodes().front(); node->kind() != prim::Return;) {
@@ -262,12 +291,7 @@ struct Script {
   // Replaces the graph by one with taps after the calls of these submodules.
   void attach(const std::vector<std::string> &paths) {
     auto graph = toGraphFunction(module.get_method("forward").function()).graph()->copy();
-    std::vector<size_t> order(paths.size());
-    for (size_t i = 0; i < order.size(); ++i) order[i] = i;
-    // Outer calls first, because inserting a tap after an inner call inlines the calls around it.
-    auto depth = [&](size_t i) { return std::count(paths[i].begin(), paths[i].end(), '.'); };
-    std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return depth(a) < depth(b); });
-    for (auto i : order) insert_tap(*graph, paths[i], static_cast<int64_t>(i));
+    for (auto i : outer_first(paths)) insert_tap(*graph, paths[i], static_cast<int64_t>(i));
     auto left = kte::MAX_OPERATIONS;
     flatten(graph->block(), left);
     std::set<std::string> names;
@@ -406,6 +430,27 @@ int kte_script_attach(void *script, const char *const *paths, size_t n) {
   KTE_GUARD({
     GraphOptimizerEnabledGuard plain(false);
     static_cast<Script *>(script)->attach({paths, paths + n});
+  })
+}
+
+// Puts modules that take and return one tensor behind the calls of submodules, as submodules with these names,
+// and calls `write` with the bytes of the archive. The module must not be used afterwards.
+int kte_script_save_with(void *script, const char *const *paths, const char *const *names, void *const *modules,
+                         size_t n, void (*write)(void *, const char *, size_t), void *context) {
+  KTE_GUARD({
+    auto &module = static_cast<Script *>(script)->module;
+    auto graph = toGraphFunction(module.get_method("forward").function()).graph();
+    for (size_t i = 0; i < n; ++i) {
+      TORCH_CHECK(!module.hasattr(names[i]), "the module has an attribute `", names[i], "` already");
+      module.register_module(names[i], *static_cast<Module *>(modules[i]));
+    }
+    for (auto i : outer_first({paths, paths + n})) insert_tap(*graph, paths[i], static_cast<int64_t>(i));
+    replace_taps(graph->block(), *graph, {names, names + n});
+    module.train(false);
+    std::ostringstream archive;
+    module.save(archive);
+    auto bytes = archive.str();
+    write(context, bytes.data(), bytes.size());
   })
 }
 

@@ -5,6 +5,9 @@ use std::ffi::{CStr, c_char, c_int, c_void};
 use tch::Tensor;
 use torch_sys::C_tensor;
 
+/// A function that receives bytes, which it must copy.
+pub(crate) type WriteBytes = extern "C" fn(context: *mut c_void, bytes: *const c_char, length: usize);
+
 unsafe extern "C" {
     fn kte_last_error() -> *const c_char;
 
@@ -85,6 +88,31 @@ unsafe extern "C" {
         context: *mut c_void,
     ) -> c_int;
     pub(crate) fn kte_script_attach(script: *mut c_void, paths: *const *const c_char, n: usize) -> c_int;
+    pub(crate) fn kte_script_save_with(
+        script: *mut c_void,
+        paths: *const *const c_char,
+        names: *const *const c_char,
+        modules: *const *mut c_void,
+        n: usize,
+        write: WriteBytes,
+        context: *mut c_void,
+    ) -> c_int;
+    pub(crate) fn kte_traced_new(out: *mut *mut c_void) -> c_int;
+    pub(crate) fn kte_traced_free(module: *mut c_void);
+    pub(crate) fn kte_traced_add(
+        module: *mut c_void,
+        name: *const c_char,
+        tensor: *const C_tensor,
+        parameter: bool,
+    ) -> c_int;
+    pub(crate) fn kte_traced_forward(
+        module: *mut c_void,
+        one: *const C_tensor,
+        two: *const C_tensor,
+        callback: extern "C" fn(*mut c_void, i64, *mut C_tensor) -> *mut C_tensor,
+        context: *mut c_void,
+    ) -> c_int;
+    pub(crate) fn kte_traced_save(module: *const c_void, write: WriteBytes, context: *mut c_void) -> c_int;
     pub(crate) fn kte_script_train(script: *mut c_void, train: bool) -> c_int;
     pub(crate) fn kte_script_forward(
         script: *mut c_void,
@@ -141,4 +169,19 @@ pub(crate) fn new_tensor(call: impl FnOnce(*mut *mut C_tensor) -> c_int) -> Resu
 /// Returns the raw handles of `tensors`. They are valid only while the tensors live.
 pub(crate) fn handles<'a>(tensors: impl IntoIterator<Item = &'a Tensor>) -> Vec<*const C_tensor> {
     tensors.into_iter().map(Tensor::as_ptr).collect()
+}
+
+/// Runs a call that writes bytes, and returns them.
+pub(crate) fn collect_bytes(call: impl FnOnce(WriteBytes, *mut c_void) -> c_int) -> Result<Vec<u8>> {
+    extern "C" fn write(context: *mut c_void, bytes: *const c_char, length: usize) {
+        // SAFETY: `context` is the vector passed below, borrowed for the call; the bytes are live.
+        let (all, bytes) = unsafe {
+            (&mut *context.cast::<Vec<u8>>(), std::slice::from_raw_parts(bytes.cast::<u8>(), length))
+        };
+        all.extend_from_slice(bytes);
+    }
+    let mut bytes: Vec<u8> = Vec::new();
+    let context: *mut Vec<u8> = &raw mut bytes;
+    check(call(write, context.cast()))?;
+    Ok(bytes)
 }

@@ -14,6 +14,7 @@
 //! * [`memory`]: counting the bytes allocated by tensors
 //! * [`staging`]: reusable host memory for copies of tensors
 //! * [`script`]: TorchScript modules with taps after the calls of their submodules
+//! * [`traced`]: writing TorchScript modules
 //! * [`trace`]: libtorch's profiler
 //! * [`cuda`]: opening `libtorch_cuda.so` at run time; streams, graphs and fused layers
 
@@ -37,6 +38,7 @@ pub mod script;
 mod sink;
 pub mod staging;
 pub mod trace;
+pub mod traced;
 
 pub use error::{Error, Result};
 pub use machine::{cpu_capability, cpu_name, describe_gpu};

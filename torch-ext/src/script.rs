@@ -3,6 +3,7 @@
 use crate::archive;
 use crate::error::{Error, Result};
 use crate::ffi;
+use crate::traced::TracedModule;
 use std::any::Any;
 use std::ffi::{CStr, CString, c_char, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -191,19 +192,61 @@ impl Script {
         x: &Tensor,
         tap: &mut dyn FnMut(usize, Tensor) -> std::result::Result<Tensor, E>,
     ) -> std::result::Result<Tensor, Failed<E>> {
-        let mut active = ActiveTap { tap, failed: None };
+        let mut active = ActiveTap::new(tap);
         let context: *mut ActiveTap<'_, E> = &raw mut active;
         let output = ffi::new_tensor(|out| {
             // SAFETY: the module is live and not in use elsewhere, the input is live; the callback matches
             // `context`, which outlives the call and is not used elsewhere during it.
             unsafe { ffi::kte_script_forward(self.raw, x.as_ptr(), call_tap::<E>, context.cast(), out) }
         });
-        match (active.failed, output) {
-            (Some(TapFailure::Error(error)), _) => Err(Failed::Tap(error)),
-            (Some(TapFailure::Panic(payload)), _) => resume_unwind(payload),
-            (None, output) => output.map_err(|error| Failed::Torch(without_source_trace(error))),
-        }
+        active.finish(output)
     }
+}
+
+impl Script {
+    /// Writes the module as an archive, in evaluation mode, with modules behind the calls of the submodules
+    /// `paths`. They become submodules with these names.
+    ///
+    /// # Errors
+    /// If a path is none at which a tap fits, a name is taken, or libtorch cannot write the module.
+    pub fn into_archive_with(self, seeds: &[SeedModule<'_>]) -> Result<Vec<u8>> {
+        let strings = |texts: Vec<&str>| {
+            let texts = texts.into_iter().map(CString::new).collect::<std::result::Result<Vec<_>, _>>();
+            texts.map_err(|e| Error::Torch(format!("invalid name of a submodule: {e}")))
+        };
+        let paths = strings(seeds.iter().map(|seed| seed.path).collect())?;
+        let names = strings(seeds.iter().map(|seed| seed.name).collect())?;
+        let pointers = |texts: &[CString]| texts.iter().map(|text| text.as_ptr()).collect::<Vec<_>>();
+        let (path_pointers, name_pointers) = (pointers(&paths), pointers(&names));
+        let modules: Vec<*mut c_void> = seeds.iter().map(|seed| seed.module.raw()).collect();
+        ffi::collect_bytes(|write, context| {
+            // SAFETY: the module is live, owned and not used afterwards; all strings are NUL-terminated and
+            // they and the modules live for the call; `write` matches `context`.
+            with_deep_stack(|| unsafe {
+                ffi::kte_script_save_with(
+                    self.raw,
+                    path_pointers.as_ptr(),
+                    name_pointers.as_ptr(),
+                    modules.as_ptr(),
+                    modules.len(),
+                    write,
+                    context,
+                )
+            })
+        })
+        .map_err(without_source_trace)
+    }
+}
+
+/// A module to be put behind the call of a submodule.
+#[derive(Debug, Clone, Copy)]
+pub struct SeedModule<'a> {
+    /// Dotted path of the submodule.
+    pub path: &'a str,
+    /// Name that the module gets.
+    pub name: &'a str,
+    /// The module.
+    pub module: &'a TracedModule,
 }
 
 /// Runs a function that recurses over the parts of a module, on a stack that is large enough for the largest
@@ -227,9 +270,27 @@ impl Drop for Script {
 }
 
 /// The tap of a running forward, and how it failed.
-struct ActiveTap<'a, E> {
+pub(crate) struct ActiveTap<'a, E> {
     tap: &'a mut dyn FnMut(usize, Tensor) -> std::result::Result<Tensor, E>,
     failed: Option<TapFailure<E>>,
+}
+
+impl<'a, E> ActiveTap<'a, E> {
+    pub(crate) fn new(tap: &'a mut dyn FnMut(usize, Tensor) -> std::result::Result<Tensor, E>) -> Self {
+        Self { tap, failed: None }
+    }
+
+    /// Returns the result of the call that ran the tap, or how the tap failed.
+    ///
+    /// # Panics
+    /// If the tap has panicked.
+    pub(crate) fn finish<T>(self, result: Result<T>) -> std::result::Result<T, Failed<E>> {
+        match self.failed {
+            Some(TapFailure::Error(error)) => Err(Failed::Tap(error)),
+            Some(TapFailure::Panic(payload)) => resume_unwind(payload),
+            None => result.map_err(|error| Failed::Torch(without_source_trace(error))),
+        }
+    }
 }
 
 enum TapFailure<E> {
@@ -239,7 +300,11 @@ enum TapFailure<E> {
 
 /// Calls the tap of `context` with index `slot`. Returns null to end the forward if the tap fails. A panic is
 /// caught, because it must not unwind through C++.
-extern "C" fn call_tap<E>(context: *mut c_void, slot: i64, features: *mut C_tensor) -> *mut C_tensor {
+pub(crate) extern "C" fn call_tap<E>(
+    context: *mut c_void,
+    slot: i64,
+    features: *mut C_tensor,
+) -> *mut C_tensor {
     // SAFETY: `context` is what `forward` passed, and `forward` waits for this call; `features` is a fresh
     // handle whose ownership is passed to this function.
     let (active, features) =

@@ -110,7 +110,11 @@ fn a_library_without_its_entry_point_is_refused_and_never_closed() {
     };
     let before = images();
     let refused = load(&path).unwrap_err().to_string();
-    assert!(refused.contains(&format!("it exports no symbol `{}`", other.trim_matches('"'))), "{refused}");
+    let named = format!(
+        "its record names the entry point `{}`, but it exports no such symbol",
+        other.trim_matches('"')
+    );
+    assert!(refused.contains(&named), "{refused}");
     assert_eq!(images(), before + 1, "the refused library stays mapped");
     // The next library gets a descriptor and an image of its own.
     std::fs::write(&path, &good).unwrap();
