@@ -1,7 +1,7 @@
 //! Command-line arguments.
 
 use crate::plugins::args::{Access, PluginsArgs};
-use crate::use_args::{EvalArgs, GenerateArgs, PredictArgs};
+use crate::use_args::{DtypeArg, EvalArgs, GenerateArgs, PredictArgs};
 use clap::{Args, Parser, Subcommand};
 use kasmina_trainer::run::Choice;
 use std::num::NonZeroUsize;
@@ -32,7 +32,7 @@ pub(crate) enum Verb {
     Predict(PredictArgs),
     /// Continue a text with a trained network.
     Generate(GenerateArgs),
-    /// Write a trained network as a folder for PyTorch and transformers.
+    /// Write a trained network for PyTorch and transformers, as TorchScript, or as weights alone.
     Export(ExportArgs),
     /// List, check, trust, sign and create plugins.
     Plugins(PluginsArgs),
@@ -102,6 +102,12 @@ pub(crate) struct ExportArgs {
     /// The folder to write. It must not exist.
     #[arg(long, value_name = "DIR")]
     pub(crate) to: PathBuf,
+    /// The format [default: pytorch, or torchscript if a part of the network has no PyTorch source].
+    #[arg(long, value_enum)]
+    pub(crate) format: Option<FormatArg>,
+    /// The type of the weights [default: as they were trained].
+    #[arg(long, value_name = "TYPE", value_enum)]
+    pub(crate) dtype: Option<DtypeArg>,
     /// Which checkpoint of the run: `last`, `best`, or the number of an epoch.
     #[arg(long, value_name = "CHECKPOINT", default_value = "last")]
     pub(crate) checkpoint: Choice,
@@ -113,6 +119,26 @@ pub(crate) struct ExportArgs {
     /// Print JSON instead of text.
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+pub(crate) enum FormatArg {
+    /// A Hugging Face folder with the network as plain PyTorch.
+    Pytorch,
+    /// A TorchScript archive, which runs without Python.
+    Torchscript,
+    /// The weights alone, under the names of the host.
+    Safetensors,
+}
+
+impl From<FormatArg> for kasmina_export::Format {
+    fn from(arg: FormatArg) -> Self {
+        match arg {
+            FormatArg::Pytorch => Self::PyTorch,
+            FormatArg::Torchscript => Self::TorchScript,
+            FormatArg::Safetensors => Self::Safetensors,
+        }
+    }
 }
 
 #[derive(Debug, Args)]

@@ -3,7 +3,7 @@
 use crate::args::ExportArgs;
 use crate::failure::Failure;
 use crate::terminal;
-use kasmina_export::{ExportError, pytorch};
+use kasmina_export::{ExportError, Format, Options, export};
 use kasmina_registry::{Registry, SearchPath};
 use kasmina_trainer::run::SavedNetwork;
 use serde_json::json;
@@ -26,11 +26,22 @@ pub(crate) fn run(args: &ExportArgs) -> Result<(), Failure> {
     let saved = SavedNetwork::open(&args.path, args.checkpoint)?;
     let policy = args.access.policy().keeping_copies(saved.run()).trusting_run(args.trust_run);
     let registry = Registry::load(&SearchPath::standard(&args.access.plugin_path), &policy)?;
-    let network = pytorch::export(&saved, &registry, &args.to)?;
+    let options = Options { format: args.format.map(Into::into), dtype: args.dtype.map(Into::into) };
+    let written = export(&saved, &registry, &args.to, options)?;
+    let network = &written.structure;
+    if let Some(part) = &written.without_source {
+        errln!("{part} has no PyTorch source, so the network is written as TorchScript");
+    }
+    let format = match written.format {
+        Format::PyTorch => "pytorch",
+        Format::TorchScript => "torchscript",
+        Format::Safetensors => "safetensors",
+    };
     let about = saved.about();
     if args.json {
         terminal::out_json(&json!({
             "folder": args.to,
+            "format": format,
             "checkpoint": saved.path(),
             "epoch": about.epoch,
             "step": about.step,
@@ -43,7 +54,7 @@ pub(crate) fn run(args: &ExportArgs) -> Result<(), Failure> {
         number => format!("{number} seeds"),
     };
     outln!(
-        "wrote {}: {} with {seeds}, of epoch {}, step {}",
+        "wrote {} ({format}): {} with {seeds}, of epoch {}, step {}",
         args.to.display(),
         network.host.entry.full_name(),
         about.epoch,

@@ -86,6 +86,20 @@ pub enum ExportError {
         /// What is wrong with it.
         reason: String,
     },
+    /// The network cannot be written as TorchScript.
+    #[error("the network cannot be written as TorchScript: {reason}")]
+    Untraceable {
+        /// What prevents it.
+        reason: String,
+    },
+    /// The TorchScript that was written computes something else.
+    #[error(
+        "the TorchScript of the network differs from the network by {difference:.1e} of its largest output"
+    )]
+    Differs {
+        /// Difference relative to the largest output.
+        difference: f64,
+    },
     /// The tensors cannot be written in the format safetensors.
     #[error("the weights cannot be written: {0}")]
     Weights(#[from] safetensors::SafeTensorError),
@@ -115,7 +129,8 @@ impl ExportError {
         match self {
             Self::Exists { .. } => Some("name a folder that does not exist, or remove it first".to_owned()),
             Self::NoSource { .. } => Some(
-                "ask the author of the plugin to add `fn pytorch`; docs/guide/pytorch.md explains it"
+                "export it as TorchScript with --format torchscript, or ask the author of the plugin to add `fn pytorch` \
+                 (docs/guide/pytorch.md)"
                     .to_owned(),
             ),
             Self::Source { .. } => {
@@ -131,6 +146,9 @@ impl ExportError {
                 "write the prompt with characters of the text that the network was trained on".to_owned(),
             ),
             Self::EmptyPrompt => Some("give at least one character with --prompt".to_owned()),
+            Self::Untraceable { .. } | Self::Differs { .. } => {
+                Some("a part of it computes in a way that depends on the batch; export it with --format pytorch".to_owned())
+            }
             Self::Write { .. } => Some("name a folder that you may write, on a disk with room".to_owned()),
             _ => None,
         }

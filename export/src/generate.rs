@@ -60,8 +60,8 @@ impl Sampling {
 }
 
 impl Network {
-    /// Continues sequences by up to `max_tokens` tokens. `each` is called with the new token of each sequence,
-    /// and may end the generation. Returns the sequences with the new tokens.
+    /// Continues sequences by up to `max_tokens` tokens. `each` is called with the new token of each
+    /// sequence, and may end the generation. Returns the sequences with the new tokens.
     ///
     /// Sequences that grow longer than the network reads are continued from their newer half.
     ///

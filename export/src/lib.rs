@@ -2,27 +2,35 @@
 //!
 //! A [`Source`] is what a path leads to: a run, a checkpoint or an export. [`Network`] computes with it:
 //! [`classify`](Network::classify), [`generate`](Network::generate), or [`forward`](Network::forward).
-//! [`pytorch`] writes a network as a Hugging Face folder with a generated Python file that needs PyTorch alone;
-//! [`Structure`] describes what it writes. Nothing here trains.
+//! [`export`] writes a network as a Hugging Face folder with a generated Python file that needs PyTorch
+//! alone, as TorchScript, or as weights alone; [`Structure`] describes what it writes. Nothing here trains.
 
 #![forbid(unsafe_code)]
 
+mod card;
 mod classify;
+mod content;
 mod error;
 mod evaluate;
+mod example;
+mod export;
 mod exported;
 mod folder;
 mod generate;
 mod names;
 mod network;
-pub mod pytorch;
+mod pytorch;
 mod record;
 mod source;
 mod structure;
 mod text;
+mod torchscript;
+mod weights;
+mod weights_only;
 
 pub use classify::{Classified, Ranked};
 pub use error::ExportError;
+pub use export::{Format, Options, Written, export};
 pub use exported::Exported;
 pub use generate::Sampling;
 pub use network::Network;

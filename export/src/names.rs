@@ -7,8 +7,8 @@ use crate::Structure;
 pub(crate) struct Names {
     /// Prefix of the host's weights.
     pub(crate) host: String,
-    /// Prefixes of the seeds and blends, in the order of the structure's seeds. A blend that does not take part
-    /// in the output has none.
+    /// Prefixes of the seeds and blends, in the order of the structure's seeds. A blend that does not take
+    /// part in the output has none.
     pub(crate) seeds: Vec<(String, Option<String>)>,
 }
 

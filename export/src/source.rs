@@ -18,8 +18,8 @@ pub enum Source {
 
 impl Source {
     /// Reads a saved network. `path` is a run directory, the folder of one checkpoint, or an export. `choice`
-    /// chooses one of the checkpoints of a run, and is otherwise ignored. Nothing is written, and no plugin is
-    /// opened.
+    /// chooses one of the checkpoints of a run, and is otherwise ignored. Nothing is written, and no plugin
+    /// is opened.
     ///
     /// # Errors
     /// If there is no saved network, or it is damaged.
@@ -38,8 +38,8 @@ impl Source {
         }
     }
 
-    /// Returns the run directory that a checkpoint belongs to; `None` for an export. The registry's policy must
-    /// accept its copies of plugins ([`keeping_copies`](kasmina_registry::Policy::keeping_copies)).
+    /// Returns the run directory that a checkpoint belongs to; `None` for an export. The registry's policy
+    /// must accept its copies of plugins ([`keeping_copies`](kasmina_registry::Policy::keeping_copies)).
     pub fn run(&self) -> Option<&Path> {
         match self {
             Self::Checkpoint(saved) => Some(saved.run()),
@@ -58,8 +58,8 @@ impl Source {
         }
     }
 
-    /// Returns a configuration with the task and data of the network. For an export, the paths of the data are
-    /// not known.
+    /// Returns a configuration with the task and data of the network. For an export, the paths of the data
+    /// are not known.
     pub fn config(&self) -> RunConfig {
         match self {
             Self::Checkpoint(saved) => saved.config().clone(),

@@ -1,5 +1,5 @@
-//! What a saved network consists of, without the machinery of growth: the host and the seeds that take part in
-//! the output.
+//! What a saved network consists of, without the machinery of growth: the host and the seeds that take part
+//! in the output.
 
 use crate::ExportError;
 use kasmina::lifecycle::Stage;
@@ -64,9 +64,9 @@ pub struct Structure {
 }
 
 impl Part {
-    /// Returns the settings as JSON text.
+    /// Returns the settings as JSON text, which is empty for the defaults.
     pub(crate) fn config_text(&self) -> String {
-        Value::from(self.config.clone()).to_string()
+        if self.config.is_empty() { String::new() } else { Value::from(self.config.clone()).to_string() }
     }
 }
 

@@ -190,6 +190,16 @@ impl Entry {
             .and_then(|plugin| plugin.make_host(self.id(), device, tch::Kind::Float, config))
             .map_err(|e| self.failed(e))
     }
+    /// Returns the bytes of the TorchScript module that a configuration of the built-in host `grafted` names,
+    /// once they are verified; `None` for any other entry.
+    ///
+    /// # Errors
+    /// If the module is refused.
+    pub fn grafted_module(&self, config: &str) -> Result<Option<Vec<u8>>, RegistryError> {
+        let Factory::Grafted(_, policy) = &self.0.factory else { return Ok(None) };
+        let guard = verify_module::verify_module(config, policy)?;
+        Ok(guard.map(|guard| guard.bytes()))
+    }
     /// Checks a configuration without building anything. It creates no tensors, draws no random numbers, and
     /// may be called on any thread.
     ///

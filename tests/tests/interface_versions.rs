@@ -108,7 +108,7 @@ const ADDITIONS: [(&str, &str, &str); 6] = [
 ];
 
 /// Edits that make 1.0: the additions of 1.1 removed.
-const REMOVALS: [(&str, &str, &str); 9] = [
+const REMOVALS: [(&str, &str, &str); 11] = [
     (
         "root.rs",
         "    /// Since 1.1.\n    #[sabi(missing_field(option))]\n    pub pytorch: extern \"C\" fn(RStr<'_>, RStr<'_>, \
@@ -141,10 +141,12 @@ const REMOVALS: [(&str, &str, &str); 9] = [
     ),
     (
         "objects.rs",
-        "    // Since 1.1. Hosts of plugins that were built for 1.0 have no state besides their variables.\n    \
+        "    // Since 1.1. Hosts of plugins that were built for 1.0 have no state but their variables, and no cache.\n    \
          fn state(&self) -> Wire<RVec<u8>> {\n        \
          Wire::ROk(RVec::new())\n    }\n    fn restore(&mut self, _bytes: RSlice<'_, u8>, _from_version: u32) -> Wire<()> \
-         {\n        Wire::ROk(())\n    }\n",
+         {\n        Wire::ROk(())\n    }\n    fn forward_cached(\n        &mut self,\n        _x: TensorRef<'_>,\n        \
+         _past: i64,\n        _taps: TapSinkRef<'_>,\n    ) -> Wire<ROption<RawTensor>> {\n        \
+         Wire::ROk(ROption::RNone)\n    }\n",
         "",
     ),
     (
@@ -153,6 +155,18 @@ const REMOVALS: [(&str, &str, &str); 9] = [
          fn restore(&mut self, bytes: RSlice<'_, u8>, from_version: u32) -> Wire<()> {\n        \
          to_wire(self.call(|host| host.restore(bytes.as_slice(), from_version)), |()| ())\n    }\n",
         "",
+    ),
+    // The method remains, but is no longer one of the interface.
+    (
+        "adapt.rs",
+        "    fn forward_cached(\n        &mut self,\n        x: TensorRef<'_>,",
+        "}\nimpl Instance<Box<dyn HostModule>> {\n    fn forward_cached(\n        &mut self,\n        x: TensorRef<'_>,",
+    ),
+    (
+        "live.rs",
+        "        let output = from_wire(self.object.forward_cached(TensorRef::new(x), past, sink))?;\n        \
+         Ok(output.into_option().map(RawTensor::take))",
+        "        let _ = (x, past, sink);\n        Ok(None)",
     ),
     (
         "live.rs",
@@ -214,6 +228,9 @@ impl HostModule for Counting {
     fn forward(&mut self, x: &Tensor, _: &mut Taps<'_>) -> Result<Tensor> {
         self.0 += 1;
         Ok(x.shallow_clone())
+    }
+    fn forward_cached(&mut self, x: &Tensor, past: i64, _: &mut Taps<'_>) -> Result<Option<Tensor>> {
+        Ok(Some(x.f_select(1, -1)?.f_add_scalar(past)?))
     }
     fn state(&self) -> Result<Vec<u8>> {
         Ok(self.0.to_le_bytes().to_vec())
@@ -293,6 +310,15 @@ fn state_of(registry: &Registry) -> Option<u64> {
     (!state.is_empty()).then(|| u64::from_le_bytes(state.try_into().unwrap()))
 }
 
+/// Whether the host `counting` has a cache.
+fn has_cache(registry: &Registry) -> bool {
+    let mut host = registry.resolve(Kind::Host, "counting").unwrap().make_host(Device::Cpu, "").unwrap();
+    let x = Tensor::from_slice2(&[[1_i64, 2, 3]]);
+    let output = host.forward_cached(&x, 5, &mut NoTaps).unwrap();
+    assert!(output.as_ref().is_none_or(|output| *output == Tensor::from_slice(&[8_i64])));
+    output.is_some()
+}
+
 /// The PyTorch source of the blueprint `plain`.
 fn source_of(registry: &Registry) -> Option<String> {
     let site = kasmina_plugin_api::Site::new(kasmina_plugin_api::Topology::CNN, 4);
@@ -330,6 +356,7 @@ fn old_and_new_minors_run_in_each_other_and_a_changed_type_is_refused() {
     assert_eq!(new, "[\"plain\", \"counting\"] same true greet Some(11) mood 42\n");
     assert_eq!(state_of(&registry), Some(7), "hosts have a state since 1.1");
     assert_eq!(source_of(&registry).as_deref(), Some("class Plain: ..."), "and its PyTorch source");
+    assert!(has_cache(&registry), "and a cache");
 
     // A plugin of 1.0 in this host, whose hosts have no state; and a plugin of this version in a host of 1.0.
     let removals: Vec<_> = REMOVALS.into_iter().chain([LAST_REMOVAL]).collect();
@@ -341,6 +368,7 @@ fn old_and_new_minors_run_in_each_other_and_a_changed_type_is_refused() {
     registry.load_file(&old).unwrap();
     assert_eq!(state_of(&registry), None);
     assert_eq!(source_of(&registry), None);
+    assert!(!has_cache(&registry));
     let host_of_1_0 = older.build("host").join("host");
     let printed = run_host(&host_of_1_0, &fixture("hostile"), "kasmina_plugin_fixture_hostile", "hostile");
     assert_eq!(printed, "[\"hostile\"] same true\n");

@@ -23,6 +23,7 @@
 mod archive;
 pub mod autocast;
 pub mod autograd;
+mod callback;
 pub mod closeness;
 pub mod cuda;
 mod error;

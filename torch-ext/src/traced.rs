@@ -1,8 +1,8 @@
 //! Writing TorchScript: tracing a function as a module whose parameters have names.
 
+use crate::callback::{ActiveTap, Failed, call_tap};
 use crate::error::{Error, Result};
 use crate::ffi;
-use crate::script::{ActiveTap, Failed, call_tap};
 use std::ffi::{CString, c_void};
 use tch::Tensor;
 
@@ -28,16 +28,16 @@ pub struct TracedModule {
 unsafe impl Send for TracedModule {}
 
 impl TracedModule {
-    /// Traces a function of one tensor, with two inputs of different sizes. The module works for all sizes in the
-    /// dimensions in which they differ: numbers of the trace that depend on them become expressions of the size
-    /// of the input. Such sizes should be different primes.
+    /// Traces a function of one tensor, with two inputs of different sizes. The module works for all sizes in
+    /// the dimensions in which they differ: numbers of the trace that depend on them become expressions of
+    /// the size of the input. Such sizes should be different primes.
     ///
     /// # Shapes
     /// `inputs`: as the function takes them.
     ///
     /// # Errors
-    /// If the function fails, or a number depends on the sizes in another way than as a multiple or quotient of
-    /// a product, or a product plus a number.
+    /// If the function fails, or a number depends on the sizes in another way than as a multiple or quotient
+    /// of a product, or a product plus a number.
     pub fn trace<E>(
         variables: &[NamedTensor],
         inputs: [&Tensor; 2],
@@ -48,8 +48,8 @@ impl TracedModule {
         let mut active = ActiveTap::new(&mut tap);
         let context: *mut ActiveTap<'_, E> = &raw mut active;
         let [one, two] = inputs;
-        // SAFETY: module and inputs are live; the callback matches `context`, which outlives the call and is not
-        // used elsewhere during it.
+        // SAFETY: module and inputs are live; the callback matches `context`, which outlives the call and is
+        // not used elsewhere during it.
         let code = unsafe {
             ffi::kte_traced_forward(module.raw, one.as_ptr(), two.as_ptr(), call_tap::<E>, context.cast())
         };
@@ -98,7 +98,7 @@ impl Drop for TracedModule {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::script::Script;
+    use crate::script::{Failed, Script};
     use tch::{Device, Kind};
 
     fn loaded(module: &TracedModule) -> Script {

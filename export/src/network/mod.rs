@@ -1,10 +1,12 @@
 //! A saved network, ready to be used.
 
 mod context;
+mod parts;
 mod slot;
 mod taps;
 mod weights;
 
+use crate::names::Names;
 use crate::{ExportError, SeedInSlot, Source, Structure};
 pub(crate) use context::Context;
 use kasmina::model::ModelError;
@@ -13,7 +15,7 @@ use kasmina_checkpoint::Tensors;
 use kasmina_plugin_api::abi::HostInstance;
 use kasmina_plugin_api::{Kind, Mode, PluginError, Site, Topology};
 use kasmina_registry::{Entry, Policy, Registry, RegistryError, SearchPath};
-use kasmina_trainer::run::Choice;
+use kasmina_trainer::run::{Choice, SavedNetwork};
 use kasmina_trainer::task::Interface;
 use slot::OccupiedSlot;
 use std::path::Path;
@@ -36,7 +38,7 @@ pub struct Network {
 /// What a network is built from.
 struct Plan<'a> {
     structure: &'a Structure,
-    names: crate::names::Names,
+    names: Names,
     tensors: &'a Tensors,
     path: &'a Path,
     /// Number of training steps, which seeds and blends may read.
@@ -63,19 +65,7 @@ impl Network {
     /// If a plugin of the network is missing or refused, or a tensor does not fit.
     pub fn of(source: &Source, registry: &Registry, device: Device) -> Result<Self, ExportError> {
         match source {
-            Source::Checkpoint(saved) => {
-                let structure = Structure::of(saved, registry)?;
-                let builds = saved.builds(registry);
-                let plan = Plan {
-                    structure: &structure,
-                    names: crate::names::Names::saved(&structure),
-                    tensors: saved.weights(),
-                    path: saved.path(),
-                    step: saved.about().step,
-                    interface: saved.interface()?,
-                };
-                Self::build(plan, device, &|kind, name| builds.resolve(kind, name))
-            }
+            Source::Checkpoint(saved) => Self::of_checkpoint(saved, registry, device),
             Source::Export(export) => {
                 let record = export.record();
                 let plan = Plan {
@@ -89,6 +79,24 @@ impl Network {
                 Self::build(plan, device, &|kind, name| registry.resolve(kind, &name.full_name()))
             }
         }
+    }
+
+    pub(crate) fn of_checkpoint(
+        saved: &SavedNetwork,
+        registry: &Registry,
+        device: Device,
+    ) -> Result<Self, ExportError> {
+        let structure = Structure::of(saved, registry)?;
+        let builds = saved.builds(registry);
+        let plan = Plan {
+            structure: &structure,
+            names: Names::saved(&structure),
+            tensors: saved.weights(),
+            path: saved.path(),
+            step: saved.about().step,
+            interface: saved.interface()?,
+        };
+        Self::build(plan, device, &|kind, name| builds.resolve(kind, name))
     }
 
     fn build(
@@ -159,10 +167,15 @@ impl Network {
     /// # Errors
     /// If the shape does not fit, or a plugin fails.
     pub fn forward(&mut self, x: &Tensor) -> Result<Tensor, ModelError> {
+        self.forward_plain(x).map_err(|error| self.failed(error))
+    }
+
+    /// As [`forward`](Self::forward), with the error of the plugin.
+    pub(crate) fn forward_plain(&mut self, x: &Tensor) -> Result<Tensor, PluginError> {
         let _no_grad = tch::no_grad_guard();
         let mut taps = Taps::new(&mut self.slots);
         let output = self.host.forward(x, Mode::Eval, &mut taps);
-        taps.finish(output).map_err(|error| self.failed(error))
+        taps.finish(output)
     }
 
     fn failed(&self, error: PluginError) -> ModelError {

@@ -7,11 +7,12 @@ use kasmina::state::EntryName;
 use kasmina_plugin_api::abi::{BlendInstance, SeedInstance, Variable};
 use kasmina_plugin_api::{Context as _, Cx, Kind, Mode, Result, Site};
 use kasmina_registry::{Entry, RegistryError};
+use kasmina_torch_ext::traced::NamedTensor;
 use tch::Tensor;
 
 /// The seed in a slot, and the blend that mixes it with the host's features.
 #[derive(Debug)]
-pub(super) struct OccupiedSlot {
+pub(crate) struct OccupiedSlot {
     name: String,
     step: u64,
     seed: SeedInstance,
@@ -59,6 +60,30 @@ impl OccupiedSlot {
         }
     }
 
+    /// Returns the name of the slot.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Returns all variables of seed and blend by the names that they have in the generated PyTorch module of
+    /// the slot, with a prefix.
+    pub(crate) fn named_tensors(&self, prefix: &str) -> Result<Vec<NamedTensor>> {
+        let named = |part: &str, variables: Vec<Variable>| {
+            variables
+                .into_iter()
+                .map(|v| NamedTensor {
+                    name: format!("{prefix}{part}{}", v.name),
+                    tensor: v.tensor,
+                    parameter: v.trainable,
+                })
+                .collect::<Vec<_>>()
+        };
+        let Some((blend, _)) = &self.blend else { return Ok(named("", self.seed.variables()?)) };
+        let mut all = named("seed.", self.seed.variables()?);
+        all.extend(named("blend.", blend.variables()?));
+        Ok(all)
+    }
+
     /// Returns all variables of seed and blend.
     pub(super) fn variables(&self) -> Result<Vec<Variable>> {
         let mut all = self.seed.variables()?;
@@ -72,7 +97,7 @@ impl OccupiedSlot {
     ///
     /// # Shapes
     /// `x` and the output: `[batch, ...]`, the shape of the slot's features.
-    pub(super) fn forward(&mut self, x: &Tensor) -> Result<Tensor> {
+    pub(crate) fn forward(&mut self, x: &Tensor) -> Result<Tensor> {
         let cx = Cx::new(Mode::Eval, self.step, &self.name);
         let seed = self.seed.forward(x, &cx).with_context(|| format!("slot `{}`, seed", self.name))?;
         match &mut self.blend {

@@ -1,45 +1,42 @@
 //! A Hugging Face folder: `config.json`, `model.safetensors`, and a Python file that needs PyTorch alone.
 
-mod card;
 mod config;
 mod literal;
 mod modeling;
 mod source;
 mod tokenizer;
-mod weights;
 
+use crate::content::{Content, json_text};
 use crate::folder::NewFolder;
-use crate::{ExportError, Structure};
-use kasmina_records::Summary;
-use kasmina_registry::Registry;
-use kasmina_trainer::run::SavedNetwork;
+use crate::{ExportError, card, weights};
 use kasmina_trainer::task::Input;
-use serde_json::{Value, json};
-use std::path::Path;
+use serde_json::json;
+use tch::Kind;
 
 /// Name of the file that describes the network.
-pub const CONFIG: &str = "config.json";
+pub(crate) const CONFIG: &str = "config.json";
 /// Name of the file with the weights.
-pub const WEIGHTS: &str = "model.safetensors";
+pub(crate) const WEIGHTS: &str = "model.safetensors";
 /// The generated Python file.
-pub const MODELING: &str = "modeling_kasmina.py";
+const MODELING: &str = "modeling_kasmina.py";
 /// The Python file that turns images into inputs.
 const IMAGE_PROCESSING: &str = "image_processing_kasmina.py";
+/// Example of the model card.
+const EXAMPLE: &str = "from modeling_kasmina import load\n\nnetwork = load(\".\")\n";
 
-/// Writes a saved network as a new folder.
+/// Writes the files of an export.
 ///
 /// # Errors
-/// If the folder exists or cannot be written, a plugin of the network is missing, or a part of the network
-/// has no PyTorch source. Nothing is left behind.
-pub fn export(saved: &SavedNetwork, registry: &Registry, target: &Path) -> Result<Structure, ExportError> {
-    let interface = saved.interface()?;
-    let network = Structure::of(saved, registry)?;
-    let modeling = modeling::text(&network, interface)?;
-    let weights = weights::bytes(&network, saved.weights())?;
-    let config = config::value(&network, saved, interface, weights.dtype);
-    let card = card::text(&network, saved, interface, summary(saved.run()).as_ref());
-
-    let folder = NewFolder::create(target)?;
+/// If the folder cannot be written, or a part of the network has no PyTorch source.
+pub(crate) fn write(
+    content: &Content<'_>,
+    dtype: Option<Kind>,
+    folder: &NewFolder,
+) -> Result<(), ExportError> {
+    let Content { saved, network, interface } = *content;
+    let modeling = modeling::text(network, interface)?;
+    let weights = weights::bytes(&weights::exported(network, saved.weights()), dtype)?;
+    let config = config::value(network, saved, interface, weights.dtype);
     folder.write(CONFIG, json_text(&config).as_bytes())?;
     folder.write(MODELING, modeling.as_bytes())?;
     match &interface.input {
@@ -63,18 +60,6 @@ pub fn export(saved: &SavedNetwork, registry: &Registry, target: &Path) -> Resul
             folder.write("tokenizer_config.json", json_text(&config).as_bytes())?;
         }
     }
-    folder.write("README.md", card.as_bytes())?;
-    folder.write(WEIGHTS, &weights.bytes)?;
-    folder.finish()?;
-    Ok(network)
-}
-
-fn json_text(value: &Value) -> String {
-    format!("{value:#}\n")
-}
-
-/// The summary of a run, if the run has ended. It tells which seeds did not stay, and why.
-fn summary(run: &Path) -> Option<Summary> {
-    let bytes = kasmina_files::read(&run.join("summary.json"), kasmina_files::limit::CONFIG).ok()?;
-    serde_json::from_slice(&bytes).ok()
+    folder.write("README.md", card::text(network, saved, interface, EXAMPLE).as_bytes())?;
+    folder.write(WEIGHTS, &weights.bytes)
 }

@@ -28,18 +28,16 @@ pub(super) fn architecture(interface: &Interface) -> &'static str {
 /// If a part has no PyTorch source, or one that is not what the plugin guide asks for.
 pub(super) fn text(network: &Structure, interface: &Interface) -> Result<String, ExportError> {
     let mut sources = Sources::default();
-    let host = class(&mut sources, &network.host, || format!("host `{}`", network.host.entry.full_name()))?;
+    let classes = network.parts().map(|(part, name)| class(&mut sources, part, &name));
+    let mut classes = classes.collect::<Result<Vec<_>, _>>()?.into_iter();
+    let host = classes.next().unwrap_or_default();
     let mut slots = String::new();
     for seed in &network.seeds {
-        let in_slot =
-            |kind: &str, part: &Part| format!("{kind} `{}` in slot `{}`", part.entry.full_name(), seed.slot);
-        let class_of_seed = class(&mut sources, &seed.seed, || in_slot("blueprint", &seed.seed))?;
-        let made = instance(&class_of_seed, seed, &seed.seed);
+        let made = instance(&classes.next().unwrap_or_default(), seed, &seed.seed);
         let made = if seed.seed_alone {
             made
         } else {
-            let class = class(&mut sources, &seed.blend, || in_slot("blend", &seed.blend))?;
-            let blend = instance(&class, seed, &seed.blend);
+            let blend = instance(&classes.next().unwrap_or_default(), seed, &seed.blend);
             format!("Blended({made}, {blend}, {})", literal(&seed.alpha.into()))
         };
         let SeedInSlot { slot, seed: part, stage, .. } = seed;
@@ -66,9 +64,9 @@ pub(super) fn text(network: &Structure, interface: &Interface) -> Result<String,
     Ok(text)
 }
 
-fn class(sources: &mut Sources, part: &Part, what: impl Fn() -> String) -> Result<String, ExportError> {
-    let source = part.pytorch.as_ref().ok_or_else(|| ExportError::NoSource { part: what() })?;
-    sources.add(source, &part.entry.plugin, &what())
+fn class(sources: &mut Sources, part: &Part, name: &str) -> Result<String, ExportError> {
+    let source = part.pytorch.as_ref().ok_or_else(|| ExportError::NoSource { part: name.to_owned() })?;
+    sources.add(source, &part.entry.plugin, name)
 }
 
 fn instance(class: &str, seed: &SeedInSlot, part: &Part) -> String {

@@ -52,7 +52,7 @@ pub trait HostObject: Send {
     fn variables(&self) -> Wire<RVec<WireVariable>>;
     #[sabi(last_prefix_field)]
     fn forward(&mut self, x: TensorRef<'_>, train: bool, taps: TapSinkRef<'_>) -> Wire<RawTensor>;
-    // Since 1.1. Hosts of plugins that were built for 1.0 have no state besides their variables, and no cache.
+    // Since 1.1. Hosts of plugins that were built for 1.0 have no state but their variables, and no cache.
     fn state(&self) -> Wire<RVec<u8>> {
         Wire::ROk(RVec::new())
     }

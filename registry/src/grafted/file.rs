@@ -14,11 +14,18 @@ thread_local! {
 pub(crate) struct ModuleBytesGuard {
     /// The value before, which is restored on drop.
     before: Option<(PathBuf, Rc<Vec<u8>>)>,
+    bytes: Rc<Vec<u8>>,
 }
 
 impl ModuleBytesGuard {
     pub(super) fn new(path: PathBuf, bytes: Vec<u8>) -> Self {
-        Self { before: VERIFIED.replace(Some((path, Rc::new(bytes)))) }
+        let bytes = Rc::new(bytes);
+        Self { before: VERIFIED.replace(Some((path, Rc::clone(&bytes)))), bytes }
+    }
+
+    /// Returns the verified bytes.
+    pub(crate) fn bytes(&self) -> Vec<u8> {
+        self.bytes.to_vec()
     }
 }
 

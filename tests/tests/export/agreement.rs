@@ -1,5 +1,5 @@
-//! Compares the outputs of exported networks in Python (the generated file, transformers, ONNX) with
-//! Kasmina's.
+//! Compares the outputs of exported networks in Python (the generated file, transformers, TorchScript, ONNX)
+//! with Kasmina's.
 
 use crate::python::python;
 use crate::structures::{BLENDS, Case, HOSTS};
@@ -24,6 +24,8 @@ struct Row {
     file: f64,
     /// Of the model that transformers loads.
     transformers: f64,
+    /// Of the TorchScript export.
+    torchscript: f64,
     /// Of the ONNX export in onnxruntime; only for networks with a gate, because each export takes seconds.
     onnx: Option<f64>,
     /// Whether the largest value of each output has the same index.
@@ -53,12 +55,15 @@ fn check(rows: &[Row]) {
     for row in rows {
         let onnx = row.onnx.map_or_else(|| "-".to_owned(), |error| format!("{error:.1e}"));
         say(&format!(
-            "{:<44} file {:.1e}  transformers {:.1e}  onnx {onnx}",
-            row.name, row.file, row.transformers
+            "{:<32} file {:.1e}  transformers {:.1e}  torchscript {:.1e}  onnx {onnx}",
+            row.name, row.file, row.transformers, row.torchscript
         ));
     }
     for row in rows {
-        assert!(row.file <= TOLERANCE && row.transformers <= TOLERANCE, "{row:?}");
+        assert!(
+            [row.file, row.transformers, row.torchscript].iter().all(|error| *error <= TOLERANCE),
+            "{row:?}"
+        );
         assert!(row.onnx.is_none_or(|error| error <= ONNX_TOLERANCE), "{row:?}");
         assert!(row.same_argmax, "{row:?}");
     }

@@ -46,6 +46,7 @@ def row(folder):
             "name": folder.name,
             "file": relative(found, y),
             "transformers": relative(other, y),
+            "torchscript": relative(torch.jit.load(folder / "script/model.pt")(x), y),
             "onnx": relative(by_onnx(module, x, folder), y) if folder.name in ONNX else None,
             "same_argmax": bool((found.argmax(-1) == y.argmax(-1)).all()),
         }

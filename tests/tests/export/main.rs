@@ -2,6 +2,7 @@
 //! exported is refused.
 
 mod agreement;
+mod grafted;
 mod python;
 mod readme;
 mod refusals;

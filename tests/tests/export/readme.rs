@@ -23,9 +23,8 @@ fn the_example_of_the_readme_runs() {
     let out = python.current_dir(home.path()).args(["-c", example]).output().unwrap();
     assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
     let printed = String::from_utf8(out.stdout).unwrap();
-    let numbers: Vec<f64> = printed
-        .split(|c: char| !c.is_ascii_digit() && c != '.' && c != 'e' && c != '-')
-        .filter_map(|text| text.parse().ok())
-        .collect();
+    let words = printed.split(|c: char| !c.is_ascii_digit() && c != '.' && c != 'e' && c != '-');
+    let numbers: Vec<f64> =
+        words.filter(|word| word.contains('.')).filter_map(|word| word.parse().ok()).collect();
     assert!(numbers.len() == 10 && (numbers.iter().sum::<f64>() - 1.0).abs() < 0.01, "{printed}");
 }

@@ -50,7 +50,7 @@ fn each_refusal_is_one_message_and_leaves_nothing() {
     insta::assert_snapshot!(told);
 }
 
-/// The message names the part and its slot.
+/// The message names the part and its slot, whether the export is refused or written in another format.
 #[test]
 fn a_part_without_pytorch_source_is_refused_by_name() {
     let home = tempfile::tempdir().unwrap();
@@ -65,12 +65,24 @@ fn a_part_without_pytorch_source_is_refused_by_name() {
     train.args(["train", "--config", "run.toml", "--out", "run", "--plugin-path"]).arg(&fixture);
     let (_, stderr, code) = output(train);
     assert_eq!(code, Some(0), "{stderr}");
-    let mut export = kasmina(home.path());
-    export.args(["export", "run", "--to", "out", "--plugin-path"]).arg(&fixture);
-    let (_, stderr, code) = output(export);
+    let export = |more: &[&str]| {
+        let mut export = kasmina(home.path());
+        export.args(["export", "run", "--to", "out", "--plugin-path"]).arg(&fixture).args(more);
+        output(export)
+    };
+    let (_, stderr, code) = export(&["--format", "pytorch"]);
     assert_eq!(code, Some(1));
     insta::assert_snapshot!(stderr);
     assert!(!home.path().join("out").exists());
+    // Without a choice of the format it is written as TorchScript.
+    let (stdout, stderr, code) = export(&[]);
+    assert_eq!(code, Some(0), "{stderr}");
+    assert_eq!(stdout, "wrote out (torchscript): kasmina_hosts::cnn with 1 seed, of epoch 1, step 1\n");
+    assert_eq!(
+        stderr,
+        "blueprint `fixture_dropout::dropout` in slot `block1` has no PyTorch source, so the network is written as TorchScript\n"
+    );
+    assert!(home.path().join("out/model.pt").is_file());
 }
 
 /// Also checks the generated definition of the network.
@@ -82,7 +94,7 @@ fn the_model_card_describes_the_origin_of_the_network() {
     command.args(["export", "run", "--to", "out"]);
     let (stdout, stderr, code) = output(command);
     assert_eq!(code, Some(0), "{stderr}");
-    assert_eq!(stdout, "wrote out: kasmina_hosts::cnn with 1 seed, of epoch 1, step 1\n");
+    assert_eq!(stdout, "wrote out (pytorch): kasmina_hosts::cnn with 1 seed, of epoch 1, step 1\n");
     let card = fs::read_to_string(home.path().join("out/README.md")).unwrap();
     let modeling = fs::read_to_string(home.path().join("out/modeling_kasmina.py")).unwrap();
     let network = modeling.find("def network():").unwrap();

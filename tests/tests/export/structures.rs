@@ -91,15 +91,17 @@ impl Case {
         text
     }
 
-    /// Trains, exports to `out`, and writes an input with the output of the run's model to `io.safetensors` beside
-    /// it. Returns the folder of both.
+    /// Trains, exports to `out`, and writes an input with the output of the run's model to `io.safetensors`
+    /// beside it. Returns the folder of both.
     pub(super) fn export(&self, home: &Path, registry: &Registry) -> PathBuf {
         let folder = home.join(&self.name);
         std::fs::create_dir(&folder).unwrap();
         std::fs::write(folder.join("run.toml"), self.config()).unwrap();
-        for arguments in
-            [["train", "--config", "run.toml", "--out", "run"].as_slice(), &["export", "run", "--to", "out"]]
-        {
+        for arguments in [
+            ["train", "--config", "run.toml", "--out", "run"].as_slice(),
+            &["export", "run", "--to", "out"],
+            &["export", "run", "--to", "script", "--format", "torchscript"],
+        ] {
             let mut command = kasmina(&folder);
             command.args(arguments);
             let (_, stderr, code) = output(command);
@@ -124,7 +126,9 @@ impl Case {
         for path in ["run", "out"] {
             let source = Source::open(&folder.join(path), Choice::Last).unwrap();
             let found = Network::of(&source, registry, Device::Cpu).unwrap().forward(&x).unwrap();
-            assert!(found.equal(&y), "{}: `{path}` computes other bits than the model of the run", self.name);
+            // The memory layout may differ from that of training, and with it the order of sums.
+            let difference = (&found - &y).abs().max().double_value(&[]) / y.abs().max().double_value(&[]);
+            assert!(difference <= 1e-5, "{}: `{path}` differs by {difference:e}", self.name);
         }
         Tensor::write_safetensors(&[("x", &x), ("y", &y)], folder.join("io.safetensors")).unwrap();
         folder

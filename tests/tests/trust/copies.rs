@@ -1,5 +1,5 @@
-//! Whether the commands that use a run open its copies of plugins, for each kind of file and each trust state,
-//! in one table for each kind.
+//! Whether the commands that use a run open its copies of plugins, for each kind of file and each trust
+//! state, in one table for each kind.
 
 use crate::scene::{Kind, OTHER_USER, Scene, TrustState, chmod};
 use kasmina_tests::{output, say};

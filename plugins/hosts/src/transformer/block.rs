@@ -1,7 +1,7 @@
 //! One block of the decoder.
 
 use super::cache::KeyValueCache;
-use super::{SCALE, TransformerConfig};
+use super::config::{SCALE, TransformerConfig};
 use kasmina_plugin_api::prelude::*;
 use tch::Kind;
 use tch::nn::Module;

@@ -1,6 +1,6 @@
 //! Keys and values of the tokens that a decoder has read, so that it reads no token twice.
 
-use super::TransformerConfig;
+use super::config::TransformerConfig;
 use kasmina_plugin_api::prelude::*;
 
 /// Keys and values of all blocks. The memory for `block_size` tokens is allocated at once.

@@ -5,15 +5,18 @@ use kasmina_records::Summary;
 use kasmina_trainer::run::SavedNetwork;
 use kasmina_trainer::task::{Input, Interface};
 use std::fmt::Write as _;
+use std::path::Path;
 
-/// Writes the model card. `summary` is that of the run, if the run has ended.
-pub(super) fn text(
+/// Writes the model card, with an example of how the export is used.
+pub(crate) fn text(
     network: &Structure,
     saved: &SavedNetwork,
     interface: &Interface,
-    summary: Option<&Summary>,
+    example: &str,
 ) -> String {
     let (about, config) = (saved.about(), saved.config());
+    let summary = summary(saved.run());
+    let summary = summary.as_ref();
     let pipeline = match interface.input {
         Input::Image(_) => "image-classification",
         Input::Tokens(_) => "text-generation",
@@ -63,11 +66,14 @@ pub(super) fn text(
         }
     }
     let _ = write!(card, "## Plugins\n\n| plugin | version | SHA-256 |\n|---|---|---|\n{}", plugins(network));
-    let _ = write!(
-        card,
-        "\n## Use\n\n```python\nfrom modeling_kasmina import load\n\nnetwork = load(\".\")\n```\n"
-    );
+    let _ = write!(card, "\n## Use\n\n```python\n{example}```\n");
     card
+}
+
+/// The summary of a run, if the run has ended. It tells which seeds did not stay, and why.
+fn summary(run: &Path) -> Option<Summary> {
+    let bytes = kasmina_files::read(&run.join("summary.json"), kasmina_files::limit::CONFIG).ok()?;
+    serde_json::from_slice(&bytes).ok()
 }
 
 fn grown(network: &Structure) -> String {
@@ -79,7 +85,7 @@ fn grown(network: &Structure) -> String {
 }
 
 fn parameters(saved: &SavedNetwork, network: &Structure) -> usize {
-    super::weights::names(network, saved.weights())
+    crate::weights::exported(network, saved.weights())
         .values()
         // Buffers count too: the file has no mark for them.
         .map(|view| view.shape.iter().product::<usize>())

@@ -1,0 +1,49 @@
+//! The weights alone: those of the host under its own names, those of the seeds in a file beside them.
+
+use crate::content::{Content, json_text};
+use crate::folder::NewFolder;
+use crate::names::Names;
+use crate::record::Record;
+use crate::{ExportError, card, pytorch, weights};
+use kasmina_checkpoint::TensorView;
+use serde_json::json;
+use std::collections::BTreeMap;
+use tch::Kind;
+
+/// Name of the file with the weights of the seeds.
+const SEEDS: &str = "seeds.safetensors";
+/// Example of the model card.
+const EXAMPLE: &str = "from safetensors.torch import load_file\n\n\
+                       # The names are those of the host. A module that was grafted gets its own weights back.\n\
+                       weights = load_file(\"model.safetensors\")\n";
+
+/// Writes the files of an export.
+///
+/// # Errors
+/// If the folder cannot be written.
+pub(crate) fn write(
+    content: &Content<'_>,
+    dtype: Option<Kind>,
+    folder: &NewFolder,
+) -> Result<(), ExportError> {
+    let Content { saved, network, interface } = *content;
+    let names = Names::saved(network);
+    let tensors = || saved.weights().iter();
+    let host: BTreeMap<String, TensorView<'_>> = tensors()
+        .filter_map(|(name, view)| Some((name.strip_prefix(&names.host)?.to_owned(), view)))
+        .collect();
+    let of_seed = |name: &str| {
+        names.seeds.iter().any(|(seed, blend)| {
+            name.starts_with(seed) || blend.as_ref().is_some_and(|blend| name.starts_with(blend))
+        })
+    };
+    let seeds: BTreeMap<String, TensorView<'_>> =
+        tensors().filter(|(name, _)| of_seed(name)).map(|(name, view)| (name.to_owned(), view)).collect();
+    let config = json!({ "kasmina": Record::of(saved, network), "interface": interface });
+    folder.write(pytorch::CONFIG, json_text(&config).as_bytes())?;
+    folder.write("README.md", card::text(network, saved, interface, EXAMPLE).as_bytes())?;
+    if !seeds.is_empty() {
+        folder.write(SEEDS, &weights::bytes(&seeds, dtype)?.bytes)?;
+    }
+    folder.write(pytorch::WEIGHTS, &weights::bytes(&host, dtype)?.bytes)
+}
