@@ -9,6 +9,7 @@
 
 mod bare;
 mod fossils;
+mod generate;
 mod grown;
 mod hosts;
 mod layouts;
@@ -135,6 +136,15 @@ fn main() -> Result<ExitCode> {
         }
     }
     rows.extend(host_rows(&args, &python, rounds)?);
+    if args.filter.contains("generate") {
+        let device = if settings(&args.device)?.iter().any(|s| s.device.is_cuda()) {
+            Device::Cuda(0)
+        } else {
+            Device::Cpu
+        };
+        rows.extend(generate::measure(device, rounds, args.quick)?);
+        rows.extend(python.generate(device)?);
+    }
     if args.device != "cuda" && "cpu layout".contains(&args.filter) {
         eprintln!("cpu layout ...");
         rows.extend(layouts::measure(rounds, args.quick));

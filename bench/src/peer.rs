@@ -1,13 +1,16 @@
 //! The side `pytorch` of the comparisons: runs `peer.py` with a Python that has PyTorch.
 
+use crate::generate;
 use crate::many::MODELS;
 use crate::setting::Setting;
 use crate::stopwatch::Row;
 use anyhow::{Context as _, Result, bail};
 use serde::Deserialize;
 use std::process::{Command, Stdio};
+use tch::Device;
 
 const SCRIPT: &str = include_str!("../peer.py");
+const GENERATE: &str = include_str!("../generate.py");
 
 /// A Python interpreter whose PyTorch is compared.
 pub(crate) struct Python {
@@ -89,6 +92,23 @@ impl Python {
         Ok(lines.into_iter().map(row).collect())
     }
 
+    /// Measures the generation of GPT-2 in transformers.
+    pub(crate) fn generate(&self, device: Device) -> Result<Vec<Row>> {
+        let Some(program) = &self.program else { return Ok(Vec::new()) };
+        let mut command = Command::new(program);
+        command.args(["-c", GENERATE, "--device", if device.is_cuda() { "cuda" } else { "cpu" }]);
+        command.args(["--rounds", &self.rounds.to_string(), "--prompt", &generate::PROMPT.to_string()]);
+        command.args(["--tokens", &generate::TOKENS.to_string(), "--batches"]);
+        command.args(generate::BATCHES.map(|batch| batch.to_string()));
+        let names = generate::BATCHES.map(|batch| generate::name(device, batch));
+        let row = |(line, name): (Line, String)| Row {
+            name,
+            side: format!("transformers {}", line.mode),
+            us: line.us,
+        };
+        Ok(lines_of(command)?.into_iter().zip(names).map(row).collect())
+    }
+
     /// Runs the script and parses its output.
     fn run(&self, setting: Setting, args: &[&str]) -> Result<Vec<Line>> {
         let Some(program) = &self.program else { return Ok(Vec::new()) };
@@ -104,21 +124,23 @@ impl Python {
         if self.fastest {
             command.arg("--cudnn-benchmark");
         }
-        // The library path of this process contains another libtorch than Python's.
-        let out = command
-            .env_remove("LD_LIBRARY_PATH")
-            .stderr(Stdio::piped())
-            .output()
-            .context("starting Python")?;
-        if !out.status.success() {
-            bail!("the PyTorch side failed:\n{}", String::from_utf8_lossy(&out.stderr));
-        }
-        let text = String::from_utf8(out.stdout)?;
-        text.lines()
-            .filter(|line| line.starts_with('{'))
-            .map(|line| serde_json::from_str(line).with_context(|| format!("reading `{line}`")))
-            .collect()
+        lines_of(command)
     }
+}
+
+/// Runs a command and parses its output.
+fn lines_of(mut command: Command) -> Result<Vec<Line>> {
+    // The library path of this process contains another libtorch than Python's.
+    let out =
+        command.env_remove("LD_LIBRARY_PATH").stderr(Stdio::piped()).output().context("starting Python")?;
+    if !out.status.success() {
+        bail!("the PyTorch side failed:\n{}", String::from_utf8_lossy(&out.stderr));
+    }
+    let text = String::from_utf8(out.stdout)?;
+    text.lines()
+        .filter(|line| line.starts_with('{'))
+        .map(|line| serde_json::from_str(line).with_context(|| format!("reading `{line}`")))
+        .collect()
 }
 
 /// Name of a network in reports, for its name in the script.

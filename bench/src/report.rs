@@ -41,7 +41,7 @@ const fn ratio(ends: &'static str, side: &'static str, of: &'static str, limit: 
 }
 
 /// The ratios to report.
-const RATIOS: [Ratio; 19] = [
+const RATIOS: [Ratio; 20] = [
     ratio("", "captured", "limit", None),
     ratio("", "eager", "bare", Some(1.03)),
     ratio("", "captured", "bare", None),
@@ -50,6 +50,7 @@ const RATIOS: [Ratio; 19] = [
     ratio("cuda b128 fp32 3 training", "captured", "pytorch eager", Some(0.33)),
     ratio("cuda b512 fp32 3 training", "captured", "pytorch eager", Some(0.75)),
     ratio("cuda b512 bf16 3 training", "captured", "pytorch eager", Some(0.7)),
+    ratio("", "generate", "transformers generate", Some(1.1)),
     ratio("small models", "eager, at once", "eager, in turn", None),
     ratio("small models", "captured, at once", "captured, in turn", None),
     ratio("small models", "captured, at once", "pytorch eager, in turn", None),

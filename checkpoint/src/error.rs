@@ -53,16 +53,6 @@ pub enum CheckpointError {
 }
 
 impl CheckpointError {
-    /// Whether the disk, a quota or a limit on file sizes is exhausted, so that a later attempt may succeed.
-    pub fn is_out_of_space(&self) -> bool {
-        use std::io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
-        match self {
-            Self::NoSpace { .. } => true,
-            Self::Io { source, .. } => matches!(source.kind(), StorageFull | QuotaExceeded | FileTooLarge),
-            _ => false,
-        }
-    }
-
     /// Remedy in one line, for people.
     pub fn help(&self) -> Option<&'static str> {
         match self {

@@ -24,6 +24,7 @@ mod signals;
 mod simulate;
 mod table;
 mod train;
+mod train_args;
 mod use_args;
 
 use args::{Cli, Verb};

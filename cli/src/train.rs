@@ -1,11 +1,11 @@
 //! `kasmina train`.
 
-use crate::args::TrainArgs;
 use crate::failure::Failure;
 use crate::progress::Progress;
 use crate::signals::{self, STOP};
 use crate::table;
 use crate::terminal;
+use crate::train_args::TrainArgs;
 use indicatif::MultiProgress;
 use kasmina_registry::{Registry, SearchPath};
 use kasmina_trainer::run::{Opened, ResumeOptions, Resumption, Status};
@@ -145,6 +145,11 @@ fn configure(args: TrainArgs) -> Result<RunConfig, Failure> {
     config.plugin_path.splice(0..0, args.access.plugin_path.into_iter().map(absolute));
     config.data.dir = args.data_dir.or(config.data.dir).map(absolute);
     config.data.text = args.text.or(config.data.text).map(absolute);
+    if let Some(path) = args.init.init_from {
+        config.init.from = Some(absolute(path));
+        set(&mut config.init.names, args.init.names.map(Into::into));
+        config.init.allow_partial |= args.init.allow_partial;
+    }
     set(&mut config.slots, args.slots);
     set(&mut config.max_seeds, args.max_seeds);
     if let Some(controller) = &args.controller {

@@ -82,7 +82,7 @@ fn constant_or_enum(schema: &Map<String, Value>, value: &Value) -> Option<String
         return Some(format!("{value} is not {only}"));
     }
     let choices = schema.get("enum")?.as_array()?;
-    if choices.contains(value) { None } else { Some(format!("{value} is none of {choices:?}")) }
+    if choices.contains(value) { None } else { Some(format!("{value} is not one of {choices:?}")) }
 }
 
 fn range(schema: &Map<String, Value>, value: &Value) -> Option<String> {

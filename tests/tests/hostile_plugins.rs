@@ -200,3 +200,21 @@ fn a_world_writable_file_or_folder_is_refused() {
     mode(folder.path(), 0o700);
     assert!(refused(&file, &Policy::embedded()).is_err());
 }
+
+/// The result of a trial is kept: a second loading needs no child process, for a library as for a file that a
+/// plugin interprets.
+#[test]
+fn a_file_that_was_tried_is_not_tried_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let declared = Path::new(env!("CARGO_MANIFEST_DIR")).join("../plugins/declared/examples");
+    let declared = std::fs::read_dir(declared).unwrap().next().unwrap().unwrap().path();
+    let files = [shipped("kasmina_declared"), declared];
+    load(&files, &probing_policy(folder.path())).unwrap();
+    let limits = Limits { time: Duration::from_secs(4), memory: 6 << 30 };
+    let without_child = Program::new(folder.path().join("missing"), [""; 0]);
+    let policy = Policy::embedded().with_state(folder.path()).probing(without_child.clone(), limits);
+    load(&files, &policy).unwrap();
+    let fresh = tempfile::tempdir().unwrap();
+    let policy = Policy::embedded().with_state(fresh.path()).probing(without_child, limits);
+    assert!(load(&files, &policy).is_err(), "a file that was never tried needs the child");
+}

@@ -116,6 +116,24 @@ pub enum TrainError {
         /// What is wrong with it.
         reason: String,
     },
+    /// A file of weights that cannot be read.
+    #[error("initial weights {}: {reason}", path.display())]
+    Weights {
+        /// Path of the file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Weights that do not fit the host.
+    #[error("initial weights {} do not fit host `{host}`:{report}", path.display())]
+    Init {
+        /// Path of the weights.
+        path: PathBuf,
+        /// Full name of the host.
+        host: String,
+        /// The weights that do not fit, in lines.
+        report: String,
+    },
     /// Data on which a network cannot be evaluated.
     #[error("task `{task}`: the network was trained for other data: {difference}")]
     OtherData {
@@ -302,6 +320,14 @@ impl TrainError {
             Self::Picture { .. } => {
                 Some("name PNG, JPEG or WebP files of the size that the network reads".to_owned())
             }
+            Self::Weights { .. } => {
+                Some("name a safetensors file, a run directory, a checkpoint or an export".to_owned())
+            }
+            Self::Init { .. } => Some(
+                "choose the host and its settings so that they fit, name the library with --names, or fill what fits with \
+                 --allow-partial"
+                    .to_owned(),
+            ),
             Self::OtherData { .. } => {
                 Some("name the data that the network was trained for: --task, --data-dir, --text".to_owned())
             }

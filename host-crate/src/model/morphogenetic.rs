@@ -12,6 +12,7 @@ use super::{ModelError, ParameterRegistry};
 use crate::consensus::Consensus;
 use crate::graft::{self, Pass, Pulse, SeedSlot};
 use crate::lifecycle::Event;
+use kasmina_plugin_api::abi::Variable;
 use kasmina_plugin_api::{Capability, Mode};
 use kasmina_registry::Entry;
 use kasmina_torch_ext::{NamedParameter, norm};
@@ -166,6 +167,14 @@ impl MorphogeneticModel {
     /// Returns the host's trainable parameters, sorted by name (`host.<n>`).
     pub fn host_parameters(&self) -> impl Iterator<Item = &NamedParameter> {
         self.network.parameters.iter()
+    }
+
+    /// Returns all variables of the host, buffers included, sorted by name.
+    ///
+    /// # Errors
+    /// If the host's plugin fails.
+    pub fn host_variables(&self) -> Result<Vec<Variable>, ModelError> {
+        Ok(self.network.variables()?)
     }
 
     /// Returns the trainable parameters of all seeds and blends, slot by slot, sorted by name within each.

@@ -19,8 +19,8 @@ pub struct CnnConfig {
     /// Number of blocks. Each is followed by a slot.
     #[schemars(range(min = 2, max = 16))]
     pub n_blocks: usize,
-    /// Channels of the first block; each further block has twice as many. At most 4096.
-    #[schemars(range(min = 1))]
+    /// Channels of the first block; each further block has twice as many.
+    #[schemars(range(min = 1, max = 4096))]
     pub base_channels: i64,
     /// Number of blocks, from the first on, that end in a 2x2 max pool; all blocks if absent.
     pub pool_layers: Option<usize>,

@@ -103,7 +103,7 @@ fn probe_in_children(
 ) -> Vec<ProbeOutcome> {
     let mut outcomes: Vec<ProbeOutcome> = manifests
         .iter()
-        .map(|_| ProbeOutcome::Probed(Probed { by: this_build(), ..Probed::default() }))
+        .map(|m| ProbeOutcome::Probed(Probed { by: prober(m, interpreter), ..Probed::default() }))
         .collect();
     let verified = |m: &Manifest| Judged { path: m.path.clone(), sha256: m.sha256.clone() };
     let job = |m: &Manifest, entry| {

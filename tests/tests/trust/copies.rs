@@ -51,16 +51,12 @@ fn replace(scene: &Scene, copy: &Path) {
 }
 
 /// Commands that use the network of a run. Resuming is the last, because it changes the run.
-const VERBS: [&str; 4] = ["eval", "predict", "export", "resume"];
+const VERBS: [&str; 3] = ["eval", "export", "resume"];
 
 /// Whether a command opens the copy.
 fn opens(scene: &Scene, verb: &str, args: &[&str]) -> bool {
     let command: &[&str] = match verb {
         "eval" => &["eval", "run"],
-        "predict" => {
-            image::GrayImage::new(8, 8).save(scene.path("project/picture.png")).unwrap();
-            &["predict", "run", "--input", "picture.png"]
-        }
         "export" => {
             let _ = fs::remove_dir_all(scene.path("project/net"));
             let (_, error, _) = output(scene.command(&[&["export", "run", "--to", "net"], args].concat()));

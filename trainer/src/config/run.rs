@@ -6,6 +6,7 @@ use super::data::DataConfig;
 use super::faults::OnNonFinite;
 use super::growth::GrowthConfig;
 use super::host::HostConfig;
+use super::init::InitConfig;
 use super::optimizer::OptimizerConfig;
 use super::plugins::PluginsConfig;
 use super::preinstalled::PreinstalledSeed;
@@ -83,6 +84,9 @@ pub struct RunConfig {
     pub compute: ComputeConfig,
     /// The host network and its configuration.
     pub host: HostConfig,
+    /// Weights that the host begins with.
+    #[serde(skip_serializing_if = "InitConfig::is_random")]
+    pub init: InitConfig,
     /// The optimizer of host and seeds.
     pub optimizer: OptimizerConfig,
     /// How a live run handles new builds and failures of plugins.
@@ -141,6 +145,7 @@ impl RunConfig {
             checkpoint: CheckpointConfig::default(),
             compute: ComputeConfig::default(),
             host: HostConfig::default(),
+            init: InitConfig::default(),
             optimizer: OptimizerConfig::default(),
             plugins: PluginsConfig::default(),
             growth: GrowthConfig::default(),
@@ -198,7 +203,8 @@ impl RunConfig {
         let script = self.script.iter_mut().map(|path| ("script", path));
         let data = self.data.dir.iter_mut().map(|path| ("data.dir", path));
         let text = self.data.text.iter_mut().map(|path| ("data.text", path));
-        folders.chain(script).chain(data).chain(text)
+        let weights = self.init.from.iter_mut().map(|path| ("init.from", path));
+        folders.chain(script).chain(data).chain(text).chain(weights)
     }
 
     /// Returns the part of the configuration that the slots read.

@@ -8,6 +8,7 @@ mod epochs;
 mod evaluate;
 mod health;
 mod host;
+mod init;
 mod journals;
 mod last_try;
 mod live_journal;

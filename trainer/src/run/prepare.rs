@@ -2,6 +2,7 @@
 
 use super::health::Health;
 use super::host;
+use super::init;
 use super::model_config::model_config;
 use super::progress::Progress;
 use super::tally::Tally;
@@ -61,6 +62,7 @@ impl<'r> Trainer<'r> {
         let model_config = model_config(&config, host_config, device, steps_of_epoch);
         let (sample, labels) = task.train.slice(0, task.train.len().min(4))?;
         let mut model = MorphogeneticModel::build(registry, &model_config, &sample)?;
+        init::fill_host(&model, &config.init)?;
         task.fits(&tch::no_grad(|| model.forward(&sample, Mode::Eval))?, &labels, &config.host.id)?;
         if model.host_parameters().next().is_none() {
             return Err(TrainError::NothingLearns { host: config.host.id });

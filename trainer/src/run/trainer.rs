@@ -69,6 +69,11 @@ impl Trainer<'_> {
         &self.training.model
     }
 
+    /// Returns the model without training it.
+    pub fn into_model(self) -> MorphogeneticModel {
+        self.training.model
+    }
+
     /// Starts the watcher of plugin files, if files are watched.
     pub(super) fn watcher(&self) -> Result<Option<Watcher>, TrainError> {
         let Some(files) = &self.watched else { return Ok(None) };

@@ -7,6 +7,7 @@ use super::open::Opened;
 use super::restored::Restored;
 use super::staging::tensor_of;
 use super::state::RunState;
+use crate::config::{InitConfig, RunConfig};
 use crate::controller::{self, Controller};
 use crate::error::TrainError;
 use crate::run::live_journal::Repeats;
@@ -55,7 +56,10 @@ impl<'r> Trainer<'r> {
         let builds = Builds::new(registry, opened.stored_plugins());
         builds.restore(state)?;
         builds.make_current(state, &state.model.host.entry)?;
-        let mut trainer = Self::prepare_with(opened.config.clone(), registry, controller)?;
+        // The checkpoint has the weights, so those that the run began with need not exist any more.
+        let random = RunConfig { init: InitConfig::default(), ..opened.config.clone() };
+        let mut trainer = Self::prepare_with(random, registry, controller)?;
+        trainer.config.init = opened.config.init.clone();
         // The host may belong to an earlier build than later germinations, so the current builds are restored
         // again.
         builds.restore(state)?;

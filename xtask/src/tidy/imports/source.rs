@@ -16,8 +16,6 @@ pub(super) struct Source {
     pub(super) reexports: BTreeMap<String, Path>,
     /// Modules that are imported with `use path::*`.
     pub(super) globs: Vec<Path>,
-    /// Modules that are re-exported with `pub use path::*`.
-    pub(super) reexported_globs: Vec<Path>,
     /// Paths in code with at least two segments.
     pub(super) paths: Vec<Path>,
     /// Single identifiers in code, at places where the name of an item can be.
@@ -123,8 +121,9 @@ fn tree(tokens: &[Token], prefix: &mut Path, public: bool, source: &mut Source) 
                 return;
             }
             "*" => {
-                let globs = if public { &mut source.reexported_globs } else { &mut source.globs };
-                globs.push(prefix.clone());
+                if !public {
+                    source.globs.push(prefix.clone());
+                }
                 prefix.truncate(depth);
                 return;
             }
