@@ -1,8 +1,8 @@
 //! Command-line arguments.
 
+use crate::network_args::{DtypeArg, EvalArgs, GenerateArgs, PluginsOfNetwork, PredictArgs};
 use crate::plugins::args::{Access, PluginsArgs};
 use crate::train_args::TrainArgs;
-use crate::use_args::{DtypeArg, EvalArgs, GenerateArgs, PredictArgs};
 use clap::{Args, Parser, Subcommand};
 use kasmina_trainer::run::Choice;
 use std::num::NonZeroUsize;
@@ -112,11 +112,8 @@ pub(crate) struct ExportArgs {
     /// Which checkpoint of the run: `last`, `best`, or the number of an epoch.
     #[arg(long, value_name = "CHECKPOINT", default_value = "last")]
     pub(crate) checkpoint: Choice,
-    /// Trust the copies of plugins in the run directory, wherever it comes from.
-    #[arg(long)]
-    pub(crate) trust_run: bool,
     #[command(flatten)]
-    pub(crate) access: Access,
+    pub(crate) plugins: PluginsOfNetwork,
     /// Print JSON instead of text.
     #[arg(long)]
     pub(crate) json: bool,

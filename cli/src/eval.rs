@@ -1,8 +1,8 @@
 //! `kasmina eval`.
 
 use crate::failure::Failure;
+use crate::network_args::EvalArgs;
 use crate::terminal;
-use crate::use_args::EvalArgs;
 use kasmina_trainer::task;
 use serde_json::json;
 
@@ -12,12 +12,14 @@ pub(crate) fn run(args: &EvalArgs) -> Result<(), Failure> {
     if let Some(task) = &args.task {
         config.task.clone_from(task);
     }
-    config.data.dir = args.data_dir.clone().or(config.data.dir);
-    config.data.text = args.text.clone().or(config.data.text);
+    config.data.dir = args.data.data_dir.clone().or(config.data.dir);
+    config.data.text = args.data.text.clone().or(config.data.text);
     let task = task::load(&config, device)?;
     let result = source.evaluate(&registry, &task)?;
     if args.json {
-        terminal::out_json(&json!({ "path": args.network.path, "task": task.id, "evaluation": result }))?;
+        terminal::out_json(
+            &json!({ "path": args.network.path.display().to_string(), "task": task.id, "evaluation": result }),
+        )?;
         return Ok(());
     }
     outln!(

@@ -3,8 +3,7 @@
 use crate::args::ExportArgs;
 use crate::failure::Failure;
 use crate::terminal;
-use kasmina_export::{ExportError, Format, Options, export};
-use kasmina_registry::{Registry, SearchPath};
+use kasmina_export::{ExportError, Options, export};
 use kasmina_trainer::run::SavedNetwork;
 use serde_json::json;
 
@@ -24,25 +23,20 @@ impl From<ExportError> for Failure {
 
 pub(crate) fn run(args: &ExportArgs) -> Result<(), Failure> {
     let saved = SavedNetwork::open(&args.path, args.checkpoint)?;
-    let policy = args.access.policy().keeping_copies(saved.run()).trusting_run(args.trust_run);
-    let registry = Registry::load(&SearchPath::standard(&args.access.plugin_path), &policy)?;
+    let registry = args.plugins.load(Some(saved.run()))?;
     let options = Options { format: args.format.map(Into::into), dtype: args.dtype.map(Into::into) };
     let written = export(&saved, &registry, &args.to, options)?;
     let network = &written.structure;
     if let Some(part) = &written.without_source {
         errln!("{part} has no PyTorch source, so the network is written as TorchScript");
     }
-    let format = match written.format {
-        Format::PyTorch => "pytorch",
-        Format::TorchScript => "torchscript",
-        Format::Safetensors => "safetensors",
-    };
+    let format = written.format;
     let about = saved.about();
     if args.json {
         terminal::out_json(&json!({
-            "folder": args.to,
+            "folder": args.to.display().to_string(),
             "format": format,
-            "checkpoint": saved.path(),
+            "checkpoint": saved.path().display().to_string(),
             "epoch": about.epoch,
             "step": about.step,
             "seeds": network.seeds.iter().map(|seed| &seed.slot).collect::<Vec<_>>(),

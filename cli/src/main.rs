@@ -15,6 +15,7 @@ mod export;
 mod failure;
 mod generate;
 mod log;
+mod network_args;
 mod plugins;
 mod predict;
 mod progress;
@@ -25,7 +26,6 @@ mod simulate;
 mod table;
 mod train;
 mod train_args;
-mod use_args;
 
 use args::{Cli, Verb};
 use clap::Parser;

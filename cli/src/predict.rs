@@ -1,7 +1,7 @@
 //! `kasmina predict`.
 
 use crate::failure::Failure;
-use crate::use_args::PredictArgs;
+use crate::network_args::PredictArgs;
 use crate::{table, terminal};
 use kasmina_export::Network;
 

@@ -1,5 +1,6 @@
 //! Command-line arguments of `kasmina train`.
 
+use crate::network_args::DataArgs;
 use crate::plugins::args::Access;
 use clap::Args;
 use std::path::PathBuf;
@@ -119,12 +120,8 @@ pub(crate) struct TrainArgs {
     /// The task: digits, cifar10, cifar100, mnist, fashion_mnist, chars or addition [default: digits].
     #[arg(long)]
     pub(crate) task: Option<String>,
-    /// The folder with the files of the task, for cifar10, cifar100, mnist and fashion_mnist.
-    #[arg(long, value_name = "DIR", env = "KASMINA_DATA_DIR")]
-    pub(crate) data_dir: Option<PathBuf>,
-    /// The text file that the task chars trains on.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) text: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) data: DataArgs,
     /// The host network [default: cnn for images, transformer for sequences].
     #[arg(long, value_name = "ID")]
     pub(crate) host: Option<String>,

@@ -2,7 +2,7 @@
 
 use crate::{ExportError, Network};
 use kasmina_trainer::task::{Input, read_picture};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use std::path::{Path, PathBuf};
 use tch::{Kind, Tensor};
 
@@ -12,7 +12,8 @@ const BATCH: usize = 64;
 /// The classes of one picture.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Classified {
-    /// Path of the picture.
+    /// Path of the picture. It is written as text, in which bytes that are not UTF-8 are replaced.
+    #[serde(serialize_with = "as_text")]
     pub path: PathBuf,
     /// The most probable classes, the first one first.
     pub classes: Vec<Ranked>,
@@ -66,4 +67,8 @@ impl Network {
         });
         Ok(Classified { path: path.to_owned(), classes: ranked.collect() })
     }
+}
+
+fn as_text<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&path.display())
 }

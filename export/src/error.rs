@@ -1,5 +1,6 @@
 //! Why a network cannot be used or exported.
 
+use crate::format::Format;
 use kasmina::model::ModelError;
 use kasmina_checkpoint::CheckpointError;
 use kasmina_plugin_api::PluginError;
@@ -32,6 +33,14 @@ pub enum ExportError {
         path: PathBuf,
         /// What is wrong with it.
         reason: String,
+    },
+    /// An export that Kasmina does not read back.
+    #[error("{} is an export in the format {format}; only exports for PyTorch are read back", path.display())]
+    OtherFormat {
+        /// Folder of the export.
+        path: PathBuf,
+        /// Its format.
+        format: Format,
     },
     /// A weight of a saved network does not fit its plugin.
     #[error("{}: weight `{name}`: {reason}", path.display())]
@@ -136,8 +145,8 @@ impl ExportError {
             Self::Source { .. } => {
                 Some("the author of the plugin finds the rules in docs/guide/pytorch.md".to_owned())
             }
-            Self::Read { .. } | Self::Weight { .. } => Some(
-                "name a run directory, a checkpoint, or a complete folder that `kasmina export` wrote"
+            Self::Read { .. } | Self::Weight { .. } | Self::OtherFormat { .. } => Some(
+                "name a run directory, a checkpoint, or a complete folder that `kasmina export` wrote for PyTorch"
                     .to_owned(),
             ),
             Self::ReadsNoImages => Some("`kasmina generate` continues a text".to_owned()),
@@ -147,7 +156,7 @@ impl ExportError {
             ),
             Self::EmptyPrompt => Some("give at least one character with --prompt".to_owned()),
             Self::Untraceable { .. } | Self::Differs { .. } => {
-                Some("a part of it computes in a way that depends on the batch; export it with --format pytorch".to_owned())
+                Some("a part of it computes in a way that depends on the batch; export it with --format pytorch, or its weights alone with --format safetensors".to_owned())
             }
             Self::Write { .. } => Some("name a folder that you may write, on a disk with room".to_owned()),
             _ => None,

@@ -2,22 +2,12 @@
 
 use crate::content::Content;
 use crate::folder::NewFolder;
+use crate::format::Format;
 use crate::{ExportError, Part, Structure, pytorch, torchscript, weights_only};
 use kasmina_registry::Registry;
 use kasmina_trainer::run::SavedNetwork;
 use std::path::Path;
 use tch::Kind;
-
-/// A format of exports.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Format {
-    /// A Hugging Face folder with generated PyTorch.
-    PyTorch,
-    /// A TorchScript archive, which runs without Python.
-    TorchScript,
-    /// The weights alone, under the names that the host and the seeds give them.
-    Safetensors,
-}
 
 /// How a network is exported.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

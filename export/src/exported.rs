@@ -1,11 +1,12 @@
 //! Reading an export back.
 
+use crate::ExportError;
+use crate::content::{CONFIG, WEIGHTS};
+use crate::format::Format;
 use crate::names::Names;
 use crate::record::Record;
-use crate::{ExportError, pytorch};
 use kasmina_checkpoint::{CheckpointError, Tensors};
-use kasmina_files::limit::{CONFIG, WEIGHTS};
-use kasmina_files::read;
+use kasmina_files::{limit, read};
 use kasmina_trainer::task::Interface;
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
@@ -27,25 +28,30 @@ struct Config {
 }
 
 impl Exported {
-    /// Whether a folder looks like an export.
+    /// Whether a folder looks like an export, of any format.
     pub(crate) fn is_at(folder: &Path) -> bool {
-        folder.join(pytorch::CONFIG).is_file() && folder.join(pytorch::WEIGHTS).is_file()
+        folder.join(CONFIG).is_file()
     }
 
     /// Reads an export.
     ///
     /// # Errors
-    /// If its files are missing or damaged, or it was written by another program.
+    /// If its files are missing or damaged, it was written by another program, or it has another format than
+    /// PyTorch.
     pub(crate) fn open(folder: &Path) -> Result<Self, ExportError> {
         let wrong = |name: &str, reason: String| ExportError::Read { path: folder.join(name), reason };
         let file = |name: &str, limit| {
             read(&folder.join(name), limit).map_err(|error| wrong(name, error.to_string()))
         };
-        let config: Config = serde_json::from_slice(&file(pytorch::CONFIG, CONFIG)?).map_err(|error| {
-            wrong(pytorch::CONFIG, format!("it is not the description of an exported network: {error}"))
+        let config: Config = serde_json::from_slice(&file(CONFIG, limit::CONFIG)?).map_err(|error| {
+            wrong(CONFIG, format!("it is not the description of an exported network: {error}"))
         })?;
-        let bytes = file(pytorch::WEIGHTS, WEIGHTS)?;
-        let weights = Tensors::parse(&folder.join(pytorch::WEIGHTS), bytes).map_err(|error| match error {
+        let format = config.kasmina.format;
+        if format != Format::PyTorch {
+            return Err(ExportError::OtherFormat { path: folder.to_owned(), format });
+        }
+        let bytes = file(WEIGHTS, limit::WEIGHTS)?;
+        let weights = Tensors::parse(&folder.join(WEIGHTS), bytes).map_err(|error| match error {
             CheckpointError::Damaged { path, reason } => ExportError::Read { path, reason },
             other => other.into(),
         })?;

@@ -1,6 +1,6 @@
 //! Use of trained networks, and their export in the formats of other programs.
 //!
-//! A [`Source`] is what a path leads to: a run, a checkpoint or an export. [`Network`] computes with it:
+//! A [`Source`] is what a path names: a run, a checkpoint or an export. [`Network`] computes with it:
 //! [`classify`](Network::classify), [`generate`](Network::generate), or [`forward`](Network::forward).
 //! [`export`] writes a network as a Hugging Face folder with a generated Python file that needs PyTorch
 //! alone, as TorchScript, or as weights alone; [`Structure`] describes what it writes. Nothing here trains.
@@ -16,6 +16,7 @@ mod example;
 mod export;
 mod exported;
 mod folder;
+mod format;
 mod generate;
 mod names;
 mod network;
@@ -30,8 +31,9 @@ mod weights_only;
 
 pub use classify::{Classified, Ranked};
 pub use error::ExportError;
-pub use export::{Format, Options, Written, export};
+pub use export::{Options, Written, export};
 pub use exported::Exported;
+pub use format::Format;
 pub use generate::Sampling;
 pub use network::Network;
 pub use record::Record;

@@ -1,6 +1,7 @@
 //! What an export says of its network, in `config.json` under `kasmina`.
 
 use crate::Structure;
+use crate::format::Format;
 use kasmina_trainer::config::DataConfig;
 use kasmina_trainer::run::SavedNetwork;
 use serde::{Deserialize, Serialize};
@@ -20,6 +21,8 @@ pub struct Record {
     pub step: u64,
     /// Validation score; absent if it is not known.
     pub score: Option<f64>,
+    /// Format of the export.
+    pub format: Format,
     /// Host and seeds.
     #[serde(flatten)]
     pub structure: Structure,
@@ -27,7 +30,7 @@ pub struct Record {
 
 impl Record {
     /// Describes a saved network of this structure.
-    pub(crate) fn of(saved: &SavedNetwork, structure: &Structure) -> Self {
+    pub(crate) fn of(saved: &SavedNetwork, structure: &Structure, format: Format) -> Self {
         let (about, config) = (saved.about(), saved.config());
         Self {
             version: about.version.clone(),
@@ -36,6 +39,7 @@ impl Record {
             epoch: about.epoch,
             step: about.step,
             score: about.score,
+            format,
             structure: structure.clone(),
         }
     }

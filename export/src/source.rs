@@ -1,4 +1,4 @@
-//! What a path leads to: a run, a checkpoint, or an export.
+//! What a path names: a run, a checkpoint, or an export.
 
 use crate::ExportError;
 use crate::exported::Exported;

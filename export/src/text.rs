@@ -1,4 +1,4 @@
-//! Text of the user as tokens of a network, and back.
+//! Text of the user as tokens of a network.
 
 use crate::{ExportError, Network};
 use kasmina_trainer::task::{Input, TokenInput};
@@ -9,7 +9,10 @@ const SHOWN: usize = 20;
 
 impl Network {
     /// Returns the inputs of a network that reads tokens.
-    pub(crate) fn token_input(&self) -> Result<&TokenInput, ExportError> {
+    ///
+    /// # Errors
+    /// If the network reads pictures.
+    pub fn token_input(&self) -> Result<&TokenInput, ExportError> {
         match &self.interface().input {
             Input::Tokens(input) => Ok(input),
             Input::Image(_) => Err(ExportError::ReadsNoText),
@@ -42,16 +45,6 @@ impl Network {
             return Err(ExportError::EmptyPrompt);
         }
         Ok(Tensor::f_from_slice(&tokens)?.f_unsqueeze(0)?.f_to_kind(Kind::Int64)?.f_to(self.device())?)
-    }
-
-    /// Returns the text of tokens. Tokens that the network does not know are left out.
-    ///
-    /// # Errors
-    /// If the network reads no text.
-    pub fn text(&self, tokens: &[i64]) -> Result<String, ExportError> {
-        let alphabet = &self.token_input()?.alphabet;
-        let text = |token: &i64| alphabet.get(usize::try_from(*token).ok()?).map(String::as_str);
-        Ok(tokens.iter().filter_map(text).collect())
     }
 }
 

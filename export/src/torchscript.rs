@@ -3,12 +3,12 @@
 //! A network is traced as a whole. A grafted host keeps its own module, with the seeds as submodules behind
 //! their places.
 
-use crate::content::{Content, json_text};
+use crate::content::Content;
 use crate::example::examples;
 use crate::folder::NewFolder;
+use crate::format::Format;
 use crate::names::key;
-use crate::record::Record;
-use crate::{ExportError, Network, card, pytorch};
+use crate::{ExportError, Network};
 use kasmina_plugin_api::PluginError;
 use kasmina_registry::Registry;
 use kasmina_torch_ext::script::{Failed, Script, SeedModule};
@@ -35,7 +35,7 @@ pub(crate) fn write(
     dtype: Option<Kind>,
     folder: &NewFolder,
 ) -> Result<(), ExportError> {
-    let Content { saved, network: structure, interface } = *content;
+    let Content { saved, interface, .. } = *content;
     let mut network = Network::of_checkpoint(saved, registry, Device::Cpu)?;
     if let Some(kind) = dtype {
         network.cast(kind)?;
@@ -51,16 +51,14 @@ pub(crate) fn write(
         traced.map_err(failed)?.archive()?
     };
     compare(&archive, &mut network, &other)?;
-    let config = json!({ "kasmina": Record::of(saved, structure), "interface": interface });
-    folder.write(pytorch::CONFIG, json_text(&config).as_bytes())?;
-    folder.write("README.md", card::text(structure, saved, interface, EXAMPLE).as_bytes())?;
+    content.describe(Format::TorchScript, json!({}), EXAMPLE, folder)?;
     folder.write(MODULE, &archive)
 }
 
 /// Returns the archive of a grafted module with its trained weights, and with the seeds as submodules.
 fn with_seeds(network: &mut Network, module: &[u8], inputs: [&Tensor; 2]) -> Result<Vec<u8>, ExportError> {
     let script = Script::load(module, Device::Cpu)?;
-    network.copy_host_weights(&script.variables()?)?;
+    network.copy_host_weights(script.variables()?)?;
     let [one, two] = [network.features(inputs[0])?, network.features(inputs[1])?];
     let mut seeds = Vec::new();
     for (slot, features) in network.occupied().zip(one.iter().zip(&two)) {

@@ -1,10 +1,10 @@
 //! The weights alone: those of the host under its own names, those of the seeds in a file beside them.
 
-use crate::content::{Content, json_text};
+use crate::content::{Content, WEIGHTS};
 use crate::folder::NewFolder;
+use crate::format::Format;
 use crate::names::Names;
-use crate::record::Record;
-use crate::{ExportError, card, pytorch, weights};
+use crate::{ExportError, weights};
 use kasmina_checkpoint::TensorView;
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -26,7 +26,7 @@ pub(crate) fn write(
     dtype: Option<Kind>,
     folder: &NewFolder,
 ) -> Result<(), ExportError> {
-    let Content { saved, network, interface } = *content;
+    let Content { saved, network, .. } = *content;
     let names = Names::saved(network);
     let tensors = || saved.weights().iter();
     let host: BTreeMap<String, TensorView<'_>> = tensors()
@@ -39,11 +39,9 @@ pub(crate) fn write(
     };
     let seeds: BTreeMap<String, TensorView<'_>> =
         tensors().filter(|(name, _)| of_seed(name)).map(|(name, view)| (name.to_owned(), view)).collect();
-    let config = json!({ "kasmina": Record::of(saved, network), "interface": interface });
-    folder.write(pytorch::CONFIG, json_text(&config).as_bytes())?;
-    folder.write("README.md", card::text(network, saved, interface, EXAMPLE).as_bytes())?;
+    content.describe(Format::Safetensors, json!({}), EXAMPLE, folder)?;
     if !seeds.is_empty() {
         folder.write(SEEDS, &weights::bytes(&seeds, dtype)?.bytes)?;
     }
-    folder.write(pytorch::WEIGHTS, &weights::bytes(&host, dtype)?.bytes)
+    folder.write(WEIGHTS, &weights::bytes(&host, dtype)?.bytes)
 }

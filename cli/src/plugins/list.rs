@@ -53,7 +53,7 @@ pub(crate) fn inspect(file: &Path, access: &Access, json: bool) -> Result<(), Fa
             .as_ref()
             .map(|r| serde_json::json!({ "rule": r.rule, "found": r.found, "remedy": r.remedy }));
         return Ok(terminal::out_json(&serde_json::json!({
-            "path": file,
+            "path": file.display().to_string(),
             "sha256": found.manifest.sha256,
             "state": found.state,
             "trust": found.refusal.is_none().then_some(found.plugin.trust),

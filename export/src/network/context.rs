@@ -3,6 +3,7 @@
 use super::Network;
 use super::taps::CachedTaps;
 use kasmina::model::ModelError;
+use kasmina_plugin_api::PluginError;
 use tch::Tensor;
 
 /// What a network has read of the sequences that it continues.
@@ -63,6 +64,13 @@ impl Network {
             let mut taps = CachedTaps::new(&mut self.slots, &mut context.inputs);
             let logits = self.host.forward_cached(&x, context.past, &mut taps);
             if let Some(logits) = taps.finish(logits).map_err(|error| self.failed(error))? {
+                let (found, sequences) = (logits.size(), x.size()[0]);
+                if found.len() != 2 || found[0] != sequences {
+                    let text = format!(
+                        "its forward_cached returned shape {found:?}; it must be [{sequences}, vocabulary]"
+                    );
+                    return Err(self.failed(PluginError::contract(text)));
+                }
                 (context.read, context.past) = (all, context.past + new);
                 return Ok(logits);
             }

@@ -105,7 +105,8 @@ impl Network {
         resolve: &dyn Fn(Kind, &EntryName) -> Result<Entry, RegistryError>,
     ) -> Result<Self, ExportError> {
         let Plan { structure, names, tensors, path, step, interface } = plan;
-        let mut weights = Weights::new(tensors, path);
+        interface.check().map_err(|reason| ExportError::Read { path: path.to_owned(), reason })?;
+        let weights = Weights::new(tensors, path);
         let part = &structure.host;
         let mut host = resolve(Kind::Host, &part.entry)?.make_host(device, &part.config_text())?;
         weights.fill(&names.host, host.variables()?)?;
@@ -123,8 +124,8 @@ impl Network {
                 return Err(unknown());
             }
             let site = site_of(seed, device);
-            let mut slot = OccupiedSlot::new(seed, &site, step, resolve)?;
-            slot.fill(&mut weights, seed_prefix, blend_prefix.as_deref())?;
+            let slot = OccupiedSlot::new(seed, &site, step, resolve)?;
+            slot.fill(&weights, seed_prefix, blend_prefix.as_deref())?;
             slots[index] = Some(slot);
         }
         let (host_name, interface) = (part.entry.full_name(), interface.clone());

@@ -1,7 +1,7 @@
 //! The parts of a network, for writing them in another format.
 
 use super::Network;
-use super::slot::OccupiedSlot;
+use super::slot::{OccupiedSlot, named_tensors};
 use crate::ExportError;
 use crate::names::key;
 use kasmina_plugin_api::{Mode, Result, TapHandler};
@@ -11,12 +11,7 @@ use tch::Tensor;
 impl Network {
     /// Returns all variables by the names that they have in the generated PyTorch modules.
     pub(crate) fn named_tensors(&self) -> Result<Vec<NamedTensor>> {
-        let mut all: Vec<NamedTensor> = self
-            .host
-            .variables()?
-            .into_iter()
-            .map(|v| NamedTensor { name: v.name, tensor: v.tensor, parameter: v.trainable })
-            .collect();
+        let mut all = named_tensors("", self.host.variables()?);
         for slot in self.slots.iter().flatten() {
             all.extend(slot.named_tensors(&format!("slots.{}.", key(slot.name())))?);
         }
@@ -36,18 +31,21 @@ impl Network {
         Ok(recorder.features)
     }
 
-    /// Copies the weights of the host into other tensors of the same names.
-    pub(crate) fn copy_host_weights(&self, to: &[(String, Tensor)]) -> std::result::Result<(), ExportError> {
+    /// Copies the weights of the host, with their types, into other tensors of the same names.
+    ///
+    /// # Errors
+    /// If a name is not one of the host's.
+    pub(crate) fn copy_host_weights(
+        &self,
+        to: Vec<(String, Tensor)>,
+    ) -> std::result::Result<(), ExportError> {
         let _no_grad = tch::no_grad_guard();
         let host = self.host.variables()?;
-        for (name, tensor) in to {
-            if let Some(variable) = host.iter().find(|variable| variable.name == *name) {
-                let mut tensor = tensor.shallow_clone();
-                if variable.tensor.kind() != tensor.kind() {
-                    tensor.set_data(&tensor.f_to_kind(variable.tensor.kind())?);
-                }
-                tensor.f_copy_(&variable.tensor)?;
-            }
+        for (name, mut tensor) in to {
+            let from = host.iter().find(|variable| variable.name == name).ok_or_else(|| {
+                ExportError::Untraceable { reason: format!("the host has no weight `{name}` of its module") }
+            })?;
+            tensor.set_data(&from.tensor.f_detach()?);
         }
         Ok(())
     }

@@ -28,7 +28,7 @@ impl OccupiedSlot {
         step: u64,
         resolve: &dyn Fn(Kind, &EntryName) -> std::result::Result<Entry, RegistryError>,
     ) -> std::result::Result<Self, ExportError> {
-        let Part { entry, config: _, state, state_version, .. } = &seed.seed;
+        let Part { entry, state, state_version, .. } = &seed.seed;
         let mut instance = resolve(Kind::Blueprint, entry)?.make_seed(site, &seed.seed.config_text())?;
         if !state.is_empty() {
             instance.restore(state, *state_version)?;
@@ -48,8 +48,8 @@ impl OccupiedSlot {
 
     /// Fills the variables with the weights under these prefixes.
     pub(super) fn fill(
-        &mut self,
-        weights: &mut Weights<'_>,
+        &self,
+        weights: &Weights<'_>,
         seed: &str,
         blend: Option<&str>,
     ) -> std::result::Result<(), ExportError> {
@@ -68,19 +68,9 @@ impl OccupiedSlot {
     /// Returns all variables of seed and blend by the names that they have in the generated PyTorch module of
     /// the slot, with a prefix.
     pub(crate) fn named_tensors(&self, prefix: &str) -> Result<Vec<NamedTensor>> {
-        let named = |part: &str, variables: Vec<Variable>| {
-            variables
-                .into_iter()
-                .map(|v| NamedTensor {
-                    name: format!("{prefix}{part}{}", v.name),
-                    tensor: v.tensor,
-                    parameter: v.trainable,
-                })
-                .collect::<Vec<_>>()
-        };
-        let Some((blend, _)) = &self.blend else { return Ok(named("", self.seed.variables()?)) };
-        let mut all = named("seed.", self.seed.variables()?);
-        all.extend(named("blend.", blend.variables()?));
+        let Some((blend, _)) = &self.blend else { return Ok(named_tensors(prefix, self.seed.variables()?)) };
+        let mut all = named_tensors(&format!("{prefix}seed."), self.seed.variables()?);
+        all.extend(named_tensors(&format!("{prefix}blend."), blend.variables()?));
         Ok(all)
     }
 
@@ -108,4 +98,14 @@ impl OccupiedSlot {
             }
         }
     }
+}
+
+/// Returns variables with a prefix before their names.
+pub(super) fn named_tensors(prefix: &str, variables: Vec<Variable>) -> Vec<NamedTensor> {
+    let named = |v: Variable| NamedTensor {
+        name: format!("{prefix}{}", v.name),
+        tensor: v.tensor,
+        parameter: v.trainable,
+    };
+    variables.into_iter().map(named).collect()
 }

@@ -1,14 +1,11 @@
-//! `config.json`: what transformers must know, and the structure of the network with where it comes from.
+//! The part of `config.json` that transformers reads.
 
 use super::modeling::architecture;
-use crate::Structure;
-use crate::record::Record;
-use kasmina_trainer::run::SavedNetwork;
 use kasmina_trainer::task::{Input, Interface};
 use serde_json::{Map, Value, json};
 
-/// The content of `config.json`.
-pub(super) fn value(network: &Structure, saved: &SavedNetwork, interface: &Interface, dtype: &str) -> Value {
+/// Returns what transformers must know of a network with these inputs and outputs.
+pub(super) fn value(interface: &Interface, dtype: &str) -> Value {
     let class = architecture(interface);
     let (config_class, model_class) = ("modeling_kasmina.KasminaConfig", format!("modeling_kasmina.{class}"));
     let mut config = json!({
@@ -16,8 +13,6 @@ pub(super) fn value(network: &Structure, saved: &SavedNetwork, interface: &Inter
         "architectures": [class],
         "auto_map": { "AutoConfig": config_class, "AutoModel": model_class },
         "dtype": dtype,
-        "kasmina": Record::of(saved, network),
-        "interface": interface,
     });
     match &interface.input {
         Input::Image(_) => {

@@ -6,17 +6,14 @@ mod modeling;
 mod source;
 mod tokenizer;
 
-use crate::content::{Content, json_text};
+use crate::content::{Content, WEIGHTS, json_text};
 use crate::folder::NewFolder;
-use crate::{ExportError, card, weights};
+use crate::format::Format;
+use crate::{ExportError, weights};
 use kasmina_trainer::task::Input;
 use serde_json::json;
 use tch::Kind;
 
-/// Name of the file that describes the network.
-pub(crate) const CONFIG: &str = "config.json";
-/// Name of the file with the weights.
-pub(crate) const WEIGHTS: &str = "model.safetensors";
 /// The generated Python file.
 const MODELING: &str = "modeling_kasmina.py";
 /// The Python file that turns images into inputs.
@@ -36,8 +33,7 @@ pub(crate) fn write(
     let Content { saved, network, interface } = *content;
     let modeling = modeling::text(network, interface)?;
     let weights = weights::bytes(&weights::exported(network, saved.weights()), dtype)?;
-    let config = config::value(network, saved, interface, weights.dtype);
-    folder.write(CONFIG, json_text(&config).as_bytes())?;
+    content.describe(Format::PyTorch, config::value(interface, weights.dtype), EXAMPLE, folder)?;
     folder.write(MODELING, modeling.as_bytes())?;
     match &interface.input {
         Input::Image(image) => {
@@ -60,6 +56,5 @@ pub(crate) fn write(
             folder.write("tokenizer_config.json", json_text(&config).as_bytes())?;
         }
     }
-    folder.write("README.md", card::text(network, saved, interface, EXAMPLE).as_bytes())?;
     folder.write(WEIGHTS, &weights.bytes)
 }

@@ -7,3 +7,4 @@ mod python;
 mod readme;
 mod refusals;
 mod structures;
+mod uses;

@@ -1,6 +1,6 @@
 //! Refused uses, each with one message.
 
-use crate::runs::{ADDITION, DIGITS, train_and_export};
+use crate::runs::{ADDITION, DIGITS, must, train, train_and_export};
 use kasmina_tests::{kasmina, output};
 use serde_json::Value;
 use std::fs;
@@ -64,6 +64,29 @@ fn a_prompt_that_the_network_does_not_know_is_refused() {
     insta::assert_snapshot!(told);
 }
 
+/// JSON contains names that are not UTF-8 as text.
+#[test]
+fn names_that_are_not_text_are_no_obstacle() {
+    use std::os::unix::ffi::OsStrExt as _;
+    let home = tempfile::tempdir().unwrap();
+    train(home.path(), DIGITS);
+    let name = |bytes: &[u8]| std::ffi::OsStr::from_bytes(bytes).to_owned();
+    let (folder, picture) = (name(b"n\xffet"), name(b"p\xff.png"));
+    let small = image::GrayImage::new(8, 8);
+    small.save_with_format(home.path().join(&picture), image::ImageFormat::Png).unwrap();
+    let run = |arguments: &[&std::ffi::OsStr]| {
+        let mut command = kasmina(home.path());
+        command.args(arguments);
+        let (stdout, stderr, code) = output(command);
+        assert_eq!(code, Some(0), "{arguments:?}: {stderr}");
+        assert!(stdout.contains('\u{fffd}'), "{stdout}");
+    };
+    let text = std::ffi::OsStr::new;
+    run(&[text("export"), text("run"), text("--to"), &folder, text("--json")]);
+    run(&[text("eval"), &folder, text("--json")]);
+    run(&[text("predict"), &folder, text("--input"), &picture, text("--json")]);
+}
+
 /// A changed description, and weights that lack a tensor or have another shape.
 #[test]
 fn a_damaged_export_is_refused_by_the_part_that_is_wrong() {
@@ -85,10 +108,16 @@ fn a_damaged_export_is_refused_by_the_part_that_is_wrong() {
     altered(&|value| value["kasmina"]["seeds"][0]["slot"] = "block7".into());
     altered(&|value| value["kasmina"]["seeds"][0]["seed"]["config"]["heads"] = "two".into());
     altered(&|value| value["interface"]["input"] = "sound".into());
+    altered(&|value| value["interface"]["classes"] = Value::Array(Vec::new()));
+    altered(&|value| value["interface"]["input"]["tokens"]["length"] = 0.into());
     fs::write(&path, &config).unwrap();
     let weights = home.path().join("out/model.safetensors");
     let bytes = fs::read(&weights).unwrap();
     fs::write(&weights, &bytes[..bytes.len() / 2]).unwrap();
     told.push_str(&refusals(home.path(), &[&["eval", "out"]]));
+    for format in ["torchscript", "safetensors"] {
+        must(home.path(), &["export", "run", "--to", format, "--format", format]);
+        told.push_str(&refusals(home.path(), &[&["eval", format]]));
+    }
     insta::assert_snapshot!(told);
 }

@@ -7,6 +7,7 @@ use tch::{Kind, Tensor};
 /// Result of a validation pass.
 #[derive(Debug)]
 pub(super) struct Validation {
+    /// Mean loss of the samples.
     pub(super) loss: f64,
     /// Accuracy in percent.
     pub(super) accuracy: f64,

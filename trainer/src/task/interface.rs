@@ -48,6 +48,17 @@ pub struct TokenInput {
     pub alphabet: Vec<String>,
 }
 
+/// Largest side of an image in pixels, and largest length of a sequence in tokens.
+const MAX_SIZE: i64 = 1 << 20;
+
+impl TokenInput {
+    /// Returns the text of tokens. Tokens that are not in the alphabet are left out.
+    pub fn text(&self, tokens: &[i64]) -> String {
+        let text = |token: &i64| self.alphabet.get(usize::try_from(*token).ok()?).map(String::as_str);
+        tokens.iter().filter_map(text).collect()
+    }
+}
+
 impl Interface {
     /// Creates the interface of an image classifier.
     pub(super) fn image(input: ImageInput, classes: &[&str]) -> Self {
@@ -57,6 +68,37 @@ impl Interface {
     /// Creates the interface of a network that predicts the next token.
     pub(super) fn tokens(length: i64, alphabet: Vec<String>) -> Self {
         Self { classes: alphabet.clone(), input: Input::Tokens(TokenInput { length, alphabet }) }
+    }
+
+    /// Checks a description that was read from a file: it has classes or an alphabet, and sizes above 0.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn check(&self) -> Result<(), String> {
+        match &self.input {
+            Input::Image(image) => {
+                let (sizes, channels) = ([image.channels, image.height, image.width], image.channels);
+                if sizes.iter().any(|size| !(1..=MAX_SIZE).contains(size)) {
+                    return Err(format!(
+                        "it describes images of {sizes:?}; each size must be in 1..={MAX_SIZE}"
+                    ));
+                }
+                let lengths = [image.mean.len(), image.deviation.len()];
+                if lengths.iter().any(|length| i64::try_from(*length) != Ok(channels)) {
+                    return Err(format!(
+                        "it has mean and deviation of {lengths:?} channels for images of {channels}"
+                    ));
+                }
+            }
+            Input::Tokens(tokens) if !(1..=MAX_SIZE).contains(&tokens.length) => {
+                return Err(format!(
+                    "it describes sequences of {} tokens; they must be in 1..={MAX_SIZE}",
+                    tokens.length
+                ));
+            }
+            Input::Tokens(_) => {}
+        }
+        if self.classes.is_empty() { Err("it names no class and no token".to_owned()) } else { Ok(()) }
     }
 
     /// Describes the first difference between what a network reads and predicts (`self`) and what data
@@ -122,6 +164,18 @@ mod tests {
 
     fn tokens(length: i64, alphabet: &str) -> Interface {
         Interface::tokens(length, alphabet.chars().map(String::from).collect())
+    }
+
+    #[test]
+    fn a_description_without_sizes_or_classes_is_refused() {
+        assert_eq!(image(8, 0.5, &["a"]).check(), Ok(()));
+        assert_eq!(tokens(8, "ab").check(), Ok(()));
+        assert!(image(0, 0.5, &["a"]).check().unwrap_err().contains("[1, 8, 0]"));
+        assert!(image(8, 0.5, &[]).check().unwrap_err().contains("names no class"));
+        assert!(tokens(0, "ab").check().unwrap_err().contains("sequences of 0 tokens"));
+        assert!(tokens(8, "").check().unwrap_err().contains("no token"));
+        let input = ImageInput { channels: 1, height: 8, width: 8, mean: Vec::new(), deviation: vec![1.0] };
+        assert!(Interface::image(input, &["a"]).check().unwrap_err().contains("[0, 1] channels"));
     }
 
     #[test]

@@ -4,11 +4,41 @@ use crate::failure::Failure;
 use crate::plugins::args::Access;
 use clap::Args;
 use kasmina_export::Source;
-use kasmina_registry::Registry;
+use kasmina_registry::{Policy, Registry};
 use kasmina_trainer::device;
 use kasmina_trainer::run::Choice;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use tch::Device;
+
+/// Which plugins a trained network may use.
+#[derive(Debug, Args)]
+pub(crate) struct PluginsOfNetwork {
+    /// Trust the copies of plugins in the run directory, wherever it comes from.
+    #[arg(long)]
+    pub(crate) trust_run: bool,
+    #[command(flatten)]
+    pub(crate) access: Access,
+}
+
+impl PluginsOfNetwork {
+    /// Loads the plugins; `run` is the run directory whose copies may be used.
+    pub(crate) fn load(&self, run: Option<&Path>) -> Result<Registry, Failure> {
+        let policy = self.access.policy().trusting_run(self.trust_run);
+        let policy = run.into_iter().fold(policy, Policy::keeping_copies);
+        Ok(Registry::load(&self.access.search(), &policy)?)
+    }
+}
+
+/// Where the data of a task are.
+#[derive(Debug, Args)]
+pub(crate) struct DataArgs {
+    /// The folder with the files of the task, for cifar10, cifar100, mnist and fashion_mnist.
+    #[arg(long, value_name = "DIR", env = "KASMINA_DATA_DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// The text file of the task chars. Its last tenth is the validation data.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) text: Option<PathBuf>,
+}
 
 /// Where a trained network is found, and the device that computes it.
 #[derive(Debug, Args)]
@@ -21,11 +51,8 @@ pub(crate) struct NetworkArgs {
     /// The device: auto, cpu or cuda:N.
     #[arg(long, default_value = "auto")]
     pub(crate) device: String,
-    /// Trust the copies of plugins in the run directory, wherever it comes from.
-    #[arg(long)]
-    pub(crate) trust_run: bool,
     #[command(flatten)]
-    pub(crate) access: Access,
+    pub(crate) plugins: PluginsOfNetwork,
 }
 
 impl NetworkArgs {
@@ -33,9 +60,7 @@ impl NetworkArgs {
     pub(crate) fn open(&self) -> Result<(Source, Registry, Device), Failure> {
         let source = Source::open(&self.path, self.checkpoint)?;
         let device = device::resolve(&self.device)?;
-        let policy = self.access.policy().trusting_run(self.trust_run);
-        let policy = source.run().into_iter().fold(policy, kasmina_registry::Policy::keeping_copies);
-        let registry = Registry::load(&self.access.search(), &policy)?;
+        let registry = self.plugins.load(source.run())?;
         Ok((source, registry, device))
     }
 }
@@ -47,12 +72,8 @@ pub(crate) struct EvalArgs {
     /// The task whose validation data are used [default: that of the network].
     #[arg(long)]
     pub(crate) task: Option<String>,
-    /// The folder with the files of the task, for cifar10, cifar100, mnist and fashion_mnist.
-    #[arg(long, value_name = "DIR", env = "KASMINA_DATA_DIR")]
-    pub(crate) data_dir: Option<PathBuf>,
-    /// The text file of the task chars. Its last tenth is used.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) text: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) data: DataArgs,
     /// Print JSON instead of text.
     #[arg(long)]
     pub(crate) json: bool,
