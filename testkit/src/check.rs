@@ -1,8 +1,8 @@
 //! The list of all checks with their names, promises and bodies.
 
 use crate::checks::{
-    blend, build, config, forward, gradients, host, inputs, instances, memory, process, random, samples,
-    state,
+    blend, build, cached, config, forward, gradients, host, inputs, instances, memory, process, pytorch,
+    random, samples, state,
 };
 use crate::failure::Outcome;
 use crate::subject::Subject;
@@ -83,7 +83,7 @@ const fn own_process(check: Check) -> Check {
 }
 
 #[rustfmt::skip]
-static CHECKS: [Check; 31] = [
+static CHECKS: [Check; 33] = [
     Check {
         name: LISTING,
         promise: "it loads, and what its code lists is what its records say, under well-formed names",
@@ -144,6 +144,10 @@ static CHECKS: [Check; 31] = [
         "its gate, if it has one, is one finite number in [0, 1] per sample or position"),
     check("taps", HOSTS, NEEDS_FORWARD, host::taps,
         "it visits each slot once and in order, uses the features that taps return, and returns their errors"),
+    check("cached", HOSTS, NEEDS_FORWARD, cached::cached,
+        "if it keeps tokens between calls, reading a sequence in parts gives what reading it at once gives"),
+    check("pytorch", ALL, NEEDS_FORWARD, pytorch::same_output,
+        "its PyTorch source, if it has one, computes what it computes, with the same names of weights"),
     own_process(check("process", ALL, NEEDS_FORWARD, process::unchanged,
         "it leaves directory, environment, signals and torch's settings unchanged, and no thread running")),
     check("latency", ALL, NEEDS_FORWARD, process::latency,

@@ -111,8 +111,9 @@ fn every_check_fails_for_some_fixture() {
             !["fail", "crashed", "timed_out"].iter().any(|how| text.contains(&format!(": {name} {how}:")))
         })
         .collect();
-    // The tests of the registry cover files whose records and code disagree.
-    assert_eq!(missing, ["listing"]);
+    // The tests of the registry cover files whose records and code disagree; the tests of exports, which have
+    // a Python with PyTorch, cover wrong sources.
+    assert_eq!(missing, ["listing", "pytorch"]);
 }
 
 #[test]

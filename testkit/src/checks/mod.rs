@@ -2,6 +2,7 @@
 
 pub(crate) mod blend;
 pub(crate) mod build;
+pub(crate) mod cached;
 pub(crate) mod config;
 pub(crate) mod forward;
 pub(crate) mod gradients;
@@ -10,6 +11,7 @@ pub(crate) mod inputs;
 pub(crate) mod instances;
 pub(crate) mod memory;
 pub(crate) mod process;
+pub(crate) mod pytorch;
 pub(crate) mod random;
 pub(crate) mod samples;
 pub(crate) mod state;

@@ -29,7 +29,7 @@ pub(crate) fn batch_independent(subject: &Subject) -> Outcome {
 }
 
 /// Adds noise to the parameters.
-fn perturb(instance: &Instance) -> Result<(), Failure> {
+pub(super) fn perturb(instance: &Instance) -> Result<(), Failure> {
     for (_, tensor) in instance.parameters()? {
         let noise = tensor.detach().f_randn_like()?.f_mul_scalar(0.2)?;
         drop(tch::no_grad(|| tensor.shallow_clone().f_add_(&noise))?);
