@@ -76,6 +76,7 @@ fn train(home: &Path, device: Device, registry: &kasmina_registry::Registry) -> 
         host: HostConfig {
             id: "transformer".to_owned(),
             config: host.as_object().cloned().unwrap_or_default(),
+            frozen: false,
         },
         ..RunConfig::default()
     };

@@ -145,6 +145,7 @@ fn configure(args: TrainArgs) -> Result<RunConfig, Failure> {
     config.plugin_path.splice(0..0, args.access.plugin_path.into_iter().map(absolute));
     config.data.dir = args.data.data_dir.or(config.data.dir).map(absolute);
     config.data.text = args.data.text.or(config.data.text).map(absolute);
+    config.host.frozen |= args.init.freeze_host;
     if let Some(path) = args.init.init_from {
         config.init.from = Some(absolute(path));
         set(&mut config.init.names, args.init.names.map(Into::into));

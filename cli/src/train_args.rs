@@ -30,6 +30,7 @@ pub(crate) struct ResumeArgs {
     #[arg(long, value_name = "RUN_DIR", conflicts_with_all = [
         "config", "task", "text", "host", "slots", "max_seeds", "blueprint", "blend_algorithm", "controller", "script",
         "seed", "device", "precision", "no_capture", "no_seeds", "no_checkpoints", "on_nonfinite", "init_from",
+        "freeze_host",
     ])]
     pub(crate) resume: Option<PathBuf>,
     /// With --resume: change a setting from now on, for example optimizer.batch_size=32. May be given several
@@ -59,6 +60,9 @@ pub(crate) struct InitArgs {
     /// With --init-from: leave weights random that are missing or have another shape.
     #[arg(long, requires = "init_from")]
     pub(crate) allow_partial: bool,
+    /// Train the seeds alone. The weights of the host stay as they are.
+    #[arg(long)]
+    pub(crate) freeze_host: bool,
 }
 
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]

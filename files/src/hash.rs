@@ -8,6 +8,13 @@ use std::path::Path;
 /// Number of bytes that are read at a time.
 const CHUNK: usize = 1 << 18;
 
+/// Computes the SHA-256 of bytes in several parts, in hexadecimal digits.
+pub fn sha256_of<'p>(parts: impl IntoIterator<Item = &'p [u8]>) -> String {
+    let mut digest = Sha256::new();
+    parts.into_iter().for_each(|part| digest.update(part));
+    hex::encode(digest.finalize())
+}
+
 /// Computes the SHA-256 of a regular file, in hexadecimal digits, without keeping its bytes.
 ///
 /// # Errors

@@ -10,7 +10,7 @@ pub mod limit;
 mod read;
 mod write;
 
-pub use hash::sha256;
+pub use hash::{sha256, sha256_of};
 pub use limit::Limit;
 pub use read::{open_limited, open_regular, read, read_text};
 pub use write::{make_new, open_own, write_whole};

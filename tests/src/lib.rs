@@ -12,6 +12,7 @@ pub mod cases;
 pub mod files;
 pub mod in_process;
 pub mod laws;
+pub mod python;
 pub mod runs;
 pub mod shell;
 pub mod undisturbed;

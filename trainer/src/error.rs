@@ -117,7 +117,7 @@ pub enum TrainError {
         reason: String,
     },
     /// A file of weights that cannot be read.
-    #[error("initial weights {}: {reason}", path.display())]
+    #[error("weights {}: {reason}", path.display())]
     Weights {
         /// Path of the file.
         path: PathBuf,
@@ -125,7 +125,7 @@ pub enum TrainError {
         reason: String,
     },
     /// Weights that do not fit the host.
-    #[error("initial weights {} do not fit host `{host}`:{report}", path.display())]
+    #[error("weights {} do not fit host `{host}`:{report}", path.display())]
     Init {
         /// Path of the weights.
         path: PathBuf,

@@ -127,9 +127,11 @@ impl Children {
     }
 
     /// Returns the hashes of all files that a run with these settings would read. They are computed once for
-    /// each combination of task, data, script and host.
+    /// each combination of task, data, script, host and initial weights.
     fn inputs(&self, config: &RunConfig) -> Option<BTreeMap<String, String>> {
-        let key = serde_json::to_string(&(&config.task, &config.data, &config.script, &config.host)).ok()?;
+        let key =
+            serde_json::to_string(&(&config.task, &config.data, &config.script, &config.host, &config.init))
+                .ok()?;
         let mut known = self.inputs.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(inputs) = known.get(&key) {
             return inputs.clone();

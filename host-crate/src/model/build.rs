@@ -1,6 +1,7 @@
 //! Building a model: the host from its plugin, the requested slots, and their features.
 
 use super::events::EventLog;
+use super::frozen::FrozenHost;
 use super::growth::Growth;
 use super::network::{HOST_OWNER, Network};
 use super::slots::{Slots, describe};
@@ -77,6 +78,7 @@ impl MorphogeneticModel {
             layout,
             device: config.device,
             precision: config.precision,
+            frozen: config.freeze_host.then(FrozenHost::default),
         };
         let slots = Slots::new(slots, taps);
         let structure = Structure::new(pulse, network.entry(), &slots);
@@ -92,11 +94,14 @@ impl MorphogeneticModel {
         })
     }
 
-    /// Adds the host's parameters to an optimizer.
+    /// Adds the host's parameters to an optimizer, unless the host is frozen.
     ///
     /// # Errors
     /// If the optimizer refuses them.
     pub fn register_host(&self, sink: &mut dyn ParameterSink) -> std::result::Result<(), ModelError> {
+        if self.network.frozen.is_some() {
+            return Ok(());
+        }
         let parameters = self.network.parameters.iter().map(NamedParameter::share).collect();
         let ticket =
             sink.prepare(Change::Add { owner: HOST_OWNER.to_owned(), role: Role::Host, parameters })?;

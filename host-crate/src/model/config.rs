@@ -11,6 +11,9 @@ pub struct ModelConfig {
     pub host: String,
     /// Configuration of the host as JSON; empty for the defaults.
     pub host_config: String,
+    /// Whether only seeds and blends learn. The host then runs in eval mode, so that its running statistics
+    /// stay as they are too.
+    pub freeze_host: bool,
     /// Requested slots by name or alias; if empty, the model has no slots.
     pub slots: Vec<String>,
     /// Settings of the task, which apply to every slot.
@@ -46,6 +49,7 @@ impl Default for ModelConfig {
         Self {
             host: String::new(),
             host_config: String::new(),
+            freeze_host: false,
             slots: Vec::new(),
             task: TaskConfig::default(),
             device: Device::Cpu,

@@ -43,6 +43,7 @@ impl MorphogeneticModel {
             return Ok(());
         }
         let _no_capture = self.network.device.is_cuda().then(graph::backward);
+        self.network.measure_frozen(true)?;
         let _fork = RngFork::here()?;
         let snapshot = Snapshot::of(&self.network, &self.slots)?;
         let result = self.compare_shadows(x, loss, &isolated, &snapshot);

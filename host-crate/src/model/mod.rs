@@ -20,6 +20,7 @@ mod error;
 mod event_sink;
 mod events;
 mod force;
+mod frozen;
 mod growth;
 mod isolation;
 mod keep;

@@ -49,6 +49,9 @@ impl MorphogeneticModel {
     /// If the host, a seed or a blend fails or breaks the plugin contract.
     pub fn forward(&mut self, x: &Tensor, mode: Mode) -> Result<Tensor, ModelError> {
         let watch = mode == Mode::Train && self.telemetry.captures_now();
+        if mode == Mode::Train {
+            self.network.measure_frozen(watch && self.measures_slots())?;
+        }
         self.pass(x, Pass { mode, step: self.telemetry.step(), watch, overrides: &[], detached: None })
     }
 
@@ -93,14 +96,20 @@ impl MorphogeneticModel {
     /// The part of [`capture_gradients`](Self::capture_gradients) that runs on the device and can be
     /// captured.
     pub(super) fn measure_gradients(&mut self) -> Result<(), ModelError> {
-        if self.telemetry.captures_now() && self.slots.iter().any(SeedSlot::is_measured) {
+        if self.telemetry.captures_now() && self.measures_slots() {
             let host = self.network.gradient_norm()?;
             let device = self.network.device;
             for slot in self.slots.iter_mut().filter(|s| s.is_measured()) {
                 slot.capture_gradients(host.as_ref(), device)?;
             }
+            self.network.drop_frozen_gradients()?;
         }
         Ok(())
+    }
+
+    /// Whether the gradients of a seed are measured.
+    fn measures_slots(&self) -> bool {
+        self.slots.iter().any(SeedSlot::is_measured)
     }
 
     /// The part of [`capture_gradients`](Self::capture_gradients) that runs on the CPU in every step.

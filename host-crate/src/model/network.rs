@@ -1,6 +1,7 @@
 //! The host network of a model, with its device, layout and precision.
 
 use super::Precision;
+use super::frozen::FrozenHost;
 use crate::graft::{SlotTapHandler, copy_all_variables, layout, trainable};
 use crate::state::{PartState, StateError, StateTensors};
 use kasmina_plugin_api::abi::{HostInstance, Variable};
@@ -20,7 +21,7 @@ pub(super) struct Network {
     pub(super) entry: Entry,
     /// Configuration that the host was built with, kept to build it again on another device.
     pub(super) config: String,
-    /// Trainable parameters, named `host.<n>` and sorted by name.
+    /// Trainable parameters, named `host.<n>` and sorted by name; those of a frozen host too.
     pub(super) parameters: Vec<NamedParameter>,
     /// Multiply-adds of one forward without seeds, per sample.
     pub(super) multiply_adds: u64,
@@ -28,6 +29,8 @@ pub(super) struct Network {
     pub(super) layout: Layout,
     pub(super) device: Device,
     pub(super) precision: Precision,
+    /// `None` if the host learns.
+    pub(super) frozen: Option<FrozenHost>,
 }
 
 impl Network {
@@ -41,6 +44,7 @@ impl Network {
         mode: Mode,
         taps: &mut SlotTapHandler<'_, '_>,
     ) -> Result<Tensor, PluginError> {
+        let mode = if self.frozen.is_some() { Mode::Eval } else { mode };
         self.instance.forward(x, mode, taps)
     }
 
@@ -78,6 +82,17 @@ impl Network {
         norm::grad_norm(self.parameters.iter().map(|p| &p.tensor))
     }
 
+    /// Sets whether the gradients of a frozen host are computed. Has no effect on a host that learns.
+    pub(super) fn measure_frozen(&mut self, measured: bool) -> Result<(), tch::TchError> {
+        self.frozen.as_mut().map_or(Ok(()), |frozen| frozen.measure(&self.parameters, measured))
+    }
+
+    /// Drops the gradients of a frozen host, which no optimizer drops.
+    pub(super) fn drop_frozen_gradients(&self) -> Result<(), kasmina_torch_ext::Error> {
+        let frozen = if self.frozen.is_some() { self.parameters.as_slice() } else { &[] };
+        norm::clear_gradients(frozen.iter().map(|p| &p.tensor))
+    }
+
     /// Replaces the host by an instance built on another device. Cannot fail.
     pub(super) fn relocate(
         &mut self,
@@ -86,6 +101,7 @@ impl Network {
         parameters: Vec<NamedParameter>,
     ) {
         (self.instance, self.parameters, self.device) = (instance, parameters, device);
+        self.frozen = self.frozen.take().map(|_| FrozenHost::default());
     }
 
     /// Builds the same host on another device, with a copy of its variables; returns it with its parameters.

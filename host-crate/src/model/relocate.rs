@@ -34,7 +34,9 @@ impl MorphogeneticModel {
             owner,
             parameters: parameters.iter().map(NamedParameter::share).collect(),
         };
-        let mut changes = vec![replace(HOST_OWNER.to_owned(), &host_parameters)];
+        let host_learns = self.network.frozen.is_none();
+        let mut changes: Vec<Change> =
+            host_learns.then(|| replace(HOST_OWNER.to_owned(), &host_parameters)).into_iter().collect();
         for (slot, (live, _)) in self.slots.iter().zip(&moved) {
             let Some(live) = live else { continue };
             let groups = live.groups(slot.name());

@@ -1,5 +1,6 @@
 //! `kasmina train --init-from`: a host begins with weights that exist.
 
+mod frozen;
 mod libraries;
 mod own;
 mod refusals;

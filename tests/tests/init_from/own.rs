@@ -19,11 +19,13 @@ train_samples = 256
 validation_samples = 64
 "#;
 
-pub(super) fn must(home: &Path, arguments: &[&str]) {
+/// Runs a command that must succeed. Returns what it wrote to standard error.
+pub(super) fn must(home: &Path, arguments: &[&str]) -> String {
     let mut command = kasmina(home);
     command.args(arguments);
     let (_, stderr, code) = output(command);
     assert_eq!(code, Some(0), "{arguments:?}: {stderr}");
+    stderr
 }
 
 /// Trains `run` in `home`.
@@ -79,6 +81,13 @@ fn a_run_resumes_without_the_weights_that_it_began_with() {
     must(home.path(), &["train", "--resume", "parts", "--epochs", "4"]);
     let config = std::fs::read_to_string(home.path().join("parts/config.toml")).unwrap();
     assert!(config.contains("[init]") && config.contains("/net\""), "{config}");
+    // The summary of a resumed run tells the hash of the weights too.
+    let hash = |run: &str| {
+        let text = std::fs::read_to_string(home.path().join(run).join("summary.json")).unwrap();
+        let summary: serde_json::Value = serde_json::from_str(&text).unwrap();
+        summary["inputs"]["initial weights"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(hash("parts"), hash("whole"));
     let losses = |run: &str| {
         let text = std::fs::read_to_string(home.path().join(run).join("metrics.jsonl")).unwrap();
         let first: serde_json::Value = serde_json::from_str(text.lines().next().unwrap()).unwrap();

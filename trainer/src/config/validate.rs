@@ -24,6 +24,9 @@ impl RunConfig {
         if self.script.is_some() && self.controller != "scripted" {
             return wrong("script", "only the controller `scripted` reads a script");
         }
+        if self.host.frozen && (self.disable_seeds || self.slots.is_empty()) {
+            return wrong("host.frozen", "nothing can learn, because the run has no slots for seeds");
+        }
         Ok(())
     }
 }

@@ -35,6 +35,7 @@ pub use checkpoint::{
 };
 pub use dir::RunDir;
 pub use evaluate::{Evaluation, WithoutSeed, evaluate};
+pub use init::NamedWeights;
 pub use kasmina_records::{
     CommandRow, EpochReport, ErrorRow, LIVE_JOURNAL, LiveAct, LiveRow, PluginSummary, SeedFate, SlotInfo,
     SlotRow, Status, Summary,

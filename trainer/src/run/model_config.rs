@@ -15,6 +15,7 @@ pub(super) fn model_config(
     ModelConfig {
         host: config.host.id.clone(),
         host_config,
+        freeze_host: config.host.frozen,
         slots: config.slots.clone(),
         task: config.task_config(),
         device,

@@ -325,7 +325,10 @@ impl<'l> Work<'_, 'l> {
         let (inputs, targets) = self.batch;
         let logits = self.model.forward(inputs, Mode::Train)?;
         let value = (self.loss)(&logits, targets)?;
-        value.f_backward()?;
+        // Without a seed to train, nothing learns in a frozen host.
+        if self.model.network.frozen.is_none() || value.requires_grad() {
+            value.f_backward()?;
+        }
         self.model.measure_gradients()?;
         self.optimizer.update()?;
         Ok(value.f_detach()?)

@@ -2,17 +2,19 @@
 
 use super::collected::Collected;
 use super::environment::Environment;
-use super::files::file_hashes;
+use super::files::{INITIAL_WEIGHTS, file_hashes};
 use super::staging::Tensors;
 use super::state::{ControllerState, PluginRow, RunState};
 use crate::config::RunConfig;
 use crate::config::bare_id;
 use crate::error::TrainError;
+use crate::run::init::weights_file;
 use crate::run::journals::JournalLengths;
 use crate::run::trainer::Trainer;
 use crate::task::{self, Task};
 use kasmina::state::StateError;
 use kasmina_checkpoint::About;
+use kasmina_files::sha256;
 use kasmina_plugin_api::Kind;
 use kasmina_registry::{INTERPRETER, PluginInfo, services};
 use kasmina_torch_ext::rng::RngState;
@@ -173,5 +175,7 @@ fn hashes_of(task: &Task, config: &RunConfig) -> Result<BTreeMap<String, String>
         ("validation data".to_owned(), task.validation.content_hash()?),
     ]);
     inputs.extend(file_hashes(config).into_iter().map(|(what, hash)| (what.to_owned(), hash)));
+    let weights = config.init.from.as_deref().and_then(|path| sha256(&weights_file(path).ok()?).ok());
+    inputs.extend(weights.map(|hash| (INITIAL_WEIGHTS.to_owned(), hash)));
     Ok(inputs)
 }

@@ -7,6 +7,10 @@ use std::path::Path;
 /// Name of the host's TorchScript module among the inputs of a run.
 pub(crate) const HOST_MODULE: &str = "host module";
 
+/// Name of the weights that the host begins with among the inputs of a run. A run reads them once, so that a
+/// resumed run needs no such file.
+pub(super) const INITIAL_WEIGHTS: &str = "initial weights";
+
 /// Returns the SHA-256 of each file in hexadecimal digits, with the file's name in messages.
 pub(super) fn file_hashes(config: &RunConfig) -> Vec<(&'static str, String)> {
     let module = config.host.config.get("module").and_then(|path| path.as_str()).map(Path::new);

@@ -2,7 +2,7 @@
 
 use super::builds::Builds;
 use super::environment::Environment;
-use super::files::{HOST_MODULE, file_hashes};
+use super::files::{HOST_MODULE, INITIAL_WEIGHTS, file_hashes};
 use super::open::Opened;
 use super::restored::Restored;
 use super::staging::tensor_of;
@@ -98,6 +98,10 @@ impl<'r> Trainer<'r> {
             self.progress.inputs = self.input_hashes()?;
         }
         for (what, then) in &state.inputs {
+            if what == INITIAL_WEIGHTS {
+                self.progress.inputs.insert(what.clone(), then.clone());
+                continue;
+            }
             match self.progress.inputs.get(what) {
                 Some(now) if now == then => {}
                 Some(_) => {

@@ -14,7 +14,8 @@ use tch::Tensor;
 const WEIGHTS: &str = "model.safetensors";
 
 /// The weights of a file, by the names of the host.
-pub(super) struct NamedWeights {
+#[derive(Debug)]
+pub struct NamedWeights {
     tensors: Tensors,
     /// For each name in the host, the name in the file, and whether the file exchanges its dimensions.
     names: BTreeMap<String, (String, bool)>,
@@ -22,8 +23,11 @@ pub(super) struct NamedWeights {
 
 impl NamedWeights {
     /// Reads a safetensors file, or the weights of a run, a checkpoint or an export.
-    pub(super) fn read(path: &Path, names: WeightNames) -> Result<Self, TrainError> {
-        let file = file_of(path)?;
+    ///
+    /// # Errors
+    /// If there are no weights, or they are damaged.
+    pub fn read(path: &Path, names: WeightNames) -> Result<Self, TrainError> {
+        let file = weights_file(path)?;
         let wrong = |reason: String| TrainError::Weights { path: file.clone(), reason };
         let bytes = read(&file, limit::WEIGHTS).map_err(|error| wrong(error.to_string()))?;
         let tensors = Tensors::parse(&file, bytes).map_err(|error| match error {
@@ -36,6 +40,15 @@ impl NamedWeights {
         });
         let names = named.collect();
         Ok(Self { tensors, names })
+    }
+
+    /// Iterates over the weights by the names of the host. Weights that the file stores transposed are so
+    /// here.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, TensorView<'_>)> {
+        let in_file: BTreeMap<&str, TensorView<'_>> = self.tensors.iter().collect();
+        self.names
+            .iter()
+            .filter_map(move |(host, (name, _))| Some((host.as_str(), *in_file.get(name.as_str())?)))
     }
 
     /// Removes a weight by the name of the host, and returns its name in the file and its tensor on the CPU.
@@ -52,7 +65,7 @@ impl NamedWeights {
 }
 
 /// Returns the file of weights that a path names.
-fn file_of(path: &Path) -> Result<PathBuf, TrainError> {
+pub(in crate::run) fn weights_file(path: &Path) -> Result<PathBuf, TrainError> {
     if !path.is_dir() {
         return Ok(path.to_owned());
     }

@@ -6,7 +6,8 @@ mod report;
 
 use crate::config::InitConfig;
 use crate::error::TrainError;
-use file::NamedWeights;
+pub use file::NamedWeights;
+pub(super) use file::weights_file;
 use kasmina::MorphogeneticModel;
 use report::Report;
 
