@@ -17,6 +17,7 @@ fn main() {
         "autograd",
         "flops",
         "memory",
+        "neighbours",
         "optim",
         "pickle_check",
         "runtime",

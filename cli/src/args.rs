@@ -106,6 +106,12 @@ pub(crate) struct ExportArgs {
     /// The format [default: pytorch, or torchscript if a part of the network has no PyTorch source].
     #[arg(long, value_enum)]
     pub(crate) format: Option<FormatArg>,
+    /// Fold seeds that are linear in each position into the layers beside them. All of them or none.
+    #[arg(long)]
+    pub(crate) fold: bool,
+    /// Write the seeds alone, for the host that they were trained on; for PEFT if all of them are `lora`.
+    #[arg(long, conflicts_with_all = ["format", "fold"])]
+    pub(crate) adapter: bool,
     /// The type of the weights [default: as they were trained].
     #[arg(long, value_name = "TYPE", value_enum)]
     pub(crate) dtype: Option<DtypeArg>,

@@ -2,8 +2,9 @@
 
 use crate::args::ExportArgs;
 use crate::failure::Failure;
+use crate::table;
 use crate::terminal;
-use kasmina_export::{ExportError, Options, export};
+use kasmina_export::{ExportError, Folding, Format, Options, export};
 use kasmina_trainer::run::SavedNetwork;
 use serde_json::json;
 
@@ -24,7 +25,8 @@ impl From<ExportError> for Failure {
 pub(crate) fn run(args: &ExportArgs) -> Result<(), Failure> {
     let saved = SavedNetwork::open(&args.path, args.checkpoint)?;
     let registry = args.plugins.load(Some(saved.run()))?;
-    let options = Options { format: args.format.map(Into::into), dtype: args.dtype.map(Into::into) };
+    let format = if args.adapter { Some(Format::Adapter) } else { args.format.map(Into::into) };
+    let options = Options { format, fold: args.fold, dtype: args.dtype.map(Into::into) };
     let written = export(&saved, &registry, &args.to, options)?;
     let network = &written.structure;
     if let Some(part) = &written.without_source {
@@ -39,9 +41,13 @@ pub(crate) fn run(args: &ExportArgs) -> Result<(), Failure> {
             "checkpoint": saved.path().display().to_string(),
             "epoch": about.epoch,
             "step": about.step,
+            "folding": written.folding,
             "seeds": network.seeds.iter().map(|seed| &seed.slot).collect::<Vec<_>>(),
         }))?;
         return Ok(());
+    }
+    if let Some(folding) = &written.folding {
+        tell_folding(folding);
     }
     let seeds = match network.seeds.len() {
         1 => "1 seed".to_owned(),
@@ -55,4 +61,22 @@ pub(crate) fn run(args: &ExportArgs) -> Result<(), Failure> {
         about.step
     );
     Ok(())
+}
+
+/// Prints which seeds were folded.
+fn tell_folding(folding: &Folding) {
+    let mut rows = table::table(&["SEED", "SLOT", "NOW"], &[]);
+    for seed in &folding.folded {
+        rows.add_row([seed.seed.full_name().as_str(), &seed.slot, &format!("in {}", seed.into)]);
+    }
+    for seed in &folding.kept {
+        rows.add_row([
+            seed.seed.full_name().as_str(),
+            &seed.slot,
+            "a layer, because it is not linear in each position",
+        ]);
+    }
+    table::print(&rows);
+    outln!("largest difference {:.1e} of the largest output", folding.difference);
+    outln!();
 }

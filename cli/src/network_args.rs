@@ -13,7 +13,8 @@ use tch::Device;
 /// Which plugins a trained network may use.
 #[derive(Debug, Args)]
 pub(crate) struct PluginsOfNetwork {
-    /// Trust the copies of plugins in the run directory, wherever it comes from.
+    /// Trust the copies of plugins in the run directory, or the TorchScript module of the export, wherever
+    /// they come from.
     #[arg(long)]
     pub(crate) trust_run: bool,
     #[command(flatten)]
@@ -43,11 +44,14 @@ pub(crate) struct DataArgs {
 /// Where a trained network is found, and the device that computes it.
 #[derive(Debug, Args)]
 pub(crate) struct NetworkArgs {
-    /// A run directory, the folder of a checkpoint, or an export for PyTorch.
+    /// A run directory, the folder of a checkpoint, or an export.
     pub(crate) path: PathBuf,
     /// Which checkpoint of a run: `last`, `best`, or the number of an epoch.
     #[arg(long, value_name = "CHECKPOINT", default_value = "last")]
     pub(crate) checkpoint: Choice,
+    /// The host of an adapter: a run directory, a checkpoint, an export or a safetensors file.
+    #[arg(long, value_name = "HOST")]
+    pub(crate) onto: Option<PathBuf>,
     /// The device: auto, cpu or cuda:N.
     #[arg(long, default_value = "auto")]
     pub(crate) device: String,
@@ -58,7 +62,10 @@ pub(crate) struct NetworkArgs {
 impl NetworkArgs {
     /// Reads the network, loads the plugins and finds the device.
     pub(crate) fn open(&self) -> Result<(Source, Registry, Device), Failure> {
-        let source = Source::open(&self.path, self.checkpoint)?;
+        let source = match &self.onto {
+            None => Source::open(&self.path, self.checkpoint)?,
+            Some(host) => Source::open_onto(&self.path, host)?,
+        };
         let device = device::resolve(&self.device)?;
         let registry = self.plugins.load(source.run())?;
         Ok((source, registry, device))

@@ -1,19 +1,15 @@
 //! `README.md`: the model card.
 
+use crate::content::Content;
 use crate::{Part, SeedInSlot, Structure};
 use kasmina_records::Summary;
-use kasmina_trainer::run::SavedNetwork;
-use kasmina_trainer::task::{Input, Interface};
+use kasmina_trainer::task::Input;
 use std::fmt::Write as _;
 use std::path::Path;
 
 /// Writes the model card, with an example of how the export is used.
-pub(crate) fn text(
-    network: &Structure,
-    saved: &SavedNetwork,
-    interface: &Interface,
-    example: &str,
-) -> String {
+pub(crate) fn text(content: &Content<'_>, example: &str) -> String {
+    let Content { saved, network, interface, .. } = *content;
     let (about, config) = (saved.about(), saved.config());
     let summary = summary(saved.run());
     let summary = summary.as_ref();
@@ -37,7 +33,7 @@ pub(crate) fn text(
     );
     if let Some(score) = about.score {
         let _ = writeln!(card, "| measure | value |\n|---|---|\n| score of the validation | {score:.2} |");
-        let _ = writeln!(card, "| numbers in the weights | {} |\n", parameters(saved, network));
+        let _ = writeln!(card, "| numbers in the weights | {} |\n", parameters(content));
     }
     if !network.seeds.is_empty() {
         card.push_str("## Seeds in the network\n\n| slot | blueprint | stage | alpha | blend | germinated | worth | parameters |\n|---|---|---|---|---|---|---|---|\n");
@@ -46,11 +42,22 @@ pub(crate) fn text(
         }
         card.push('\n');
     }
+    let folded = content.folding.map_or(&[][..], |folding| &folding.folded);
+    if !folded.is_empty() {
+        card.push_str(
+            "## Seeds folded into layers of the host\n\n| slot | blueprint | weight |\n|---|---|---|\n",
+        );
+        for seed in folded {
+            let _ = writeln!(card, "| `{}` | `{}` | `{}` |", seed.slot, seed.seed.full_name(), seed.into);
+        }
+        card.push('\n');
+    }
     if let Some(summary) = summary {
-        let gone = summary
-            .seeds
-            .iter()
-            .filter(|seed| !network.seeds.iter().any(|kept| kept.seed_id == seed.seed_id));
+        let is_kept = |id: &str| {
+            network.seeds.iter().any(|seed| seed.seed_id == id)
+                || folded.iter().any(|seed| seed.seed_id == id)
+        };
+        let gone = summary.seeds.iter().filter(|seed| !is_kept(&seed.seed_id));
         let gone: Vec<String> = gone
             .map(|seed| {
                 let reason = seed.reason.as_ref().map_or_else(String::new, |reason| format!(": {reason}"));
@@ -84,8 +91,8 @@ fn grown(network: &Structure) -> String {
     }
 }
 
-fn parameters(saved: &SavedNetwork, network: &Structure) -> usize {
-    crate::weights::exported(network, saved.weights())
+fn parameters(content: &Content<'_>) -> usize {
+    crate::weights::exported(content.network, content.weights)
         .values()
         // Buffers count too: the file has no mark for them.
         .map(|view| view.shape.iter().product::<usize>())

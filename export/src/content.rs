@@ -1,45 +1,31 @@
 //! What an export contains.
 
-use crate::folder::NewFolder;
-use crate::format::Format;
-use crate::record::Record;
-use crate::{ExportError, Structure, card};
+use crate::Structure;
+use crate::folding::Folding;
+use kasmina_checkpoint::Tensors;
 use kasmina_trainer::run::SavedNetwork;
 use kasmina_trainer::task::Interface;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 /// Name of the file that describes the network.
 pub(crate) const CONFIG: &str = "config.json";
 /// Name of the file with the weights.
 pub(crate) const WEIGHTS: &str = "model.safetensors";
+/// Name of the file with the weights of the seeds, beside those of the host alone.
+pub(crate) const SEEDS: &str = "seeds.safetensors";
+/// Name of the TorchScript archive.
+pub(crate) const MODULE: &str = "model.pt";
 
 /// A network to be exported.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Content<'a> {
     pub(crate) saved: &'a SavedNetwork,
     pub(crate) network: &'a Structure,
+    /// The weights, by their names in a checkpoint.
+    pub(crate) weights: &'a Tensors,
+    /// What folding did to the network, if it was folded.
+    pub(crate) folding: Option<&'a Folding>,
     pub(crate) interface: &'a Interface,
-}
-
-impl Content<'_> {
-    /// Writes the description of the network and the model card. `config` is added to the description;
-    /// `example` shows how the export is used.
-    ///
-    /// # Errors
-    /// If a file cannot be written.
-    pub(crate) fn describe(
-        &self,
-        format: Format,
-        mut config: Value,
-        example: &str,
-        folder: &NewFolder,
-    ) -> Result<(), ExportError> {
-        let Self { saved, network, interface } = *self;
-        config["kasmina"] = json!(Record::of(saved, network, format));
-        config["interface"] = json!(interface);
-        folder.write(CONFIG, json_text(&config).as_bytes())?;
-        folder.write("README.md", card::text(network, saved, interface, example).as_bytes())
-    }
 }
 
 /// Returns a value as the text of a JSON file.

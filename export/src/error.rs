@@ -1,6 +1,5 @@
 //! Why a network cannot be used or exported.
 
-use crate::format::Format;
 use kasmina::model::ModelError;
 use kasmina_checkpoint::CheckpointError;
 use kasmina_plugin_api::PluginError;
@@ -34,14 +33,35 @@ pub enum ExportError {
         /// What is wrong with it.
         reason: String,
     },
-    /// An export that Kasmina does not read back.
-    #[error("{} is an export in the format {format}; only exports for PyTorch are read back", path.display())]
-    OtherFormat {
-        /// Folder of the export.
+    /// A TorchScript module that this user has neither written nor run.
+    #[error("{} is a program, and you have neither written nor run it before", path.display())]
+    Untrusted {
+        /// Path of the module.
         path: PathBuf,
-        /// Its format.
-        format: Format,
     },
+    /// An adapter without its host.
+    #[error("{} is an adapter, which needs the weights of its host", path.display())]
+    NeedsHost {
+        /// Folder of the adapter.
+        path: PathBuf,
+    },
+    /// A saved network that is no adapter, with a host for it.
+    #[error("{} is no adapter; it has a host of its own", path.display())]
+    NoAdapter {
+        /// Path of the network.
+        path: PathBuf,
+    },
+    /// An adapter with another host than its own.
+    #[error("the seeds of {} were trained on other weights than those of {}", path.display(), host.display())]
+    OtherHost {
+        /// Folder of the adapter.
+        path: PathBuf,
+        /// Path of the host.
+        host: PathBuf,
+    },
+    /// An adapter of a network without seeds.
+    #[error("the network has no seed, so that there is nothing for an adapter")]
+    NoSeeds,
     /// A weight of a saved network does not fit its plugin.
     #[error("{}: weight `{name}`: {reason}", path.display())]
     Weight {
@@ -52,6 +72,9 @@ pub enum ExportError {
         /// What is wrong with it.
         reason: String,
     },
+    /// A TorchScript module in another type than its own.
+    #[error("a TorchScript module keeps the type that it was exported with")]
+    FixedType,
     /// The network does not classify pictures.
     #[error("the network reads text, not pictures")]
     ReadsNoImages,
@@ -101,13 +124,19 @@ pub enum ExportError {
         /// What prevents it.
         reason: String,
     },
-    /// The TorchScript that was written computes something else.
-    #[error(
-        "the TorchScript of the network differs from the network by {difference:.1e} of its largest output"
-    )]
+    /// What would be written computes something else.
+    #[error("the {what} differs from the network by {difference:.1e} of its largest output")]
     Differs {
+        /// What would be written.
+        what: &'static str,
         /// Difference relative to the largest output.
         difference: f64,
+    },
+    /// Linear seeds that cannot be folded.
+    #[error("the seeds cannot be folded into the layers beside them:\n  {}", reasons.join("\n  "))]
+    NotFolded {
+        /// Why not, for each slot.
+        reasons: Vec<String>,
     },
     /// The tensors cannot be written in the format safetensors.
     #[error("the weights cannot be written: {0}")]
@@ -145,10 +174,23 @@ impl ExportError {
             Self::Source { .. } => {
                 Some("the author of the plugin finds the rules in docs/guide/pytorch.md".to_owned())
             }
-            Self::Read { .. } | Self::Weight { .. } | Self::OtherFormat { .. } => Some(
-                "name a run directory, a checkpoint, or a complete folder that `kasmina export` wrote for PyTorch"
+            Self::Read { .. } | Self::Weight { .. } => Some(
+                "name a run directory, a checkpoint, or a complete folder that `kasmina export` wrote"
                     .to_owned(),
             ),
+            Self::Untrusted { .. } => {
+                Some("if you know where the export comes from, pass --trust-run".to_owned())
+            }
+            Self::FixedType => Some("export the network again with --dtype, or as another format".to_owned()),
+            Self::NeedsHost { .. } => Some(
+                "name the host with --onto: a run directory, a checkpoint, an export or a safetensors file"
+                    .to_owned(),
+            ),
+            Self::NoAdapter { .. } => Some("leave out --onto".to_owned()),
+            Self::OtherHost { .. } => {
+                Some("name the weights that the run of the seeds began with".to_owned())
+            }
+            Self::NotFolded { .. } => Some("export it without --fold; the seeds are then layers".to_owned()),
             Self::ReadsNoImages => Some("`kasmina generate` continues a text".to_owned()),
             Self::ReadsNoText => Some("`kasmina predict` classifies pictures".to_owned()),
             Self::UnknownCharacter { .. } => Some(

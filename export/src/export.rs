@@ -1,9 +1,11 @@
 //! Exporting a saved network in one of the formats.
 
 use crate::content::Content;
+use crate::fold::fold;
 use crate::folder::NewFolder;
+use crate::folding::Folding;
 use crate::format::Format;
-use crate::{ExportError, Part, Structure, pytorch, torchscript, weights_only};
+use crate::{ExportError, Part, Structure, adapter, pytorch, torchscript, weights_only};
 use kasmina_registry::Registry;
 use kasmina_trainer::run::SavedNetwork;
 use std::path::Path;
@@ -14,6 +16,9 @@ use tch::Kind;
 pub struct Options {
     /// The format. If absent, PyTorch, or TorchScript if a part of the network has no PyTorch source.
     pub format: Option<Format>,
+    /// Whether seeds that are linear in each position are folded into the layers beside them. Not for an
+    /// adapter.
+    pub fold: bool,
     /// Type of the weights; if absent, as they were trained.
     pub dtype: Option<Kind>,
 }
@@ -27,6 +32,8 @@ pub struct Written {
     pub format: Format,
     /// The part without PyTorch source because of which the format is not PyTorch, if it was not chosen.
     pub without_source: Option<String>,
+    /// What folding did, if it was asked for.
+    pub folding: Option<Folding>,
 }
 
 /// Writes a saved network as a new folder.
@@ -40,9 +47,13 @@ pub fn export(
     target: &Path,
     options: Options,
 ) -> Result<Written, ExportError> {
-    let structure = Structure::of(saved, registry)?;
-    let content = Content { saved, network: &structure, interface: saved.interface()? };
-    let without_source = if options.format.is_none() { part_without_source(&structure) } else { None };
+    let whole = Structure::of(saved, registry)?;
+    let folded = if options.fold { Some(fold(saved, registry, &whole)?) } else { None };
+    let (structure, weights) =
+        folded.as_ref().map_or((&whole, saved.weights()), |folded| (&folded.structure, &folded.weights));
+    let folding = folded.as_ref().map(|folded| &folded.folding);
+    let content = Content { saved, network: structure, weights, folding, interface: saved.interface()? };
+    let without_source = if options.format.is_none() { part_without_source(structure) } else { None };
     let default = if without_source.is_some() { Format::TorchScript } else { Format::PyTorch };
     let format = options.format.unwrap_or(default);
     let folder = NewFolder::create(target)?;
@@ -50,9 +61,11 @@ pub fn export(
         Format::PyTorch => pytorch::write(&content, options.dtype, &folder)?,
         Format::TorchScript => torchscript::write(&content, registry, options.dtype, &folder)?,
         Format::Safetensors => weights_only::write(&content, options.dtype, &folder)?,
+        Format::Adapter => adapter::write(&content, options.dtype, &folder)?,
     }
     folder.finish()?;
-    Ok(Written { structure, format, without_source })
+    let (structure, folding) = (structure.clone(), folding.cloned());
+    Ok(Written { structure, format, without_source, folding })
 }
 
 /// Returns the name of the first part that has no PyTorch source.

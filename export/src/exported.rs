@@ -1,30 +1,45 @@
 //! Reading an export back.
 
 use crate::ExportError;
-use crate::content::{CONFIG, WEIGHTS};
-use crate::format::Format;
-use crate::names::Names;
+use crate::content::CONFIG;
 use crate::record::Record;
-use kasmina_checkpoint::{CheckpointError, Tensors};
-use kasmina_files::{limit, read};
+use crate::stored::{Stored, bytes};
+use kasmina_files::limit;
 use kasmina_trainer::task::Interface;
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
 
-/// A network that was exported as a folder for PyTorch.
+/// A network that was exported.
 #[derive(Debug)]
 pub struct Exported {
     folder: PathBuf,
     record: Record,
     interface: Interface,
-    weights: Tensors,
+    stored: Stored,
 }
 
 /// The part of `config.json` that Kasmina reads.
-#[derive(Deserialize)]
-struct Config {
-    kasmina: Record,
-    interface: Interface,
+#[derive(Debug, Deserialize)]
+pub(crate) struct Description {
+    #[serde(rename = "kasmina")]
+    pub(crate) record: Record,
+    pub(crate) interface: Interface,
+    /// The hash of the host's weights, in an adapter.
+    #[serde(default)]
+    pub(crate) host_weights: Option<String>,
+}
+
+impl Description {
+    /// Reads the description of an export.
+    ///
+    /// # Errors
+    /// If it is missing or damaged, or another program has written it.
+    pub(crate) fn read(folder: &Path) -> Result<Self, ExportError> {
+        serde_json::from_slice(&bytes(folder, CONFIG, limit::CONFIG)?).map_err(|error| ExportError::Read {
+            path: folder.join(CONFIG),
+            reason: format!("it is not the description of an exported network: {error}"),
+        })
+    }
 }
 
 impl Exported {
@@ -36,26 +51,17 @@ impl Exported {
     /// Reads an export.
     ///
     /// # Errors
-    /// If its files are missing or damaged, it was written by another program, or it has another format than
-    /// PyTorch.
+    /// If its files are missing or damaged, it was written by another program, or it is an adapter.
     pub(crate) fn open(folder: &Path) -> Result<Self, ExportError> {
-        let wrong = |name: &str, reason: String| ExportError::Read { path: folder.join(name), reason };
-        let file = |name: &str, limit| {
-            read(&folder.join(name), limit).map_err(|error| wrong(name, error.to_string()))
-        };
-        let config: Config = serde_json::from_slice(&file(CONFIG, limit::CONFIG)?).map_err(|error| {
-            wrong(CONFIG, format!("it is not the description of an exported network: {error}"))
-        })?;
-        let format = config.kasmina.format;
-        if format != Format::PyTorch {
-            return Err(ExportError::OtherFormat { path: folder.to_owned(), format });
-        }
-        let bytes = file(WEIGHTS, limit::WEIGHTS)?;
-        let weights = Tensors::parse(&folder.join(WEIGHTS), bytes).map_err(|error| match error {
-            CheckpointError::Damaged { path, reason } => ExportError::Read { path, reason },
-            other => other.into(),
-        })?;
-        Ok(Self { folder: folder.to_owned(), record: config.kasmina, interface: config.interface, weights })
+        let description = Description::read(folder)?;
+        let stored = Stored::read(folder, &description.record)?;
+        Ok(Self::new(folder, description, stored))
+    }
+
+    /// Returns an export with this description and content.
+    pub(crate) fn new(folder: &Path, description: Description, stored: Stored) -> Self {
+        let Description { record, interface, .. } = description;
+        Self { folder: folder.to_owned(), record, interface, stored }
     }
 
     /// Returns the folder.
@@ -73,12 +79,8 @@ impl Exported {
         &self.interface
     }
 
-    /// Returns the weights, by the names that they have in the export.
-    pub(crate) fn weights(&self) -> &Tensors {
-        &self.weights
-    }
-
-    pub(crate) fn names(&self) -> Names {
-        Names::exported(&self.record.structure)
+    /// Returns the weights or the module.
+    pub(crate) fn stored(&self) -> &Stored {
+        &self.stored
     }
 }

@@ -13,6 +13,8 @@ pub enum Format {
     TorchScript,
     /// The weights alone, under the names that the host and the seeds give them.
     Safetensors,
+    /// The seeds alone, which are used with the weights of their host.
+    Adapter,
 }
 
 /// The name on the command line.
@@ -22,6 +24,7 @@ impl fmt::Display for Format {
             Self::PyTorch => "pytorch",
             Self::TorchScript => "torchscript",
             Self::Safetensors => "safetensors",
+            Self::Adapter => "adapter",
         })
     }
 }

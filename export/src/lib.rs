@@ -7,15 +7,19 @@
 
 #![forbid(unsafe_code)]
 
+mod adapter;
 mod card;
 mod classify;
 mod content;
+mod describe;
 mod error;
 mod evaluate;
 mod example;
 mod export;
 mod exported;
+mod fold;
 mod folder;
+mod folding;
 mod format;
 mod generate;
 mod names;
@@ -23,6 +27,7 @@ mod network;
 mod pytorch;
 mod record;
 mod source;
+mod stored;
 mod structure;
 mod text;
 mod torchscript;
@@ -33,6 +38,7 @@ pub use classify::{Classified, Ranked};
 pub use error::ExportError;
 pub use export::{Options, Written, export};
 pub use exported::Exported;
+pub use folding::{FoldedSeed, Folding, KeptSeed};
 pub use format::Format;
 pub use generate::Sampling;
 pub use network::Network;

@@ -3,7 +3,7 @@
 use crate::Structure;
 
 /// Where the weights of each part of a network are found, as prefixes of their names.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Names {
     /// Prefix of the host's weights.
     pub(crate) host: String,
@@ -32,6 +32,13 @@ impl Names {
             (format!("{slot}seed."), Some(format!("{slot}blend.")))
         });
         Self { host: "network.".to_owned(), seeds: seeds.collect() }
+    }
+
+    /// Whether a weight belongs to a seed or a blend.
+    pub(crate) fn is_of_seed(&self, name: &str) -> bool {
+        self.seeds.iter().any(|(seed, blend)| {
+            name.starts_with(seed) || blend.as_ref().is_some_and(|blend| name.starts_with(blend))
+        })
     }
 
     /// Returns the prefixes of all parts.

@@ -1,6 +1,7 @@
 //! What an export says of its network, in `config.json` under `kasmina`.
 
 use crate::Structure;
+use crate::folding::Folding;
 use crate::format::Format;
 use kasmina_trainer::config::DataConfig;
 use kasmina_trainer::run::SavedNetwork;
@@ -23,14 +24,22 @@ pub struct Record {
     pub score: Option<f64>,
     /// Format of the export.
     pub format: Format,
+    /// What folding did to the network; absent if it was not folded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub folding: Option<Folding>,
     /// Host and seeds.
     #[serde(flatten)]
     pub structure: Structure,
 }
 
 impl Record {
-    /// Describes a saved network of this structure.
-    pub(crate) fn of(saved: &SavedNetwork, structure: &Structure, format: Format) -> Self {
+    /// Describes a network that is exported.
+    pub(crate) fn of(
+        saved: &SavedNetwork,
+        structure: &Structure,
+        folding: Option<&Folding>,
+        format: Format,
+    ) -> Self {
         let (about, config) = (saved.about(), saved.config());
         Self {
             version: about.version.clone(),
@@ -40,6 +49,7 @@ impl Record {
             step: about.step,
             score: about.score,
             format,
+            folding: folding.cloned(),
             structure: structure.clone(),
         }
     }

@@ -1,7 +1,7 @@
 //! What a path names: a run, a checkpoint, or an export.
 
-use crate::ExportError;
 use crate::exported::Exported;
+use crate::{ExportError, adapter};
 use kasmina_trainer::run::{Choice, SavedNetwork};
 use kasmina_trainer::task::Interface;
 use kasmina_trainer::{RunConfig, TrainError};
@@ -30,12 +30,20 @@ impl Source {
         match SavedNetwork::open(path, choice) {
             Ok(saved) => Ok(Self::Checkpoint(Box::new(saved))),
             Err(TrainError::NoNetwork { path, reason }) => {
-                let reason =
-                    reason.replace("nor a checkpoint", "nor a checkpoint, nor an export for PyTorch");
+                let reason = reason.replace("nor a checkpoint", "nor a checkpoint, nor an export");
                 Err(TrainError::NoNetwork { path, reason }.into())
             }
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Reads an adapter and the weights of its host, which are those of a run, a checkpoint, an export or a
+    /// safetensors file.
+    ///
+    /// # Errors
+    /// If `path` is no adapter, or `host` has other weights than the host that its seeds were trained on.
+    pub fn open_onto(path: &Path, host: &Path) -> Result<Self, ExportError> {
+        Ok(Self::Export(Box::new(adapter::open(path, host)?)))
     }
 
     /// Returns the run directory that a checkpoint belongs to; `None` for an export. The registry's policy

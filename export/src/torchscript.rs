@@ -3,7 +3,7 @@
 //! A network is traced as a whole. A grafted host keeps its own module, with the seeds as submodules behind
 //! their places.
 
-use crate::content::Content;
+use crate::content::{Content, MODULE};
 use crate::example::examples;
 use crate::folder::NewFolder;
 use crate::format::Format;
@@ -16,8 +16,6 @@ use kasmina_torch_ext::traced::TracedModule;
 use serde_json::json;
 use tch::{Device, Kind, Tensor};
 
-/// Name of the archive.
-const MODULE: &str = "model.pt";
 /// Example of the model card.
 const EXAMPLE: &str = "import torch\n\nnetwork = torch.jit.load(\"model.pt\")\n";
 /// Largest difference between the outputs of the archive and the network, relative to the largest output.
@@ -35,8 +33,8 @@ pub(crate) fn write(
     dtype: Option<Kind>,
     folder: &NewFolder,
 ) -> Result<(), ExportError> {
-    let Content { saved, interface, .. } = *content;
-    let mut network = Network::of_checkpoint(saved, registry, Device::Cpu)?;
+    let Content { saved, interface, weights, .. } = *content;
+    let mut network = Network::of_parts(saved, registry, Device::Cpu, (content.network, weights))?;
     if let Some(kind) = dtype {
         network.cast(kind)?;
     }
@@ -52,7 +50,10 @@ pub(crate) fn write(
     };
     compare(&archive, &mut network, &other)?;
     content.describe(Format::TorchScript, json!({}), EXAMPLE, folder)?;
-    folder.write(MODULE, &archive)
+    folder.write(MODULE, &archive)?;
+    // The user who wrote the module may run it.
+    registry.policy().record(&kasmina_files::sha256_of([archive.as_slice()]));
+    Ok(())
 }
 
 /// Returns the archive of a grafted module with its trained weights, and with the seeds as submodules.
@@ -89,7 +90,7 @@ fn compare(archive: &[u8], network: &mut Network, x: &Tensor) -> Result<(), Expo
     if difference <= tolerance * largest.max(f64::MIN_POSITIVE) {
         return Ok(());
     }
-    Err(ExportError::Differs { difference: difference / largest })
+    Err(ExportError::Differs { what: "TorchScript of the network", difference: difference / largest })
 }
 
 fn failed(failed: Failed<PluginError>) -> ExportError {

@@ -1,6 +1,6 @@
 //! The weights alone: those of the host under its own names, those of the seeds in a file beside them.
 
-use crate::content::{Content, WEIGHTS};
+use crate::content::{Content, SEEDS, WEIGHTS};
 use crate::folder::NewFolder;
 use crate::format::Format;
 use crate::names::Names;
@@ -10,8 +10,6 @@ use serde_json::json;
 use std::collections::BTreeMap;
 use tch::Kind;
 
-/// Name of the file with the weights of the seeds.
-const SEEDS: &str = "seeds.safetensors";
 /// Example of the model card.
 const EXAMPLE: &str = "from safetensors.torch import load_file\n\n\
                        # The names are those of the host. A module that was grafted gets its own weights back.\n\
@@ -26,19 +24,16 @@ pub(crate) fn write(
     dtype: Option<Kind>,
     folder: &NewFolder,
 ) -> Result<(), ExportError> {
-    let Content { saved, network, .. } = *content;
+    let Content { network, weights: all, .. } = *content;
     let names = Names::saved(network);
-    let tensors = || saved.weights().iter();
+    let tensors = || all.iter();
     let host: BTreeMap<String, TensorView<'_>> = tensors()
         .filter_map(|(name, view)| Some((name.strip_prefix(&names.host)?.to_owned(), view)))
         .collect();
-    let of_seed = |name: &str| {
-        names.seeds.iter().any(|(seed, blend)| {
-            name.starts_with(seed) || blend.as_ref().is_some_and(|blend| name.starts_with(blend))
-        })
-    };
-    let seeds: BTreeMap<String, TensorView<'_>> =
-        tensors().filter(|(name, _)| of_seed(name)).map(|(name, view)| (name.to_owned(), view)).collect();
+    let seeds: BTreeMap<String, TensorView<'_>> = tensors()
+        .filter(|(name, _)| names.is_of_seed(name))
+        .map(|(name, view)| (name.to_owned(), view))
+        .collect();
     content.describe(Format::Safetensors, json!({}), EXAMPLE, folder)?;
     if !seeds.is_empty() {
         folder.write(SEEDS, &weights::bytes(&seeds, dtype)?.bytes)?;

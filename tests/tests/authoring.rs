@@ -2,6 +2,7 @@
 //! a run.
 
 use kasmina_tests::author::{cargo, library, must};
+use kasmina_tests::python::give_python;
 use kasmina_tests::runs::lines;
 use kasmina_tests::{kasmina, output, say};
 use std::fmt::Write as _;
@@ -27,8 +28,12 @@ fn create_and_train(kind: &str, train: &[&str]) {
     must(cargo("build", &folder), NOTHING);
     let library = library(&id);
     let library = library.to_str().unwrap();
-    let checked = must(kasmina(dir.path()), ["plugins", "check", library]);
+    let mut check = kasmina(dir.path());
+    let compares = give_python(&mut check, &format!("the PyTorch source of a new {kind}"));
+    let checked = must(check, ["plugins", "check", library]);
     assert!(checked.contains(" 0 failed"), "{checked}");
+    let row = checked.lines().find(|line| line.contains(" pytorch ")).unwrap();
+    assert!(!compares || row.contains(" pass "), "{row}");
 
     std::fs::write(dir.path().join("run.toml"), format!("[host]\nid = \"{}\"\n", host(kind, &id))).unwrap();
     let germinate = serde_json::json!({

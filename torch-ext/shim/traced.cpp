@@ -3,7 +3,7 @@
 // A trace contains the sizes of its example input as constants. So a function is traced with two inputs of
 // different sizes: constants that differ between the two graphs depend on the sizes, and are replaced by
 // expressions of the sizes of the input.
-#include "script.h"
+#include "traced.h"
 #include <sstream>
 #include <torch/csrc/jit/frontend/tracer.h>
 #include <torch/csrc/jit/ir/constants.h>
@@ -11,10 +11,9 @@
 #include <torch/csrc/jit/passes/lower_tuples.h>
 
 using namespace torch::jit;
+using kte::Callback;
 
 namespace {
-using Callback = at::Tensor *(*)(void *, int64_t, at::Tensor *);
-
 const auto PREFIX = "__torch__.kasmina.";
 
 // Returns the submodule of this name, which is created if it does not exist.
@@ -32,18 +31,6 @@ void add(Module module, const std::string &name, const at::Tensor &tensor, bool 
   for (size_t dot; (dot = name.find('.', begin)) != std::string::npos; begin = dot + 1)
     module = child_of(module, name.substr(begin, dot - begin));
   module.register_parameter(name.substr(begin), tensor, !parameter);
-}
-
-std::shared_ptr<Graph> trace(Module &module, const at::Tensor &x, Callback callback, void *context) {
-  auto body = [&](Stack inputs) -> Stack {
-    std::unique_ptr<at::Tensor> output(callback(context, 0, new at::Tensor(inputs.at(0).toTensor())));
-    // The owner of the callback knows the reason.
-    TORCH_CHECK(output, "the traced function failed");
-    return {*output};
-  };
-  auto name_of = [](const at::Tensor &) { return std::string(); };
-  auto traced = tracer::trace({x}, body, name_of, /*strict=*/true, /*force_outplace=*/false, &module, {"x"});
-  return traced.first->graph;
 }
 
 // A constant of the first graph, with its values in both.
@@ -147,6 +134,18 @@ void generalize(Graph &graph, Graph &other, const at::Tensor &one, const at::Ten
 }
 } // namespace
 
+std::shared_ptr<Graph> kte::trace(Module &module, const at::Tensor &x, Callback callback, void *context) {
+  auto body = [&](Stack inputs) -> Stack {
+    std::unique_ptr<at::Tensor> output(callback(context, 0, new at::Tensor(inputs.at(0).toTensor())));
+    // The owner of the callback knows the reason.
+    TORCH_CHECK(output, "the traced function failed");
+    return {*output};
+  };
+  auto name_of = [](const at::Tensor &) { return std::string(); };
+  auto traced = tracer::trace({x}, body, name_of, /*strict=*/true, /*force_outplace=*/false, &module, {"x"});
+  return traced.first->graph;
+}
+
 extern "C" {
 int kte_traced_new(void **out) {
   KTE_GUARD({
@@ -167,8 +166,8 @@ int kte_traced_add(void *module, const char *name, const at::Tensor *tensor, boo
 int kte_traced_forward(void *module, const at::Tensor *one, const at::Tensor *two, Callback callback, void *context) {
   KTE_GUARD({
     auto &traced = *static_cast<Module *>(module);
-    auto graph = trace(traced, *one, callback, context);
-    auto other = trace(traced, *two, callback, context);
+    auto graph = kte::trace(traced, *one, callback, context);
+    auto other = kte::trace(traced, *two, callback, context);
     generalize(*graph, *other, *one, *two);
     c10::QualifiedName name(*traced.type()->name(), "forward");
     traced.type()->addMethod(traced._ivalue()->compilation_unit()->create_function(name, graph));

@@ -113,6 +113,14 @@ unsafe extern "C" {
         context: *mut c_void,
     ) -> c_int;
     pub(crate) fn kte_traced_save(module: *const c_void, write: WriteBytes, context: *mut c_void) -> c_int;
+    pub(crate) fn kte_neighbours(
+        module: *mut c_void,
+        x: *const C_tensor,
+        callback: extern "C" fn(*mut c_void, i64, *mut C_tensor) -> *mut C_tensor,
+        context: *mut c_void,
+        write: WriteBytes,
+        lines: *mut c_void,
+    ) -> c_int;
     pub(crate) fn kte_script_train(script: *mut c_void, train: bool) -> c_int;
     pub(crate) fn kte_script_forward(
         script: *mut c_void,

@@ -14,7 +14,7 @@
 //! * [`memory`]: counting the bytes allocated by tensors
 //! * [`staging`]: reusable host memory for copies of tensors
 //! * [`script`]: TorchScript modules with taps after the calls of their submodules
-//! * [`traced`]: writing TorchScript modules
+//! * [`traced`] and [`neighbours`]: writing TorchScript modules, and reading their structure
 //! * [`trace`]: libtorch's profiler
 //! * [`cuda`]: opening `libtorch_cuda.so` at run time; streams, graphs and fused layers
 
@@ -31,6 +31,7 @@ mod ffi;
 pub mod flops;
 mod machine;
 pub mod memory;
+pub mod neighbours;
 pub mod norm;
 pub mod ops;
 pub mod optim;

@@ -58,7 +58,7 @@ impl TracedModule {
         Ok(module)
     }
 
-    fn new(variables: &[NamedTensor]) -> Result<Self> {
+    pub(crate) fn new(variables: &[NamedTensor]) -> Result<Self> {
         let mut raw = std::ptr::null_mut();
         // SAFETY: the output pointer is valid.
         ffi::check(unsafe { ffi::kte_traced_new(&raw mut raw) })?;

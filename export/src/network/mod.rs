@@ -1,23 +1,27 @@
 //! A saved network, ready to be used.
 
+mod body;
 mod context;
 mod parts;
 mod slot;
 mod taps;
 mod weights;
 
+use crate::content::MODULE;
+use crate::exported::Exported;
 use crate::names::Names;
+use crate::stored::Stored;
 use crate::{ExportError, SeedInSlot, Source, Structure};
+use body::Body;
 pub(crate) use context::Context;
 use kasmina::model::ModelError;
 use kasmina::state::EntryName;
 use kasmina_checkpoint::Tensors;
-use kasmina_plugin_api::abi::HostInstance;
-use kasmina_plugin_api::{Kind, Mode, PluginError, Site, Topology};
+use kasmina_plugin_api::{Kind, PluginError, Site, Topology};
 use kasmina_registry::{Entry, Policy, Registry, RegistryError, SearchPath};
 use kasmina_trainer::run::{Choice, SavedNetwork};
 use kasmina_trainer::task::Interface;
-use slot::OccupiedSlot;
+pub(crate) use slot::OccupiedSlot;
 use std::path::Path;
 use taps::Taps;
 use tch::{Device, Tensor};
@@ -27,7 +31,7 @@ use weights::Weights;
 /// measurements. One thread uses it at a time.
 #[derive(Debug)]
 pub struct Network {
-    host: HostInstance,
+    host: Body,
     host_name: String,
     /// In the order of the host's slots; `None` for one without a seed.
     slots: Vec<Option<OccupiedSlot>>,
@@ -68,10 +72,14 @@ impl Network {
             Source::Checkpoint(saved) => Self::of_checkpoint(saved, registry, device),
             Source::Export(export) => {
                 let record = export.record();
+                let (tensors, names) = match export.stored() {
+                    Stored::Weights(tensors, names) => (tensors, names.clone()),
+                    Stored::Module(archive) => return Self::of_module(export, archive, registry, device),
+                };
                 let plan = Plan {
                     structure: &record.structure,
-                    names: export.names(),
-                    tensors: export.weights(),
+                    names,
+                    tensors,
                     path: export.folder(),
                     step: record.step,
                     interface: export.interface(),
@@ -81,17 +89,49 @@ impl Network {
         }
     }
 
+    /// Loads a TorchScript module, which is code that somebody wrote.
+    fn of_module(
+        export: &Exported,
+        archive: &[u8],
+        registry: &Registry,
+        device: Device,
+    ) -> Result<Self, ExportError> {
+        let path = export.folder().join(MODULE);
+        check_interface(export.interface(), export.folder())?;
+        let sha256 = kasmina_files::sha256_of([archive]);
+        if !registry.policy().vouches_for(&sha256) {
+            return Err(ExportError::Untrusted { path });
+        }
+        let host = Body::load(archive, device).map_err(|error| match error {
+            kasmina_torch_ext::Error::Torch(reason) => ExportError::Read { path: path.clone(), reason },
+            other => other.into(),
+        })?;
+        registry.policy().record(&sha256);
+        let (host_name, interface) = (path.display().to_string(), export.interface().clone());
+        Ok(Self { host, host_name, slots: Vec::new(), interface, device })
+    }
+
     pub(crate) fn of_checkpoint(
         saved: &SavedNetwork,
         registry: &Registry,
         device: Device,
     ) -> Result<Self, ExportError> {
-        let structure = Structure::of(saved, registry)?;
+        Self::of_parts(saved, registry, device, (&Structure::of(saved, registry)?, saved.weights()))
+    }
+
+    /// Builds a network of a checkpoint that may have fewer seeds and other weights than the checkpoint. The
+    /// weights have the names of a checkpoint.
+    pub(crate) fn of_parts(
+        saved: &SavedNetwork,
+        registry: &Registry,
+        device: Device,
+        (structure, tensors): (&Structure, &Tensors),
+    ) -> Result<Self, ExportError> {
         let builds = saved.builds(registry);
         let plan = Plan {
-            structure: &structure,
-            names: Names::saved(&structure),
-            tensors: saved.weights(),
+            structure,
+            names: Names::saved(structure),
+            tensors,
             path: saved.path(),
             step: saved.about().step,
             interface: saved.interface()?,
@@ -105,7 +145,7 @@ impl Network {
         resolve: &dyn Fn(Kind, &EntryName) -> Result<Entry, RegistryError>,
     ) -> Result<Self, ExportError> {
         let Plan { structure, names, tensors, path, step, interface } = plan;
-        interface.check().map_err(|reason| ExportError::Read { path: path.to_owned(), reason })?;
+        check_interface(interface, path)?;
         let weights = Weights::new(tensors, path);
         let part = &structure.host;
         let mut host = resolve(Kind::Host, &part.entry)?.make_host(device, &part.config_text())?;
@@ -129,7 +169,7 @@ impl Network {
             slots[index] = Some(slot);
         }
         let (host_name, interface) = (part.entry.full_name(), interface.clone());
-        Ok(Self { host, host_name, slots, interface, device })
+        Ok(Self { host: Body::Host(host), host_name, slots, interface, device })
     }
 
     /// Returns what the network reads and predicts.
@@ -146,9 +186,9 @@ impl Network {
     /// follow.
     ///
     /// # Errors
-    /// If a plugin fails.
+    /// If a plugin fails, or the network is a TorchScript module, which keeps its type.
     pub fn cast(&mut self, kind: tch::Kind) -> Result<(), ExportError> {
-        let mut variables = self.host.variables()?;
+        let mut variables = self.host.variables()?.ok_or(ExportError::FixedType)?;
         for slot in self.slots.iter().flatten() {
             variables.extend(slot.variables()?);
         }
@@ -175,13 +215,17 @@ impl Network {
     pub(crate) fn forward_plain(&mut self, x: &Tensor) -> Result<Tensor, PluginError> {
         let _no_grad = tch::no_grad_guard();
         let mut taps = Taps::new(&mut self.slots);
-        let output = self.host.forward(x, Mode::Eval, &mut taps);
+        let output = self.host.forward(x, &mut taps);
         taps.finish(output)
     }
 
     fn failed(&self, error: PluginError) -> ModelError {
         ModelError::Forward { host: self.host_name.clone(), error }
     }
+}
+
+fn check_interface(interface: &Interface, path: &Path) -> Result<(), ExportError> {
+    interface.check().map_err(|reason| ExportError::Read { path: path.to_owned(), reason })
 }
 
 fn site_of(seed: &SeedInSlot, device: Device) -> Site {

@@ -6,16 +6,18 @@ mod modeling;
 mod source;
 mod tokenizer;
 
+use crate::ExportError;
 use crate::content::{Content, WEIGHTS, json_text};
 use crate::folder::NewFolder;
 use crate::format::Format;
-use crate::{ExportError, weights};
 use kasmina_trainer::task::Input;
 use serde_json::json;
 use tch::Kind;
 
+pub(crate) use modeling::with_linear_slots;
+
 /// The generated Python file.
-const MODELING: &str = "modeling_kasmina.py";
+pub(crate) const MODELING: &str = "modeling_kasmina.py";
 /// The Python file that turns images into inputs.
 const IMAGE_PROCESSING: &str = "image_processing_kasmina.py";
 /// Example of the model card.
@@ -30,9 +32,9 @@ pub(crate) fn write(
     dtype: Option<Kind>,
     folder: &NewFolder,
 ) -> Result<(), ExportError> {
-    let Content { saved, network, interface } = *content;
+    let Content { network, weights, interface, .. } = *content;
     let modeling = modeling::text(network, interface)?;
-    let weights = weights::bytes(&weights::exported(network, saved.weights()), dtype)?;
+    let weights = crate::weights::bytes(&crate::weights::exported(network, weights), dtype)?;
     content.describe(Format::PyTorch, config::value(interface, weights.dtype), EXAMPLE, folder)?;
     folder.write(MODELING, modeling.as_bytes())?;
     match &interface.input {

@@ -11,6 +11,8 @@ use std::fmt::Write as _;
 const HEAD: &str = include_str!("templates/head.py");
 const BLENDED: &str = include_str!("templates/blended.py");
 const LOAD: &str = include_str!("templates/load.py");
+const PLACE: &str = include_str!("templates/place.py");
+const LOAD_HOST: &str = include_str!("templates/load_host.py");
 const IMAGES: &str = include_str!("templates/images.py");
 const TOKENS: &str = include_str!("templates/tokens.py");
 
@@ -51,17 +53,36 @@ pub(super) fn text(network: &Structure, interface: &Interface) -> Result<String,
     if blended {
         let _ = write!(text, "\n\n{BLENDED}");
     }
-    let _ = write!(
-        text,
-        "\n\ndef network():\n    \"\"\"Builds the network with initial weights\"\"\"\n    slots = nn.ModuleDict()\n{slots}    return {host}(slots{})\n",
-        keywords(&network.host.config)
-    );
-    let _ = write!(text, "\n\n{LOAD}\n\n");
+    let _ = write!(text, "\n\n{}\n\n{LOAD}\n\n", function(&host, network, &slots));
     text.push_str(match interface.input {
         Input::Image(_) => IMAGES,
         Input::Tokens(_) => TOKENS,
     });
     Ok(text)
+}
+
+/// Writes the Python file of a host with the identity as a linear layer in each slot that has a seed.
+///
+/// # Errors
+/// As for [`text`].
+pub(crate) fn with_linear_slots(network: &Structure) -> Result<String, ExportError> {
+    let mut sources = Sources::default();
+    let name = format!("host `{}`", network.host.entry.full_name());
+    let host = class(&mut sources, &network.host, &name)?;
+    let slot =
+        |seed: &SeedInSlot| format!("    slots[{}] = Place({})\n", string(&key(&seed.slot)), seed.channels);
+    let slots: String = network.seeds.iter().map(slot).collect();
+    let function = function(&host, network, &slots);
+    Ok(format!("{HEAD}{}\n\n{PLACE}\n\n{function}\n\n{LOAD_HOST}", sources.text()))
+}
+
+/// Writes the function that builds the network. `slots` are the lines that fill the slots.
+fn function(host: &str, network: &Structure, slots: &str) -> String {
+    let settings = keywords(&network.host.config);
+    format!(
+        "def network():\n    \"\"\"Builds the network with initial weights\"\"\"\n    \
+         slots = nn.ModuleDict()\n{slots}    return {host}(slots{settings})\n"
+    )
 }
 
 fn class(sources: &mut Sources, part: &Part, name: &str) -> Result<String, ExportError> {

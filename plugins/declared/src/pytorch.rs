@@ -121,7 +121,7 @@ fn expression(node: &Node, inputs: &[String], space: Space) -> String {
         }
         Step::Dropout { p } => format!("F.dropout({x}, {p:?}, self.training)"),
         Step::Identity => x.to_owned(),
-        _ => format!("self.get_submodule({:?})({x})", node.name),
+        _ => format!("getattr(self, {:?})({x})", node.name),
     }
 }
 

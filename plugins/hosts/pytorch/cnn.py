@@ -27,7 +27,7 @@ class Cnn(nn.Module):
         memory_format="channels_last",
     ):
         super().__init__()
-        self.n_blocks = n_blocks
+        self.names = [f"block{i}" for i in range(n_blocks)]
         width = in_channels
         for i in range(n_blocks):
             pool = pool_layers is None or i < pool_layers
@@ -38,8 +38,10 @@ class Cnn(nn.Module):
         self.slots = slots
 
     def forward(self, x):
-        for i in range(self.n_blocks):
-            x = self.get_submodule(f"block{i}")(x)
-            if f"block{i}" in self.slots:
-                x = self.slots[f"block{i}"](x)
+        # Entries of these dictionaries are found faster than attributes of a module.
+        modules, slots = self._modules, self.slots._modules
+        for name in self.names:
+            x = modules[name](x)
+            if name in slots:
+                x = slots[name](x)
         return self.head(x.mean((2, 3)))

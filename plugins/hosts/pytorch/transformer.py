@@ -32,7 +32,8 @@ class Transformer(nn.Module):
         self, slots, vocab_size=50257, n_embd=384, n_head=6, n_layer=6, block_size=256, dropout=0.1
     ):
         super().__init__()
-        self.n_layer, self.block_size, self.dropout = n_layer, block_size, dropout
+        self.names = [f"block{i}" for i in range(n_layer)]
+        self.block_size, self.dropout = block_size, dropout
         self.tokens = nn.Parameter(torch.empty(vocab_size, n_embd))
         self.positions = nn.Parameter(torch.empty(block_size, n_embd))
         for i in range(n_layer):
@@ -43,8 +44,10 @@ class Transformer(nn.Module):
     def forward(self, x):
         x = F.embedding(x, self.tokens) + self.positions[: x.shape[1]]
         x = F.dropout(x, self.dropout, self.training)
-        for i in range(self.n_layer):
-            x = self.get_submodule(f"block{i}")(x)
-            if f"block{i}" in self.slots:
-                x = self.slots[f"block{i}"](x)
+        # Entries of these dictionaries are found faster than attributes of a module.
+        modules, slots = self._modules, self.slots._modules
+        for name in self.names:
+            x = modules[name](x)
+            if name in slots:
+                x = slots[name](x)
         return F.linear(self.norm(x), self.tokens)

@@ -1,14 +1,15 @@
 //! Compares the outputs of exported networks in Python (the generated file, transformers, TorchScript, ONNX)
 //! with Kasmina's.
 
-use crate::python::python;
 use crate::structures::{BLENDS, Case, HOSTS};
+use kasmina_tests::python::python;
 use kasmina_tests::say;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use proptest::strategy::ValueTree as _;
 use proptest::test_runner::TestRunner;
 use serde::Deserialize;
+use std::collections::BTreeMap;
 use std::path::Path;
 
 /// Largest accepted difference of outputs in PyTorch, relative to the largest output.
@@ -20,6 +21,9 @@ const ONNX_TOLERANCE: f64 = 1e-4;
 #[derive(Debug, Deserialize)]
 struct Row {
     name: String,
+    /// Of the networks that `kasmina eval` computes with, of the run and of the export.
+    #[serde(default)]
+    eval: f64,
     /// Of the generated file, imported by itself.
     file: f64,
     /// Of the model that transformers loads.
@@ -37,16 +41,18 @@ fn compare(cases: &[Case], test: &str) -> Option<Vec<Row>> {
     let mut python = python(test)?;
     let home = tempfile::tempdir().unwrap();
     let registry = kasmina_tests::registry(&[]);
-    for case in cases {
-        case.export(home.path(), &registry);
-    }
+    let of_eval: BTreeMap<&str, f64> =
+        cases.iter().map(|case| (case.name.as_str(), case.export(home.path(), &registry))).collect();
     python.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/export/compare.py")).arg(home.path());
     python.env("HOME", home.path());
     let out = python.output().unwrap();
     let stderr = String::from_utf8_lossy(&out.stderr);
     assert!(out.status.success(), "{stderr}");
-    let rows: Vec<Row> = serde_json::from_slice(&out.stdout).unwrap();
+    let mut rows: Vec<Row> = serde_json::from_slice(&out.stdout).unwrap();
     assert_eq!(rows.len(), cases.len());
+    for row in &mut rows {
+        row.eval = of_eval[row.name.as_str()];
+    }
     Some(rows)
 }
 
@@ -55,8 +61,8 @@ fn check(rows: &[Row]) {
     for row in rows {
         let onnx = row.onnx.map_or_else(|| "-".to_owned(), |error| format!("{error:.1e}"));
         say(&format!(
-            "{:<32} file {:.1e}  transformers {:.1e}  torchscript {:.1e}  onnx {onnx}",
-            row.name, row.file, row.transformers, row.torchscript
+            "{:<32} eval {:.1e}  file {:.1e}  transformers {:.1e}  torchscript {:.1e}  onnx {onnx}",
+            row.name, row.eval, row.file, row.transformers, row.torchscript
         ));
     }
     for row in rows {

@@ -1,8 +1,8 @@
 //! Exports of a grafted PyTorch module: as TorchScript with the seeds inside, and as weights that the
 //! module's own class takes back.
 
-use crate::python::python;
 use kasmina_export::{Network, Source};
+use kasmina_tests::python::python;
 use kasmina_tests::{kasmina, output};
 use kasmina_trainer::run::Choice;
 use std::path::Path;

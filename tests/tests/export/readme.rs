@@ -1,6 +1,6 @@
 //! The Python example of README.
 
-use crate::python::python;
+use kasmina_tests::python::python;
 use kasmina_tests::{kasmina, output};
 
 #[test]

@@ -1,7 +1,7 @@
 //! What users do with an export in Python.
 
-use crate::python::python;
 use crate::structures::{Case, HOSTS};
+use kasmina_tests::python::python;
 use kasmina_tests::{kasmina, output};
 use std::path::Path;
 
@@ -17,7 +17,8 @@ fn an_export_works_in_pipelines_and_compilers_and_in_half_precision() {
     for (host, blueprints) in [(&HOSTS[0], ["conv_light", "attention"]), (&HOSTS[2], ["attention", "lora"])] {
         let seeds = host.slots.iter().zip(blueprints).map(|(slot, blueprint)| (*slot, blueprint)).collect();
         let case = Case { name: host.id.to_owned(), host, blend: "gated", alpha: 0.7, seeds };
-        let folder = case.export(home.path(), &registry);
+        case.export(home.path(), &registry);
+        let folder = home.path().join(host.id);
         run(&folder, &["export", "run", "--to", "half", "--dtype", "bf16"]);
         run(&folder, &["export", "run", "--to", "half-script", "--dtype", "bf16", "--format", "torchscript"]);
     }

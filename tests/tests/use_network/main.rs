@@ -2,6 +2,7 @@
 //! run as from an export.
 
 mod evaluate;
+mod formats;
 mod generate;
 mod predict;
 mod refusals;

@@ -115,9 +115,14 @@ fn a_damaged_export_is_refused_by_the_part_that_is_wrong() {
     let bytes = fs::read(&weights).unwrap();
     fs::write(&weights, &bytes[..bytes.len() / 2]).unwrap();
     told.push_str(&refusals(home.path(), &[&["eval", "out"]]));
-    for format in ["torchscript", "safetensors"] {
+    // Files that other formats consist of.
+    for (format, file) in [("torchscript", "model.pt"), ("safetensors", "seeds.safetensors")] {
         must(home.path(), &["export", "run", "--to", format, "--format", format]);
-        told.push_str(&refusals(home.path(), &[&["eval", format]]));
+        let file = home.path().join(format).join(file);
+        fs::write(&file, "other").unwrap();
+        told.push_str(&refusals(home.path(), &[&["eval", format, "--device", "cpu", "--trust-run"]]));
+        fs::remove_file(&file).unwrap();
+        told.push_str(&refusals(home.path(), &[&["eval", format, "--device", "cpu", "--trust-run"]]));
     }
     insta::assert_snapshot!(told);
 }
