@@ -8,6 +8,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a benchmark may panic")]
 
 mod bare;
+mod exported;
 mod fossils;
 mod generate;
 mod grown;
@@ -136,12 +137,14 @@ fn main() -> Result<ExitCode> {
         }
     }
     rows.extend(host_rows(&args, &python, rounds)?);
+    let has_gpu = settings(&args.device)?.iter().any(|s| s.device.is_cuda());
+    let device = if has_gpu { Device::Cuda(0) } else { Device::Cpu };
+    if args.filter.contains("exported") {
+        let home = tempfile::tempdir()?;
+        exported::prepare(home.path())?;
+        rows.extend(python.exported(device, home.path())?);
+    }
     if args.filter.contains("generate") {
-        let device = if settings(&args.device)?.iter().any(|s| s.device.is_cuda()) {
-            Device::Cuda(0)
-        } else {
-            Device::Cpu
-        };
         rows.extend(generate::measure(device, rounds, args.quick)?);
         rows.extend(python.generate(device)?);
     }

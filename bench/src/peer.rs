@@ -1,16 +1,18 @@
 //! The side `pytorch` of the comparisons: runs `peer.py` with a Python that has PyTorch.
 
-use crate::generate;
 use crate::many::MODELS;
 use crate::setting::Setting;
 use crate::stopwatch::Row;
+use crate::{exported, generate};
 use anyhow::{Context as _, Result, bail};
 use serde::Deserialize;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use tch::Device;
 
 const SCRIPT: &str = include_str!("../peer.py");
 const GENERATE: &str = include_str!("../generate.py");
+const EXPORTED: &str = include_str!("../exported.py");
 
 /// A Python interpreter whose PyTorch is compared.
 pub(crate) struct Python {
@@ -107,6 +109,18 @@ impl Python {
             us: line.us,
         };
         Ok(lines_of(command)?.into_iter().zip(names).map(row).collect())
+    }
+
+    /// Measures exported networks beside the same network written by hand.
+    pub(crate) fn exported(&self, device: Device, home: &Path) -> Result<Vec<Row>> {
+        let Some(program) = &self.program else { return Ok(Vec::new()) };
+        let mut command = Command::new(program);
+        command.args(["-c", EXPORTED, "--device", if device.is_cuda() { "cuda" } else { "cpu" }]);
+        command.args(["--base", &exported::BASE.to_string(), "--rounds", &(3 * self.rounds).to_string()]);
+        command.arg("--batches").args(exported::BATCHES.map(|batch| batch.to_string()));
+        command.args(["--steps", &(5 * self.steps.0).to_string(), "--"]).arg(home);
+        let row = |line: Line| Row { name: exported::name(device, &line.net), side: line.mode, us: line.us };
+        Ok(lines_of(command)?.into_iter().map(row).collect())
     }
 
     /// Runs the script and parses its output.

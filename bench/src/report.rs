@@ -41,7 +41,7 @@ const fn ratio(ends: &'static str, side: &'static str, of: &'static str, limit: 
 }
 
 /// The ratios to report.
-const RATIOS: [Ratio; 20] = [
+const RATIOS: [Ratio; 22] = [
     ratio("", "captured", "limit", None),
     ratio("", "eager", "bare", Some(1.03)),
     ratio("", "captured", "bare", None),
@@ -51,6 +51,8 @@ const RATIOS: [Ratio; 20] = [
     ratio("cuda b512 fp32 3 training", "captured", "pytorch eager", Some(0.75)),
     ratio("cuda b512 bf16 3 training", "captured", "pytorch eager", Some(0.7)),
     ratio("", "generate", "transformers generate", Some(1.1)),
+    ratio("", "folded", "by hand", Some(1.01)),
+    ratio("", "exported", "by hand", None),
     ratio("small models", "eager, at once", "eager, in turn", None),
     ratio("small models", "captured, at once", "captured, in turn", None),
     ratio("small models", "captured, at once", "pytorch eager, in turn", None),
