@@ -16,15 +16,17 @@ const FLAGS: &str = "--cfg fuzzing -Cpasses=sancov-module -Ccodegen-units=1 -Cde
     -Cllvm-args=-sanitizer-coverage-pc-table -Cllvm-args=-sanitizer-coverage-trace-compares";
 /// Fuzz targets: the properties of the lifecycle, and the parsers of files and messages that come from
 /// outside.
-const TARGETS: [&str; 11] = [
+const TARGETS: [&str; 13] = [
     "checkpoint",
     "control",
     "declared",
+    "export",
     "images",
     "library",
     "lifecycle",
     "lock",
     "module",
+    "picture",
     "quarantine",
     "script",
     "sidecar",
