@@ -51,7 +51,8 @@ pub(crate) fn write(
     let names = Names::saved(network);
     let host = all.iter().filter_map(|(name, view)| Some((name.strip_prefix(&names.host)?, view)));
     let host_weights = host::hash(&host.collect());
-    let peft = Peft::of(network);
+    // PEFT needs the host as plain PyTorch.
+    let peft = Peft::of(network).filter(|_| network.host.pytorch.is_some());
     let in_file = |name: &str| peft.as_ref().map_or_else(|| name.to_owned(), |peft| peft.name(name));
     let of_seed = all.iter().filter(|(name, _)| names.is_of_seed(name));
     let seeds: BTreeMap<String, TensorView<'_>> = of_seed.map(|(name, view)| (in_file(name), view)).collect();
