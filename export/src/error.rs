@@ -197,6 +197,9 @@ impl ExportError {
                 "write the prompt with characters of the text that the network was trained on".to_owned(),
             ),
             Self::EmptyPrompt => Some("give at least one character with --prompt".to_owned()),
+            Self::Differs { what: "folded network", .. } => {
+                Some("export it without --fold; the seeds are then layers".to_owned())
+            }
             Self::Untraceable { .. } | Self::Differs { .. } => {
                 Some("a part of it computes in a way that depends on the batch; export it with --format pytorch, or its weights alone with --format safetensors".to_owned())
             }

@@ -48,7 +48,11 @@ pub fn export(
     options: Options,
 ) -> Result<Written, ExportError> {
     let whole = Structure::of(saved, registry)?;
-    let folded = if options.fold { Some(fold(saved, registry, &whole)?) } else { None };
+    let folded = if options.fold && options.format != Some(Format::Adapter) {
+        Some(fold(saved, registry, &whole)?)
+    } else {
+        None
+    };
     let (structure, weights) =
         folded.as_ref().map_or((&whole, saved.weights()), |folded| (&folded.structure, &folded.weights));
     let folding = folded.as_ref().map(|folded| &folded.folding);

@@ -92,7 +92,12 @@ pub(crate) fn open(folder: &Path, host: &Path) -> Result<Exported, ExportError> 
         found.into_iter().map(|(name, view)| (format!("{}{name}", names.host), view)).collect();
     for (name, view) in seeds.iter() {
         let own = peft.as_ref().and_then(|peft| peft.own_name(name));
-        all.insert(own.unwrap_or_else(|| name.to_owned()), view);
+        let own = own.unwrap_or_else(|| name.to_owned());
+        if !names.is_of_seed(&own) {
+            let reason = format!("it contains `{name}`, which is no weight of its seeds");
+            return Err(ExportError::Read { path: folder.join(WEIGHTS), reason });
+        }
+        all.insert(own, view);
     }
     let bytes = weights::bytes(&all, None)?.bytes;
     let stored = Stored::Weights(Tensors::parse(&folder.join(WEIGHTS), bytes)?, names);

@@ -7,6 +7,8 @@ use tch::{Device, Kind, Tensor};
 
 /// Largest difference from a linear function that counts as rounding, relative to the largest output.
 const TOLERANCE: f64 = 1e-5;
+/// Sizes of the noise that is added to features to find a function that is not linear.
+const SCALES: [f64; 5] = [0.0, 1.0, 10.0, 1e2, 1e4];
 /// Largest number of positions in each direction that the matrix is measured with.
 const POSITIONS: i64 = 4;
 
@@ -40,10 +42,11 @@ impl Affine {
         // A slot that refuses a smaller map is not a function of each position.
         let Ok(measured) = measure(slot, features, channels) else { return Ok(None) };
         let Some(affine) = measured else { return Ok(None) };
-        let noise = features.f_randn_like()?.f_add(features)?;
-        for x in [features, &noise] {
-            let found = slot.forward(x)?.f_to_kind(Kind::Double)?;
-            if !is_close(&affine.apply(x)?, &found, &found)? {
+        // Large features reach what a bias hides from small ones, such as the other side of a ReLU.
+        for scale in SCALES {
+            let x = features.f_randn_like()?.f_mul_scalar(scale)?.f_add(features)?;
+            let found = slot.forward(&x)?.f_to_kind(Kind::Double)?;
+            if !is_close(&affine.apply(&x)?, &found, &found)? {
                 return Ok(None);
             }
         }

@@ -58,7 +58,7 @@ impl Network {
     /// If there is no network, a plugin of it is missing or refused, or a tensor does not fit.
     pub fn load(path: &Path) -> Result<Self, ExportError> {
         let source = Source::open(path, Choice::Last)?;
-        let policy = source.run().into_iter().fold(Policy::default(), Policy::keeping_copies);
+        let policy = source.run().into_iter().fold(Policy::standard(), Policy::keeping_copies);
         let registry = Registry::load(&SearchPath::standard(&[]), &policy)?;
         Self::of(&source, &registry, Device::Cpu)
     }

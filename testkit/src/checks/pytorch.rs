@@ -59,6 +59,9 @@ pub(crate) fn same_output(subject: &Subject) -> Outcome {
     if missing {
         return Err(Failure::NotApplicable(format!("python3 has no PyTorch; {PYTHON} names another one")));
     }
+    if answers.len() != places.len() {
+        return broken(format!("Python gave {} answers for {} places", answers.len(), places.len()));
+    }
     for (place, answer) in places.iter().zip(answers) {
         match (answer.error, answer.difference) {
             (Some(error), _) => return broken(format!("{place}: its PyTorch source fails: {error}")),
@@ -140,6 +143,8 @@ fn ask_python(folder: &Path) -> Result<Answers, Failure> {
     let mut command = Command::new(&python);
     // Python has a libtorch of its own and must not load the one of this process.
     command.env_remove("LD_LIBRARY_PATH").args(["-W", "ignore", "-c", SCRIPT]).arg(folder);
+    // Python imports from its working directory, which may be the folder of somebody else's project.
+    command.current_dir(folder).env("PYTHONSAFEPATH", "1");
     let Ok(out) = command.output() else {
         let python = python.to_string_lossy();
         return Err(Failure::NotApplicable(format!("there is no `{python}`; {PYTHON} names another Python")));

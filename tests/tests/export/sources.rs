@@ -40,3 +40,20 @@ fn each_fault_of_a_source_is_told() {
         rows.into_iter().map(|(entry, result, detail)| format!("{entry}: {result}: {detail}")).collect();
     insta::assert_snapshot!(lines.join("\n"));
 }
+
+/// Python finds no module in the working directory, which may be somebody else's project.
+#[test]
+fn nothing_in_the_working_directory_is_imported() {
+    let home = tempfile::tempdir().unwrap();
+    let mut command = kasmina(home.path());
+    if !give_python(&mut command, "nothing_in_the_working_directory_is_imported") {
+        return;
+    }
+    for name in ["json", "ast", "torch"] {
+        std::fs::write(home.path().join(format!("{name}.py")), "open('planted', 'w')\n").unwrap();
+    }
+    command.args(["plugins", "check", "--only", "pytorch"]).arg(fixture("sources"));
+    let (stdout, stderr, _) = output(command);
+    assert!(stdout.contains("blueprint right"), "{stderr}");
+    assert!(!home.path().join("planted").exists());
+}
