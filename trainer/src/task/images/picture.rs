@@ -2,6 +2,7 @@
 
 use crate::error::TrainError;
 use crate::task::ImageInput;
+use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder as _, ImageReader, Limits};
 use kasmina_files::{limit, read};
 use std::io::Cursor;
@@ -24,14 +25,7 @@ const MAX_MEMORY: u64 = 1 << 29;
 pub fn read_picture(path: &Path, input: &ImageInput) -> Result<Tensor, TrainError> {
     let wrong = |reason: String| TrainError::Picture { path: path.to_owned(), reason };
     let bytes = read(path, limit::PICTURE).map_err(|e| wrong(e.to_string()))?;
-    let picture = decode(&bytes).map_err(wrong)?;
-    let found = (i64::from(picture.height()), i64::from(picture.width()));
-    if found != (input.height, input.width) {
-        return Err(wrong(format!(
-            "it has {} x {} pixels; the network reads pictures of {} x {}",
-            found.1, found.0, input.width, input.height
-        )));
-    }
+    let picture = decode(&bytes, input).map_err(wrong)?;
     let pixels = match input.channels {
         1 => grey(&picture),
         3 => picture.to_rgb8().into_raw(),
@@ -53,7 +47,9 @@ pub fn read_picture(path: &Path, input: &ImageInput) -> Result<Tensor, TrainErro
     Ok(pixels.f_div_scalar(255.0)?.f_sub(&mean)?.f_div(&deviation)?)
 }
 
-fn decode(bytes: &[u8]) -> Result<DynamicImage, String> {
+/// Decodes a picture of the size that the network reads. A picture of another size is not decoded, because
+/// it may take long.
+fn decode(bytes: &[u8], input: &ImageInput) -> Result<DynamicImage, String> {
     let text = |e: image::ImageError| e.to_string();
     let mut reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format().map_err(|e| e.to_string())?;
     if reader.format().is_none() {
@@ -66,6 +62,21 @@ fn decode(bytes: &[u8]) -> Result<DynamicImage, String> {
     let mut decoder = reader.into_decoder().map_err(text)?;
     // Cameras write pictures as the sensor lies, and note how they are to be turned.
     let orientation = decoder.orientation().map_err(text)?;
+    let turned = matches!(
+        orientation,
+        Orientation::Rotate90
+            | Orientation::Rotate270
+            | Orientation::Rotate90FlipH
+            | Orientation::Rotate270FlipH
+    );
+    let (width, height) = decoder.dimensions();
+    let (width, height) = if turned { (height, width) } else { (width, height) };
+    if (i64::from(height), i64::from(width)) != (input.height, input.width) {
+        return Err(format!(
+            "it has {width} x {height} pixels; the network reads pictures of {} x {}",
+            input.width, input.height
+        ));
+    }
     let mut picture = DynamicImage::from_decoder(decoder).map_err(text)?;
     picture.apply_orientation(orientation);
     Ok(picture)
