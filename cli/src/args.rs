@@ -109,7 +109,8 @@ pub(crate) struct ExportArgs {
     /// Fold seeds that are linear in each position into the layers beside them. All of them or none.
     #[arg(long)]
     pub(crate) fold: bool,
-    /// Write the seeds alone, for the host that they were trained on; for PEFT if all of them are `lora`.
+    /// Write the seeds alone, for the host that they were trained on; for PEFT if all of them are
+    /// `lora` and the host has a PyTorch source.
     #[arg(long, conflicts_with_all = ["format", "fold"])]
     pub(crate) adapter: bool,
     /// The type of the weights [default: as they were trained].

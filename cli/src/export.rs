@@ -67,7 +67,9 @@ pub(crate) fn run(args: &ExportArgs) -> Result<(), Failure> {
 fn tell_folding(folding: &Folding) {
     let mut rows = table::table(&["SEED", "SLOT", "NOW"], &[]);
     for seed in &folding.folded {
-        rows.add_row([seed.seed.full_name().as_str(), &seed.slot, &format!("in {}", seed.into)]);
+        let nothing = || "nothing, because it changes nothing".to_owned();
+        let now = seed.into.as_ref().map_or_else(nothing, |weight| format!("in {weight}"));
+        rows.add_row([seed.seed.full_name().as_str(), &seed.slot, &now]);
     }
     for seed in &folding.kept {
         rows.add_row([

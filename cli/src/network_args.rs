@@ -50,7 +50,7 @@ pub(crate) struct NetworkArgs {
     #[arg(long, value_name = "CHECKPOINT", default_value = "last")]
     pub(crate) checkpoint: Choice,
     /// The host of an adapter: a run directory, a checkpoint, an export or a safetensors file.
-    #[arg(long, value_name = "HOST")]
+    #[arg(long, value_name = "HOST", conflicts_with = "checkpoint")]
     pub(crate) onto: Option<PathBuf>,
     /// The device: auto, cpu or cuda:N.
     #[arg(long, default_value = "auto")]

@@ -48,7 +48,8 @@ pub(crate) fn text(content: &Content<'_>, example: &str) -> String {
             "## Seeds folded into layers of the host\n\n| slot | blueprint | weight |\n|---|---|---|\n",
         );
         for seed in folded {
-            let _ = writeln!(card, "| `{}` | `{}` | `{}` |", seed.slot, seed.seed.full_name(), seed.into);
+            let weight = seed.into.as_ref().map_or_else(|| "none".to_owned(), |name| format!("`{name}`"));
+            let _ = writeln!(card, "| `{}` | `{}` | {weight} |", seed.slot, seed.seed.full_name());
         }
         card.push('\n');
     }

@@ -12,8 +12,8 @@ pub struct FoldedSeed {
     pub seed_id: String,
     /// The blueprint of the seed.
     pub seed: EntryName,
-    /// Name of the weight that contains it now.
-    pub into: String,
+    /// Name of the weight that contains it now; `None` if the seed changed nothing.
+    pub into: Option<String>,
 }
 
 /// A seed that stays as a layer of its own.

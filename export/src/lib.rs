@@ -12,6 +12,7 @@ mod card;
 mod classify;
 mod content;
 mod describe;
+mod difference;
 mod error;
 mod evaluate;
 mod example;

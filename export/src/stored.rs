@@ -5,9 +5,8 @@ use crate::format::Format;
 use crate::names::Names;
 use crate::record::Record;
 use crate::{ExportError, weights};
-use kasmina_checkpoint::{CheckpointError, TensorView, Tensors};
+use kasmina_checkpoint::{CheckpointError, Tensors};
 use kasmina_files::{Limit, limit, read};
-use std::collections::BTreeMap;
 use std::path::Path;
 
 /// What an export contains besides its description.
@@ -34,11 +33,8 @@ impl Stored {
                 let names = Names::saved(structure);
                 let host = tensors(folder, WEIGHTS)?;
                 let seeds = if folder.join(SEEDS).exists() { Some(tensors(folder, SEEDS)?) } else { None };
-                let mut all: BTreeMap<String, TensorView<'_>> =
-                    host.iter().map(|(name, view)| (format!("{}{name}", names.host), view)).collect();
-                all.extend(seeds.iter().flat_map(Tensors::iter).map(|(name, view)| (name.to_owned(), view)));
-                let bytes = weights::bytes(&all, None)?.bytes;
-                Self::Weights(Tensors::parse(&folder.join(WEIGHTS), bytes)?, names)
+                let seeds = seeds.iter().flat_map(Tensors::iter).map(|(name, view)| (name.to_owned(), view));
+                Self::Weights(weights::join(&names, host.iter(), seeds, &folder.join(WEIGHTS))?, names)
             }
         })
     }

@@ -4,6 +4,7 @@
 //! their places.
 
 use crate::content::{Content, MODULE};
+use crate::difference::relative;
 use crate::example::examples;
 use crate::folder::NewFolder;
 use crate::format::Format;
@@ -80,17 +81,13 @@ fn compare(archive: &[u8], network: &mut Network, x: &Tensor) -> Result<(), Expo
     let mut script = Script::load(archive, Device::Cpu)?;
     let found = script.forward(x, &mut |_, x| Ok::<_, PluginError>(x)).map_err(failed)?;
     let wanted = network.forward(x)?;
-    let largest = wanted.f_to_kind(Kind::Double)?.f_abs()?.f_max()?.f_double_value(&[])?;
-    let difference = (found.f_to_kind(Kind::Double)? - wanted.f_to_kind(Kind::Double)?)
-        .f_abs()?
-        .f_max()?
-        .f_double_value(&[])?;
     let tolerance = if wanted.kind() == Kind::BFloat16 { HALF_TOLERANCE } else { TOLERANCE };
+    let difference = relative(&wanted, &found)?;
     // A difference that is not a number is one.
-    if difference <= tolerance * largest.max(f64::MIN_POSITIVE) {
+    if difference <= tolerance {
         return Ok(());
     }
-    Err(ExportError::Differs { what: "TorchScript of the network", difference: difference / largest })
+    Err(ExportError::Differs { what: "TorchScript of the network", difference })
 }
 
 fn failed(failed: Failed<PluginError>) -> ExportError {

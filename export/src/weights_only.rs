@@ -5,9 +5,7 @@ use crate::folder::NewFolder;
 use crate::format::Format;
 use crate::names::Names;
 use crate::{ExportError, weights};
-use kasmina_checkpoint::TensorView;
 use serde_json::json;
-use std::collections::BTreeMap;
 use tch::Kind;
 
 /// Example of the model card.
@@ -26,14 +24,7 @@ pub(crate) fn write(
 ) -> Result<(), ExportError> {
     let Content { network, weights: all, .. } = *content;
     let names = Names::saved(network);
-    let tensors = || all.iter();
-    let host: BTreeMap<String, TensorView<'_>> = tensors()
-        .filter_map(|(name, view)| Some((name.strip_prefix(&names.host)?.to_owned(), view)))
-        .collect();
-    let seeds: BTreeMap<String, TensorView<'_>> = tensors()
-        .filter(|(name, _)| names.is_of_seed(name))
-        .map(|(name, view)| (name.to_owned(), view))
-        .collect();
+    let (host, seeds) = weights::split(&names, all);
     content.describe(Format::Safetensors, json!({}), EXAMPLE, folder)?;
     if !seeds.is_empty() {
         folder.write(SEEDS, &weights::bytes(&seeds, dtype)?.bytes)?;

@@ -71,7 +71,8 @@ bool passes(Node *node) {
 void write_layer(std::ostream &out, Graph &graph, Node *node, size_t offset) {
   bool full = is(node, "aten::_convolution") || is(node, "aten::convolution");
   bool convolution = full || is(node, "aten::conv1d") || is(node, "aten::conv2d") || is(node, "aten::conv3d");
-  std::string operation(node->kind().toUnqualString());
+  bool end = node->kind() == prim::Param || node->kind() == prim::Return;
+  std::string operation(end ? "" : node->kind().toUnqualString());
   if (full) {
     auto transposed = toIValue(node->input(6));
     if (!transposed || transposed->toBool()) convolution = false, operation = "transposed convolution";

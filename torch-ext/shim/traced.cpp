@@ -120,6 +120,16 @@ struct Sizes {
   }
 };
 
+// Replaces the device of the example by the device of the input.
+void follow_device(Block *block, Value *device) {
+  for (auto node : block->nodes()) {
+    for (auto inner : node->blocks()) follow_device(inner, device);
+    if (node->kind() != prim::Constant) continue;
+    auto value = toIValue(node->output());
+    if (value && value->isDevice()) node->output()->replaceAllUsesWith(device);
+  }
+}
+
 void generalize(Graph &graph, Graph &other, const at::Tensor &one, const at::Tensor &two) {
   std::vector<Difference> differences;
   compare(graph.block(), other.block(), differences);
@@ -129,6 +139,7 @@ void generalize(Graph &graph, Graph &other, const at::Tensor &one, const at::Ten
     auto value = sizes.expression(difference);
     difference.node->output()->replaceAllUsesWith(value);
   }
+  follow_device(graph.block(), graph.insert(prim::device, {sizes.x}));
   EliminateDeadCode(graph.block());
   graph.lint();
 }

@@ -29,7 +29,8 @@ pub struct Layer {
 pub struct Neighbour {
     /// Number of operations that read the features. On the side before the mark, the mark is one of them.
     pub readers: usize,
-    /// Name of the operation: `linear`, `convolution`, or torch's name. Empty behind the output.
+    /// Name of the operation: `linear`, `convolution`, or torch's name. Empty before the input and behind the
+    /// output.
     pub operation: String,
     /// The layer, if the operation is one.
     pub layer: Option<Layer>,

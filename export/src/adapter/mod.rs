@@ -11,9 +11,10 @@ use crate::exported::{Description, Exported};
 use crate::folder::NewFolder;
 use crate::format::Format;
 use crate::names::Names;
-use crate::stored::{Stored, tensors};
+use crate::stored::{Stored, bytes, tensors};
 use crate::{ExportError, pytorch, weights};
-use kasmina_checkpoint::{TensorView, Tensors};
+use kasmina_checkpoint::TensorView;
+use kasmina_files::limit;
 use kasmina_trainer::config::WeightNames;
 use kasmina_trainer::run::{Choice, NamedWeights, SavedNetwork};
 use peft::Peft;
@@ -49,13 +50,13 @@ pub(crate) fn write(
         return Err(ExportError::NoSeeds);
     }
     let names = Names::saved(network);
-    let host = all.iter().filter_map(|(name, view)| Some((name.strip_prefix(&names.host)?, view)));
-    let host_weights = host::hash(&host.collect());
+    let (host, seeds) = weights::split(&names, all);
+    let host_weights = host::hash(&host);
     // PEFT needs the host as plain PyTorch.
     let peft = Peft::of(network).filter(|_| network.host.pytorch.is_some());
     let in_file = |name: &str| peft.as_ref().map_or_else(|| name.to_owned(), |peft| peft.name(name));
-    let of_seed = all.iter().filter(|(name, _)| names.is_of_seed(name));
-    let seeds: BTreeMap<String, TensorView<'_>> = of_seed.map(|(name, view)| (in_file(name), view)).collect();
+    let seeds: BTreeMap<String, TensorView<'_>> =
+        seeds.into_iter().map(|(name, view)| (in_file(name), view)).collect();
     let example = if peft.is_some() { PEFT_EXAMPLE } else { EXAMPLE };
     content.describe(Format::Adapter, json!({ "host_weights": host_weights }), example, folder)?;
     if let Some(peft) = &peft {
@@ -82,24 +83,28 @@ pub(crate) fn open(folder: &Path, host: &Path) -> Result<Exported, ExportError> 
     }
     let structure = &description.record.structure;
     let (names, peft) = (Names::saved(structure), Peft::of(structure));
+    if let Some(peft) = peft.as_ref().filter(|_| folder.join(CONFIG).exists()) {
+        let wrong = |reason: String| ExportError::Read { path: folder.join(CONFIG), reason };
+        let settings = serde_json::from_slice(&bytes(folder, CONFIG, limit::CONFIG)?);
+        peft.check(&settings.map_err(|error| wrong(error.to_string()))?).map_err(wrong)?;
+    }
     let seeds = tensors(folder, WEIGHTS)?;
     let given = NamedWeights::read(host, WeightNames::Host)?;
     let found: BTreeMap<&str, TensorView<'_>> = given.iter().collect();
     if description.host_weights != Some(host::hash(&found)) {
         return Err(ExportError::OtherHost { path: folder.to_owned(), host: host.to_owned() });
     }
-    let mut all: BTreeMap<String, TensorView<'_>> =
-        found.into_iter().map(|(name, view)| (format!("{}{name}", names.host), view)).collect();
-    for (name, view) in seeds.iter() {
-        let own = peft.as_ref().and_then(|peft| peft.own_name(name));
-        let own = own.unwrap_or_else(|| name.to_owned());
-        if !names.is_of_seed(&own) {
-            let reason = format!("it contains `{name}`, which is no weight of its seeds");
+    let mut own = Vec::new();
+    for (in_file, view) in seeds.iter() {
+        let name = peft.as_ref().and_then(|peft| peft.own_name(in_file));
+        let name = name.unwrap_or_else(|| in_file.to_owned());
+        if !names.is_of_seed(&name) {
+            let reason = format!("it contains `{in_file}`, which is no weight of its seeds");
             return Err(ExportError::Read { path: folder.join(WEIGHTS), reason });
         }
-        all.insert(own, view);
+        own.push((name, view));
     }
-    let bytes = weights::bytes(&all, None)?.bytes;
-    let stored = Stored::Weights(Tensors::parse(&folder.join(WEIGHTS), bytes)?, names);
+    let all = weights::join(&names, found, own, &folder.join(WEIGHTS))?;
+    let stored = Stored::Weights(all, names);
     Ok(Exported::new(folder, description, stored))
 }

@@ -28,8 +28,7 @@ impl<'a> Peft<'a> {
     /// Returns the content of `adapter_config.json`.
     pub(super) fn config(&self) -> Value {
         let settings = |name: &str| -> Map<String, Value> {
-            let value = |seed: &SeedInSlot| seed.seed.config.get(name).cloned().unwrap_or(DEFAULT.into());
-            self.0.iter().map(|seed| (module(seed), value(seed))).collect()
+            self.0.iter().map(|seed| (module(seed), setting(seed, name))).collect()
         };
         let (ranks, alphas) = (settings("rank"), settings("alpha"));
         json!({
@@ -46,6 +45,36 @@ impl<'a> Peft<'a> {
             "bias": "none",
             "fan_in_fan_out": false,
         })
+    }
+
+    /// Checks that PEFT computes with the scales that the seeds have.
+    ///
+    /// # Errors
+    /// Returns the first setting that differs, in words.
+    pub(super) fn check(&self, found: &Value) -> Result<(), String> {
+        let is_off = |value: &Value| {
+            matches!(value, Value::Null | Value::Bool(false))
+                || value == "none"
+                || value.as_array().is_some_and(Vec::is_empty)
+        };
+        for name in ["use_rslora", "use_dora", "bias", "modules_to_save", "fan_in_fan_out", "lora_bias"] {
+            if !is_off(&found[name]) {
+                return Err(format!("`{name}` is {}, which the seeds do not have", found[name]));
+            }
+        }
+        for (pattern, name, own) in [("rank_pattern", "r", "rank"), ("alpha_pattern", "lora_alpha", "alpha")]
+        {
+            for seed in self.0 {
+                let module = module(seed);
+                let given = found[pattern].get(&module).unwrap_or(&found[name]).as_f64();
+                let wanted = setting(seed, own);
+                if given != wanted.as_f64() {
+                    let given = given.map_or_else(|| "missing".to_owned(), |number| number.to_string());
+                    return Err(format!("`{name}` of `{module}` is {given}; the seed has {wanted}"));
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Returns PEFT's name of a weight that is named as in a checkpoint.
@@ -69,6 +98,11 @@ impl<'a> Peft<'a> {
             })
         })
     }
+}
+
+/// Returns `rank` or `alpha` of a seed.
+fn setting(seed: &SeedInSlot, name: &str) -> Value {
+    seed.seed.config.get(name).cloned().unwrap_or(DEFAULT.into())
 }
 
 /// Name of the linear layer in the generated module.

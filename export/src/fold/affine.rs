@@ -9,6 +9,8 @@ use tch::{Device, Kind, Tensor};
 const TOLERANCE: f64 = 1e-5;
 /// Sizes of the noise that is added to features to find a function that is not linear.
 const SCALES: [f64; 5] = [0.0, 1.0, 10.0, 1e2, 1e4];
+/// Largest element by which a function without effect differs from the identity.
+const IDENTITY: f64 = 1e-7;
 /// Largest number of positions in each direction that the matrix is measured with.
 const POSITIONS: i64 = 4;
 
@@ -56,6 +58,13 @@ impl Affine {
     /// Whether the shift is 0.
     pub(super) fn is_linear(&self) -> Result<bool, tch::TchError> {
         Ok(self.shift.f_count_nonzero(None)?.f_int64_value(&[])? == 0)
+    }
+
+    /// Whether the function changes nothing, up to rounding.
+    pub(super) fn is_identity(&self) -> Result<bool, tch::TchError> {
+        let eye = Tensor::f_eye(self.matrix.size()[0], (Kind::Double, Device::Cpu))?;
+        let largest = |t: &Tensor| t.f_abs()?.f_max()?.f_double_value(&[]);
+        Ok(largest(&self.matrix.f_sub(&eye)?)?.max(largest(&self.shift)?) <= IDENTITY)
     }
 
     fn apply(&self, x: &Tensor) -> Result<Tensor, tch::TchError> {

@@ -15,19 +15,18 @@ pub(super) fn merge(
     affine: &Affine,
 ) -> Result<(), String> {
     let layer = &place.layer;
-    let find = |name: &str| {
-        host.get(name).ok_or_else(|| format!("the host has no weight `{name}` of the layer beside it"))
-    };
+    let find = |name: &str| host.get(name).ok_or_else(|| format!("the host has no float32 weight `{name}`"));
     let weight = find(&layer.weight)?;
     let bias = layer.bias.as_deref().map(find).transpose()?;
-    let merged = match place.side {
-        Side::Before => into_output(weight, bias, affine, layer.groups),
-        Side::After => into_input(weight, bias, affine, layer.groups),
-    };
-    let merged = merged.map_err(|error| format!("libtorch cannot merge it: {error}"))?;
-    let Some((weight, bias)) = merged else {
+    let failed = |error: TchError| format!("libtorch cannot merge it: {error}");
+    let Some(blocks) = blocks(&affine.matrix, layer.groups).map_err(failed)? else {
         return Err(format!("it mixes the groups of channels of the convolution `{}`", layer.weight));
     };
+    let merged = match place.side {
+        Side::Before => into_output(weight, bias, affine, &blocks),
+        Side::After => into_input(weight, bias, affine, &blocks),
+    };
+    let (weight, bias) = merged.map_err(failed)?;
     host.insert(layer.weight.clone(), weight);
     if let (Some(name), Some(bias)) = (&layer.bias, bias) {
         host.insert(name.clone(), bias);
@@ -35,46 +34,48 @@ pub(super) fn merge(
     Ok(())
 }
 
-/// The layer after the function: `W (M x + b) + c`. Returns `None` if the function mixes groups.
+/// A weight and a bias, float32.
+type Merged = (Tensor, Option<Tensor>);
+
+/// Returns weight and bias of the layer after the function: `W (M x + b) + c`.
 ///
 /// # Shapes
-/// `weight`: `[out, in / groups, ...]`, `bias`: `[out]`, as the results.
+/// `weight`: `[out, in / groups, ...]`, `bias`: `[out]`, `blocks`: `[groups, in / groups, in / groups]`; the
+/// results as `weight` and `bias`.
 fn into_input(
     weight: &Tensor,
     bias: Option<&Tensor>,
     affine: &Affine,
-    groups: i64,
-) -> Result<Option<(Tensor, Option<Tensor>)>, TchError> {
-    let Some(blocks) = blocks(&affine.matrix, groups)? else { return Ok(None) };
-    let (shape, out) = (weight.size(), weight.size()[0]);
-    let inner = shape[1];
+    blocks: &Tensor,
+) -> Result<Merged, TchError> {
+    let (shape, groups) = (weight.size(), blocks.size()[0]);
+    let (out, inner) = (shape[0], shape[1]);
     let grouped = weight.f_to_kind(Kind::Double)?.f_reshape([groups, out / groups, inner, -1])?;
-    let merged = Tensor::f_einsum("gock,gci->goik", &[&grouped, &blocks], None::<i64>)?;
+    let merged = Tensor::f_einsum("gock,gci->goik", &[&grouped, blocks], None::<i64>)?;
     let shift = affine.shift.f_reshape([groups, inner])?;
     let added = Tensor::f_einsum("gock,gc->go", &[&grouped, &shift], None::<i64>)?.f_reshape([out])?;
     let bias = bias.map(|bias| single(&bias.f_to_kind(Kind::Double)?.f_add(&added)?)).transpose()?;
-    Ok(Some((single(&merged.f_reshape(shape.as_slice())?)?, bias)))
+    Ok((single(&merged.f_reshape(shape.as_slice())?)?, bias))
 }
 
-/// The layer before the function: `M (W x + c) + b`. Returns `None` if the function mixes groups.
+/// Returns weight and bias of the layer before the function: `M (W x + c) + b`.
 ///
 /// # Shapes
-/// `weight`: `[out, in / groups, ...]`, `bias`: `[out]`, as the results.
+/// As [`into_input`], with `blocks` of `[groups, out / groups, out / groups]`.
 fn into_output(
     weight: &Tensor,
     bias: Option<&Tensor>,
     affine: &Affine,
-    groups: i64,
-) -> Result<Option<(Tensor, Option<Tensor>)>, TchError> {
-    let Some(blocks) = blocks(&affine.matrix, groups)? else { return Ok(None) };
-    let (shape, out) = (weight.size(), weight.size()[0]);
-    let grouped = weight.f_to_kind(Kind::Double)?.f_reshape([groups, out / groups, -1])?;
+    blocks: &Tensor,
+) -> Result<Merged, TchError> {
+    let (shape, groups) = (weight.size(), blocks.size()[0]);
+    let grouped = weight.f_to_kind(Kind::Double)?.f_reshape([groups, shape[0] / groups, -1])?;
     let merged = blocks.f_bmm(&grouped)?.f_reshape(shape.as_slice())?;
     let moved = |bias: &Tensor| {
         let bias = bias.f_to_kind(Kind::Double)?;
         single(&affine.matrix.f_mv(&bias)?.f_add(&affine.shift)?)
     };
-    Ok(Some((single(&merged)?, bias.map(moved).transpose()?)))
+    Ok((single(&merged)?, bias.map(moved).transpose()?))
 }
 
 /// Returns the blocks on the diagonal of a matrix; `None` if there is something beside them.

@@ -5,6 +5,7 @@ mod affine;
 mod merge;
 mod place;
 
+use crate::difference::relative;
 use crate::example::examples;
 use crate::folding::{FoldedSeed, Folding, KeptSeed};
 use crate::names::Names;
@@ -52,13 +53,19 @@ pub(crate) fn fold(
             kept.push(KeptSeed { slot: seed.slot.clone(), seed: seed.seed.entry.clone() });
             continue;
         };
-        let place = Place::find(neighbours, &affine, features.dim());
-        match place.and_then(|place| merge::merge(&mut host, &place, &affine).map(|()| place)) {
-            Ok(place) => folded.push(FoldedSeed {
+        let into = if affine.is_identity()? {
+            Ok(None)
+        } else {
+            let place = Place::find(neighbours, &affine, features.dim());
+            place
+                .and_then(|place| merge::merge(&mut host, &place, &affine).map(|()| Some(place.layer.weight)))
+        };
+        match into {
+            Ok(into) => folded.push(FoldedSeed {
                 slot: seed.slot.clone(),
                 seed_id: seed.seed_id.clone(),
                 seed: seed.seed.entry.clone(),
-                into: place.layer.weight,
+                into,
             }),
             Err(reason) => reasons.push(format!("slot `{}`: {reason}", seed.slot)),
         }
@@ -88,30 +95,14 @@ fn with_host(
     prefix: &str,
     host: &BTreeMap<String, Tensor>,
 ) -> Result<Tensors, ExportError> {
-    let mut changed = BTreeMap::new();
-    for (name, tensor) in host {
-        let flat = tensor.f_contiguous()?.f_flatten(0, -1)?;
-        let mut bytes = vec![0; flat.numel() * 4];
-        flat.f_copy_data_u8(&mut bytes, flat.numel())?;
-        changed.insert(format!("{prefix}{name}"), bytes);
-    }
-    let view = |(name, view): (&str, TensorView<'_>)| -> (String, Vec<usize>) {
-        (name.to_owned(), view.shape.to_vec())
-    };
-    let shapes: BTreeMap<String, Vec<usize>> = saved.weights().iter().map(view).collect();
-    let mut all: BTreeMap<String, TensorView<'_>> =
-        saved.weights().iter().map(|(name, view)| (name.to_owned(), view)).collect();
-    for (name, bytes) in &changed {
-        if let Some(shape) = shapes.get(name) {
-            all.insert(name.clone(), TensorView { dtype: Dtype::F32, shape, bytes });
+    let changed =
+        host.iter().map(|(name, tensor)| Ok((format!("{prefix}{name}"), weights::elements(tensor)?)));
+    let changed: BTreeMap<String, Vec<u8>> = changed.collect::<Result<_, ExportError>>()?;
+    let mut all: BTreeMap<&str, TensorView<'_>> = saved.weights().iter().collect();
+    for (name, view) in &mut all {
+        if let Some(bytes) = changed.get(*name) {
+            (view.dtype, view.bytes) = (Dtype::F32, bytes);
         }
     }
     Ok(Tensors::parse(saved.path(), weights::bytes(&all, None)?.bytes)?)
-}
-
-/// Returns the largest difference relative to the largest element of the first tensor.
-fn relative(wanted: &Tensor, found: &Tensor) -> Result<f64, ExportError> {
-    let largest = wanted.f_abs()?.f_max()?.f_double_value(&[])?;
-    let difference = wanted.f_sub(found)?.f_abs()?.f_max()?.f_double_value(&[])?;
-    Ok(difference / largest.max(f64::MIN_POSITIVE))
 }

@@ -41,7 +41,7 @@ fn suitable(side: Side, neighbour: &Neighbour, affine: &Affine, dimensions: usiz
         return Err(format!("{readers} operations read the features"));
     }
     let Some(layer) = layer else {
-        let none = operation.is_empty() || operation == "Param";
+        let none = operation.is_empty();
         return Err(if none { "is no operation".to_owned() } else { format!("is `{operation}`") });
     };
     let name = format!("the {operation} `{}`", layer.weight);
@@ -49,9 +49,14 @@ fn suitable(side: Side, neighbour: &Neighbour, affine: &Affine, dimensions: usiz
         return Err(format!("is a {operation} whose weight is computed, or used in another place too"));
     }
     let dimensions = i64::try_from(dimensions).unwrap_or(i64::MAX);
-    let averages_channels = averaged.iter().any(|d| *d == 0 || d.rem_euclid(dimensions) == affine.channels);
-    let wanted = if layer.convolution { 1 } else { dimensions - 1 - count(averaged) };
-    if averages_channels || affine.channels != wanted || (layer.convolution && !averaged.is_empty()) {
+    let averaged: Vec<i64> = averaged.iter().map(|d| d.rem_euclid(dimensions)).collect();
+    let averages_wrong = averaged.iter().any(|d| *d == 0 || *d == affine.channels);
+    // An average removes its dimensions.
+    let before = averaged.iter().filter(|d| **d < affine.channels).count();
+    let channels = affine.channels - i64::try_from(before).unwrap_or(0);
+    let last = dimensions - 1 - i64::try_from(averaged.len()).unwrap_or(0);
+    let wanted = if layer.convolution { 1 } else { last };
+    if averages_wrong || channels != wanted || (layer.convolution && !averaged.is_empty()) {
         return Err(format!("is {name}, which reads other dimensions"));
     }
     if affine.is_linear().unwrap_or(false) {
@@ -64,8 +69,4 @@ fn suitable(side: Side, neighbour: &Neighbour, affine: &Affine, dimensions: usiz
         return Err(format!("is {name}, which pads with zeros that the seed's bias would change"));
     }
     Ok(layer.clone())
-}
-
-fn count(averaged: &[i64]) -> i64 {
-    i64::try_from(averaged.len()).unwrap_or(i64::MAX)
 }

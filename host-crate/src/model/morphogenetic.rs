@@ -49,7 +49,7 @@ impl MorphogeneticModel {
     /// If the host, a seed or a blend fails or breaks the plugin contract.
     pub fn forward(&mut self, x: &Tensor, mode: Mode) -> Result<Tensor, ModelError> {
         let watch = mode == Mode::Train && self.telemetry.captures_now();
-        if mode == Mode::Train {
+        if mode == Mode::Train && self.network.frozen.is_some() {
             self.network.measure_frozen(watch && self.measures_slots())?;
         }
         self.pass(x, Pass { mode, step: self.telemetry.step(), watch, overrides: &[], detached: None })

@@ -9,6 +9,7 @@ use kasmina_plugin_api::{Layout, Mode, PluginError};
 use kasmina_registry::Entry;
 use kasmina_torch_ext::autocast::Autocast;
 use kasmina_torch_ext::{NamedParameter, norm};
+use std::collections::BTreeSet;
 use tch::{Device, Tensor};
 
 /// Owner name of the host's parameters in an optimizer.
@@ -71,9 +72,16 @@ impl Network {
         &self.entry
     }
 
-    /// Returns all variables of the host, buffers included.
+    /// Returns all variables of the host, buffers included. The parameters of a frozen host are no buffers.
     pub(super) fn variables(&self) -> Result<Vec<Variable>, PluginError> {
-        self.instance.variables()
+        let mut variables = self.instance.variables()?;
+        if self.frozen.is_some() {
+            let names: BTreeSet<&str> = self.parameters.iter().map(|p| p.name.as_str()).collect();
+            for variable in &mut variables {
+                variable.trainable = names.contains(format!("{HOST_OWNER}.{}", variable.name).as_str());
+            }
+        }
+        Ok(variables)
     }
 
     /// Returns the norm of the host's gradient as a 0-dim tensor on the device; `None` if no parameter has a

@@ -67,6 +67,22 @@ fn an_adapter_on_its_host_computes_what_the_run_computes() {
     }
 }
 
+/// A tensor that is no seed's cannot replace one of the host.
+#[test]
+fn an_adapter_brings_no_weights_of_the_host() {
+    let home = tempfile::tempdir().unwrap();
+    prepare(home.path(), CONV);
+    let file = home.path().join("adapter/adapter_model.safetensors");
+    let mut tensors = Tensor::read_safetensors(&file).unwrap();
+    tensors.push(("host.head.bias".to_owned(), Tensor::ones([10], (Kind::Float, Device::Cpu))));
+    Tensor::write_safetensors(&tensors, &file).unwrap();
+    let error = Source::open_onto(&home.path().join("adapter"), &home.path().join("host")).unwrap_err();
+    assert!(
+        error.to_string().ends_with("it contains `host.head.bias`, which is no weight of its seeds"),
+        "{error}"
+    );
+}
+
 /// PEFT loads the adapter, computes the same, and saves a changed one, which Kasmina loads again.
 #[test]
 fn an_adapter_goes_to_peft_and_back() {
@@ -94,6 +110,24 @@ fn an_adapter_goes_to_peft_and_back() {
         String::from_utf8_lossy(&out.stdout).trim()
     ));
     assert!(difference <= 1e-5 && changed > 1e-3);
+    // Another scale or kind of adapter is refused, not computed with the old one.
+    let file = at("back/adapter_config.json");
+    let saved: serde_json::Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
+    let mut told = String::new();
+    for (name, value) in [
+        ("use_rslora", true.into()),
+        ("use_dora", true.into()),
+        ("bias", "all".into()),
+        ("alpha_pattern", serde_json::json!({ "slots.block1": 16 })),
+        ("rank_pattern", serde_json::json!({ "slots.block1": 4 })),
+    ] {
+        let mut changed = saved.clone();
+        changed[name] = value;
+        fs::write(&file, changed.to_string()).unwrap();
+        let error = Source::open_onto(&at("back"), &at("host")).unwrap_err().to_string();
+        told.push_str(&format!("{}\n", error.rsplit_once("adapter_config.json: ").unwrap().1));
+    }
+    insta::assert_snapshot!(told);
 }
 
 #[test]

@@ -16,6 +16,11 @@ const MIX: &str = "[blueprint]\nid = \"mix\"\nsummary = \"x + g * conv1x1(x)\"\n
 const FACTORS: &str = "[blueprint]\nid = \"factors\"\nsummary = \"x + g * s * x\"\ntopologies = [\"cnn\"]\n\
     [[layer]]\nop = \"scale\"\n[output]\nresidual = \"add\"\ngain = 0.5\n";
 
+/// A function that is linear for small features, and not for large ones.
+const HIDDEN: &str = "[blueprint]\nid = \"hidden\"\nsummary = \"x + g * 1e4 tanh(x / 1e4)\"\ntopologies = [\"cnn\"]\n\
+    [[layer]]\nop = \"scale\"\nvalue = 0.0001\n[[layer]]\nop = \"tanh\"\n[[layer]]\nop = \"scale\"\n\
+    value = 10000.0\n[output]\nresidual = \"add\"\ngain = 0.5\n";
+
 fn run(home: &Path, arguments: &[&str]) -> (String, String, Option<i32>) {
     let mut command = kasmina(home);
     command.args(arguments);
@@ -24,7 +29,7 @@ fn run(home: &Path, arguments: &[&str]) -> (String, String, Option<i32>) {
 
 /// Trains a run of the digits task with preinstalled seeds, given as slot and blueprint.
 fn train(home: &Path, seeds: &[(&str, &str)], settings: &str) {
-    for (name, text) in [("mix", MIX), ("factors", FACTORS)] {
+    for (name, text) in [("mix", MIX), ("factors", FACTORS), ("hidden", HIDDEN)] {
         fs::write(home.join(format!("{name}.blueprint.toml")), text).unwrap();
     }
     let seed =
@@ -94,6 +99,25 @@ fn linear_seeds_become_part_of_the_layers_beside_them() {
     for difference in found.split_whitespace() {
         assert!(difference.parse::<f64>().unwrap() <= 1e-5, "{found}");
     }
+}
+
+/// A seed without effect goes without a layer, where no other one could be folded. A function that only
+/// large features show not to be linear stays.
+#[test]
+fn seeds_without_effect_go_and_hidden_nonlinearities_stay() {
+    let home = tempfile::tempdir().unwrap();
+    let resnet = "host = { id = \"resnet\", config = { depth = 8, base_channels = 4, in_channels = 1 } }";
+    train(home.path(), &[("mid", "noop"), ("late", "noop")], resnet);
+    let (stdout, stderr, code) = run(home.path(), &["export", "run", "--fold", "--to", "out"]);
+    assert_eq!(code, Some(0), "{stderr}");
+    assert_eq!(stdout.matches("nothing, because it changes nothing").count(), 2, "{stdout}");
+
+    train(home.path(), &[("late", "hidden")], "");
+    let (stdout, stderr, code) =
+        run(home.path(), &["export", "run", "--fold", "--plugin-path", ".", "--to", "other", "--json"]);
+    assert_eq!(code, Some(0), "{stderr}");
+    let told: serde_json::Value = serde_json::from_str(&stdout).unwrap();
+    assert_eq!(told["folding"]["kept"][0]["slot"], "block2", "{told}");
 }
 
 /// Seeds that are not linear stay as layers, and the model card lists both.

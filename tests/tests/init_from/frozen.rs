@@ -1,10 +1,14 @@
 //! Seeds that learn on a host whose weights stay as they are.
 
 use crate::own::must;
+use kasmina_plugin_api::Mode;
 use kasmina_tests::runs::{bits, lines};
-use kasmina_tests::{gpu, kasmina, output};
+use kasmina_tests::{gpu, kasmina, output, registry};
+use kasmina_trainer::config::HostConfig;
 use kasmina_trainer::run::{Choice, SavedNetwork};
+use kasmina_trainer::{RunConfig, Trainer};
 use std::path::Path;
+use tch::{Device, Kind, Tensor};
 
 /// Host, task, blueprint and slots of each host that has another kind of layer.
 const HOSTS: [(&str, &str, &str, &str); 3] = [
@@ -104,6 +108,21 @@ fn measurements_do_not_change_what_seeds_learn() {
     let at = |run: &str| weights(&home.path().join(run), false);
     assert!(!at("each").is_empty());
     assert_eq!(at("each"), at("rare"));
+}
+
+/// A step saves and restores buffers when it may have to be repeated, and the weights of a frozen host are
+/// none.
+#[test]
+fn the_parameters_of_a_frozen_host_are_no_buffers() {
+    let base = RunConfig::default();
+    let host = HostConfig { frozen: true, ..base.host.clone() };
+    let config = RunConfig { device: "cpu".to_owned(), host, ..base };
+    let registry = registry(&[]);
+    let mut model = Trainer::prepare(config, &registry).unwrap().into_model();
+    let x = Tensor::randn([4, 1, 8, 8], (Kind::Float, Device::Cpu));
+    assert!(!model.forward(&x, Mode::Train).unwrap().requires_grad(), "no gradient of a weight is computed");
+    let parameters = model.host_variables().unwrap().into_iter().filter(|v| v.trainable).count();
+    assert!(parameters > 0 && parameters == model.host_parameters().count());
 }
 
 #[test]

@@ -63,6 +63,10 @@ impl<'r> Trainer<'r> {
         let (sample, labels) = task.train.slice(0, task.train.len().min(4))?;
         let mut model = MorphogeneticModel::build(registry, &model_config, &sample)?;
         init::fill_host(&model, &config.init)?;
+        // A grafted module brings its own weights.
+        if config.host.frozen && config.init.from.is_none() && !config.host.config.contains_key("module") {
+            tracing::warn!("the host is frozen with random weights; --init-from begins with trained ones");
+        }
         task.fits(&tch::no_grad(|| model.forward(&sample, Mode::Eval))?, &labels, &config.host.id)?;
         if model.host_parameters().next().is_none() {
             return Err(TrainError::NothingLearns { host: config.host.id });

@@ -45,7 +45,13 @@ pub(super) fn apply(config: &RunConfig, overrides: &Overrides) -> Result<RunConf
         place.insert(last.to_owned(), value.clone());
     }
     let keys: Vec<&str> = overrides.keys().map(String::as_str).collect();
-    table.try_into().map_err(|e: toml::de::Error| wrong(&keys.join(", "), e.message().to_owned()))
+    let changed: RunConfig =
+        table.try_into().map_err(|e: toml::de::Error| wrong(&keys.join(", "), e.message().to_owned()))?;
+    if changed.host.frozen != config.host.frozen {
+        let reason = "a resumed run cannot change it; begin a new run with --init-from";
+        return Err(wrong("host.frozen", reason.to_owned()));
+    }
+    Ok(changed)
 }
 
 /// Returns the settings that differ between two configurations, by path.

@@ -1,11 +1,12 @@
 //! Reading the weights of a file by the names of the host.
 
-use super::names::{HostName, host_name};
+use super::names::{HostName, Naming};
 use crate::config::WeightNames;
 use crate::error::TrainError;
 use crate::run::checkpoint::{Choice, SavedNetwork, tensor_of};
 use kasmina_checkpoint::{CheckpointError, TensorView, Tensors};
 use kasmina_files::{limit, read};
+use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use tch::Tensor;
@@ -34,7 +35,9 @@ impl NamedWeights {
             CheckpointError::Damaged { reason, .. } => wrong(reason),
             other => other.into(),
         })?;
-        let named = tensors.iter().filter_map(|(name, _)| match host_name(names, name) {
+        let found: Vec<&str> = tensors.iter().map(|(name, _)| name).collect();
+        let naming = Naming::of(names, has_own_names(&file), &found);
+        let named = tensors.iter().filter_map(|(name, _)| match naming.host_name(name) {
             HostName::Is(host, transposed) => Some((host, (name.to_owned(), transposed))),
             HostName::Ignored => None,
         });
@@ -62,6 +65,13 @@ impl NamedWeights {
     pub(super) fn rest(self) -> Vec<String> {
         self.names.into_values().map(|(name, _)| name).collect()
     }
+}
+
+/// Whether an export has written a file with the host's own names, which its description says.
+fn has_own_names(file: &Path) -> bool {
+    let description = read(&file.with_file_name("config.json"), limit::CONFIG).ok();
+    let description = description.and_then(|bytes| serde_json::from_slice::<Value>(&bytes).ok());
+    description.is_some_and(|value| value["kasmina"]["format"] == "safetensors")
 }
 
 /// Returns the file of weights that a path names.
