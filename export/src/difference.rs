@@ -1,4 +1,4 @@
-//! How far two outputs differ.
+//! How far tensors differ.
 
 use tch::{Kind, TchError, Tensor};
 
@@ -12,6 +12,16 @@ use tch::{Kind, TchError, Tensor};
 /// If the shapes differ.
 pub(crate) fn relative(wanted: &Tensor, found: &Tensor) -> Result<f64, TchError> {
     let (wanted, found) = (wanted.f_to_kind(Kind::Double)?, found.f_to_kind(Kind::Double)?);
-    let largest = |t: &Tensor| t.f_abs()?.f_max()?.f_double_value(&[]);
     Ok(largest(&found.f_sub(&wanted)?)? / largest(&wanted)?.max(f64::MIN_POSITIVE))
+}
+
+/// Returns the largest element without its sign. It is not a number if an element is not.
+///
+/// # Shapes
+/// `tensor`: any, with an element.
+///
+/// # Errors
+/// If libtorch fails.
+pub(crate) fn largest(tensor: &Tensor) -> Result<f64, TchError> {
+    tensor.f_abs()?.f_max()?.f_double_value(&[])
 }

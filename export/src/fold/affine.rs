@@ -1,6 +1,7 @@
 //! Whether a seed computes `M x + b` at each position, and with which matrix and shift.
 
 use crate::ExportError;
+use crate::difference::largest;
 use crate::network::OccupiedSlot;
 use kasmina_plugin_api::{PluginError, Topology};
 use tch::{Device, Kind, Tensor};
@@ -63,7 +64,6 @@ impl Affine {
     /// Whether the function changes nothing, up to rounding.
     pub(super) fn is_identity(&self) -> Result<bool, tch::TchError> {
         let eye = Tensor::f_eye(self.matrix.size()[0], (Kind::Double, Device::Cpu))?;
-        let largest = |t: &Tensor| t.f_abs()?.f_max()?.f_double_value(&[]);
         Ok(largest(&self.matrix.f_sub(&eye)?)?.max(largest(&self.shift)?) <= IDENTITY)
     }
 
@@ -106,7 +106,6 @@ fn measure(slot: &mut OccupiedSlot, features: &Tensor, channels: i64) -> Result<
 
 /// Whether two tensors differ by rounding, relative to the largest element of a third one.
 fn is_close(wanted: &Tensor, found: &Tensor, scale: &Tensor) -> Result<bool, tch::TchError> {
-    let largest = |t: &Tensor| t.f_abs()?.f_max()?.f_double_value(&[]);
     // A comparison with NaN is false.
     Ok(largest(&wanted.f_sub(found)?)? <= TOLERANCE * largest(scale)?)
 }

@@ -130,8 +130,10 @@ fn a_run_with_a_frozen_host_resumes_to_the_same_bits() {
     let home = tempfile::tempdir().unwrap();
     write_settings(home.path(), HOSTS[0]);
     let frozen = ["train", "--config", "run.toml", "--freeze-host", "--out"];
-    must(home.path(), &[&frozen[..], &["whole"]].concat());
-    must(home.path(), &["train", "--resume", "whole", "--from", "7", "--out", "parts"]);
+    let random = "the host is frozen with random weights";
+    assert!(must(home.path(), &[&frozen[..], &["whole"]].concat()).contains(random));
+    let resumed = must(home.path(), &["train", "--resume", "whole", "--from", "7", "--out", "parts"]);
+    assert!(!resumed.contains(random), "its weights are those of the checkpoint: {resumed}");
     let at = |run: &str| bits(&home.path().join(run));
     let (whole, parts) = (at("whole"), at("parts"));
     assert!(!parts.is_empty() && whole[whole.len() - 1] == parts[parts.len() - 1]);

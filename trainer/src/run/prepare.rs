@@ -38,6 +38,24 @@ impl<'r> Trainer<'r> {
     /// # Errors
     /// Returns the first error that would make the run fail.
     pub fn prepare_with(
+        config: RunConfig,
+        registry: &'r Registry,
+        controller: Box<dyn Controller>,
+    ) -> Result<Self, TrainError> {
+        let trainer = Self::build(config, registry, controller)?;
+        let config = &trainer.config;
+        // A grafted module brings its own weights.
+        if config.host.frozen && config.init.from.is_none() && !config.host.config.contains_key("module") {
+            tracing::warn!("the host is frozen with random weights; --init-from begins with trained ones");
+        }
+        Ok(trainer)
+    }
+
+    /// As [`prepare_with`](Self::prepare_with), also for a run whose weights come from a checkpoint later.
+    ///
+    /// # Errors
+    /// Returns the first error that would make the run fail.
+    pub(in crate::run) fn build(
         mut config: RunConfig,
         registry: &'r Registry,
         controller: Box<dyn Controller>,
@@ -63,10 +81,6 @@ impl<'r> Trainer<'r> {
         let (sample, labels) = task.train.slice(0, task.train.len().min(4))?;
         let mut model = MorphogeneticModel::build(registry, &model_config, &sample)?;
         init::fill_host(&model, &config.init)?;
-        // A grafted module brings its own weights.
-        if config.host.frozen && config.init.from.is_none() && !config.host.config.contains_key("module") {
-            tracing::warn!("the host is frozen with random weights; --init-from begins with trained ones");
-        }
         task.fits(&tch::no_grad(|| model.forward(&sample, Mode::Eval))?, &labels, &config.host.id)?;
         if model.host_parameters().next().is_none() {
             return Err(TrainError::NothingLearns { host: config.host.id });

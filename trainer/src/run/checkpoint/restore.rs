@@ -58,7 +58,7 @@ impl<'r> Trainer<'r> {
         builds.make_current(state, &state.model.host.entry)?;
         // The checkpoint has the weights, so those that the run began with need not exist any more.
         let random = RunConfig { init: InitConfig::default(), ..opened.config.clone() };
-        let mut trainer = Self::prepare_with(random, registry, controller)?;
+        let mut trainer = Self::build(random, registry, controller)?;
         trainer.config.init = opened.config.init.clone();
         // The host may belong to an earlier build than later germinations, so the current builds are restored
         // again.
