@@ -34,11 +34,13 @@ pub(crate) fn try_lock_for(timeout: Duration) -> Option<RngLock> {
 pub struct RngState(Vec<Tensor>);
 
 impl RngState {
-    /// Reads the state of every generator. This reads host memory only, without a device sync.
+    /// Reads the state of every generator. This reads host memory only, without a device sync. Waits until no
+    /// other thread is inside a fork.
     ///
     /// # Errors
     /// If libtorch refuses.
     pub fn save() -> Result<Self> {
+        let _alone = lock();
         let mut count = 0;
         // SAFETY: the output pointer is valid.
         ffi::check(unsafe { ffi::kte_rng_count(&raw mut count) })?;
@@ -49,11 +51,12 @@ impl RngState {
         Ok(Self(raw.into_iter().filter(|p| !p.is_null()).map(|p| unsafe { Tensor::from_ptr(p) }).collect()))
     }
 
-    /// Sets every generator to its state in `self`.
+    /// Sets every generator to its state in `self`. Waits until no other thread is inside a fork.
     ///
     /// # Errors
     /// If libtorch refuses a state.
     pub fn restore(&self) -> Result<()> {
+        let _alone = lock();
         let handles = ffi::handles(&self.0);
         // SAFETY: the handles are live for the call and `n` is their number.
         ffi::check(unsafe { ffi::kte_rng_restore(handles.as_ptr(), handles.len()) })
@@ -201,4 +204,41 @@ pub fn derive_seed(run: u64, path: &[&str]) -> u64 {
     hash = (hash ^ (hash >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     hash = (hash ^ (hash >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     hash ^ (hash >> 31)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{RngFork, RngState};
+    use std::sync::mpsc::channel;
+    use std::time::Duration;
+    use tch::{Device, Kind, Tensor};
+
+    fn drawn() -> Vec<f32> {
+        Tensor::randn([4], (Kind::Float, Device::Cpu)).try_into().unwrap()
+    }
+
+    /// Another thread that saves and restores the generators, as a rollback does, changes no number of a
+    /// fork.
+    #[test]
+    fn a_fork_is_not_disturbed_by_another_thread() {
+        let expected = {
+            let _fork = RngFork::seeded(7).unwrap();
+            drawn()
+        };
+        let outside = RngState::save().unwrap();
+        let (done, waiting) = channel();
+        let other = {
+            let _fork = RngFork::seeded(7).unwrap();
+            let other = std::thread::spawn(move || {
+                outside.restore().unwrap();
+                done.send(()).unwrap();
+            });
+            // The other thread waits for the fork, so it is not done.
+            let early = waiting.recv_timeout(Duration::from_millis(300));
+            assert_eq!(drawn(), expected);
+            assert!(early.is_err());
+            other
+        };
+        other.join().unwrap();
+    }
 }
