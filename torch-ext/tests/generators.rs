@@ -1,9 +1,14 @@
 //! Forks and streams of the generators do not change any other random number.
+//!
+//! Every test here draws inside a fork or under the lock, so that the threads of the tests do not draw from
+//! each other's fork.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failed step is a failed test")]
 use kasmina_torch_ext::ops::OpCounter;
 use kasmina_torch_ext::rng::{RngFork, RngState, RngStream, derive_seed, lock, seed_all};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::mpsc::channel;
+use std::time::Duration;
 use tch::{Device, Kind, Tensor};
 
 fn draw() -> Vec<f32> {
@@ -63,6 +68,30 @@ fn forks_of_two_threads_do_not_mix() {
             });
         }
     });
+}
+
+/// Another thread that restores the generators, as a rollback does, changes no number of a fork.
+#[test]
+fn a_fork_is_not_disturbed_by_another_thread() {
+    let expected = {
+        let _fork = RngFork::seeded(7).unwrap();
+        draw()
+    };
+    let outside = RngState::save().unwrap();
+    let (done, waiting) = channel();
+    let other = {
+        let _fork = RngFork::seeded(7).unwrap();
+        let other = std::thread::spawn(move || {
+            outside.restore().unwrap();
+            done.send(()).unwrap();
+        });
+        // The other thread waits for the fork, so it is not done.
+        let early = waiting.recv_timeout(Duration::from_millis(300));
+        assert_eq!(draw(), expected);
+        assert!(early.is_err());
+        other
+    };
+    other.join().unwrap();
 }
 
 #[test]
