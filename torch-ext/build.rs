@@ -23,6 +23,7 @@ fn main() {
         "runtime",
         "script",
         "script_check",
+        "store",
         "trace",
         "traced",
     ]

@@ -113,6 +113,38 @@ unsafe extern "C" {
         context: *mut c_void,
     ) -> c_int;
     pub(crate) fn kte_traced_save(module: *const c_void, write: WriteBytes, context: *mut c_void) -> c_int;
+    pub(crate) fn kte_store_new(
+        host: *const c_char,
+        port: u16,
+        serves: bool,
+        prefix: *const c_char,
+        timeout: i64,
+        found: *mut u16,
+        out: *mut *mut c_void,
+    ) -> c_int;
+    pub(crate) fn kte_store_free(store: *mut c_void);
+    pub(crate) fn kte_store_clone(store: *mut c_void, out: *mut *mut c_void) -> c_int;
+    pub(crate) fn kte_store_set(
+        store: *mut c_void,
+        key: *const c_char,
+        value: *const c_char,
+        length: usize,
+    ) -> c_int;
+    pub(crate) fn kte_store_get(
+        store: *mut c_void,
+        key: *const c_char,
+        timeout: i64,
+        write: WriteBytes,
+        context: *mut c_void,
+    ) -> c_int;
+    pub(crate) fn kte_store_add(
+        store: *mut c_void,
+        key: *const c_char,
+        amount: i64,
+        sum: *mut i64,
+    ) -> c_int;
+    pub(crate) fn kte_store_check(store: *mut c_void, key: *const c_char, found: *mut bool) -> c_int;
+    pub(crate) fn kte_store_delete(store: *mut c_void, key: *const c_char) -> c_int;
     pub(crate) fn kte_neighbours(
         module: *mut c_void,
         x: *const C_tensor,

@@ -1,0 +1,178 @@
+//! The key-value store of torch.distributed (c10d `TCPStore`), through which ranks find each other.
+//!
+//! The store is not authenticated: whoever reaches its port can read and write it.
+
+use crate::error::{Error, Result};
+use crate::ffi;
+use std::ffi::{CString, c_void};
+use std::time::Duration;
+
+/// A connection to a store. Keys begin with the prefix of the connection.
+#[derive(Debug)]
+pub struct Store {
+    raw: *mut c_void,
+    port: u16,
+}
+
+// SAFETY: the connection is behind a lock of its own in libtorch, and the handle is counted with atomics.
+unsafe impl Send for Store {}
+
+impl Store {
+    /// Connects to the store of a host. If `serves` is set, this process serves it, on a port that the system
+    /// chooses if `port` is 0.
+    ///
+    /// # Errors
+    /// If the store is not reached within the time, or the port is in use.
+    pub fn connect(host: &str, port: u16, serves: bool, prefix: &str, timeout: Duration) -> Result<Self> {
+        let (host, prefix) = (text(host)?, text(prefix)?);
+        let (mut found, mut raw) = (0, std::ptr::null_mut());
+        // SAFETY: the texts are NUL-terminated and live for the call; both output pointers are valid.
+        ffi::check(unsafe {
+            ffi::kte_store_new(
+                host.as_ptr(),
+                port,
+                serves,
+                prefix.as_ptr(),
+                milliseconds(timeout),
+                &raw mut found,
+                &raw mut raw,
+            )
+        })?;
+        Ok(Self { raw, port: found })
+    }
+
+    /// Returns the port of the store.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Returns another connection to the same store, for another thread.
+    ///
+    /// # Errors
+    /// If the store is not reached.
+    pub fn another(&self) -> Result<Self> {
+        let mut raw = std::ptr::null_mut();
+        // SAFETY: the store is live; the output pointer is valid.
+        ffi::check(unsafe { ffi::kte_store_clone(self.raw, &raw mut raw) })?;
+        Ok(Self { raw, port: self.port })
+    }
+
+    /// Sets the value of a key.
+    ///
+    /// # Errors
+    /// If the store is not reached.
+    pub fn set(&self, key: &str, value: &[u8]) -> Result<()> {
+        let key = text(key)?;
+        // SAFETY: the store is live; key and value live for the call, which copies the value.
+        ffi::check(unsafe {
+            ffi::kte_store_set(self.raw, key.as_ptr(), value.as_ptr().cast(), value.len())
+        })
+    }
+
+    /// Waits until a key has a value, and returns it.
+    ///
+    /// # Errors
+    /// If there is no value within the time, or the store is not reached.
+    pub fn get(&self, key: &str, timeout: Duration) -> Result<Vec<u8>> {
+        let key = text(key)?;
+        // SAFETY: the store is live; the key lives for the call; `write` matches `context`.
+        ffi::collect_bytes(|write, context| unsafe {
+            ffi::kte_store_get(self.raw, key.as_ptr(), milliseconds(timeout), write, context)
+        })
+    }
+
+    /// Adds to the number under a key, which begins at 0, and returns the sum.
+    ///
+    /// # Errors
+    /// If the store is not reached.
+    pub fn add(&self, key: &str, amount: i64) -> Result<i64> {
+        let (key, mut sum) = (text(key)?, 0);
+        // SAFETY: the store is live; the key lives for the call; the output pointer is valid.
+        ffi::check(unsafe { ffi::kte_store_add(self.raw, key.as_ptr(), amount, &raw mut sum) })?;
+        Ok(sum)
+    }
+
+    /// Whether a key has a value.
+    ///
+    /// # Errors
+    /// If the store is not reached.
+    pub fn contains(&self, key: &str) -> Result<bool> {
+        let (key, mut found) = (text(key)?, false);
+        // SAFETY: the store is live; the key lives for the call; the output pointer is valid.
+        ffi::check(unsafe { ffi::kte_store_check(self.raw, key.as_ptr(), &raw mut found) })?;
+        Ok(found)
+    }
+
+    /// Removes a key, if it has a value.
+    ///
+    /// # Errors
+    /// If the store is not reached.
+    pub fn remove(&self, key: &str) -> Result<()> {
+        let key = text(key)?;
+        // SAFETY: the store is live; the key lives for the call.
+        ffi::check(unsafe { ffi::kte_store_delete(self.raw, key.as_ptr()) })
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        // SAFETY: made by `kte_store_new` or `kte_store_clone`, and not used again.
+        unsafe { ffi::kte_store_free(self.raw) }
+    }
+}
+
+fn text(text: &str) -> Result<CString> {
+    CString::new(text).map_err(|error| Error::Torch(format!("invalid text for the store: {error}")))
+}
+
+fn milliseconds(time: Duration) -> i64 {
+    i64::try_from(time.as_millis()).unwrap_or(i64::MAX).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SHORT: Duration = Duration::from_millis(300);
+
+    fn server(prefix: &str) -> Store {
+        Store::connect("localhost", 0, true, prefix, Duration::from_secs(10)).unwrap()
+    }
+
+    fn client(of: &Store, prefix: &str) -> Store {
+        Store::connect("localhost", of.port(), false, prefix, Duration::from_secs(10)).unwrap()
+    }
+
+    #[test]
+    fn values_are_seen_by_every_connection_of_the_prefix() {
+        let first = server("run/0");
+        let second = client(&first, "run/0");
+        let other = client(&first, "run/1");
+        first.set("key", b"\0value").unwrap();
+        assert_eq!(second.get("key", SHORT).unwrap(), b"\0value");
+        assert!(!other.contains("key").unwrap());
+        assert_eq!((first.add("sum", 2).unwrap(), second.add("sum", 3).unwrap()), (2, 5));
+        second.remove("key").unwrap();
+        assert!(!first.contains("key").unwrap());
+    }
+
+    #[test]
+    fn a_value_that_does_not_come_is_an_error_in_time() {
+        let store = server("late");
+        let started = std::time::Instant::now();
+        assert!(store.get("never", SHORT).is_err());
+        assert!(started.elapsed() < Duration::from_secs(5));
+        let waiting = store.another().unwrap();
+        let thread = std::thread::spawn(move || waiting.get("soon", Duration::from_secs(10)));
+        store.set("soon", b"now").unwrap();
+        assert_eq!(thread.join().unwrap().unwrap(), b"now");
+    }
+
+    #[test]
+    fn a_port_in_use_and_a_host_without_store_are_errors() {
+        let store = server("one");
+        assert!(Store::connect("localhost", store.port(), true, "two", SHORT).is_err());
+        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        assert!(Store::connect("localhost", free, false, "none", SHORT).is_err());
+    }
+}
