@@ -15,7 +15,10 @@ fn main() {
     let sources = [
         "autocast",
         "autograd",
+        "batch_norm",
+        "buckets",
         "flops",
+        "gloo",
         "memory",
         "neighbours",
         "optim",
@@ -50,6 +53,7 @@ fn compiler(include: &Path) -> cc::Build {
         // Must match libtorch's own build: some of its classes have members only in debug builds.
         .define("NDEBUG", None)
         .include(include)
+        .include("shim/gloo")
         .include(include.join("torch/csrc/api/include"));
     build
 }
@@ -73,7 +77,7 @@ fn gpu_half(include: &Path) {
     // `cc` compiles the objects in parallel but cannot link a shared library, so the link is run directly.
     let objects = compiler(include)
         .include(cuda)
-        .files(["fused", "graph", "optim", "program"].map(|name| format!("shim/cuda/{name}.cpp")))
+        .files(["echo", "fused", "graph", "optim", "program"].map(|name| format!("shim/cuda/{name}.cpp")))
         .cargo_metadata(false)
         .compile_intermediates();
     let tool = cc::Build::new().cpp(true).get_compiler();

@@ -137,12 +137,7 @@ unsafe extern "C" {
         write: WriteBytes,
         context: *mut c_void,
     ) -> c_int;
-    pub(crate) fn kte_store_add(
-        store: *mut c_void,
-        key: *const c_char,
-        amount: i64,
-        sum: *mut i64,
-    ) -> c_int;
+    pub(crate) fn kte_store_add(store: *mut c_void, key: *const c_char, amount: i64, sum: *mut i64) -> c_int;
     pub(crate) fn kte_store_check(store: *mut c_void, key: *const c_char, found: *mut bool) -> c_int;
     pub(crate) fn kte_store_delete(store: *mut c_void, key: *const c_char) -> c_int;
     pub(crate) fn kte_neighbours(
@@ -161,6 +156,51 @@ unsafe extern "C" {
         context: *mut c_void,
         out: *mut *mut C_tensor,
     ) -> c_int;
+
+    pub(crate) fn kte_gloo_new(
+        store: *mut c_void,
+        rank: c_int,
+        size: c_int,
+        host: *const c_char,
+        timeout: i64,
+        out: *mut *mut c_void,
+    ) -> c_int;
+    pub(crate) fn kte_gloo_free(ranks: *mut c_void);
+    pub(crate) fn kte_gloo_sum(ranks: *mut c_void, tensor: *const C_tensor) -> c_int;
+    pub(crate) fn kte_gloo_gather(ranks: *mut c_void, tensor: *const C_tensor, all: *const C_tensor)
+    -> c_int;
+    pub(crate) fn kte_gloo_broadcast(ranks: *mut c_void, tensor: *const C_tensor, root: c_int) -> c_int;
+    pub(crate) fn kte_gloo_wait(ranks: *mut c_void) -> c_int;
+
+    pub(crate) fn kte_buckets_new(
+        params: *const *const C_tensor,
+        bucket_of: *const usize,
+        n: usize,
+        buckets: usize,
+        kind: c_int,
+        flag: *const C_tensor,
+        out: *mut *mut c_void,
+    ) -> c_int;
+    pub(crate) fn kte_buckets_free(buckets: *mut c_void);
+    pub(crate) fn kte_buckets_flat(buckets: *mut c_void, bucket: usize, out: *mut *mut C_tensor) -> c_int;
+    pub(crate) fn kte_buckets_flag(buckets: *mut c_void, out: *mut *mut C_tensor) -> c_int;
+    pub(crate) fn kte_buckets_arm(
+        buckets: *mut c_void,
+        start: extern "C" fn(*mut c_void, usize) -> c_int,
+        context: *mut c_void,
+    ) -> c_int;
+    pub(crate) fn kte_buckets_disarm(buckets: *mut c_void);
+    pub(crate) fn kte_buckets_flush(buckets: *mut c_void) -> c_int;
+    pub(crate) fn kte_buckets_hand_over(buckets: *mut c_void) -> c_int;
+    pub(crate) fn kte_buckets_order(buckets: *mut c_void, out: *mut usize, n: *mut usize) -> c_int;
+
+    pub(crate) fn kte_batch_norm_sync(
+        sum: extern "C" fn(*mut c_void, *mut C_tensor, *mut c_char, usize) -> c_int,
+        context: *mut c_void,
+        weight: *const C_tensor,
+        before: *mut *mut c_void,
+    ) -> c_int;
+    pub(crate) fn kte_batch_norm_leave(before: *mut c_void);
 
     pub(crate) fn kte_cpu_capability() -> *const c_char;
     pub(crate) fn kte_cuda_versions(runtime: *mut i64, cudnn: *mut i64) -> c_int;

@@ -15,7 +15,7 @@
 //! * [`staging`]: reusable host memory for copies of tensors
 //! * [`script`]: TorchScript modules with taps after the calls of their submodules
 //! * [`traced`] and [`neighbours`]: writing TorchScript modules, and reading their structure
-//! * [`store`]: the key-value store through which ranks find each other
+//! * [`ranks`]: the store of the ranks, sums over all ranks, gradients in buckets, batch statistics of all ranks
 //! * [`trace`]: libtorch's profiler
 //! * [`cuda`]: opening `libtorch_cuda.so` at run time; streams, graphs and fused layers
 
@@ -36,11 +36,11 @@ pub mod neighbours;
 pub mod norm;
 pub mod ops;
 pub mod optim;
+pub mod ranks;
 pub mod rng;
 pub mod script;
 mod sink;
 pub mod staging;
-pub mod store;
 pub mod trace;
 pub mod traced;
 

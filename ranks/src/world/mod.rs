@@ -122,7 +122,10 @@ mod tests {
     fn without_a_launcher_there_is_one_rank() {
         assert_eq!(world(&[]), Ok(World::single()));
         // A batch script of Slurm runs before any `srun`.
-        assert_eq!(world(&[("SLURM_JOB_ID", "7"), ("SLURM_NTASKS", "4"), ("SLURM_PROCID", "0")]), Ok(World::single()));
+        assert_eq!(
+            world(&[("SLURM_JOB_ID", "7"), ("SLURM_NTASKS", "4"), ("SLURM_PROCID", "0")]),
+            Ok(World::single())
+        );
     }
 
     #[test]
@@ -175,8 +178,14 @@ mod tests {
         assert_eq!(with("RANK", "8"), "RANK is `8`: it must be less than WORLD_SIZE, which is 8");
         assert_eq!(with("RANK", "-1"), "RANK is `-1`: it is not a number from 0");
         assert_eq!(with("WORLD_SIZE", "0"), "WORLD_SIZE is `0`: there must be at least one rank");
-        assert_eq!(with("LOCAL_RANK", "4"), "LOCAL_RANK is `4`: it must be less than LOCAL_WORLD_SIZE, which is 4");
-        assert_eq!(with("LOCAL_WORLD_SIZE", "9"), "LOCAL_WORLD_SIZE is `9`: it is more than WORLD_SIZE, which is 8");
+        assert_eq!(
+            with("LOCAL_RANK", "4"),
+            "LOCAL_RANK is `4`: it must be less than LOCAL_WORLD_SIZE, which is 4"
+        );
+        assert_eq!(
+            with("LOCAL_WORLD_SIZE", "9"),
+            "LOCAL_WORLD_SIZE is `9`: it is more than WORLD_SIZE, which is 8"
+        );
         assert_eq!(with("MASTER_PORT", "99999"), "MASTER_PORT is `99999`: it is not a TCP port");
         assert_eq!(with("MASTER_ADDR", ""), "MASTER_ADDR is ``: it names no host");
         assert_eq!(world(&TORCHRUN[..3]).unwrap_err().to_string(), "torchrun has not set LOCAL_WORLD_SIZE");

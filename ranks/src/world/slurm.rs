@@ -25,7 +25,8 @@ pub(super) fn world(variables: &Variables<'_>) -> Result<World, WorldError> {
     let world = variables.world(Launcher::Slurm, &NUMBERS, || {
         let (text, node) = (variables.text(TASKS_PER_NODE)?, variables.number(NODE)?);
         let tasks = tasks_of(&text, node);
-        let tasks = tasks.ok_or_else(|| wrong(TASKS_PER_NODE, &text, "it does not list the tasks of this node"))?;
+        let tasks =
+            tasks.ok_or_else(|| wrong(TASKS_PER_NODE, &text, "it does not list the tasks of this node"))?;
         Ok((tasks, TASKS_PER_NODE))
     })?;
     let (nodes, job) = (variables.text(NODES)?, variables.text(JOB)?);
@@ -79,7 +80,10 @@ mod tests {
 
     #[test]
     fn lists_of_slurm_are_read() {
-        assert_eq!((0..4).map(|node| tasks_of("3(x2),1", node)).collect::<Vec<_>>(), [Some(3), Some(3), Some(1), None]);
+        assert_eq!(
+            (0..4).map(|node| tasks_of("3(x2),1", node)).collect::<Vec<_>>(),
+            [Some(3), Some(3), Some(1), None]
+        );
         assert_eq!(tasks_of("2", 0), Some(2));
         for broken in ["", "x", "2(x", "2(x2", "(x2)"] {
             assert_eq!(tasks_of(broken, 0), None, "{broken}");

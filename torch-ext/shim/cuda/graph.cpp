@@ -146,6 +146,24 @@ int kte_stream_leave(void *side, const int64_t *before) {
   })
 }
 
+// Makes this stream wait for everything queued on the thread's current stream.
+int kte_stream_follow(void *side) {
+  KTE_GUARD({
+    auto &mine = *static_cast<SideStream *>(side);
+    mine.wait(mine.stream, c10::cuda::getCurrentCUDAStream(mine.stream.device_index()));
+  })
+}
+
+// Makes the thread's current stream wait for everything queued on this stream.
+int kte_stream_join(void *side) {
+  KTE_GUARD({
+    auto &mine = *static_cast<SideStream *>(side);
+    mine.wait(c10::cuda::getCurrentCUDAStream(mine.stream.device_index()), mine.stream);
+  })
+}
+
+int kte_device_set(int device) { KTE_GUARD({ c10::cuda::set_device(c10::DeviceIndex(device)); }) }
+
 int kte_device_synchronize(int device) {
   KTE_GUARD({
     c10::cuda::CUDAGuard guard(device);

@@ -43,6 +43,13 @@ symbols! {
     stream_free = b"kte_stream_free\0": fn(*mut c_void);
     stream_enter = b"kte_stream_enter\0": fn(*mut c_void, *mut i64) -> c_int;
     stream_leave = b"kte_stream_leave\0": fn(*mut c_void, *const i64) -> c_int;
+    stream_follow = b"kte_stream_follow\0": fn(*mut c_void) -> c_int;
+    stream_join = b"kte_stream_join\0": fn(*mut c_void) -> c_int;
+    echo_new = b"kte_echo_new\0": fn(c_int, usize, *mut *mut c_void) -> c_int;
+    echo_free = b"kte_echo_free\0": fn(*mut c_void);
+    echo_push = b"kte_echo_push\0": fn(*mut c_void, usize, *const C_tensor) -> c_int;
+    echo_read = b"kte_echo_read\0": fn(*mut c_void, usize, *mut bool, *mut f32) -> c_int;
+    device_set = b"kte_device_set\0": fn(c_int) -> c_int;
     device_synchronize = b"kte_device_synchronize\0": fn(c_int) -> c_int;
     pool_new = b"kte_pool_new\0": fn(*mut *mut c_void) -> c_int;
     pool_free = b"kte_pool_free\0": fn(*mut c_void);

@@ -4,7 +4,9 @@
 //! CUDA's headers on every machine, embedded in this crate, and opened after `libtorch_cuda.so` if that is
 //! installed.
 
+mod echo;
 mod library;
+pub(crate) mod nccl;
 mod open;
 mod stream;
 
@@ -12,6 +14,7 @@ pub mod fused;
 pub mod graph;
 pub(crate) mod optim;
 
+pub use echo::Echo;
 pub use open::{libtorch_dir, open};
 pub use stream::{Entered, Stream};
 
@@ -28,6 +31,16 @@ pub fn synchronize(device: Device) -> Result<()> {
     let library = library()?;
     // SAFETY: no pointers are passed.
     library.check(unsafe { (library.device_synchronize)(index(device)?) })
+}
+
+/// Makes a GPU the thread's current device.
+///
+/// # Errors
+/// If the device is not a GPU.
+pub fn make_current(device: Device) -> Result<()> {
+    let library = library()?;
+    // SAFETY: no pointers are passed.
+    library.check(unsafe { (library.device_set)(index(device)?) })
 }
 
 /// How cuDNN chooses the algorithm of a convolution.

@@ -50,6 +50,24 @@ impl Stream {
         self.library.check(unsafe { (self.library.stream_enter)(self.stream, before.as_mut_ptr()) })?;
         Ok(Entered { stream: self, before, _thread: PhantomData })
     }
+
+    /// Makes this stream wait for everything queued on the thread's current stream.
+    ///
+    /// # Errors
+    /// If CUDA refuses.
+    pub fn follow_current(&self) -> Result<()> {
+        // SAFETY: the stream is live.
+        self.library.check(unsafe { (self.library.stream_follow)(self.stream) })
+    }
+
+    /// Makes the thread's current stream wait for everything queued on this stream.
+    ///
+    /// # Errors
+    /// If CUDA refuses.
+    pub fn join_current(&self) -> Result<()> {
+        // SAFETY: the stream is live.
+        self.library.check(unsafe { (self.library.stream_join)(self.stream) })
+    }
 }
 
 impl Drop for Stream {

@@ -41,6 +41,10 @@ impl Store {
         Ok(Self { raw, port: found })
     }
 
+    pub(super) fn raw(&self) -> *mut c_void {
+        self.raw
+    }
+
     /// Returns the port of the store.
     pub fn port(&self) -> u16 {
         self.port
@@ -64,9 +68,7 @@ impl Store {
     pub fn set(&self, key: &str, value: &[u8]) -> Result<()> {
         let key = text(key)?;
         // SAFETY: the store is live; key and value live for the call, which copies the value.
-        ffi::check(unsafe {
-            ffi::kte_store_set(self.raw, key.as_ptr(), value.as_ptr().cast(), value.len())
-        })
+        ffi::check(unsafe { ffi::kte_store_set(self.raw, key.as_ptr(), value.as_ptr().cast(), value.len()) })
     }
 
     /// Waits until a key has a value, and returns it.
@@ -125,7 +127,7 @@ fn text(text: &str) -> Result<CString> {
     CString::new(text).map_err(|error| Error::Torch(format!("invalid text for the store: {error}")))
 }
 
-fn milliseconds(time: Duration) -> i64 {
+pub(super) fn milliseconds(time: Duration) -> i64 {
     i64::try_from(time.as_millis()).unwrap_or(i64::MAX).max(1)
 }
 

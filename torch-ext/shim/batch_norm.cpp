@@ -1,0 +1,156 @@
+// Batch normalisation with the statistics of all ranks. Source: Ioffe and Szegedy 2015, with mean and variance
+// over the batches of all ranks, as torch.nn.SyncBatchNorm.
+#include "shim.h"
+#include <ATen/ATen.h>
+#include <ATen/ops/batch_norm_native.h>
+#include <mutex>
+#include <torch/csrc/autograd/custom_function.h>
+#include <torch/library.h>
+
+namespace {
+using torch::autograd::AutogradContext;
+using torch::autograd::variable_list;
+
+// How a thread's training steps sum over all ranks.
+struct Sync {
+  // Sums a tensor; if that fails, writes the reason to a text of the given size.
+  int (*sum)(void *, at::Tensor *, char *, size_t);
+  void *context;
+  // 1, or 0 if this rank's batch is to be left out; 0-dimensional.
+  at::Tensor weight;
+  void run(at::Tensor &tensor) const {
+    char why[512] = "";
+    TORCH_CHECK(sum(context, &tensor, why, sizeof(why)) == 0, why);
+  }
+};
+using Shared = std::shared_ptr<const Sync>;
+thread_local Shared active;
+
+// A pointer that a node keeps until its backward.
+struct Held : torch::CustomClassHolder {
+  Shared sync;
+  explicit Held(Shared sync) : sync(std::move(sync)) {}
+};
+
+std::vector<int64_t> all_but_channels(const at::Tensor &x) {
+  std::vector<int64_t> dims;
+  for (int64_t d = 0; d < x.dim(); ++d)
+    if (d != 1) dims.push_back(d);
+  return dims;
+}
+
+// A vector over the channels, in a shape that is broadcast over `x`.
+at::Tensor per_channel(const at::Tensor &vector, const at::Tensor &x) {
+  std::vector<int64_t> shape(x.dim(), 1);
+  shape[1] = vector.numel();
+  return vector.view(shape);
+}
+
+struct SyncBatchNorm : torch::autograd::Function<SyncBatchNorm> {
+  static at::Tensor forward(AutogradContext *ctx, const at::Tensor &x, const at::Tensor &weight, const at::Tensor &bias,
+                            at::Tensor running_mean, at::Tensor running_var, double momentum, double eps,
+                            const Shared &sync) {
+    auto channels = x.size(1);
+    auto dims = all_but_channels(x);
+    auto wide = x.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
+    auto values = x.to(wide);
+    // One message per layer: the sums, the sums of squares around a shift that all ranks know, and the count.
+    auto shift = running_mean.defined() ? running_mean.to(wide).clone() : at::zeros({channels}, x.options().dtype(wide));
+    auto centred = values - per_channel(shift, x);
+    auto message = at::empty({2 * channels + 1}, x.options().dtype(wide).memory_format(at::MemoryFormat::Contiguous));
+    message.narrow(0, 0, channels).copy_(centred.sum(dims));
+    message.narrow(0, channels, channels).copy_(centred.square().sum(dims));
+    message.narrow(0, 2 * channels, 1).fill_(double(x.numel() / std::max<int64_t>(channels, 1)));
+    message.mul_(sync->weight);
+    sync->run(message);
+    auto count = message.narrow(0, 2 * channels, 1);
+    auto offset = message.narrow(0, 0, channels) / count;
+    auto var = (message.narrow(0, channels, channels) / count - offset.square()).clamp_min(0);
+    auto mean = offset + shift;
+    auto invstd = (var + eps).rsqrt();
+    if (running_mean.defined()) {
+      auto unbiased = var * (count / (count - 1).clamp_min(1));
+      running_mean.mul_(1 - momentum).add_(mean.to(running_mean.scalar_type()), momentum);
+      running_var.mul_(1 - momentum).add_(unbiased.to(running_var.scalar_type()), momentum);
+    }
+    auto scale = weight.defined() ? invstd * weight.to(wide) : invstd;
+    auto base = bias.defined() ? bias.to(wide) - mean * scale : -mean * scale;
+    auto y = at::addcmul(per_channel(base, x), values, per_channel(scale, x)).to(x.scalar_type());
+    ctx->save_for_backward({x, weight, bias, mean, invstd, count});
+    ctx->saved_data["sync"] = c10::IValue::make_capsule(c10::make_intrusive<Held>(sync));
+    return y.contiguous(x.suggest_memory_format());
+  }
+
+  static variable_list backward(AutogradContext *ctx, variable_list gradients) {
+    auto saved = ctx->get_saved_variables();
+    auto &x = saved[0], &weight = saved[1], &bias = saved[2], &mean = saved[3], &invstd = saved[4], &count = saved[5];
+    auto sync = c10::static_intrusive_pointer_cast<Held>(ctx->saved_data["sync"].toCapsule())->sync;
+    auto channels = x.size(1);
+    auto dims = all_but_channels(x);
+    auto wide = mean.scalar_type();
+    auto dy = gradients[0].to(wide);
+    auto normed = (x.to(wide) - per_channel(mean, x)) * per_channel(invstd, x);
+    auto message = at::empty({2 * channels}, mean.options());
+    auto dbias = message.narrow(0, 0, channels), dscale = message.narrow(0, channels, channels);
+    dbias.copy_(dy.sum(dims));
+    dscale.copy_((dy * normed).sum(dims));
+    // The gradients of weight and bias are those of this rank: all gradients are summed over the ranks later.
+    at::Tensor dweight, db;
+    if (weight.defined()) dweight = dscale.to(weight.scalar_type(), false, true);
+    if (bias.defined()) db = dbias.to(bias.scalar_type(), false, true);
+    at::Tensor dx;
+    if (ctx->needs_input_grad(0)) {
+      sync->run(message);
+      auto scale = weight.defined() ? invstd * weight.to(wide) : invstd;
+      auto rest = (per_channel(dbias / count, x) + normed * per_channel(dscale / count, x));
+      // A rank that is left out has no part in the statistics, and none in their gradient.
+      dx = ((dy - rest * sync->weight) * per_channel(scale, x)).to(x.scalar_type());
+      dx = dx.contiguous(x.suggest_memory_format());
+    }
+    return {dx, dweight, db, at::Tensor(), at::Tensor(), at::Tensor(), at::Tensor(), at::Tensor()};
+  }
+};
+
+// aten::batch_norm for ranks: synchronised in a training step, otherwise as libtorch computes it.
+at::Tensor batch_norm(const at::Tensor &x, const std::optional<at::Tensor> &weight, const std::optional<at::Tensor> &bias,
+                      const std::optional<at::Tensor> &mean, const std::optional<at::Tensor> &var, bool training,
+                      double momentum, double eps, bool cudnn) {
+  auto sync = active;
+  if (!sync || !training || x.dim() < 2)
+    return at::native::batch_norm(x, weight, bias, mean, var, training, momentum, eps, cudnn);
+  auto or_none = [](const std::optional<at::Tensor> &t) { return t ? *t : at::Tensor(); };
+  return SyncBatchNorm::apply(x, or_none(weight), or_none(bias), or_none(mean), or_none(var), momentum, eps, sync);
+}
+
+// Replaces aten::batch_norm in this process, which costs other calls one function call.
+void install() {
+  static std::once_flag once;
+  std::call_once(once, [] {
+    for (auto key : {c10::DispatchKey::AutogradCPU, c10::DispatchKey::AutogradCUDA}) {
+      static std::vector<std::unique_ptr<torch::Library>> libraries;
+      libraries.push_back(std::make_unique<torch::Library>(torch::Library::IMPL, "aten", key, __FILE__, __LINE__));
+      libraries.back()->impl("batch_norm", TORCH_FN(batch_norm));
+    }
+  });
+}
+} // namespace
+
+extern "C" {
+// From now on, batch normalisation of this thread's training steps sums over all ranks by `sum`. Writes the
+// previous setting to `before`.
+int kte_batch_norm_sync(int (*sum)(void *, at::Tensor *, char *, size_t), void *context, const at::Tensor *weight,
+                        void **before) {
+  KTE_GUARD({
+    install();
+    auto *held = new Shared(active);
+    *before = held;
+    active = std::make_shared<const Sync>(Sync{sum, context, *weight});
+  })
+}
+
+void kte_batch_norm_leave(void *before) {
+  auto *held = static_cast<Shared *>(before);
+  active = std::move(*held);
+  delete held;
+}
+}

@@ -1,0 +1,16 @@
+//! Exchange between the processes ("ranks") that train one network: the store through which they find each
+//! other, sums of tensors over all ranks, gradients in flat buckets, and batch statistics of all ranks.
+
+mod batch_norm;
+mod buckets;
+mod collective;
+mod gloo;
+mod nccl;
+mod store;
+#[cfg(test)]
+mod testing;
+
+pub use batch_norm::SyncBatchNorm;
+pub use buckets::{Buckets, Plan};
+pub use collective::{Collective, Group};
+pub use store::Store;
