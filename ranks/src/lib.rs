@@ -1,11 +1,24 @@
-//! The processes ("ranks") that train one network together: which ones there are, and which one this is.
+//! The processes ("ranks") that train one network together: which ones there are, how they find each other, how
+//! they vote and sum gradients, and how each notices that another one is lost.
 //!
-//! Nothing here knows what is trained.
+//! Nothing here knows what is trained. [`World`] says who this process is; [`Link`] connects it with the others;
+//! [`Votes`] and [`Gradients`] are what a model and its steps need of them.
 
 #![forbid(unsafe_code)]
 
 mod error;
+mod gradients;
+mod link;
+mod messages;
+mod shared;
+mod votes;
+mod watch;
 mod world;
 
-pub use error::WorldError;
+pub use error::{RanksError, WorldError};
+pub use gradients::{Gradients, ReductionSettings};
+pub use link::{Link, Peer};
+pub use messages::Messages;
+pub use shared::{Attention, Share};
+pub use votes::Votes;
 pub use world::{Launcher, Rendezvous, World};

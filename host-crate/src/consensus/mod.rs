@@ -6,8 +6,10 @@
 //! included, so that no rank waits for one that has nothing to decide.
 
 mod ballot;
+mod measurements;
 
 pub use ballot::{Action, Ballot};
+pub(crate) use measurements::merge;
 
 use crate::model::CommandCode;
 use ballot::Packed;
@@ -87,6 +89,44 @@ pub trait Consensus: Send + Debug {
         }
         count_votes(ballots, &all)
     }
+
+    /// Returns the numbers of the ranks for which `mine` is false.
+    ///
+    /// # Errors
+    /// If a rank does not answer in time, or its message is damaged.
+    fn refusals(&mut self, mine: bool) -> Result<Vec<usize>, ConsensusError> {
+        let all = self.exchange(vec![u64::from(mine)])?;
+        let refused = all.iter().enumerate().filter(|(_, message)| message.as_slice() != [1]);
+        Ok(refused.map(|(rank, _)| rank).collect())
+    }
+
+    /// Sends bytes to all ranks and returns every rank's bytes, ordered by rank.
+    ///
+    /// # Errors
+    /// If a rank does not answer in time, or its message is damaged.
+    fn exchange_bytes(&mut self, bytes: &[u8]) -> Result<Vec<Vec<u8>>, ConsensusError> {
+        let words = bytes.chunks(size_of::<u64>()).map(|chunk| {
+            let mut word = [0; size_of::<u64>()];
+            word[..chunk.len()].copy_from_slice(chunk);
+            u64::from_le_bytes(word)
+        });
+        let message = std::iter::once(bytes.len() as u64).chain(words).collect();
+        let all = self.exchange(message)?;
+        all.iter().map(|message| unpack(message)).collect()
+    }
+}
+
+/// Returns the bytes of a message of [`Consensus::exchange_bytes`].
+fn unpack(message: &[u64]) -> Result<Vec<u8>, ConsensusError> {
+    let damaged = || ConsensusError::Exchange("a message has the wrong length".to_owned());
+    let (length, words) = message.split_first().ok_or_else(damaged)?;
+    let mut bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+    let length = usize::try_from(*length).map_err(|_| damaged())?;
+    if length.div_ceil(size_of::<u64>()) != words.len() {
+        return Err(damaged());
+    }
+    bytes.truncate(length);
+    Ok(bytes)
 }
 
 /// Returns the common verdicts, if all ranks voted on the same decisions and can carry them out.

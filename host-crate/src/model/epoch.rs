@@ -2,7 +2,7 @@
 
 use super::growth::{Question, Transaction, subject_text};
 use super::{CounterfactualPlan, ModelError, MorphogeneticModel};
-use crate::consensus::{Action, Ballot, ConsensusError};
+use crate::consensus::{Action, Ballot, ConsensusError, merge};
 use crate::lifecycle::{Accuracy, Lifecycle, Outcome, SlotInputs, Stage};
 use kasmina_torch_ext::ParameterSink;
 use serde::Serialize;
@@ -44,16 +44,12 @@ impl MorphogeneticModel {
         now: u64,
     ) -> Result<BTreeMap<String, SlotInputs>, ModelError> {
         self.check_inputs(inputs)?;
+        let all = self.take_all_inputs(inputs)?;
         let mut raw = BTreeMap::new();
         let mut breached = None;
-        for index in 0..self.slots.len() {
-            let position = inputs.plan.slots.iter().position(|p| p.index == index);
-            let without = position.and_then(|p| inputs.without.get(p));
+        for (index, given) in all.into_iter().enumerate() {
             let slot = &mut self.slots[index];
             let name = slot.name().to_owned();
-            let unhealthy =
-                position.and_then(|p| inputs.unhealthy.get(p)).is_some_and(|unhealthy| *unhealthy);
-            let given = slot.take_inputs(without.map(|w| inputs.accuracy - w), unhealthy)?;
             let violations = given.gradients.iter().filter(|c| c.violation).count();
             if let Some(seed) = slot.lifecycle().living().filter(|_| violations > 0) {
                 let (slot, seed_id) = (name.clone(), seed.seed_id.clone());
@@ -71,6 +67,28 @@ impl MorphogeneticModel {
             Some(error) if self.telemetry.fails_on_breach() => Err(error),
             _ => Ok(raw),
         }
+    }
+
+    /// Reads the queued measurements of all slots. With several ranks, those of all ranks are joined.
+    fn take_all_inputs(&mut self, inputs: &EpochInputs<'_>) -> Result<Vec<SlotInputs>, ModelError> {
+        let mut all = Vec::with_capacity(self.slots.len());
+        for index in 0..self.slots.len() {
+            let position = inputs.plan.slots.iter().position(|p| p.index == index);
+            let without = position.and_then(|p| inputs.without.get(p));
+            let unhealthy =
+                position.and_then(|p| inputs.unhealthy.get(p)).is_some_and(|unhealthy| *unhealthy);
+            all.push(self.slots[index].take_inputs(without.map(|w| inputs.accuracy - w), unhealthy)?);
+        }
+        if self.consensus.ranks() == 1 {
+            return Ok(all);
+        }
+        let damaged = |error: serde_json::Error| ConsensusError::Exchange(error.to_string());
+        let ranks = self.consensus.exchange_bytes(&serde_json::to_vec(&all).map_err(damaged)?)?;
+        let ranks: Vec<Vec<SlotInputs>> = ranks
+            .iter()
+            .map(|bytes| serde_json::from_slice(bytes).map_err(damaged))
+            .collect::<Result<_, _>>()?;
+        Ok(merge(&ranks)?)
     }
 
     /// Refuses invalid inputs before any slot has used them.

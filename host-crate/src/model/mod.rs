@@ -51,5 +51,5 @@ pub use network::HOST_OWNER;
 pub use ownership::{Owner, OwnershipError, ParameterRegistry};
 pub use precision::Precision;
 pub use report::SlotReport;
-pub use step::{Loss, StepCounts, Stepper};
+pub use step::{GradientReduction, Loss, StepCounts, Stepper};
 pub use swapping::{PanicPolicies, PanicPolicy, Recovered, TrialSettings};

@@ -44,6 +44,8 @@ pub struct World {
     pub local_rank: usize,
     /// Number of ranks of this machine.
     pub local_size: usize,
+    /// How often the launcher has started the ranks again.
+    pub restarts: u32,
     /// Where the ranks meet; `None` if there is one rank.
     pub rendezvous: Option<Rendezvous>,
 }
@@ -74,7 +76,15 @@ impl World {
 
     /// Returns a world of one rank.
     pub const fn single() -> Self {
-        Self { launcher: Launcher::None, rank: 0, size: 1, local_rank: 0, local_size: 1, rendezvous: None }
+        Self {
+            launcher: Launcher::None,
+            rank: 0,
+            size: 1,
+            local_rank: 0,
+            local_size: 1,
+            restarts: 0,
+            rendezvous: None,
+        }
     }
 
     /// Whether this rank prints and writes files.
@@ -134,7 +144,7 @@ mod tests {
         assert_eq!((found.rank, found.size, found.local_rank, found.local_size), (5, 8, 1, 4));
         let meet = found.rendezvous.unwrap();
         assert_eq!((meet.host.as_str(), meet.port, meet.serves), ("node7", 29500, false));
-        assert_eq!(meet.prefix, "kasmina/job/2");
+        assert_eq!((meet.prefix.as_str(), found.restarts), ("kasmina/job/2", 2));
         // Without a store of its agent, rank 0 serves.
         let alone = |rank| {
             let mut pairs: Vec<_> = TORCHRUN[..7].to_vec();

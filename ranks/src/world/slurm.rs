@@ -32,17 +32,14 @@ pub(super) fn world(variables: &Variables<'_>) -> Result<World, WorldError> {
     let (nodes, job) = (variables.text(NODES)?, variables.text(JOB)?);
     let host = first_node(&nodes).ok_or_else(|| wrong(NODES, &nodes, "it is not a list of nodes"))?;
     let number: u64 = job.parse().map_err(|_| wrong(JOB, &job, "it is not the number of a job"))?;
+    let restarts = variables.count("SLURM_RESTART_COUNT")?;
     let rendezvous = Rendezvous {
         host,
         port: FIRST_PORT + u16::try_from(number % 10_000).unwrap_or(0),
         serves: world.rank == 0,
-        prefix: format!(
-            "kasmina/{job}.{}/{}",
-            variables.text(STEP)?,
-            variables.find("SLURM_RESTART_COUNT").unwrap_or_else(|| "0".to_owned())
-        ),
+        prefix: format!("kasmina/{job}.{}/{restarts}", variables.text(STEP)?),
     };
-    Ok(World { rendezvous: Some(rendezvous), ..world })
+    Ok(World { rendezvous: Some(rendezvous), restarts, ..world })
 }
 
 /// Returns the number of tasks of a node, from a list such as `3(x2),1`.

@@ -28,12 +28,12 @@ pub(super) fn world(variables: &Variables<'_>) -> Result<World, WorldError> {
     let of = |name, default: &str| variables.find(name).unwrap_or_else(|| default.to_owned());
     let agent_serves = of(AGENT_SERVES, "False").eq_ignore_ascii_case("true");
     let run = of("TORCHELASTIC_RUN_ID", "none");
-    let restart = of("TORCHELASTIC_RESTART_COUNT", "0");
+    let restarts = variables.count("TORCHELASTIC_RESTART_COUNT")?;
     let rendezvous = Rendezvous {
         host,
         port,
         serves: world.rank == 0 && !agent_serves,
-        prefix: format!("kasmina/{run}/{restart}"),
+        prefix: format!("kasmina/{run}/{restarts}"),
     };
-    Ok(World { rendezvous: Some(rendezvous), ..world })
+    Ok(World { rendezvous: Some(rendezvous), restarts, ..world })
 }

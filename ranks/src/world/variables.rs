@@ -43,6 +43,15 @@ impl<'a> Variables<'a> {
         value.parse().map_err(|_| wrong(variable, &value, "it is not a number from 0"))
     }
 
+    /// Returns a number that may be missing, and is then 0.
+    ///
+    /// # Errors
+    /// If it is no number.
+    pub(super) fn count(&self, variable: &'static str) -> Result<u32, WorldError> {
+        let Some(value) = self.find(variable) else { return Ok(0) };
+        value.parse().map_err(|_| wrong(variable, &value, "it is not a number from 0"))
+    }
+
     /// Returns the world of these numbers, without a rendezvous. `local_size` is the number of ranks of this
     /// machine and the variable that says so.
     ///
@@ -73,7 +82,7 @@ impl<'a> Variables<'a> {
             let reason = format!("it must be less than {local_name}, which is {local_size}");
             return told(names.local_rank, local_rank, reason);
         }
-        Ok(World { launcher, rank, size, local_rank, local_size, rendezvous: None })
+        Ok(World { launcher, rank, size, local_rank, local_size, restarts: 0, rendezvous: None })
     }
 }
 

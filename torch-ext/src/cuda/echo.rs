@@ -10,7 +10,7 @@ use tch::{Device, Tensor};
 #[derive(Debug)]
 pub struct Echo {
     library: &'static Symbols,
-    echo: *mut c_void,
+    raw: *mut c_void,
     places: usize,
 }
 
@@ -23,10 +23,10 @@ impl Echo {
     /// # Errors
     /// If the device is not a GPU, or its memory cannot be allocated.
     pub fn new(device: Device, places: usize) -> Result<Self> {
-        let (library, mut echo) = (library()?, std::ptr::null_mut());
+        let (library, mut raw) = (library()?, std::ptr::null_mut());
         // SAFETY: the output pointer is valid.
-        library.check(unsafe { (library.echo_new)(index(device)?, places, &raw mut echo) })?;
-        Ok(Self { library, echo, places })
+        library.check(unsafe { (library.echo_new)(index(device)?, places, &raw mut raw) })?;
+        Ok(Self { library, raw, places })
     }
 
     /// Queues a copy of a number to a place of the ring on the thread's current stream.
@@ -39,7 +39,7 @@ impl Echo {
     pub fn push(&mut self, place: u64, number: &Tensor) -> Result<()> {
         let place = self.place(place);
         // SAFETY: ring and tensor are live; the place exists.
-        self.library.check(unsafe { (self.library.echo_push)(self.echo, place, number.as_ptr()) })
+        self.library.check(unsafe { (self.library.echo_push)(self.raw, place, number.as_ptr()) })
     }
 
     /// Returns the number in a place, or `None` if its copy is not done yet.
@@ -50,7 +50,7 @@ impl Echo {
         let (mut done, mut number) = (false, 0.0);
         let place = self.place(place);
         // SAFETY: the ring is live, the place exists, the output pointers are valid.
-        let read = unsafe { (self.library.echo_read)(self.echo, place, &raw mut done, &raw mut number) };
+        let read = unsafe { (self.library.echo_read)(self.raw, place, &raw mut done, &raw mut number) };
         self.library.check(read)?;
         Ok(done.then_some(number))
     }
@@ -63,6 +63,6 @@ impl Echo {
 impl Drop for Echo {
     fn drop(&mut self) {
         // SAFETY: made by `echo_new` and not used again.
-        unsafe { (self.library.echo_free)(self.echo) }
+        unsafe { (self.library.echo_free)(self.raw) }
     }
 }

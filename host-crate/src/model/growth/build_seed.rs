@@ -47,7 +47,12 @@ impl MorphogeneticModel {
             BlendPart::new(name, &site, blend.clone(), config, instance)?
         };
         let stochastic = blueprint.declares(Capability::Stochastic);
-        let stream = stochastic.then(|| RngStream::new(seed_for("stream"))).transpose()?;
+        // Each rank draws its own numbers, for its own part of the data.
+        let stream = match self.consensus.rank() {
+            0 => seed_for("stream"),
+            rank => seed_for(&format!("stream of rank {rank}")),
+        };
+        let stream = stochastic.then(|| RngStream::new(stream)).transpose()?;
         Ok(LiveSeed::new(&site, seed.with_stream(stream), blend)?)
     }
 

@@ -39,23 +39,33 @@ fn kernel_states(model: &MorphogeneticModel) -> impl Iterator<Item = SlotKernelS
     model.slots().iter().map(SeedSlot::kernel_state)
 }
 
-/// Variant of a step within a configuration: shapes and dtypes of the batch, and whether the step measures.
+/// Variant of a step within a configuration: shapes and dtypes of the batch, the number of samples of all ranks,
+/// and whether the step measures.
 #[derive(Debug)]
 pub(super) struct Variant {
     inputs: (Vec<i64>, Kind),
     targets: (Vec<i64>, Kind),
+    samples: Option<i64>,
     watches: bool,
 }
 
 impl Variant {
-    pub(super) fn of((inputs, targets): (&Tensor, &Tensor), watches: bool) -> Self {
+    pub(super) fn of((inputs, targets): (&Tensor, &Tensor), samples: Option<i64>, watches: bool) -> Self {
         let of = |t: &Tensor| (t.size(), t.kind());
-        Self { inputs: of(inputs), targets: of(targets), watches }
+        Self { inputs: of(inputs), targets: of(targets), samples, watches }
     }
 
     /// Whether a step on this batch is of this variant.
-    pub(super) fn matches(&self, (inputs, targets): (&Tensor, &Tensor), watches: bool) -> bool {
+    pub(super) fn matches(
+        &self,
+        (inputs, targets): (&Tensor, &Tensor),
+        samples: Option<i64>,
+        watches: bool,
+    ) -> bool {
         let same = |mine: &(Vec<i64>, Kind), t: &Tensor| mine.1 == t.kind() && mine.0 == t.size();
-        self.watches == watches && same(&self.inputs, inputs) && same(&self.targets, targets)
+        self.watches == watches
+            && self.samples == samples
+            && same(&self.inputs, inputs)
+            && same(&self.targets, targets)
     }
 }

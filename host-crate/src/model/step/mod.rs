@@ -9,10 +9,16 @@
 
 mod captured;
 mod configuration;
+mod inspection;
+mod reduction;
+mod work;
+
+pub use reduction::GradientReduction;
 
 use super::{ModelError, MorphogeneticModel};
 use captured::Captured;
 use configuration::{Configuration, Variant};
+use inspection::Inspection;
 use kasmina_plugin_api::Mode;
 use kasmina_torch_ext::cuda::graph::{self, Graph, NotCaptured, Pool};
 use kasmina_torch_ext::cuda::{Entered, Stream};
@@ -22,6 +28,7 @@ use kasmina_torch_ext::rng::{self, RngState};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use tch::Tensor;
+use work::Work;
 
 /// Number of eager steps of a variant before it is captured. Libraries initialise themselves at first use,
 /// which cannot be captured.
@@ -70,6 +77,12 @@ pub struct Stepper {
     /// Reasons for not capturing that were logged already.
     warned: BTreeSet<String>,
     counts: StepCounts,
+    /// Sums gradients over the ranks; `None` if there is one rank.
+    reduction: Option<Box<dyn GradientReduction>>,
+    /// Number of samples of the next batches on all ranks together, by which all ranks choose the same variant.
+    samples: Option<i64>,
+    /// Number of parts of a batch, whose gradients are added up.
+    parts: i64,
 }
 
 /// State of a variant.
@@ -117,7 +130,29 @@ impl Stepper {
             variants: Vec::new(),
             warned: BTreeSet::new(),
             counts: StepCounts::default(),
+            reduction: None,
+            samples: None,
+            parts: 1,
         }
+    }
+
+    /// Sums the gradients of every step over the ranks.
+    pub fn set_reduction(&mut self, reduction: Box<dyn GradientReduction>) {
+        self.forget();
+        self.reduction = Some(reduction);
+    }
+
+    /// Sets the number of samples of the next batches on all ranks together. Ranks whose parts of a batch have
+    /// different sizes then still capture and replay in the same steps.
+    pub fn set_samples_of_all_ranks(&mut self, samples: i64) {
+        self.samples = Some(samples);
+    }
+
+    /// Runs each step in this many parts of its batch, one after another, and adds up their gradients. The loss
+    /// of a part must be its share of the loss of the batch.
+    pub fn set_parts(&mut self, parts: u32) {
+        self.forget();
+        self.parts = i64::from(parts.max(1));
     }
 
     /// Returns the stream that steps run on if they are captured.
@@ -164,14 +199,31 @@ impl Stepper {
     ) -> Result<Tensor, ModelError> {
         model.sync_alphas(Mode::Train)?;
         model.begin_trial_step()?;
-        let mut work = Work { model, optimizer, batch, loss };
-        let value = match self.stream.clone() {
-            None => self.run_eager(&mut work)?,
-            Some(stream) => {
-                let _on: Entered<'_> = stream.enter()?;
-                self.run_on_stream(&mut work)?
-            }
-        };
+        // Taken out, because the step borrows it beside the stepper.
+        let mut reduction = self.reduction.take();
+        let value = self.reduced_step(Work {
+            model,
+            optimizer,
+            batch,
+            loss,
+            parts: self.parts,
+            reduction: reduction.as_deref_mut(),
+        });
+        self.reduction = reduction;
+        value
+    }
+
+    fn reduced_step(&mut self, mut work: Work<'_, '_>) -> Result<Tensor, ModelError> {
+        let stream = self.stream.clone();
+        let _on: Option<Entered<'_>> = stream.as_ref().map(|stream| stream.enter()).transpose()?;
+        if let Some(reduction) = &mut work.reduction {
+            work.model.prepare_reduction(&mut **reduction)?;
+        }
+        let value =
+            if stream.is_some() { self.run_on_stream(&mut work)? } else { self.run_eager(&mut work)? };
+        if let Some(reduction) = &mut work.reduction {
+            reduction.end_step()?;
+        }
         work.model.end_step();
         work.optimizer.advance()?;
         work.model.count_trial(work.optimizer)?;
@@ -198,11 +250,12 @@ impl Stepper {
             return self.run_eager(work);
         }
         let watches = work.model.telemetry.captures_now();
-        let index = self.variants.iter().position(|(variant, _)| variant.matches(work.batch, watches));
+        let index =
+            self.variants.iter().position(|(variant, _)| variant.matches(work.batch, self.samples, watches));
         let index = match index {
             Some(index) => index,
             None if self.variants.len() < MAX_VARIANTS => {
-                self.variants.push((Variant::of(work.batch, watches), Progress::WarmingUp(0)));
+                self.variants.push((Variant::of(work.batch, self.samples, watches), Progress::WarmingUp(0)));
                 self.variants.len() - 1
             }
             None => return self.run_eager(work),
@@ -241,20 +294,27 @@ impl Stepper {
         let counter = OpCounter::start();
         let value = self.run_eager(work)?;
         let ops = counter.and_then(OpCounter::finish).unwrap_or_default();
-        if let Some(op) = SYNCHRONIZING_OPS.iter().find(|op| ops.contains_key(**op)) {
-            self.give_up(format!("it waits for the device (`{op}`)"));
+        let found = if let Some(op) = SYNCHRONIZING_OPS.iter().find(|op| ops.contains_key(**op)) {
+            Inspection::Refused(format!("it waits for the device (`{op}`)"))
         } else if !RngState::save()?.same_as(&generators) {
             // All models of a device share one generator, so the replay of one model would collide with the
             // capture of another.
             self.inspections_with_draws += 1;
             if self.inspections_with_draws == MAX_INSPECTIONS {
-                self.give_up("it draws from torch's own generators".to_owned());
+                Inspection::Refused("it draws from torch's own generators".to_owned())
             } else {
-                self.variants[index].1 = Progress::WarmingUp(WARM_UP - 1);
+                Inspection::Repeat
             }
         } else if work.model.plugin_states()? != before {
             let why = "the state of a seed or blend changes in forward, which a replay would not repeat";
-            self.give_up(why.to_owned());
+            Inspection::Refused(why.to_owned())
+        } else {
+            Inspection::Passed
+        };
+        match found.of_all_ranks(work.model)? {
+            Inspection::Passed => {}
+            Inspection::Repeat => self.variants[index].1 = Progress::WarmingUp(WARM_UP - 1),
+            Inspection::Refused(why) => self.give_up(why),
         }
         Ok(value)
     }
@@ -269,7 +329,11 @@ impl Stepper {
         let marks = work.model.slots.marks();
         let made = Graph::capture(inputs.device(), pool, || work.with_batch(inputs.batch()).run());
         let queued = work.model.slots.split_off(&marks);
+        let everywhere = work.model.all_ranks(made.is_ok())?;
         let error = match made {
+            Ok(_) if !everywhere => NotCaptured::Capture(kasmina_torch_ext::Error::Torch(
+                "another rank could not capture it".to_owned(),
+            )),
             Ok((graph, value)) => {
                 self.counts.captures += 1;
                 self.counts.replayed += 1;
@@ -303,48 +367,5 @@ impl Stepper {
             tracing::warn!("steps are not captured as a CUDA graph: {why}");
         }
         self.eager = Some(why);
-    }
-}
-
-/// Everything that a step needs.
-struct Work<'w, 'l> {
-    model: &'w mut MorphogeneticModel,
-    optimizer: &'w mut Optimizer,
-    batch: (&'w Tensor, &'w Tensor),
-    loss: &'w mut Loss<'l>,
-}
-
-impl<'l> Work<'_, 'l> {
-    /// Returns the same with another batch.
-    fn with_batch<'b>(&'b mut self, batch: (&'b Tensor, &'b Tensor)) -> Work<'b, 'l> {
-        Work { model: self.model, optimizer: self.optimizer, batch, loss: self.loss }
-    }
-
-    /// Runs the part of a step that can be captured; returns the loss, 0-dim.
-    fn run(&mut self) -> Result<Tensor, ModelError> {
-        let (inputs, targets) = self.batch;
-        let logits = self.model.forward(inputs, Mode::Train)?;
-        let value = (self.loss)(&logits, targets)?;
-        // Without a seed to train, nothing learns in a frozen host.
-        if self.model.network.frozen.is_none() || value.requires_grad() {
-            value.f_backward()?;
-        }
-        self.model.measure_gradients()?;
-        self.optimizer.update()?;
-        Ok(value.f_detach()?)
-    }
-
-    /// Runs the step eagerly, while no other thread captures.
-    fn run_uncaptured(&mut self) -> Result<Tensor, ModelError> {
-        let _no_capture = self.model.device().is_cuda().then(graph::backward);
-        self.run().inspect_err(|_| {
-            // The next backward must not add to incomplete gradients. Report the first error only.
-            let _ = self.clear_gradients();
-        })
-    }
-
-    fn clear_gradients(&mut self) -> Result<(), ModelError> {
-        self.optimizer.zero_grad()?;
-        self.model.clear_gradients()
     }
 }

@@ -1,0 +1,308 @@
+//! The connection of a rank with the others of its run.
+
+use crate::error::RanksError;
+use crate::messages::Messages;
+use crate::watch::{Signs, Watch};
+use crate::world::{Rendezvous, World};
+use kasmina_torch_ext::ranks::{Collective, Group, Store};
+use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::net::ToSocketAddrs as _;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tch::Device;
+
+/// Time between two looks at a value that another rank is to write.
+const PAUSES: [Duration; 3] =
+    [Duration::from_micros(100), Duration::from_millis(1), Duration::from_millis(5)];
+/// Shortest time that ranks have to start, which takes longer than a step.
+const START: Duration = Duration::from_mins(1);
+
+/// Another rank, as it has introduced itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Peer {
+    /// Name of its machine.
+    pub host: String,
+    /// Number of its process.
+    pub process: u32,
+    /// Number of ranks that it was started with.
+    pub size: usize,
+}
+
+impl Peer {
+    fn key(rank: usize) -> String {
+        format!("rank/{rank}")
+    }
+
+    /// Key of the signs of life of a rank.
+    pub(crate) fn sign(rank: usize) -> String {
+        format!("sign/{rank}")
+    }
+
+    /// Key of the reason for which a rank has ended.
+    pub(crate) fn gone(rank: usize) -> String {
+        format!("gone/{rank}")
+    }
+
+    /// Key that a rank sets when it has done everything.
+    pub(crate) fn left(rank: usize) -> String {
+        format!("left/{rank}")
+    }
+}
+
+/// The connection of a rank with the others of its run.
+#[derive(Debug)]
+pub struct Link {
+    world: World,
+    meet: Rendezvous,
+    store: Mutex<Store>,
+    peers: Vec<Peer>,
+    signs: Arc<Signs>,
+    limit: Duration,
+    _watch: Watch,
+}
+
+impl Link {
+    /// Connects this rank with all others, which call this at the same time. `limit` is the longest time that a
+    /// rank may be silent or late.
+    ///
+    /// # Errors
+    /// If the store is not reached, or not all ranks start in time, with the same number of ranks.
+    pub fn join(world: &World, limit: Duration) -> Result<Option<Arc<Self>>, RanksError> {
+        let Some(meet) = world.rendezvous.clone() else { return Ok(None) };
+        let refused = |reason: String| RanksError::Store {
+            rank: world.rank,
+            host: meet.host.clone(),
+            port: meet.port,
+            serves: meet.serves,
+            reason,
+        };
+        let start = limit.max(START);
+        let store = Store::connect(&meet.host, meet.port, meet.serves, &meet.prefix, start)
+            .map_err(|error| refused(brief(&error)))?;
+        let me = Peer {
+            host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
+            process: std::process::id(),
+            size: world.size,
+        };
+        let text = serde_json::to_vec(&me).map_err(|error| refused(error.to_string()))?;
+        let failed = |error: kasmina_torch_ext::Error| refused(brief(&error));
+        store.set(&Peer::key(world.rank), &text).map_err(failed)?;
+        let peers = introduce(&store, world, start)?;
+        let signs = Arc::new(Signs::new(world.size, world.rank, limit));
+        let watch = Watch::start(store.another().map_err(failed)?, world.rank, &signs)
+            .map_err(|error| refused(error.to_string()))?;
+        Ok(Some(Arc::new(Self {
+            world: world.clone(),
+            store: Mutex::new(store),
+            peers,
+            signs,
+            limit,
+            _watch: watch,
+            meet,
+        })))
+    }
+
+    /// Returns the ranks of the run, and which one this is.
+    pub fn world(&self) -> &World {
+        &self.world
+    }
+
+    /// Returns the longest time that a rank may be silent or late.
+    pub fn limit(&self) -> Duration {
+        self.limit
+    }
+
+    pub(crate) fn signs(&self) -> &Arc<Signs> {
+        &self.signs
+    }
+
+    /// Returns messages that all ranks exchange under this name, which is unique in the run.
+    pub fn messages(self: &Arc<Self>, name: &'static str) -> Messages {
+        Messages::new(Arc::clone(self), name)
+    }
+
+    /// Connects the ranks for sums of tensors on a device. `ordered` adds in the order of the ranks.
+    ///
+    /// # Errors
+    /// If not all ranks call this in time.
+    pub fn collective(&self, device: Device, ordered: bool) -> Result<Collective, RanksError> {
+        let host = self.own_address();
+        let group = Group {
+            rank: self.world.rank,
+            size: self.world.size,
+            device,
+            host: host.as_deref(),
+            timeout: self.limit,
+            ordered,
+        };
+        let collective = Collective::connect(&self.store.lock(), &group).map_err(|e| self.explain(&e))?;
+        self.signs.guard(&collective);
+        Ok(collective)
+    }
+
+    /// Returns the address to listen on if all ranks are on this machine.
+    fn own_address(&self) -> Option<String> {
+        let mut found = (self.meet.host.as_str(), self.meet.port).to_socket_addrs().ok()?;
+        found.find(|address| address.ip().is_loopback()).map(|address| address.ip().to_string())
+    }
+
+    /// Sets the number of training steps of this rank, and what it does if that may take long; other ranks name
+    /// it if this rank is late.
+    pub fn report(&self, step: u64, doing: Option<&str>) {
+        self.signs.set_step(step);
+        self.signs.set_doing(doing);
+    }
+
+    /// Returns an error if a rank is lost.
+    ///
+    /// # Errors
+    /// The rank, and what is known about it.
+    pub fn check(&self) -> Result<(), RanksError> {
+        self.signs.loss().map_or(Ok(()), |loss| Err(self.lost(loss.rank, loss.what.clone())))
+    }
+
+    /// Returns why a transfer has failed: a rank that is lost or late, if there is one. Waits a few seconds for its
+    /// signs of life.
+    pub fn explain(&self, error: &dyn std::fmt::Display) -> RanksError {
+        match self.signs.explain() {
+            Some(loss) => self.lost(loss.rank, loss.what),
+            None => RanksError::Transfer(error.to_string()),
+        }
+    }
+
+    fn lost(&self, rank: usize, what: String) -> RanksError {
+        RanksError::Lost { rank, host: self.host(rank), what }
+    }
+
+    fn host(&self, rank: usize) -> String {
+        self.peers.get(rank).map_or_else(|| "an unknown machine".to_owned(), |peer| peer.host.clone())
+    }
+
+    /// Tells the other ranks why this one ends, so that they end too.
+    pub fn fail(&self, why: &str) {
+        // If the store is gone, the others notice by themselves.
+        let _ = self.store.lock().set(&Peer::gone(self.world.rank), why.as_bytes());
+    }
+
+    /// Leaves the run after everything is done. The rank that serves the store waits until all others have left.
+    pub fn leave(&self) {
+        let store = self.store.lock();
+        let _ = store.set(&Peer::left(self.world.rank), b"");
+        if !self.meet.serves {
+            return;
+        }
+        let begun = Instant::now();
+        let all_left = || (0..self.world.size).all(|rank| store.contains(&Peer::left(rank)).unwrap_or(true));
+        while !all_left() && begun.elapsed() < self.limit {
+            std::thread::sleep(PAUSES[2]);
+        }
+    }
+
+    /// Compares facts about the run, which must be the same on every rank.
+    ///
+    /// # Errors
+    /// The first fact in which a rank differs from rank 0.
+    pub fn compare(self: &Arc<Self>, facts: &BTreeMap<String, String>) -> Result<(), RanksError> {
+        let text = serde_json::to_vec(facts).map_err(|error| RanksError::Transfer(error.to_string()))?;
+        let all = self.messages("facts").gather(&text)?;
+        let read = |bytes: &Vec<u8>| {
+            serde_json::from_slice::<BTreeMap<String, String>>(bytes)
+                .map_err(|error| RanksError::Transfer(error.to_string()))
+        };
+        let all = all.iter().map(read).collect::<Result<Vec<_>, _>>()?;
+        let Some((first, others)) = all.split_first() else { return Ok(()) };
+        let absent = || "absent".to_owned();
+        for (index, other) in others.iter().enumerate() {
+            let what = first.keys().chain(other.keys()).find(|key| first.get(*key) != other.get(*key));
+            if let Some(what) = what {
+                return Err(RanksError::Differs {
+                    rank: index + 1,
+                    host: self.host(index + 1),
+                    what: what.clone(),
+                    theirs: other.get(what).cloned().unwrap_or_else(absent),
+                    first: first.get(what).cloned().unwrap_or_else(absent),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes a value for the other ranks.
+    pub(crate) fn put(&self, key: &str, value: &[u8]) -> Result<(), RanksError> {
+        self.store.lock().set(key, value).map_err(|error| self.explain(&error))
+    }
+
+    /// Waits for the value that another rank writes.
+    pub(crate) fn take(&self, key: &str) -> Result<Option<Vec<u8>>, RanksError> {
+        let begun = Instant::now();
+        loop {
+            if self.store.lock().contains(key).map_err(|error| self.explain(&error))? {
+                let value = self.store.lock().get(key, self.limit);
+                return value.map(Some).map_err(|error| self.explain(&error));
+            }
+            self.check()?;
+            let waited = begun.elapsed();
+            if waited > self.limit {
+                return Ok(None);
+            }
+            std::thread::sleep(pause(waited));
+        }
+    }
+
+    /// Removes a value that no rank reads any more.
+    pub(crate) fn remove(&self, key: &str) {
+        let _ = self.store.lock().remove(key);
+    }
+}
+
+/// Returns the time until the next look, which is longer the longer a rank has waited.
+fn pause(waited: Duration) -> Duration {
+    let index = if waited < 20 * PAUSES[1] { 0 } else { 1 + usize::from(waited > Duration::from_secs(1)) };
+    PAUSES[index]
+}
+
+/// Waits until all ranks have introduced themselves.
+fn introduce(store: &Store, world: &World, limit: Duration) -> Result<Vec<Peer>, RanksError> {
+    let begun = Instant::now();
+    let failed = |error: kasmina_torch_ext::Error| RanksError::Transfer(brief(&error));
+    loop {
+        let mut missing = Vec::new();
+        for rank in 0..world.size {
+            if !store.contains(&Peer::key(rank)).map_err(failed)? {
+                missing.push(rank);
+            }
+        }
+        if missing.is_empty() {
+            break;
+        }
+        let waited = begun.elapsed();
+        if waited > limit {
+            return Err(RanksError::Absent { missing, size: world.size, waited });
+        }
+        std::thread::sleep(PAUSES[2]);
+    }
+    let mut peers: Vec<Peer> = Vec::with_capacity(world.size);
+    for rank in 0..world.size {
+        let bytes = store.get(&Peer::key(rank), limit).map_err(failed)?;
+        peers.push(serde_json::from_slice(&bytes).map_err(|error| RanksError::Transfer(error.to_string()))?);
+    }
+    let other = peers.iter().position(|peer| peer.size != peers[0].size);
+    other.map_or(Ok(peers.clone()), |rank| {
+        Err(RanksError::Differs {
+            rank,
+            host: peers[rank].host.clone(),
+            what: "the number of ranks".to_owned(),
+            theirs: peers[rank].size.to_string(),
+            first: peers[0].size.to_string(),
+        })
+    })
+}
+
+/// Returns an error's text without the addresses of libtorch's stack.
+fn brief(error: &kasmina_torch_ext::Error) -> String {
+    let text = error.to_string();
+    let end = text.find("Exception raised from").unwrap_or(text.len());
+    text[..end].trim().to_owned()
+}
