@@ -2,6 +2,7 @@
 
 use crate::network_args::{DtypeArg, EvalArgs, GenerateArgs, PluginsOfNetwork, PredictArgs};
 use crate::plugins::args::{Access, PluginsArgs};
+use crate::ranks::launch::LaunchArgs;
 use crate::train_args::TrainArgs;
 use clap::{Args, Parser, Subcommand};
 use kasmina_trainer::run::Choice;
@@ -20,6 +21,8 @@ pub(crate) struct Cli {
 pub(crate) enum Verb {
     /// Train a host network and grow it as it trains.
     Train(Box<TrainArgs>),
+    /// Start a command on several ranks of this machine, which train one network together.
+    Launch(LaunchArgs),
     /// Compare a run that grows with its control runs, over several random seeds, each at its best learning
     /// rate.
     Compare(CompareArgs),

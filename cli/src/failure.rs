@@ -29,6 +29,14 @@ impl Failure {
         Self { help: Some(plain::lines(&help.into()).into_owned()), ..self }
     }
 
+    /// Prints the failure to standard error.
+    pub(crate) fn print(&self) {
+        terminal::err_styled(&format!(
+            "{:?}",
+            miette::Report::new(Self { message: self.message.clone(), help: self.help.clone() })
+        ));
+    }
+
     /// Escapes control characters: a message quotes names and paths of other people's files.
     fn of(message: impl Display, help: Option<String>) -> Self {
         let message = plain::lines(&message.to_string()).into_owned();

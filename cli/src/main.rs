@@ -19,6 +19,7 @@ mod network_args;
 mod plugins;
 mod predict;
 mod progress;
+mod ranks;
 mod record;
 mod schema;
 mod signals;
@@ -46,7 +47,7 @@ fn main() -> ExitCode {
     match (result, output_failure) {
         (Ok(code), None) => code,
         (Err(failure), _) | (Ok(_), Some(failure)) => {
-            terminal::err_styled(&format!("{:?}", miette::Report::new(failure)));
+            failure.print();
             ExitCode::FAILURE
         }
     }
@@ -57,6 +58,7 @@ fn perform(cli: Cli) -> Result<ExitCode, Failure> {
     let screen = log::install();
     match cli.verb {
         Verb::Train(args) => train::run(*args, &screen),
+        Verb::Launch(args) => ranks::launch::run(&args),
         Verb::Compare(args) => compare::run(args, &screen).map(|()| ExitCode::SUCCESS),
         Verb::Checkpoints(args) => checkpoints::run(&args.verb),
         Verb::Control(args) => control::run(&args).map(|()| ExitCode::SUCCESS),

@@ -1,20 +1,24 @@
 //! The progress of a run: a bar with epoch, accuracy and every slot, or plain lines if standard error is no
 //! terminal.
 
+use crate::ranks::RankOutput;
 use crate::terminal;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use kasmina::lifecycle::{Event, EventKind, Stage};
 use kasmina_registry::plain;
 use kasmina_trainer::run::Saved;
 use kasmina_trainer::{EpochReport, Observer};
+use std::path::Path;
 
 pub(crate) struct Progress {
     screen: MultiProgress,
     bar: Option<ProgressBar>,
+    /// Where the output of a rank that does not print goes.
+    output: Option<RankOutput>,
 }
 
 impl Progress {
-    pub(crate) fn new(screen: &MultiProgress, epochs: u32) -> Self {
+    pub(crate) fn new(screen: &MultiProgress, epochs: u32, output: Option<RankOutput>) -> Self {
         let bar = terminal::stderr_can_redraw().then(|| {
             let bar = screen.add(ProgressBar::new(u64::from(epochs)));
             let style =
@@ -23,7 +27,7 @@ impl Progress {
             bar.set_style(style);
             bar
         });
-        Self { screen: screen.clone(), bar }
+        Self { screen: screen.clone(), bar, output }
     }
 
     pub(crate) fn finish(&self) {
@@ -38,6 +42,14 @@ impl Progress {
 }
 
 impl Observer for Progress {
+    fn opened(&mut self, run: &Path) {
+        if let Some(output) = &mut self.output
+            && let Err(error) = output.continue_in(run)
+        {
+            errln!("warning: the output of this rank cannot be written: {error}");
+        }
+    }
+
     fn epoch(&mut self, report: &EpochReport, epochs: u32) {
         let slots: Vec<String> = report
             .slots

@@ -2,6 +2,7 @@
 
 use crate::failure::Failure;
 use crate::progress::Progress;
+use crate::ranks::{RankOutput, Ranks};
 use crate::signals::{self, STOP};
 use crate::table;
 use crate::terminal;
@@ -9,21 +10,39 @@ use crate::train_args::TrainArgs;
 use indicatif::MultiProgress;
 use kasmina_registry::{Registry, SearchPath};
 use kasmina_trainer::run::{Opened, ResumeOptions, Resumption, Status};
-use kasmina_trainer::{Layers, RunConfig, Summary, Trainer};
+use kasmina_trainer::{Layers, RunConfig, Summary, TrainError, Trainer};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 pub(crate) fn run(args: TrainArgs, screen: &MultiProgress) -> Result<ExitCode, Failure> {
+    let mut ranks = Ranks::from_environment()?;
+    let output = RankOutput::redirect(&ranks.world).map_err(Failure::new)?;
+    let result = train(args, screen, &mut ranks, output);
+    if let (Err(failure), true) = (&result, ranks.link().is_some()) {
+        // Exits without destructors: threads of the transport may wait for a rank that is lost.
+        failure.print();
+        signal_hook::low_level::exit(1);
+    }
+    result
+}
+
+fn train(
+    mut args: TrainArgs,
+    screen: &MultiProgress,
+    ranks: &mut Ranks,
+    output: Option<RankOutput>,
+) -> Result<ExitCode, Failure> {
     let (json, requeue, watch) = (args.json, args.saving.requeue_exit_0, args.watch.clone());
     let policy = match &watch {
         None => args.access.policy(),
         Some(files) if files.is_empty() => args.access.policy().watching_loaded(true),
         Some(files) => args.access.policy().watching(files.iter().cloned()),
     };
-    let (start, policy) = match args.resume.resume.clone() {
+    resume_after_restart(&mut args, ranks);
+    let (mut start, policy) = match args.resume.resume.clone() {
         None => (Start::of(args)?, policy),
-        Some(run) => match open(&args, run)? {
+        Some(run) => match open(&args, run, ranks)? {
             Resumption::Finished { epochs, checkpoint } => {
                 errln!(
                     "the run is finished: {epochs} epochs, saved in {}; --epochs N extends it",
@@ -37,17 +56,23 @@ pub(crate) fn run(args: TrainArgs, screen: &MultiProgress) -> Result<ExitCode, F
             }
         },
     };
-    let out = start.out();
+    ranks.join(start.config().ranks.limit_seconds)?;
+    let joined = &*ranks;
+    let out = start.on_rank(joined).map_err(|error| joined.failed(error))?;
     // A run that returns to a checkpoint loads the plugins that it has copied into its directory.
     let policy = policy.keeping_copies(&out);
-    let registry = Registry::load(&SearchPath::standard(&start.plugin_path()), &policy)?;
-    let mut trainer = start.prepare(&registry)?;
+    let registry =
+        Registry::load(&SearchPath::standard(&start.plugin_path()), &policy).map_err(|e| joined.failed(e))?;
+    let mut trainer = start.prepare(&registry).map_err(|error| joined.failed(error))?;
     if let Some(files) = watch {
         trainer = trainer.watching(files);
     }
+    if let Some(link) = joined.link() {
+        trainer = trainer.on_ranks(link, Some(&out)).map_err(|error| joined.failed(error))?;
+    }
     signals::listen()?;
 
-    let mut progress = Progress::new(screen, trainer.config().epochs);
+    let mut progress = Progress::new(screen, trainer.config().epochs, output);
     let result = trainer.run(Some(&out), &mut progress, &STOP);
     progress.finish();
     let summary = result?;
@@ -57,6 +82,17 @@ pub(crate) fn run(args: TrainArgs, screen: &MultiProgress) -> Result<ExitCode, F
         print(&summary, &out);
     }
     Ok(if summary.status == Status::Interrupted { signals::exit_code(requeue) } else { ExitCode::SUCCESS })
+}
+
+/// Resumes the run in the directory of `--out` if a launcher has started the ranks again.
+fn resume_after_restart(args: &mut TrainArgs, ranks: &Ranks) {
+    let Some(out) = args.out.as_ref().filter(|_| ranks.world.restarts > 0 && args.resume.resume.is_none())
+    else {
+        return;
+    };
+    if kasmina_trainer::run::has_checkpoints(out) {
+        args.resume.resume = args.out.take();
+    }
 }
 
 /// A new or a resumed run, before its plugins are loaded.
@@ -70,6 +106,26 @@ impl Start {
         let out = args.out.clone();
         let config = Box::new(configure(args)?);
         Ok(Self::New { out: out.unwrap_or_else(|| default_out(&config)), config })
+    }
+
+    fn config(&self) -> &RunConfig {
+        match self {
+            Self::New { config, .. } => config,
+            Self::Resumed { opened, .. } => opened.config(),
+        }
+    }
+
+    /// Chooses the device of this rank, and returns the directory that rank 0 writes into.
+    fn on_rank(&mut self, ranks: &Ranks) -> Result<PathBuf, TrainError> {
+        let device = ranks.device(&self.config().device)?;
+        match self {
+            Self::New { config, out } => {
+                config.device = device;
+                *out = ranks.directory(out.clone())?;
+            }
+            Self::Resumed { opened, .. } => opened.set_device(device),
+        }
+        Ok(self.out())
     }
 
     /// Returns the paths that are searched for plugins first.
@@ -104,7 +160,7 @@ impl Start {
 }
 
 /// Opens a run that is to be resumed.
-fn open(args: &TrainArgs, run: PathBuf) -> Result<Resumption, Failure> {
+fn open(args: &TrainArgs, run: PathBuf, ranks: &Ranks) -> Result<Resumption, Failure> {
     if seeds_disabled_by_environment()? {
         return Err(Failure::new("KASMINA_DISABLE_SEEDS is set, but a resumed run keeps its seeds")
             .with_help("unset it, or start a new run"));
@@ -116,6 +172,7 @@ fn open(args: &TrainArgs, run: PathBuf) -> Result<Resumption, Failure> {
         overrides: args.resume.overrides.clone(),
         from: args.resume.from,
         out: args.out.clone(),
+        follower: !ranks.world.is_first(),
     };
     Ok(Opened::open(&options)?)
 }

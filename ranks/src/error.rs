@@ -93,6 +93,14 @@ pub enum RanksError {
     /// The ranks made no decision.
     #[error(transparent)]
     Votes(#[from] ConsensusError),
+    /// The weights of a rank are not those of rank 0.
+    #[error("the weights `{name}` of rank {rank} differ from those of rank 0")]
+    Weights {
+        /// Number of the rank, from 0.
+        rank: usize,
+        /// Name of the first tensor that differs.
+        name: String,
+    },
     /// A transfer between ranks failed, and every rank is alive.
     #[error("the exchange between ranks failed: {0}")]
     Transfer(String),
@@ -114,6 +122,10 @@ impl RanksError {
                 "check the logs of these ranks, and that as many were started as WORLD_SIZE says"
             }
             Self::Differs { .. } => "start every rank with the same command, files and plugins",
+            Self::Weights { .. } => {
+                "a module may compute differently on each rank: check that its plugin draws random numbers only in \
+                 forward, and keeps no state that depends on the data"
+            }
             Self::Lost { .. } | Self::Transfer(_) | Self::Votes(_) => {
                 "see the log of that rank (RUN/ranks); a launcher that restarts the ranks resumes the run from its \
                  newest checkpoint"

@@ -114,10 +114,6 @@ impl Link {
         self.limit
     }
 
-    pub(crate) fn signs(&self) -> &Arc<Signs> {
-        &self.signs
-    }
-
     /// Returns messages that all ranks exchange under this name, which is unique in the run.
     pub fn messages(self: &Arc<Self>, name: &'static str) -> Messages {
         Messages::new(Arc::clone(self), name)

@@ -37,6 +37,25 @@ pub fn resolve(name: &str) -> Result<Device, TrainError> {
     }
 }
 
+/// Returns the device of a rank: `cpu`, or the GPU of its number among the ranks of its machine.
+///
+/// # Errors
+/// If there is no such device, the machine has fewer GPUs than ranks, or a GPU is named by its number.
+pub fn of_rank(name: &str, local_rank: usize, local_size: usize) -> Result<String, TrainError> {
+    let missing = |reason: String| TrainError::Device { device: name.to_owned(), reason };
+    if let Some(number) = name.strip_prefix("cuda:").filter(|_| local_size > 1) {
+        return Err(missing(format!(
+            "each of the {local_size} ranks of this machine needs a GPU of its own, not GPU {number}: name the device `cuda`"
+        )));
+    }
+    let Device::Cuda(_) = resolve(name)? else { return Ok("cpu".to_owned()) };
+    let count = usize::try_from(Cuda::device_count()).unwrap_or(0);
+    if count < local_size {
+        return Err(missing(format!("this machine has {local_size} ranks, and torch sees {count} GPUs")));
+    }
+    Ok(self::name(Device::Cuda(local_rank)))
+}
+
 /// Returns the name of a device, as [`resolve`] reads it.
 pub(crate) fn name(device: Device) -> String {
     match device {

@@ -256,6 +256,9 @@ pub enum TrainError {
         /// Message of the system.
         reason: String,
     },
+    /// The ranks of a run cannot train together.
+    #[error(transparent)]
+    Ranks(#[from] kasmina_ranks::RanksError),
     /// The model cannot be built, or failed.
     #[error(transparent)]
     Model(#[from] ModelError),
@@ -283,6 +286,7 @@ impl TrainError {
             Self::Command(CommandError::Probe { .. }) => {
                 Some("choose another blueprint, or report this to the plugin's author".to_owned())
             }
+            Self::Ranks(error) => Some(error.help().to_owned()),
             Self::Model(ModelError::SlotTwice { .. }) => Some("name each slot once".to_owned()),
             Self::Model(ModelError::Host { .. }) => {
                 Some("choose another host, or report this to the plugin's author".to_owned())

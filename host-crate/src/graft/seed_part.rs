@@ -59,6 +59,14 @@ impl SeedPart {
         &self.parameters
     }
 
+    /// Gives a stochastic seed other random numbers from now on.
+    pub(crate) fn renew_stream(&mut self, seed: u64) -> Result<(), kasmina_torch_ext::Error> {
+        if let Some(stream) = &mut self.stream {
+            *stream = RngStream::new(seed)?;
+        }
+        Ok(())
+    }
+
     /// Returns the multiply-adds of one forward, per sample.
     pub(crate) fn multiply_adds(&self) -> u64 {
         self.multiply_adds

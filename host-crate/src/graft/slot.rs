@@ -272,6 +272,11 @@ impl SeedSlot {
         self.monitor.queue_copies(queued)
     }
 
+    /// Gives a stochastic seed other random numbers from now on.
+    pub(crate) fn renew_stream(&mut self, seed: u64) -> Result<(), kasmina_torch_ext::Error> {
+        self.live.as_mut().map_or(Ok(()), |live| live.seed.renew_stream(seed))
+    }
+
     /// Removes and returns the lifecycle's inputs of this epoch; waits for the device.
     ///
     /// `unhealthy` says that the network's outputs were not finite in the evaluation because of this seed. A

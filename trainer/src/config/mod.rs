@@ -12,6 +12,7 @@ mod init;
 mod optimizer;
 mod plugins;
 mod preinstalled;
+mod ranks;
 mod run;
 mod validate;
 
@@ -27,4 +28,5 @@ pub use init::{InitConfig, WeightNames};
 pub use optimizer::OptimizerConfig;
 pub use plugins::PluginsConfig;
 pub use preinstalled::PreinstalledSeed;
+pub use ranks::{BatchNormRanks, Compression, RanksConfig};
 pub use run::RunConfig;

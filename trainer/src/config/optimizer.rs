@@ -11,6 +11,11 @@ pub struct OptimizerConfig {
     /// Number of samples of a training step.
     #[schemars(range(min = 1))]
     pub batch_size: u32,
+    /// Number of parts of a batch that are computed one after another, for batches that do not fit into memory.
+    /// Their gradients are added up.
+    #[serde(skip_serializing_if = "is_one")]
+    #[schemars(range(min = 1, max = 65536))]
+    pub accumulation: u32,
     /// Learning rate of the host at the beginning.
     #[schemars(range(min = 0.0, max = 1e3))]
     pub learning_rate: f64,
@@ -39,6 +44,7 @@ impl Default for OptimizerConfig {
     fn default() -> Self {
         Self {
             batch_size: 64,
+            accumulation: 1,
             learning_rate: 1e-2,
             weight_decay: 0.01,
             hold_fraction: 0.6,
@@ -48,4 +54,9 @@ impl Default for OptimizerConfig {
             seed_warm_up: 0,
         }
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_one(n: &u32) -> bool {
+    *n == 1
 }

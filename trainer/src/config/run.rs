@@ -10,6 +10,7 @@ use super::init::InitConfig;
 use super::optimizer::OptimizerConfig;
 use super::plugins::PluginsConfig;
 use super::preinstalled::PreinstalledSeed;
+use super::ranks::RanksConfig;
 use crate::device;
 use crate::error::TrainError;
 use crate::signals::RewardWeights;
@@ -82,6 +83,9 @@ pub struct RunConfig {
     pub checkpoint: CheckpointConfig,
     /// How steps are computed: precision, capture, convolutions.
     pub compute: ComputeConfig,
+    /// How several ranks train the network together.
+    #[serde(skip_serializing_if = "RanksConfig::is_default")]
+    pub ranks: RanksConfig,
     /// The host network and its configuration.
     pub host: HostConfig,
     /// Weights that the host begins with.
@@ -144,6 +148,7 @@ impl RunConfig {
             topology: None,
             checkpoint: CheckpointConfig::default(),
             compute: ComputeConfig::default(),
+            ranks: RanksConfig::default(),
             host: HostConfig::default(),
             init: InitConfig::default(),
             optimizer: OptimizerConfig::default(),

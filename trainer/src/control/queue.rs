@@ -1,6 +1,7 @@
 //! The queue of messages that the training thread reads between two steps.
 
 use super::message::{ControlMessage, Reply};
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::Duration;
@@ -15,6 +16,8 @@ pub(crate) struct ControlQueue {
     messages: Option<Receiver<ControlMessage>>,
     /// Slots to prune at the end of the epoch, with the sender of the reply if a client waits for one.
     prunes: Vec<(String, Option<Sender<Reply>>)>,
+    /// With several ranks: slots to prune, of which the other ranks do not know yet, with the senders of replies.
+    pub(crate) wanted: VecDeque<(String, Sender<Reply>)>,
     paused: bool,
 }
 

@@ -2,16 +2,19 @@
 
 use super::checkpoint::{Position, When};
 use super::observer::Observer;
+use super::ranks::{Ranks, Shard};
 use super::tally::TrainedEpoch;
 use super::trainer::Trainer;
 use super::training::Training;
 use super::validation::{self, Validation};
+use crate::config::RunConfig;
 use crate::error::TrainError;
 use crate::schedule::learning_rate;
 use crate::task::cross_entropy;
-use kasmina::model::CounterfactualPlan;
+use kasmina::model::{CounterfactualPlan, ModelError};
+use kasmina_ranks::Share;
 use kasmina_torch_ext::rng::{derive_seed, seed_all};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 use tch::Tensor;
 
@@ -40,17 +43,18 @@ impl Trainer<'_> {
         while self.progress.position.samples < samples {
             let start = self.progress.position.samples;
             if start > 0 {
-                self.save_if_due(When::Step, observer);
+                self.save_if_due(When::Step, observer)?;
             }
-            self.answer_requests(stop);
+            self.answer_requests(stop)?;
             if self.training.model.events().len() != self.shown_events {
                 self.show_events(epoch, observer);
             }
-            if stop.load(Ordering::Relaxed) {
+            if self.is_stopping(stop) {
                 return Ok(None);
             }
             let len = self.task.train.batch_len(start, batch);
-            let (x, y) = self.task.train.batch(&order, start, len)?;
+            let shard = self.shard(len)?;
+            let (x, y) = self.task.train.batch(&order, start + shard.start, shard.samples)?;
             if self.training.model.isolation_check_due() {
                 self.with_recovery(|trainer| {
                     trainer.training.model.check_isolation(&x, &mut |logits| Ok(cross_entropy(logits, &y)?))
@@ -58,10 +62,10 @@ impl Trainer<'_> {
             }
             let rate = learning_rate(&self.config.optimizer, self.training.model.step(), total);
             self.training.optimizer.set_learning_rate(rate)?;
+            let share = self.ranks.as_ref().map(|ranks| ranks.share.handle());
             let mut loss = |logits: &Tensor, labels: &Tensor| {
                 let loss = cross_entropy(logits, labels)?;
-                let _ = sum.f_add_(&loss.f_detach()?.f_mul_scalar(len)?)?;
-                Ok(loss)
+                share_of_loss(loss, labels.size()[0], shard.samples, share.as_ref(), &mut sum)
             };
             let _ = self.with_recovery(|trainer| {
                 let Training { stepper, model, optimizer, .. } = &mut trainer.training;
@@ -69,7 +73,7 @@ impl Trainer<'_> {
             })?;
             self.progress.position.samples = start + len;
         }
-        let mean = validation::read_scalar(&sum)? / samples as f64;
+        let mean = validation::read_scalar(&self.total(&sum)?)? / samples as f64;
         self.tally.add_training(&trained, clock.elapsed());
         Ok(Some(mean))
     }
@@ -80,8 +84,7 @@ impl Trainer<'_> {
             generators.restore()?;
             return Ok(());
         }
-        // A host with dropout draws from torch's own generators, so these are seeded for each epoch.
-        seed_all(derive_seed(self.config.seed, &["host", &epoch.to_string()]))?;
+        seed_generators(&self.config, epoch, self.ranks.as_ref())?;
         let _ = sum.f_zero_()?;
         self.progress.position = Position {
             multiply_adds: self.training.model.active_multiply_adds(),
@@ -90,9 +93,67 @@ impl Trainer<'_> {
         Ok(())
     }
 
+    /// Returns the part of a batch that this rank computes, and announces its share of the loss to the next step.
+    fn shard(&mut self, samples: i64) -> Result<Shard, TrainError> {
+        let Some(ranks) = &mut self.ranks else {
+            return Ok(Shard { start: 0, samples, counted: samples });
+        };
+        let shard = ranks.shard(samples);
+        ranks.share.set(shard.counted, samples)?;
+        self.training.stepper.set_samples_of_all_ranks(samples);
+        Ok(shard)
+    }
+
+    /// Returns the sum of a 0-dim tensor over all ranks.
+    pub(super) fn total(&self, mine: &Tensor) -> Result<Tensor, TrainError> {
+        let Some(ranks) = &self.ranks else { return Ok(mine.shallow_clone()) };
+        let total = mine.copy();
+        ranks.sum(&total)?;
+        Ok(total)
+    }
+
     /// Validates the network as it is and without each slot of the plan, with one forward per batch.
     pub(super) fn validate(&mut self, plan: &CounterfactualPlan) -> Result<Validation, TrainError> {
         let model = &mut self.training.model;
-        validation::validate(&self.task, plan.variants(), &mut |x| Ok(model.forward_counterfactual(x, plan)?))
+        validation::validate(&self.task, plan.variants(), self.ranks.as_ref(), &mut |x| {
+            Ok(model.forward_counterfactual(x, plan)?)
+        })
     }
+}
+
+/// Seeds the generators for an epoch: a host with dropout draws from torch's own. Each rank draws its own numbers.
+pub(super) fn seed_generators(
+    config: &RunConfig,
+    epoch: u32,
+    ranks: Option<&Ranks>,
+) -> Result<(), TrainError> {
+    let epoch = epoch.to_string();
+    let rank = ranks.map_or(0, |ranks| ranks.link.world().rank);
+    let seed = match rank {
+        0 => derive_seed(config.seed, &["host", &epoch]),
+        rank => derive_seed(config.seed, &["host", &epoch, &rank.to_string()]),
+    };
+    Ok(seed_all(seed)?)
+}
+
+/// Returns what the mean loss of `rows` samples contributes to the loss of the batch, and adds it to the sum of the
+/// epoch. `batch` is the number of samples of this rank.
+///
+/// # Shapes
+/// All 0-dimensional.
+fn share_of_loss(
+    loss: Tensor,
+    rows: i64,
+    batch: i64,
+    share: Option<&Share>,
+    sum: &mut Tensor,
+) -> Result<Tensor, ModelError> {
+    let mut counted = loss.f_detach()?.f_mul_scalar(rows)?;
+    let mut loss = if rows == batch { loss } else { loss.f_mul_scalar(rows as f64 / batch as f64)? };
+    if let Some(share) = share {
+        counted = counted.f_mul(&share.present)?;
+        loss = loss.f_mul(&share.weight)?;
+    }
+    let _ = sum.f_add_(&counted)?;
+    Ok(loss)
 }

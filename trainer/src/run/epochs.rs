@@ -8,7 +8,7 @@ use crate::error::TrainError;
 use crate::signals;
 use kasmina::model::EpochInputs;
 use kasmina_records::{EpochReport, Status};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 impl Trainer<'_> {
@@ -24,14 +24,14 @@ impl Trainer<'_> {
         if self.progress.position == Position::START {
             self.begin()?;
             self.progress.position = Position::begin_of(1);
-            self.save_if_due(When::Edge, observer);
+            self.save_if_due(When::Edge, observer)?;
         }
         while self.progress.position.epoch <= self.config.epochs {
             let epoch = self.progress.position.epoch;
             if !self.epoch(epoch, observer, stop)? {
                 return Ok(Status::Interrupted);
             }
-            if stop.load(Ordering::Relaxed) && epoch < self.config.epochs {
+            if self.is_stopping_after_epoch(stop)? && epoch < self.config.epochs {
                 return Ok(Status::Interrupted);
             }
         }
@@ -48,6 +48,7 @@ impl Trainer<'_> {
     ) -> Result<bool, TrainError> {
         let clock = Instant::now();
         let Some(train_loss) = self.train_epoch(epoch, observer, stop)? else { return Ok(false) };
+        self.compare_weights()?;
         // Recovering from a failed seed may remove it, so each try needs a new plan.
         let (plan, validation) = self.with_recovery(|trainer| {
             let plan = trainer.training.model.counterfactual_plan();
@@ -103,7 +104,7 @@ impl Trainer<'_> {
         observer.epoch(&report, self.config.epochs);
         self.progress.position = Position::begin_of(epoch + 1);
         if epoch < self.config.epochs {
-            self.save_if_due(When::Epoch(epoch), observer);
+            self.save_if_due(When::Epoch(epoch), observer)?;
         }
         Ok(true)
     }

@@ -13,11 +13,13 @@ mod journals;
 mod last_try;
 mod live_journal;
 mod lock;
+mod meet;
 mod model_config;
 mod nonfinite;
 mod observer;
 mod prepare;
 mod progress;
+mod ranks;
 mod recover;
 mod report;
 mod requests;
@@ -31,7 +33,8 @@ mod training;
 mod validation;
 
 pub use checkpoint::{
-    Choice, Opened, ResumeOptions, Resumption, Saved, SavedBuilds, SavedNetwork, input_hashes, tensor_of,
+    Choice, Opened, ResumeOptions, Resumption, Saved, SavedBuilds, SavedNetwork, has_checkpoints,
+    input_hashes, tensor_of,
 };
 pub use dir::RunDir;
 pub use evaluate::{Evaluation, WithoutSeed, evaluate};

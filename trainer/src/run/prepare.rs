@@ -110,6 +110,7 @@ impl<'r> Trainer<'r> {
             progress: Progress::new(),
             dir: None,
             saver: None,
+            ranks: None,
             begun: None,
         };
         if trainer.config.checkpoint.enabled {

@@ -2,6 +2,7 @@
 
 use super::trainer::Trainer;
 use crate::control::{ControlMessage, Reply, Request};
+use crate::error::TrainError;
 use kasmina_records::LiveAct;
 use serde_json::json;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,7 +10,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 impl Trainer<'_> {
     /// Handles the messages since the last step. In a resumed run, first repeats the acts that were done at
     /// this step before the interruption.
-    pub(super) fn answer_requests(&mut self, stop: &AtomicBool) {
+    ///
+    /// # Errors
+    /// If a rank is lost.
+    pub(super) fn answer_requests(&mut self, stop: &AtomicBool) -> Result<(), TrainError> {
         self.repeat_acts();
         while let Some(message) = self.queue.next(stop) {
             match message {
@@ -25,6 +29,15 @@ impl Trainer<'_> {
                         help: None,
                     });
                 }
+                ControlMessage::Request(Request::Prune { slot }, reply) if self.ranks.is_some() => {
+                    self.queue.wanted.push_back((slot, reply));
+                }
+                ControlMessage::Request(Request::Pause, reply) if self.ranks.is_some() => {
+                    let _ = reply.send(Reply::Refused {
+                        error: "a run on several ranks cannot pause".to_owned(),
+                        help: Some("stop it, and resume it later".to_owned()),
+                    });
+                }
                 ControlMessage::Request(Request::Prune { slot }, reply) => {
                     self.write_ahead(LiveAct::Prune { slot: slot.clone() });
                     self.queue.add_prune(slot, Some(reply));
@@ -34,6 +47,7 @@ impl Trainer<'_> {
                 }
             }
         }
+        self.meet(stop)
     }
 
     fn answer(&mut self, request: &Request, stop: &AtomicBool) -> Reply {

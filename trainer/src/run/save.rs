@@ -1,25 +1,59 @@
-//! Saving a run between two steps.
+//! Saving a run between two steps. Of several ranks, the first writes, and all take part at the same step.
 
 use super::checkpoint::When;
 use super::last_try::LastTry;
 use super::observer::Observer;
 use super::trainer::Trainer;
+use crate::error::TrainError;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
+use tch::Tensor;
 
 impl Trainer<'_> {
-    /// Saves the run if a checkpoint is due. A failure does not end the run.
-    pub(super) fn save_if_due(&mut self, when: When, observer: &mut dyn Observer) {
+    /// Saves the run if a checkpoint is due. A disk that fails does not end the run.
+    ///
+    /// # Errors
+    /// If a rank is lost.
+    pub(super) fn save_if_due(&mut self, when: When, observer: &mut dyn Observer) -> Result<(), TrainError> {
         let step = self.training.model.step();
-        let Some(saver) = &mut self.saver else { return };
-        if saver.is_due(when, step) {
-            self.save(false);
+        let due = self.saver.as_ref().is_some_and(|saver| saver.is_due(when, step));
+        if self.all_ranks_save(when, due)? {
+            self.save(false)?;
         }
         self.report_saved(observer);
+        Ok(())
     }
 
-    /// Saves the present state of the run.
-    pub(super) fn save(&mut self, finished: bool) {
+    /// Whether all ranks save now. `due` is what the clock and the settings say on this rank.
+    fn all_ranks_save(&mut self, when: When, due: bool) -> Result<bool, TrainError> {
+        let Some(ranks) = &mut self.ranks else { return Ok(due) };
+        if !self.config.checkpoint.enabled {
+            return Ok(false);
+        }
+        let every = self.config.checkpoint.every_steps;
+        let by_steps = every > 0 && self.training.model.step().is_multiple_of(every);
+        if when == When::Step && !by_steps {
+            // The clock of one rank: all learn of it before a later step.
+            if due {
+                ranks.attention.ask();
+            }
+            return Ok(false);
+        }
+        ranks.of_first(due)
+    }
+
+    /// Saves the present state of the run. Called on all ranks together.
+    ///
+    /// # Errors
+    /// If a rank is lost.
+    pub(super) fn save(&mut self, finished: bool) -> Result<(), TrainError> {
+        let loss_sum = self.total(&self.training.loss_sum)?;
+        self.write(finished, loss_sum);
+        Ok(())
+    }
+
+    /// Writes the present state of the run, with the sum of the losses of all ranks.
+    fn write(&mut self, finished: bool, loss_sum: Tensor) {
         let (Some(saver), Some(dir)) = (&mut self.saver, &mut self.dir) else { return };
         if self.training.model.is_on_trial() {
             // The state to which a trial would roll back is not saved. Resuming from the checkpoint before
@@ -32,7 +66,7 @@ impl Trainer<'_> {
             return;
         };
         let seconds = self.progress.seconds + self.begun.map_or(0.0, |begun| begun.elapsed().as_secs_f64());
-        let collected = self.collect(finished, lengths, seconds);
+        let collected = self.collect(finished, lengths, seconds, loss_sum);
         let device = self.training.model.device();
         let Some(saver) = &mut self.saver else { return };
         match collected {
@@ -47,15 +81,19 @@ impl Trainer<'_> {
 
     /// Saves the run for the last time. After a disk error it tries again for a while, because the training
     /// since the last checkpoint would be lost.
-    pub(super) fn save_last(&mut self, finished: bool, stop: &AtomicBool) {
+    ///
+    /// # Errors
+    /// If a rank is lost.
+    pub(super) fn save_last(&mut self, finished: bool, stop: &AtomicBool) -> Result<(), TrainError> {
         let last_try = LastTry::begin(stop);
+        let loss_sum = self.total(&self.training.loss_sum)?;
         loop {
-            self.save(finished);
-            let Some(saver) = &mut self.saver else { return };
+            self.write(finished, loss_sum.shallow_clone());
+            let Some(saver) = &mut self.saver else { return Ok(()) };
             saver.wait_for_writes();
-            let Some(why) = saver.stopped_by_disk().map(str::to_owned) else { return };
+            let Some(why) = saver.stopped_by_disk().map(str::to_owned) else { return Ok(()) };
             if !last_try.wait(&why) {
-                return;
+                return Ok(());
             }
         }
     }

@@ -49,8 +49,12 @@ impl Trainer<'_> {
         stop: &AtomicBool,
     ) -> Result<Summary, TrainError> {
         // The watcher may fail and needs no directory, so it is opened before the directory is created.
-        let watcher = self.watcher()?;
-        self.open(out)?;
+        let watcher = if self.is_first_rank() { self.watcher()? } else { None };
+        self.open(out).map_err(|error| self.explained(error))?;
+        self.wait_for_ranks()?;
+        if let Some(run) = self.ranks.as_ref().and_then(|ranks| ranks.run.as_ref()) {
+            observer.opened(run);
+        }
         let limit = Duration::from_secs_f64(self.config.plugins.call_limit_seconds);
         let run = self.dir.as_ref().map(|dir| dir.path().to_owned());
         let mut threads = ControlThreads::open(run.as_deref(), watcher, limit);
@@ -60,6 +64,7 @@ impl Trainer<'_> {
         threads.serve(registry, &pulse, |queue| {
             self.queue.connect(queue);
             let result = self.epochs(observer, stop);
+            let result = result.map_err(|error| self.explained(error));
             self.queue.disconnect();
             self.finish(result, observer, stop)
         })
@@ -68,7 +73,7 @@ impl Trainer<'_> {
     /// Saves the last checkpoint, and writes and returns the summary.
     fn finish(
         &mut self,
-        result: Result<Status, TrainError>,
+        mut result: Result<Status, TrainError>,
         observer: &mut dyn Observer,
         stop: &AtomicBool,
     ) -> Result<Summary, TrainError> {
@@ -77,7 +82,9 @@ impl Trainer<'_> {
                 // A run cannot be saved during a trial, and no step follows that could decide it.
                 self.training.model.confirm(&mut self.training.optimizer).map_err(ModelError::from)?;
             }
-            self.save_last(status == Status::Completed, stop);
+            if let Err(error) = self.save_last(status == Status::Completed, stop) {
+                result = Err(self.explained(error));
+            }
         }
         self.finish_saving(observer);
         let result = result.or_else(|error| {
@@ -95,6 +102,11 @@ impl Trainer<'_> {
         summary.inputs = self.progress.inputs.clone();
         let events = self.training.model.drain_events();
         let written = self.dir.take().map_or(Ok(()), |mut dir| dir.finish(&events, &summary, stop));
+        if let Some(ranks) = self.ranks.as_ref().filter(|_| result.is_ok()) {
+            // Captured steps contain operations of the connections, which must outlive them.
+            self.training.stepper.forget();
+            ranks.leave();
+        }
         // The first error is the one that matters to the caller.
         result.and(written).map(|()| summary)
     }
@@ -104,6 +116,9 @@ impl Trainer<'_> {
         let slots: Vec<SlotInfo> = self.training.model.slots().iter().map(slot_info).collect();
         let restored = self.progress.restored.take();
         let step = restored.as_ref().map_or(0, |restored| restored.step);
+        if !self.is_first_rank() {
+            return Ok(());
+        }
         self.dir = match (restored, out) {
             (Some(restored), _) => Some(restored.reopen(&self.config, &slots)?),
             (None, Some(path)) => Some(RunDir::create(path, &self.config, &slots)?),

@@ -4,6 +4,7 @@ use super::checkpoint::Saver;
 use super::dir::RunDir;
 use super::health::Health;
 use super::progress::Progress;
+use super::ranks::Ranks;
 use super::tally::Tally;
 use super::training::Training;
 use crate::config::RunConfig;
@@ -41,6 +42,8 @@ pub struct Trainer<'r> {
     pub(super) dir: Option<RunDir>,
     /// Saves the run into its directory, if checkpoints are enabled.
     pub(super) saver: Option<Saver>,
+    /// The other ranks of the run; `None` if there is one rank.
+    pub(super) ranks: Option<Ranks>,
     /// Time at which this process began to train.
     pub(super) begun: Option<Instant>,
 }

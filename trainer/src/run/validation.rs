@@ -1,5 +1,6 @@
 //! Scoring the outputs of a network on the validation data of a task.
 
+use super::ranks::Ranks;
 use crate::error::TrainError;
 use crate::task::{Task, cross_entropy, hits};
 use tch::{Kind, Tensor};
@@ -18,10 +19,11 @@ pub(super) struct Validation {
 }
 
 /// Validates `variants` variants of a network, of which the first is the network as it is. `forward` returns
-/// the outputs of all variants for a batch.
+/// the outputs of all variants for a batch. Several ranks take turns with the batches.
 pub(super) fn validate(
     task: &Task,
     variants: usize,
+    ranks: Option<&Ranks>,
     forward: &mut dyn FnMut(&Tensor) -> Result<Vec<Tensor>, TrainError>,
 ) -> Result<Validation, TrainError> {
     let (samples, device) = (task.validation.len(), task.validation.device());
@@ -31,7 +33,8 @@ pub(super) fn validate(
     let mut correct = Tensor::f_zeros([variants as i64], (Kind::Int64, device))?;
     // If any output is NaN or infinite, so is their sum, which costs one operation per variant.
     let mut sums = Tensor::f_zeros([variants as i64], (Kind::Double, device))?;
-    for start in (0..samples).step_by(batch as usize) {
+    let (rank, size) = ranks.map_or((0, 1), |ranks| (ranks.link.world().rank, ranks.link.world().size));
+    for start in (0..samples).step_by(batch as usize).skip(rank).step_by(size) {
         let len = batch.min(samples - start);
         let (x, y) = task.validation.slice(start, len)?;
         let outputs = forward(&x)?;
@@ -42,6 +45,11 @@ pub(super) fn validate(
         correct = correct.f_add(&Tensor::f_stack(&hits, 0)?)?;
         let all = outputs.iter().map(|logits| logits.f_sum(Kind::Double)).collect::<Result<Vec<_>, _>>()?;
         sums = sums.f_add(&Tensor::f_stack(&all, 0)?)?;
+    }
+    if let Some(ranks) = ranks {
+        for total in [&loss, &correct, &sums] {
+            ranks.sum(total)?;
+        }
     }
     let hits = Vec::<i64>::try_from(correct)?;
     let targets = task.validation.targets() as f64;

@@ -47,13 +47,36 @@ impl MorphogeneticModel {
             BlendPart::new(name, &site, blend.clone(), config, instance)?
         };
         let stochastic = blueprint.declares(Capability::Stochastic);
-        // Each rank draws its own numbers, for its own part of the data.
-        let stream = match self.consensus.rank() {
-            0 => seed_for("stream"),
-            rank => seed_for(&format!("stream of rank {rank}")),
-        };
-        let stream = stochastic.then(|| RngStream::new(stream)).transpose()?;
+        let seed_of_stream = self.seed_of_stream(name, &germinate.seed_id, None);
+        let stream = stochastic.then(|| RngStream::new(seed_of_stream)).transpose()?;
         Ok(LiveSeed::new(&site, seed.with_stream(stream), blend)?)
+    }
+
+    /// Returns the seed of the random numbers of a stochastic seed. Each rank draws its own numbers, for its own
+    /// part of the data.
+    fn seed_of_stream(&self, slot: &str, seed_id: &str, step: Option<u64>) -> u64 {
+        let rank = match self.consensus.rank() {
+            0 => String::new(),
+            rank => format!(" of rank {rank}"),
+        };
+        let since = step.map_or_else(String::new, |step| format!(" since step {step}"));
+        derive_seed(self.growth.seed(), &[slot, seed_id, &format!("stream{rank}{since}")])
+    }
+
+    /// Gives the stochastic seeds random numbers of this rank, after a state that another rank has saved was
+    /// restored.
+    ///
+    /// # Errors
+    /// If libtorch refuses.
+    pub fn renew_streams(&mut self) -> Result<(), kasmina_torch_ext::Error> {
+        let step = self.telemetry.step();
+        for index in 0..self.slots.len() {
+            let slot = &self.slots[index];
+            let Some(seed_id) = slot.lifecycle().seed().map(|seed| seed.seed_id.clone()) else { continue };
+            let seed = self.seed_of_stream(slot.name(), &seed_id, Some(step));
+            self.slots[index].renew_stream(seed)?;
+        }
+        Ok(())
     }
 
     fn probe_seed(&mut self, index: usize, live: &mut LiveSeed) -> Result<(), CommandError> {

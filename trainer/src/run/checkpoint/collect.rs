@@ -21,15 +21,20 @@ use kasmina_torch_ext::rng::RngState;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
+use tch::Tensor;
 
 impl Trainer<'_> {
     /// Collects the state of every part of the run between two steps. `finished` says whether all epochs are
-    /// trained, `seconds` is the wall-clock time so far.
+    /// trained, `seconds` is the wall-clock time so far, `loss_sum` the sum of the losses of all ranks.
+    ///
+    /// # Shapes
+    /// `loss_sum`: 0-dimensional.
     pub(crate) fn collect(
         &self,
         finished: bool,
         journals: JournalLengths,
         seconds: f64,
+        loss_sum: Tensor,
     ) -> Result<Collected, StateError> {
         let training = &self.training;
         let (model, tensors) = training.model.state()?;
@@ -38,7 +43,7 @@ impl Trainer<'_> {
             optimizer: training.optimizer.state_tensors(),
             training: tensors.training,
         };
-        tensors.training.push(("loss_sum".to_owned(), training.loss_sum.shallow_clone()));
+        tensors.training.push(("loss_sum".to_owned(), loss_sum));
         let generators = RngState::save()?;
         let named =
             generators.named().map(|(name, state)| (format!("generators.{name}"), state.shallow_clone()));

@@ -16,16 +16,19 @@ impl Trainer<'_> {
     /// If the configuration ends the run in this case, there is no such checkpoint, or it is the second time.
     pub(crate) fn go_back(&mut self, epoch: u32, loss: f64) -> Result<(), TrainError> {
         let ends = |again| Err(TrainError::NonFinite { epoch, loss, again });
-        if self.config.on_nonfinite == OnNonFinite::Stop || self.saver.is_none() {
+        let saves = self.ranks.is_some() && self.config.checkpoint.enabled || self.saver.is_some();
+        if self.config.on_nonfinite == OnNonFinite::Stop || !saves {
             return ends("");
         }
         if self.health.rolled_back {
             return ends(", again after going back to a checkpoint");
         }
-        let Some(run) = self.dir.as_ref().map(|dir| dir.path().to_owned()) else { return ends("") };
+        let own = self.dir.as_ref().map(|dir| dir.path().to_owned());
+        let Some(run) = own.or_else(|| self.ranks.as_ref()?.run.clone()) else { return ends("") };
         if let Some(saver) = &mut self.saver {
             saver.wait_for_writes();
         }
+        self.wait_for_ranks()?;
         let Some((checkpoint, state)) = newest_finite_before(&run, epoch)? else { return ends("") };
         let builds = Builds::new(self.registry, run.join(stored::FOLDER));
         builds.restore(&state)?;
@@ -41,7 +44,10 @@ impl Trainer<'_> {
         self.progress.repeats = Repeats::read(&run, checkpoint.about.step, state.acts_done)?;
         self.open_repeated_builds(&builds)?;
         self.begin_clock();
-        kasmina_checkpoint::remove_newer(&checkpoint.path)?;
+        self.wait_for_ranks()?;
+        if self.is_first_rank() {
+            kasmina_checkpoint::remove_newer(&checkpoint.path)?;
+        }
         if let Some(dir) = &mut self.dir {
             dir.truncate(state.journals)?;
         }
@@ -51,7 +57,6 @@ impl Trainer<'_> {
             "the host's outputs were not finite, and no seed is the cause: the run goes back to {}",
             checkpoint.path.display()
         );
-        self.save(false);
-        Ok(())
+        self.save(false)
     }
 }

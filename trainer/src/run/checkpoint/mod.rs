@@ -21,7 +21,7 @@ mod state;
 mod writer;
 
 pub use collect::input_hashes;
-pub use open::{Opened, ResumeOptions, Resumption};
+pub use open::{Opened, ResumeOptions, Resumption, has_checkpoints};
 pub(super) use restored::Restored;
 pub use saved::{Choice, SavedBuilds, SavedNetwork};
 pub(super) use saver::{Saver, When};

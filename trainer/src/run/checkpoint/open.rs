@@ -32,6 +32,9 @@ pub struct ResumeOptions {
     /// Whether a folder of the run directory may be a symbolic link. The author of the directory decides
     /// where a link leads, and resuming removes newer checkpoints there.
     pub follow_links: bool,
+    /// Whether another process, rank 0 of the same run, owns the run directory and writes it. This one then
+    /// changes nothing there.
+    pub follower: bool,
 }
 
 /// Result of opening a run to resume it.
@@ -59,7 +62,9 @@ pub struct Opened {
     pub(super) run: PathBuf,
     /// Directory that the resumed run writes to: `run`, or that of a branch.
     pub(super) target: PathBuf,
-    /// Lock of `run`; `None` for a branch.
+    /// Whether `target` is another directory than `run`.
+    pub(super) is_branch: bool,
+    /// Lock of `run`; `None` for a branch, and on ranks that do not write.
     pub(super) lock: Option<RunLock>,
     pub(super) resume: ResumeRow,
     /// Time at which opening began.
@@ -110,7 +115,8 @@ impl Opened {
         if branch.is_none() && !options.follow_links {
             refuse_links(run)?;
         }
-        let lock = if branch.is_some() { None } else { Some(RunLock::take(run)?) };
+        let alone = branch.is_none() && !options.follower;
+        let lock = if alone { Some(RunLock::take(run)?) } else { None };
         let (checkpoint, state) = match branch {
             None => newest(run)?,
             Some((epoch, _)) => at_end_of(run, epoch)?,
@@ -138,13 +144,28 @@ impl Opened {
                 .duration_since(std::time::UNIX_EPOCH)
                 .map_or(0, |now| now.as_secs()),
         };
-        let run = run.clone();
-        Ok(Resumption::Ready(Box::new(Self { config, state, checkpoint, run, target, lock, resume, begun })))
+        let (run, is_branch) = (run.clone(), branch.is_some());
+        Ok(Resumption::Ready(Box::new(Self {
+            config,
+            state,
+            checkpoint,
+            run,
+            target,
+            is_branch,
+            lock,
+            resume,
+            begun,
+        })))
     }
 
     /// Returns the configuration of the resumed run.
     pub fn config(&self) -> &RunConfig {
         &self.config
+    }
+
+    /// Sets the device of this rank.
+    pub fn set_device(&mut self, device: String) {
+        self.config.device = device;
     }
 
     /// Returns the directory that the resumed run writes to.
@@ -167,6 +188,12 @@ impl Opened {
     pub fn done(&self) -> (u32, u64) {
         (self.state.tally.epochs(), self.checkpoint.about.step)
     }
+}
+
+/// Whether a directory is of a run that has a checkpoint.
+pub fn has_checkpoints(run: &Path) -> bool {
+    kasmina_checkpoint::newest_first(&run.join(kasmina_checkpoint::FOLDER))
+        .is_ok_and(|found| !found.is_empty())
 }
 
 /// Refuses a run directory in which a folder that the run writes to is a symbolic link.

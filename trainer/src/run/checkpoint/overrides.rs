@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 use toml::{Table, Value};
 
 /// Settings that do not affect the results, so that they may be edited in `config.toml` before resuming.
-const HARMLESS: [&str; 4] = ["epochs", "checkpoint.", "plugin_path", "plugins.call_limit_seconds"];
+const HARMLESS: [&str; 5] =
+    ["epochs", "checkpoint.", "plugin_path", "plugins.call_limit_seconds", "ranks.limit_seconds"];
 
 /// Values of settings, by their paths.
 pub(super) type Overrides = BTreeMap<String, Value>;

@@ -70,8 +70,8 @@ impl<'r> Trainer<'r> {
             tracing::warn!("results may not be bit-identical to an uninterrupted run: {change}");
         }
         trainer.restore_state(&opened.state, &opened.checkpoint, &builds)?;
-        let Opened { state, checkpoint, run, target, lock, resume, begun, .. } = opened;
-        if lock.is_some() {
+        let Opened { state, checkpoint, run, target, is_branch, lock, resume, begun, .. } = opened;
+        if !is_branch {
             trainer.progress.repeats = Repeats::read(&run, checkpoint.about.step, state.acts_done)?;
             trainer.open_repeated_builds(&builds)?;
         }

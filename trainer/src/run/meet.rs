@@ -1,0 +1,68 @@
+//! Meetings of the ranks between two steps: all stop, save and prune together.
+
+use super::ranks::Wishes;
+use super::trainer::Trainer;
+use crate::error::TrainError;
+use kasmina_records::LiveAct;
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+impl Trainer<'_> {
+    /// Meets the other ranks if one has asked for it. A single rank does nothing.
+    ///
+    /// # Errors
+    /// If a rank is lost.
+    pub(super) fn meet(&mut self, stop: &AtomicBool) -> Result<(), TrainError> {
+        let Some(ranks) = &mut self.ranks else { return Ok(()) };
+        let stops = stop.load(Ordering::Relaxed);
+        if stops && !ranks.stopping || !self.queue.wanted.is_empty() {
+            ranks.attention.ask();
+        }
+        if !ranks.attention.is_due() {
+            return Ok(());
+        }
+        let step = self.training.model.step();
+        let wanted = std::mem::take(&mut self.queue.wanted);
+        let mine = Wishes {
+            stop: stops,
+            save: self.saver.as_ref().is_some_and(|saver| saver.is_due(super::checkpoint::When::Step, step)),
+            prunes: wanted.iter().map(|(slot, _)| slot.clone()).collect(),
+        };
+        let all = ranks.exchange(&mine)?;
+        let rank = ranks.link.world().rank;
+        if all.iter().any(|wishes| wishes.stop) {
+            ranks.stopping = true;
+            stop.store(true, Ordering::Relaxed);
+        }
+        let mut replies: VecDeque<_> = wanted.into_iter().map(|(_, reply)| reply).collect();
+        for (other, wishes) in all.iter().enumerate() {
+            for slot in &wishes.prunes {
+                self.write_ahead(LiveAct::Prune { slot: slot.clone() });
+                let reply = if other == rank { replies.pop_front() } else { None };
+                self.queue.add_prune(slot.clone(), reply);
+            }
+        }
+        if all.iter().any(|wishes| wishes.save) {
+            self.save(false)?;
+        }
+        Ok(())
+    }
+
+    /// Whether the run stops before the next step. Several ranks stop together.
+    pub(super) fn is_stopping(&self, stop: &AtomicBool) -> bool {
+        self.ranks.as_ref().map_or_else(|| stop.load(Ordering::Relaxed), |ranks| ranks.stopping)
+    }
+
+    /// Whether the run stops after an epoch. Several ranks ask each other.
+    ///
+    /// # Errors
+    /// If a rank is lost.
+    pub(super) fn is_stopping_after_epoch(&mut self, stop: &AtomicBool) -> Result<bool, TrainError> {
+        let mine = stop.load(Ordering::Relaxed);
+        let Some(ranks) = &mut self.ranks else { return Ok(mine) };
+        let all = ranks.exchange(&Wishes { stop: mine, ..Wishes::default() })?;
+        ranks.stopping |= all.iter().any(|wishes| wishes.stop);
+        stop.fetch_or(ranks.stopping, Ordering::Relaxed);
+        Ok(ranks.stopping)
+    }
+}
