@@ -263,15 +263,21 @@ fn pause(waited: Duration) -> Duration {
 fn introduce(store: &Store, world: &World, limit: Duration) -> Result<Vec<Peer>, RanksError> {
     let begun = Instant::now();
     let failed = |error: kasmina_torch_ext::Error| RanksError::Transfer(brief(&error));
+    let mut peers: Vec<Option<Peer>> = (0..world.size).map(|_| None).collect();
     loop {
-        let mut missing = Vec::new();
-        for rank in 0..world.size {
-            if !store.contains(&Peer::key(rank)).map_err(failed)? {
-                missing.push(rank);
+        for (rank, peer) in peers.iter_mut().enumerate().filter(|(_, peer)| peer.is_none()) {
+            if store.contains(&Peer::key(rank)).map_err(failed)? {
+                let bytes = store.get(&Peer::key(rank), limit).map_err(failed)?;
+                let read = serde_json::from_slice(&bytes);
+                *peer = Some(read.map_err(|error| RanksError::Transfer(error.to_string()))?);
             }
         }
+        if let Some(error) = other_size(&peers) {
+            return Err(error);
+        }
+        let missing: Vec<usize> = (0..world.size).filter(|rank| peers[*rank].is_none()).collect();
         if missing.is_empty() {
-            break;
+            return Ok(peers.into_iter().flatten().collect());
         }
         let waited = begun.elapsed();
         if waited > limit {
@@ -279,20 +285,20 @@ fn introduce(store: &Store, world: &World, limit: Duration) -> Result<Vec<Peer>,
         }
         std::thread::sleep(PAUSES[2]);
     }
-    let mut peers: Vec<Peer> = Vec::with_capacity(world.size);
-    for rank in 0..world.size {
-        let bytes = store.get(&Peer::key(rank), limit).map_err(failed)?;
-        peers.push(serde_json::from_slice(&bytes).map_err(|error| RanksError::Transfer(error.to_string()))?);
-    }
-    let other = peers.iter().position(|peer| peer.size != peers[0].size);
-    other.map_or(Ok(peers.clone()), |rank| {
-        Err(RanksError::Differs {
-            rank,
-            host: peers[rank].host.clone(),
-            what: "the number of ranks".to_owned(),
-            theirs: peers[rank].size.to_string(),
-            first: peers[0].size.to_string(),
-        })
+}
+
+/// Returns the error of a rank that was started for another number of ranks than rank 0.
+fn other_size(peers: &[Option<Peer>]) -> Option<RanksError> {
+    let first = peers.first()?.as_ref()?;
+    let other = |peer: &&Peer| peer.size != first.size;
+    let (rank, peer) =
+        peers.iter().enumerate().find_map(|(rank, peer)| Some((rank, peer.as_ref().filter(other)?)))?;
+    Some(RanksError::Differs {
+        rank,
+        host: peer.host.clone(),
+        what: "the number of ranks".to_owned(),
+        theirs: peer.size.to_string(),
+        first: first.size.to_string(),
     })
 }
 

@@ -254,6 +254,10 @@ pub(crate) fn handles<'a>(tensors: impl IntoIterator<Item = &'a Tensor>) -> Vec<
 /// Runs a call that writes bytes, and returns them.
 pub(crate) fn collect_bytes(call: impl FnOnce(WriteBytes, *mut c_void) -> c_int) -> Result<Vec<u8>> {
     extern "C" fn write(context: *mut c_void, bytes: *const c_char, length: usize) {
+        if length == 0 {
+            // The address of nothing may be null.
+            return;
+        }
         // SAFETY: `context` is the vector passed below, borrowed for the call; the bytes are live.
         let (all, bytes) = unsafe {
             (&mut *context.cast::<Vec<u8>>(), std::slice::from_raw_parts(bytes.cast::<u8>(), length))

@@ -15,9 +15,9 @@ use std::time::{Duration, Instant};
 /// Time between two looks at the processes.
 const PAUSE: Duration = Duration::from_millis(50);
 /// Time in which the other ranks end by themselves after one has failed, so that they can say why.
-const BY_THEMSELVES: Duration = Duration::from_secs(20);
+const BY_THEMSELVES: Duration = Duration::from_secs(15);
 /// Time in which a process ends after it was asked to.
-const GRACE: Duration = Duration::from_secs(30);
+const GRACE: Duration = Duration::from_secs(10);
 
 /// Arguments of `kasmina launch`.
 #[derive(Debug, Args)]

@@ -10,7 +10,8 @@ pub(super) use wishes::Wishes;
 use super::trainer::Trainer;
 use crate::config::{BatchNormRanks, Compression};
 use crate::error::TrainError;
-use kasmina_plugin_api::PluginError;
+use kasmina::{ModelError, MorphogeneticModel};
+use kasmina_plugin_api::{ErrorKind, PluginError};
 use kasmina_ranks::{Attention, Gradients, Link, Messages, RanksError, ReductionSettings, Share, Votes};
 use kasmina_torch_ext::ranks::Collective;
 use std::path::{Path, PathBuf};
@@ -108,13 +109,9 @@ impl Trainer<'_> {
         if let Err(lost) = ranks.link.check() {
             return lost.into();
         }
-        let exchange = match &error {
-            TrainError::Model(kasmina::ModelError::Torch(_) | kasmina::ModelError::Consensus(_))
-            | TrainError::Torch(_) => true,
-            TrainError::Ranks(error) => matches!(error, RanksError::Transfer(_) | RanksError::Votes(_)),
-            _ => false,
-        };
-        if exchange && let lost @ RanksError::Lost { .. } = ranks.link.explain(&error) {
+        if may_be_of_exchange(&error)
+            && let lost @ RanksError::Lost { .. } = ranks.link.explain(&error)
+        {
             return lost.into();
         }
         ranks.link.fail(&error.to_string());
@@ -147,7 +144,7 @@ impl Ranks {
     }
 
     /// Gives every rank the running statistics of rank 0, if each has its own.
-    fn share_statistics(&self, model: &kasmina::MorphogeneticModel) -> Result<(), TrainError> {
+    fn share_statistics(&self, model: &MorphogeneticModel) -> Result<(), TrainError> {
         if !self.local_statistics {
             return Ok(());
         }
@@ -162,7 +159,7 @@ impl Ranks {
         Ok(())
     }
 
-    fn compare_weights(&mut self, model: &kasmina::MorphogeneticModel) -> Result<(), TrainError> {
+    fn compare_weights(&mut self, model: &MorphogeneticModel) -> Result<(), TrainError> {
         let variables = variables(model)?;
         Ok(kasmina_ranks::compare_tensors(&mut self.messages, &variables)?)
     }
@@ -175,7 +172,18 @@ impl Ranks {
 }
 
 /// Returns all variables of a model, buffers included, by their names.
-fn variables(model: &kasmina::MorphogeneticModel) -> Result<Vec<(String, Tensor)>, TrainError> {
+fn variables(model: &MorphogeneticModel) -> Result<Vec<(String, Tensor)>, TrainError> {
     let (_, tensors) = model.state().map_err(|error| PluginError::torch(&error.to_string()))?;
     Ok(tensors.model)
+}
+
+/// Whether an error may come from a transfer between ranks. Layers transfer too, so it may be of a plugin's call.
+fn may_be_of_exchange(error: &TrainError) -> bool {
+    match error {
+        TrainError::Model(ModelError::Forward { error, .. } | ModelError::Plugin(error))
+        | TrainError::Tensor(error) => !matches!(error.kind, ErrorKind::Panic | ErrorKind::Poisoned),
+        TrainError::Model(ModelError::Torch(_) | ModelError::Consensus(_)) | TrainError::Torch(_) => true,
+        TrainError::Ranks(error) => matches!(error, RanksError::Transfer(_) | RanksError::Votes(_)),
+        _ => false,
+    }
 }
