@@ -6,12 +6,14 @@ step, one number per round. `kasmina-bench` runs this script; it can also be run
 
 import argparse
 import json
+import os
 import threading
 import time
 
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.nn.parallel import DistributedDataParallel
 
 
 class ConvLight(nn.Module):
@@ -140,6 +142,9 @@ class Stepper:
     def __init__(self, net, args, mode, layout):
         torch.manual_seed(7)
         device = torch.device(args.device)
+        if device.type == "cuda" and "LOCAL_RANK" in os.environ:
+            device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+            torch.cuda.set_device(device)
         self.format = torch.channels_last if layout == "channels_last" else torch.contiguous_format
         hosts = {"cnn": lambda: Net("alone"), "resnet20": ResNet20, "transformer": Transformer}
         made = hosts[net]() if net in hosts else Net(net, base=args.base)
@@ -151,6 +156,9 @@ class Stepper:
             self.x = torch.randn(args.batch, 3, 32, 32, device=device).to(memory_format=self.format)
             self.y = torch.randint(10, (args.batch,), device=device)
         self.forward = torch.compile(self.net, mode=args.compile_mode) if mode == "compile" else self.net
+        if mode == "ddp":
+            ids = [device.index] if device.type == "cuda" else None
+            self.forward = DistributedDataParallel(self.net, device_ids=ids, gradient_as_bucket_view=True)
         # The fastest variant of SGD: one fused call for all parameters.
         self.optimizer = torch.optim.SGD(self.net.parameters(), lr=1e-3, momentum=0.9, fused=True)
         self.bf16 = args.precision == "bf16"
@@ -231,6 +239,8 @@ def main():
         torch.set_num_threads(args.threads)
     if args.many:
         return many(args)
+    if "ddp" in args.modes.split(","):
+        torch.distributed.init_process_group("nccl" if args.device == "cuda" else "gloo")
     runs = [
         (net, mode, layout, Stepper(net, args, mode, layout), [])
         for mode in args.modes.split(",")

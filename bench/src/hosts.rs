@@ -5,6 +5,7 @@ use crate::setting::Setting;
 use crate::stopwatch::{Row, Runner, in_turns};
 use kasmina::model::{Germinate, Stepper};
 use kasmina::{Command, ModelConfig, MorphogeneticModel};
+use kasmina_registry::Registry;
 use kasmina_torch_ext::optim::Optimizer;
 use kasmina_torch_ext::rng::RngFork;
 use kasmina_trainer::task::cross_entropy;
@@ -18,7 +19,7 @@ pub(crate) struct Subject {
     /// Configuration of the host, as JSON.
     config: &'static str,
     /// Blueprint of the seeds.
-    blueprint: &'static str,
+    pub(crate) blueprint: &'static str,
     pub(crate) batch: i64,
     /// Length of a sequence and size of the vocabulary; `None` for images.
     tokens: Option<(i64, i64)>,
@@ -47,16 +48,17 @@ pub(crate) const SUBJECTS: [Subject; 3] = [
 ];
 
 /// A host with its seeds, optimizer and batch.
-struct Training {
-    model: MorphogeneticModel,
+pub(crate) struct Training {
+    pub(crate) model: MorphogeneticModel,
     optimizer: Optimizer,
-    stepper: Stepper,
+    pub(crate) stepper: Stepper,
+    registry: Registry,
     x: Tensor,
     y: Tensor,
 }
 
 impl Training {
-    fn new(subject: Subject, setting: Setting, seeds: bool, captured: bool) -> Self {
+    pub(crate) fn new(subject: Subject, setting: Setting, seeds: bool, captured: bool) -> Self {
         let registry = kasmina_tests::registry(&[]);
         let slots = ["early", "mid", "late"].map(str::to_owned);
         let config = ModelConfig {
@@ -94,11 +96,24 @@ impl Training {
         }
         let stepper =
             if captured { Stepper::new(&model).expect("the GPU half opens") } else { Stepper::eager() };
-        Self { model, optimizer, stepper, x, y }
+        Self { model, optimizer, stepper, registry, x, y }
     }
 
-    fn step(&mut self) {
-        let Self { model, optimizer, stepper, x, y } = self;
+    /// Executes a command.
+    pub(crate) fn execute(&mut self, command: &Command) {
+        self.model.execute(command, &self.registry, &mut self.optimizer).expect("the command is accepted");
+    }
+
+    /// Prunes the seeds of all slots.
+    pub(crate) fn clear_slots(&mut self) {
+        let slots: Vec<String> = self.model.slots().iter().map(|slot| slot.name().to_owned()).collect();
+        for slot in slots {
+            self.execute(&Command::Prune { slot, reason: "bench".to_owned() });
+        }
+    }
+
+    pub(crate) fn step(&mut self) {
+        let Self { model, optimizer, stepper, x, y, .. } = self;
         let _ = stepper
             .step(model, optimizer, (x, y), &mut |logits, labels| Ok(cross_entropy(logits, labels)?))
             .expect("a step");

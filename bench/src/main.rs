@@ -18,6 +18,7 @@ mod limit;
 mod many;
 mod micro;
 mod peer;
+mod ranks;
 mod report;
 mod setting;
 mod stopwatch;
@@ -68,6 +69,9 @@ struct Args {
     /// Instead of measuring, write traces of training steps to this folder and print the slowest kernels.
     #[arg(long, value_name = "DIR")]
     trace: Option<PathBuf>,
+    /// Instead of the other benchmarks, measure training steps on this many ranks, each on a device of its own.
+    #[arg(long, value_name = "N")]
+    ranks: Option<usize>,
     /// Instead of measuring, train every blueprint on a task of its topology, and print which are fossilized.
     #[arg(long)]
     fossils: bool,
@@ -100,6 +104,16 @@ fn main() -> Result<ExitCode> {
     let args = Args::parse();
     if args.fastest {
         cuda::choose(Convolutions::Fastest)?;
+    }
+    if let Some(size) = args.ranks {
+        let rounds = if args.quick { 1 } else { args.rounds.max(1) };
+        let python = peer::Python::find(&args.python, false, args.fastest, rounds, args.quick);
+        let Some(mut rank) = ranks::Rank::join(args.device != "cpu")? else {
+            ranks::launch(size)?;
+            return Ok(ExitCode::SUCCESS);
+        };
+        rank.measure(&args.filter, &python, rounds, args.quick)?;
+        return Ok(ExitCode::SUCCESS);
     }
     if args.fossils {
         println!("{}", fossils::table(&args.filter)?);

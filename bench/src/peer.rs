@@ -123,6 +123,20 @@ impl Python {
         Ok(lines_of(command)?.into_iter().map(row).collect())
     }
 
+    /// Measures a host alone and in DistributedDataParallel, whose ranks meet at a port of this machine.
+    pub(crate) fn ranks(&self, setting: Setting, host: &str, name: &str, port: u16) -> Result<Vec<Row>> {
+        let Some(program) = &self.program else { return Ok(Vec::new()) };
+        let mut command = Command::new(program);
+        command.args(["-c", SCRIPT, "--nets", host, "--modes", "eager,ddp", "--device"]);
+        command.arg(if setting.device.is_cuda() { "cuda" } else { "cpu" });
+        command.args(["--precision", setting.precision.as_str(), "--batch", &setting.batch.to_string()]);
+        command.args(["--rounds", &self.rounds.to_string(), "--steps", &(2 * self.steps.0).to_string()]);
+        command.env("MASTER_PORT", port.to_string()).env_remove("TORCHELASTIC_USE_AGENT_STORE");
+        let side = |mode: &str| if mode == "ddp" { "pytorch ddp" } else { "pytorch 1 rank" }.to_owned();
+        let row = |line: Line| Row { name: name.to_owned(), side: side(&line.mode), us: line.us };
+        Ok(lines_of(command)?.into_iter().map(row).collect())
+    }
+
     /// Runs the script and parses its output.
     fn run(&self, setting: Setting, args: &[&str]) -> Result<Vec<Line>> {
         let Some(program) = &self.program else { return Ok(Vec::new()) };
