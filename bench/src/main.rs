@@ -69,7 +69,8 @@ struct Args {
     /// Instead of measuring, write traces of training steps to this folder and print the slowest kernels.
     #[arg(long, value_name = "DIR")]
     trace: Option<PathBuf>,
-    /// Instead of the other benchmarks, measure training steps on this many ranks, each on a device of its own.
+    /// Instead of the other benchmarks, measure training steps on this many ranks, each on a device of its
+    /// own.
     #[arg(long, value_name = "N")]
     ranks: Option<usize>,
     /// Instead of measuring, train every blueprint on a task of its topology, and print which are fossilized.

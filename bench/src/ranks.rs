@@ -1,5 +1,5 @@
-//! Training steps on several ranks beside the same steps on one, and beside DistributedDataParallel of PyTorch, at the
-//! same batch for each rank.
+//! Training steps on several ranks beside the same steps on one, and beside DistributedDataParallel of
+//! PyTorch, at the same batch for each rank.
 
 use crate::hosts::{SUBJECTS, Subject, Training};
 use crate::peer::Python;
@@ -68,7 +68,7 @@ impl Rank {
         }
         let Some(link) = Link::join(&world, LIMIT)? else { return Ok(None) };
         let device = if gpu { Device::Cuda(world.local_rank) } else { Device::Cpu };
-        Ok(Some(Self { messages: link.messages("bench"), link, device }))
+        Ok(Some(Self { messages: Messages::new(&link, "bench"), link, device }))
     }
 
     /// Whether this rank prints.

@@ -1,5 +1,5 @@
-//! What runs before the static constructors of libtorch: a check, because they would otherwise end the process
-//! with a message of their own, and the level of libtorch's log.
+//! Checks that run before the static constructors of libtorch, which would otherwise end the process with a
+//! message of their own.
 
 #![allow(
     unsafe_code,
@@ -18,16 +18,6 @@ extern "C" fn check_working_directory() {
     signal_hook::low_level::exit(1);
 }
 
-/// Lets libtorch log errors only, unless the user has chosen a level. Its warnings about connections between
-/// ranks repeat what this program says in its own words.
-extern "C" fn set_log_level() {
-    const LEVEL: &str = "TORCH_CPP_LOG_LEVEL";
-    if std::env::var_os(LEVEL).is_none() {
-        // SAFETY: no other thread exists before the constructors of libraries have run.
-        unsafe { std::env::set_var(LEVEL, "ERROR") };
-    }
-}
-
 #[used]
 #[unsafe(link_section = ".preinit_array")]
-static CHECK: [extern "C" fn(); 2] = [check_working_directory, set_log_level];
+static CHECK: extern "C" fn() = check_working_directory;

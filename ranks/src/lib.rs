@@ -1,15 +1,17 @@
-//! The processes ("ranks") that train one network together: which ones there are, how they find each other, how
-//! they vote and sum gradients, and how each notices that another one is lost.
+//! The processes ("ranks") that train one network together: which ones there are, how they find each other,
+//! how they vote and sum gradients, and how each notices that another one is lost.
 //!
-//! Nothing here knows what is trained. [`World`] says who this process is; [`Link`] connects it with the others;
-//! [`Votes`] and [`Gradients`] are what a model and its steps need of them.
+//! Nothing here knows what is trained. [`World`] says who this process is; [`Link`] connects it with the
+//! others; [`Votes`] and [`Gradients`] are what a model and its steps need of them.
 
 #![forbid(unsafe_code)]
 
 mod error;
+mod facts;
 mod gradients;
 mod link;
 mod messages;
+mod peer;
 mod server;
 mod shared;
 mod votes;
@@ -18,8 +20,9 @@ mod weights;
 mod world;
 
 pub use error::{RanksError, WorldError};
+pub use facts::compare_facts;
 pub use gradients::{Gradients, ReductionSettings};
-pub use link::{Link, Peer};
+pub use link::Link;
 pub use messages::Messages;
 pub use server::Server;
 pub use shared::{Attention, Share};

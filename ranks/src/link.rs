@@ -1,13 +1,11 @@
 //! The connection of a rank with the others of its run.
 
 use crate::error::RanksError;
-use crate::messages::Messages;
+use crate::peer::Peer;
 use crate::watch::{Signs, Watch};
 use crate::world::{Rendezvous, World};
 use kasmina_torch_ext::ranks::{Collective, Group, Store};
 use parking_lot::Mutex;
-use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 use std::net::ToSocketAddrs as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,38 +16,6 @@ const PAUSES: [Duration; 3] =
     [Duration::from_micros(100), Duration::from_millis(1), Duration::from_millis(5)];
 /// Shortest time that ranks have to start, which takes longer than a step.
 const START: Duration = Duration::from_mins(1);
-
-/// Another rank, as it has introduced itself.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Peer {
-    /// Name of its machine.
-    pub host: String,
-    /// Number of its process.
-    pub process: u32,
-    /// Number of ranks that it was started with.
-    pub size: usize,
-}
-
-impl Peer {
-    fn key(rank: usize) -> String {
-        format!("rank/{rank}")
-    }
-
-    /// Key of the signs of life of a rank.
-    pub(crate) fn sign(rank: usize) -> String {
-        format!("sign/{rank}")
-    }
-
-    /// Key of the reason for which a rank has ended.
-    pub(crate) fn gone(rank: usize) -> String {
-        format!("gone/{rank}")
-    }
-
-    /// Key that a rank sets when it has done everything.
-    pub(crate) fn left(rank: usize) -> String {
-        format!("left/{rank}")
-    }
-}
 
 /// The connection of a rank with the others of its run.
 #[derive(Debug)]
@@ -64,8 +30,8 @@ pub struct Link {
 }
 
 impl Link {
-    /// Connects this rank with all others, which call this at the same time. `limit` is the longest time that a
-    /// rank may be silent or late.
+    /// Connects this rank with all others, which call this at the same time. `limit` is the longest time that
+    /// a rank may be silent or late.
     ///
     /// # Errors
     /// If the store is not reached, or not all ranks start in time, with the same number of ranks.
@@ -114,11 +80,6 @@ impl Link {
         self.limit
     }
 
-    /// Returns messages that all ranks exchange under this name, which is unique in the run.
-    pub fn messages(self: &Arc<Self>, name: &'static str) -> Messages {
-        Messages::new(Arc::clone(self), name)
-    }
-
     /// Connects the ranks for sums of tensors on a device. `ordered` adds in the order of the ranks.
     ///
     /// # Errors
@@ -144,8 +105,8 @@ impl Link {
         found.find(|address| address.ip().is_loopback()).map(|address| address.ip().to_string())
     }
 
-    /// Sets the number of training steps of this rank, and what it does if that may take long; other ranks name
-    /// it if this rank is late.
+    /// Sets the number of training steps of this rank, and what it does if that may take long; other ranks
+    /// name it if this rank is late.
     pub fn report(&self, step: u64, doing: Option<&str>) {
         self.signs.set_step(step);
         self.signs.set_doing(doing);
@@ -159,8 +120,8 @@ impl Link {
         self.signs.loss().map_or(Ok(()), |loss| Err(self.lost(loss.rank, loss.what.clone())))
     }
 
-    /// Returns why a transfer has failed: a rank that is lost or late, if there is one. Waits a few seconds for its
-    /// signs of life.
+    /// Returns why a transfer has failed: a rank that is lost or late, if there is one. Waits a few seconds
+    /// for its signs of life.
     pub fn explain(&self, error: &dyn std::fmt::Display) -> RanksError {
         match self.signs.explain() {
             Some(loss) => self.lost(loss.rank, loss.what),
@@ -172,7 +133,8 @@ impl Link {
         RanksError::Lost { rank, host: self.host(rank), what }
     }
 
-    fn host(&self, rank: usize) -> String {
+    /// Returns the name of a rank's machine.
+    pub(crate) fn host(&self, rank: usize) -> String {
         self.peers.get(rank).map_or_else(|| "an unknown machine".to_owned(), |peer| peer.host.clone())
     }
 
@@ -182,7 +144,8 @@ impl Link {
         let _ = self.store.lock().set(&Peer::gone(self.world.rank), why.as_bytes());
     }
 
-    /// Leaves the run after everything is done. The rank that serves the store waits until all others have left.
+    /// Leaves the run after everything is done. The rank that serves the store waits until all others have
+    /// left.
     pub fn leave(&self) {
         let store = self.store.lock();
         let _ = store.set(&Peer::left(self.world.rank), b"");
@@ -194,35 +157,6 @@ impl Link {
         while !all_left() && begun.elapsed() < self.limit {
             std::thread::sleep(PAUSES[2]);
         }
-    }
-
-    /// Compares facts about the run, which must be the same on every rank.
-    ///
-    /// # Errors
-    /// The first fact in which a rank differs from rank 0.
-    pub fn compare(self: &Arc<Self>, facts: &BTreeMap<String, String>) -> Result<(), RanksError> {
-        let text = serde_json::to_vec(facts).map_err(|error| RanksError::Transfer(error.to_string()))?;
-        let all = self.messages("facts").gather(&text)?;
-        let read = |bytes: &Vec<u8>| {
-            serde_json::from_slice::<BTreeMap<String, String>>(bytes)
-                .map_err(|error| RanksError::Transfer(error.to_string()))
-        };
-        let all = all.iter().map(read).collect::<Result<Vec<_>, _>>()?;
-        let Some((first, others)) = all.split_first() else { return Ok(()) };
-        let absent = || "absent".to_owned();
-        for (index, other) in others.iter().enumerate() {
-            let what = first.keys().chain(other.keys()).find(|key| first.get(*key) != other.get(*key));
-            if let Some(what) = what {
-                return Err(RanksError::Differs {
-                    rank: index + 1,
-                    host: self.host(index + 1),
-                    what: what.clone(),
-                    theirs: other.get(what).cloned().unwrap_or_else(absent),
-                    first: first.get(what).cloned().unwrap_or_else(absent),
-                });
-            }
-        }
-        Ok(())
     }
 
     /// Writes a value for the other ranks.

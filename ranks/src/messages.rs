@@ -14,8 +14,9 @@ pub struct Messages {
 }
 
 impl Messages {
-    pub(crate) fn new(link: Arc<Link>, name: &'static str) -> Self {
-        Self { link, name, round: 0 }
+    /// Creates the messages under a name, which is unique in the run.
+    pub fn new(link: &Arc<Link>, name: &'static str) -> Self {
+        Self { link: Arc::clone(link), name, round: 0 }
     }
 
     /// Returns the connection with the other ranks.

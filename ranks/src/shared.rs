@@ -50,7 +50,8 @@ impl Share {
     }
 }
 
-/// By which a rank asks all ranks for an exchange between two steps. All ranks learn of it before the same step.
+/// By which a rank asks all ranks for an exchange between two steps. All ranks learn of it before the same
+/// step.
 #[derive(Debug, Clone, Default)]
 pub struct Attention {
     inner: Arc<Inner>,

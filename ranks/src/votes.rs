@@ -15,7 +15,7 @@ pub struct Votes {
 impl Votes {
     /// Creates the votes of a run. There is one of them on each rank.
     pub fn new(link: &Arc<Link>) -> Self {
-        Self { messages: link.messages("votes") }
+        Self { messages: Messages::new(link, "votes") }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Signs of life: each rank writes one every few seconds, and looks for those of the others.
 
-use crate::link::Peer;
+use crate::peer::Peer;
 use kasmina_torch_ext::ranks::{Collective, Store};
 use parking_lot::Mutex;
 use std::sync::Arc;

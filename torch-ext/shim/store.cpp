@@ -1,8 +1,12 @@
 // The key-value store of torch.distributed, through which ranks find each other and vote.
 #include "shim.h"
+#include <c10/util/Logging.h>
 #include <chrono>
+#include <cstdlib>
 #include <torch/csrc/distributed/c10d/PrefixStore.hpp>
 #include <torch/csrc/distributed/c10d/TCPStore.hpp>
+
+C10_DECLARE_int(caffe2_log_level);
 
 namespace {
 using Handle = c10::intrusive_ptr<c10d::Store>;
@@ -21,6 +25,8 @@ extern "C" {
 int kte_store_new(const char *host, uint16_t port, bool serves, const char *prefix, int64_t timeout, uint16_t *found,
                   void **out) {
   KTE_GUARD({
+    // The warnings of the connections repeat what the errors say.
+    if (!std::getenv("TORCH_CPP_LOG_LEVEL")) FLAGS_caffe2_log_level = c10::GLOG_ERROR;
     c10d::TCPStoreOptions options;
     options.port = port;
     options.isServer = serves;

@@ -15,7 +15,7 @@
 //! * [`staging`]: reusable host memory for copies of tensors
 //! * [`script`]: TorchScript modules with taps after the calls of their submodules
 //! * [`traced`] and [`neighbours`]: writing TorchScript modules, and reading their structure
-//! * [`ranks`]: the store of the ranks, sums over all ranks, gradients in buckets, batch statistics of all ranks
+//! * [`ranks`]: the store of the ranks, sums over all ranks, gradients in buckets, batch statistics
 //! * [`trace`]: libtorch's profiler
 //! * [`cuda`]: opening `libtorch_cuda.so` at run time; streams, graphs and fused layers
 

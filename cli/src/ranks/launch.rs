@@ -1,4 +1,5 @@
-//! `kasmina launch`: starts a command on several ranks of this machine, for machines without `torchrun` or Slurm.
+//! `kasmina launch`: starts a command on several ranks of this machine, for machines without `torchrun` or
+//! Slurm.
 
 use crate::failure::Failure;
 use clap::Args;

@@ -6,7 +6,7 @@ mod output;
 pub(crate) use output::RankOutput;
 
 use crate::failure::Failure;
-use kasmina_ranks::{Link, World};
+use kasmina_ranks::{Link, Messages, World};
 use kasmina_trainer::{TrainError, device};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -49,7 +49,7 @@ impl Ranks {
         let Some(link) = &self.link else { return Ok(mine) };
         // The text is UTF-8, because the configuration of a run must name its paths.
         let text = mine.to_string_lossy().into_owned();
-        let first = link.messages("directory").from_first(text.as_bytes())?;
+        let first = Messages::new(link, "directory").from_first(text.as_bytes())?;
         Ok(PathBuf::from(String::from_utf8_lossy(&first).into_owned()))
     }
 

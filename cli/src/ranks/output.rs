@@ -1,5 +1,5 @@
-//! The output of the ranks that do not print: it is kept, and goes to a file of the run directory as soon as there
-//! is one.
+//! The output of the ranks that do not print: it is kept, and goes to a file of the run directory as soon as
+//! there is one.
 
 use kasmina_ranks::World;
 use rustix::fs::{MemfdFlags, memfd_create};

@@ -6,8 +6,8 @@ use crate::lifecycle::{GradientCapture, SlotInputs};
 
 /// Returns the measurements of all slots for the whole run, from those of each rank.
 ///
-/// Norms and distances are means over the ranks; a seed is healthy if it is on every rank, and leaks or violates
-/// isolation if it does on any rank.
+/// Norms and distances are means over the ranks; a seed is healthy if it is on every rank, and leaks or
+/// violates isolation if it does on any rank.
 ///
 /// # Errors
 /// If the ranks have measured different slots or steps.

@@ -1,7 +1,8 @@
 //! The variables of `torchrun` (torch.distributed.elastic, "Environment Variables").
 
 use super::variables::{Numbers, Variables, wrong};
-use super::{Launcher, Rendezvous, World};
+
+use super::description::{Launcher, Rendezvous, World};
 use crate::error::WorldError;
 
 /// Number of this rank.

@@ -1,6 +1,6 @@
 //! Reading the variables of a launcher.
 
-use super::{Launcher, World};
+use super::description::{Launcher, World};
 use crate::error::WorldError;
 
 /// The variables that a launcher has set.

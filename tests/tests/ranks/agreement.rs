@@ -4,8 +4,8 @@ use crate::world::{LIMIT, World, command, metric, weights};
 use std::fmt::Write as _;
 use std::path::Path;
 
-/// A run of 20 steps, each an epoch of its own, so that the loss of each step is in the journal. 1437 samples do not
-/// divide by 2 or 4.
+/// A run of 20 steps, each an epoch of its own, so that the loss of each step is in the journal. 1437 samples
+/// do not divide by 2 or 4.
 const DIGITS: &str = "task = \"digits\"\nepochs = 20\ndisable_seeds = true\ndevice = \"cpu\"\n\
                       [optimizer]\nbatch_size = 1437\n";
 /// A network whose layers do not couple samples.
@@ -44,8 +44,8 @@ fn losses_are_those_of_one_rank_with_the_same_global_batch() {
     }
 }
 
-/// Each rank has its own batch statistics: the losses differ from those of one rank, but all ranks keep the same
-/// weights, which every run compares after each epoch.
+/// Each rank has its own batch statistics: the losses differ from those of one rank, but all ranks keep the
+/// same weights, which every run compares after each epoch.
 #[test]
 fn local_statistics_are_another_network() {
     let home = tempfile::tempdir().unwrap();
@@ -61,7 +61,8 @@ fn local_statistics_are_another_network() {
     assert!(difference > 1e-6 && difference < 0.2, "{difference:e}");
 }
 
-/// Where no layer couples samples, ordered sums over ranks are the same bits as accumulation over as many parts.
+/// Where no layer couples samples, ordered sums over ranks are the same bits as accumulation over as many
+/// parts.
 #[test]
 fn deterministic_ranks_equal_accumulation_on_one_rank() {
     let home = tempfile::tempdir().unwrap();

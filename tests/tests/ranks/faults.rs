@@ -24,7 +24,8 @@ fn printed(home: &Path, rank: usize) -> String {
     own + &log
 }
 
-/// Starts a run, disturbs it, and waits until all ranks but the victim have ended with an error that contains a text.
+/// Starts a run, disturbs it, and waits until all ranks but the victim have ended with an error that contains
+/// a text.
 fn disturbed(size: usize, victim: usize, signal: Signal, text: &str) {
     let home = tempfile::tempdir().unwrap();
     config(home.path());

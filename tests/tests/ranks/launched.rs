@@ -15,8 +15,8 @@ fn stages(run: &Path) -> BTreeSet<String> {
     events.iter().filter_map(stage).collect()
 }
 
-/// Seeds germinate, learn, blend in, are fossilized and pruned on two ranks; a signal to one rank stops both, and
-/// three ranks, then one, continue.
+/// Seeds germinate, learn, blend in, are fossilized and pruned on two ranks; a signal to one rank stops both,
+/// and three ranks, then one, continue.
 #[test]
 fn a_lifecycle_continues_on_another_number_of_ranks() {
     let home = tempfile::tempdir().unwrap();
@@ -46,8 +46,8 @@ fn a_lifecycle_continues_on_another_number_of_ranks() {
     }
 }
 
-/// `kasmina launch` starts the ranks, and starts them again after one was killed; the run then goes on from its
-/// newest checkpoint.
+/// `kasmina launch` starts the ranks, and starts them again after one was killed; the run then goes on from
+/// its newest checkpoint.
 #[test]
 fn a_launched_run_survives_a_killed_rank() {
     let home = tempfile::tempdir().unwrap();

@@ -256,7 +256,8 @@ impl Communicator {
         }
     }
 
-    /// Closes the communicator together with the other ranks. Graphs that contain its operations must be gone.
+    /// Closes the communicator together with the other ranks. Graphs that contain its operations must be
+    /// gone.
     pub(crate) fn close(&mut self) {
         if self.raw.is_null() {
             return;

@@ -31,7 +31,8 @@ impl<'c> SyncBatchNorm<'c> {
     pub fn begin(collective: &'c Collective, weight: &Tensor) -> Result<Self> {
         let context: *const Collective = collective;
         let mut before = std::ptr::null_mut();
-        // SAFETY: the collective outlives the scope; the weight is live for the call, which copies its handle.
+        // SAFETY: the collective outlives the scope; the weight is live for the call, which copies its
+        // handle.
         ffi::check(unsafe {
             ffi::kte_batch_norm_sync(sum, context.cast_mut().cast(), weight.as_ptr(), &raw mut before)
         })?;
@@ -49,7 +50,8 @@ impl Drop for SyncBatchNorm<'_> {
 /// Sums a message over all ranks; if that fails, writes the reason to `why`. Called by the shim, also on
 /// libtorch's backward threads.
 extern "C" fn sum(context: *mut c_void, message: *mut C_tensor, why: *mut c_char, room: usize) -> c_int {
-    // SAFETY: the collective is alive, as `begin` demands; the message is borrowed, so its handle is not freed.
+    // SAFETY: the collective is alive, as `begin` demands; the message is borrowed, so its handle is not
+    // freed.
     let (collective, message) =
         unsafe { (&*context.cast::<Collective>(), std::mem::ManuallyDrop::new(Tensor::from_ptr(message))) };
     let Err(error) = collective.sum(&message) else { return 0 };
@@ -70,7 +72,8 @@ mod tests {
     use crate::rng::RngFork;
     use tch::{Device, Kind};
 
-    /// Output, running statistics, and the gradients of input, weight and bias of a batch whose loss is `w · y`.
+    /// Output, running statistics, and the gradients of input, weight and bias of a batch whose loss is `w ·
+    /// y`.
     struct Passed([Tensor; 6]);
 
     fn layer(x: &Tensor, w: &Tensor) -> Passed {
@@ -91,11 +94,12 @@ mod tests {
     }
 
     fn close(a: &Tensor, b: &Tensor) -> bool {
-        (a - b).abs().max().double_value(&[]) <= 2e-5 * (1.0 + b.abs().max().double_value(&[]))
+        (a - b).abs().max().f_double_value(&[]).unwrap()
+            <= 2e-5 * (1.0 + b.abs().max().f_double_value(&[]).unwrap())
     }
 
-    /// Ranks with parts of a batch compute what one rank computes with the whole batch; a rank that is left out
-    /// changes nothing.
+    /// Ranks with parts of a batch compute what one rank computes with the whole batch; a rank that is left
+    /// out changes nothing.
     #[test]
     fn statistics_and_gradients_are_those_of_the_whole_batch() {
         for shape in [vec![7, 3, 4, 4], vec![9, 5]] {
@@ -130,7 +134,7 @@ mod tests {
         let (x, w) = data(&[4, 3, 2, 2]);
         let before = layer(&x, &w);
         on_ranks(2, false, |_, collective| {
-            drop(SyncBatchNorm::begin(collective, &Tensor::from(1.0_f32)).unwrap())
+            drop(SyncBatchNorm::begin(collective, &Tensor::from(1.0_f32)).unwrap());
         });
         let after = layer(&x, &w);
         assert!(before.0.iter().zip(&after.0).all(|(a, b)| a.equal(b)));

@@ -23,8 +23,8 @@ pub struct Plan {
 
 impl Plan {
     /// Distributes parameters, in the order in which their gradients are expected, over buckets of at most
-    /// `first` bytes for the first and `later` bytes for the others. A parameter that is larger has a bucket of
-    /// its own; parameters of different dtypes never share one.
+    /// `first` bytes for the first and `later` bytes for the others. A parameter that is larger has a bucket
+    /// of its own; parameters of different dtypes never share one.
     ///
     /// # Shapes
     /// `parameters`: any shapes.
@@ -221,23 +221,23 @@ mod tests {
     use super::super::testing::on_ranks;
     use super::*;
 
-    fn parameter(name: &str, tensor: Tensor) -> NamedParameter {
+    fn parameter(name: &str, tensor: &Tensor) -> NamedParameter {
         NamedParameter { name: name.to_owned(), tensor: tensor.set_requires_grad(true) }
     }
 
     fn parameters() -> Vec<NamedParameter> {
         let ones = |shape: &[i64]| Tensor::ones(shape, (Kind::Float, Device::Cpu));
         vec![
-            parameter("a", ones(&[3])),
-            parameter("unused", ones(&[2])),
-            parameter("b", crate::autograd::to_channels_last(&ones(&[2, 3, 4, 4])).unwrap()),
+            parameter("a", &ones(&[3])),
+            parameter("unused", &ones(&[2])),
+            parameter("b", &crate::autograd::to_channels_last(&ones(&[2, 3, 4, 4])).unwrap()),
         ]
     }
 
     #[test]
     fn a_plan_keeps_the_order_the_limits_and_the_dtypes() {
         let mut all = parameters();
-        all.push(parameter("wide", Tensor::ones([2], (Kind::Double, Device::Cpu))));
+        all.push(parameter("wide", &Tensor::ones([2], (Kind::Double, Device::Cpu))));
         let plan = |order: &[usize], first, later| Plan::new(&all, order, first, later);
         assert_eq!(plan(&[2, 1, 0], 1 << 20, 1 << 20).bucket_of[..3], [0, 0, 0]);
         assert_eq!(plan(&[2, 1, 0], 384, 1 << 20).bucket_of[..3], [1, 1, 0]);
@@ -264,9 +264,10 @@ mod tests {
                     assert_eq!(buckets.order().unwrap().len(), 2);
                     assert!(!all[1].tensor.grad().defined());
                     assert_eq!(all[2].tensor.grad().stride(), all[2].tensor.stride());
-                    let sum =
-                        |i: usize| all[i].tensor.grad().double_value(&[0, 0, 0, 0][..all[i].tensor.dim()]);
-                    sums.push((sum(0), sum(2), buckets.flag().unwrap().double_value(&[0])));
+                    let sum = |i: usize| {
+                        all[i].tensor.grad().f_double_value(&[0, 0, 0, 0][..all[i].tensor.dim()]).unwrap()
+                    };
+                    sums.push((sum(0), sum(2), buckets.flag().unwrap().f_double_value(&[0]).unwrap()));
                     crate::norm::clear_gradients(all.iter().map(|p| &p.tensor)).unwrap();
                 }
                 sums
@@ -283,7 +284,7 @@ mod tests {
             let buckets = Buckets::new(&all, &plan, collective, None, false).unwrap();
             (&all[0].tensor * (rank as f64 + 1.0)).sum(Kind::Float).backward();
             drop(buckets);
-            all[0].tensor.grad().double_value(&[0])
+            all[0].tensor.grad().f_double_value(&[0]).unwrap()
         });
         assert_eq!(found, [1.0, 2.0]);
     }

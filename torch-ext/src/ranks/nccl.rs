@@ -36,8 +36,8 @@ impl Nccl {
         Ok(Self { communicator, stream })
     }
 
-    /// Queues the replacement of a tensor by its sum over all ranks. It begins when the work that is queued on
-    /// the current stream is done.
+    /// Queues the replacement of a tensor by its sum over all ranks. It begins when the work that is queued
+    /// on the current stream is done.
     pub(super) fn sum(&mut self, tensor: &Tensor) -> Result<()> {
         self.stream.follow_current()?;
         self.communicator.sum(tensor, &self.stream)

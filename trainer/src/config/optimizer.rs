@@ -11,8 +11,8 @@ pub struct OptimizerConfig {
     /// Number of samples of a training step.
     #[schemars(range(min = 1))]
     pub batch_size: u32,
-    /// Number of parts of a batch that are computed one after another, for batches that do not fit into memory.
-    /// Their gradients are added up.
+    /// Number of parts of a batch that are computed one after another, for batches that do not fit into
+    /// memory. Their gradients are added up.
     #[serde(skip_serializing_if = "is_one")]
     #[schemars(range(min = 1, max = 65536))]
     pub accumulation: u32,

@@ -16,7 +16,8 @@ pub(crate) struct ControlQueue {
     messages: Option<Receiver<ControlMessage>>,
     /// Slots to prune at the end of the epoch, with the sender of the reply if a client waits for one.
     prunes: Vec<(String, Option<Sender<Reply>>)>,
-    /// With several ranks: slots to prune, of which the other ranks do not know yet, with the senders of replies.
+    /// With several ranks: slots to prune, of which the other ranks do not know yet, with the senders of
+    /// replies.
     pub(crate) wanted: VecDeque<(String, Sender<Reply>)>,
     paused: bool,
 }

@@ -1,19 +1,18 @@
 //! The two passes of an epoch: the training steps, and the validation with counterfactuals.
 
 use super::checkpoint::{Position, When};
+use super::generators::seed_generators;
 use super::observer::Observer;
 use super::ranks::{Ranks, Shard};
 use super::tally::TrainedEpoch;
 use super::trainer::Trainer;
 use super::training::Training;
 use super::validation::{self, Validation};
-use crate::config::RunConfig;
 use crate::error::TrainError;
 use crate::schedule::learning_rate;
 use crate::task::cross_entropy;
 use kasmina::model::{CounterfactualPlan, ModelError};
 use kasmina_ranks::Share;
-use kasmina_torch_ext::rng::{derive_seed, seed_all};
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 use tch::Tensor;
@@ -84,7 +83,8 @@ impl Trainer<'_> {
             generators.restore()?;
             return Ok(());
         }
-        seed_generators(&self.config, epoch, self.ranks.as_ref())?;
+        let rank = self.ranks.as_ref().map_or(0, Ranks::rank);
+        seed_generators(self.config.seed, epoch, rank)?;
         let _ = sum.f_zero_()?;
         self.progress.position = Position {
             multiply_adds: self.training.model.active_multiply_adds(),
@@ -93,7 +93,8 @@ impl Trainer<'_> {
         Ok(())
     }
 
-    /// Returns the part of a batch that this rank computes, and announces its share of the loss to the next step.
+    /// Returns the part of a batch that this rank computes, and announces its share of the loss to the next
+    /// step.
     fn shard(&mut self, samples: i64) -> Result<Shard, TrainError> {
         let Some(ranks) = &mut self.ranks else {
             return Ok(Shard { start: 0, samples, counted: samples });
@@ -121,23 +122,8 @@ impl Trainer<'_> {
     }
 }
 
-/// Seeds the generators for an epoch: a host with dropout draws from torch's own. Each rank draws its own numbers.
-pub(super) fn seed_generators(
-    config: &RunConfig,
-    epoch: u32,
-    ranks: Option<&Ranks>,
-) -> Result<(), TrainError> {
-    let epoch = epoch.to_string();
-    let rank = ranks.map_or(0, |ranks| ranks.link.world().rank);
-    let seed = match rank {
-        0 => derive_seed(config.seed, &["host", &epoch]),
-        rank => derive_seed(config.seed, &["host", &epoch, &rank.to_string()]),
-    };
-    Ok(seed_all(seed)?)
-}
-
-/// Returns what the mean loss of `rows` samples contributes to the loss of the batch, and adds it to the sum of the
-/// epoch. `batch` is the number of samples of this rank.
+/// Returns what the mean loss of `rows` samples contributes to the loss of the batch, and adds it to the sum
+/// of the epoch. `batch` is the number of samples of this rank.
 ///
 /// # Shapes
 /// All 0-dimensional.

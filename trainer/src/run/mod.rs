@@ -6,6 +6,7 @@ mod dir;
 mod epoch;
 mod epochs;
 mod evaluate;
+mod generators;
 mod health;
 mod host;
 mod init;

@@ -3,6 +3,7 @@
 use super::trainer::Trainer;
 use crate::control::{ControlMessage, Reply, Request};
 use crate::error::TrainError;
+use kasmina::CommandError;
 use kasmina_records::LiveAct;
 use serde_json::json;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,6 +18,16 @@ impl Trainer<'_> {
         self.repeat_acts();
         while let Some(message) = self.queue.next(stop) {
             match message {
+                ControlMessage::Build(path, _, reply) if self.ranks.is_some() => {
+                    // Each rank tries a build by itself, and they could end differently.
+                    let error = CommandError::SeveralRanks;
+                    let text = format!("refused {}: {error}", path.display());
+                    let help = "stop the run, and resume it with the new build".to_owned();
+                    let done = self.refuse(&path, error.code(), text, Some(help));
+                    if let Some(reply) = reply {
+                        let _ = reply.send(done);
+                    }
+                }
                 ControlMessage::Build(path, staged, reply) => {
                     let done = self.swap(&path, *staged);
                     if let Some(reply) = reply {

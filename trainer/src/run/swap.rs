@@ -74,7 +74,7 @@ impl Trainer<'_> {
     }
 
     /// Logs the refusal of a build, emits its event and returns the reply.
-    fn refuse(&mut self, path: &Path, rule: &str, error: String, help: Option<String>) -> Reply {
+    pub(super) fn refuse(&mut self, path: &Path, rule: &str, error: String, help: Option<String>) -> Reply {
         tracing::warn!("{error}");
         self.training.model.note_refused(&path.display().to_string(), rule, &error);
         Reply::Refused { error, help }

@@ -52,8 +52,8 @@ impl MorphogeneticModel {
         Ok(LiveSeed::new(&site, seed.with_stream(stream), blend)?)
     }
 
-    /// Returns the seed of the random numbers of a stochastic seed. Each rank draws its own numbers, for its own
-    /// part of the data.
+    /// Returns the seed of the random numbers of a stochastic seed. Each rank draws its own numbers, for its
+    /// own part of the data.
     fn seed_of_stream(&self, slot: &str, seed_id: &str, step: Option<u64>) -> u64 {
         let rank = match self.consensus.rank() {
             0 => String::new(),

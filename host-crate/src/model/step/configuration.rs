@@ -39,8 +39,8 @@ fn kernel_states(model: &MorphogeneticModel) -> impl Iterator<Item = SlotKernelS
     model.slots().iter().map(SeedSlot::kernel_state)
 }
 
-/// Variant of a step within a configuration: shapes and dtypes of the batch, the number of samples of all ranks,
-/// and whether the step measures.
+/// Variant of a step within a configuration: shapes and dtypes of the batch, the number of samples of all
+/// ranks, and whether the step measures.
 #[derive(Debug)]
 pub(super) struct Variant {
     inputs: (Vec<i64>, Kind),

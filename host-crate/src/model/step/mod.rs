@@ -10,9 +10,11 @@
 mod captured;
 mod configuration;
 mod inspection;
+mod loss;
 mod reduction;
 mod work;
 
+pub use loss::Loss;
 pub use reduction::GradientReduction;
 
 use super::{ModelError, MorphogeneticModel};
@@ -50,16 +52,6 @@ const SYNCHRONIZING_OPS: [&str; 5] = [
     "aten::unique_dim",
 ];
 
-/// Loss function of a batch, from logits and targets.
-///
-/// It is captured with the step. A replay does not repeat what the function does on the CPU, and any tensor
-/// that it writes must stay at its address. Another function takes effect only when the configuration
-/// changes or [`Stepper::forget`] is called.
-///
-/// # Shapes
-/// Logits as the model returns them, targets as the batch holds them; the loss is 0-dim.
-pub type Loss<'l> = dyn FnMut(&Tensor, &Tensor) -> Result<Tensor, ModelError> + 'l;
-
 /// Runs a model's training steps, as captured CUDA graphs where possible.
 #[derive(Debug)]
 pub struct Stepper {
@@ -79,7 +71,8 @@ pub struct Stepper {
     counts: StepCounts,
     /// Sums gradients over the ranks; `None` if there is one rank.
     reduction: Option<Box<dyn GradientReduction>>,
-    /// Number of samples of the next batches on all ranks together, by which all ranks choose the same variant.
+    /// Number of samples of the next batches on all ranks together, by which all ranks choose the same
+    /// variant.
     samples: Option<i64>,
     /// Number of parts of a batch, whose gradients are added up.
     parts: i64,
@@ -142,14 +135,14 @@ impl Stepper {
         self.reduction = Some(reduction);
     }
 
-    /// Sets the number of samples of the next batches on all ranks together. Ranks whose parts of a batch have
-    /// different sizes then still capture and replay in the same steps.
+    /// Sets the number of samples of the next batches on all ranks together. Ranks whose parts of a batch
+    /// have different sizes then still capture and replay in the same steps.
     pub fn set_samples_of_all_ranks(&mut self, samples: i64) {
         self.samples = Some(samples);
     }
 
-    /// Runs each step in this many parts of its batch, one after another, and adds up their gradients. The loss
-    /// of a part must be its share of the loss of the batch.
+    /// Runs each step in this many parts of its batch, one after another, and adds up their gradients. The
+    /// loss of a part must be its share of the loss of the batch.
     pub fn set_parts(&mut self, parts: u32) {
         self.forget();
         self.parts = i64::from(parts.max(1));

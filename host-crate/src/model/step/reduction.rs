@@ -9,8 +9,8 @@ use std::fmt::Debug;
 ///
 /// Every rank calls the same methods in the same order.
 pub trait GradientReduction: Send + Debug {
-    /// Prepares for the parameters that learn. Called before each step, outside of a capture. `structure` is a
-    /// number that changes on all ranks whenever the parameters do; only then is `parameters` called.
+    /// Prepares for the parameters that learn. Called before each step, outside of a capture. `structure` is
+    /// a number that changes on all ranks whenever the parameters do; only then is `parameters` called.
     ///
     /// # Errors
     /// If the ranks have other parameters, or one does not answer.
@@ -21,9 +21,9 @@ pub trait GradientReduction: Send + Debug {
         consensus: &mut dyn Consensus,
     ) -> Result<(), ConsensusError>;
 
-    /// Runs forward and backward of each of the `parts` parts of a batch, and replaces every gradient by its sum
-    /// over all ranks. May be captured: it queues work on the current stream, and is not called when the step is
-    /// replayed.
+    /// Runs forward and backward of each of the `parts` parts of a batch, and replaces every gradient by its
+    /// sum over all ranks. May be captured: it queues work on the current stream, and is not called when the
+    /// step is replayed.
     ///
     /// # Errors
     /// The error of `pass`, or that a rank is lost.

@@ -1,7 +1,8 @@
 //! Everything that one training step needs, and the part of it that can be captured.
 
+use super::super::{ModelError, MorphogeneticModel};
+use super::loss::Loss;
 use super::reduction::GradientReduction;
-use super::{Loss, ModelError, MorphogeneticModel};
 use kasmina_plugin_api::Mode;
 use kasmina_torch_ext::cuda::graph;
 use kasmina_torch_ext::optim::Optimizer;

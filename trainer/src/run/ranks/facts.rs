@@ -7,8 +7,8 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 
 impl Trainer<'_> {
-    /// Returns everything that affects the results, by names for messages: versions, settings, builds of plugins,
-    /// data, and the position of a resumed run.
+    /// Returns everything that affects the results, by names for messages: versions, settings, builds of
+    /// plugins, data, and the position of a resumed run.
     pub(super) fn facts(&self) -> Result<BTreeMap<String, String>, TrainError> {
         let device = if self.training.model.device().is_cuda() { "cuda" } else { "cpu" };
         let mut facts = BTreeMap::from([

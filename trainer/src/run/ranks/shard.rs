@@ -12,8 +12,8 @@ pub(in crate::run) struct Shard {
 }
 
 impl Shard {
-    /// Returns the part of a batch for rank `rank` of `size`. All parts together are the batch; their sizes differ
-    /// by 1 at most. A rank without a part computes the first sample, which does not count.
+    /// Returns the part of a batch for rank `rank` of `size`. All parts together are the batch; their sizes
+    /// differ by 1 at most. A rank without a part computes the first sample, which does not count.
     pub(super) fn of(samples: i64, rank: i64, size: i64) -> Self {
         let (share, rest) = (samples / size, samples % size);
         let counted = share + i64::from(rank < rest);
