@@ -2,7 +2,11 @@
 // over the batches of all ranks, as torch.nn.SyncBatchNorm.
 #include "shim.h"
 #include <ATen/ATen.h>
+#include <ATen/ops/batch_norm_backward_elemt.h>
+#include <ATen/ops/batch_norm_backward_reduce.h>
+#include <ATen/ops/batch_norm_elemt.h>
 #include <ATen/ops/batch_norm_native.h>
+#include <ATen/ops/batch_norm_stats.h>
 #include <mutex>
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/library.h>
@@ -46,26 +50,38 @@ at::Tensor per_channel(const at::Tensor &vector, const at::Tensor &x) {
   return vector.view(shape);
 }
 
+std::optional<at::Tensor> optional(const at::Tensor &t) {
+  return t.defined() ? std::optional<at::Tensor>(t) : std::nullopt;
+}
+
 struct SyncBatchNorm : torch::autograd::Function<SyncBatchNorm> {
   static at::Tensor forward(AutogradContext *ctx, const at::Tensor &x, const at::Tensor &weight, const at::Tensor &bias,
                             at::Tensor running_mean, at::Tensor running_var, double momentum, double eps,
                             const Shared &sync) {
     auto channels = x.size(1);
-    auto dims = all_but_channels(x);
     auto wide = x.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
-    auto values = x.to(wide);
-    // One message per layer: the sums, the sums of squares around a shift that all ranks know, and the count.
-    auto shift = running_mean.defined() ? running_mean.to(wide).clone() : at::zeros({channels}, x.options().dtype(wide));
-    auto centred = values - per_channel(shift, x);
-    auto message = at::empty({2 * channels + 1}, x.options().dtype(wide).memory_format(at::MemoryFormat::Contiguous));
-    message.narrow(0, 0, channels).copy_(centred.sum(dims));
-    message.narrow(0, channels, channels).copy_(centred.square().sum(dims));
-    message.narrow(0, 2 * channels, 1).fill_(double(x.numel() / std::max<int64_t>(channels, 1)));
+    auto samples = double(x.numel() / std::max<int64_t>(channels, 1));
+    // One message per layer: the sums and the sums of squares around a shift that all ranks know, and the count.
+    auto vector = x.options().dtype(wide).memory_format(at::MemoryFormat::Contiguous);
+    auto shift = running_mean.defined() ? running_mean.to(wide).clone() : at::zeros({channels}, vector);
+    auto message = at::empty({2 * channels + 1}, vector);
+    auto sums = message.narrow(0, 0, channels), squares = message.narrow(0, channels, channels);
+    if (x.is_cuda()) {
+      auto [mean, invstd] = at::batch_norm_stats(x, eps);
+      auto from_shift = mean - shift;
+      sums.copy_(from_shift * samples);
+      squares.copy_((invstd.pow(-2) - eps + from_shift.square()) * samples);
+    } else {
+      auto centred = x.to(wide) - per_channel(shift, x);
+      sums.copy_(centred.sum(all_but_channels(x)));
+      squares.copy_(centred.square().sum(all_but_channels(x)));
+    }
+    message.narrow(0, 2 * channels, 1).fill_(samples);
     message.mul_(sync->weight);
     sync->run(message);
     auto count = message.narrow(0, 2 * channels, 1);
-    auto offset = message.narrow(0, 0, channels) / count;
-    auto var = (message.narrow(0, channels, channels) / count - offset.square()).clamp_min(0);
+    auto offset = sums / count;
+    auto var = (squares / count - offset.square()).clamp_min(0);
     auto mean = offset + shift;
     auto invstd = (var + eps).rsqrt();
     if (running_mean.defined()) {
@@ -73,12 +89,38 @@ struct SyncBatchNorm : torch::autograd::Function<SyncBatchNorm> {
       running_mean.mul_(1 - momentum).add_(mean.to(running_mean.scalar_type()), momentum);
       running_var.mul_(1 - momentum).add_(unbiased.to(running_var.scalar_type()), momentum);
     }
-    auto scale = weight.defined() ? invstd * weight.to(wide) : invstd;
-    auto base = bias.defined() ? bias.to(wide) - mean * scale : -mean * scale;
-    auto y = at::addcmul(per_channel(base, x), values, per_channel(scale, x)).to(x.scalar_type());
+    at::Tensor y;
+    if (x.is_cuda()) {
+      y = at::batch_norm_elemt(x, optional(weight), optional(bias), mean, invstd, eps);
+    } else {
+      auto scale = weight.defined() ? invstd * weight.to(wide) : invstd;
+      auto base = bias.defined() ? bias.to(wide) - mean * scale : -mean * scale;
+      y = at::addcmul(per_channel(base, x), x.to(wide), per_channel(scale, x)).to(x.scalar_type());
+    }
     ctx->save_for_backward({x, weight, bias, mean, invstd, count});
     ctx->saved_data["sync"] = c10::IValue::make_capsule(c10::make_intrusive<Held>(sync));
     return y.contiguous(x.suggest_memory_format());
+  }
+
+  // The backward pass by the kernels of SyncBatchNorm.
+  static variable_list on_gpu(AutogradContext &ctx, const at::Tensor &gradient, const variable_list &saved,
+                              const Sync &sync) {
+    auto &x = saved[0], &weight = saved[1], &bias = saved[2], &mean = saved[3], &invstd = saved[4], &count = saved[5];
+    auto dy = gradient.contiguous(x.suggest_memory_format());
+    // The gradients of weight and bias are those of this rank: all gradients are summed over the ranks later.
+    auto [sum, sum_centred, dweight, dbias] = at::batch_norm_backward_reduce(
+        dy, x, mean, invstd, optional(weight), true, weight.defined(), bias.defined());
+    at::Tensor dx;
+    if (ctx.needs_input_grad(0)) {
+      auto message = at::cat({sum, sum_centred});
+      sync.run(message);
+      // A rank that is left out has no part in the statistics, and none in their gradient.
+      message.mul_(sync.weight);
+      auto channels = x.size(1);
+      dx = at::batch_norm_backward_elemt(dy, x, mean, invstd, optional(weight), message.narrow(0, 0, channels),
+                                         message.narrow(0, channels, channels), count.to(at::kInt));
+    }
+    return {dx, dweight, dbias, at::Tensor(), at::Tensor(), at::Tensor(), at::Tensor(), at::Tensor()};
   }
 
   static variable_list backward(AutogradContext *ctx, variable_list gradients) {
@@ -86,6 +128,7 @@ struct SyncBatchNorm : torch::autograd::Function<SyncBatchNorm> {
     auto &x = saved[0], &weight = saved[1], &bias = saved[2], &mean = saved[3], &invstd = saved[4], &count = saved[5];
     auto sync = c10::static_intrusive_pointer_cast<Held>(ctx->saved_data["sync"].toCapsule())->sync;
     auto channels = x.size(1);
+    if (x.is_cuda()) return on_gpu(*ctx, gradients[0], saved, *sync);
     auto dims = all_but_channels(x);
     auto wide = mean.scalar_type();
     auto dy = gradients[0].to(wide);

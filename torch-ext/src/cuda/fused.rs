@@ -11,6 +11,7 @@
 use super::index;
 use super::library::{Symbols, library};
 use crate::error::Result;
+use crate::ranks::batch_norm_is_synchronised;
 use std::ffi::c_int;
 use tch::{Device, Tensor};
 use torch_sys::C_tensor;
@@ -57,7 +58,7 @@ fn layer(x: &Tensor, call: impl FnOnce(&Symbols, *mut *mut C_tensor) -> c_int) -
 }
 
 /// Returns `max_pool2d(relu(batch_norm(x)), 2)`, or `relu(batch_norm(x))` without `pool`; `None` if the
-/// inputs are not supported.
+/// inputs are not supported, or the statistics are those of several ranks.
 ///
 /// # Errors
 /// If a kernel cannot be launched.
@@ -66,6 +67,9 @@ fn layer(x: &Tensor, call: impl FnOnce(&Symbols, *mut *mut C_tensor) -> c_int) -
 /// `x`: `[N, C, H, W]`, with even `H` and `W` if `pool`; output: `[N, C, H / 2, W / 2]` if `pool`, otherwise
 /// `[N, C, H, W]`.
 pub fn batch_norm_relu(x: &Tensor, norm: &BatchNorm<'_>, pool: bool) -> Option<Result<Tensor>> {
+    if batch_norm_is_synchronised() {
+        return None;
+    }
     layer(x, |library, out| {
         // SAFETY: all handles are live for the call.
         unsafe {

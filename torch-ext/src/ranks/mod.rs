@@ -11,6 +11,7 @@ mod store;
 mod testing;
 
 pub use batch_norm::SyncBatchNorm;
+pub(crate) use batch_norm::is_active as batch_norm_is_synchronised;
 pub use buckets::{Buckets, Plan};
 pub use collective::{Collective, Group};
 pub use store::Store;
