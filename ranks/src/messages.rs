@@ -5,6 +5,9 @@ use crate::link::Link;
 use kasmina::consensus::ConsensusError;
 use std::sync::Arc;
 
+/// Longest message in bytes; libtorch's store accepts 8 MiB.
+const LONGEST: usize = 4 << 20;
+
 /// Rounds of messages under one name. Every rank takes part in every round.
 #[derive(Debug)]
 pub struct Messages {
@@ -56,6 +59,26 @@ impl Messages {
     /// If a rank is lost or late.
     pub fn from_first(&mut self, message: &[u8]) -> Result<Vec<u8>, RanksError> {
         Ok(self.gather(message)?.swap_remove(0))
+    }
+
+    /// Returns the bytes of rank 0, which may be many; the other ranks pass none.
+    ///
+    /// # Errors
+    /// If a rank is lost or late.
+    pub fn bytes_from_first(&mut self, bytes: &[u8]) -> Result<Vec<u8>, RanksError> {
+        let length = self.from_first(&(bytes.len() as u64).to_le_bytes())?;
+        let damaged = || RanksError::Transfer("a message has the wrong length".to_owned());
+        let length = u64::from_le_bytes(length.try_into().map_err(|_| damaged())?);
+        let length = usize::try_from(length).map_err(|_| damaged())?;
+        let (mut chunks, mut all) = (bytes.chunks(LONGEST), Vec::new());
+        while all.len() < length {
+            let chunk = self.from_first(chunks.next().unwrap_or_default())?;
+            if chunk.is_empty() || chunk.len() > length - all.len() {
+                return Err(damaged());
+            }
+            all.extend(chunk);
+        }
+        Ok(all)
     }
 
     fn key(&self, round: u64, rank: usize) -> String {

@@ -40,8 +40,6 @@ codes! {
     ParameterOwned => "parameter_owned",
     /// The optimizer refused the parameters.
     OptimizerRefused => "optimizer_refused",
-    /// The command is not supported under several ranks.
-    SeveralRanks => "several_ranks",
     /// Another rank refused the command.
     DdpVeto => "ddp_veto",
     /// The system cannot start a thread.

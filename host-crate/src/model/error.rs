@@ -170,9 +170,6 @@ pub enum CommandError {
     /// The optimizer refused the parameters.
     #[error("the optimizer refuses: {0}")]
     Sink(#[from] SinkError),
-    /// Builds cannot be swapped under several ranks, because each rank would end the trial by itself.
-    #[error("builds cannot be swapped under several ranks, where the trial could end differently on each")]
-    SeveralRanks,
     /// Another rank refused the command.
     #[error("another rank refused the command, so no rank executes it")]
     Vetoed,
@@ -227,7 +224,6 @@ impl CommandError {
             Self::MissingBlend { .. } => CommandCode::MissingBlend,
             Self::Ownership(_) => CommandCode::ParameterOwned,
             Self::Sink(_) => CommandCode::OptimizerRefused,
-            Self::SeveralRanks => CommandCode::SeveralRanks,
             Self::Vetoed => CommandCode::DdpVeto,
             Self::Consensus(error) => error.code(),
             Self::Thread(_) => CommandCode::NoThread,

@@ -16,7 +16,7 @@ mod watchdog;
 pub use client::{ControlError, ask};
 pub(crate) use message::ControlMessage;
 pub use message::{Reply, Request, SOCKET};
-pub(crate) use queue::ControlQueue;
+pub(crate) use queue::{Build, ControlQueue};
 pub(crate) use threads::ControlThreads;
 pub(crate) use watch::Watcher;
 pub use watchdog::STUCK;

@@ -1,7 +1,9 @@
 //! The queue of messages that the training thread reads between two steps.
 
 use super::message::{ControlMessage, Reply};
+use kasmina_registry::{RegistryError, Staged};
 use std::collections::VecDeque;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::Duration;
@@ -19,8 +21,13 @@ pub(crate) struct ControlQueue {
     /// With several ranks: slots to prune, of which the other ranks do not know yet, with the senders of
     /// replies.
     pub(crate) wanted: VecDeque<(String, Sender<Reply>)>,
+    /// With several ranks: new builds, of which the other ranks do not know yet.
+    pub(crate) builds: VecDeque<Build>,
     paused: bool,
 }
+
+/// The path of a build, the opened build or the error that refused it, and the sender of a reply.
+pub(crate) type Build = (PathBuf, Result<Staged, RegistryError>, Option<Sender<Reply>>);
 
 impl ControlQueue {
     pub(super) fn new(messages: Receiver<ControlMessage>) -> Self {

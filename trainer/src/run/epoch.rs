@@ -7,7 +7,7 @@ use super::ranks::{Ranks, Shard};
 use super::tally::TrainedEpoch;
 use super::trainer::Trainer;
 use super::training::Training;
-use super::validation::{self, Validation};
+use super::validation::{self, Sums, Validation};
 use crate::error::TrainError;
 use crate::schedule::learning_rate;
 use crate::task::cross_entropy;
@@ -113,12 +113,20 @@ impl Trainer<'_> {
         Ok(total)
     }
 
-    /// Validates the network as it is and without each slot of the plan, with one forward per batch.
+    /// Validates the network as it is and without each slot of the plan, with one forward per batch. Several ranks
+    /// share the batches.
     pub(super) fn validate(&mut self, plan: &CounterfactualPlan) -> Result<Validation, TrainError> {
+        let turns = self.ranks.as_ref().map_or((0, 1), |ranks| (ranks.rank(), ranks.link.world().size));
         let model = &mut self.training.model;
-        validation::validate(&self.task, plan.variants(), self.ranks.as_ref(), &mut |x| {
-            Ok(model.forward_counterfactual(x, plan)?)
-        })
+        let sums =
+            Sums::of(&self.task, plan.variants(), turns, &mut |x| Ok(model.forward_counterfactual(x, plan)?));
+        // If a build on trial fails on one rank, all ranks roll it back.
+        model.agree_that_it_worked(sums.is_ok())?;
+        let sums = sums?;
+        if let Some(ranks) = &self.ranks {
+            sums.tensors().into_iter().try_for_each(|total| ranks.sum(total))?;
+        }
+        sums.validation(&self.task)
     }
 }
 

@@ -53,7 +53,7 @@ pub fn evaluate(
     forward: &mut dyn FnMut(&Tensor) -> Result<Tensor, TrainError>,
 ) -> Result<Evaluation, TrainError> {
     refuse_other_data(task, interface)?;
-    let validation = validate(task, 1, None, &mut |x| Ok(vec![forward(x)?]))?;
+    let validation = validate(task, 1, &mut |x| Ok(vec![forward(x)?]))?;
     Ok(Evaluation::of(task, &validation, std::iter::empty()))
 }
 
@@ -71,7 +71,7 @@ impl SavedNetwork {
         let mut model = self.build(registry, device)?;
         let plan = model.counterfactual_plan();
         let validation =
-            validate(task, plan.variants(), None, &mut |x| Ok(model.forward_counterfactual(x, &plan)?))?;
+            validate(task, plan.variants(), &mut |x| Ok(model.forward_counterfactual(x, &plan)?))?;
         Ok(Evaluation::of(task, &validation, plan.slots().map(str::to_owned)))
     }
 }

@@ -1,7 +1,9 @@
 //! Meetings of the ranks between two steps: all stop, save and prune together.
 
-use super::ranks::Wishes;
+use super::ranks::{Found, NewBuild, Wishes};
+use super::swap::rule_of;
 use super::trainer::Trainer;
+use crate::control::Build;
 use crate::error::TrainError;
 use kasmina_records::LiveAct;
 use std::collections::VecDeque;
@@ -15,7 +17,8 @@ impl Trainer<'_> {
     pub(super) fn meet(&mut self, stop: &AtomicBool) -> Result<(), TrainError> {
         let Some(ranks) = &mut self.ranks else { return Ok(()) };
         let stops = stop.load(Ordering::Relaxed);
-        if stops && !ranks.stopping || !self.queue.wanted.is_empty() {
+        let waiting = !self.queue.wanted.is_empty() || !self.queue.builds.is_empty();
+        if stops && !ranks.stopping || waiting {
             ranks.attention.ask();
         }
         if !ranks.attention.is_due() {
@@ -23,10 +26,12 @@ impl Trainer<'_> {
         }
         let step = self.training.model.step();
         let wanted = std::mem::take(&mut self.queue.wanted);
+        let builds = std::mem::take(&mut self.queue.builds);
         let mine = Wishes {
             stop: stops,
             save: self.saver.as_ref().is_some_and(|saver| saver.is_due(super::checkpoint::When::Step, step)),
             prunes: wanted.iter().map(|(slot, _)| slot.clone()).collect(),
+            builds: builds.iter().map(new_build).collect(),
         };
         let all = ranks.exchange(&mine)?;
         let rank = ranks.link.world().rank;
@@ -42,6 +47,7 @@ impl Trainer<'_> {
                 self.queue.add_prune(slot.clone(), reply);
             }
         }
+        self.swap_on_ranks(&all, builds)?;
         if all.iter().any(|wishes| wishes.save) {
             self.save(false)?;
         }
@@ -65,4 +71,13 @@ impl Trainer<'_> {
         stop.fetch_or(ranks.stopping, Ordering::Relaxed);
         Ok(ranks.stopping)
     }
+}
+
+/// Returns what the other ranks need to know about a new build.
+fn new_build((path, staged, _): &Build) -> NewBuild {
+    let found = match staged {
+        Ok(staged) => Found::Good { sha256: staged.plugin().sha256.clone().unwrap_or_default() },
+        Err(error) => Found::Refused { rule: rule_of(error).to_owned(), error: error.to_string() },
+    };
+    NewBuild { path: path.clone(), found }
 }

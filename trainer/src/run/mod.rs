@@ -27,6 +27,7 @@ mod requests;
 mod save;
 mod summary;
 mod swap;
+mod swap_on_ranks;
 mod tally;
 mod train;
 mod trainer;

@@ -3,7 +3,6 @@
 use super::trainer::Trainer;
 use crate::control::{ControlMessage, Reply, Request};
 use crate::error::TrainError;
-use kasmina::CommandError;
 use kasmina_records::LiveAct;
 use serde_json::json;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,15 +17,8 @@ impl Trainer<'_> {
         self.repeat_acts();
         while let Some(message) = self.queue.next(stop) {
             match message {
-                ControlMessage::Build(path, _, reply) if self.ranks.is_some() => {
-                    // Each rank tries a build by itself, and they could end differently.
-                    let error = CommandError::SeveralRanks;
-                    let text = format!("refused {}: {error}", path.display());
-                    let help = "stop the run, and resume it with the new build".to_owned();
-                    let done = self.refuse(&path, error.code(), text, Some(help));
-                    if let Some(reply) = reply {
-                        let _ = reply.send(done);
-                    }
+                ControlMessage::Build(path, staged, reply) if self.ranks.is_some() => {
+                    self.queue.builds.push_back((path, *staged, reply));
                 }
                 ControlMessage::Build(path, staged, reply) => {
                     let done = self.swap(&path, *staged);

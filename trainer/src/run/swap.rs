@@ -23,10 +23,7 @@ impl Trainer<'_> {
                 self.adopt(path, &staged)
             }
             Err(error) => {
-                let rule = match &error {
-                    RegistryError::Refused(refusal) => refusal.rule.as_str(),
-                    _ => "registry",
-                };
+                let rule = rule_of(&error);
                 let (path, rule, text) = (path.to_owned(), rule.to_owned(), error.to_string());
                 self.write_ahead(LiveAct::Refused {
                     path: path.clone(),
@@ -57,7 +54,7 @@ impl Trainer<'_> {
     }
 
     /// Adopts a build into the model and returns the reply.
-    fn adopt(&mut self, path: &Path, staged: &Staged) -> Reply {
+    pub(super) fn adopt(&mut self, path: &Path, staged: &Staged) -> Reply {
         match self.training.model.adopt(staged, self.registry, &mut self.training.optimizer) {
             Ok(slots) => Reply::Done(json!({
                 "plugin": staged.plugin().name,
@@ -82,7 +79,7 @@ impl Trainer<'_> {
 
     /// Stores a copy of a build in the run directory, because a resumed run needs its bytes, and its file may
     /// have changed by then.
-    fn keep_build(&self, staged: &Staged) {
+    pub(super) fn keep_build(&self, staged: &Staged) {
         let Some(dir) = self.dir.as_ref().filter(|_| self.saver.is_some()) else { return };
         let folder = dir.path().join(stored::FOLDER);
         if let Err(error) = stored::keep(staged.plugin(), &folder, self.registry.policy()) {
@@ -99,5 +96,13 @@ impl Trainer<'_> {
         if let Some(dir) = &mut self.dir {
             dir.write_ahead(&LiveRow { step, act });
         }
+    }
+}
+
+/// Returns the name of the rule that refuses a build.
+pub(super) fn rule_of(error: &RegistryError) -> &'static str {
+    match error {
+        RegistryError::Refused(refusal) => refusal.rule.as_str(),
+        _ => "registry",
     }
 }

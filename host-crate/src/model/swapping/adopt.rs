@@ -70,9 +70,6 @@ impl MorphogeneticModel {
 
     /// Does everything of a swap that can fail, without changing the model.
     fn prepare_swap(&self, staged: &Staged, sink: &mut dyn ParameterSink) -> Result<ReadySwap, CommandError> {
-        if self.consensus.ranks() > 1 {
-            return Err(CommandError::SeveralRanks);
-        }
         let mut swap = ReadySwap::default();
         for index in 0..self.slots.len() {
             match self.prepare_blend_move(index, staged, sink) {

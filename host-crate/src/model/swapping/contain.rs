@@ -22,6 +22,11 @@ impl MorphogeneticModel {
         registry: &Registry,
         sink: &mut dyn ParameterSink,
     ) -> Result<Option<Recovered>, ModelError> {
+        let failed = std::mem::take(&mut self.swapping.failed_elsewhere);
+        if !failed.is_empty() && self.is_on_trial() {
+            let ranks: Vec<String> = failed.iter().map(ToString::to_string).collect();
+            return self.roll_back(&format!("it failed on rank {}", ranks.join(", ")), registry, sink);
+        }
         let Some((index, fault)) = self.swapping.fault.take() else { return Ok(None) };
         let on_trial =
             self.slots[index].entries().is_some_and(|(_, blend)| self.swapping.is_of_trial_build(blend));

@@ -9,6 +9,7 @@ mod adopt;
 mod contain;
 mod exchange;
 mod policy;
+mod rehearse;
 mod roll_back;
 mod snapshot;
 mod state;

@@ -6,7 +6,7 @@ mod shard;
 mod wishes;
 
 pub(super) use shard::Shard;
-pub(super) use wishes::Wishes;
+pub(super) use wishes::{Found, NewBuild, Wishes};
 
 use crate::error::TrainError;
 use kasmina::MorphogeneticModel;
@@ -53,6 +53,17 @@ impl Ranks {
     /// Returns what rank 0 has decided.
     pub(super) fn of_first(&mut self, mine: bool) -> Result<bool, TrainError> {
         Ok(self.messages.from_first(&[u8::from(mine)])?.first() == Some(&1))
+    }
+
+    /// Returns each rank's text, in the order of the ranks.
+    pub(super) fn texts(&mut self, mine: &str) -> Result<Vec<String>, TrainError> {
+        let all = self.messages.gather(mine.as_bytes())?;
+        Ok(all.iter().map(|bytes| String::from_utf8_lossy(bytes).into_owned()).collect())
+    }
+
+    /// Returns the bytes of a file of rank 0. Every rank calls it; only rank 0 passes bytes.
+    pub(super) fn file_of_first(&mut self, bytes: &[u8]) -> Result<Vec<u8>, TrainError> {
+        Ok(self.messages.bytes_from_first(bytes)?)
     }
 
     /// Tells every rank's wishes to all.
