@@ -31,6 +31,8 @@ pub enum Waver {
     Error = b'e',
     /// Returns a tensor of the wrong shape from the fourth training call on.
     WrongShape = b'w',
+    /// Panics from the fourth training call on, in the process whose variable `RANK` is 1.
+    PanicOnSecondRank = b'r',
 }
 
 /// Behaviour of a build of the blueprint `hostile`.
@@ -77,7 +79,7 @@ pub enum Hostile {
 
 impl Waver {
     /// All behaviours.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Linear,
         Self::OtherCurve,
         Self::Gate,
@@ -91,6 +93,7 @@ impl Waver {
         Self::Hang,
         Self::Error,
         Self::WrongShape,
+        Self::PanicOnSecondRank,
     ];
 
     /// Returns the behaviour that a byte selects; unknown bytes select [`Self::Linear`].

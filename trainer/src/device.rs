@@ -37,6 +37,11 @@ pub fn resolve(name: &str) -> Result<Device, TrainError> {
     }
 }
 
+/// Returns the number of GPUs that torch sees.
+pub fn gpus() -> usize {
+    if cuda::open().is_ok() { usize::try_from(Cuda::device_count()).unwrap_or(0) } else { 0 }
+}
+
 /// Returns the device of a rank: `cpu`, or the GPU of its number among the ranks of its machine.
 ///
 /// # Errors
@@ -49,7 +54,7 @@ pub fn of_rank(name: &str, local_rank: usize, local_size: usize) -> Result<Strin
         )));
     }
     let Device::Cuda(_) = resolve(name)? else { return Ok("cpu".to_owned()) };
-    let count = usize::try_from(Cuda::device_count()).unwrap_or(0);
+    let count = gpus();
     if count < local_size {
         return Err(missing(format!("this machine has {local_size} ranks, and torch sees {count} GPUs")));
     }

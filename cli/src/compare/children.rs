@@ -1,5 +1,6 @@
 //! Runs the jobs of a comparison as child processes, several at a time. Completed runs are not repeated.
 
+use super::task::Task;
 use crate::failure::Failure;
 use crate::plugins::args::Access;
 use crate::terminal;
@@ -15,6 +16,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+/// Variable with the GPUs that a process sees.
+pub(super) const VISIBLE_GPUS: &str = "CUDA_VISIBLE_DEVICES";
+/// Time between two looks at a run of another task.
+const PAUSE: Duration = Duration::from_secs(2);
 
 /// Runs `kasmina train` for every job. A completed run with the same settings, program, plugins and data is
 /// reused.
@@ -28,6 +35,11 @@ pub(super) struct Children {
     folder: PathBuf,
     /// Maximum number of runs at a time.
     parallel_runs: usize,
+    /// GPUs of which each run at a time gets its own, as `CUDA_VISIBLE_DEVICES` names them; empty if runs are
+    /// not spread.
+    gpus: Vec<String>,
+    /// The part of the runs that this process executes; `None` for all.
+    task: Option<Task>,
     /// Further arguments of every `kasmina train`.
     options: Vec<String>,
     bar: ProgressBar,
@@ -39,6 +51,8 @@ impl Children {
         screen: &MultiProgress,
         folder: PathBuf,
         parallel_runs: usize,
+        gpus: Vec<String>,
+        task: Option<Task>,
         access: &Access,
     ) -> Result<Self, Failure> {
         let program = std::env::current_exe().map_err(Failure::new)?;
@@ -64,6 +78,8 @@ impl Children {
             inputs: Mutex::default(),
             folder,
             parallel_runs,
+            gpus,
+            task,
             options,
             bar,
             screen: screen.clone(),
@@ -74,14 +90,54 @@ impl Children {
         self.bar.finish_and_clear();
     }
 
-    /// Returns the result of a job, from a completed run or from a new one.
-    fn run_job(&self, job: &Job) -> Result<Done, TrainError> {
+    /// Returns the result of a job that is done already.
+    fn done(&self, job: &Job) -> Option<Done> {
         let out = self.folder.join(&job.name);
-        if let Some(done) =
-            completed(&out, &job.config).filter(|done| self.is_up_to_date(&out, done, &job.config))
-        {
+        completed(&out, &job.config).filter(|done| self.is_up_to_date(&out, done, &job.config))
+    }
+
+    /// Waits for the result of a job that another task runs.
+    fn wait_for_job(&self, job: &Job, failed: &AtomicBool) -> Result<Done, TrainError> {
+        let out = self.folder.join(&job.name);
+        let mut said = false;
+        loop {
+            if let Some(done) = self.done(job) {
+                return Ok(done);
+            }
+            let reason = match read_text(&failure_file(&out), limit::CONFIG) {
+                Ok(reason) => reason,
+                Err(_) if failed.load(Ordering::Relaxed) => "another run has failed".to_owned(),
+                Err(_) => {
+                    if !said {
+                        self.screen.suspend(|| errln!("waiting for another task: {}", job.name));
+                        said = true;
+                    }
+                    std::thread::sleep(PAUSE);
+                    continue;
+                }
+            };
+            return Err(TrainError::RunDir { path: out, reason });
+        }
+    }
+
+    /// Returns the result of a job, from a completed run or from a new one. `worker` is the number of the thread,
+    /// by which a GPU is chosen.
+    fn run_job(&self, job: &Job, worker: usize) -> Result<Done, TrainError> {
+        let out = self.folder.join(&job.name);
+        let _ = fs::remove_file(failure_file(&out));
+        let done = self.run_new_job(job, &out, worker);
+        if let (Err(error), Some(_)) = (&done, self.task) {
+            // Tells the tasks that wait for this run.
+            let _ = write_whole(&failure_file(&out), error.to_string().as_bytes(), true);
+        }
+        done
+    }
+
+    fn run_new_job(&self, job: &Job, out: &Path, worker: usize) -> Result<Done, TrainError> {
+        if let Some(done) = self.done(job) {
             return Ok(done);
         }
+        let out = out.to_owned();
         let failed = |reason: String| TrainError::RunDir { path: out.clone(), reason };
         if out.exists() {
             // An incomplete run, or one with other settings, another program, or other plugins or data.
@@ -94,6 +150,13 @@ impl Children {
         command.arg("train").arg("--config").arg(&file).arg("--out").arg(&out).arg("--json");
         // The environment must not change what the configuration says.
         command.env_remove("KASMINA_DISABLE_SEEDS");
+        // Each run is a run of one rank, also if this process is a task of Slurm.
+        for variable in kasmina_ranks::World::variables() {
+            command.env_remove(variable);
+        }
+        if let Some(gpu) = self.gpus.get(worker % self.gpus.len().max(1)) {
+            command.env(VISIBLE_GPUS, gpu);
+        }
         if job.config.data.dir.is_some() {
             command.env_remove("KASMINA_DATA_DIR");
         }
@@ -157,6 +220,13 @@ fn program_file(out: &Path) -> PathBuf {
     name.into()
 }
 
+/// Returns the path of the file beside a run directory that says why its run has failed.
+fn failure_file(out: &Path) -> PathBuf {
+    let mut name = out.as_os_str().to_owned();
+    name.push(".failed");
+    name.into()
+}
+
 /// Returns the last lines that a failed run wrote to standard error, without its progress.
 fn last_lines(stderr: &str) -> String {
     let lines: Vec<&str> =
@@ -188,11 +258,12 @@ impl Runner for Children {
         let (next, failed) = (AtomicUsize::new(0), AtomicBool::new(false));
         let results: Mutex<Vec<(usize, Result<Done, TrainError>)>> = Mutex::default();
         let this = &*self;
-        let work = || {
+        let work = |worker: usize| {
             while !failed.load(Ordering::Relaxed) {
                 let index = next.fetch_add(1, Ordering::Relaxed);
                 let Some(job) = jobs.get(index) else { break };
-                let result = this.run_job(job);
+                let other = this.task.is_some_and(|task| !task.runs(index));
+                let result = if other { this.wait_for_job(job, &failed) } else { this.run_job(job, worker) };
                 failed.fetch_or(result.is_err(), Ordering::Relaxed);
                 if let Ok(done) = &result {
                     this.bar.inc(1);
@@ -208,15 +279,17 @@ impl Runner for Children {
             }
         };
         std::thread::scope(|scope| {
-            for _ in 1..this.parallel_runs.min(jobs.len()) {
+            let work = &work;
+            for worker in 1..this.parallel_runs.min(jobs.len()) {
                 let name = "kasmina-compare".to_owned();
-                if let Err(error) = std::thread::Builder::new().name(name).spawn_scoped(scope, work) {
+                let thread = std::thread::Builder::new().name(name);
+                if let Err(error) = thread.spawn_scoped(scope, move || work(worker)) {
                     // This thread works too, so all jobs are done with fewer threads.
                     this.screen.suspend(|| errln!("warning: fewer parallel runs than requested: {error}"));
                     break;
                 }
             }
-            work();
+            work(0);
         });
         let mut results = results.into_inner().unwrap_or_default();
         results.sort_by_key(|(index, _)| *index);

@@ -2,12 +2,13 @@
 
 mod children;
 mod plot;
+pub(crate) mod task;
 mod units;
 
 use crate::args::CompareArgs;
 use crate::failure::Failure;
 use crate::table;
-use children::Children;
+use children::{Children, VISIBLE_GPUS};
 use indicatif::MultiProgress;
 use kasmina_files::write_whole;
 use kasmina_trainer::compare::{CompareConfig, Report, Row, compare};
@@ -27,12 +28,20 @@ pub(crate) fn run(args: CompareArgs, screen: &MultiProgress) -> Result<(), Failu
     let out = args.out.unwrap_or_else(|| PathBuf::from("runs").join(format!("compare-{name}")));
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     // Runs on one GPU share its memory, and only the user knows how many fit.
-    let default_jobs =
-        || if config.run.is_on_gpu() { 1 } else { (cores / config.run.threads.max(1) as usize).max(1) };
+    let gpus = gpus(&config);
+    let default_jobs = || match gpus.len() {
+        0 if config.run.is_on_gpu() => 1,
+        0 => (cores / config.run.threads.max(1) as usize).max(1),
+        gpus => gpus,
+    };
     let jobs = args.jobs.map_or_else(default_jobs, NonZeroUsize::get);
-    let mut children = Children::new(screen, out.join("runs"), jobs, &args.access)?;
+    let mut children = Children::new(screen, out.join("runs"), jobs, gpus, args.task_of, &args.access)?;
     let report = compare(&config, &mut children)?;
     children.finish();
+    if args.task_of.is_some_and(|task| !task.reports()) {
+        errln!("all runs are done; task 1 writes the report");
+        return Ok(());
+    }
 
     let json = serde_json::to_string_pretty(&report).map_err(Failure::new)?;
     let picture = plot::svg(&report).map_err(Failure::new)?;
@@ -50,6 +59,23 @@ pub(crate) fn run(args: CompareArgs, screen: &MultiProgress) -> Result<(), Failu
         outln!("numbers     {}", out.join("compare.json").display());
     }
     Ok(())
+}
+
+/// Returns the GPUs over which runs are spread, as `CUDA_VISIBLE_DEVICES` names them: all that this process sees,
+/// unless the configuration names one by its number.
+fn gpus(config: &CompareConfig) -> Vec<String> {
+    if !config.run.is_on_gpu() || config.run.device.contains(':') {
+        return Vec::new();
+    }
+    let count = kasmina_trainer::device::gpus();
+    let visible = std::env::var(VISIBLE_GPUS).unwrap_or_default();
+    let named: Vec<String> =
+        visible.split(',').map(str::trim).filter(|gpu| !gpu.is_empty()).map(str::to_owned).collect();
+    if named.is_empty() {
+        (0..count).map(|gpu| gpu.to_string()).collect()
+    } else {
+        named.into_iter().take(count).collect()
+    }
 }
 
 fn print(report: &Report) {

@@ -34,6 +34,11 @@ impl World {
         Ok(if world.size == 1 { Self { rendezvous: None, ..world } } else { world })
     }
 
+    /// Returns the names of the variables that make a process a rank of a run.
+    pub fn variables() -> impl Iterator<Item = &'static str> {
+        [torchrun::RANK, slurm::RANK].into_iter()
+    }
+
     /// Returns a world of one rank.
     pub const fn single() -> Self {
         Self {

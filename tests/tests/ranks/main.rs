@@ -4,4 +4,5 @@
 mod agreement;
 mod faults;
 mod launched;
+mod swaps;
 mod world;
