@@ -188,10 +188,6 @@ fn watch(store: &Store, rank: usize, signs: &Signs) {
 fn look(store: &Store, rank: usize, signs: &Signs) -> kasmina_torch_ext::Result<()> {
     let size = signs.seen.lock().len();
     for other in (0..size).filter(|other| *other != rank) {
-        if store.contains(&Peer::left(other))? {
-            signs.seen.lock()[other] = None;
-            continue;
-        }
         let read = |key: String| -> kasmina_torch_ext::Result<Option<String>> {
             if !store.contains(&key)? {
                 return Ok(None);
@@ -200,6 +196,10 @@ fn look(store: &Store, rank: usize, signs: &Signs) -> kasmina_torch_ext::Result<
         };
         if let Some(why) = read(Peer::gone(other))? {
             signs.lose(Loss { rank: other, what: format!("ended: {why}") });
+        }
+        if store.contains(&Peer::left(other))? {
+            signs.seen.lock()[other] = None;
+            continue;
         }
         let text = read(Peer::sign(other))?.unwrap_or_default();
         if let Some(seen) = &mut signs.seen.lock()[other]

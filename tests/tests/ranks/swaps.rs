@@ -23,7 +23,7 @@ impl Watched {
         let file = builds.folder().join("libwatched.so");
         std::fs::copy(builds.make(Waver::Linear, 0), &file).unwrap();
         let text = format!(
-            "task = \"digits\"\nepochs = 100000\ndevice = \"cpu\"\nblend = \"waver\"\n\
+            "task = \"digits\"\nepochs = 100000\nschedule_epochs = 60\ndevice = \"cpu\"\nblend = \"waver\"\n\
              [ranks]\nlimit_seconds = {LIMIT:?}\n[alpha]\ntempo = 1000\n"
         );
         std::fs::write(home.path().join("config.toml"), text).unwrap();
@@ -35,7 +35,7 @@ impl Watched {
             command.env("KASMINA_PLUGIN_PATH", std::env::join_paths(paths).unwrap());
         });
         let watched = Self { home, builds, file, world };
-        until_epoch(&watched.run(), 7);
+        until_epoch(&watched.run(), 8);
         watched
     }
 

@@ -102,8 +102,14 @@ impl Ranks {
     }
 }
 
-/// Returns all variables of a model, buffers included, by their names.
+/// Returns all variables of a model, buffers included, by their names. During a trial, buffers of seeds are missing,
+/// because the state cannot be taken then.
 fn variables(model: &MorphogeneticModel) -> Result<Vec<(String, Tensor)>, TrainError> {
+    if model.is_on_trial() {
+        let host = model.host_variables()?.into_iter().map(|variable| (variable.name, variable.tensor));
+        let seeds = model.seed_parameters().map(|p| (p.name.clone(), p.tensor.shallow_clone()));
+        return Ok(host.chain(seeds).collect());
+    }
     let (_, tensors) = model.state().map_err(|error| PluginError::torch(&error.to_string()))?;
     Ok(tensors.model)
 }
