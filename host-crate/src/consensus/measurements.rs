@@ -4,39 +4,47 @@
 use super::ConsensusError;
 use crate::lifecycle::{GradientCapture, SlotInputs};
 
-/// Returns the measurements of all slots for the whole run, from those of each rank.
+/// Replaces the measurements of this rank's slots by those of the whole run.
 ///
-/// Norms and distances are means over the ranks; a seed is healthy if it is on every rank, and leaks or
-/// violates isolation if it does on any rank.
+/// Norms and distances are means over the ranks; a seed is healthy if it is on every rank, and leaks or violates
+/// isolation if it does on any rank. Everything else stays as this rank has it: the ranks vote on what follows from
+/// it.
 ///
 /// # Errors
 /// If the ranks have measured different slots or steps.
-pub(crate) fn merge(ranks: &[Vec<SlotInputs>]) -> Result<Vec<SlotInputs>, ConsensusError> {
-    let Some((first, others)) = ranks.split_first() else { return Ok(Vec::new()) };
-    let mut merged = first.clone();
+pub(crate) fn merge(
+    mine: &mut [SlotInputs],
+    ranks: &[Vec<SlotInputs>],
+    names: &[&str],
+) -> Result<(), ConsensusError> {
+    let Some((first, others)) = ranks.split_first() else { return Ok(()) };
+    let mut sums = first.clone();
     for (index, other) in others.iter().enumerate() {
-        if other.len() != merged.len() {
-            return Err(differ(index + 1, "slots", other.len(), merged.len()));
+        if other.len() != sums.len() {
+            return Err(differ("", index + 1, "slots", other.len(), sums.len()));
         }
-        for (mine, other) in merged.iter_mut().zip(other) {
-            add(index + 1, mine, other)?;
+        for ((sum, other), name) in sums.iter_mut().zip(other).zip(names) {
+            add(name, index + 1, sum, other)?;
         }
     }
     let count = ranks.len() as f64;
-    for slot in &mut merged {
+    for (slot, sum) in mine.iter_mut().zip(sums) {
+        slot.gradients = sum.gradients;
         for capture in &mut slot.gradients {
             capture.host_norm /= count;
             capture.seed_norm /= count;
         }
-        slot.shadow_distance = slot.shadow_distance.map(|sum| sum / count);
+        slot.shadow_distance = sum.shadow_distance.map(|sum| sum / count);
+        (slot.healthy, slot.leaks) = (sum.healthy, sum.leaks);
     }
-    Ok(merged)
+    Ok(())
 }
 
 /// Adds the measurements of another rank to the sums in `mine`.
-fn add(rank: usize, mine: &mut SlotInputs, other: &SlotInputs) -> Result<(), ConsensusError> {
+fn add(slot: &str, rank: usize, mine: &mut SlotInputs, other: &SlotInputs) -> Result<(), ConsensusError> {
     if other.gradients.len() != mine.gradients.len() {
-        return Err(differ(rank, "gradients", other.gradients.len(), mine.gradients.len()));
+        let place = format!("slot `{slot}`: ");
+        return Err(differ(&place, rank, "gradients", other.gradients.len(), mine.gradients.len()));
     }
     for (sum, capture) in mine.gradients.iter_mut().zip(&other.gradients) {
         let GradientCapture { host_norm, seed_norm, violation } = *capture;
@@ -53,9 +61,9 @@ fn add(rank: usize, mine: &mut SlotInputs, other: &SlotInputs) -> Result<(), Con
     Ok(())
 }
 
-fn differ(rank: usize, what: &str, theirs: usize, first: usize) -> ConsensusError {
+fn differ(place: &str, rank: usize, what: &str, theirs: usize, first: usize) -> ConsensusError {
     ConsensusError::OutOfStep(format!(
-        "rank {rank} has measured {theirs} {what}, rank 0 has measured {first}"
+        "{place}rank {rank} has measured {theirs} {what}, rank 0 has measured {first}"
     ))
 }
 
@@ -68,23 +76,29 @@ mod tests {
         SlotInputs { gradients: vec![capture], healthy, shadow_distance: Some(norm), ..SlotInputs::default() }
     }
 
+    fn merged(ranks: &[Vec<SlotInputs>]) -> Result<SlotInputs, String> {
+        let mut mine = ranks[1].clone();
+        merge(&mut mine, ranks, &["late"]).map_err(|error| error.to_string())?;
+        Ok(mine.swap_remove(0))
+    }
+
     #[test]
     fn every_rank_decides_from_the_same_numbers() {
-        let merged = merge(&[vec![slot(1.0, None)], vec![slot(3.0, Some(true))]]).unwrap();
+        let own = SlotInputs { contribution: Some(-1.0), ..slot(3.0, Some(true)) };
+        let found = merged(&[vec![slot(1.0, None)], vec![own]]).unwrap();
         let expected = GradientCapture { violation: true, ..GradientCapture::new(2.0, 4.0) };
-        assert_eq!((merged[0].gradients[0], merged[0].shadow_distance), (expected, Some(2.0)));
-        assert_eq!(merged[0].healthy, Some(true));
-        let ill = merge(&[vec![slot(1.0, Some(true))], vec![slot(1.0, Some(false))]]).unwrap();
-        assert_eq!(ill[0].healthy, Some(false));
+        assert_eq!((found.gradients[0], found.shadow_distance), (expected, Some(2.0)));
+        assert_eq!((found.healthy, found.contribution), (Some(true), Some(-1.0)));
+        let ill = merged(&[vec![slot(1.0, Some(false))], vec![slot(1.0, Some(true))]]).unwrap();
+        assert_eq!(ill.healthy, Some(false));
     }
 
     #[test]
     fn ranks_that_measured_other_steps_are_out_of_step() {
-        let error = merge(&[vec![slot(1.0, None)], vec![SlotInputs::default()]]).unwrap_err();
         assert_eq!(
-            error.to_string(),
-            "the ranks are out of step: rank 1 has measured 0 gradients, rank 0 has measured 1"
+            merged(&[vec![slot(1.0, None)], vec![SlotInputs::default()]]).unwrap_err(),
+            "the ranks are out of step: slot `late`: rank 1 has measured 0 gradients, rank 0 has measured 1"
         );
-        assert!(merge(&[vec![slot(1.0, None)], Vec::new()]).is_err());
+        assert!(merged(&[vec![slot(1.0, None)], Vec::new()]).is_err());
     }
 }

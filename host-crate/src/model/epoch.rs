@@ -3,6 +3,7 @@
 use super::growth::{Question, Transaction, subject_text};
 use super::{CounterfactualPlan, ModelError, MorphogeneticModel};
 use crate::consensus::{Action, Ballot, ConsensusError, merge};
+use crate::graft::SeedSlot;
 use crate::lifecycle::{Accuracy, Lifecycle, Outcome, SlotInputs, Stage};
 use kasmina_torch_ext::ParameterSink;
 use serde::Serialize;
@@ -88,7 +89,9 @@ impl MorphogeneticModel {
             .iter()
             .map(|bytes| serde_json::from_slice(bytes).map_err(damaged))
             .collect::<Result<_, _>>()?;
-        Ok(merge(&ranks)?)
+        let names: Vec<&str> = self.slots.iter().map(SeedSlot::name).collect();
+        merge(&mut all, &ranks, &names)?;
+        Ok(all)
     }
 
     /// Refuses invalid inputs before any slot has used them.
