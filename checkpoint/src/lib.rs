@@ -37,5 +37,5 @@ pub use retention::{Keep, prune, prune_verified, remove_newer, surplus};
 pub use safetensors::Dtype;
 pub use schema::SCHEMA;
 pub use space::free;
-pub use tensors::{TensorData, TensorView, Tensors};
+pub use tensors::{TensorData, TensorView, Tensors, to_bytes};
 pub use write::{Contents, Written, write};

@@ -61,6 +61,16 @@ struct Row {
     place: Range<usize>,
 }
 
+/// Returns the bytes of a safetensors file with these tensors.
+///
+/// # Errors
+/// If the bytes of a tensor do not match its shape.
+pub fn to_bytes(tensors: &[TensorData<'_>]) -> Result<Vec<u8>, CheckpointError> {
+    let views = tensors.iter().map(|tensor| (tensor.name, tensor));
+    safetensors::serialize(views, None)
+        .map_err(|e| damaged(Path::new("a message"), format!("it cannot be written: {e}")))
+}
+
 impl Tensors {
     /// Parses the bytes of a safetensors file; `path` is used in error messages. The header is checked
     /// against the bytes before anything is used.

@@ -59,11 +59,13 @@ pub(crate) struct CompareArgs {
     /// Use the random seeds 1 to N [default: `seeds` of the file].
     #[arg(long, value_name = "N")]
     pub(crate) seeds: Option<u32>,
-    /// Number of runs at a time [default: the number of cores divided by the threads of a run; on GPUs, one on each].
+    /// Number of runs at a time [default: the number of cores divided by the threads of a run; on GPUs, one
+    /// on each].
     #[arg(long, value_name = "N")]
     pub(crate) jobs: Option<NonZeroUsize>,
-    /// Run only a part of the runs: task N of M, which share the folder of --out. Every task waits for the others;
-    /// task 1 writes the report. For a Slurm array: --task-of $SLURM_ARRAY_TASK_ID/$SLURM_ARRAY_TASK_COUNT.
+    /// Run only a part of the runs: task N of M, which share the folder of --out. Every task waits for the
+    /// others; task 1 writes the report. For a Slurm array: --task-of
+    /// $SLURM_ARRAY_TASK_ID/$SLURM_ARRAY_TASK_COUNT.
     #[arg(long, value_name = "N/M", requires = "out")]
     pub(crate) task_of: Option<Task>,
     /// The folder for the runs, the numbers and the plot. Completed runs in it are not repeated [default: a

@@ -9,7 +9,7 @@ use crate::terminal;
 use crate::train_args::TrainArgs;
 use indicatif::MultiProgress;
 use kasmina_registry::{Registry, SearchPath};
-use kasmina_trainer::run::{Opened, ResumeOptions, Resumption, Status};
+use kasmina_trainer::run::{Opened, Place, ResumeOptions, Resumption, Status};
 use kasmina_trainer::{Layers, RunConfig, Summary, TrainError, Trainer};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -172,7 +172,7 @@ fn open(args: &TrainArgs, run: PathBuf, ranks: &Ranks) -> Result<Resumption, Fai
         overrides: args.resume.overrides.clone(),
         from: args.resume.from,
         out: args.out.clone(),
-        follower: !ranks.world.is_first(),
+        place: Place { rank: ranks.world.rank, size: ranks.world.size },
     };
     Ok(Opened::open(&options)?)
 }

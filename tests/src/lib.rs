@@ -16,6 +16,7 @@ pub mod python;
 pub mod runs;
 pub mod shell;
 pub mod undisturbed;
+pub mod world;
 
 use kasmina_registry::{Origin, Policy, Registry, SearchPath};
 use std::io::Write as _;

@@ -38,7 +38,16 @@ fn a_comparison_runs_every_arm_and_no_run_twice() {
         assert_eq!(code, Some(0), "{stderr}");
         stdout
     };
-    let table = run();
+    // Two tasks share the runs; each is made once, and task 1 writes the report.
+    let tasks = ["1/2", "2/2"].map(|task| {
+        let mut command = kasmina(dir.path());
+        command.args(["compare", "small.toml", "--out", "out", "--jobs", "1", "--task-of", task]);
+        std::thread::spawn(|| output(command))
+    });
+    let [first, second] = tasks.map(|task| task.join().unwrap());
+    assert_eq!((first.2, second.2), (Some(0), Some(0)), "{}{}", first.1, second.1);
+    assert!(second.1.contains("task 1 writes the report") && second.0.is_empty(), "{second:?}");
+    let table = first.0;
     let report: Report =
         serde_json::from_slice(&fs::read(dir.path().join("out/compare.json")).unwrap()).unwrap();
     let arms: Vec<Arm> = report.rows.iter().map(|row| row.arm).collect();
@@ -99,6 +108,33 @@ fn a_comparison_runs_every_arm_and_no_run_twice() {
     fs::write(&program, "another").unwrap();
     run();
     assert!(!written().contains("long ago"));
+}
+
+/// A task that waits for a run learns that it has failed, and does not take the failure of an earlier array
+/// for one of its own.
+#[test]
+fn a_failed_run_of_a_task_is_told_to_the_others() {
+    let dir = tempfile::tempdir().unwrap();
+    // The step is so long that the numbers overflow.
+    let config =
+        CONFIG.replace("[run]\n", "[run]\non_nonfinite = \"stop\"\n").replace("5e-3, 1e-2", "1e30, 1e31");
+    fs::write(dir.path().join("small.toml"), config).unwrap();
+    for array in ["1", "2"] {
+        let tasks = ["1/2", "2/2"].map(|task| {
+            let mut command = kasmina(dir.path());
+            command.args(["compare", "small.toml", "--out", "out", "--jobs", "1", "--task-of", task]);
+            command.env("SLURM_ARRAY_JOB_ID", array);
+            std::thread::spawn(|| output(command))
+        });
+        for (_, error, code) in tasks.map(|task| task.join().unwrap()) {
+            assert!(code == Some(1) && error.contains("non-finite"), "{error}");
+        }
+        for name in fs::read_dir(dir.path().join("out/runs")).unwrap().map(|entry| entry.unwrap().path()) {
+            if name.extension().is_some_and(|extension| extension == "failed") {
+                assert!(fs::read_to_string(name).unwrap().starts_with(&format!("{array}\n")));
+            }
+        }
+    }
 }
 
 /// Returns made-up results instead of running; collects the configurations by the name of the run.

@@ -1,5 +1,6 @@
 // Batch normalisation with the statistics of all ranks. Source: Ioffe and Szegedy 2015, with mean and variance
 // over the batches of all ranks, as torch.nn.SyncBatchNorm.
+#include "rank_sums.h"
 #include "shim.h"
 #include <ATen/ATen.h>
 #include <ATen/ops/batch_norm_backward_elemt.h>
@@ -7,6 +8,8 @@
 #include <ATen/ops/batch_norm_elemt.h>
 #include <ATen/ops/batch_norm_native.h>
 #include <ATen/ops/batch_norm_stats.h>
+#include <atomic>
+#include <memory>
 #include <mutex>
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/library.h>
@@ -15,26 +18,10 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-// How a thread's training steps sum over all ranks.
-struct Sync {
-  // Sums a tensor; if that fails, writes the reason to a text of the given size.
-  int (*sum)(void *, at::Tensor *, char *, size_t);
-  void *context;
-  // 1, or 0 if this rank's batch is to be left out; 0-dimensional.
-  at::Tensor weight;
-  void run(at::Tensor &tensor) const {
-    char why[512] = "";
-    TORCH_CHECK(sum(context, &tensor, why, sizeof(why)) == 0, why);
-  }
-};
-using Shared = std::shared_ptr<const Sync>;
-thread_local Shared active;
-
-// A pointer that a node keeps until its backward.
-struct Held : torch::CustomClassHolder {
-  Shared sync;
-  explicit Held(Shared sync) : sync(std::move(sync)) {}
-};
+// How this thread's training steps sum over all ranks; null outside of them.
+thread_local kte::RankSumsPtr active;
+// Null without a GPU.
+std::atomic<kte::FusedBatchNorm> fused{nullptr};
 
 std::vector<int64_t> all_but_channels(const at::Tensor &x) {
   std::vector<int64_t> dims;
@@ -57,7 +44,7 @@ std::optional<at::Tensor> optional(const at::Tensor &t) {
 struct SyncBatchNorm : torch::autograd::Function<SyncBatchNorm> {
   static at::Tensor forward(AutogradContext *ctx, const at::Tensor &x, const at::Tensor &weight, const at::Tensor &bias,
                             at::Tensor running_mean, at::Tensor running_var, double momentum, double eps,
-                            const Shared &sync) {
+                            const kte::RankSumsPtr &ranks) {
     auto channels = x.size(1);
     auto wide = x.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
     auto samples = double(x.numel() / std::max<int64_t>(channels, 1));
@@ -77,8 +64,8 @@ struct SyncBatchNorm : torch::autograd::Function<SyncBatchNorm> {
       squares.copy_(centred.square().sum(all_but_channels(x)));
     }
     message.narrow(0, 2 * channels, 1).fill_(samples);
-    message.mul_(sync->weight);
-    sync->run(message);
+    message.mul_(ranks->present);
+    ranks->run(message);
     auto count = message.narrow(0, 2 * channels, 1);
     auto offset = sums / count;
     auto var = (squares / count - offset.square()).clamp_min(0);
@@ -98,13 +85,13 @@ struct SyncBatchNorm : torch::autograd::Function<SyncBatchNorm> {
       y = at::addcmul(per_channel(base, x), x.to(wide), per_channel(scale, x)).to(x.scalar_type());
     }
     ctx->save_for_backward({x, weight, bias, mean, invstd, count});
-    ctx->saved_data["sync"] = c10::IValue::make_capsule(c10::make_intrusive<Held>(sync));
+    ctx->saved_data["ranks"] = c10::IValue::make_capsule(ranks);
     return y.contiguous(x.suggest_memory_format());
   }
 
   // The backward pass by the kernels of SyncBatchNorm.
   static variable_list on_gpu(AutogradContext &ctx, const at::Tensor &gradient, const variable_list &saved,
-                              const Sync &sync) {
+                              const kte::RankSums &ranks) {
     auto &x = saved[0], &weight = saved[1], &bias = saved[2], &mean = saved[3], &invstd = saved[4], &count = saved[5];
     auto dy = gradient.contiguous(x.suggest_memory_format());
     // The gradients of weight and bias are those of this rank: all gradients are summed over the ranks later.
@@ -113,9 +100,9 @@ struct SyncBatchNorm : torch::autograd::Function<SyncBatchNorm> {
     at::Tensor dx;
     if (ctx.needs_input_grad(0)) {
       auto message = at::cat({sum, sum_centred});
-      sync.run(message);
+      ranks.run(message);
       // A rank that is left out has no part in the statistics, and none in their gradient.
-      message.mul_(sync.weight);
+      message.mul_(ranks.present);
       auto channels = x.size(1);
       dx = at::batch_norm_backward_elemt(dy, x, mean, invstd, optional(weight), message.narrow(0, 0, channels),
                                          message.narrow(0, channels, channels), count.to(at::kInt));
@@ -126,9 +113,9 @@ struct SyncBatchNorm : torch::autograd::Function<SyncBatchNorm> {
   static variable_list backward(AutogradContext *ctx, variable_list gradients) {
     auto saved = ctx->get_saved_variables();
     auto &x = saved[0], &weight = saved[1], &bias = saved[2], &mean = saved[3], &invstd = saved[4], &count = saved[5];
-    auto sync = c10::static_intrusive_pointer_cast<Held>(ctx->saved_data["sync"].toCapsule())->sync;
+    auto ranks = c10::static_intrusive_pointer_cast<kte::RankSums>(ctx->saved_data["ranks"].toCapsule());
     auto channels = x.size(1);
-    if (x.is_cuda()) return on_gpu(*ctx, gradients[0], saved, *sync);
+    if (x.is_cuda()) return on_gpu(*ctx, gradients[0], saved, *ranks);
     auto dims = all_but_channels(x);
     auto wide = mean.scalar_type();
     auto dy = gradients[0].to(wide);
@@ -143,11 +130,11 @@ struct SyncBatchNorm : torch::autograd::Function<SyncBatchNorm> {
     if (bias.defined()) db = dbias.to(bias.scalar_type(), false, true);
     at::Tensor dx;
     if (ctx->needs_input_grad(0)) {
-      sync->run(message);
+      ranks->run(message);
       auto scale = weight.defined() ? invstd * weight.to(wide) : invstd;
       auto rest = (per_channel(dbias / count, x) + normed * per_channel(dscale / count, x));
       // A rank that is left out has no part in the statistics, and none in their gradient.
-      dx = ((dy - rest * sync->weight) * per_channel(scale, x)).to(x.scalar_type());
+      dx = ((dy - rest * ranks->present) * per_channel(scale, x)).to(x.scalar_type());
       dx = dx.contiguous(x.suggest_memory_format());
     }
     return {dx, dweight, db, at::Tensor(), at::Tensor(), at::Tensor(), at::Tensor(), at::Tensor()};
@@ -158,11 +145,19 @@ struct SyncBatchNorm : torch::autograd::Function<SyncBatchNorm> {
 at::Tensor batch_norm(const at::Tensor &x, const std::optional<at::Tensor> &weight, const std::optional<at::Tensor> &bias,
                       const std::optional<at::Tensor> &mean, const std::optional<at::Tensor> &var, bool training,
                       double momentum, double eps, bool cudnn) {
-  auto sync = active;
-  if (!sync || !training || x.dim() < 2)
+  auto ranks = active;
+  if (!ranks || !training || x.dim() < 2)
     return at::native::batch_norm(x, weight, bias, mean, var, training, momentum, eps, cudnn);
+  if (auto call = fused.load(); call && x.is_cuda() && weight && bias && mean && var) {
+    at::Tensor *out = nullptr;
+    TORCH_CHECK(call(&x, &*weight, &*bias, &*mean, &*var, eps, momentum, false, false, ranks->sum, ranks->context,
+                     &ranks->present, &out) == 0,
+                "the batch normalisation of several ranks cannot be launched");
+    // Null if the kernels do not support the inputs.
+    if (std::unique_ptr<at::Tensor> held{out}) return *held;
+  }
   auto or_none = [](const std::optional<at::Tensor> &t) { return t ? *t : at::Tensor(); };
-  return SyncBatchNorm::apply(x, or_none(weight), or_none(bias), or_none(mean), or_none(var), momentum, eps, sync);
+  return SyncBatchNorm::apply(x, or_none(weight), or_none(bias), or_none(mean), or_none(var), momentum, eps, ranks);
 }
 
 // Replaces aten::batch_norm in this process, which costs other calls one function call.
@@ -180,19 +175,19 @@ void install() {
 
 extern "C" {
 // From now on, batch normalisation of this thread's training steps sums over all ranks by `sum`. Writes the
-// previous setting to `before`.
-int kte_batch_norm_sync(int (*sum)(void *, at::Tensor *, char *, size_t), void *context, const at::Tensor *weight,
+// previous setting to `before`. `on_gpu` may be null.
+int kte_batch_norm_sync(kte::SumFn sum, void *context, const at::Tensor *present, kte::FusedBatchNorm on_gpu,
                         void **before) {
   KTE_GUARD({
     install();
-    auto *held = new Shared(active);
-    *before = held;
-    active = std::make_shared<const Sync>(Sync{sum, context, *weight});
+    fused = on_gpu;
+    *before = new kte::RankSumsPtr(active);
+    active = c10::make_intrusive<kte::RankSums>(sum, context, *present);
   })
 }
 
 void kte_batch_norm_leave(void *before) {
-  auto *held = static_cast<Shared *>(before);
+  auto *held = static_cast<kte::RankSumsPtr *>(before);
   active = std::move(*held);
   delete held;
 }

@@ -1,6 +1,7 @@
 //! Declarations of the shim's functions (`shim/*.cpp`), and conversion of their return codes to errors.
 
 use crate::error::{Error, Result, first_paragraph};
+use crate::ranks::{BatchNormFn, SumFn};
 use std::ffi::{CStr, c_char, c_int, c_void};
 use tch::Tensor;
 use torch_sys::C_tensor;
@@ -182,11 +183,10 @@ unsafe extern "C" {
         out: *mut *mut c_void,
     ) -> c_int;
     pub(crate) fn kte_buckets_free(buckets: *mut c_void);
-    pub(crate) fn kte_buckets_flat(buckets: *mut c_void, bucket: usize, out: *mut *mut C_tensor) -> c_int;
     pub(crate) fn kte_buckets_flag(buckets: *mut c_void, out: *mut *mut C_tensor) -> c_int;
     pub(crate) fn kte_buckets_arm(
         buckets: *mut c_void,
-        start: extern "C" fn(*mut c_void, usize) -> c_int,
+        start: extern "C" fn(*mut c_void, *const *mut C_tensor, usize) -> c_int,
         context: *mut c_void,
     ) -> c_int;
     pub(crate) fn kte_buckets_disarm(buckets: *mut c_void);
@@ -195,9 +195,10 @@ unsafe extern "C" {
     pub(crate) fn kte_buckets_order(buckets: *mut c_void, out: *mut usize, n: *mut usize) -> c_int;
 
     pub(crate) fn kte_batch_norm_sync(
-        sum: extern "C" fn(*mut c_void, *mut C_tensor, *mut c_char, usize) -> c_int,
+        sum: SumFn,
         context: *mut c_void,
-        weight: *const C_tensor,
+        present: *const C_tensor,
+        on_gpu: Option<BatchNormFn>,
         before: *mut *mut c_void,
     ) -> c_int;
     pub(crate) fn kte_batch_norm_leave(before: *mut c_void);

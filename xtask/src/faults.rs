@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 
-use crate::{process, repo::Repo, setup, tests};
+use crate::{repo::Repo, tests};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -19,14 +19,12 @@ pub(crate) struct Args {
 
 /// Runs the test program `faults`, which prints a table.
 pub(crate) fn run(repo: &Repo, args: &Args) -> Result<ExitCode> {
-    let torch = setup::run(repo, false)?;
-    let status = process::status(&mut tests::command(repo, &torch, &forwarded(args.minutes, args.seed))?)?;
-    Ok(ExitCode::from(u8::try_from(process::code(status)).unwrap_or(1)))
+    tests::program(repo, forwarded(args.minutes, args.seed))
 }
 
 /// Arguments of `cargo test` for the test program `faults`.
 pub(crate) fn forwarded(minutes: f64, seed: u64) -> Vec<OsString> {
-    ["--quiet", "--test", "faults", "--", "--minutes", &minutes.to_string(), "--seed", &seed.to_string()]
+    ["--test", "faults", "--", "--minutes", &minutes.to_string(), "--seed", &seed.to_string()]
         .map(OsString::from)
         .to_vec()
 }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 
-use crate::{process, repo::Repo, setup, tests};
+use crate::{repo::Repo, tests};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -18,12 +18,10 @@ pub(crate) struct Args {
 
 /// Runs the test program `golden`, which compares or records the results.
 pub(crate) fn run(repo: &Repo, args: Args) -> Result<ExitCode> {
-    let torch = setup::run(repo, false)?;
-    let mut forwarded: Vec<OsString> = ["--quiet", "--test", "golden", "--"].map(OsString::from).to_vec();
+    let mut forwarded: Vec<OsString> = ["--test", "golden", "--"].map(OsString::from).to_vec();
     if args.update {
         forwarded.push("--update".into());
     }
     forwarded.extend(args.names);
-    let status = process::status(&mut tests::command(repo, &torch, &forwarded)?)?;
-    Ok(ExitCode::from(u8::try_from(process::code(status)).unwrap_or(1)))
+    tests::program(repo, forwarded)
 }

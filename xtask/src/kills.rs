@@ -1,11 +1,10 @@
 //! `cargo xtask kills`: kills runs in every stage, resumes them, and compares the results bit for bit.
 
-use std::ffi::OsString;
 use std::process::ExitCode;
 
 use anyhow::Result;
 
-use crate::{process, repo::Repo, setup, tests};
+use crate::{repo::Repo, tests};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -19,11 +18,6 @@ pub(crate) struct Args {
 
 /// Runs the test program `kills` with optimisations; it prints a table.
 pub(crate) fn run(repo: &Repo, args: &Args) -> Result<ExitCode> {
-    let torch = setup::run(repo, false)?;
-    let forwarded = ["--quiet", "--release", "--test", "kills", "--", "--kills"].map(OsString::from);
-    let mut forwarded = forwarded.to_vec();
-    forwarded
-        .extend([args.kills.to_string(), "--seed".to_owned(), args.seed.to_string()].map(OsString::from));
-    let status = process::status(&mut tests::command(repo, &torch, &forwarded)?)?;
-    Ok(ExitCode::from(u8::try_from(process::code(status)).unwrap_or(1)))
+    let (kills, seed) = (args.kills.to_string(), args.seed.to_string());
+    tests::program(repo, ["--release", "--test", "kills", "--", "--kills", &kills, "--seed", &seed])
 }

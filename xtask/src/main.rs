@@ -17,6 +17,7 @@ mod golden;
 mod kills;
 mod process;
 mod product;
+mod rank_faults;
 mod repo;
 mod setup;
 mod site;
@@ -92,6 +93,8 @@ enum Task {
     /// Set up, kill runs in every stage, resume them, compare each with an uninterrupted run, and print a
     /// table.
     Kills(kills::Args),
+    /// Set up, inject faults into runs on several ranks, and print a table.
+    RankFaults(rank_faults::Args),
     /// Set up and run a coverage-guided fuzzer on the lifecycle or on a parser.
     Fuzz(fuzz::Args),
     /// Set up, and build, test and run the crates in `examples/`.
@@ -136,6 +139,7 @@ fn run(task: Task) -> Result<ExitCode> {
         Task::Golden(args) => golden::run(&repo, args),
         Task::Faults(args) => faults::run(&repo, &args),
         Task::Kills(args) => kills::run(&repo, &args),
+        Task::RankFaults(args) => rank_faults::run(&repo, &args),
         Task::Fuzz(args) => fuzz::run(&repo, &args),
         Task::Examples => examples::run(&repo),
         Task::Site => site::run(&repo),

@@ -50,6 +50,15 @@ pub(crate) fn command(repo: &Repo, torch: &setup::Torch, args: &[OsString]) -> R
     Ok(cargo)
 }
 
+/// Sets up and runs `cargo test` for a test program that reports on its own. Returns its exit code.
+pub(crate) fn program<T: Into<OsString>>(repo: &Repo, args: impl IntoIterator<Item = T>) -> Result<ExitCode> {
+    let torch = setup::run(repo, false)?;
+    let args: Vec<OsString> =
+        std::iter::once(OsString::from("--quiet")).chain(args.into_iter().map(Into::into)).collect();
+    let status = process::status(&mut command(repo, &torch, &args)?)?;
+    Ok(ExitCode::from(u8::try_from(process::code(status)).unwrap_or(1)))
+}
+
 /// Whether arguments of `cargo test` select packages, which `--workspace` would override.
 fn names_package(args: &[OsString]) -> bool {
     let ours = args.iter().map(|arg| arg.to_string_lossy()).take_while(|arg| arg != "--");

@@ -1,6 +1,6 @@
 //! Runs the jobs of a comparison as child processes, several at a time. Completed runs are not repeated.
 
-use super::task::Task;
+use super::task::{self, Task};
 use crate::failure::Failure;
 use crate::plugins::args::Access;
 use crate::terminal;
@@ -104,31 +104,26 @@ impl Children {
             if let Some(done) = self.done(job) {
                 return Ok(done);
             }
-            let reason = match read_text(&failure_file(&out), limit::CONFIG) {
-                Ok(reason) => reason,
-                Err(_) if failed.load(Ordering::Relaxed) => "another run has failed".to_owned(),
-                Err(_) => {
-                    if !said {
-                        self.screen.suspend(|| errln!("waiting for another task: {}", job.name));
-                        said = true;
-                    }
-                    std::thread::sleep(PAUSE);
-                    continue;
-                }
-            };
-            return Err(TrainError::RunDir { path: out, reason });
+            let other = failed.load(Ordering::Relaxed).then(|| "another run has failed".to_owned());
+            if let Some(reason) = task::failure(&out).or(other) {
+                return Err(TrainError::RunDir { path: out, reason });
+            }
+            if !said {
+                self.screen.suspend(|| errln!("waiting for another task: {}", job.name));
+                said = true;
+            }
+            std::thread::sleep(PAUSE);
         }
     }
 
-    /// Returns the result of a job, from a completed run or from a new one. `worker` is the number of the thread,
-    /// by which a GPU is chosen.
+    /// Returns the result of a job, from a completed run or from a new one. `worker` is the number of the
+    /// thread, by which a GPU is chosen.
     fn run_job(&self, job: &Job, worker: usize) -> Result<Done, TrainError> {
         let out = self.folder.join(&job.name);
-        let _ = fs::remove_file(failure_file(&out));
+        task::forget_failure(&out);
         let done = self.run_new_job(job, &out, worker);
         if let (Err(error), Some(_)) = (&done, self.task) {
-            // Tells the tasks that wait for this run.
-            let _ = write_whole(&failure_file(&out), error.to_string().as_bytes(), true);
+            task::write_failure(&out, &error.to_string());
         }
         done
     }
@@ -220,13 +215,6 @@ fn program_file(out: &Path) -> PathBuf {
     name.into()
 }
 
-/// Returns the path of the file beside a run directory that says why its run has failed.
-fn failure_file(out: &Path) -> PathBuf {
-    let mut name = out.as_os_str().to_owned();
-    name.push(".failed");
-    name.into()
-}
-
 /// Returns the last lines that a failed run wrote to standard error, without its progress.
 fn last_lines(stderr: &str) -> String {
     let lines: Vec<&str> =
@@ -258,11 +246,15 @@ impl Runner for Children {
         let (next, failed) = (AtomicUsize::new(0), AtomicBool::new(false));
         let results: Mutex<Vec<(usize, Result<Done, TrainError>)>> = Mutex::default();
         let this = &*self;
+        let is_of_other = |index: usize| this.task.is_some_and(|task| !task.runs(index));
+        // Its own runs come first, so that no thread waits for another task while there is work.
+        let mut order: Vec<usize> = (0..jobs.len()).collect();
+        order.sort_by_key(|index| is_of_other(*index));
         let work = |worker: usize| {
             while !failed.load(Ordering::Relaxed) {
-                let index = next.fetch_add(1, Ordering::Relaxed);
+                let Some(&index) = order.get(next.fetch_add(1, Ordering::Relaxed)) else { break };
                 let Some(job) = jobs.get(index) else { break };
-                let other = this.task.is_some_and(|task| !task.runs(index));
+                let other = is_of_other(index);
                 let result = if other { this.wait_for_job(job, &failed) } else { this.run_job(job, worker) };
                 failed.fetch_or(result.is_err(), Ordering::Relaxed);
                 if let Ok(done) = &result {

@@ -61,8 +61,8 @@ pub(crate) fn run(args: CompareArgs, screen: &MultiProgress) -> Result<(), Failu
     Ok(())
 }
 
-/// Returns the GPUs over which runs are spread, as `CUDA_VISIBLE_DEVICES` names them: all that this process sees,
-/// unless the configuration names one by its number.
+/// Returns the GPUs over which runs are spread, as `CUDA_VISIBLE_DEVICES` names them: all that this process
+/// sees, unless the configuration names one by its number.
 fn gpus(config: &CompareConfig) -> Vec<String> {
     if !config.run.is_on_gpu() || config.run.device.contains(':') {
         return Vec::new();

@@ -1,7 +1,13 @@
 //! The part of a comparison that one of several processes runs, for instance a task of a Slurm array.
 
+use kasmina_files::{limit, read_text, write_whole};
+use std::fs;
 use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
+
+/// Variable with the number of a Slurm array. Tasks of one array ignore the failures of an earlier one.
+const ARRAY: &str = "SLURM_ARRAY_JOB_ID";
 
 /// Task `number` (from 1) of `of` tasks that share the runs of a comparison and its folder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,6 +39,34 @@ impl FromStr for Task {
         let (number, of) = (read(number)?, read(of)?);
         if number > of { Err(wrong()) } else { Ok(Self { number, of }) }
     }
+}
+
+/// Tells the other tasks why a run has failed, by a file beside its directory.
+pub(super) fn write_failure(out: &Path, reason: &str) {
+    // A task that cannot write it leaves the others waiting, which they say.
+    let _ = write_whole(&failure_file(out), format!("{}\n{reason}", array()).as_bytes(), true);
+}
+
+/// Returns why a run of another task has failed; `None` if it has not.
+pub(super) fn failure(out: &Path) -> Option<String> {
+    let text = read_text(&failure_file(out), limit::CONFIG).ok()?;
+    let (array_of_failure, reason) = text.split_once('\n')?;
+    (array_of_failure == array()).then(|| reason.to_owned())
+}
+
+/// Removes the reason of an earlier failure.
+pub(super) fn forget_failure(out: &Path) {
+    let _ = fs::remove_file(failure_file(out));
+}
+
+fn failure_file(out: &Path) -> PathBuf {
+    let mut name = out.as_os_str().to_owned();
+    name.push(".failed");
+    name.into()
+}
+
+fn array() -> String {
+    std::env::var(ARRAY).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -6,9 +6,9 @@ use crate::lifecycle::{GradientCapture, SlotInputs};
 
 /// Replaces the measurements of this rank's slots by those of the whole run.
 ///
-/// Norms and distances are means over the ranks; a seed is healthy if it is on every rank, and leaks or violates
-/// isolation if it does on any rank. Everything else stays as this rank has it: the ranks vote on what follows from
-/// it.
+/// Norms and distances are means over the ranks; a seed is healthy if it is on every rank, and leaks or
+/// violates isolation if it does on any rank. Everything else stays as this rank has it: the ranks vote on
+/// what follows from it.
 ///
 /// # Errors
 /// If the ranks have measured different slots or steps.

@@ -34,6 +34,14 @@ pub enum ConsensusError {
     /// These ranks cannot carry out the decision; so no rank does.
     #[error("rank {} cannot carry out the decision; no rank has changed anything", list(.0))]
     Unable(Vec<usize>),
+    /// Something has failed on a rank, and so every rank undoes it.
+    #[error("rank {rank}: {error}")]
+    Failed {
+        /// The first rank on which it has failed, from 0.
+        rank: usize,
+        /// What has failed there.
+        error: String,
+    },
     /// The exchange between ranks failed; holds the transport's message.
     #[error("the exchange between ranks failed: {0}")]
     Exchange(String),
@@ -45,7 +53,7 @@ impl ConsensusError {
         match self {
             Self::OutOfStep(_) => CommandCode::RanksOutOfStep,
             Self::Timeout { .. } => CommandCode::RankTimeout,
-            Self::Unable(_) => CommandCode::RankUnable,
+            Self::Unable(_) | Self::Failed { .. } => CommandCode::RankUnable,
             Self::Exchange(_) => CommandCode::RankExchange,
         }
     }

@@ -24,6 +24,15 @@ pub(crate) struct Pass<'a> {
     pub(crate) overrides: &'a [AlphaOverride],
     /// Slot whose seed output and gate are detached, for the shadow pass of an isolation check.
     pub(crate) detached: Option<usize>,
+    /// Whether the host continues with its own features where a blend has failed.
+    pub(crate) outlasts_failed_blends: bool,
+}
+
+impl Pass<'_> {
+    /// Returns a pass without checks and overrides, which ends at the first failed call.
+    pub(crate) fn new(mode: Mode, step: u64) -> Self {
+        Self { mode, step, watch: false, overrides: &[], detached: None, outlasts_failed_blends: false }
+    }
 }
 
 /// An alpha per sample that replaces a slot's own alpha in one forward.
@@ -69,7 +78,7 @@ impl<'m, 'p> SlotTapHandler<'m, 'p> {
         };
         match self.error {
             Some(error) => (Err(error), self.fault),
-            None => (check_visits(output), None),
+            None => (check_visits(output), self.fault),
         }
     }
 
@@ -178,6 +187,9 @@ impl SeedSlot {
             Err(PluginError::contract("it wrote to the host's features in place"))
         });
         let blended = record_fault(fault, (index, Part::Blend), blended);
+        if pass.outlasts_failed_blends && blended.is_err() {
+            return Ok(host);
+        }
         blended.with_context(|| format!("slot `{name}`, blend `{}` in {stage}", live.blend.entry.full_name()))
     }
 }

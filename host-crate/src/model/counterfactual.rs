@@ -71,13 +71,7 @@ impl MorphogeneticModel {
             .map(|(variant, planned)| self.without(planned.index, variant as i64 + 1, variants, batch))
             .collect::<Result<Vec<_>, _>>()?;
         let stacked = Tensor::f_cat(&vec![x; variants as usize], 0)?;
-        let pass = Pass {
-            mode: Mode::Eval,
-            step: self.telemetry.step(),
-            watch: false,
-            overrides: &overrides,
-            detached: None,
-        };
+        let pass = Pass { overrides: &overrides, ..Pass::new(Mode::Eval, self.telemetry.step()) };
         let output = self.pass(&stacked, pass)?;
         Ok(output.f_chunk(variants, 0)?)
     }

@@ -82,8 +82,7 @@ impl MorphogeneticModel {
         loss: &mut dyn FnMut(&Tensor) -> Result<Tensor, ModelError>,
         detached: Option<usize>,
     ) -> Result<Vec<Tensor>, ModelError> {
-        let pass =
-            Pass { mode: Mode::Train, step: self.telemetry.step(), watch: false, overrides: &[], detached };
+        let pass = Pass { detached, ..Pass::new(Mode::Train, self.telemetry.step()) };
         let logits = self.pass(x, pass)?;
         let loss = loss(&logits)?;
         let parameters: Vec<&Tensor> = self.host_parameters().map(|p| &p.tensor).collect();

@@ -52,7 +52,7 @@ impl MorphogeneticModel {
         if mode == Mode::Train && self.network.frozen.is_some() {
             self.network.measure_frozen(watch && self.measures_slots())?;
         }
-        self.pass(x, Pass { mode, step: self.telemetry.step(), watch, overrides: &[], detached: None })
+        self.pass(x, Pass { watch, ..Pass::new(mode, self.telemetry.step()) })
     }
 
     /// Runs one forward of the network with the given settings; returns the logits.
@@ -61,6 +61,8 @@ impl MorphogeneticModel {
     /// As [`forward`](Self::forward).
     pub(super) fn pass(&mut self, x: &Tensor, pass: Pass<'_>) -> Result<Tensor, ModelError> {
         let mode = pass.mode;
+        let outlasts = self.outlasts_failed_blends(mode);
+        let pass = Pass { outlasts_failed_blends: outlasts, ..pass };
         self.sync_alphas(mode)?;
         let _precision = self.network.precision_scope()?;
         let mut taps = self.slots.tap_handler(pass);
@@ -69,6 +71,9 @@ impl MorphogeneticModel {
         let output = self.network.forward(x, mode, &mut taps);
         pulse.enter(outside);
         let (output, fault) = taps.finish(output);
+        if outlasts {
+            self.agree_on_trial(fault.as_ref().map(|(_, fault)| fault))?;
+        }
         self.swapping.note_fault(fault);
         let output =
             output.map_err(|error| ModelError::Forward { host: self.network.entry().full_name(), error })?;

@@ -1,6 +1,6 @@
 //! Several ranks compute what one rank computes.
 
-use crate::world::{LIMIT, World, command, metric, weights};
+use kasmina_tests::world::{LIMIT, World, command, metric, weights};
 use std::fmt::Write as _;
 use std::path::Path;
 

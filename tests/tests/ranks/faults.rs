@@ -1,6 +1,6 @@
 //! Ranks that are lost, late or different: every other rank ends in time, with an error that says why.
 
-use crate::world::{LIMIT, World, until_epoch, variables};
+use kasmina_tests::world::{LIMIT, World, until_epoch, variables};
 use rustix::process::Signal;
 use std::path::Path;
 use std::process::Command;
@@ -17,13 +17,6 @@ fn config(home: &Path) {
 
 const TRAIN: [&str; 5] = ["train", "--config", "config.toml", "--out", "run"];
 
-/// Returns what a rank has printed, without names of machines.
-fn printed(home: &Path, rank: usize) -> String {
-    let own = std::fs::read_to_string(home.join(format!("stderr.{rank}"))).unwrap();
-    let log = std::fs::read_to_string(home.join(format!("run/ranks/{rank}.log"))).unwrap_or_default();
-    own + &log
-}
-
 /// Starts a run, disturbs it, and waits until all ranks but the victim have ended with an error that contains
 /// a text.
 fn disturbed(size: usize, victim: usize, signal: Signal, text: &str) {
@@ -33,19 +26,10 @@ fn disturbed(size: usize, victim: usize, signal: Signal, text: &str) {
     until_epoch(&home.path().join("run"), 2);
     world.signal(victim, signal);
     let others = (0..size).filter(|rank| *rank != victim);
-    for rank in others.clone() {
-        let begun = std::time::Instant::now();
-        let status = loop {
-            if let Some(status) = world.ranks[rank].try_wait().unwrap() {
-                break status;
-            }
-            assert!(begun.elapsed() < IN_TIME, "rank {rank} hangs: {}", printed(home.path(), rank));
-            std::thread::sleep(Duration::from_millis(50));
-        };
-        assert_eq!(status.code(), Some(1), "rank {rank}: {}", printed(home.path(), rank));
-    }
     for rank in others {
-        let found = printed(home.path(), rank);
+        let code = world.wait_for(rank, IN_TIME);
+        let found = world.printed(rank);
+        assert_eq!(code, Some(1), "rank {rank}: {found}");
         assert!(found.contains(&format!("rank {victim} on")) && found.contains(text), "rank {rank}: {found}");
     }
 }
@@ -137,7 +121,7 @@ fn a_port_in_use_is_named() {
     config(home.path());
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port();
-    let mut first = crate::world::command(home.path());
+    let mut first = kasmina_tests::world::command(home.path());
     first.args(TRAIN).envs(variables(0, 2, port)).env("TORCHELASTIC_USE_AGENT_STORE", "False");
     let (_, error, code) = kasmina_tests::output(first);
     assert_eq!(code, Some(1), "{error}");

@@ -1,6 +1,6 @@
 //! Whole lifecycles on several ranks, and resuming on another number of ranks.
 
-use crate::world::{World, command, summary, until_epoch};
+use kasmina_tests::world::{World, command, metric, summary, until_epoch, weights};
 use kasmina_tests::{output, runs};
 use rustix::process::Signal;
 use std::collections::BTreeSet;
@@ -46,6 +46,36 @@ fn a_lifecycle_continues_on_another_number_of_ranks() {
     }
 }
 
+/// Every rank draws its own random numbers, for a host with dropout and for a stochastic seed. A run that is
+/// stopped in the middle of an epoch and resumed on as many ranks continues them all.
+#[test]
+fn a_resumed_run_continues_the_random_numbers_of_every_rank() {
+    let home = tempfile::tempdir().unwrap();
+    let home = home.path();
+    std::fs::write(home.join("text.txt"), "A network grows while it learns. ".repeat(300)).unwrap();
+    let germination = "{\"epoch\":1,\"command\":\"germinate\",\"slot\":\"early\",\"seed_id\":\"a\",\
+                       \"blueprint\":\"dropout\",\"blend\":\"linear\"}\n";
+    std::fs::write(home.join("script.jsonl"), germination).unwrap();
+    let host = "task = \"chars\"\nslots = [\"early\"]\n[data]\ntext = \"text.txt\"\nsequence_length = 16\n\
+                [host.config]\nn_embd = 16\nn_head = 2\nn_layer = 1\ndropout = 0.3\n";
+    let seed = "task = \"digits\"\ncontroller = \"scripted\"\nscript = \"script.jsonl\"\n";
+    for (name, text) in [("host", host), ("seed", seed)] {
+        let text = format!("epochs = 6\ndevice = \"cpu\"\n{text}[ranks]\nlimit_seconds = 10.0\n");
+        std::fs::write(home.join("config.toml"), text).unwrap();
+        let (whole, parts) = (format!("{name}-whole"), format!("{name}-parts"));
+        let start =
+            |out: &str| World::start(home, 2, &["train", "--config", "config.toml", "--out", out], |_, _| {});
+        start(&whole).must_succeed();
+        let mut stopped = start(&parts);
+        until_epoch(&home.join(&parts), 3);
+        stopped.signal(0, Signal::TERM);
+        let ended = stopped.wait(std::time::Duration::from_mins(1));
+        assert_eq!((ended[0].code, ended[1].code), (Some(143), Some(130)), "{ended:#?}");
+        World::start(home, 2, &["train", "--resume", &parts], |_, _| {}).must_succeed();
+        assert!(weights(&home.join(&whole)) == weights(&home.join(&parts)), "{name}");
+    }
+}
+
 /// `kasmina launch` starts the ranks, and starts them again after one was killed; the run then goes on from
 /// its newest checkpoint.
 #[test]
@@ -81,6 +111,51 @@ fn a_launched_run_survives_a_killed_rank() {
     assert!(printed.contains("resuming after epoch"), "{printed}");
     let found = summary(&home.join("run"));
     assert_eq!((&found["epochs"], &found["status"]), (&40.into(), &"completed".into()));
+}
+
+/// torchrun starts the ranks, ends them after one was killed, and starts them again; the run goes on from its
+/// newest checkpoint, and ends as one that nobody disturbed.
+#[test]
+fn torchrun_starts_and_restarts_the_ranks() {
+    let Some(python) = kasmina_tests::python::python("torchrun_starts_and_restarts_the_ranks") else {
+        return;
+    };
+    let home = tempfile::tempdir().unwrap();
+    let home = home.path();
+    std::fs::write(home.join("config.toml"), GROWING).unwrap();
+    let start = |out: &str| {
+        let ours = command(home);
+        let mut torchrun = std::process::Command::new(python.get_program());
+        torchrun.env_clear().current_dir(home).env("PATH", std::env::var_os("PATH").unwrap_or_default());
+        for (name, value) in python.get_envs().chain(ours.get_envs()) {
+            torchrun.env(name, value.unwrap_or_default());
+        }
+        torchrun.args([
+            "-m",
+            "torch.distributed.run",
+            "--no-python",
+            "--nproc-per-node",
+            "2",
+            "--max-restarts",
+            "2",
+        ]);
+        // Without these, torchrun uses a fixed port.
+        torchrun.args(["--rdzv-backend", "c10d", "--rdzv-endpoint", "127.0.0.1:0"]);
+        torchrun.arg(ours.get_program()).args(["train", "--config", "config.toml", "--out", out]);
+        let log = std::fs::File::create(home.join(format!("{out}.stderr"))).unwrap();
+        torchrun.stdout(std::process::Stdio::null()).stderr(log).spawn().unwrap()
+    };
+    let printed = |out: &str| std::fs::read_to_string(home.join(format!("{out}.stderr"))).unwrap();
+    assert!(start("whole").wait().unwrap().success(), "{}", printed("whole"));
+    let mut disturbed = start("disturbed");
+    until_epoch(&home.join("disturbed"), 12);
+    let victim = children(disturbed.id()).pop().expect("torchrun has started ranks");
+    rustix::process::kill_process(victim, Signal::KILL).unwrap();
+    assert!(disturbed.wait().unwrap().success(), "{}", printed("disturbed"));
+    assert!(printed("disturbed").contains("resuming after epoch"), "{}", printed("disturbed"));
+    let losses = |out: &str| metric(&home.join(out), "val_loss");
+    assert_eq!(losses("disturbed"), losses("whole"));
+    assert!(weights(&home.join("disturbed")) == weights(&home.join("whole")));
 }
 
 /// Returns the processes that a process has started.

@@ -5,4 +5,3 @@ mod agreement;
 mod faults;
 mod launched;
 mod swaps;
-mod world;

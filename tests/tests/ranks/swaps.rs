@@ -1,8 +1,8 @@
 //! New builds of a plugin are swapped in on all ranks or on none, and rolled back on all if one rank fails.
 
-use crate::world::{LIMIT, World, until_epoch};
 use kasmina_tests::behaviours::Waver;
 use kasmina_tests::builds::Builds;
+use kasmina_tests::world::{LIMIT, World, until_epoch};
 use kasmina_tests::{SHIPPED, runs, shipped};
 use rustix::process::Signal;
 use serde_json::Value;
@@ -94,7 +94,8 @@ fn a_build_that_fails_on_one_rank_is_rolled_back_on_every_rank() {
     let watched = Watched::start();
     watched.replace(Waver::PanicOnSecondRank, 1);
     let event = watched.event("PLUGIN_ROLLED_BACK");
-    assert_eq!(event["reason"], "it failed on rank 1", "{event}");
+    let reason = event["reason"].as_str().unwrap();
+    assert!(reason.starts_with("rank 1: ") && reason.contains("panic"), "{event}");
     watched.end();
 }
 

@@ -1,4 +1,5 @@
 // Fused layers: the kernels of kernels.cu as autograd functions.
+#include "../rank_sums.h"
 #include "program.h"
 #include <ATen/ATen.h>
 #include <c10/core/GradMode.h>
@@ -8,6 +9,7 @@ namespace {
 using at::Tensor;
 using kte::kThreads;
 using kte::Launch;
+using kte::RankSumsPtr;
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
@@ -43,9 +45,16 @@ void no_second_derivative() {
   TORCH_CHECK(!c10::GradMode::is_enabled(), "a fused layer has no second derivative; run it on contiguous features");
 }
 
-struct BatchNormRelu : torch::autograd::Function<BatchNormRelu> {
+// Which layers follow a batch norm.
+struct After {
+  bool relu, pool;
+};
+
+struct BatchNorm : torch::autograd::Function<BatchNorm> {
   static Tensor forward(AutogradContext *context, const Tensor &x, const Tensor &weight, const Tensor &bias,
-                        const Tensor &running_mean, const Tensor &running_var, double eps, double momentum, bool pool) {
+                        const Tensor &running_mean, const Tensor &running_var, double eps, double momentum, After after,
+                        const RankSumsPtr &ranks) {
+    bool pool = after.pool;
     auto n = x.size(0), c = x.size(1), h = x.size(2), w = x.size(3);
     auto pixels = n * h * w, outputs = pool ? pixels / 4 : pixels;
     auto mean = make_floats(x, {c}), invstd = make_floats(x, {c});
@@ -54,12 +63,24 @@ struct BatchNormRelu : torch::autograd::Function<BatchNormRelu> {
     Blocks sums(c, pixels, kSumming), moves(c, outputs, kMoving);
     auto partial = make_floats(x, {2 * int64_t(sums.grid.x), c});
     run("bn_sums", sums.grid, sums.threads, sums.shared, at_(x), at_(partial), int(pixels), sums.lanes);
-    run("bn_statistics", dim3(unsigned(c)), 128, 0, at_(x), floats(partial), int(sums.grid.x), int(c), int(pixels),
-        float(eps), float(momentum), floats(mean), floats(invstd), floats(running_mean), floats(running_var));
+    Tensor message;
+    if (ranks) {
+      message = make_floats(x, {2 * c + 1});
+      run("bn_message", dim3(unsigned(c)), 128, 0, at_(x), floats(partial), int(sums.grid.x), int(c), int(pixels),
+          floats(running_mean), floats(ranks->present), floats(message));
+      ranks->run(message);
+      run("bn_statistics_of_ranks", dim3(unsigned((c + 127) / 128)), 128, 0, floats(message), int(c), float(eps),
+          float(momentum), floats(mean), floats(invstd), floats(running_mean), floats(running_var));
+      context->saved_data["ranks"] = c10::IValue::make_capsule(ranks);
+    } else {
+      run("bn_statistics", dim3(unsigned(c)), 128, 0, at_(x), floats(partial), int(sums.grid.x), int(c), int(pixels),
+          float(eps), float(momentum), floats(mean), floats(invstd), floats(running_mean), floats(running_var));
+    }
     run("bn_forward", moves.grid, moves.threads, 0, at_(x), floats(mean), floats(invstd), floats(weight), floats(bias),
-        at_(out), (long long)outputs, moves.lanes, int(w), int(pool));
-    context->save_for_backward({x, weight, bias, mean, invstd});
+        at_(out), (long long)outputs, moves.lanes, int(w), int(pool), int(after.relu));
+    context->save_for_backward({x, weight, bias, mean, invstd, message});
     context->saved_data["pool"] = pool;
+    context->saved_data["relu"] = after.relu;
     return out;
   }
 
@@ -67,8 +88,11 @@ struct BatchNormRelu : torch::autograd::Function<BatchNormRelu> {
     no_second_derivative();
     auto saved = context->get_saved_variables();
     auto &x = saved[0], &weight = saved[1], &bias = saved[2], &mean = saved[3], &invstd = saved[4];
+    RankSumsPtr ranks;
+    if (context->saved_data.count("ranks"))
+      ranks = c10::static_intrusive_pointer_cast<kte::RankSums>(context->saved_data["ranks"].toCapsule());
     c10::cuda::CUDAGuard guard(x.device());
-    bool pool = context->saved_data["pool"].toBool();
+    bool pool = context->saved_data["pool"].toBool(), relu = context->saved_data["relu"].toBool();
     auto c = x.size(1), w = x.size(3), pixels = x.size(0) * x.size(2) * w, outputs = pool ? pixels / 4 : pixels;
     auto gradient = packed(gradients[0], x);
     auto of_weight = make_floats(x, {c}), of_bias = make_floats(x, {c});
@@ -77,13 +101,20 @@ struct BatchNormRelu : torch::autograd::Function<BatchNormRelu> {
     Blocks sums(c, outputs, kSumming), moves(c, outputs, kMoving);
     auto partial = make_floats(x, {2 * int64_t(sums.grid.x), c});
     run("bn_backward_sums", sums.grid, sums.threads, sums.shared, at_(x), at_(gradient), floats(mean), floats(invstd),
-        floats(weight), floats(bias), at_(partial), (long long)outputs, sums.lanes, int(w), int(pool));
+        floats(weight), floats(bias), at_(partial), (long long)outputs, sums.lanes, int(w), int(pool), int(relu));
+    // The gradients of weight and bias are those of this rank: all gradients are summed over the ranks later.
+    Tensor message;
+    if (ranks) message = make_floats(x, {2, c});
+    float *to_ranks = ranks ? floats(message) : nullptr;
     run("bn_backward_finish", dim3(unsigned(c)), 128, 0, floats(partial), int(sums.grid.x), int(c), floats(of_weight),
-        floats(of_bias));
+        floats(of_bias), to_ranks);
+    if (ranks) ranks->run(message);
+    float *dot = ranks ? to_ranks + c : floats(of_weight), *sum = ranks ? to_ranks : floats(of_bias);
+    const float *count = ranks ? floats(saved[5]) + 2 * c : nullptr, *present = ranks ? floats(ranks->present) : nullptr;
     run("bn_backward", moves.grid, moves.threads, 0, at_(x), at_(gradient), floats(mean), floats(invstd),
-        floats(weight), floats(bias), floats(of_weight), floats(of_bias), at_(back), (long long)outputs, moves.lanes,
-        int(w), int(pool), 1.0f / float(pixels));
-    return {back, of_weight, of_bias, Tensor(), Tensor(), Tensor(), Tensor(), Tensor()};
+        floats(weight), floats(bias), dot, sum, at_(back), (long long)outputs, moves.lanes, int(w), int(pool),
+        int(relu), 1.0f / float(pixels), count, present);
+    return {back, of_weight, of_bias, Tensor(), Tensor(), Tensor(), Tensor(), Tensor(), Tensor()};
   }
 };
 
@@ -205,16 +236,20 @@ bool alike(const Tensor &a, const Tensor &b) {
 extern "C" {
 // Each function writes null to `out` if it does not support the inputs; the caller then composes the layer.
 
-int kte_fused_batch_norm_relu(const Tensor *x, const Tensor *weight, const Tensor *bias, const Tensor *mean,
-                              const Tensor *var, double eps, double momentum, bool pool, Tensor **out) {
+// `sum` adds the statistics over all ranks, of which this one takes part if `present` is 1; null for one rank.
+int kte_fused_batch_norm(const Tensor *x, const Tensor *weight, const Tensor *bias, const Tensor *mean,
+                         const Tensor *var, double eps, double momentum, bool relu, bool pool, kte::SumFn sum,
+                         void *context, const Tensor *present, Tensor **out) {
   KTE_GUARD({
     *out = nullptr;
     bool even = !pool || (x->dim() == 4 && x->size(2) % 2 == 0 && x->size(3) % 2 == 0);
     if (!features(*x) || !even) return 0;
     for (auto *t : {weight, bias, mean, var})
       if (!per_channel(*t, *x)) return 0;
+    RankSumsPtr ranks;
+    if (sum) ranks = c10::make_intrusive<kte::RankSums>(sum, context, *present);
     c10::cuda::CUDAGuard guard(x->device());
-    *out = new Tensor(BatchNormRelu::apply(*x, *weight, *bias, *mean, *var, eps, momentum, pool));
+    *out = new Tensor(BatchNorm::apply(*x, *weight, *bias, *mean, *var, eps, momentum, After{relu, pool}, ranks));
   })
 }
 

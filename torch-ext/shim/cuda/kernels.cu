@@ -75,7 +75,7 @@ __device__ float2 over_block(float a, float b, float2 *shared) {
   return sum;
 }
 
-// ---- batch norm, ReLU, and a 2x2 max pool ----
+// ---- batch norm, with or without ReLU and a 2x2 max pool ----
 
 // Partial sums of (x - x0) and its square. x0 is the channel's first value; subtracting it avoids
 // cancellation.
@@ -126,6 +126,38 @@ extern "C" __global__ void bn_statistics(const Pack *x, const float *partial, in
   running_var[channel] += momentum * (unbiased - running_var[channel]);
 }
 
+// One block per channel: this rank's part of the sums over all ranks of (x - s) and its square, where s is the
+// running mean, which all ranks know; and its number of pixels. All of it is 0 if the rank is left out.
+extern "C" __global__ void bn_message(const Pack *x, const float *partial, int blocks, int channels, int pixels,
+                                      const float *running_mean, const float *present, float *message) {
+  int channel = blockIdx.x;
+  float2 all = over_blocks(partial, blocks, channels);
+  if (threadIdx.x) return;
+  float weight = *present;
+  float by = Four(load(x + channel / 4)).v[channel % 4] - running_mean[channel];
+  message[channel] = weight * (all.x + by * pixels);
+  message[channels + channel] = weight * (all.y + by * (2.f * all.x + by * pixels));
+  if (channel == 0) message[2 * channels] = weight * pixels;
+}
+
+// From the summed messages: mean, 1 / standard deviation, and the running statistics.
+extern "C" __global__ void bn_statistics_of_ranks(const float *message, int channels, float eps, float momentum,
+                                                  float *mean, float *invstd, float *running_mean,
+                                                  float *running_var) {
+  int channel = blockIdx.x * blockDim.x + threadIdx.x;
+  if (channel >= channels) return;
+  float count = message[2 * channels];
+  float shift = message[channel] / count;
+  float variance = message[channels + channel] / count - shift * shift;
+  if (variance < 0.f) variance = 0.f;
+  float average = running_mean[channel] + shift;
+  mean[channel] = average;
+  invstd[channel] = rsqrtf(variance + eps);
+  running_mean[channel] += momentum * shift;
+  float unbiased = count > 1.f ? variance * (count / (count - 1.f)) : variance;
+  running_var[channel] += momentum * (unbiased - running_var[channel]);
+}
+
 struct Window {
   long long corner;
   int right, down;
@@ -151,7 +183,8 @@ struct Affine {
 };
 
 extern "C" __global__ void bn_forward(const Pack *x, const float *mean, const float *invstd, const float *weight,
-                                      const float *bias, Pack *out, long long outputs, int lanes, int width, int pool) {
+                                      const float *bias, Pack *out, long long outputs, int lanes, int width, int pool,
+                                      int relu) {
   int lane = threadIdx.x % lanes, row = threadIdx.x / lanes, rows = blockDim.x / lanes;
   Affine norm(mean, invstd, weight, bias, lane);
   for (long long at = (long long)blockIdx.x * rows + row; at < outputs; at += (long long)gridDim.x * rows) {
@@ -165,7 +198,7 @@ extern "C" __global__ void bn_forward(const Pack *x, const float *mean, const fl
         if (k == 0 || greater(y, best.v[i])) best.v[i] = y;
       }
     }
-    EACH(i) best.v[i] = rectify(best.v[i]);
+    if (relu) EACH(i) best.v[i] = rectify(best.v[i]);
     store(out + at * lanes + lane, best);
   }
 }
@@ -173,7 +206,7 @@ extern "C" __global__ void bn_forward(const Pack *x, const float *mean, const fl
 // Computes the gradient of each pixel of a window through pool and ReLU, and the normalised pixels.
 template <int N>
 __device__ __forceinline__ void reached(const Pack *x, const Pack *gradient, const Affine &norm, Window w, long long at,
-                                        int lanes, int lane, Four (&reach)[N], Four (&hat)[N]) {
+                                        int lanes, int lane, int relu, Four (&reach)[N], Four (&hat)[N]) {
   Four best, g(load(gradient + at * lanes + lane));
   int chosen[4] = {0, 0, 0, 0};
 #pragma unroll
@@ -188,18 +221,18 @@ __device__ __forceinline__ void reached(const Pack *x, const Pack *gradient, con
   }
 #pragma unroll
   for (int k = 0; k < N; ++k)
-    EACH(i) reach[k].v[i] = chosen[i] == k ? relu_gradient(best.v[i], g.v[i]) : 0.f;
+    EACH(i) reach[k].v[i] = chosen[i] == k ? (relu ? relu_gradient(best.v[i], g.v[i]) : g.v[i]) : 0.f;
 }
 
 // Partial sums of the gradient and of the gradient times the normalised feature.
 template <int N>
 __device__ void gradient_sums(const Pack *x, const Pack *gradient, const Affine &norm, float4 *partial,
-                              long long outputs, int lanes, int width, float4 *shared) {
+                              long long outputs, int lanes, int width, int relu, float4 *shared) {
   int lane = threadIdx.x % lanes, row = threadIdx.x / lanes, rows = blockDim.x / lanes;
   Four sum, dot;
   for (long long at = (long long)blockIdx.x * rows + row; at < outputs; at += (long long)gridDim.x * rows) {
     Four reach[N], hat[N];
-    reached<N>(x, gradient, norm, window(at, width, N == 4), at, lanes, lane, reach, hat);
+    reached<N>(x, gradient, norm, window(at, width, N == 4), at, lanes, lane, relu, reach, hat);
 #pragma unroll
     for (int k = 0; k < N; ++k) EACH(i) sum.v[i] += reach[k].v[i], dot.v[i] += reach[k].v[i] * hat[k].v[i];
   }
@@ -212,29 +245,33 @@ __device__ void gradient_sums(const Pack *x, const Pack *gradient, const Affine 
 
 extern "C" __global__ void bn_backward_sums(const Pack *x, const Pack *gradient, const float *mean,
                                             const float *invstd, const float *weight, const float *bias,
-                                            float4 *partial, long long outputs, int lanes, int width, int pool) {
+                                            float4 *partial, long long outputs, int lanes, int width, int pool,
+                                            int relu) {
   extern __shared__ float4 shared[];
   Affine norm(mean, invstd, weight, bias, threadIdx.x % lanes);
   if (pool)
-    gradient_sums<4>(x, gradient, norm, partial, outputs, lanes, width, shared);
+    gradient_sums<4>(x, gradient, norm, partial, outputs, lanes, width, relu, shared);
   else
-    gradient_sums<1>(x, gradient, norm, partial, outputs, lanes, width, shared);
+    gradient_sums<1>(x, gradient, norm, partial, outputs, lanes, width, relu, shared);
 }
 
+// `message`, which may be null, gets both gradients of this rank, to be summed over all ranks.
 extern "C" __global__ void bn_backward_finish(const float *partial, int blocks, int channels, float *weight_gradient,
-                                              float *bias_gradient) {
+                                              float *bias_gradient, float *message) {
   float2 all = over_blocks(partial, blocks, channels);
-  if (threadIdx.x == 0) bias_gradient[blockIdx.x] = all.x, weight_gradient[blockIdx.x] = all.y;
+  if (threadIdx.x) return;
+  bias_gradient[blockIdx.x] = all.x, weight_gradient[blockIdx.x] = all.y;
+  if (message) message[blockIdx.x] = all.x, message[channels + blockIdx.x] = all.y;
 }
 
 template <int N>
 __device__ void spread(const Pack *x, const Pack *gradient, const Affine &norm, Four sum, Four dot, Pack *out,
-                       long long outputs, int lanes, int width, float inverse) {
+                       long long outputs, int lanes, int width, int relu, float inverse) {
   int lane = threadIdx.x % lanes, row = threadIdx.x / lanes, rows = blockDim.x / lanes;
   for (long long at = (long long)blockIdx.x * rows + row; at < outputs; at += (long long)gridDim.x * rows) {
     Four reach[N], hat[N];
     Window w = window(at, width, N == 4);
-    reached<N>(x, gradient, norm, w, at, lanes, lane, reach, hat);
+    reached<N>(x, gradient, norm, w, at, lanes, lane, relu, reach, hat);
 #pragma unroll
     for (int k = 0; k < N; ++k) {
       Four back;
@@ -248,14 +285,16 @@ __device__ void spread(const Pack *x, const Pack *gradient, const Affine &norm, 
 extern "C" __global__ void bn_backward(const Pack *x, const Pack *gradient, const float *mean, const float *invstd,
                                        const float *weight, const float *bias, const float *weight_gradient,
                                        const float *bias_gradient, Pack *out, long long outputs, int lanes, int width,
-                                       int pool, float inverse) {
+                                       int pool, int relu, float inverse, const float *count, const float *present) {
   int lane = threadIdx.x % lanes;
   Affine norm(mean, invstd, weight, bias, lane);
+  // A rank that is left out has no part in the statistics, and none in their gradient.
+  if (count) inverse = *present / *count;
   Four sum = parameters(bias_gradient, lane), dot = parameters(weight_gradient, lane);
   if (pool)
-    spread<4>(x, gradient, norm, sum, dot, out, outputs, lanes, width, inverse);
+    spread<4>(x, gradient, norm, sum, dot, out, outputs, lanes, width, relu, inverse);
   else
-    spread<1>(x, gradient, norm, sum, dot, out, outputs, lanes, width, inverse);
+    spread<1>(x, gradient, norm, sum, dot, out, outputs, lanes, width, relu, inverse);
 }
 
 // ---- x + gain * relu(group norm(branch)) ----

@@ -11,7 +11,7 @@
 use super::index;
 use super::library::{Symbols, library};
 use crate::error::Result;
-use crate::ranks::batch_norm_is_synchronised;
+use crate::ranks::{BatchNormFn, with_rank_sums};
 use std::ffi::c_int;
 use tch::{Device, Tensor};
 use torch_sys::C_tensor;
@@ -43,6 +43,12 @@ pub fn prepare(device: Device, bf16: bool) -> Result<()> {
     library.check(unsafe { (library.fused_prepare)(index(device)?, bf16) })
 }
 
+/// Returns the function of the shim's type `FusedBatchNorm`, for the batch normalisation of several ranks;
+/// `None` without a GPU library.
+pub(crate) fn batch_norm_function() -> Option<BatchNormFn> {
+    library().ok().map(|library| library.fused_batch_norm)
+}
+
 /// Calls a layer of the library if `x` is on a GPU.
 fn layer(x: &Tensor, call: impl FnOnce(&Symbols, *mut *mut C_tensor) -> c_int) -> Option<Result<Tensor>> {
     if !x.device().is_cuda() {
@@ -58,7 +64,8 @@ fn layer(x: &Tensor, call: impl FnOnce(&Symbols, *mut *mut C_tensor) -> c_int) -
 }
 
 /// Returns `max_pool2d(relu(batch_norm(x)), 2)`, or `relu(batch_norm(x))` without `pool`; `None` if the
-/// inputs are not supported, or the statistics are those of several ranks.
+/// inputs are not supported. Inside a [`SyncBatchNorm`](crate::ranks::SyncBatchNorm) the statistics are those
+/// of all ranks.
 ///
 /// # Errors
 /// If a kernel cannot be launched.
@@ -67,24 +74,27 @@ fn layer(x: &Tensor, call: impl FnOnce(&Symbols, *mut *mut C_tensor) -> c_int) -
 /// `x`: `[N, C, H, W]`, with even `H` and `W` if `pool`; output: `[N, C, H / 2, W / 2]` if `pool`, otherwise
 /// `[N, C, H, W]`.
 pub fn batch_norm_relu(x: &Tensor, norm: &BatchNorm<'_>, pool: bool) -> Option<Result<Tensor>> {
-    if batch_norm_is_synchronised() {
-        return None;
-    }
     layer(x, |library, out| {
-        // SAFETY: all handles are live for the call.
-        unsafe {
-            (library.fused_batch_norm_relu)(
-                x.as_ptr(),
-                norm.weight.as_ptr(),
-                norm.bias.as_ptr(),
-                norm.running_mean.as_ptr(),
-                norm.running_var.as_ptr(),
-                norm.eps,
-                norm.momentum,
-                pool,
-                out,
-            )
-        }
+        with_rank_sums(|sum, context, present| {
+            // SAFETY: all handles are live for the call; the scope that set `context` outlives the backward.
+            unsafe {
+                (library.fused_batch_norm)(
+                    x.as_ptr(),
+                    norm.weight.as_ptr(),
+                    norm.bias.as_ptr(),
+                    norm.running_mean.as_ptr(),
+                    norm.running_var.as_ptr(),
+                    norm.eps,
+                    norm.momentum,
+                    true,
+                    pool,
+                    sum,
+                    context,
+                    present,
+                    out,
+                )
+            }
+        })
     })
 }
 

@@ -2,6 +2,7 @@
 
 use super::open;
 use crate::error::{Error, Result, first_paragraph};
+use crate::ranks::SumFn;
 use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
 use rustix::fs::{MemfdFlags, memfd_create};
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
@@ -59,9 +60,9 @@ symbols! {
     graph_free = b"kte_graph_free\0": fn(*mut c_void) -> c_int;
     fused_prepare = b"kte_fused_prepare\0": fn(c_int, bool) -> c_int;
     fused_source = b"kte_fused_source\0": fn(*const c_char);
-    fused_batch_norm_relu = b"kte_fused_batch_norm_relu\0": fn(
-        *const C_tensor, *const C_tensor, *const C_tensor, *const C_tensor, *const C_tensor, f64, f64, bool,
-        *mut *mut C_tensor
+    fused_batch_norm = b"kte_fused_batch_norm\0": fn(
+        *const C_tensor, *const C_tensor, *const C_tensor, *const C_tensor, *const C_tensor, f64, f64, bool, bool,
+        Option<SumFn>, *mut c_void, *const C_tensor, *mut *mut C_tensor
     ) -> c_int;
     fused_norm_residual = b"kte_fused_norm_residual\0": fn(
         *const C_tensor, *const C_tensor, *const C_tensor, *const C_tensor, *const C_tensor, i64, f64,

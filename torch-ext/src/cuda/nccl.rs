@@ -85,6 +85,8 @@ functions! {
     abort = b"ncclCommAbort\0": fn(*mut c_void) -> c_int;
     finalize = b"ncclCommFinalize\0": fn(*mut c_void) -> c_int;
     destroy = b"ncclCommDestroy\0": fn(*mut c_void) -> c_int;
+    group_start = b"ncclGroupStart\0": fn() -> c_int;
+    group_end = b"ncclGroupEnd\0": fn() -> c_int;
     all_reduce = b"ncclAllReduce\0":
         fn(*const c_void, *mut c_void, usize, c_int, c_int, *mut c_void, *mut c_void) -> c_int;
     all_gather = b"ncclAllGather\0":
@@ -184,14 +186,36 @@ impl Communicator {
         if code == SUCCESS { Ok(state) } else { Err(failure(self.functions, self.raw, code)) }
     }
 
-    /// Queues the replacement of a tensor by its sum over all ranks.
+    /// Queues the replacement of each tensor by its sum over all ranks, as one operation of the GPU.
     ///
     /// # Errors
     /// If the dtype is not supported, or NCCL fails.
-    pub(crate) fn sum(&self, tensor: &Tensor, stream: &Stream) -> Result<()> {
+    pub(crate) fn sums(&self, tensors: &[&Tensor], stream: &Stream) -> Result<()> {
+        if let [tensor] = tensors {
+            return self.settle(self.sum(tensor, stream)?);
+        }
+        // SAFETY: without arguments.
+        self.settle(unsafe { (self.functions.group_start)() })?;
+        let mut queued = Ok(SUCCESS);
+        for tensor in tensors {
+            queued = match queued {
+                Ok(SUCCESS | IN_PROGRESS) => self.sum(tensor, stream),
+                failed => failed,
+            };
+        }
+        // SAFETY: as above. A group must end whatever has happened in it.
+        let ended = unsafe { (self.functions.group_end)() };
+        match queued? {
+            SUCCESS | IN_PROGRESS => self.settle(ended),
+            failed => Err(failure(self.functions, self.raw, failed)),
+        }
+    }
+
+    /// Queues the replacement of a tensor by its sum over all ranks, and returns NCCL's code.
+    fn sum(&self, tensor: &Tensor, stream: &Stream) -> Result<c_int> {
         let (data, count, kind) = (tensor.data_ptr(), tensor.numel(), kind(tensor)?);
         // SAFETY: the tensor is dense and lives until the stream has run, as the caller promises.
-        let code = unsafe {
+        Ok(unsafe {
             (self.functions.all_reduce)(
                 data,
                 data,
@@ -201,17 +225,16 @@ impl Communicator {
                 self.raw,
                 stream.handle() as *mut c_void,
             )
-        };
-        self.settle(code)
+        })
     }
 
     /// Queues the collection of the tensors of all ranks in `all`.
     ///
     /// # Errors
-    /// As [`sum`](Self::sum).
+    /// As [`sums`](Self::sums).
     pub(crate) fn gather(&self, tensor: &Tensor, all: &Tensor, stream: &Stream) -> Result<()> {
         let (from, to, count) = (tensor.data_ptr(), all.data_ptr(), tensor.numel());
-        // SAFETY: as in `sum`; `all` has room for the tensors of all ranks.
+        // SAFETY: as in `sums`; `all` has room for the tensors of all ranks.
         let code = unsafe {
             (self.functions.all_gather)(
                 from,
@@ -228,11 +251,11 @@ impl Communicator {
     /// Queues the replacement of a tensor by that of the rank `root`.
     ///
     /// # Errors
-    /// As [`sum`](Self::sum).
+    /// As [`sums`](Self::sums).
     pub(crate) fn broadcast(&self, tensor: &Tensor, root: usize, stream: &Stream) -> Result<()> {
         let (data, count, kind) = (tensor.data_ptr(), tensor.numel(), kind(tensor)?);
         let root = c_int::try_from(root).unwrap_or(c_int::MAX);
-        // SAFETY: as in `sum`.
+        // SAFETY: as in `sums`.
         let code = unsafe {
             (self.functions.broadcast)(
                 data,

@@ -1,9 +1,10 @@
 //! Batch normalisation with the statistics of all ranks.
 
 use super::collective::Collective;
+use super::rank_sums;
+use crate::cuda::fused::batch_norm_function;
 use crate::error::Result;
 use crate::ffi;
-use std::cell::Cell;
 use std::ffi::{c_char, c_int, c_void};
 use std::marker::PhantomData;
 use tch::Tensor;
@@ -35,28 +36,19 @@ impl<'c> SyncBatchNorm<'c> {
         // SAFETY: the collective outlives the scope; the weight is live for the call, which copies its
         // handle.
         ffi::check(unsafe {
-            ffi::kte_batch_norm_sync(sum, context.cast_mut().cast(), weight.as_ptr(), &raw mut before)
+            let on_gpu = weight.device().is_cuda().then(batch_norm_function).flatten();
+            ffi::kte_batch_norm_sync(sum, context.cast_mut().cast(), weight.as_ptr(), on_gpu, &raw mut before)
         })?;
-        ACTIVE.set(ACTIVE.get() + 1);
+        rank_sums::enter(sum, context.cast_mut().cast(), weight.shallow_clone());
         Ok(Self { before, _scope: PhantomData })
     }
-}
-
-thread_local! {
-    /// Number of scopes of this thread.
-    static ACTIVE: Cell<u32> = const { Cell::new(0) };
-}
-
-/// Whether this thread is in a scope, in which fused layers with batch normalisation are not right.
-pub(crate) fn is_active() -> bool {
-    ACTIVE.get() > 0
 }
 
 impl Drop for SyncBatchNorm<'_> {
     fn drop(&mut self) {
         // SAFETY: written by `kte_batch_norm_sync` on this thread (the type is not Send), and not used again.
         unsafe { ffi::kte_batch_norm_leave(self.before) }
-        ACTIVE.set(ACTIVE.get() - 1);
+        rank_sums::leave();
     }
 }
 

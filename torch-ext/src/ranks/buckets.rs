@@ -1,13 +1,13 @@
-//! Gradients of all parameters in a few flat tensors, summed over all ranks while the backward pass runs.
+//! Gradients of all parameters in a few buckets, summed over all ranks while the backward pass runs.
 
 use super::collective::Collective;
 use crate::error::{Error, Result};
 use crate::ffi;
 use crate::sink::NamedParameter;
 use std::ffi::{c_int, c_void};
-#[cfg(test)]
-use tch::Kind;
-use tch::{Device, Tensor};
+use std::mem::ManuallyDrop;
+use tch::Tensor;
+use torch_sys::C_tensor;
 
 /// libtorch's number of the dtype `bfloat16` (`c10::ScalarType`).
 const BFLOAT16: c_int = 15;
@@ -49,7 +49,6 @@ impl Plan {
 #[derive(Debug)]
 pub struct Buckets {
     raw: *mut c_void,
-    flats: Vec<Tensor>,
     collective: Collective,
     parameters: usize,
     /// Sum over all ranks of the numbers that the ranks passed; `None` without such numbers.
@@ -63,7 +62,6 @@ unsafe impl Send for Buckets {}
 #[derive(Debug)]
 struct Sums {
     collective: Collective,
-    flats: Vec<Tensor>,
     failed: Option<Error>,
 }
 
@@ -106,19 +104,9 @@ impl Buckets {
                 &raw mut raw,
             )
         })?;
-        let mut made = Self {
-            raw,
-            flats: Vec::new(),
-            collective: collective.clone(),
-            parameters: parameters.len(),
-            flag: None,
-        };
-        // SAFETY: the buckets are live; each call writes a new tensor.
-        made.flats = (0..plan.buckets)
-            .map(|bucket| ffi::new_tensor(|out| unsafe { ffi::kte_buckets_flat(made.raw, bucket, out) }))
-            .collect::<Result<_>>()?;
+        let mut made = Self { raw, collective: collective.clone(), parameters: parameters.len(), flag: None };
         if flag.is_some() {
-            // SAFETY: as above.
+            // SAFETY: the buckets are live; the call writes a new tensor.
             made.flag = Some(ffi::new_tensor(|out| unsafe { ffi::kte_buckets_flag(made.raw, out) })?);
         }
         Ok(made)
@@ -132,18 +120,12 @@ impl Buckets {
         self.flag.as_ref()
     }
 
-    /// Returns the device of the buckets.
-    pub fn device(&self) -> Device {
-        self.flats.first().map_or(Device::Cpu, Tensor::device)
-    }
-
     /// Begins the backward pass of a step. Each bucket is summed as soon as its gradients are complete.
     ///
     /// # Errors
     /// If libtorch refuses.
     pub fn arm(&mut self) -> Result<Armed<'_>> {
-        let flats = self.flats.iter().map(Tensor::shallow_clone).collect();
-        let mut sums = Box::new(Sums { collective: self.collective.clone(), flats, failed: None });
+        let mut sums = Box::new(Sums { collective: self.collective.clone(), failed: None });
         let context: *mut Sums = &raw mut *sums;
         // SAFETY: the box lives as long as the returned value, which disarms the buckets when it is dropped.
         ffi::check(unsafe { ffi::kte_buckets_arm(self.raw, start, context.cast()) })?;
@@ -203,11 +185,15 @@ impl Drop for Buckets {
 }
 
 /// Begins the sum of a bucket. Called by the shim, also on libtorch's backward threads.
-extern "C" fn start(context: *mut c_void, bucket: usize) -> c_int {
+extern "C" fn start(context: *mut c_void, parts: *const *mut C_tensor, n: usize) -> c_int {
     // SAFETY: `context` is the box of the armed step, which is alive; the shim calls this under a lock.
     let sums = unsafe { &mut *context.cast::<Sums>() };
-    let Some(flat) = sums.flats.get(bucket) else { return 1 };
-    match sums.collective.begin_sum(flat) {
+    // SAFETY: the shim passes `n` live handles, which are borrowed, so they are not freed.
+    let parts = unsafe { std::slice::from_raw_parts(parts, n) }
+        .iter()
+        .map(|part| unsafe { ManuallyDrop::new(Tensor::from_ptr(*part)) })
+        .collect::<Vec<_>>();
+    match sums.collective.begin_sums(&parts.iter().map(|part| &**part).collect::<Vec<_>>()) {
         Ok(()) => 0,
         Err(error) => {
             sums.failed.get_or_insert(error);
@@ -220,6 +206,7 @@ extern "C" fn start(context: *mut c_void, bucket: usize) -> c_int {
 mod tests {
     use super::super::testing::on_ranks;
     use super::*;
+    use tch::{Device, Kind};
 
     fn parameter(name: &str, tensor: &Tensor) -> NamedParameter {
         NamedParameter { name: name.to_owned(), tensor: tensor.set_requires_grad(true) }
@@ -231,6 +218,8 @@ mod tests {
             parameter("a", &ones(&[3])),
             parameter("unused", &ones(&[2])),
             parameter("b", &crate::autograd::to_channels_last(&ones(&[2, 3, 4, 4])).unwrap()),
+            // Large enough to be summed where it is.
+            parameter("large", &crate::autograd::to_channels_last(&ones(&[64, 64, 4, 4])).unwrap()),
         ]
     }
 
@@ -251,29 +240,57 @@ mod tests {
         for compressed in [false, true] {
             let found = on_ranks(2, false, move |rank, collective| {
                 let (all, flag) = (parameters(), Tensor::from_slice(&[rank as f32]));
-                let plan = Plan::new(&all, &[2, 1, 0], 100, 100);
+                let plan = Plan::new(&all, &[3, 2, 1, 0], 100, 100);
                 let mut buckets = Buckets::new(&all, &plan, collective, Some(&flag), compressed).unwrap();
                 let mut sums = Vec::new();
                 for step in 1..=2 {
                     let armed = buckets.arm().unwrap();
                     let scale = f64::from(step) * (rank as f64 + 1.0);
                     ((&all[0].tensor * scale).sum(Kind::Float)
-                        + (&all[2].tensor * (2.0 * scale)).sum(Kind::Float))
+                        + (&all[2].tensor * (2.0 * scale)).sum(Kind::Float)
+                        + (&all[3].tensor * (4.0 * scale)).sum(Kind::Float))
                     .backward();
                     armed.finish().unwrap();
-                    assert_eq!(buckets.order().unwrap().len(), 2);
+                    assert_eq!(buckets.order().unwrap().len(), 3);
                     assert!(!all[1].tensor.grad().defined());
                     assert_eq!(all[2].tensor.grad().stride(), all[2].tensor.stride());
+                    assert_eq!(all[3].tensor.grad().stride(), all[3].tensor.stride());
                     let sum = |i: usize| {
                         all[i].tensor.grad().f_double_value(&[0, 0, 0, 0][..all[i].tensor.dim()]).unwrap()
                     };
-                    sums.push((sum(0), sum(2), buckets.flag().unwrap().f_double_value(&[0]).unwrap()));
+                    sums.push((
+                        sum(0),
+                        sum(2),
+                        sum(3),
+                        buckets.flag().unwrap().f_double_value(&[0]).unwrap(),
+                    ));
                     crate::norm::clear_gradients(all.iter().map(|p| &p.tensor)).unwrap();
                 }
                 sums
             });
-            assert_eq!(found, vec![vec![(3.0, 6.0, 1.0), (6.0, 12.0, 1.0)]; 2], "compressed {compressed}");
+            assert_eq!(
+                found,
+                vec![vec![(3.0, 6.0, 12.0, 1.0), (6.0, 12.0, 24.0, 1.0)]; 2],
+                "compressed {compressed}"
+            );
         }
+    }
+
+    /// The gradients of a sum of two views are views of one tensor, which must not be summed twice.
+    #[test]
+    fn large_gradients_that_share_memory_are_summed_once() {
+        let found = on_ranks(2, false, |rank, collective| {
+            let flat = |name| parameter(name, &Tensor::ones([1 << 17], (Kind::Float, Device::Cpu)));
+            let all = vec![flat("a"), flat("b")];
+            let plan = Plan::new(&all, &[0, 1], 1 << 20, 1 << 20);
+            let mut buckets = Buckets::new(&all, &plan, collective, None, false).unwrap();
+            let armed = buckets.arm().unwrap();
+            let viewed = |i: usize| all[i].tensor.view([2, -1]);
+            ((viewed(0) + viewed(1)) * (rank as f64 + 1.0)).sum(Kind::Float).backward();
+            armed.finish().unwrap();
+            [0, 1].map(|i| all[i].tensor.grad().f_double_value(&[5]).unwrap())
+        });
+        assert_eq!(found, [[3.0, 3.0]; 2]);
     }
 
     #[test]

@@ -64,22 +64,22 @@ impl Collective {
         self.size
     }
 
-    /// Begins the replacement of a tensor by its sum over all ranks. The tensor must not be used before
+    /// Begins the replacement of each tensor by its sum over all ranks. The tensors must not be used before
     /// [`wait`](Self::wait).
     ///
     /// # Shapes
-    /// `tensor`: dense and contiguous, of the same shape and dtype on all ranks.
+    /// `tensors`: dense and contiguous, of the same shapes and dtypes on all ranks.
     ///
     /// # Errors
     /// If a rank is lost.
-    pub fn begin_sum(&self, tensor: &Tensor) -> Result<()> {
+    pub fn begin_sums(&self, tensors: &[&Tensor]) -> Result<()> {
         let mut backend = self.inner.lock();
         if self.ordered {
-            return sum_in_order(&mut backend, tensor, self.size);
+            return tensors.iter().try_for_each(|tensor| sum_in_order(&mut backend, tensor, self.size));
         }
         match &mut *backend {
-            Backend::Gloo(gloo) => gloo.sum(tensor),
-            Backend::Nccl(nccl) => nccl.sum(tensor),
+            Backend::Gloo(gloo) => tensors.iter().try_for_each(|tensor| gloo.sum(tensor)),
+            Backend::Nccl(nccl) => nccl.sums(tensors),
             Backend::Aborted => Err(aborted()),
         }
     }
@@ -95,19 +95,19 @@ impl Collective {
     /// Replaces a tensor by its sum over all ranks.
     ///
     /// # Shapes
-    /// As for [`begin_sum`](Self::begin_sum).
+    /// As for [`begin_sums`](Self::begin_sums).
     ///
     /// # Errors
     /// If a rank is lost.
     pub fn sum(&self, tensor: &Tensor) -> Result<()> {
-        self.begin_sum(tensor)?;
+        self.begin_sums(&[tensor])?;
         self.wait()
     }
 
     /// Replaces a tensor by that of the rank `root`.
     ///
     /// # Shapes
-    /// As for [`begin_sum`](Self::begin_sum).
+    /// As for [`begin_sums`](Self::begin_sums).
     ///
     /// # Errors
     /// If a rank is lost.

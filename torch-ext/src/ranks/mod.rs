@@ -6,12 +6,13 @@ mod buckets;
 mod collective;
 mod gloo;
 mod nccl;
+mod rank_sums;
 mod store;
 #[cfg(test)]
 mod testing;
 
 pub use batch_norm::SyncBatchNorm;
-pub(crate) use batch_norm::is_active as batch_norm_is_synchronised;
 pub use buckets::{Buckets, Plan};
 pub use collective::{Collective, Group};
+pub(crate) use rank_sums::{BatchNormFn, SumFn, with_rank_sums};
 pub use store::Store;

@@ -36,11 +36,11 @@ impl Nccl {
         Ok(Self { communicator, stream })
     }
 
-    /// Queues the replacement of a tensor by its sum over all ranks. It begins when the work that is queued
-    /// on the current stream is done.
-    pub(super) fn sum(&mut self, tensor: &Tensor) -> Result<()> {
+    /// Queues the replacement of each tensor by its sum over all ranks. It begins when the work that is
+    /// queued on the current stream is done.
+    pub(super) fn sums(&mut self, tensors: &[&Tensor]) -> Result<()> {
         self.stream.follow_current()?;
-        self.communicator.sum(tensor, &self.stream)
+        self.communicator.sums(tensors, &self.stream)
     }
 
     /// Queues the collection of the tensors of all ranks in `all`.

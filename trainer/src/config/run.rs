@@ -212,6 +212,14 @@ impl RunConfig {
         folders.chain(script).chain(data).chain(text).chain(weights)
     }
 
+    /// Returns the configuration without the paths of files and without the device, in which the ranks of a
+    /// run may differ.
+    pub(crate) fn without_places(&self) -> Self {
+        let mut config = Self { device: String::new(), plugin_path: Vec::new(), ..self.clone() };
+        config.paths().for_each(|(_, path)| path.clear());
+        config
+    }
+
     /// Returns the part of the configuration that the slots read.
     pub fn task_config(&self) -> TaskConfig {
         let (topology, alpha) = (self.topology.clone(), self.alpha.clone());

@@ -113,15 +113,15 @@ impl Trainer<'_> {
         Ok(total)
     }
 
-    /// Validates the network as it is and without each slot of the plan, with one forward per batch. Several ranks
-    /// share the batches.
+    /// Validates the network as it is and without each slot of the plan, with one forward per batch. Several
+    /// ranks share the batches.
     pub(super) fn validate(&mut self, plan: &CounterfactualPlan) -> Result<Validation, TrainError> {
         let turns = self.ranks.as_ref().map_or((0, 1), |ranks| (ranks.rank(), ranks.link.world().size));
         let model = &mut self.training.model;
         let sums =
             Sums::of(&self.task, plan.variants(), turns, &mut |x| Ok(model.forward_counterfactual(x, plan)?));
         // If a build on trial fails on one rank, all ranks roll it back.
-        model.agree_that_it_worked(sums.is_ok())?;
+        model.agree_that_nothing_failed(sums.as_ref().err().map(ToString::to_string).as_deref())?;
         let sums = sums?;
         if let Some(ranks) = &self.ranks {
             sums.tensors().into_iter().try_for_each(|total| ranks.sum(total))?;

@@ -35,7 +35,7 @@ mod training;
 mod validation;
 
 pub use checkpoint::{
-    Choice, Opened, ResumeOptions, Resumption, Saved, SavedBuilds, SavedNetwork, has_checkpoints,
+    Choice, Opened, Place, ResumeOptions, Resumption, Saved, SavedBuilds, SavedNetwork, has_checkpoints,
     input_hashes, tensor_of,
 };
 pub use dir::RunDir;

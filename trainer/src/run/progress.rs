@@ -12,6 +12,8 @@ pub(super) struct Progress {
     pub(super) position: Position,
     /// Generators to restore in the middle of a resumed epoch; `None` at the beginning of an epoch.
     pub(super) generators: Option<RngState>,
+    /// Whether the restored generators and streams are those of this rank, not those of rank 0.
+    pub(super) own_state: bool,
     /// Acts on the live run after the checkpoint, which are repeated.
     pub(super) repeats: Repeats,
     /// Step of the last act on the live run, and the number of acts at that step.
@@ -31,6 +33,7 @@ impl Progress {
         Self {
             position: Position::START,
             generators: None,
+            own_state: true,
             repeats: Repeats::default(),
             acts: (0, 0),
             seconds: 0.0,

@@ -1,13 +1,12 @@
 //! Saving a run between two steps. Of several ranks, the first writes, and all take part at the same step.
 
-use super::checkpoint::When;
+use super::checkpoint::{OfAllRanks, When, of_others};
 use super::last_try::LastTry;
 use super::observer::Observer;
 use super::trainer::Trainer;
 use crate::error::TrainError;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
-use tch::Tensor;
 
 impl Trainer<'_> {
     /// Saves the run if a checkpoint is due. A disk that fails does not end the run.
@@ -47,13 +46,25 @@ impl Trainer<'_> {
     /// # Errors
     /// If a rank is lost.
     pub(super) fn save(&mut self, finished: bool) -> Result<(), TrainError> {
-        let loss_sum = self.total(&self.training.loss_sum)?;
-        self.write(finished, loss_sum);
+        let of_all_ranks = self.of_all_ranks()?;
+        self.write(finished, of_all_ranks);
         Ok(())
     }
 
-    /// Writes the present state of the run, with the sum of the losses of all ranks.
-    fn write(&mut self, finished: bool, loss_sum: Tensor) {
+    /// Returns what a checkpoint has of all ranks, on rank 0.
+    fn of_all_ranks(&mut self) -> Result<OfAllRanks, TrainError> {
+        let loss_sum = self.total(&self.training.loss_sum)?;
+        // During a trial nothing is saved.
+        if self.ranks.is_none() || self.training.model.is_on_trial() {
+            return Ok(OfAllRanks { loss_sum, others: Vec::new() });
+        }
+        let own = if self.is_first_rank() { Vec::new() } else { self.own_state() };
+        let Some(ranks) = &mut self.ranks else { return Ok(OfAllRanks { loss_sum, others: Vec::new() }) };
+        Ok(OfAllRanks { loss_sum, others: of_others(&ranks.gather(&own)?) })
+    }
+
+    /// Writes the present state of the run.
+    fn write(&mut self, finished: bool, of_all_ranks: OfAllRanks) {
         let (Some(saver), Some(dir)) = (&mut self.saver, &mut self.dir) else { return };
         if self.training.model.is_on_trial() {
             // The state to which a trial would roll back is not saved. Resuming from the checkpoint before
@@ -66,7 +77,7 @@ impl Trainer<'_> {
             return;
         };
         let seconds = self.progress.seconds + self.begun.map_or(0.0, |begun| begun.elapsed().as_secs_f64());
-        let collected = self.collect(finished, lengths, seconds, loss_sum);
+        let collected = self.collect(finished, lengths, seconds, of_all_ranks);
         let device = self.training.model.device();
         let Some(saver) = &mut self.saver else { return };
         match collected {
@@ -86,9 +97,9 @@ impl Trainer<'_> {
     /// If a rank is lost.
     pub(super) fn save_last(&mut self, finished: bool, stop: &AtomicBool) -> Result<(), TrainError> {
         let last_try = LastTry::begin(stop);
-        let loss_sum = self.total(&self.training.loss_sum)?;
+        let of_all_ranks = self.of_all_ranks()?;
         loop {
-            self.write(finished, loss_sum.shallow_clone());
+            self.write(finished, of_all_ranks.share());
             let Some(saver) = &mut self.saver else { return Ok(()) };
             saver.wait_for_writes();
             let Some(why) = saver.stopped_by_disk().map(str::to_owned) else { return Ok(()) };

@@ -1,5 +1,5 @@
-//! Swapping a new build into a run on several ranks: each rank judges the same bytes by its own trust, and all swap or
-//! none does.
+//! Swapping a new build into a run on several ranks: each rank judges the same bytes by its own trust, and
+//! all swap or none does.
 
 use super::ranks::{Found, NewBuild, Wishes};
 use super::trainer::Trainer;
@@ -88,7 +88,8 @@ impl Trainer<'_> {
         self.registry.stage(path).map_err(|error| error.to_string())
     }
 
-    /// Passes the bytes of a build from rank 0 to the ranks that lack them, which stage them by their own trust.
+    /// Passes the bytes of a build from rank 0 to the ranks that lack them, which stage them by their own
+    /// trust.
     fn take_bytes(
         &mut self,
         (path, sha256): (&Path, &str),

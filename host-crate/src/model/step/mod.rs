@@ -209,7 +209,6 @@ impl Stepper {
     fn reduced_step(&mut self, mut work: Work<'_, '_>) -> Result<Tensor, ModelError> {
         let stream = self.stream.clone();
         let _on: Option<Entered<'_>> = stream.as_ref().map(|stream| stream.enter()).transpose()?;
-        work.model.rehearse_trial_step(work.batch.0)?;
         if let Some(reduction) = &mut work.reduction {
             work.model.prepare_reduction(&mut **reduction)?;
         }

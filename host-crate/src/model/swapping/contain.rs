@@ -22,12 +22,15 @@ impl MorphogeneticModel {
         registry: &Registry,
         sink: &mut dyn ParameterSink,
     ) -> Result<Option<Recovered>, ModelError> {
-        let failed = std::mem::take(&mut self.swapping.failed_elsewhere);
-        if !failed.is_empty() && self.is_on_trial() {
-            let ranks: Vec<String> = failed.iter().map(ToString::to_string).collect();
-            return self.roll_back(&format!("it failed on rank {}", ranks.join(", ")), registry, sink);
+        let fault = self.swapping.fault.take();
+        if self.consensus.ranks() > 1 {
+            // A rank must not change its structure alone.
+            return match self.swapping.failed_on_rank.take() {
+                Some(reason) => self.roll_back(&reason, registry, sink),
+                None => Ok(None),
+            };
         }
-        let Some((index, fault)) = self.swapping.fault.take() else { return Ok(None) };
+        let Some((index, fault)) = fault else { return Ok(None) };
         let on_trial =
             self.slots[index].entries().is_some_and(|(_, blend)| self.swapping.is_of_trial_build(blend));
         if on_trial && fault.part == Part::Blend {
@@ -49,9 +52,8 @@ impl MorphogeneticModel {
     ) -> Result<Option<Recovered>, CommandError> {
         let slot = &self.slots[index];
         let Some((blueprint, blend)) = slot.entries() else { return Ok(None) };
-        // A single rank must not change its structure alone, and a fossilized seed cannot be pruned.
-        let fossil = slot.lifecycle().stage() == Stage::Fossilized && fault.part == Part::Seed;
-        if fossil || self.consensus.ranks() > 1 {
+        // A fossilized seed cannot be pruned.
+        if slot.lifecycle().stage() == Stage::Fossilized && fault.part == Part::Seed {
             return Ok(None);
         }
         let policy = self.swapping.on_panic.of(slot);

@@ -8,8 +8,8 @@
 mod adopt;
 mod contain;
 mod exchange;
+mod on_ranks;
 mod policy;
-mod rehearse;
 mod roll_back;
 mod snapshot;
 mod state;

@@ -70,13 +70,13 @@ pub(in crate::model) struct Swapping {
     pub(super) on_panic: PanicPolicies,
     /// The failed call that ended the last forward, with the index of its slot; `None` if no call failed.
     pub(super) fault: Option<(usize, Fault)>,
-    /// Ranks on which the build on trial has failed, while it has not on this one.
-    pub(super) failed_elsewhere: Vec<usize>,
+    /// What has failed during a trial on several ranks, as all of them know; `None` if nothing has.
+    pub(super) failed_on_rank: Option<String>,
 }
 
 impl Swapping {
     pub(in crate::model) fn new(trial: TrialSettings, on_panic: PanicPolicies) -> Self {
-        Self { trial, on_trial: None, on_panic, fault: None, failed_elsewhere: Vec::new() }
+        Self { trial, on_trial: None, on_panic, fault: None, failed_on_rank: None }
     }
 
     /// Records the failed call that ended a forward, or that none did.

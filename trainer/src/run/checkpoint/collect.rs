@@ -3,6 +3,7 @@
 use super::collected::Collected;
 use super::environment::Environment;
 use super::files::{INITIAL_WEIGHTS, file_hashes};
+use super::rank_state::{LOSS_SUM, OfAllRanks, generators};
 use super::staging::Tensors;
 use super::state::{ControllerState, PluginRow, RunState};
 use crate::config::RunConfig;
@@ -17,24 +18,19 @@ use kasmina_checkpoint::About;
 use kasmina_files::sha256;
 use kasmina_plugin_api::Kind;
 use kasmina_registry::{INTERPRETER, PluginInfo, services};
-use kasmina_torch_ext::rng::RngState;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
-use tch::Tensor;
 
 impl Trainer<'_> {
     /// Collects the state of every part of the run between two steps. `finished` says whether all epochs are
-    /// trained, `seconds` is the wall-clock time so far, `loss_sum` the sum of the losses of all ranks.
-    ///
-    /// # Shapes
-    /// `loss_sum`: 0-dimensional.
+    /// trained, `seconds` is the wall-clock time so far.
     pub(crate) fn collect(
         &self,
         finished: bool,
         journals: JournalLengths,
         seconds: f64,
-        loss_sum: Tensor,
+        of_all_ranks: OfAllRanks,
     ) -> Result<Collected, StateError> {
         let training = &self.training;
         let (model, tensors) = training.model.state()?;
@@ -43,11 +39,9 @@ impl Trainer<'_> {
             optimizer: training.optimizer.state_tensors(),
             training: tensors.training,
         };
-        tensors.training.push(("loss_sum".to_owned(), loss_sum));
-        let generators = RngState::save()?;
-        let named =
-            generators.named().map(|(name, state)| (format!("generators.{name}"), state.shallow_clone()));
-        tensors.training.extend(named);
+        tensors.training.push((LOSS_SUM.to_owned(), of_all_ranks.loss_sum));
+        tensors.training.extend(generators()?);
+        tensors.training.extend(of_all_ranks.others);
         let position = self.progress.position;
         let about = About {
             epoch: self.tally.epochs(),

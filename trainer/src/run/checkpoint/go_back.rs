@@ -39,7 +39,10 @@ impl Trainer<'_> {
         // Dropping the pending prunes of the abandoned epoch sends an error to the clients that wait for
         // them.
         drop(self.queue.take_prunes());
-        self.restore_state(&state, &checkpoint, &builds)?;
+        self.restore_state(&state, &checkpoint, &builds, self.place())?;
+        if !self.progress.own_state {
+            self.training.model.renew_streams()?;
+        }
         self.training.stepper.forget();
         self.progress.repeats = Repeats::read(&run, checkpoint.about.step, state.acts_done)?;
         self.open_repeated_builds(&builds)?;

@@ -12,6 +12,8 @@ mod files;
 mod go_back;
 mod open;
 mod overrides;
+mod place;
+mod rank_state;
 mod restore;
 mod restored;
 mod saved;
@@ -22,6 +24,8 @@ mod writer;
 
 pub use collect::input_hashes;
 pub use open::{Opened, ResumeOptions, Resumption, has_checkpoints};
+pub use place::Place;
+pub(super) use rank_state::{OfAllRanks, of_others};
 pub(super) use restored::Restored;
 pub use saved::{Choice, SavedBuilds, SavedNetwork};
 pub(super) use saver::{Saver, When};

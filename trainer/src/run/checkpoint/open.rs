@@ -1,6 +1,7 @@
 //! Finding the checkpoint that a run is resumed from, and checking the settings that it is resumed with.
 
 use super::overrides::{self, Overrides};
+use super::place::Place;
 use super::state::RunState;
 use crate::config::RunConfig;
 use crate::error::TrainError;
@@ -32,9 +33,9 @@ pub struct ResumeOptions {
     /// Whether a folder of the run directory may be a symbolic link. The author of the directory decides
     /// where a link leads, and resuming removes newer checkpoints there.
     pub follow_links: bool,
-    /// Whether another process, rank 0 of the same run, owns the run directory and writes it. This one then
-    /// changes nothing there.
-    pub follower: bool,
+    /// Which of the ranks of the run this process is. Rank 0 owns the run directory and writes it; the others
+    /// change nothing there.
+    pub place: Place,
 }
 
 /// Result of opening a run to resume it.
@@ -58,6 +59,7 @@ pub struct Opened {
     pub(super) config: RunConfig,
     pub(super) state: RunState,
     pub(super) checkpoint: Checkpoint,
+    pub(super) place: Place,
     /// The run directory that the checkpoint is of.
     pub(super) run: PathBuf,
     /// Directory that the resumed run writes to: `run`, or that of a branch.
@@ -115,7 +117,7 @@ impl Opened {
         if branch.is_none() && !options.follow_links {
             refuse_links(run)?;
         }
-        let alone = branch.is_none() && !options.follower;
+        let alone = branch.is_none() && options.place.rank == 0;
         let lock = if alone { Some(RunLock::take(run)?) } else { None };
         let (checkpoint, state) = match branch {
             None => newest(run)?,
@@ -147,6 +149,7 @@ impl Opened {
         let (run, is_branch) = (run.clone(), branch.is_some());
         Ok(Resumption::Ready(Box::new(Self {
             config,
+            place: options.place,
             state,
             checkpoint,
             run,

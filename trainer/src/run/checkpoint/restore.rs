@@ -4,8 +4,10 @@ use super::builds::Builds;
 use super::environment::Environment;
 use super::files::{HOST_MODULE, INITIAL_WEIGHTS, file_hashes};
 use super::open::Opened;
+use super::place::Place;
+use super::rank_state::{self, LOSS_SUM};
 use super::restored::Restored;
-use super::staging::tensor_of;
+use super::staging::tensors_of;
 use super::state::RunState;
 use crate::config::{InitConfig, RunConfig};
 use crate::controller::{self, Controller};
@@ -13,8 +15,7 @@ use crate::error::TrainError;
 use crate::run::live_journal::Repeats;
 use crate::run::trainer::Trainer;
 use kasmina::state::{RestoredTensors, StateError};
-use kasmina_checkpoint::{Checkpoint, Tensors};
-use kasmina_plugin_api::PluginError;
+use kasmina_checkpoint::Checkpoint;
 use kasmina_records::LiveAct;
 use kasmina_registry::{Refusal, Registry, RegistryError, Rule, services};
 use kasmina_torch_ext::rng::RngState;
@@ -69,7 +70,7 @@ impl<'r> Trainer<'r> {
         {
             tracing::warn!("results may not be bit-identical to an uninterrupted run: {change}");
         }
-        trainer.restore_state(&opened.state, &opened.checkpoint, &builds)?;
+        trainer.restore_state(&opened.state, &opened.checkpoint, &builds, opened.place)?;
         let Opened { state, checkpoint, run, target, is_branch, lock, resume, begun, .. } = opened;
         if !is_branch {
             trainer.progress.repeats = Repeats::read(&run, checkpoint.about.step, state.acts_done)?;
@@ -119,6 +120,7 @@ impl<'r> Trainer<'r> {
         state: &RunState,
         checkpoint: &Checkpoint,
         builds: &Builds<'_>,
+        place: Place,
     ) -> Result<(), TrainError> {
         let unfit =
             |error: StateError| TrainError::State { path: checkpoint.path.clone(), error: error.into() };
@@ -126,13 +128,14 @@ impl<'r> Trainer<'r> {
             model: tensors_of(&checkpoint.model)?,
             training: tensors_of(&checkpoint.training)?,
         };
+        self.progress.own_state = rank_state::choose(&mut tensors.training, place);
         let resolve = |kind, name: &kasmina::state::EntryName| builds.resolve(kind, name);
         let training = &mut self.training;
         training
             .model
             .restore(&state.model, &mut tensors, &resolve, self.registry, &mut training.optimizer)
             .map_err(unfit)?;
-        let sum = take(&mut tensors.training, "loss_sum").map_err(unfit)?;
+        let sum = take(&mut tensors.training, LOSS_SUM).map_err(unfit)?;
         training.loss_sum.f_copy_(&sum)?;
         let generators =
             RngState::save()?.replaced(|name| tensors.training.remove(&format!("generators.{name}")));
@@ -197,11 +200,6 @@ fn refuse_other_files(
         }
     }
     Ok(())
-}
-
-/// Copies tensors from the bytes of a file to tensors on the CPU, by name, with their stored shapes.
-pub(super) fn tensors_of(tensors: &Tensors) -> Result<BTreeMap<String, Tensor>, PluginError> {
-    tensors.iter().map(|(name, view)| Ok((name.to_owned(), tensor_of(name, view)?))).collect()
 }
 
 fn take(tensors: &mut BTreeMap<String, Tensor>, name: &str) -> Result<Tensor, StateError> {

@@ -1,7 +1,7 @@
 //! Reading the network of a checkpoint without resuming the run.
 
 use super::builds::Builds;
-use super::restore::tensors_of;
+use super::staging::tensors_of;
 use super::state::RunState;
 use crate::config::RunConfig;
 use crate::error::TrainError;

@@ -3,6 +3,7 @@
 use kasmina_checkpoint::{Dtype, TensorData, TensorView};
 use kasmina_plugin_api::PluginError;
 use kasmina_torch_ext::staging::HostBuffer;
+use std::collections::BTreeMap;
 use std::ops::Range;
 use tch::{Device, Kind, Tensor};
 
@@ -91,6 +92,18 @@ impl Staged {
     }
 }
 
+/// Returns tensors as the bytes of a safetensors file. Waits for the device.
+///
+/// # Errors
+/// If the type of a tensor is not supported, or libtorch fails.
+pub(super) fn to_bytes(tensors: Vec<(String, Tensor)>) -> Result<Vec<u8>, PluginError> {
+    let named = Tensors { training: tensors, ..Tensors::default() };
+    let buffer = buffer_for(&named, Device::Cpu, None)?;
+    let staged = Staged::new(named, buffer).map_err(|(error, _)| error)?;
+    kasmina_checkpoint::to_bytes(&staged.data(&staged.training))
+        .map_err(|e| PluginError::other(e.to_string()))
+}
+
 /// Copies a tensor into the buffer.
 fn copied(buffer: &mut HostBuffer, name: String, tensor: &Tensor) -> Result<Copied, PluginError> {
     let Some(dtype) = dtype_of(tensor.kind()) else {
@@ -113,6 +126,13 @@ pub fn tensor_of(name: &str, view: TensorView<'_>) -> Result<Tensor, PluginError
     };
     let shape: Vec<i64> = view.shape.iter().map(|n| i64::try_from(*n).unwrap_or(i64::MAX)).collect();
     Ok(Tensor::f_from_data_size(view.bytes, &shape, kind)?)
+}
+
+/// Copies tensors from the bytes of a file to tensors on the CPU, by name, with their stored shapes.
+pub(super) fn tensors_of(
+    tensors: &kasmina_checkpoint::Tensors,
+) -> Result<BTreeMap<String, Tensor>, PluginError> {
+    tensors.iter().map(|(name, view)| Ok((name.to_owned(), tensor_of(name, view)?))).collect()
 }
 
 /// Types of the checkpoint format and the corresponding kinds of torch.

@@ -1,7 +1,6 @@
 //! What must be the same on every rank of a run.
 
 use super::super::trainer::Trainer;
-use crate::config::RunConfig;
 use crate::error::TrainError;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -20,9 +19,9 @@ impl Trainer<'_> {
             field: "the settings".to_owned(),
             reason: format!("they cannot be written: {e}"),
         };
-        // Each rank has its own GPU.
-        let config = RunConfig { device: String::new(), ..self.config.clone() };
-        flatten("", &serde_json::to_value(&config).map_err(damaged)?, &mut facts);
+        // Files may lie in other places, because their contents are compared; each rank has its own GPU.
+        let settings = serde_json::to_value(self.config.without_places()).map_err(damaged)?;
+        flatten("", &settings, &mut facts);
         for plugin in self.registry.plugins() {
             let build = plugin.sha256.clone().unwrap_or_else(|| plugin.version.clone());
             facts.insert(format!("build of plugin {}", plugin.name), build);

@@ -48,16 +48,18 @@ impl Trainer<'_> {
             run: run.map(Path::to_owned),
             local_statistics: settings.batch_norm == BatchNormRanks::Local,
         };
+        // Queued losses are summed over the ranks, and the checkpoint has their sum.
         if !link.world().is_first() {
-            // Each epoch seeds the generators; within a resumed epoch the checkpoint's are those of rank 0.
+            let _ = self.training.loss_sum.f_zero_()?;
+        }
+        if !self.progress.own_state {
+            // The generators of the checkpoint are those of rank 0. Each epoch seeds them; the rest of a
+            // resumed epoch begins with others.
             if self.progress.generators.take().is_some() {
                 seed_generators(self.config.seed, self.progress.position.epoch, ranks.rank())?;
                 self.progress.generators = Some(kasmina_torch_ext::rng::RngState::save()?);
             }
-            let _ = self.training.loss_sum.f_zero_()?;
-            if self.progress.restored.is_some() {
-                self.training.model.renew_streams()?;
-            }
+            self.training.model.renew_streams()?;
         }
         ranks.compare_weights(&self.training.model)?;
         self.ranks = Some(ranks);

@@ -8,6 +8,7 @@ mod wishes;
 pub(super) use shard::Shard;
 pub(super) use wishes::{Found, NewBuild, Wishes};
 
+use super::checkpoint::Place;
 use crate::error::TrainError;
 use kasmina::MorphogeneticModel;
 use kasmina_plugin_api::PluginError;
@@ -38,6 +39,16 @@ impl Ranks {
     /// Returns the number of this rank, from 0.
     pub(super) fn rank(&self) -> usize {
         self.link.world().rank
+    }
+
+    /// Returns the place of this rank.
+    pub(super) fn place(&self) -> Place {
+        Place { rank: self.rank(), size: self.link.world().size }
+    }
+
+    /// Sends bytes to all ranks and returns every rank's, in the order of the ranks.
+    pub(super) fn gather(&mut self, mine: &[u8]) -> Result<Vec<Vec<u8>>, TrainError> {
+        Ok(self.messages.gather(mine)?)
     }
 
     /// Returns the part of a batch that this rank computes.
@@ -102,8 +113,8 @@ impl Ranks {
     }
 }
 
-/// Returns all variables of a model, buffers included, by their names. During a trial, buffers of seeds are missing,
-/// because the state cannot be taken then.
+/// Returns all variables of a model, buffers included, by their names. During a trial, buffers of seeds are
+/// missing, because the state cannot be taken then.
 fn variables(model: &MorphogeneticModel) -> Result<Vec<(String, Tensor)>, TrainError> {
     if model.is_on_trial() {
         let host = model.host_variables()?.into_iter().map(|variable| (variable.name, variable.tensor));

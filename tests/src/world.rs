@@ -1,7 +1,7 @@
-//! Starting the processes of a run, as a launcher does.
+//! Starting the ranks of a run, as a launcher does.
 
+use crate::{SHIPPED, fixture, kasmina, runs, shipped};
 use kasmina_ranks::Server;
-use kasmina_tests::{SHIPPED, fixture, kasmina, shipped};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -9,25 +9,28 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// Limit after which ranks count as lost, in seconds. The tests set it in each configuration.
-pub(crate) const LIMIT: f64 = 10.0;
+pub const LIMIT: f64 = 10.0;
 
 /// The processes of a run, which end when the value is dropped.
-pub(crate) struct World {
-    pub(crate) ranks: Vec<Child>,
+#[derive(Debug)]
+pub struct World {
+    /// The processes, ordered by rank.
+    pub ranks: Vec<Child>,
     home: PathBuf,
     _server: Server,
 }
 
 /// How a rank has ended.
 #[derive(Debug)]
-pub(crate) struct Ended {
+pub struct Ended {
     /// Exit code; `None` after a signal.
-    pub(crate) code: Option<i32>,
-    pub(crate) error: String,
+    pub code: Option<i32>,
+    /// What it has printed to standard error.
+    pub error: String,
 }
 
 /// Returns a command of the binary in a folder, with the shipped plugins and a stochastic seed.
-pub(crate) fn command(home: &Path) -> Command {
+pub fn command(home: &Path) -> Command {
     let mut command = kasmina(home);
     let paths = SHIPPED.iter().map(|name| shipped(name)).chain([fixture("dropout")]);
     command.env("KASMINA_PLUGIN_PATH", std::env::join_paths(paths).unwrap());
@@ -36,7 +39,7 @@ pub(crate) fn command(home: &Path) -> Command {
 
 impl World {
     /// Starts `size` ranks with the same arguments. `change` may change the command of each rank.
-    pub(crate) fn start(
+    pub fn start(
         home: &Path,
         size: usize,
         args: &[&str],
@@ -53,32 +56,49 @@ impl World {
         Self { ranks: (0..size).map(start).collect(), home: home.to_owned(), _server: server }
     }
 
-    /// Waits until every rank has ended. Fails if that takes longer than `limit`.
-    pub(crate) fn wait(&mut self, limit: Duration) -> Vec<Ended> {
+    /// Returns what a rank of the run in the folder `run` has printed, before and after it had a log of its
+    /// own.
+    pub fn printed(&self, rank: usize) -> String {
+        let own = std::fs::read_to_string(self.home.join(format!("stderr.{rank}"))).unwrap();
+        let log =
+            std::fs::read_to_string(self.home.join(format!("run/ranks/{rank}.log"))).unwrap_or_default();
+        own + &log
+    }
+
+    /// Waits until a rank has ended and returns its exit code, `None` after a signal. Fails if that takes
+    /// longer than `limit`.
+    pub fn wait_for(&mut self, rank: usize, limit: Duration) -> Option<i32> {
         let begun = Instant::now();
-        let mut all = Vec::new();
-        for (rank, child) in self.ranks.iter_mut().enumerate() {
-            let status = loop {
-                if let Some(status) = child.try_wait().unwrap() {
-                    break status;
-                }
-                assert!(begun.elapsed() < limit, "rank {rank} has not ended within {limit:?}");
-                std::thread::sleep(Duration::from_millis(20));
-            };
-            let error = std::fs::read_to_string(self.home.join(format!("stderr.{rank}"))).unwrap();
-            all.push(Ended { code: status.code(), error });
+        loop {
+            if let Some(status) = self.ranks[rank].try_wait().unwrap() {
+                return status.code();
+            }
+            let late = begun.elapsed() > limit;
+            assert!(!late, "rank {rank} has not ended within {limit:?}: {}", self.printed(rank));
+            std::thread::sleep(Duration::from_millis(20));
         }
-        all
+    }
+
+    /// Waits until every rank has ended. Fails if that takes longer than `limit`.
+    pub fn wait(&mut self, limit: Duration) -> Vec<Ended> {
+        let end = Instant::now() + limit;
+        let mut ended = Vec::new();
+        for rank in 0..self.ranks.len() {
+            let code = self.wait_for(rank, end.saturating_duration_since(Instant::now()));
+            let error = std::fs::read_to_string(self.home.join(format!("stderr.{rank}"))).unwrap();
+            ended.push(Ended { code, error });
+        }
+        ended
     }
 
     /// Waits for a run that must succeed on every rank.
-    pub(crate) fn must_succeed(&mut self) {
+    pub fn must_succeed(&mut self) {
         let ended = self.wait(Duration::from_mins(4));
         assert!(ended.iter().all(|rank| rank.code == Some(0)), "{ended:#?}");
     }
 
     /// Sends a signal to a rank.
-    pub(crate) fn signal(&self, rank: usize, signal: rustix::process::Signal) {
+    pub fn signal(&self, rank: usize, signal: rustix::process::Signal) {
         let pid = rustix::process::Pid::from_child(&self.ranks[rank]);
         rustix::process::kill_process(pid, signal).unwrap();
     }
@@ -94,7 +114,7 @@ impl Drop for World {
 }
 
 /// Returns the variables that a launcher sets for a rank.
-pub(crate) fn variables(rank: usize, size: usize, port: u16) -> BTreeMap<&'static str, String> {
+pub fn variables(rank: usize, size: usize, port: u16) -> BTreeMap<&'static str, String> {
     BTreeMap::from([
         ("RANK", rank.to_string()),
         ("LOCAL_RANK", rank.to_string()),
@@ -109,24 +129,24 @@ pub(crate) fn variables(rank: usize, size: usize, port: u16) -> BTreeMap<&'stati
 }
 
 /// Returns a number of each epoch of a run.
-pub(crate) fn metric(run: &Path, name: &str) -> Vec<f64> {
-    let rows = kasmina_tests::runs::lines(&run.join("metrics.jsonl"));
+pub fn metric(run: &Path, name: &str) -> Vec<f64> {
+    let rows = runs::lines(&run.join("metrics.jsonl"));
     rows.iter().map(|row| row[name].as_f64().unwrap()).collect()
 }
 
 /// Returns the weights of the newest checkpoint of a run, as bytes of a file.
-pub(crate) fn weights(run: &Path) -> Vec<u8> {
+pub fn weights(run: &Path) -> Vec<u8> {
     let newest = kasmina_checkpoint::newest_first(&run.join("checkpoints")).unwrap().remove(0);
     std::fs::read(newest.join("model.safetensors")).unwrap()
 }
 
 /// Returns the summary of a run.
-pub(crate) fn summary(run: &Path) -> Value {
+pub fn summary(run: &Path) -> Value {
     serde_json::from_str(&std::fs::read_to_string(run.join("summary.json")).unwrap()).unwrap()
 }
 
 /// Waits until a run has written this many epochs.
-pub(crate) fn until_epoch(run: &Path, epochs: usize) {
+pub fn until_epoch(run: &Path, epochs: usize) {
     let begun = Instant::now();
     let rows = || std::fs::read_to_string(run.join("metrics.jsonl")).map_or(0, |text| text.lines().count());
     while rows() < epochs {

@@ -1,0 +1,94 @@
+//! Runs on two to four ranks, each a process, into which faults are injected: one rank is killed, stopped,
+//! late or different. Every rank must end or go on in time, and the run must continue on another number of
+//! ranks.
+//!
+//! `cargo xtask rank-faults --faults N --seed S` injects more of them than `cargo test` does.
+
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a test program reports on its own")]
+
+mod fault;
+mod inject;
+
+use fault::Fault;
+use inject::Case;
+use kasmina_tests::undisturbed::Random;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process::ExitCode;
+use std::time::Duration;
+
+/// Number of faults in `cargo test`: one of each kind, without the last two, which take a minute each.
+const DEFAULT_FAULTS: usize = Fault::ALL.len() - 2;
+
+/// What has become of the faults of one kind.
+#[derive(Debug, Default, Clone, Copy)]
+struct Row {
+    injected: u32,
+    passed: u32,
+    slowest: Duration,
+}
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let (faults, seed) = match parse_arguments(&args) {
+        Ok(Some(chosen)) => chosen,
+        // The arguments of `cargo test` name another test.
+        Ok(None) => return ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("rank_faults: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    kasmina_tests::built();
+    println!("{faults} faults, seed {seed}");
+    let mut random = Random::new(seed);
+    let mut rows = [Row::default(); Fault::ALL.len()];
+    for number in 0..faults {
+        let kind = number % rows.len();
+        let case = Case::new(Fault::ALL[kind], &mut random);
+        let row = &mut rows[kind];
+        row.injected += 1;
+        // A failed assertion has printed what is wrong.
+        match catch_unwind(AssertUnwindSafe(|| case.inject(&mut random))) {
+            Ok(took) => {
+                row.passed += 1;
+                row.slowest = row.slowest.max(took);
+                println!("{number:>4} {} {:>6.1} s", case.line(), took.as_secs_f64());
+            }
+            Err(_) => println!("{number:>4} {} FAILED", case.line()),
+        }
+    }
+    println!("\n{:<46} {:>8} {:>6} {:>10}", "FAULT", "INJECTED", "PASSED", "SLOWEST");
+    let row = |label: &str, row: Row| {
+        let Row { injected, passed, slowest } = row;
+        println!("{label:<46} {injected:>8} {passed:>6} {:>8.1} s", slowest.as_secs_f64());
+    };
+    for (fault, found) in Fault::ALL.iter().zip(rows).filter(|(_, found)| found.injected > 0) {
+        row(fault.label(), found);
+    }
+    let all = rows.iter().fold(Row::default(), |all, one| Row {
+        injected: all.injected + one.injected,
+        passed: all.passed + one.passed,
+        slowest: all.slowest.max(one.slowest),
+    });
+    row("all", all);
+    if all.passed == all.injected { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Parses the number of faults and the random seed; `None` if the arguments name other tests.
+fn parse_arguments(args: &[String]) -> Result<Option<(usize, u64)>, String> {
+    let (mut faults, mut seed) = (DEFAULT_FAULTS, 1);
+    let mut args = args.iter();
+    while let Some(arg) = args.next() {
+        let value = |args: &mut std::slice::Iter<'_, String>| {
+            args.next().cloned().ok_or(format!("{arg} needs a number"))
+        };
+        match arg.as_str() {
+            "--faults" => faults = value(&mut args)?.parse().map_err(|e| format!("--faults: {e}"))?,
+            "--seed" => seed = value(&mut args)?.parse().map_err(|e| format!("--seed: {e}"))?,
+            option if option.starts_with('-') => {}
+            name if "rank_faults".contains(name) => {}
+            _ => return Ok(None),
+        }
+    }
+    Ok(Some((faults, seed)))
+}
