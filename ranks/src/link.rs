@@ -45,7 +45,7 @@ impl Link {
             reason,
         };
         let start = limit.max(START);
-        let store = Store::connect(&meet.host, meet.port, meet.serves, &meet.prefix, start)
+        let mut store = Store::connect(&meet.host, meet.port, meet.serves, &meet.prefix, start)
             .map_err(|error| refused(brief(&error)))?;
         let me = Peer {
             host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
@@ -57,6 +57,7 @@ impl Link {
         store.set(&Peer::key(world.rank), &text).map_err(failed)?;
         let peers = introduce(&store, world, start)?;
         let signs = Arc::new(Signs::new(world.size, world.rank, limit));
+        store.set_limit(limit);
         let watch = Watch::start(store.another().map_err(failed)?, world.rank, &signs)
             .map_err(|error| refused(error.to_string()))?;
         Ok(Some(Arc::new(Self {

@@ -46,6 +46,8 @@ struct Seen {
     text: String,
     at: Instant,
     step: u64,
+    /// Number of operations that the rank has begun.
+    operations: u64,
     doing: String,
 }
 
@@ -53,7 +55,8 @@ impl Signs {
     pub(crate) fn new(size: usize, rank: usize, limit: Duration) -> Self {
         let now = Instant::now();
         let seen = |other| {
-            (other != rank).then(|| Seen { text: String::new(), at: now, step: 0, doing: String::new() })
+            let (text, doing) = (String::new(), String::new());
+            (other != rank).then_some(Seen { text, at: now, step: 0, operations: 0, doing })
         };
         Self {
             step: AtomicU64::new(0),
@@ -115,16 +118,28 @@ impl Signs {
         })
     }
 
-    /// Returns a rank whose newest sign tells of an earlier step than this rank's.
+    /// Returns a rank whose newest sign tells of an earlier step than this rank's, or of fewer operations.
     fn late(&self) -> Option<Loss> {
-        let mine = self.step.load(Ordering::Relaxed);
+        let mine = (self.step.load(Ordering::Relaxed), self.operations());
         self.seen.lock().iter().enumerate().find_map(|(rank, seen)| {
-            let Seen { step, doing, .. } = seen.as_ref()?;
-            (*step < mine).then(|| Loss {
+            let Seen { step, operations, doing, .. } = seen.as_ref()?;
+            ((*step, *operations) < mine).then(|| Loss {
                 rank,
-                what: format!("is late: it is at step {step}{doing}, and the others wait at step {mine}"),
+                what: match mine.0 {
+                    same if same == *step => {
+                        format!("is late in step {step}{doing}, where the others wait for it")
+                    }
+                    later => {
+                        format!("is late: it is at step {step}{doing}, and the others wait at step {later}")
+                    }
+                },
             })
         })
+    }
+
+    /// Returns the number of operations with the other ranks that this one has begun.
+    fn operations(&self) -> u64 {
+        self.collective.lock().as_ref().map_or(0, Collective::begun)
     }
 
     fn lose(&self, loss: Loss) {
@@ -167,11 +182,11 @@ fn watch(store: &Store, rank: usize, signs: &Signs) {
     while !signs.ended.load(Ordering::Relaxed) {
         count += 1;
         let doing = signs.doing.lock().clone().unwrap_or_default();
-        let text = format!("{count} {} {doing}", signs.step.load(Ordering::Relaxed));
+        let text = format!("{count} {} {} {doing}", signs.step.load(Ordering::Relaxed), signs.operations());
         if let Err(error) =
             store.set(&Peer::sign(rank), text.as_bytes()).and_then(|()| look(store, rank, signs))
         {
-            let what = format!("does not answer: it serves the store of the ranks ({error})");
+            let what = format!("cannot be heard: the store of the ranks does not answer ({error})");
             if !signs.ended.load(Ordering::Relaxed) {
                 signs.lose(Loss { rank: 0, what });
             }
@@ -205,11 +220,12 @@ fn look(store: &Store, rank: usize, signs: &Signs) -> kasmina_torch_ext::Result<
         if let Some(seen) = &mut signs.seen.lock()[other]
             && seen.text != text
         {
-            let mut words = text.splitn(3, ' ').skip(1);
-            let step = words.next().and_then(|step| step.parse().ok()).unwrap_or(0);
+            let mut words = text.splitn(4, ' ').skip(1);
+            let mut number = || words.next().and_then(|word| word.parse().ok()).unwrap_or(0);
+            let (step, operations) = (number(), number());
             let doing = words.next().filter(|doing| !doing.is_empty());
             let doing = doing.map_or_else(String::new, |doing| format!(", in {doing}"));
-            *seen = Seen { text, at: Instant::now(), step, doing };
+            *seen = Seen { text, at: Instant::now(), step, operations, doing };
         }
     }
     if let Some(loss) = signs.silent(signs.limit) {

@@ -65,6 +65,20 @@ impl World {
         own + &log
     }
 
+    /// Waits until a run has written this many epochs. Fails if a rank ends before.
+    pub fn until_epoch(&mut self, run: &Path, epochs: usize) {
+        wait_for_epoch(run, epochs, || {
+            for rank in 0..self.ranks.len() {
+                let ended = self.ranks[rank].try_wait().unwrap();
+                assert!(
+                    ended.is_none(),
+                    "rank {rank} has ended before epoch {epochs}: {}",
+                    self.printed(rank)
+                );
+            }
+        });
+    }
+
     /// Waits until a rank has ended and returns its exit code, `None` after a signal. Fails if that takes
     /// longer than `limit`.
     pub fn wait_for(&mut self, rank: usize, limit: Duration) -> Option<i32> {
@@ -147,9 +161,14 @@ pub fn summary(run: &Path) -> Value {
 
 /// Waits until a run has written this many epochs.
 pub fn until_epoch(run: &Path, epochs: usize) {
+    wait_for_epoch(run, epochs, || ());
+}
+
+fn wait_for_epoch(run: &Path, epochs: usize, mut check: impl FnMut()) {
     let begun = Instant::now();
     let rows = || std::fs::read_to_string(run.join("metrics.jsonl")).map_or(0, |text| text.lines().count());
     while rows() < epochs {
+        check();
         assert!(begun.elapsed() < Duration::from_mins(2), "the run has no epoch {epochs}");
         std::thread::sleep(Duration::from_millis(20));
     }

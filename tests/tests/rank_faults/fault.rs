@@ -32,7 +32,7 @@ pub(crate) enum Reaction {
 }
 
 impl Fault {
-    /// Every fault. Those at the end take a minute each, because ranks wait so long for a rank that starts.
+    /// Every fault.
     pub(crate) const ALL: [Self; 17] = [
         Self::Killed,
         Self::Stopped,
@@ -84,14 +84,18 @@ impl Fault {
             }
             Self::Killed | Self::Stopped | Self::ExitsInVote => Reaction::End("has given no sign of life"),
             Self::Late => Reaction::End("is late"),
-            Self::Panics => Reaction::End("panicked"),
-            Self::OtherSetting => Reaction::End("setting `optimizer.learning_rate`"),
-            Self::OtherBuild => Reaction::End("build of plugin"),
-            Self::OtherData => Reaction::End("SHA-256 of the training data"),
-            Self::WrongSize => Reaction::End("the number of ranks"),
-            Self::NoDevice => Reaction::End("ended: device"),
-            Self::PortInUse => Reaction::End("the store of the ranks at 127.0.0.1"),
-            Self::NoRoute => Reaction::End("did not start within"),
+            Self::Panics => Reaction::End("was told to panic"),
+            Self::OtherSetting => Reaction::End(
+                "differs from rank 0: setting `optimizer.learning_rate` is `0.001` there, `0.002` on rank 0",
+            ),
+            Self::OtherBuild => {
+                Reaction::End("differs from rank 0: build of plugin fixture_dropout is `absent` there")
+            }
+            Self::OtherData => Reaction::End("differs from rank 0: SHA-256 of the training data is `"),
+            Self::WrongSize => Reaction::End("differs from rank 0: the number of ranks is `"),
+            Self::NoDevice => Reaction::End("ended: device `cuda` is not available"),
+            Self::PortInUse => Reaction::End("rank 0 cannot serve the store of the ranks at 127.0.0.1:"),
+            Self::NoRoute => Reaction::End("rank 1 cannot reach the store of the ranks at 192.0.2.1:"),
         }
     }
 
@@ -116,6 +120,11 @@ impl Fault {
             | Self::Unhealthy
             | Self::Panics => false,
         }
+    }
+
+    /// Whether the other ranks wait a minute, the time that a rank has for its start.
+    pub(crate) fn is_slow(self) -> bool {
+        matches!(self, Self::PortInUse | Self::NoRoute)
     }
 
     /// Blueprint of the run's seed. Those of the fixture misbehave on rank 1.

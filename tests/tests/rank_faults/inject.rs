@@ -3,7 +3,7 @@
 use crate::fault::{Fault, Reaction};
 use kasmina_tests::shell::in_shell;
 use kasmina_tests::undisturbed::Random;
-use kasmina_tests::world::{World, command, summary, until_epoch};
+use kasmina_tests::world::{World, command, summary};
 use kasmina_tests::{SHIPPED, fixture, output, runs, shipped};
 use rustix::process::{Pid, Resource, Rlimit, Signal, prlimit};
 use std::net::TcpListener;
@@ -30,26 +30,42 @@ pub(crate) struct Case {
     port: Option<u16>,
     /// Keeps that port in use.
     _listener: Option<TcpListener>,
+    /// Epochs and time before a disturbance.
+    before: (usize, Duration),
+    /// Rank that gets the signal to stop.
+    stopped: usize,
+    /// Number of ranks that continue the run.
+    next_size: usize,
 }
 
 impl Case {
     pub(crate) fn new(fault: Fault, random: &mut Random) -> Self {
-        let size = 2 + random.below(3) as usize;
+        let mut below = |bound: usize| random.below(bound as u64) as usize;
+        let size = 2 + below(3);
         let victim = match fault {
             Fault::FullDisk | Fault::PortInUse => 0,
-            Fault::Killed | Fault::Stopped | Fault::Paused | Fault::Terminated => {
-                random.below(size as u64) as usize
-            }
-            _ if fault.is_at_start() => 1 + random.below(size as u64 - 1) as usize,
+            Fault::Killed | Fault::Stopped | Fault::Paused | Fault::Terminated => below(size),
+            Fault::NoRoute => 1,
+            _ if fault.is_at_start() => 1 + below(size - 1),
             _ => 1,
         };
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
-        let serves = random.below(2) == 1 || matches!(fault, Fault::PortInUse | Fault::NoRoute);
+        let serves = below(2) == 1 || matches!(fault, Fault::PortInUse | Fault::NoRoute);
         let home = tempfile::tempdir().unwrap();
         write(home.path(), fault);
         let listener = (fault == Fault::PortInUse).then_some(listener);
-        Self { fault, home, size, victim, port: serves.then_some(port), _listener: listener }
+        Self {
+            fault,
+            home,
+            size,
+            victim,
+            port: serves.then_some(port),
+            _listener: listener,
+            before: (1 + below(4), Duration::from_millis(below(400) as u64)),
+            stopped: below(size),
+            next_size: 1 + below(3),
+        }
     }
 
     /// The number of ranks and the victim, for the report.
@@ -59,7 +75,7 @@ impl Case {
     }
 
     /// Injects the fault, and returns the time until every rank had reacted.
-    pub(crate) fn inject(&self, random: &mut Random) -> Duration {
+    pub(crate) fn inject(&self) -> Duration {
         let run = self.home.path().join("run");
         let mut world = self.start(self.size, 0);
         if self.fault.is_at_start() {
@@ -67,29 +83,31 @@ impl Case {
             self.must_end(&mut world, IN_TIME_AT_START);
             return begun.elapsed();
         }
-        if !self.fault.is_of_seed() {
-            until_epoch(&run, 1 + random.below(4) as usize);
-            std::thread::sleep(Duration::from_millis(random.below(400)));
+        match self.fault {
+            // The seed misbehaves in the seventh epoch.
+            Fault::Late | Fault::Unhealthy | Fault::Panics => world.until_epoch(&run, 6),
+            Fault::ExitsInVote | Fault::FailsInBuild => {}
+            _ => {
+                let (epochs, time) = self.before;
+                world.until_epoch(&run, epochs);
+                std::thread::sleep(time);
+            }
         }
         let begun = Instant::now();
         self.disturb(&world);
         match self.fault.reaction() {
-            Reaction::End(_) => {
-                // A seed misbehaves in a later epoch.
-                let limit = if self.fault.is_of_seed() { IN_TIME + IN_TIME_AT_START } else { IN_TIME };
-                self.must_end(&mut world, limit);
-            }
-            Reaction::GoOn if self.fault != Fault::Terminated => {
-                let more = if self.fault.is_of_seed() { 9 } else { rows(&run) + 2 };
-                until_epoch(&run, more);
-                world.signal(random.below(self.size as u64) as usize, Signal::TERM);
+            Reaction::End(_) => self.must_end(&mut world, IN_TIME),
+            Reaction::GoOn => {
+                if self.fault != Fault::Terminated {
+                    world.until_epoch(&run, rows(&run) + 3);
+                    world.signal(self.stopped, Signal::TERM);
+                }
                 must_stop(&mut world);
             }
-            Reaction::GoOn => must_stop(&mut world),
         }
         let took = begun.elapsed();
         drop(world);
-        self.continue_on(1 + random.below(3) as usize);
+        self.continue_on(self.next_size);
         took
     }
 
@@ -159,11 +177,13 @@ impl Case {
         let silent = matches!(self.fault, Fault::Killed | Fault::Stopped | Fault::ExitsInVote | Fault::Late);
         let ranks: Vec<usize> = (0..self.size).filter(|rank| !silent || *rank != self.victim).collect();
         let mut all = String::new();
+        let name = format!("rank {} on", self.victim);
         for rank in ranks {
             let code = world.wait_for(rank, end.saturating_duration_since(Instant::now()));
             let printed = world.printed(rank);
             assert_eq!(code, Some(1), "rank {rank}: {printed}");
-            assert!(!silent || printed.contains(text), "rank {rank} does not say `{text}`: {printed}");
+            let says = printed.contains(text) && printed.contains(&name);
+            assert!(!silent || says, "rank {rank} does not say `{name} .. {text}`: {printed}");
             all += &printed;
         }
         assert!(all.contains(text), "no rank says `{text}`: {all}");

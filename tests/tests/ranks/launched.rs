@@ -24,7 +24,7 @@ fn a_lifecycle_continues_on_another_number_of_ranks() {
     std::fs::write(home.join("config.toml"), GROWING).unwrap();
     let run = home.join("run");
     let mut two = World::start(home, 2, &["train", "--config", "config.toml", "--out", "run"], |_, _| {});
-    until_epoch(&run, 8);
+    two.until_epoch(&run, 8);
     two.signal(1, Signal::TERM);
     let ended = two.wait(std::time::Duration::from_mins(1));
     assert_eq!((ended[0].code, ended[1].code), (Some(130), Some(143)), "{ended:#?}");
@@ -67,7 +67,7 @@ fn a_resumed_run_continues_the_random_numbers_of_every_rank() {
             |out: &str| World::start(home, 2, &["train", "--config", "config.toml", "--out", out], |_, _| {});
         start(&whole).must_succeed();
         let mut stopped = start(&parts);
-        until_epoch(&home.join(&parts), 3);
+        stopped.until_epoch(&home.join(&parts), 3);
         stopped.signal(0, Signal::TERM);
         let ended = stopped.wait(std::time::Duration::from_mins(1));
         assert_eq!((ended[0].code, ended[1].code), (Some(143), Some(130)), "{ended:#?}");
@@ -156,6 +156,24 @@ fn torchrun_starts_and_restarts_the_ranks() {
     let losses = |out: &str| metric(&home.join(out), "val_loss");
     assert_eq!(losses("disturbed"), losses("whole"));
     assert!(weights(&home.join("disturbed")) == weights(&home.join("whole")));
+}
+
+/// Without a launcher that serves the store, rank 0 does; a port in use is an error at once.
+#[test]
+fn a_port_in_use_is_named() {
+    let home = tempfile::tempdir().unwrap();
+    std::fs::write(home.path().join("config.toml"), GROWING).unwrap();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port();
+    let mut first = command(home.path());
+    first
+        .args(["train", "--config", "config.toml", "--out", "run"])
+        .envs(kasmina_tests::world::variables(0, 2, port))
+        .env("TORCHELASTIC_USE_AGENT_STORE", "False");
+    let (_, error, code) = output(first);
+    assert_eq!(code, Some(1), "{error}");
+    assert!(error.contains("rank 0 cannot serve the store of the ranks at 127.0.0.1:"), "{error}");
+    assert!(error.contains("choose another MASTER_PORT"), "{error}");
 }
 
 /// Returns the processes that a process has started.

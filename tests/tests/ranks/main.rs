@@ -1,7 +1,6 @@
 //! Runs on several ranks, each a process of its own: agreement with one rank, whole lifecycles, resuming on
-//! another number of ranks, and ranks that are lost, late or different.
+//! another number of ranks, and new builds of plugins. The test program `rank_faults` disturbs such runs.
 
 mod agreement;
-mod faults;
 mod launched;
 mod swaps;

@@ -2,7 +2,7 @@
 
 use kasmina_tests::behaviours::Waver;
 use kasmina_tests::builds::Builds;
-use kasmina_tests::world::{LIMIT, World, until_epoch};
+use kasmina_tests::world::{LIMIT, World};
 use kasmina_tests::{SHIPPED, runs, shipped};
 use rustix::process::Signal;
 use serde_json::Value;
@@ -34,8 +34,9 @@ impl Watched {
             let paths = SHIPPED.iter().map(|name| shipped(name));
             command.env("KASMINA_PLUGIN_PATH", std::env::join_paths(paths).unwrap());
         });
-        let watched = Self { home, builds, file, world };
-        until_epoch(&watched.run(), 8);
+        let mut watched = Self { home, builds, file, world };
+        let run = watched.run();
+        watched.world.until_epoch(&run, 8);
         watched
     }
 
@@ -67,7 +68,8 @@ impl Watched {
     /// Ends the run on both ranks, which then have the same weights: they compare them after every epoch.
     fn end(mut self) {
         let epochs = runs::lines(&self.run().join("metrics.jsonl")).len();
-        until_epoch(&self.run(), epochs + 2);
+        let run = self.run();
+        self.world.until_epoch(&run, epochs + 2);
         self.world.signal(0, Signal::TERM);
         let ended = self.world.wait(Duration::from_mins(1));
         assert_eq!((ended[0].code, ended[1].code), (Some(143), Some(130)), "{ended:#?}");

@@ -230,7 +230,10 @@ mod tests {
         let plan = |order: &[usize], first, later| Plan::new(&all, order, first, later);
         assert_eq!(plan(&[2, 1, 0], 1 << 20, 1 << 20).bucket_of[..3], [0, 0, 0]);
         assert_eq!(plan(&[2, 1, 0], 384, 1 << 20).bucket_of[..3], [1, 1, 0]);
-        assert_eq!(plan(&[3, 2, 1, 0], 1 << 20, 1 << 20), Plan { bucket_of: vec![1, 1, 1, 0], buckets: 2 });
+        assert_eq!(
+            plan(&[4, 3, 2, 1, 0], 1 << 20, 1 << 20),
+            Plan { bucket_of: vec![1, 1, 1, 1, 0], buckets: 2 }
+        );
     }
 
     /// Each rank has its own gradients; all get the same sums, with the strides of the parameters, and a

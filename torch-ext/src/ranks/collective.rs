@@ -6,6 +6,7 @@ use super::store::Store;
 use crate::error::{Error, Result};
 use parking_lot::Mutex;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tch::{Device, Tensor};
 
@@ -34,6 +35,8 @@ pub struct Collective {
     inner: Arc<Mutex<Backend>>,
     size: usize,
     ordered: bool,
+    /// Number of operations that this rank has begun, those of replayed steps not counted.
+    begun: Arc<AtomicU64>,
 }
 
 #[derive(Debug)]
@@ -56,7 +59,18 @@ impl Collective {
         } else {
             Backend::Gloo(Gloo::connect(store, ranks, group.host, group.timeout)?)
         };
-        Ok(Self { inner: Arc::new(Mutex::new(backend)), size: group.size, ordered: group.ordered })
+        Ok(Self {
+            inner: Arc::new(Mutex::new(backend)),
+            size: group.size,
+            ordered: group.ordered,
+            begun: Arc::default(),
+        })
+    }
+
+    /// Returns the number of operations that this rank has begun, which shows whether it is behind the others.
+    /// Operations of replayed steps are not counted. Does not wait for an operation of another thread.
+    pub fn begun(&self) -> u64 {
+        self.begun.load(Ordering::Relaxed)
     }
 
     /// Returns the number of ranks.
@@ -73,6 +87,7 @@ impl Collective {
     /// # Errors
     /// If a rank is lost.
     pub fn begin_sums(&self, tensors: &[&Tensor]) -> Result<()> {
+        self.begun.fetch_add(1, Ordering::Relaxed);
         let mut backend = self.inner.lock();
         if self.ordered {
             return tensors.iter().try_for_each(|tensor| sum_in_order(&mut backend, tensor, self.size));
@@ -112,6 +127,7 @@ impl Collective {
     /// # Errors
     /// If a rank is lost.
     pub fn broadcast(&self, tensor: &Tensor, root: usize) -> Result<()> {
+        self.begun.fetch_add(1, Ordering::Relaxed);
         let mut backend = self.inner.lock();
         match &mut *backend {
             Backend::Gloo(gloo) => gloo.broadcast(tensor, root)?,

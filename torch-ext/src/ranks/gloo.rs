@@ -31,13 +31,15 @@ impl Gloo {
             .map(CString::new)
             .transpose()
             .map_err(|error| Error::Torch(format!("invalid name of a host: {error}")))?;
-        let host = host.as_ref().map_or(std::ptr::null(), |host| host.as_ptr());
-        let (mut raw, timeout) = (std::ptr::null_mut(), super::store::milliseconds(timeout));
-        // SAFETY: the store is live, the text is null or NUL-terminated, the output pointer is valid.
-        ffi::check(unsafe {
-            ffi::kte_gloo_new(store.raw(), number(rank), number(size), host, timeout, &raw mut raw)
+        let mut gloo = store.call(timeout, move |store| {
+            let host = host.as_ref().map_or(std::ptr::null(), |host| host.as_ptr());
+            let (mut raw, timeout) = (std::ptr::null_mut(), super::store::milliseconds(timeout));
+            // SAFETY: the store is live, the text is null or NUL-terminated, the output pointer is valid.
+            ffi::check(unsafe {
+                ffi::kte_gloo_new(store.raw(), number(rank), number(size), host, timeout, &raw mut raw)
+            })?;
+            Ok(Self { raw, failed: false })
         })?;
-        let mut gloo = Self { raw, failed: false };
         gloo.test(rank, size)?;
         Ok(gloo)
     }

@@ -10,6 +10,7 @@ mod rank_sums;
 mod store;
 #[cfg(test)]
 mod testing;
+mod worker;
 
 pub use batch_norm::SyncBatchNorm;
 pub use buckets::{Buckets, Plan};

@@ -2,20 +2,44 @@
 //!
 //! The store is not authenticated: whoever reaches its port can read and write it.
 
+use super::worker::Worker;
 use crate::error::{Error, Result};
 use crate::ffi;
 use std::ffi::{CString, c_void};
 use std::time::Duration;
 
 /// A connection to a store. Keys begin with the prefix of the connection.
+///
+/// Each operation runs on a thread of the connection, because libtorch waits without a limit for a host that
+/// is stopped in the middle of one.
 #[derive(Debug)]
 pub struct Store {
-    raw: *mut c_void,
+    worker: Worker<Handle>,
     port: u16,
+    /// Longest time of an operation, which excludes the time that it waits for a value.
+    limit: Duration,
 }
 
+/// A handle of libtorch on a store.
+#[derive(Debug)]
+pub(super) struct Handle(*mut c_void);
+
 // SAFETY: the connection is behind a lock of its own in libtorch, and the handle is counted with atomics.
-unsafe impl Send for Store {}
+unsafe impl Send for Handle {}
+
+impl Handle {
+    /// Returns the pointer, for calls of the shim.
+    pub(super) fn raw(&self) -> *mut c_void {
+        self.0
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        // SAFETY: made by `kte_store_new` or `kte_store_clone`, and not used again.
+        unsafe { ffi::kte_store_free(self.0) }
+    }
+}
 
 impl Store {
     /// Connects to the store of a host. If `serves` is set, this process serves it, on a port that the system
@@ -25,24 +49,38 @@ impl Store {
     /// If the store is not reached within the time, or the port is in use.
     pub fn connect(host: &str, port: u16, serves: bool, prefix: &str, timeout: Duration) -> Result<Self> {
         let (host, prefix) = (text(host)?, text(prefix)?);
-        let (mut found, mut raw) = (0, std::ptr::null_mut());
-        // SAFETY: the texts are NUL-terminated and live for the call; both output pointers are valid.
-        ffi::check(unsafe {
-            ffi::kte_store_new(
-                host.as_ptr(),
-                port,
-                serves,
-                prefix.as_ptr(),
-                milliseconds(timeout),
-                &raw mut found,
-                &raw mut raw,
-            )
-        })?;
-        Ok(Self { raw, port: found })
+        let open = move || {
+            let (mut found, mut raw) = (0, std::ptr::null_mut());
+            // SAFETY: the texts are NUL-terminated and live for the call; both output pointers are valid.
+            ffi::check(unsafe {
+                ffi::kte_store_new(
+                    host.as_ptr(),
+                    port,
+                    serves,
+                    prefix.as_ptr(),
+                    milliseconds(timeout),
+                    &raw mut found,
+                    &raw mut raw,
+                )
+            })?;
+            Ok((Handle(raw), found))
+        };
+        let (worker, port) = Worker::start(open, timeout)?;
+        Ok(Self { worker, port, limit: timeout })
     }
 
-    pub(super) fn raw(&self) -> *mut c_void {
-        self.raw
+    /// Sets the longest time of an operation; at first it is the time that [`connect`](Self::connect) had.
+    pub fn set_limit(&mut self, limit: Duration) {
+        self.limit = limit;
+    }
+
+    /// Runs a function with the handle of libtorch, and waits for it no longer than `time`.
+    pub(super) fn call<T: Send + 'static>(
+        &self,
+        time: Duration,
+        run: impl FnOnce(&Handle) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        self.worker.call(time, run)
     }
 
     /// Returns the port of the store.
@@ -55,71 +93,82 @@ impl Store {
     /// # Errors
     /// If the store is not reached.
     pub fn another(&self) -> Result<Self> {
-        let mut raw = std::ptr::null_mut();
-        // SAFETY: the store is live; the output pointer is valid.
-        ffi::check(unsafe { ffi::kte_store_clone(self.raw, &raw mut raw) })?;
-        Ok(Self { raw, port: self.port })
+        let clone = self.call(self.limit, |handle| {
+            let mut raw = std::ptr::null_mut();
+            // SAFETY: the store is live; the output pointer is valid.
+            ffi::check(unsafe { ffi::kte_store_clone(handle.raw(), &raw mut raw) })?;
+            Ok(Handle(raw))
+        })?;
+        let (worker, ()) = Worker::start(move || Ok((clone, ())), self.limit)?;
+        Ok(Self { worker, port: self.port, limit: self.limit })
     }
 
     /// Sets the value of a key.
     ///
     /// # Errors
-    /// If the store is not reached.
+    /// If the store does not answer.
     pub fn set(&self, key: &str, value: &[u8]) -> Result<()> {
-        let key = text(key)?;
-        // SAFETY: the store is live; key and value live for the call, which copies the value.
-        ffi::check(unsafe { ffi::kte_store_set(self.raw, key.as_ptr(), value.as_ptr().cast(), value.len()) })
+        let (key, value) = (text(key)?, value.to_vec());
+        self.call(self.limit, move |handle| {
+            // SAFETY: the store is live; key and value live for the call, which copies the value.
+            ffi::check(unsafe {
+                ffi::kte_store_set(handle.raw(), key.as_ptr(), value.as_ptr().cast(), value.len())
+            })
+        })
     }
 
     /// Waits until a key has a value, and returns it.
     ///
     /// # Errors
-    /// If there is no value within the time, or the store is not reached.
+    /// If there is no value within the time, or the store does not answer.
     pub fn get(&self, key: &str, timeout: Duration) -> Result<Vec<u8>> {
         let key = text(key)?;
-        // SAFETY: the store is live; the key lives for the call; `write` matches `context`.
-        ffi::collect_bytes(|write, context| unsafe {
-            ffi::kte_store_get(self.raw, key.as_ptr(), milliseconds(timeout), write, context)
+        self.call(timeout.saturating_add(self.limit), move |handle| {
+            // SAFETY: the store is live; the key lives for the call; `write` matches `context`.
+            ffi::collect_bytes(|write, context| unsafe {
+                ffi::kte_store_get(handle.raw(), key.as_ptr(), milliseconds(timeout), write, context)
+            })
         })
     }
 
     /// Adds to the number under a key, which begins at 0, and returns the sum.
     ///
     /// # Errors
-    /// If the store is not reached.
+    /// If the store does not answer.
     pub fn add(&self, key: &str, amount: i64) -> Result<i64> {
-        let (key, mut sum) = (text(key)?, 0);
-        // SAFETY: the store is live; the key lives for the call; the output pointer is valid.
-        ffi::check(unsafe { ffi::kte_store_add(self.raw, key.as_ptr(), amount, &raw mut sum) })?;
-        Ok(sum)
+        let key = text(key)?;
+        self.call(self.limit, move |handle| {
+            let mut sum = 0;
+            // SAFETY: the store is live; the key lives for the call; the output pointer is valid.
+            ffi::check(unsafe { ffi::kte_store_add(handle.raw(), key.as_ptr(), amount, &raw mut sum) })?;
+            Ok(sum)
+        })
     }
 
     /// Whether a key has a value.
     ///
     /// # Errors
-    /// If the store is not reached.
+    /// If the store does not answer.
     pub fn contains(&self, key: &str) -> Result<bool> {
-        let (key, mut found) = (text(key)?, false);
-        // SAFETY: the store is live; the key lives for the call; the output pointer is valid.
-        ffi::check(unsafe { ffi::kte_store_check(self.raw, key.as_ptr(), &raw mut found) })?;
-        Ok(found)
+        let key = text(key)?;
+        self.call(self.limit, move |handle| {
+            let mut found = false;
+            // SAFETY: the store is live; the key lives for the call; the output pointer is valid.
+            ffi::check(unsafe { ffi::kte_store_check(handle.raw(), key.as_ptr(), &raw mut found) })?;
+            Ok(found)
+        })
     }
 
     /// Removes a key, if it has a value.
     ///
     /// # Errors
-    /// If the store is not reached.
+    /// If the store does not answer.
     pub fn remove(&self, key: &str) -> Result<()> {
         let key = text(key)?;
-        // SAFETY: the store is live; the key lives for the call.
-        ffi::check(unsafe { ffi::kte_store_delete(self.raw, key.as_ptr()) })
-    }
-}
-
-impl Drop for Store {
-    fn drop(&mut self) {
-        // SAFETY: made by `kte_store_new` or `kte_store_clone`, and not used again.
-        unsafe { ffi::kte_store_free(self.raw) }
+        self.call(self.limit, move |handle| {
+            // SAFETY: the store is live; the key lives for the call.
+            ffi::check(unsafe { ffi::kte_store_delete(handle.raw(), key.as_ptr()) })
+        })
     }
 }
 
@@ -176,5 +225,15 @@ mod tests {
         assert!(Store::connect("localhost", store.port(), true, "two", SHORT).is_err());
         let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         assert!(Store::connect("localhost", free, false, "none", SHORT).is_err());
+    }
+
+    /// A program that accepts connections and never answers, as a stopped one does.
+    #[test]
+    fn a_host_that_does_not_answer_is_an_error_in_time() {
+        let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = silent.local_addr().unwrap().port();
+        let started = std::time::Instant::now();
+        let error = Store::connect("127.0.0.1", port, false, "none", SHORT).unwrap_err().to_string();
+        assert!(started.elapsed() < Duration::from_secs(5), "{error}");
     }
 }
