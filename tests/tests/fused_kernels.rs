@@ -8,8 +8,10 @@ use kasmina_tests::gpu;
 use kasmina_torch_ext::autograd::to_channels_last;
 use kasmina_torch_ext::cuda::fused;
 use kasmina_torch_ext::optim::{AdamW, Algorithm, Optimizer, Sgd};
+use kasmina_torch_ext::ranks::{Collective, Group, Store, SyncBatchNorm};
 use kasmina_torch_ext::rng::RngFork;
 use kasmina_torch_ext::{Change, NamedParameter, ParameterSink, Role};
+use std::time::Duration;
 use tch::{Device, Kind, Tensor};
 
 /// Random channels-last features on the GPU, `shape` being `[batch, channels, height, width]`.
@@ -78,6 +80,72 @@ fn compare_mean_linear(x: &Tensor, what: &str) {
     }
 }
 
+/// Which layers follow a batch norm.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum After {
+    /// None; only the batch norm of several ranks is then a fused layer.
+    Nothing,
+    Relu,
+    ReluAndPool,
+}
+
+/// Compares the fused batch norm with the composed one in float64, with the statistics of `ranks` if there are
+/// any.
+fn compare_batch_norm(name: &str, x: &Tensor, after: After, ranks: Option<&Collective>) {
+    let (c, device) = (x.size()[1], x.device());
+    let (pool, present) = (after == After::ReluAndPool, Tensor::ones([], (Kind::Float, device)));
+    let weight = Tensor::rand([c], (Kind::Float, device)) + 0.5;
+    let bias = Tensor::randn([c], (Kind::Float, device));
+    let statistics = |kind| (Tensor::zeros([c], (kind, device)), Tensor::ones([c], (kind, device)));
+    let ((mean, var), (exact_mean, exact_var)) = (statistics(Kind::Float), statistics(Kind::Double));
+    compare(
+        name,
+        &[x, &weight, &bias],
+        &|t| {
+            let (_, _) = (mean.shallow_clone().zero_(), var.shallow_clone().fill_(1.0));
+            let _scope = ranks.map(|ranks| SyncBatchNorm::begin(ranks, &present).unwrap());
+            if after == After::Nothing {
+                return t[0].batch_norm(Some(&t[1]), Some(&t[2]), Some(&mean), Some(&var), true, 0.1, 1e-5, true);
+            }
+            let norm = fused::BatchNorm {
+                weight: &t[1],
+                bias: &t[2],
+                running_mean: &mean,
+                running_var: &var,
+                eps: 1e-5,
+                momentum: 0.1,
+            };
+            fused::batch_norm_relu(&t[0], &norm, pool).expect("the fused layer serves it").unwrap()
+        },
+        &|t| {
+            let (m, v) = (Some(&exact_mean), Some(&exact_var));
+            let y = t[0].batch_norm(Some(&t[1]), Some(&t[2]), m, v, true, 0.1, 1e-5, true);
+            match after {
+                After::Nothing => y,
+                After::Relu => y.relu(),
+                After::ReluAndPool => y.relu().max_pool2d([2, 2], [2, 2], [0, 0], [1, 1], false),
+            }
+        },
+        &|t| {
+            let none = None::<&Tensor>;
+            let y = t[0].batch_norm(Some(&t[1]), Some(&t[2]), none, none, true, 0.1, 1e-5, true);
+            match after {
+                After::Nothing => y.ones_like(),
+                After::Relu => y.abs().gt(1e-4),
+                After::ReluAndPool => {
+                    let (n, c, h, w) = y.size4().unwrap();
+                    let windows = y.reshape([n, c, h / 2, 2, w / 2, 2]).permute([0, 1, 2, 4, 3, 5]);
+                    let (best, _) = windows.reshape([n, c, h / 2, w / 2, 4]).topk(2, -1, true, true);
+                    let (first, second) = (best.select(-1, 0), best.select(-1, 1));
+                    first.abs().gt(1e-4).logical_and(&(first - second).gt(1e-4))
+                }
+            }
+        },
+    );
+    let limit = if x.kind() == Kind::Float { 1e-5 } else { 1e-2 };
+    assert!(distance(&mean, &exact_mean) < limit && distance(&var, &exact_var) < limit, "{name}");
+}
+
 #[test]
 fn fused_layers_agree_with_composed_layers() {
     let Some(device) = gpu("fused_layers_agree_with_composed_layers") else { return };
@@ -92,50 +160,8 @@ fn fused_layers_agree_with_composed_layers() {
             let branch = features(&shape, kind, device);
             let weight = Tensor::rand([c], (Kind::Float, device)) + 0.5;
             let bias = Tensor::randn([c], (Kind::Float, device));
-            for pool in [true, false] {
-                let name = format!("batch_norm_relu {what} pool {pool}");
-                let statistics = || {
-                    let of = |kind| (Tensor::zeros([c], (kind, device)), Tensor::ones([c], (kind, device)));
-                    (of(Kind::Float), of(Kind::Double))
-                };
-                let ((mean, var), (exact_mean, exact_var)) = statistics();
-                compare(
-                    &name,
-                    &[&x, &weight, &bias],
-                    &|t| {
-                        let (_, _) = (mean.shallow_clone().zero_(), var.shallow_clone().fill_(1.0));
-                        let norm = fused::BatchNorm {
-                            weight: &t[1],
-                            bias: &t[2],
-                            running_mean: &mean,
-                            running_var: &var,
-                            eps: 1e-5,
-                            momentum: 0.1,
-                        };
-                        fused::batch_norm_relu(&t[0], &norm, pool)
-                            .expect("the fused layer serves it")
-                            .unwrap()
-                    },
-                    &|t| {
-                        let (m, v) = (Some(&exact_mean), Some(&exact_var));
-                        let y = t[0].batch_norm(Some(&t[1]), Some(&t[2]), m, v, true, 0.1, 1e-5, true).relu();
-                        if pool { y.max_pool2d([2, 2], [2, 2], [0, 0], [1, 1], false) } else { y }
-                    },
-                    &|t| {
-                        let none = None::<&Tensor>;
-                        let y = t[0].batch_norm(Some(&t[1]), Some(&t[2]), none, none, true, 0.1, 1e-5, true);
-                        if !pool {
-                            return y.abs().gt(1e-4);
-                        }
-                        let [n, c, h, w] = shape;
-                        let windows = y.reshape([n, c, h / 2, 2, w / 2, 2]).permute([0, 1, 2, 4, 3, 5]);
-                        let (best, _) = windows.reshape([n, c, h / 2, w / 2, 4]).topk(2, -1, true, true);
-                        let (first, second) = (best.select(-1, 0), best.select(-1, 1));
-                        first.abs().gt(1e-4).logical_and(&(first - second).gt(1e-4))
-                    },
-                );
-                let limit = if kind == Kind::Float { 1e-5 } else { 1e-2 };
-                assert!(distance(&mean, &exact_mean) < limit && distance(&var, &exact_var) < limit, "{name}");
+            for after in [After::ReluAndPool, After::Relu] {
+                compare_batch_norm(&format!("batch_norm {what} {after:?}"), &x, after, None);
             }
             let gain = Tensor::randn([1, c, 1, 1], (Kind::Float, device));
             for groups in [1, c / 4] {
@@ -165,6 +191,25 @@ fn fused_layers_agree_with_composed_layers() {
                     &|t| t[0].lerp_tensor(&t[1], &one.to_kind(Kind::Double)),
                     &|t| t[0].ones_like(),
                 );
+            }
+        }
+    }
+}
+
+/// The kernels of several ranks, here with one: sums over one rank are its own.
+#[test]
+fn batch_norms_of_ranks_agree_with_composed_layers() {
+    let Some(device) = gpu("batch_norms_of_ranks_agree_with_composed_layers") else { return };
+    let _fork = RngFork::seeded(12).unwrap();
+    let limit = Duration::from_mins(1);
+    let store = Store::connect("127.0.0.1", 0, true, "fused", limit).unwrap();
+    let group = Group { rank: 0, size: 1, device, host: None, timeout: limit, ordered: false };
+    let ranks = Collective::connect(&store, &group).unwrap();
+    for kind in [Kind::Float, Kind::BFloat16] {
+        for shape in [[128, 32, 32, 32], [5, 48, 6, 10], [2, 8, 2, 2], [7, 20, 4, 6]] {
+            let x = features(&shape, kind, device) * 2.0 + 3.0;
+            for after in [After::Nothing, After::Relu, After::ReluAndPool] {
+                compare_batch_norm(&format!("{shape:?} {kind:?} {after:?}"), &x, after, Some(&ranks));
             }
         }
     }

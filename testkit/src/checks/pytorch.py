@@ -1,8 +1,12 @@
-"""Compares the PyTorch sources in numbered folders with the outputs of the modules beside them. Prints JSON."""
+"""Compares PyTorch sources with the outputs of the modules beside them.
+
+Reads a folder with numbered jobs from each line of the standard input, and prints its answers as a line of JSON.
+"""
 
 import ast
 import json
 import math
+import os
 import sys
 from pathlib import Path
 
@@ -11,7 +15,7 @@ try:
     import torch.nn.functional as F
     from torch import nn
 except ImportError:
-    print(json.dumps({"missing": True}))
+    print(json.dumps({"missing": True}), flush=True)
     sys.exit(0)
 
 
@@ -50,7 +54,30 @@ def answer(folder):
         return {"error": f"{type(error).__name__}: {error}"}
 
 
+def answer_alone(folder):
+    """Answers from a process of its own, so that no source affects another"""
+    read, write = os.pipe()
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            os.close(read)
+            os.chdir(folder)
+            folders = sorted(Path(folder).iterdir(), key=lambda folder: int(folder.name))
+            with os.fdopen(write, "w") as pipe:
+                json.dump({"answers": [answer(folder) for folder in folders]}, pipe)
+            code = 0
+        finally:
+            os._exit(code)
+    os.close(write)
+    with os.fdopen(read) as pipe:
+        text = pipe.read()
+    _, status = os.waitpid(child, 0)
+    return text if status == 0 else json.dumps({"ended": os.waitstatus_to_exitcode(status)})
+
+
 # What a source prints is no answer.
 answers, sys.stdout = sys.stdout, sys.stderr
-folders = sorted(Path(sys.argv[1]).iterdir(), key=lambda folder: int(folder.name))
-print(json.dumps({"answers": [answer(folder) for folder in folders]}), file=answers)
+print(json.dumps({}), file=answers, flush=True)
+for line in sys.stdin:
+    print(answer_alone(json.loads(line)), file=answers, flush=True)

@@ -1,21 +1,16 @@
 //! Check of the PyTorch source: the module that it defines computes what the plugin computes.
 
+use super::python;
 use crate::failure::{Failure, Outcome, broken};
 use crate::instance::{Instance, seed_features};
 use crate::place::Place;
 use crate::subject::Subject;
 use kasmina_plugin_api::Kind;
 use kasmina_torch_ext::rng::RngFork;
-use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use std::path::Path;
-use std::process::Command;
 use tch::Tensor;
 
-/// The script that imports PyTorch and compares.
-const SCRIPT: &str = include_str!("pytorch.py");
-/// Environment variable with the Python interpreter; `python3` by default.
-const PYTHON: &str = "KASMINA_PYTHON";
 /// Largest accepted difference, relative to the largest output.
 const TOLERANCE: f64 = 1e-5;
 /// Alpha at which blends are compared.
@@ -23,25 +18,7 @@ const ALPHA: f64 = 0.5;
 /// Number of samples.
 const BATCH: i64 = 3;
 
-/// What the script prints.
-#[derive(Deserialize)]
-struct Answers {
-    /// Whether Python has no PyTorch.
-    #[serde(default)]
-    missing: bool,
-    /// One answer for each job.
-    #[serde(default)]
-    answers: Vec<Answer>,
-}
-
-/// Result of one comparison: an error, or the largest difference relative to the largest output.
-#[derive(Deserialize)]
-struct Answer {
-    error: Option<String>,
-    difference: Option<f64>,
-}
-
-/// Compares at every place, in one Python process.
+/// Compares at every place.
 pub(crate) fn same_output(subject: &Subject) -> Outcome {
     let folder = tempfile::tempdir()?;
     let places = subject.places()?;
@@ -55,10 +32,7 @@ pub(crate) fn same_output(subject: &Subject) -> Outcome {
         std::fs::create_dir(&job)?;
         write_job(subject, place, &source, &job)?;
     }
-    let Answers { missing, answers } = ask_python(folder.path())?;
-    if missing {
-        return Err(Failure::NotApplicable(format!("python3 has no PyTorch; {PYTHON} names another one")));
-    }
+    let answers = python::ask(folder.path())?;
     if answers.len() != places.len() {
         return broken(format!("Python gave {} answers for {} places", answers.len(), places.len()));
     }
@@ -136,21 +110,4 @@ fn append(data: &mut Vec<u8>, tensor: &Tensor) -> Result<Value, Failure> {
     data.resize(offset + flat.numel() * kind.elt_size_in_bytes(), 0);
     flat.f_copy_data_u8(&mut data[offset..], flat.numel())?;
     Ok(json!({ "offset": offset, "shape": tensor.size(), "integers": integers }))
-}
-
-fn ask_python(folder: &Path) -> Result<Answers, Failure> {
-    let python = std::env::var_os(PYTHON).unwrap_or_else(|| "python3".into());
-    let mut command = Command::new(&python);
-    // Python has a libtorch of its own and must not load the one of this process.
-    command.env_remove("LD_LIBRARY_PATH").args(["-W", "ignore", "-c", SCRIPT]).arg(folder);
-    // Python imports from its working directory, which may be the folder of somebody else's project.
-    command.current_dir(folder).env("PYTHONSAFEPATH", "1");
-    let Ok(out) = command.output() else {
-        let python = python.to_string_lossy();
-        return Err(Failure::NotApplicable(format!("there is no `{python}`; {PYTHON} names another Python")));
-    };
-    serde_json::from_slice(&out.stdout).or_else(|_| {
-        let said = String::from_utf8_lossy(&out.stderr);
-        broken(format!("Python ended with {}: {}", out.status, said.lines().last().unwrap_or_default()))
-    })
 }

@@ -2,5 +2,6 @@
 //! another number of ranks, and new builds of plugins. The test program `rank_faults` disturbs such runs.
 
 mod agreement;
+mod gpus;
 mod launched;
 mod swaps;

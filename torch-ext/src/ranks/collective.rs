@@ -67,8 +67,9 @@ impl Collective {
         })
     }
 
-    /// Returns the number of operations that this rank has begun, which shows whether it is behind the others.
-    /// Operations of replayed steps are not counted. Does not wait for an operation of another thread.
+    /// Returns the number of operations that this rank has begun, which shows whether it is behind the
+    /// others. Operations of replayed steps are not counted. Does not wait for an operation of another
+    /// thread.
     pub fn begun(&self) -> u64 {
         self.begun.load(Ordering::Relaxed)
     }
