@@ -8,7 +8,8 @@ use crate::stopwatch::{Row, Runner, in_turns, wait};
 use anyhow::{Context as _, Result, bail};
 use kasmina::model::{Germinate, Precision};
 use kasmina_ranks::{
-    Attention, Gradients, Link, Messages, ReductionSettings, Rendezvous, Server, Share, Votes, World,
+    Attention, Gradients, Link, Messages, ReductionSettings, Rendezvous, Server, Share, StoreServer, Votes,
+    World,
 };
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -23,16 +24,9 @@ pub(crate) fn launch(ranks: usize) -> Result<()> {
     let (server, program) = (Server::start()?, std::env::current_exe()?);
     let mut children = Vec::new();
     for rank in 0..ranks {
-        let variables = [
-            ("RANK", rank),
-            ("LOCAL_RANK", rank),
-            ("WORLD_SIZE", ranks),
-            ("LOCAL_WORLD_SIZE", ranks),
-            ("MASTER_PORT", usize::from(server.port())),
-        ];
         let mut child = Command::new(&program);
-        child.args(std::env::args_os().skip(1)).envs(variables.map(|(name, n)| (name, n.to_string())));
-        child.envs([("MASTER_ADDR", "127.0.0.1"), ("TORCHELASTIC_USE_AGENT_STORE", "True")]);
+        child.args(std::env::args_os().skip(1));
+        child.envs(World::variables_of_rank(rank, ranks, server.port(), 0));
         if rank > 0 {
             child.stdout(Stdio::null());
         }
@@ -60,8 +54,15 @@ impl Rank {
         // A single rank sums with itself, which measures what the sums cost without a transfer.
         if let Ok(port) = std::env::var("MASTER_PORT") {
             let (host, prefix) = ("127.0.0.1".to_owned(), "bench".to_owned());
-            let alone =
-                || -> Result<_> { Ok(Rendezvous { host, port: port.parse()?, serves: false, prefix }) };
+            let alone = || -> Result<_> {
+                Ok(Rendezvous {
+                    host,
+                    port: port.parse()?,
+                    server: StoreServer::Launcher,
+                    serves: false,
+                    prefix,
+                })
+            };
             if world.rendezvous.is_none() {
                 world.rendezvous = Some(alone()?);
             }

@@ -15,13 +15,16 @@ const TERMINATED: u8 = 143;
 
 /// Whether the run must stop before its next step.
 pub(crate) static STOP: AtomicBool = AtomicBool::new(false);
+/// Whether plugins are told that the run stops.
+static CANCELS: AtomicBool = AtomicBool::new(true);
 /// The first signal that was received; 0 if there was none.
 static FIRST_SIGNAL: AtomicI32 = AtomicI32::new(0);
 
 /// Starts a thread that handles SIGINT, SIGTERM, SIGHUP and SIGUSR1 (which Slurm can send before a time
 /// limit). A signal that is ignored when the program starts stays ignored, so that `nohup kasmina train`
-/// survives SIGHUP.
-pub(crate) fn listen() -> Result<(), Failure> {
+/// survives SIGHUP. `cancels` says whether plugins are told to end what they do.
+pub(crate) fn listen(cancels: bool) -> Result<(), Failure> {
+    CANCELS.store(cancels, Ordering::Relaxed);
     let ignored = ignored_signals();
     let handled = [SIGINT, SIGTERM, SIGHUP, SIGUSR1].into_iter().filter(|signal| !contains(ignored, *signal));
     let mut signals = Signals::new(handled).map_err(Failure::new)?;
@@ -39,7 +42,7 @@ fn handle(signal: i32) {
         // Exits without destructors, because threads of libraries may still be running.
         signal_hook::low_level::exit(code().into());
     }
-    services::set_cancelled(true);
+    services::set_cancelled(CANCELS.load(Ordering::Relaxed));
     errln!("stopping after this step; once more to stop at once");
 }
 
@@ -47,9 +50,10 @@ fn code() -> u8 {
     if FIRST_SIGNAL.load(Ordering::Relaxed) == SIGTERM { TERMINATED } else { INTERRUPTED }
 }
 
-/// Returns the exit code of an interrupted run: 0 if a signal interrupted it and `requeue` is set.
-pub(crate) fn exit_code(requeue: bool) -> ExitCode {
-    let signalled = FIRST_SIGNAL.load(Ordering::Relaxed) != 0;
+/// Returns the exit code of an interrupted run: 0 if a signal interrupted it and `requeue` is set. A signal
+/// to one of several ranks interrupts all.
+pub(crate) fn exit_code(requeue: bool, several_ranks: bool) -> ExitCode {
+    let signalled = several_ranks || FIRST_SIGNAL.load(Ordering::Relaxed) != 0;
     if requeue && signalled { ExitCode::SUCCESS } else { code().into() }
 }
 

@@ -70,8 +70,10 @@ fn train(
     if let Some(link) = joined.link() {
         trainer = trainer.on_ranks(link, Some(&out)).map_err(|error| joined.failed(error))?;
     }
-    signals::listen()?;
+    // All ranks make the same steps, so no plugin may end one alone.
+    signals::listen(joined.link().is_none())?;
 
+    let several_ranks = joined.link().is_some();
     let mut progress = Progress::new(screen, trainer.config().epochs, output);
     let result = trainer.run(Some(&out), &mut progress, &STOP);
     progress.finish();
@@ -81,7 +83,11 @@ fn train(
     } else {
         print(&summary, &out);
     }
-    Ok(if summary.status == Status::Interrupted { signals::exit_code(requeue) } else { ExitCode::SUCCESS })
+    Ok(if summary.status == Status::Interrupted {
+        signals::exit_code(requeue, several_ranks)
+    } else {
+        ExitCode::SUCCESS
+    })
 }
 
 /// Resumes the run in the directory of `--out` if a launcher has started the ranks again.

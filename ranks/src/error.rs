@@ -1,5 +1,6 @@
 //! Why the ranks cannot train together.
 
+use crate::world::StoreServer;
 use kasmina::consensus::ConsensusError;
 use std::time::Duration;
 
@@ -90,6 +91,18 @@ pub enum RanksError {
         /// What has happened to it.
         what: String,
     },
+    /// The store has ended, or does not answer.
+    #[error("the store of the ranks at {host}:{port}, which {} serves, does not answer: {reason}", match server { StoreServer::Launcher => "the launcher", StoreServer::FirstRank => "rank 0" })]
+    StoreLost {
+        /// Host of the store.
+        host: String,
+        /// Port of the store.
+        port: u16,
+        /// The process that serves it.
+        server: StoreServer,
+        /// What has failed.
+        reason: String,
+    },
     /// The ranks made no decision.
     #[error(transparent)]
     Votes(#[from] ConsensusError),
@@ -126,7 +139,7 @@ impl RanksError {
                 "a module may compute differently on each rank: check that its plugin draws random numbers only in \
                  forward, and keeps no state that depends on the data"
             }
-            Self::Lost { .. } | Self::Transfer(_) | Self::Votes(_) => {
+            Self::Lost { .. } | Self::StoreLost { .. } | Self::Transfer(_) | Self::Votes(_) => {
                 "see the log of that rank (RUN/ranks); a launcher that restarts the ranks resumes the run from its \
                  newest checkpoint"
             }

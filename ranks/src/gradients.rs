@@ -1,5 +1,6 @@
 //! Summing the gradients of each step over the ranks.
 
+use crate::device_wait::read_in_time;
 use crate::link::Link;
 use crate::shared::{Attention, Share};
 use kasmina::consensus::{Consensus, ConsensusError};
@@ -9,13 +10,10 @@ use kasmina_torch_ext::cuda::Echo;
 use kasmina_torch_ext::ranks::{Buckets, Collective, Plan, SyncBatchNorm};
 use kasmina_torch_ext::rng::derive_seed;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 use tch::{Device, Kind, TchError, Tensor};
 
-/// Number of steps that the CPU may be ahead of a GPU. Ranks learn of each other's questions after as many.
+/// Number of steps that the CPU may be ahead of a GPU. Ranks learn of each other's requests after as many.
 const AHEAD: u64 = 16;
-/// Time between two looks at a step of the GPU.
-const PAUSE: Duration = Duration::from_micros(20);
 
 /// How gradients are summed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,8 +37,8 @@ pub struct Gradients {
     share: Share,
     attention: Attention,
     /// 1 if this rank asks for an exchange, otherwise 0; one element on the device.
-    question: Tensor,
-    asked: bool,
+    request: Tensor,
+    requested: bool,
     /// Answers of earlier steps; `None` on the CPU, where each step waits.
     echo: Option<Echo>,
     structure: Option<Structure>,
@@ -78,8 +76,8 @@ impl Gradients {
             settings,
             share: share.handle(),
             attention: attention.clone(),
-            question: Tensor::f_zeros([1], (Kind::Float, device)).map_err(torch)?,
-            asked: false,
+            request: Tensor::f_zeros([1], (Kind::Float, device)).map_err(torch)?,
+            requested: false,
             echo: device.is_cuda().then(|| Echo::new(device, AHEAD as usize)).transpose()?,
             structure: None,
             steps: 0,
@@ -91,7 +89,7 @@ impl Gradients {
     }
 
     fn buckets(&self, parameters: &[NamedParameter], plan: &Plan) -> Result<Buckets, ConsensusError> {
-        let flag = Some(&self.question);
+        let flag = Some(&self.request);
         Buckets::new(parameters, plan, &self.collective, flag, self.settings.compressed)
             .map_err(|error| ConsensusError::Exchange(error.to_string()))
     }
@@ -134,34 +132,14 @@ impl Gradients {
     }
 
     /// Writes to the device whether this rank asks for an exchange.
-    fn ask(&mut self) -> Result<(), ConsensusError> {
-        let wanted = self.attention.is_wanted();
-        if wanted != self.asked {
-            let value = f64::from(u8::from(wanted));
-            let _ = self.question.f_fill_(value).map_err(|e| ConsensusError::Exchange(e.to_string()))?;
-            self.asked = wanted;
+    fn send_request(&mut self) -> Result<(), ConsensusError> {
+        let requested = self.attention.is_requested();
+        if requested != self.requested {
+            let value = f64::from(u8::from(requested));
+            let _ = self.request.f_fill_(value).map_err(|e| ConsensusError::Exchange(e.to_string()))?;
+            self.requested = requested;
         }
         Ok(())
-    }
-
-    /// Waits until the GPU has made the step `AHEAD` steps before this one, and returns what was asked in it.
-    fn wait_for(&self, echo: &Echo, step: u64) -> Result<f32, ConsensusError> {
-        let begun = Instant::now();
-        loop {
-            let read = echo.read(step);
-            // An aborted step may look complete.
-            self.link.check().map_err(|error| ConsensusError::Exchange(error.to_string()))?;
-            match read {
-                Ok(Some(number)) => return Ok(number),
-                Ok(None) if begun.elapsed() > self.link.limit() => {
-                    let late =
-                        format!("step {step} did not end within {:.0} s", self.link.limit().as_secs_f64());
-                    return Err(ConsensusError::Exchange(self.link.explain(&late).to_string()));
-                }
-                Ok(None) => std::thread::sleep(PAUSE),
-                Err(error) => return Err(ConsensusError::Exchange(self.link.explain(&error).to_string())),
-            }
-        }
     }
 }
 
@@ -180,7 +158,7 @@ impl GradientReduction for Gradients {
             }
             _ => self.begin(structure, parameters(), consensus)?,
         }
-        self.ask()
+        self.send_request()
     }
 
     fn reduce(
@@ -204,10 +182,26 @@ impl GradientReduction for Gradients {
         Ok(armed.finish()?)
     }
 
-    fn end_step(&mut self) -> Result<(), ConsensusError> {
+    fn sum(&mut self, tensors: &[Tensor]) -> Result<(), ModelError> {
+        let torch = |error: TchError| kasmina_torch_ext::Error::Torch(error.to_string());
+        let _no_grad = tch::no_grad_guard();
+        // One dense vector, whatever the strides of the tensors are.
+        let flat = |tensor: &Tensor| tensor.f_flatten(0, -1)?.f_to_kind(Kind::Float);
+        let flat = tensors.iter().map(flat).collect::<Result<Vec<_>, _>>().map_err(torch)?;
+        let sizes: Vec<i64> = flat.iter().map(|part| part.numel() as i64).collect();
+        let all = Tensor::f_cat(&flat, 0).map_err(torch)?;
+        self.collective.sum(&all)?;
+        for (tensor, part) in tensors.iter().zip(all.f_split_with_sizes(&sizes, 0).map_err(torch)?) {
+            let part = part.f_view(tensor.size().as_slice()).map_err(torch)?;
+            tensor.shallow_clone().f_copy_(&part).map_err(torch)?;
+        }
+        Ok(())
+    }
+
+    fn end_step(&mut self, step: u64) -> Result<(), ConsensusError> {
         let (now, failed) = (self.steps, |e: &dyn std::fmt::Display| ConsensusError::Exchange(e.to_string()));
         self.steps += 1;
-        self.link.report(self.steps, None);
+        self.link.report(step);
         let Some(answer) = self.structure.as_ref().and_then(|s| s.buckets.flag()) else { return Ok(()) };
         let (asked, number) = match &mut self.echo {
             None => (now, answer.f_double_value(&[0]).map_err(|e| failed(&e))? as f32),
@@ -217,7 +211,7 @@ impl GradientReduction for Gradients {
                 // The oldest place of the ring is the next to be written.
                 let Some(asked) = (now + 1).checked_sub(AHEAD) else { return Ok(()) };
                 let Some(echo) = &self.echo else { return Ok(()) };
-                (asked, self.wait_for(echo, asked)?)
+                (asked, read_in_time(&self.link, echo, asked).map_err(|e| failed(&e))?)
             }
         };
         if number > 0.0 {

@@ -6,6 +6,7 @@
 
 #![forbid(unsafe_code)]
 
+mod device_wait;
 mod error;
 mod facts;
 mod gradients;
@@ -19,6 +20,7 @@ mod watch;
 mod weights;
 mod world;
 
+pub use device_wait::DeviceWait;
 pub use error::{RanksError, WorldError};
 pub use facts::compare_facts;
 pub use gradients::{Gradients, ReductionSettings};
@@ -28,4 +30,4 @@ pub use server::Server;
 pub use shared::{Attention, Share};
 pub use votes::Votes;
 pub use weights::compare_tensors;
-pub use world::{Launcher, Rendezvous, World};
+pub use world::{Launcher, Rendezvous, StoreServer, World};

@@ -2,7 +2,7 @@
 
 use crate::error::RanksError;
 use crate::peer::Peer;
-use crate::watch::{Signs, Watch};
+use crate::watch::{Loss, Signs, Watch};
 use crate::world::{Rendezvous, World};
 use kasmina_torch_ext::ranks::{Collective, Group, Store};
 use parking_lot::Mutex;
@@ -14,6 +14,8 @@ use tch::Device;
 /// Time between two looks at a value that another rank is to write.
 const PAUSES: [Duration; 3] =
     [Duration::from_micros(100), Duration::from_millis(1), Duration::from_millis(5)];
+/// Longest time that a rank serves the store after it has failed.
+const FAREWELL: Duration = Duration::from_secs(5);
 /// Shortest time that ranks have to start, which takes longer than a step.
 const START: Duration = Duration::from_mins(1);
 
@@ -55,7 +57,12 @@ impl Link {
         let text = serde_json::to_vec(&me).map_err(|error| refused(error.to_string()))?;
         let failed = |error: kasmina_torch_ext::Error| refused(brief(&error));
         store.set(&Peer::key(world.rank), &text).map_err(failed)?;
-        let peers = introduce(&store, world, start)?;
+        let peers = introduce(&store, world, start).inspect_err(|_| {
+            // The others learn the same from this rank's introduction, if the store lives long enough.
+            if meet.serves {
+                wait_for_introductions(&store, world.size);
+            }
+        })?;
         let signs = Arc::new(Signs::new(world.size, world.rank, limit));
         store.set_limit(limit);
         let watch = Watch::start(store.another().map_err(failed)?, world.rank, &signs)
@@ -106,11 +113,9 @@ impl Link {
         found.find(|address| address.ip().is_loopback()).map(|address| address.ip().to_string())
     }
 
-    /// Sets the number of training steps of this rank, and what it does if that may take long; other ranks
-    /// name it if this rank is late.
-    pub fn report(&self, step: u64, doing: Option<&str>) {
+    /// Sets the number of training steps of this rank; other ranks name it if this rank is late.
+    pub fn report(&self, step: u64) {
         self.signs.set_step(step);
-        self.signs.set_doing(doing);
     }
 
     /// Returns an error if a rank is lost.
@@ -118,20 +123,26 @@ impl Link {
     /// # Errors
     /// The rank, and what is known about it.
     pub fn check(&self) -> Result<(), RanksError> {
-        self.signs.loss().map_or(Ok(()), |loss| Err(self.lost(loss.rank, loss.what.clone())))
+        self.signs.loss().map_or(Ok(()), |loss| Err(self.lost(loss.clone())))
     }
 
     /// Returns why a transfer has failed: a rank that is lost or late, if there is one. Waits a few seconds
     /// for its signs of life.
     pub fn explain(&self, error: &dyn std::fmt::Display) -> RanksError {
         match self.signs.explain() {
-            Some(loss) => self.lost(loss.rank, loss.what),
+            Some(loss) => self.lost(loss),
             None => RanksError::Transfer(error.to_string()),
         }
     }
 
-    fn lost(&self, rank: usize, what: String) -> RanksError {
-        RanksError::Lost { rank, host: self.host(rank), what }
+    fn lost(&self, loss: Loss) -> RanksError {
+        match loss {
+            Loss::Rank { rank, what } => RanksError::Lost { rank, host: self.host(rank), what },
+            Loss::Store { reason } => {
+                let Rendezvous { host, port, server, .. } = self.meet.clone();
+                RanksError::StoreLost { host, port, server, reason }
+            }
+        }
     }
 
     /// Returns the name of a rank's machine.
@@ -139,23 +150,30 @@ impl Link {
         self.peers.get(rank).map_or_else(|| "an unknown machine".to_owned(), |peer| peer.host.clone())
     }
 
-    /// Tells the other ranks why this one ends, so that they end too.
+    /// Tells the other ranks why this one ends, so that they end too. The rank that serves the store gives
+    /// them a few seconds to read it.
     pub fn fail(&self, why: &str) {
         // If the store is gone, the others notice by themselves.
         let _ = self.store.lock().set(&Peer::gone(self.world.rank), why.as_bytes());
+        self.serve_until_all_have_ended(FAREWELL.min(self.limit));
     }
 
     /// Leaves the run after everything is done. The rank that serves the store waits until all others have
     /// left.
     pub fn leave(&self) {
-        let store = self.store.lock();
-        let _ = store.set(&Peer::left(self.world.rank), b"");
+        let _ = self.store.lock().set(&Peer::left(self.world.rank), b"");
+        self.serve_until_all_have_ended(self.limit);
+    }
+
+    /// Waits until all ranks have left or failed, if this one serves the store.
+    fn serve_until_all_have_ended(&self, longest: Duration) {
         if !self.meet.serves {
             return;
         }
-        let begun = Instant::now();
-        let all_left = || (0..self.world.size).all(|rank| store.contains(&Peer::left(rank)).unwrap_or(true));
-        while !all_left() && begun.elapsed() < self.limit {
+        let (store, begun) = (self.store.lock(), Instant::now());
+        let ended = |key: String| store.contains(&key).unwrap_or(true);
+        let all = || (0..self.world.size).all(|rank| ended(Peer::left(rank)) || ended(Peer::gone(rank)));
+        while !all() && begun.elapsed() < longest {
             std::thread::sleep(PAUSES[2]);
         }
     }
@@ -165,9 +183,8 @@ impl Link {
         self.store.lock().set(key, value).map_err(|error| self.explain(&error))
     }
 
-    /// Waits for the value that another rank writes.
-    pub(crate) fn take(&self, key: &str) -> Result<Option<Vec<u8>>, RanksError> {
-        let begun = Instant::now();
+    /// Waits for the value that another rank writes; `None` if it does not within the limit since `begun`.
+    pub(crate) fn take(&self, key: &str, begun: Instant) -> Result<Option<Vec<u8>>, RanksError> {
         loop {
             if self.store.lock().contains(key).map_err(|error| self.explain(&error))? {
                 let value = self.store.lock().get(key, self.limit);
@@ -220,6 +237,16 @@ fn introduce(store: &Store, world: &World, limit: Duration) -> Result<Vec<Peer>,
         }
         std::thread::sleep(PAUSES[2]);
     }
+}
+
+/// Waits a few seconds until all ranks have introduced themselves, and have read the other introductions.
+fn wait_for_introductions(store: &Store, size: usize) {
+    let begun = Instant::now();
+    let all = || (0..size).all(|rank| store.contains(&Peer::key(rank)).unwrap_or(true));
+    while !all() && begun.elapsed() < FAREWELL {
+        std::thread::sleep(PAUSES[2]);
+    }
+    std::thread::sleep(50 * PAUSES[2]);
 }
 
 /// Returns the error of a rank that was started for another number of ranks than rank 0.

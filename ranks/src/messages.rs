@@ -4,6 +4,7 @@ use crate::error::RanksError;
 use crate::link::Link;
 use kasmina::consensus::ConsensusError;
 use std::sync::Arc;
+use std::time::Instant;
 
 /// Longest message in bytes; libtorch's store accepts 8 MiB.
 const LONGEST: usize = 4 << 20;
@@ -34,9 +35,9 @@ impl Messages {
     pub fn gather(&mut self, message: &[u8]) -> Result<Vec<Vec<u8>>, RanksError> {
         let (rank, size) = (self.link.world().rank, self.link.world().size);
         self.link.put(&self.key(self.round, rank), message)?;
-        let (mut all, mut missing) = (Vec::with_capacity(size), Vec::new());
+        let (mut all, mut missing, begun) = (Vec::with_capacity(size), Vec::new(), Instant::now());
         for other in 0..size {
-            match self.link.take(&self.key(self.round, other))? {
+            match self.link.take(&self.key(self.round, other), begun)? {
                 Some(message) => all.push(message),
                 None => missing.push(other),
             }

@@ -59,7 +59,7 @@ pub struct Attention {
 
 #[derive(Debug, Default)]
 struct Inner {
-    wanted: AtomicBool,
+    requested: AtomicBool,
     granted: AtomicBool,
     /// Number of the step before which the newest exchange was.
     answered: AtomicU64,
@@ -67,26 +67,27 @@ struct Inner {
 
 impl Attention {
     /// Asks for an exchange.
-    pub fn ask(&self) {
-        self.inner.wanted.store(true, Ordering::Relaxed);
+    pub fn request(&self) {
+        self.inner.requested.store(true, Ordering::Relaxed);
     }
 
-    /// Whether the exchange is due now, on all ranks. It is due once for each time that ranks have asked.
+    /// Whether the exchange is due now, on all ranks. It is due once for each time that ranks have requested
+    /// it.
     pub fn is_due(&self) -> bool {
         self.inner.granted.swap(false, Ordering::Relaxed)
     }
 
     /// Whether this rank asks.
-    pub(crate) fn is_wanted(&self) -> bool {
-        self.inner.wanted.load(Ordering::Relaxed)
+    pub(crate) fn is_requested(&self) -> bool {
+        self.inner.requested.load(Ordering::Relaxed)
     }
 
-    /// Notes that some rank has asked in step `asked`, at the end of step `now`.
-    pub(crate) fn grant(&self, asked: u64, now: u64) {
-        // Until an answer has reached the device, later steps repeat the question.
-        if asked >= self.inner.answered.load(Ordering::Relaxed) {
+    /// Notes that some rank has requested it in step `requested`, at the end of step `now`.
+    pub(crate) fn grant(&self, requested: u64, now: u64) {
+        // Until an answer has reached the device, later steps repeat the request.
+        if requested >= self.inner.answered.load(Ordering::Relaxed) {
             self.inner.answered.store(now + 1, Ordering::Relaxed);
-            self.inner.wanted.store(false, Ordering::Relaxed);
+            self.inner.requested.store(false, Ordering::Relaxed);
             self.inner.granted.store(true, Ordering::Relaxed);
         }
     }

@@ -16,11 +16,13 @@ const MISSING_SIGNS: u32 = 3;
 /// Time between two looks at whether the run has ended.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// A rank that is lost, and why.
+/// What is lost, and why.
 #[derive(Debug, Clone)]
-pub(crate) struct Loss {
-    pub(crate) rank: usize,
-    pub(crate) what: String,
+pub(crate) enum Loss {
+    /// A rank.
+    Rank { rank: usize, what: String },
+    /// The store.
+    Store { reason: String },
 }
 
 /// What the watching thread and the training thread share.
@@ -28,8 +30,6 @@ pub(crate) struct Loss {
 pub(crate) struct Signs {
     /// Number of this rank's training steps.
     step: AtomicU64,
-    /// What this rank does at present, if it says so.
-    doing: Mutex<Option<String>>,
     /// The newest sign of each rank; `None` for this rank.
     seen: Mutex<Vec<Option<Seen>>>,
     loss: OnceLock<Loss>,
@@ -48,19 +48,15 @@ struct Seen {
     step: u64,
     /// Number of operations that the rank has begun.
     operations: u64,
-    doing: String,
 }
 
 impl Signs {
     pub(crate) fn new(size: usize, rank: usize, limit: Duration) -> Self {
         let now = Instant::now();
-        let seen = |other| {
-            let (text, doing) = (String::new(), String::new());
-            (other != rank).then_some(Seen { text, at: now, step: 0, operations: 0, doing })
-        };
+        let seen =
+            |other| (other != rank).then(|| Seen { text: String::new(), at: now, step: 0, operations: 0 });
         Self {
             step: AtomicU64::new(0),
-            doing: Mutex::new(None),
             seen: Mutex::new((0..size).map(seen).collect()),
             loss: OnceLock::new(),
             collective: Mutex::new(None),
@@ -80,18 +76,21 @@ impl Signs {
         self.step.store(step, Ordering::Relaxed);
     }
 
-    /// Sets what this rank does at present.
-    pub(crate) fn set_doing(&self, doing: Option<&str>) {
-        *self.doing.lock() = doing.map(str::to_owned);
-    }
-
     /// Aborts these connections when a rank is lost.
     pub(crate) fn guard(&self, collective: &Collective) {
         *self.collective.lock() = Some(collective.clone());
     }
 
     /// Waits for the reason of a failed transfer: a rank that gives no sign of life, or is behind this one.
+    /// That rank is lost from then on.
     pub(crate) fn explain(&self) -> Option<Loss> {
+        let found = self.reason()?;
+        // The watching thread aborts the connections.
+        let _ = self.loss.set(found);
+        self.loss().cloned()
+    }
+
+    fn reason(&self) -> Option<Loss> {
         let patience = self.interval * (MISSING_SIGNS + 1);
         let begun = Instant::now();
         while begun.elapsed() < patience {
@@ -106,12 +105,12 @@ impl Signs {
     /// Returns a rank that has given no sign of life for this long.
     fn silent(&self, longer_than: Duration) -> Option<Loss> {
         self.seen.lock().iter().enumerate().find_map(|(rank, seen)| {
-            let Seen { at, step, doing, .. } = seen.as_ref()?;
+            let Seen { at, step, .. } = seen.as_ref()?;
             let silence = at.elapsed();
-            (silence > longer_than).then(|| Loss {
+            (silence > longer_than).then(|| Loss::Rank {
                 rank,
                 what: format!(
-                    "has given no sign of life for {:.0} s; it was at step {step}{doing}",
+                    "has given no sign of life for {:.0} s; it was at step {step}",
                     silence.as_secs_f64()
                 ),
             })
@@ -122,15 +121,15 @@ impl Signs {
     fn late(&self) -> Option<Loss> {
         let mine = (self.step.load(Ordering::Relaxed), self.operations());
         self.seen.lock().iter().enumerate().find_map(|(rank, seen)| {
-            let Seen { step, operations, doing, .. } = seen.as_ref()?;
-            ((*step, *operations) < mine).then(|| Loss {
+            let Seen { step, operations, .. } = seen.as_ref()?;
+            ((*step, *operations) < mine).then(|| Loss::Rank {
                 rank,
                 what: match mine.0 {
                     same if same == *step => {
-                        format!("is late in step {step}{doing}, where the others wait for it")
+                        format!("is late in step {step}, where the others wait for it")
                     }
                     later => {
-                        format!("is late: it is at step {step}{doing}, and the others wait at step {later}")
+                        format!("is late: it is at step {step}, and the others wait at step {later}")
                     }
                 },
             })
@@ -143,10 +142,20 @@ impl Signs {
     }
 
     fn lose(&self, loss: Loss) {
-        if self.loss.set(loss).is_ok()
-            && let Some(collective) = self.collective.lock().take()
-        {
-            collective.abort();
+        let _ = self.loss.set(loss);
+        self.abort();
+    }
+
+    /// Aborts the connections if something is lost. Another thread may be inside an operation, so the
+    /// watching thread repeats it until it has succeeded.
+    fn abort(&self) {
+        if self.loss().is_none() {
+            return;
+        }
+        // Aborting waits for captured steps to be dropped, so it must not hold the lock.
+        let Some(collective) = self.collective.lock().take() else { return };
+        if !collective.abort() {
+            *self.collective.lock() = Some(collective);
         }
     }
 }
@@ -179,23 +188,27 @@ impl Drop for Watch {
 
 fn watch(store: &Store, rank: usize, signs: &Signs) {
     let mut count = 0_u64;
-    while !signs.ended.load(Ordering::Relaxed) {
+    let has_ended = || signs.ended.load(Ordering::Relaxed);
+    while !has_ended() {
         count += 1;
-        let doing = signs.doing.lock().clone().unwrap_or_default();
-        let text = format!("{count} {} {} {doing}", signs.step.load(Ordering::Relaxed), signs.operations());
+        let text = format!("{count} {} {}", signs.step.load(Ordering::Relaxed), signs.operations());
         if let Err(error) =
             store.set(&Peer::sign(rank), text.as_bytes()).and_then(|()| look(store, rank, signs))
         {
-            let what = format!("cannot be heard: the store of the ranks does not answer ({error})");
-            if !signs.ended.load(Ordering::Relaxed) {
-                signs.lose(Loss { rank: 0, what });
+            if !has_ended() {
+                signs.lose(Loss::Store { reason: error.to_string() });
             }
-            return;
+            break;
         }
         let begun = Instant::now();
-        while begun.elapsed() < signs.interval && !signs.ended.load(Ordering::Relaxed) {
+        while begun.elapsed() < signs.interval && !has_ended() {
             std::thread::sleep(PAUSE);
+            signs.abort();
         }
+    }
+    while !has_ended() {
+        std::thread::sleep(PAUSE);
+        signs.abort();
     }
 }
 
@@ -210,7 +223,7 @@ fn look(store: &Store, rank: usize, signs: &Signs) -> kasmina_torch_ext::Result<
             Ok(Some(String::from_utf8_lossy(&store.get(&key, signs.limit)?).into_owned()))
         };
         if let Some(why) = read(Peer::gone(other))? {
-            signs.lose(Loss { rank: other, what: format!("ended: {why}") });
+            signs.lose(Loss::Rank { rank: other, what: format!("ended: {why}") });
         }
         if store.contains(&Peer::left(other))? {
             signs.seen.lock()[other] = None;
@@ -220,12 +233,10 @@ fn look(store: &Store, rank: usize, signs: &Signs) -> kasmina_torch_ext::Result<
         if let Some(seen) = &mut signs.seen.lock()[other]
             && seen.text != text
         {
-            let mut words = text.splitn(4, ' ').skip(1);
+            let mut words = text.split(' ').skip(1);
             let mut number = || words.next().and_then(|word| word.parse().ok()).unwrap_or(0);
             let (step, operations) = (number(), number());
-            let doing = words.next().filter(|doing| !doing.is_empty());
-            let doing = doing.map_or_else(String::new, |doing| format!(", in {doing}"));
-            *seen = Seen { text, at: Instant::now(), step, operations, doing };
+            *seen = Seen { text, at: Instant::now(), step, operations };
         }
     }
     if let Some(loss) = signs.silent(signs.limit) {

@@ -5,6 +5,9 @@ use crate::messages::Messages;
 use kasmina_torch_ext::rng::derive_seed;
 use tch::{Kind, TchError, Tensor};
 
+/// Number of elements that are summed at once.
+const SLICE: i64 = 1 << 24;
+
 /// Compares tensors of the same names on all ranks. Waits for the device.
 ///
 /// # Shapes
@@ -49,9 +52,16 @@ fn bit_sums(tensors: &[(String, Tensor)]) -> Result<Vec<i64>, TchError> {
             Kind::BFloat16 | Kind::Half => dense.f_view_dtype(Kind::Int16)?,
             _ => dense,
         };
-        let bits = bits.f_to_kind(Kind::Int64)?;
-        sums.push(bits.f_sum(Kind::Int64)?);
-        sums.push(bits.f_square()?.f_sum(Kind::Int64)?);
+        // In slices, because the sums need eight bytes for each element.
+        let (mut sum, mut squares) = (Vec::new(), Vec::new());
+        for slice in bits.f_flatten(0, -1)?.f_split(SLICE, 0)? {
+            let wide = slice.f_to_kind(Kind::Int64)?;
+            sum.push(wide.f_sum(Kind::Int64)?);
+            squares.push(wide.f_square()?.f_sum(Kind::Int64)?);
+        }
+        for parts in [sum, squares] {
+            sums.push(Tensor::f_stack(&parts, 0)?.f_sum(Kind::Int64)?);
+        }
     }
     if sums.is_empty() { Ok(Vec::new()) } else { Tensor::f_stack(&sums, 0)?.try_into() }
 }

@@ -1,7 +1,9 @@
 //! Ranks as threads of one process: finding each other, messages, facts, and ranks that differ or leave.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failed step is a failed test")]
-use kasmina_ranks::{Launcher, Link, Messages, RanksError, Rendezvous, Server, World, compare_facts};
+use kasmina_ranks::{
+    Launcher, Link, Messages, RanksError, Rendezvous, Server, StoreServer, World, compare_facts,
+};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +11,13 @@ use std::time::Duration;
 const LIMIT: Duration = Duration::from_secs(10);
 
 fn world(rank: usize, size: usize, port: u16) -> World {
-    let meet = Rendezvous { host: "127.0.0.1".to_owned(), port, serves: false, prefix: "test".to_owned() };
+    let meet = Rendezvous {
+        host: "127.0.0.1".to_owned(),
+        port,
+        server: StoreServer::Launcher,
+        serves: false,
+        prefix: "test".to_owned(),
+    };
     World {
         launcher: Launcher::Torchrun,
         rank,

@@ -7,6 +7,7 @@ use crate::dl;
 use crate::entry::{Entry, PluginInfo};
 use crate::error::{Refusal, RegistryError, Rule};
 use crate::manifest::Manifest;
+use crate::policy::Policy;
 use crate::probe;
 use crate::project_lock::ProjectLock;
 use crate::registry::{Registry, open_entries, plugin_info};
@@ -86,14 +87,26 @@ impl Registry {
     /// # Errors
     /// If the build breaks a rule, or the lock file cannot be read. The catalogue does not change.
     pub fn stage(&self, path: &Path) -> Result<Staged, RegistryError> {
+        self.stage_by(path, self.policy())
+    }
+
+    /// As [`stage`](Self::stage), for a file whose bytes another process has sent: it must be signed or
+    /// pinned, also if the policy allows unsigned files.
+    ///
+    /// # Errors
+    /// As [`stage`](Self::stage).
+    pub fn stage_received(&self, path: &Path) -> Result<Staged, RegistryError> {
+        self.stage_by(path, &self.policy().clone().allowing_unsigned(false))
+    }
+
+    fn stage_by(&self, path: &Path, policy: &Policy) -> Result<Staged, RegistryError> {
         let manifest = Manifest::read(path)?;
         let catalogue = self.current_catalogue();
         let real = path.canonicalize().ok();
         let in_place = real.is_some()
             && catalogue.plugin(&manifest.plugin.name).is_some_and(|loaded| loaded.path == real);
         let intent = Intent::Swap { in_place };
-        let verified =
-            verify(&manifest, Origin::Named, self.policy(), &ProjectLock::of(self.policy())?, intent)?;
+        let verified = verify(&manifest, Origin::Named, policy, &ProjectLock::of(policy)?, intent)?;
         let held = dl::generations(&manifest.plugin.name);
         if held >= MOST_GENERATIONS && !dl::is_mapped(&manifest) {
             return Err(Refusal {
@@ -115,8 +128,7 @@ impl Registry {
             );
         }
         let probed =
-            probe::probe(&[&manifest], catalogue.plugin(crate::declared::INTERPRETER), self.policy())
-                .remove(0)?;
+            probe::probe(&[&manifest], catalogue.plugin(crate::declared::INTERPRETER), policy).remove(0)?;
         // When a run starts, an entry that fails is only recorded. In a swap the build is refused.
         if let Some((entry, reason)) = probed.unfit.iter().next() {
             return Err(Refusal {
@@ -128,7 +140,7 @@ impl Registry {
             .into());
         }
         let info = plugin_info(&manifest, &verified);
-        let entries = open_entries(&catalogue, &manifest, &info, &probed, self.policy())?;
+        let entries = open_entries(&catalogue, &manifest, &info, &probed, policy)?;
         Ok(Staged { info, entries })
     }
 

@@ -3,7 +3,6 @@
 use crate::{SHIPPED, fixture, kasmina, runs, shipped};
 use kasmina_ranks::Server;
 use serde_json::Value;
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -48,7 +47,7 @@ impl World {
         let server = Server::start().unwrap();
         let start = |rank: usize| {
             let mut command = command(home);
-            command.args(args).envs(variables(rank, size, server.port()));
+            command.args(args).envs(kasmina_ranks::World::variables_of_rank(rank, size, server.port(), 0));
             change(rank, &mut command);
             let log = std::fs::File::create(home.join(format!("stderr.{rank}"))).unwrap();
             command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().unwrap()
@@ -125,21 +124,6 @@ impl Drop for World {
             let _ = child.wait();
         }
     }
-}
-
-/// Returns the variables that a launcher sets for a rank.
-pub fn variables(rank: usize, size: usize, port: u16) -> BTreeMap<&'static str, String> {
-    BTreeMap::from([
-        ("RANK", rank.to_string()),
-        ("LOCAL_RANK", rank.to_string()),
-        ("WORLD_SIZE", size.to_string()),
-        ("LOCAL_WORLD_SIZE", size.to_string()),
-        ("MASTER_ADDR", "127.0.0.1".to_owned()),
-        ("MASTER_PORT", port.to_string()),
-        ("TORCHELASTIC_RUN_ID", "test".to_owned()),
-        ("TORCHELASTIC_RESTART_COUNT", "0".to_owned()),
-        ("TORCHELASTIC_USE_AGENT_STORE", "True".to_owned()),
-    ])
 }
 
 /// Returns a number of each epoch of a run.

@@ -131,7 +131,7 @@ fn a_failed_run_of_a_task_is_told_to_the_others() {
         }
         for name in fs::read_dir(dir.path().join("out/runs")).unwrap().map(|entry| entry.unwrap().path()) {
             if name.extension().is_some_and(|extension| extension == "failed") {
-                assert!(fs::read_to_string(name).unwrap().starts_with(&format!("{array}\n")));
+                assert!(fs::read_to_string(name).unwrap().starts_with(&format!("{array} \n")));
             }
         }
     }

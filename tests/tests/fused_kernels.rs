@@ -89,8 +89,8 @@ enum After {
     ReluAndPool,
 }
 
-/// Compares the fused batch norm with the composed one in float64, with the statistics of `ranks` if there are
-/// any.
+/// Compares the fused batch norm with the composed one in float64, with the statistics of `ranks` if there
+/// are any.
 fn compare_batch_norm(name: &str, x: &Tensor, after: After, ranks: Option<&Collective>) {
     let (c, device) = (x.size()[1], x.device());
     let (pool, present) = (after == After::ReluAndPool, Tensor::ones([], (Kind::Float, device)));
@@ -105,7 +105,16 @@ fn compare_batch_norm(name: &str, x: &Tensor, after: After, ranks: Option<&Colle
             let (_, _) = (mean.shallow_clone().zero_(), var.shallow_clone().fill_(1.0));
             let _scope = ranks.map(|ranks| SyncBatchNorm::begin(ranks, &present).unwrap());
             if after == After::Nothing {
-                return t[0].batch_norm(Some(&t[1]), Some(&t[2]), Some(&mean), Some(&var), true, 0.1, 1e-5, true);
+                return t[0].batch_norm(
+                    Some(&t[1]),
+                    Some(&t[2]),
+                    Some(&mean),
+                    Some(&var),
+                    true,
+                    0.1,
+                    1e-5,
+                    true,
+                );
             }
             let norm = fused::BatchNorm {
                 weight: &t[1],

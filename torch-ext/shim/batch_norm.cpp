@@ -8,8 +8,10 @@
 #include <ATen/ops/batch_norm_elemt.h>
 #include <ATen/ops/batch_norm_native.h>
 #include <ATen/ops/batch_norm_stats.h>
+#include <ATen/ops/instance_norm_native.h>
 #include <atomic>
 #include <memory>
+#include <c10/util/ScopeExit.h>
 #include <mutex>
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/library.h>
@@ -160,7 +162,17 @@ at::Tensor batch_norm(const at::Tensor &x, const std::optional<at::Tensor> &weig
   return SyncBatchNorm::apply(x, or_none(weight), or_none(bias), or_none(mean), or_none(var), momentum, eps, ranks);
 }
 
-// Replaces aten::batch_norm in this process, which costs other calls one function call.
+// aten::instance_norm, which is computed by aten::batch_norm of a single sample: its statistics are those of each
+// sample, so no rank has a part in another's.
+at::Tensor instance_norm(const at::Tensor &x, const std::optional<at::Tensor> &weight,
+                         const std::optional<at::Tensor> &bias, const std::optional<at::Tensor> &mean,
+                         const std::optional<at::Tensor> &var, bool training, double momentum, double eps, bool cudnn) {
+  auto outside = std::exchange(active, {});
+  auto leave = c10::make_scope_exit([&] { active = std::move(outside); });
+  return at::native::instance_norm(x, weight, bias, mean, var, training, momentum, eps, cudnn);
+}
+
+// Replaces aten::batch_norm and aten::instance_norm in this process, which costs other calls one function call.
 void install() {
   static std::once_flag once;
   std::call_once(once, [] {
@@ -168,6 +180,7 @@ void install() {
       static std::vector<std::unique_ptr<torch::Library>> libraries;
       libraries.push_back(std::make_unique<torch::Library>(torch::Library::IMPL, "aten", key, __FILE__, __LINE__));
       libraries.back()->impl("batch_norm", TORCH_FN(batch_norm));
+      libraries.back()->impl("instance_norm", TORCH_FN(instance_norm));
     }
   });
 }

@@ -20,10 +20,11 @@ Handle &of(void *store) { return *static_cast<Handle *>(store); }
 } // namespace
 
 extern "C" {
-// Connects to the store of a host, which this process serves if `serves`. Keys get a prefix. Every operation
-// ends after `timeout` milliseconds. Returns the port, which the system chooses if `port` is 0.
-int kte_store_new(const char *host, uint16_t port, bool serves, const char *prefix, int64_t timeout, uint16_t *found,
-                  void **out) {
+// Connects to the store of a host, which this process serves if `serves`, on the socket `listener` if it is not
+// negative. Keys get a prefix. Every operation ends after `timeout` milliseconds. Returns the port, which the system
+// chooses if `port` is 0.
+int kte_store_new(const char *host, uint16_t port, bool serves, int listener, const char *prefix, int64_t timeout,
+                  uint16_t *found, void **out) {
   KTE_GUARD({
     // The warnings of the connections repeat what the errors say.
     if (!std::getenv("TORCH_CPP_LOG_LEVEL")) FLAGS_caffe2_log_level = c10::GLOG_ERROR;
@@ -31,6 +32,7 @@ int kte_store_new(const char *host, uint16_t port, bool serves, const char *pref
     options.port = port;
     options.isServer = serves;
     options.waitWorkers = false;
+    if (listener >= 0) options.masterListenFd = listener;
     options.timeout = std::chrono::milliseconds(timeout);
     auto store = c10::make_intrusive<c10d::TCPStore>(host, options);
     *found = store->getPort();

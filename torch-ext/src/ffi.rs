@@ -118,6 +118,7 @@ unsafe extern "C" {
         host: *const c_char,
         port: u16,
         serves: bool,
+        listener: c_int,
         prefix: *const c_char,
         timeout: i64,
         found: *mut u16,

@@ -6,8 +6,9 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-/// Variable with the number of a Slurm array. Tasks of one array ignore the failures of an earlier one.
-const ARRAY: &str = "SLURM_ARRAY_JOB_ID";
+/// Variables of the number of a Slurm array, and of how often it was started again. Tasks of one array ignore
+/// the failures of an earlier one.
+const ARRAY: [&str; 2] = ["SLURM_ARRAY_JOB_ID", "SLURM_RESTART_COUNT"];
 
 /// Task `number` (from 1) of `of` tasks that share the runs of a comparison and its folder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,7 +67,7 @@ fn failure_file(out: &Path) -> PathBuf {
 }
 
 fn array() -> String {
-    std::env::var(ARRAY).unwrap_or_default()
+    ARRAY.map(|name| std::env::var(name).unwrap_or_default()).join(" ")
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 
 use crate::failure::Failure;
 use clap::Args;
-use kasmina_ranks::Server;
+use kasmina_ranks::{Server, World};
 use rustix::process::{Pid, Signal, kill_process};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use std::ffi::OsString;
@@ -15,8 +15,9 @@ use std::time::{Duration, Instant};
 
 /// Time between two looks at the processes.
 const PAUSE: Duration = Duration::from_millis(50);
-/// Time in which the other ranks end by themselves after one has failed, so that they can say why.
-const BY_THEMSELVES: Duration = Duration::from_secs(15);
+/// Time in which the other ranks end by themselves after one has failed, so that they can say why: the
+/// default limit of ranks, and the time to look for signs of life.
+const BY_THEMSELVES: Duration = Duration::from_secs(75);
 /// Time in which a process ends after it was asked to.
 const GRACE: Duration = Duration::from_secs(10);
 
@@ -44,7 +45,9 @@ pub(crate) fn run(args: &LaunchArgs) -> Result<ExitCode, Failure> {
     for restart in 0..=args.restarts {
         let status = Attempt::start(args, server.port(), restart)?.wait(&ended)?;
         let Some((rank, status)) = status else { return Ok(ExitCode::SUCCESS) };
-        if ended.load(Ordering::Relaxed) || restart == args.restarts {
+        let last = ended.load(Ordering::Relaxed) || restart == args.restarts;
+        if last {
+            errln!("rank {rank} has ended first ({status})");
             return Ok(code(status).into());
         }
         errln!(
@@ -67,20 +70,9 @@ impl Attempt {
         let size = args.ranks.get();
         let mut attempt = Self { ranks: Vec::with_capacity(size) };
         for rank in 0..size {
-            let (rank, size) = (rank.to_string(), size.to_string());
             let child = Command::new(&program)
                 .args(&args.command)
-                .envs([
-                    ("RANK", rank.as_str()),
-                    ("LOCAL_RANK", rank.as_str()),
-                    ("WORLD_SIZE", size.as_str()),
-                    ("LOCAL_WORLD_SIZE", size.as_str()),
-                    ("MASTER_ADDR", "127.0.0.1"),
-                    ("MASTER_PORT", port.to_string().as_str()),
-                    ("TORCHELASTIC_RUN_ID", "launch"),
-                    ("TORCHELASTIC_RESTART_COUNT", restart.to_string().as_str()),
-                    ("TORCHELASTIC_USE_AGENT_STORE", "True"),
-                ])
+                .envs(World::variables_of_rank(rank, size, port, restart))
                 .stdin(Stdio::null())
                 // A signal from the terminal reaches this process only, which passes it on once.
                 .process_group(0)

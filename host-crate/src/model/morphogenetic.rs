@@ -71,7 +71,8 @@ impl MorphogeneticModel {
         let output = self.network.forward(x, mode, &mut taps);
         pulse.enter(outside);
         let (output, fault) = taps.finish(output);
-        if outlasts {
+        // A forward that has ended too early tells the other ranks by its error.
+        if outlasts && output.is_ok() {
             self.agree_on_trial(fault.as_ref().map(|(_, fault)| fault))?;
         }
         self.swapping.note_fault(fault);
@@ -110,6 +111,15 @@ impl MorphogeneticModel {
             self.network.drop_frozen_gradients()?;
         }
         Ok(())
+    }
+
+    /// Returns the gradients of a frozen host if this step measures them.
+    pub(super) fn measured_frozen_gradients(&self) -> Vec<Tensor> {
+        if self.network.frozen.is_none() || !self.telemetry.captures_now() || !self.measures_slots() {
+            return Vec::new();
+        }
+        let gradients = self.network.parameters.iter().map(|p| p.tensor.grad());
+        gradients.filter(Tensor::defined).collect()
     }
 
     /// Whether the gradients of a seed are measured.

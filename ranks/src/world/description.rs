@@ -11,6 +11,15 @@ pub enum Launcher {
     Slurm,
 }
 
+/// The process that serves the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StoreServer {
+    /// The program that has started the ranks.
+    Launcher,
+    /// Rank 0.
+    FirstRank,
+}
+
 /// Where the ranks meet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rendezvous {
@@ -18,7 +27,9 @@ pub struct Rendezvous {
     pub host: String,
     /// TCP port of the store.
     pub port: u16,
-    /// Whether this rank serves the store; otherwise it is a client.
+    /// The process that serves the store.
+    pub server: StoreServer,
+    /// Whether this rank does.
     pub serves: bool,
     /// Text that begins every key of this start of the run, so that an earlier start leaves nothing behind.
     pub prefix: String,

@@ -5,7 +5,7 @@ mod slurm;
 mod torchrun;
 mod variables;
 
-pub use description::{Launcher, Rendezvous, World};
+pub use description::{Launcher, Rendezvous, StoreServer, World};
 
 use crate::error::WorldError;
 use variables::Variables;
@@ -37,6 +37,17 @@ impl World {
     /// Returns the names of the variables that make a process a rank of a run.
     pub fn variables() -> impl Iterator<Item = &'static str> {
         [torchrun::RANK, slurm::RANK].into_iter()
+    }
+
+    /// Returns the variables, as torchrun sets them, of a rank on this machine, whose launcher serves the
+    /// store at `port`.
+    pub fn variables_of_rank(
+        rank: usize,
+        size: usize,
+        port: u16,
+        restarts: u32,
+    ) -> Vec<(&'static str, String)> {
+        torchrun::variables(rank, size, port, restarts)
     }
 
     /// Returns a world of one rank.
@@ -85,7 +96,7 @@ mod tests {
     const SLURM: [(&str, &str); 8] = [
         ("SLURM_STEP_ID", "0"),
         ("SLURM_PROCID", "5"),
-        ("SLURM_NTASKS", "7"),
+        ("SLURM_STEP_NUM_TASKS", "7"),
         ("SLURM_LOCALID", "2"),
         ("SLURM_NODEID", "1"),
         ("SLURM_STEP_TASKS_PER_NODE", "3(x2),1"),
@@ -98,7 +109,7 @@ mod tests {
         assert_eq!(world(&[]), Ok(World::single()));
         // A batch script of Slurm runs before any `srun`.
         assert_eq!(
-            world(&[("SLURM_JOB_ID", "7"), ("SLURM_NTASKS", "4"), ("SLURM_PROCID", "0")]),
+            world(&[("SLURM_JOB_ID", "7"), ("SLURM_STEP_NUM_TASKS", "4"), ("SLURM_PROCID", "0")]),
             Ok(World::single())
         );
     }

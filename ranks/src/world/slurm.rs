@@ -2,14 +2,14 @@
 
 use super::variables::{Numbers, Variables, wrong};
 
-use super::description::{Launcher, Rendezvous, World};
+use super::description::{Launcher, Rendezvous, StoreServer, World};
 use crate::error::WorldError;
 
 /// Number of this rank.
 pub(super) const RANK: &str = "SLURM_PROCID";
 /// Number of the job step. `srun` sets it, but a batch script runs without it.
 pub(super) const STEP: &str = "SLURM_STEP_ID";
-const NUMBERS: Numbers = Numbers { rank: RANK, size: "SLURM_NTASKS", local_rank: "SLURM_LOCALID" };
+const NUMBERS: Numbers = Numbers { rank: RANK, size: "SLURM_STEP_NUM_TASKS", local_rank: "SLURM_LOCALID" };
 const NODE: &str = "SLURM_NODEID";
 const TASKS_PER_NODE: &str = "SLURM_STEP_TASKS_PER_NODE";
 const NODES: &str = "SLURM_STEP_NODELIST";
@@ -37,6 +37,7 @@ pub(super) fn world(variables: &Variables<'_>) -> Result<World, WorldError> {
     let rendezvous = Rendezvous {
         host,
         port: FIRST_PORT + u16::try_from(number % 10_000).unwrap_or(0),
+        server: StoreServer::FirstRank,
         serves: world.rank == 0,
         prefix: format!("kasmina/{job}.{}/{restarts}", variables.text(STEP)?),
     };

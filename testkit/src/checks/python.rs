@@ -27,7 +27,8 @@ struct Line {
     /// Whether Python has no PyTorch.
     #[serde(default)]
     missing: bool,
-    /// Exit code of the process that was to answer, or the negative number of its signal; `None` if it has answered.
+    /// Exit code of the process that was to answer, or the negative number of its signal; `None` if it has
+    /// answered.
     ended: Option<i32>,
     /// One answer for each job.
     #[serde(default)]

@@ -13,6 +13,7 @@ pub(crate) enum Fault {
     Late,
     Unhealthy,
     Panics,
+    OtherWeights,
     OtherSetting,
     OtherBuild,
     OtherData,
@@ -33,7 +34,7 @@ pub(crate) enum Reaction {
 
 impl Fault {
     /// Every fault.
-    pub(crate) const ALL: [Self; 17] = [
+    pub(crate) const ALL: [Self; 18] = [
         Self::Killed,
         Self::Stopped,
         Self::Paused,
@@ -44,6 +45,7 @@ impl Fault {
         Self::Late,
         Self::Unhealthy,
         Self::Panics,
+        Self::OtherWeights,
         Self::OtherSetting,
         Self::OtherBuild,
         Self::OtherData,
@@ -66,6 +68,7 @@ impl Fault {
             Self::Late => "a step takes longer than the limit",
             Self::Unhealthy => "a seed is NaN on one rank: its gate differs",
             Self::Panics => "a seed panics on one rank",
+            Self::OtherWeights => "other weights after an epoch",
             Self::OtherSetting => "another setting",
             Self::OtherBuild => "another build of a plugin",
             Self::OtherData => "other data",
@@ -85,6 +88,7 @@ impl Fault {
             Self::Killed | Self::Stopped | Self::ExitsInVote => Reaction::End("has given no sign of life"),
             Self::Late => Reaction::End("is late"),
             Self::Panics => Reaction::End("was told to panic"),
+            Self::OtherWeights => Reaction::End("of rank 1 differ from those of rank 0"),
             Self::OtherSetting => Reaction::End(
                 "differs from rank 0: setting `optimizer.learning_rate` is `0.001` there, `0.002` on rank 0",
             ),
@@ -118,7 +122,8 @@ impl Fault {
             | Self::FailsInBuild
             | Self::Late
             | Self::Unhealthy
-            | Self::Panics => false,
+            | Self::Panics
+            | Self::OtherWeights => false,
         }
     }
 
@@ -135,6 +140,7 @@ impl Fault {
             Self::Late => "sleeps",
             Self::Unhealthy => "nan",
             Self::Panics => "panics",
+            Self::OtherWeights => "own_state",
             _ => "conv_light",
         }
     }

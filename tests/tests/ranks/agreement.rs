@@ -11,7 +11,7 @@ const DIGITS: &str = "task = \"digits\"\nepochs = 20\ndisable_seeds = true\ndevi
 /// A network whose layers do not couple samples.
 const ADDITION: &str = "task = \"addition\"\nepochs = 3\ndevice = \"cpu\"\nslots = [\"early\"]\n\
                         [data]\noperand_digits = 2\ntrain_samples = 512\nvalidation_samples = 64\n\
-                        [optimizer]\nbatch_size = 64\n";
+                        [optimizer]\nbatch_size = 62\n";
 
 fn write(home: &Path, name: &str, text: &str, ranks: &str) {
     let mut text = text.to_owned();

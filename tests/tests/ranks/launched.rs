@@ -168,7 +168,7 @@ fn a_port_in_use_is_named() {
     let mut first = command(home.path());
     first
         .args(["train", "--config", "config.toml", "--out", "run"])
-        .envs(kasmina_tests::world::variables(0, 2, port))
+        .envs(kasmina_ranks::World::variables_of_rank(0, 2, port, 0))
         .env("TORCHELASTIC_USE_AGENT_STORE", "False");
     let (_, error, code) = output(first);
     assert_eq!(code, Some(1), "{error}");

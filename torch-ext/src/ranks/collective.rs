@@ -139,17 +139,21 @@ impl Collective {
     }
 
     /// Ends all operations of this rank, also those that wait for other ranks. Later ones are refused.
-    /// Does nothing while another thread is inside an operation on the CPU, which ends by its own timeout.
-    pub fn abort(&self) {
-        if let Some(mut backend) = self.inner.try_lock() {
-            if let Backend::Nccl(nccl) = &mut *backend {
-                nccl.abort();
-            }
+    /// Returns false, and changes nothing, while another thread is inside an operation; repeat the call then.
+    ///
+    /// On a GPU it waits until captured steps that contain operations are dropped.
+    pub fn abort(&self) -> bool {
+        let Some(mut backend) = self.inner.try_lock() else { return false };
+        let aborted = std::mem::replace(&mut *backend, Backend::Aborted);
+        // Another thread must be able to learn that the operations are refused, and to drop captured steps.
+        drop(backend);
+        match aborted {
             // Gloo's threads may wait for a lost rank, so its connections stay open until the process ends.
-            if let Backend::Gloo(gloo) = std::mem::replace(&mut *backend, Backend::Aborted) {
-                std::mem::forget(gloo);
-            }
+            Backend::Gloo(gloo) => std::mem::forget(gloo),
+            Backend::Nccl(mut nccl) => nccl.abort(),
+            Backend::Aborted => {}
         }
+        true
     }
 
     /// Closes the connections together with the other ranks. Captured steps that use them must be gone.
@@ -226,7 +230,7 @@ mod tests {
     #[test]
     fn operations_after_an_abort_are_refused() {
         let found = on_ranks(2, false, |_, collective| {
-            collective.abort();
+            assert!(collective.abort());
             collective.sum(&Tensor::zeros([1], (Kind::Float, Device::Cpu))).unwrap_err().to_string()
         });
         assert!(found.iter().all(|error| error.contains("aborted")), "{found:?}");

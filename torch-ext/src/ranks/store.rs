@@ -6,6 +6,8 @@ use super::worker::Worker;
 use crate::error::{Error, Result};
 use crate::ffi;
 use std::ffi::{CString, c_void};
+use std::net::{SocketAddr, TcpListener, ToSocketAddrs as _};
+use std::os::fd::IntoRawFd as _;
 use std::time::Duration;
 
 /// A connection to a store. Keys begin with the prefix of the connection.
@@ -43,13 +45,18 @@ impl Drop for Handle {
 
 impl Store {
     /// Connects to the store of a host. If `serves` is set, this process serves it, on a port that the system
-    /// chooses if `port` is 0.
+    /// chooses if `port` is 0: for this machine only if `host` is a loopback address, otherwise on every
+    /// address.
     ///
     /// # Errors
     /// If the store is not reached within the time, or the port is in use.
     pub fn connect(host: &str, port: u16, serves: bool, prefix: &str, timeout: Duration) -> Result<Self> {
+        // libtorch listens on every address, which only ranks of other machines need.
+        let listener = if serves { local_listener(host, port)? } else { None };
+        let port = listener.as_ref().map_or(port, |(_, port)| *port);
         let (host, prefix) = (text(host)?, text(prefix)?);
         let open = move || {
+            let listener = listener.map_or(-1, |(listener, _)| listener.into_raw_fd());
             let (mut found, mut raw) = (0, std::ptr::null_mut());
             // SAFETY: the texts are NUL-terminated and live for the call; both output pointers are valid.
             ffi::check(unsafe {
@@ -57,6 +64,7 @@ impl Store {
                     host.as_ptr(),
                     port,
                     serves,
+                    listener,
                     prefix.as_ptr(),
                     milliseconds(timeout),
                     &raw mut found,
@@ -172,6 +180,20 @@ impl Store {
     }
 }
 
+/// Returns a socket that listens on a loopback address, and its port; `None` if the host has another address.
+fn local_listener(host: &str, port: u16) -> Result<Option<(TcpListener, u16)>> {
+    let refused = |error: std::io::Error| Error::Torch(format!("{host}:{port}: {error}"));
+    let addresses: Vec<SocketAddr> = (host, port).to_socket_addrs().map_err(refused)?.collect();
+    let Some(address) = addresses.first().filter(|_| addresses.iter().all(|a| a.ip().is_loopback())) else {
+        return Ok(None);
+    };
+    let listener = TcpListener::bind(address).map_err(refused)?;
+    // libtorch waits for connections without blocking.
+    listener.set_nonblocking(true).map_err(refused)?;
+    let port = listener.local_addr().map_err(refused)?.port();
+    Ok(Some((listener, port)))
+}
+
 fn text(text: &str) -> Result<CString> {
     CString::new(text).map_err(|error| Error::Torch(format!("invalid text for the store: {error}")))
 }
@@ -225,6 +247,20 @@ mod tests {
         assert!(Store::connect("localhost", store.port(), true, "two", SHORT).is_err());
         let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         assert!(Store::connect("localhost", free, false, "none", SHORT).is_err());
+    }
+
+    /// A store for this machine cannot be reached by its other addresses.
+    #[test]
+    fn a_store_of_this_machine_listens_on_its_own_address_only() {
+        let store = Store::connect("127.0.0.1", 0, true, "local", Duration::from_secs(10)).unwrap();
+        let listening = std::fs::read_to_string("/proc/net/tcp").unwrap()
+            + &std::fs::read_to_string("/proc/net/tcp6").unwrap_or_default();
+        let port = format!(":{:04X}", store.port());
+        let listens =
+            |line: &&str| line.split_whitespace().nth(1).is_some_and(|local| local.ends_with(&port));
+        let found: Vec<&str> =
+            listening.lines().filter(listens).filter(|line| line.contains(" 0A ")).collect();
+        assert!(found.len() == 1 && found[0].contains("0100007F:"), "{found:?}");
     }
 
     /// A program that accepts connections and never answers, as a stopped one does.

@@ -3,14 +3,14 @@
 use super::checkpoint::{Position, When};
 use super::generators::seed_generators;
 use super::observer::Observer;
-use super::ranks::{Ranks, Shard};
+use super::ranks::{Ranks, Shard, Split};
 use super::tally::TrainedEpoch;
 use super::trainer::Trainer;
 use super::training::Training;
 use super::validation::{self, Sums, Validation};
 use crate::error::TrainError;
 use crate::schedule::learning_rate;
-use crate::task::cross_entropy;
+use crate::task::{Order, cross_entropy};
 use kasmina::model::{CounterfactualPlan, ModelError};
 use kasmina_ranks::Share;
 use std::sync::atomic::AtomicBool;
@@ -52,8 +52,9 @@ impl Trainer<'_> {
                 return Ok(None);
             }
             let len = self.task.train.batch_len(start, batch);
-            let shard = self.shard(len)?;
-            let (x, y) = self.task.train.batch(&order, start + shard.start, shard.samples)?;
+            let split = self.split(len)?;
+            let (x, y) = self.batch(&order, start, &split)?;
+            let own = split.samples();
             if self.training.model.isolation_check_due() {
                 self.with_recovery(|trainer| {
                     trainer.training.model.check_isolation(&x, &mut |logits| Ok(cross_entropy(logits, &y)?))
@@ -64,7 +65,7 @@ impl Trainer<'_> {
             let share = self.ranks.as_ref().map(|ranks| ranks.share.handle());
             let mut loss = |logits: &Tensor, labels: &Tensor| {
                 let loss = cross_entropy(logits, labels)?;
-                share_of_loss(loss, labels.size()[0], shard.samples, share.as_ref(), &mut sum)
+                share_of_loss(loss, labels.size()[0], own, share.as_ref(), &mut sum)
             };
             let _ = self.with_recovery(|trainer| {
                 let Training { stepper, model, optimizer, .. } = &mut trainer.training;
@@ -93,23 +94,41 @@ impl Trainer<'_> {
         Ok(())
     }
 
-    /// Returns the part of a batch that this rank computes, and announces its share of the loss to the next
-    /// step.
-    fn shard(&mut self, samples: i64) -> Result<Shard, TrainError> {
-        let Some(ranks) = &mut self.ranks else {
-            return Ok(Shard { start: 0, samples, counted: samples });
-        };
-        let shard = ranks.shard(samples);
-        ranks.share.set(shard.counted, samples)?;
-        self.training.stepper.set_samples_of_all_ranks(samples);
-        Ok(shard)
+    /// Returns the samples of a batch that this rank computes, and announces them to the next step.
+    fn split(&mut self, samples: i64) -> Result<Split, TrainError> {
+        let split = Split::of(samples, self.config.optimizer.accumulation.into(), self.place());
+        self.training.stepper.set_parts(split.sizes());
+        if let Some(ranks) = &mut self.ranks {
+            ranks.share.set(split.counted(), samples)?;
+            self.training.stepper.set_samples_of_all_ranks(samples);
+        }
+        Ok(split)
     }
 
-    /// Returns the sum of a 0-dim tensor over all ranks.
-    pub(super) fn total(&self, mine: &Tensor) -> Result<Tensor, TrainError> {
-        let Some(ranks) = &self.ranks else { return Ok(mine.shallow_clone()) };
+    /// Returns inputs and labels of these samples, the parts one after another.
+    ///
+    /// # Shapes
+    /// As the task's batches.
+    fn batch(&self, order: &Order, start: i64, split: &Split) -> Result<(Tensor, Tensor), TrainError> {
+        let part = |part: &Shard| self.task.train.batch(order, start + part.start, part.samples);
+        if let [only] = split.parts.as_slice() {
+            return part(only);
+        }
+        if self.ranks.is_none() {
+            // The parts are adjacent.
+            return self.task.train.batch(order, start, split.samples());
+        }
+        let (inputs, labels): (Vec<_>, Vec<_>) =
+            split.parts.iter().map(part).collect::<Result<Vec<_>, _>>()?.into_iter().unzip();
+        Ok((Tensor::f_cat(&inputs, 0)?, Tensor::f_cat(&labels, 0)?))
+    }
+
+    /// Returns the sum of a 0-dim tensor over all ranks. Waits for the device.
+    pub(super) fn total(&mut self, mine: &Tensor) -> Result<Tensor, TrainError> {
+        let Some(ranks) = &mut self.ranks else { return Ok(mine.shallow_clone()) };
         let total = mine.copy();
         ranks.sum(&total)?;
+        ranks.wait_for_device()?;
         Ok(total)
     }
 
@@ -123,8 +142,9 @@ impl Trainer<'_> {
         // If a build on trial fails on one rank, all ranks roll it back.
         model.agree_that_nothing_failed(sums.as_ref().err().map(ToString::to_string).as_deref())?;
         let sums = sums?;
-        if let Some(ranks) = &self.ranks {
+        if let Some(ranks) = &mut self.ranks {
             sums.tensors().into_iter().try_for_each(|total| ranks.sum(total))?;
+            ranks.wait_for_device()?;
         }
         sums.validation(&self.task)
     }

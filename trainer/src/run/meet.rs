@@ -1,6 +1,6 @@
 //! Meetings of the ranks between two steps: all stop, save and prune together.
 
-use super::ranks::{Found, NewBuild, Wishes};
+use super::ranks::{Found, NewBuild, Requested};
 use super::swap::rule_of;
 use super::trainer::Trainer;
 use crate::control::Build;
@@ -10,7 +10,7 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 impl Trainer<'_> {
-    /// Meets the other ranks if one has asked for it. A single rank does nothing.
+    /// Meets the other ranks if one has requested it. A single rank does nothing.
     ///
     /// # Errors
     /// If a rank is lost.
@@ -19,7 +19,7 @@ impl Trainer<'_> {
         let stops = stop.load(Ordering::Relaxed);
         let waiting = !self.queue.wanted.is_empty() || !self.queue.builds.is_empty();
         if stops && !ranks.stopping || waiting {
-            ranks.attention.ask();
+            ranks.attention.request();
         }
         if !ranks.attention.is_due() {
             return Ok(());
@@ -27,7 +27,7 @@ impl Trainer<'_> {
         let step = self.training.model.step();
         let wanted = std::mem::take(&mut self.queue.wanted);
         let builds = std::mem::take(&mut self.queue.builds);
-        let mine = Wishes {
+        let mine = Requested {
             stop: stops,
             save: self.saver.as_ref().is_some_and(|saver| saver.is_due(super::checkpoint::When::Step, step)),
             prunes: wanted.iter().map(|(slot, _)| slot.clone()).collect(),
@@ -35,20 +35,20 @@ impl Trainer<'_> {
         };
         let all = ranks.exchange(&mine)?;
         let rank = ranks.link.world().rank;
-        if all.iter().any(|wishes| wishes.stop) {
+        if all.iter().any(|requested| requested.stop) {
             ranks.stopping = true;
             stop.store(true, Ordering::Relaxed);
         }
         let mut replies: VecDeque<_> = wanted.into_iter().map(|(_, reply)| reply).collect();
-        for (other, wishes) in all.iter().enumerate() {
-            for slot in &wishes.prunes {
+        for (other, requested) in all.iter().enumerate() {
+            for slot in &requested.prunes {
                 self.write_ahead(LiveAct::Prune { slot: slot.clone() });
                 let reply = if other == rank { replies.pop_front() } else { None };
                 self.queue.add_prune(slot.clone(), reply);
             }
         }
         self.swap_on_ranks(&all, builds)?;
-        if all.iter().any(|wishes| wishes.save) {
+        if all.iter().any(|requested| requested.save) {
             self.save(false)?;
         }
         Ok(())
@@ -66,8 +66,8 @@ impl Trainer<'_> {
     pub(super) fn is_stopping_after_epoch(&mut self, stop: &AtomicBool) -> Result<bool, TrainError> {
         let mine = stop.load(Ordering::Relaxed);
         let Some(ranks) = &mut self.ranks else { return Ok(mine) };
-        let all = ranks.exchange(&Wishes { stop: mine, ..Wishes::default() })?;
-        ranks.stopping |= all.iter().any(|wishes| wishes.stop);
+        let all = ranks.exchange(&Requested { stop: mine, ..Requested::default() })?;
+        ranks.stopping |= all.iter().any(|requested| requested.stop);
         stop.fetch_or(ranks.stopping, Ordering::Relaxed);
         Ok(ranks.stopping)
     }

@@ -34,7 +34,7 @@ impl Trainer<'_> {
         if when == When::Step && !by_steps {
             // The clock of one rank: all learn of it before a later step.
             if due {
-                ranks.attention.ask();
+                ranks.attention.request();
             }
             return Ok(false);
         }
@@ -53,7 +53,8 @@ impl Trainer<'_> {
 
     /// Returns what a checkpoint has of all ranks, on rank 0.
     fn of_all_ranks(&mut self) -> Result<OfAllRanks, TrainError> {
-        let loss_sum = self.total(&self.training.loss_sum)?;
+        let own = self.training.loss_sum.shallow_clone();
+        let loss_sum = self.total(&own)?;
         // During a trial nothing is saved.
         if self.ranks.is_none() || self.training.model.is_on_trial() {
             return Ok(OfAllRanks { loss_sum, others: Vec::new() });
@@ -69,6 +70,11 @@ impl Trainer<'_> {
         if self.training.model.is_on_trial() {
             // The state to which a trial would roll back is not saved. Resuming from the checkpoint before
             // the swap repeats the swap.
+            saver.postpone();
+            return;
+        }
+        if self.ranks.is_some() && !finished && saver.is_busy() {
+            // The other ranks would wait for a slow disk.
             saver.postpone();
             return;
         }

@@ -1,7 +1,7 @@
 //! Swapping a new build into a run on several ranks: each rank judges the same bytes by its own trust, and
 //! all swap or none does.
 
-use super::ranks::{Found, NewBuild, Wishes};
+use super::ranks::{Found, NewBuild, Requested};
 use super::trainer::Trainer;
 use crate::control::{Build, Reply};
 use crate::error::TrainError;
@@ -18,12 +18,12 @@ impl Trainer<'_> {
     /// Swaps in the builds that the ranks have found, one after another. `own` are those of this rank.
     pub(super) fn swap_on_ranks(
         &mut self,
-        all: &[Wishes],
+        all: &[Requested],
         mut own: VecDeque<Build>,
     ) -> Result<(), TrainError> {
         let rank = self.ranks.as_ref().map_or(0, super::ranks::Ranks::rank);
-        for (other, wishes) in all.iter().enumerate() {
-            for build in &wishes.builds {
+        for (other, requested) in all.iter().enumerate() {
+            for build in &requested.builds {
                 let mine = if other == rank { own.pop_front() } else { None };
                 let (staged, reply) = mine.map_or((None, None), |(_, staged, reply)| (staged.ok(), reply));
                 let done = match &build.found {
@@ -88,8 +88,8 @@ impl Trainer<'_> {
         self.registry.stage(path).map_err(|error| error.to_string())
     }
 
-    /// Passes the bytes of a build from rank 0 to the ranks that lack them, which stage them by their own
-    /// trust.
+    /// Passes the bytes of a build from rank 0 to the ranks that lack them, which stage them if they are
+    /// signed or pinned there.
     fn take_bytes(
         &mut self,
         (path, sha256): (&Path, &str),
@@ -110,7 +110,7 @@ impl Trainer<'_> {
             let folder = tempfile::tempdir()?;
             let file = folder.path().join(name);
             std::fs::File::create_new(&file)?.write_all(&bytes)?;
-            let staged = self.registry.stage(&file).map_err(|error| error.to_string());
+            let staged = self.registry.stage_received(&file).map_err(|error| error.to_string());
             let same = |staged: &Staged| staged.plugin().sha256.as_deref() == Some(sha256);
             let other = || format!("the file {} has other bytes on rank 0 by now", path.display());
             Ok(staged.and_then(|staged| if same(&staged) { Ok(staged) } else { Err(other()) }))

@@ -49,7 +49,8 @@ impl Trainer<'_> {
         stop: &AtomicBool,
     ) -> Result<Summary, TrainError> {
         // The watcher may fail and needs no directory, so it is opened before the directory is created.
-        let watcher = if self.is_first_rank() { self.watcher()? } else { None };
+        let watcher = if self.is_first_rank() { self.watcher() } else { Ok(None) };
+        let watcher = watcher.map_err(|error| self.explained(error))?;
         self.open(out).map_err(|error| self.explained(error))?;
         self.wait_for_ranks()?;
         if let Some(run) = self.ranks.as_ref().and_then(|ranks| ranks.run.as_ref()) {
@@ -89,7 +90,12 @@ impl Trainer<'_> {
         self.finish_saving(observer);
         let result = result.or_else(|error| {
             // A plugin that checks `cancelled()` returns an error after a stop, which is not a failure.
-            if stop.load(Ordering::Relaxed) { Ok(Status::Interrupted) } else { Err(error) }
+            // Plugins of several ranks are not cancelled, because all ranks make the same steps.
+            if self.ranks.is_none() && stop.load(Ordering::Relaxed) {
+                Ok(Status::Interrupted)
+            } else {
+                Err(error)
+            }
         });
         let (status, error) = match &result {
             Ok(status) => (*status, None),

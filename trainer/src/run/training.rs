@@ -32,10 +32,7 @@ impl Training {
             .with_warm_up(Role::Seed, settings.seed_warm_up)
             .with_warm_up(Role::Gate, settings.seed_warm_up);
         model.register_host(&mut optimizer)?;
-        let mut stepper = if compute.capture { capturing_stepper(&model) } else { Stepper::eager() };
-        if settings.accumulation > 1 {
-            stepper.set_parts(settings.accumulation);
-        }
+        let stepper = if compute.capture { capturing_stepper(&model) } else { Stepper::eager() };
         let loss_sum = Tensor::f_zeros([], (Kind::Float, model.device()))?;
         Ok(Self { model, optimizer, stepper, loss_sum })
     }

@@ -74,8 +74,8 @@ pub struct Stepper {
     /// Number of samples of the next batches on all ranks together, by which all ranks choose the same
     /// variant.
     samples: Option<i64>,
-    /// Number of parts of a batch, whose gradients are added up.
-    parts: i64,
+    /// Number of samples of each part of the next batches, whose gradients are added up; empty for one part.
+    parts: Vec<i64>,
 }
 
 /// State of a variant.
@@ -125,7 +125,7 @@ impl Stepper {
             counts: StepCounts::default(),
             reduction: None,
             samples: None,
-            parts: 1,
+            parts: Vec::new(),
         }
     }
 
@@ -141,11 +141,11 @@ impl Stepper {
         self.samples = Some(samples);
     }
 
-    /// Runs each step in this many parts of its batch, one after another, and adds up their gradients. The
-    /// loss of a part must be its share of the loss of the batch.
-    pub fn set_parts(&mut self, parts: u32) {
-        self.forget();
-        self.parts = i64::from(parts.max(1));
+    /// Sets the number of samples of each part of the next batches. A step computes the parts one after
+    /// another and adds up their gradients, so the loss of a part must be its share of the loss of the batch.
+    /// Empty for one part. Batches of one size always have the same parts.
+    pub fn set_parts(&mut self, parts: Vec<i64>) {
+        self.parts = parts;
     }
 
     /// Returns the stream that steps run on if they are captured.
@@ -193,16 +193,16 @@ impl Stepper {
         model.sync_alphas(Mode::Train)?;
         model.begin_trial_step()?;
         // Taken out, because the step borrows it beside the stepper.
-        let mut reduction = self.reduction.take();
+        let (mut reduction, parts) = (self.reduction.take(), std::mem::take(&mut self.parts));
         let value = self.reduced_step(Work {
             model,
             optimizer,
             batch,
             loss,
-            parts: self.parts,
+            parts: &parts,
             reduction: reduction.as_deref_mut(),
         });
-        self.reduction = reduction;
+        (self.reduction, self.parts) = (reduction, parts);
         value
     }
 
@@ -215,7 +215,7 @@ impl Stepper {
         let value =
             if stream.is_some() { self.run_on_stream(&mut work)? } else { self.run_eager(&mut work)? };
         if let Some(reduction) = &mut work.reduction {
-            reduction.end_step()?;
+            reduction.end_step(work.model.step() + 1)?;
         }
         work.model.end_step();
         work.optimizer.advance()?;

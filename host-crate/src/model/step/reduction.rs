@@ -4,6 +4,7 @@ use super::super::{ModelError, MorphogeneticModel};
 use crate::consensus::{Consensus, ConsensusError};
 use kasmina_torch_ext::NamedParameter;
 use std::fmt::Debug;
+use tch::Tensor;
 
 /// Sums the gradients of a step over the ranks. A stepper without one trains alone.
 ///
@@ -33,11 +34,20 @@ pub trait GradientReduction: Send + Debug {
         pass: &mut dyn FnMut(usize) -> Result<(), ModelError>,
     ) -> Result<(), ModelError>;
 
-    /// Ends a step, outside of a capture.
+    /// Replaces tensors by their sums over all ranks. May be captured.
+    ///
+    /// # Shapes
+    /// Any, the same on all ranks.
+    ///
+    /// # Errors
+    /// If a rank is lost.
+    fn sum(&mut self, tensors: &[Tensor]) -> Result<(), ModelError>;
+
+    /// Ends a step, outside of a capture. `step` is the number of completed steps.
     ///
     /// # Errors
     /// If a rank is lost or late.
-    fn end_step(&mut self) -> Result<(), ConsensusError>;
+    fn end_step(&mut self, step: u64) -> Result<(), ConsensusError>;
 }
 
 impl MorphogeneticModel {
@@ -49,7 +59,7 @@ impl MorphogeneticModel {
         let structure = self.structure.revision();
         let (network, slots) = (&self.network, &self.slots);
         let parameters = || {
-            // The gradients of a frozen host are measured, not applied, so each rank measures its own.
+            // The gradients of a frozen host exist only in the steps that measure them.
             let host = network.parameters.iter().filter(|_| network.frozen.is_none());
             host.chain(slots.parameters()).map(NamedParameter::share).collect()
         };

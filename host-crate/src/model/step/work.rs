@@ -14,8 +14,8 @@ pub(super) struct Work<'w, 'l> {
     pub(super) optimizer: &'w mut Optimizer,
     pub(super) batch: (&'w Tensor, &'w Tensor),
     pub(super) loss: &'w mut Loss<'l>,
-    /// Number of parts of the batch.
-    pub(super) parts: i64,
+    /// Number of samples of each part of the batch; empty for one part.
+    pub(super) parts: &'w [i64],
     pub(super) reduction: Option<&'w mut (dyn GradientReduction + 'static)>,
 }
 
@@ -52,6 +52,12 @@ impl<'l> Work<'_, 'l> {
                 reduced?;
             }
         }
+        if let Some(reduction) = &mut self.reduction {
+            let frozen = self.model.measured_frozen_gradients();
+            if !frozen.is_empty() {
+                reduction.sum(&frozen)?;
+            }
+        }
         self.model.measure_gradients()?;
         self.optimizer.update()?;
         value.ok_or_else(|| kasmina_torch_ext::Error::Torch("the step made no loss".to_owned()).into())
@@ -60,10 +66,11 @@ impl<'l> Work<'_, 'l> {
     /// Returns inputs and targets of each part of the batch.
     fn parts(&self) -> Result<Vec<(Tensor, Tensor)>, ModelError> {
         let (inputs, targets) = self.batch;
-        if self.parts == 1 {
+        if self.parts.len() <= 1 {
             return Ok(vec![(inputs.shallow_clone(), targets.shallow_clone())]);
         }
-        Ok(inputs.f_chunk(self.parts, 0)?.into_iter().zip(targets.f_chunk(self.parts, 0)?).collect())
+        let targets = targets.f_split_with_sizes(self.parts, 0)?;
+        Ok(inputs.f_split_with_sizes(self.parts, 0)?.into_iter().zip(targets).collect())
     }
 
     /// Runs forward and backward; returns the loss, 0-dim.

@@ -115,6 +115,12 @@ impl Saver {
         self.overdue = true;
     }
 
+    /// Whether [`save`](Self::save) would wait for a checkpoint that is being written.
+    pub(crate) fn is_busy(&mut self) -> bool {
+        self.collect_done();
+        self.in_flight >= IN_FLIGHT
+    }
+
     /// Copies a state and sends it to the writer. If `IN_FLIGHT` checkpoints are unfinished, waits for one of
     /// them.
     pub(crate) fn save(

@@ -8,7 +8,8 @@ use crate::error::TrainError;
 use kasmina::ModelError;
 use kasmina_plugin_api::ErrorKind;
 use kasmina_ranks::{
-    Attention, Gradients, Link, Messages, RanksError, ReductionSettings, Share, Votes, compare_facts,
+    Attention, DeviceWait, Gradients, Link, Messages, RanksError, ReductionSettings, Share, Votes,
+    compare_facts,
 };
 use std::path::Path;
 use std::sync::Arc;
@@ -46,6 +47,7 @@ impl Trainer<'_> {
             messages,
             stopping: false,
             run: run.map(Path::to_owned),
+            wait: DeviceWait::new(link, device)?,
             local_statistics: settings.batch_norm == BatchNormRanks::Local,
         };
         // Queued losses are summed over the ranks, and the checkpoint has their sum.
@@ -70,6 +72,7 @@ impl Trainer<'_> {
     pub(in crate::run) fn compare_weights(&mut self) -> Result<(), TrainError> {
         let Some(ranks) = &mut self.ranks else { return Ok(()) };
         ranks.share_statistics(&self.training.model)?;
+        ranks.wait_for_device()?;
         ranks.compare_weights(&self.training.model)
     }
 
@@ -91,7 +94,8 @@ impl Trainer<'_> {
             return lost.into();
         }
         if may_be_of_exchange(&error)
-            && let lost @ RanksError::Lost { .. } = ranks.link.explain(&error)
+            && let lost @ (RanksError::Lost { .. } | RanksError::StoreLost { .. }) =
+                ranks.link.explain(&error)
         {
             return lost.into();
         }

@@ -2,21 +2,21 @@
 
 mod facts;
 mod join;
+mod requested;
 mod shard;
-mod wishes;
 
-pub(super) use shard::Shard;
-pub(super) use wishes::{Found, NewBuild, Wishes};
+pub(super) use requested::{Found, NewBuild, Requested};
+pub(super) use shard::{Shard, Split};
 
 use super::checkpoint::Place;
 use crate::error::TrainError;
 use kasmina::MorphogeneticModel;
 use kasmina_plugin_api::PluginError;
-use kasmina_ranks::{Attention, Link, Messages, RanksError, Share};
+use kasmina_ranks::{Attention, DeviceWait, Link, Messages, RanksError, Share};
 use kasmina_torch_ext::ranks::Collective;
 use std::path::PathBuf;
 use std::sync::Arc;
-use tch::Tensor;
+use tch::{Kind, Tensor};
 
 /// The connection of a run with its other ranks.
 #[derive(Debug)]
@@ -31,6 +31,8 @@ pub(super) struct Ranks {
     pub(super) stopping: bool,
     /// Directory of the run, which rank 0 writes.
     pub(super) run: Option<PathBuf>,
+    /// Waits for this rank's GPU before its numbers are read.
+    wait: DeviceWait,
     /// Whether each rank has running statistics of its own during an epoch.
     local_statistics: bool,
 }
@@ -51,14 +53,15 @@ impl Ranks {
         Ok(self.messages.gather(mine)?)
     }
 
-    /// Returns the part of a batch that this rank computes.
-    pub(super) fn shard(&self, samples: i64) -> Shard {
-        Shard::of(samples, self.link.world().rank as i64, self.link.world().size as i64)
-    }
-
     /// Replaces a tensor by its sum over all ranks.
     pub(super) fn sum(&self, tensor: &Tensor) -> Result<(), TrainError> {
         Ok(self.collective.sum(tensor)?)
+    }
+
+    /// Waits until the device has done everything that is queued, which includes operations with other ranks.
+    /// Called before a number is read that depends on them.
+    pub(super) fn wait_for_device(&mut self) -> Result<(), TrainError> {
+        Ok(self.wait.wait()?)
     }
 
     /// Returns what rank 0 has decided.
@@ -77,8 +80,8 @@ impl Ranks {
         Ok(self.messages.bytes_from_first(bytes)?)
     }
 
-    /// Tells every rank's wishes to all.
-    pub(super) fn exchange(&mut self, mine: &Wishes) -> Result<Vec<Wishes>, TrainError> {
+    /// Tells every rank's requested to all.
+    pub(super) fn exchange(&mut self, mine: &Requested) -> Result<Vec<Requested>, TrainError> {
         let damaged = |error: serde_json::Error| RanksError::Transfer(error.to_string());
         let all = self.messages.gather(&serde_json::to_vec(mine).map_err(damaged)?)?;
         let read = |bytes: &Vec<u8>| serde_json::from_slice(bytes).map_err(damaged);
@@ -94,7 +97,9 @@ impl Ranks {
         let variables = variables(model)?;
         let _no_grad = tch::no_grad_guard();
         for (_, tensor) in &variables {
-            if !trained.iter().any(|p| p.tensor.data_ptr() == tensor.data_ptr()) {
+            // Statistics are floating-point numbers, and their counters are integers.
+            let is_statistic = tensor.is_floating_point() || tensor.kind() == Kind::Int64;
+            if is_statistic && !trained.iter().any(|p| p.tensor.data_ptr() == tensor.data_ptr()) {
                 self.collective.broadcast(tensor, 0)?;
             }
         }

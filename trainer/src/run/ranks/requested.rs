@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 /// What a rank wants to happen between two steps.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(in crate::run) struct Wishes {
+pub(in crate::run) struct Requested {
     /// The run is to stop, because the rank was asked to.
     pub(in crate::run) stop: bool,
     /// A checkpoint is due by the clock of rank 0.
