@@ -1,6 +1,6 @@
 //! `kasmina compare`: runs in processes of their own, control arms, table, report and plot.
 
-use kasmina_tests::{kasmina, output};
+use kasmina_tests::{SHIPPED, fixture, kasmina, output, shipped};
 use kasmina_trainer::RunConfig;
 use kasmina_trainer::compare::{Arm, CompareConfig, CurvePoint, Done, Job, Report, Runner, Verdict, compare};
 use kasmina_trainer::run::{SeedFate, Status, Summary};
@@ -115,19 +115,19 @@ fn a_comparison_runs_every_arm_and_no_run_twice() {
 #[test]
 fn a_failed_run_of_a_task_is_told_to_the_others() {
     let dir = tempfile::tempdir().unwrap();
-    // The step is so long that the numbers overflow.
-    let config =
-        CONFIG.replace("[run]\n", "[run]\non_nonfinite = \"stop\"\n").replace("5e-3, 1e-2", "1e30, 1e31");
+    let config = CONFIG.replace("[run]\n", "[run]\nblueprint = \"panics_later\"\n");
     fs::write(dir.path().join("small.toml"), config).unwrap();
     for array in ["1", "2"] {
         let tasks = ["1/2", "2/2"].map(|task| {
             let mut command = kasmina(dir.path());
             command.args(["compare", "small.toml", "--out", "out", "--jobs", "1", "--task-of", task]);
             command.env("SLURM_ARRAY_JOB_ID", array);
+            let paths = SHIPPED.iter().map(|name| shipped(name)).chain([fixture("ill_seeds")]);
+            command.env("KASMINA_PLUGIN_PATH", std::env::join_paths(paths).unwrap());
             std::thread::spawn(|| output(command))
         });
         for (_, error, code) in tasks.map(|task| task.join().unwrap()) {
-            assert!(code == Some(1) && error.contains("non-finite"), "{error}");
+            assert!(code == Some(1) && error.contains("was told to panic"), "{error}");
         }
         for name in fs::read_dir(dir.path().join("out/runs")).unwrap().map(|entry| entry.unwrap().path()) {
             if name.extension().is_some_and(|extension| extension == "failed") {

@@ -188,6 +188,18 @@ fn a_plugin_that_aborts_on_panic_is_refused() {
     insta::assert_snapshot!(text.replace(&*built().to_string_lossy(), "[BUILT]"));
 }
 
+/// The store of several ranks is not authenticated, so a policy that allows unsigned files does not apply.
+#[test]
+fn bytes_that_another_process_has_sent_must_be_signed_or_pinned() {
+    let registry = registry(&[]);
+    let path = fixture("gated");
+    registry.stage(&path).unwrap();
+    let RegistryError::Refused(refusal) = registry.stage_received(&path).unwrap_err() else {
+        panic!("it is no refusal")
+    };
+    assert_eq!(refusal.rule, Rule::Trust, "{refusal:?}");
+}
+
 #[test]
 fn a_host_that_breaks_a_rule_is_refused_by_name() {
     let registry = registry(&["ill_hosts"]);

@@ -44,6 +44,54 @@ fn losses_are_those_of_one_rank_with_the_same_global_batch() {
     }
 }
 
+/// A batch in parts, each shared by three ranks, has the batch statistics of the same parts on one rank.
+#[test]
+fn accumulated_batches_are_those_of_one_rank() {
+    let home = tempfile::tempdir().unwrap();
+    let home = home.path();
+    write(home, "config.toml", &format!("{DIGITS}accumulation = 5\n"), "");
+    alone(home, "config.toml", "one");
+    let args = ["train", "--config", "config.toml", "--out", "three"];
+    World::start(home, 3, &args, |_, _| {}).must_succeed();
+    let (one, three) = (metric(&home.join("one"), "train_loss"), metric(&home.join("three"), "train_loss"));
+    let largest = one.iter().zip(&three).map(|(a, b)| ((a - b) / a).abs()).fold(0.0, f64::max);
+    assert!(largest <= 1e-5, "{largest:e}\n{one:?}\n{three:?}");
+}
+
+/// The gradients of a frozen host are summed before they are measured, so gate G2 sees the numbers of one rank.
+#[test]
+fn the_gradient_ratio_on_a_frozen_host_is_that_of_one_rank() {
+    let home = tempfile::tempdir().unwrap();
+    let home = home.path();
+    write(home, "base.toml", &DIGITS.replace("epochs = 20", "epochs = 2"), "");
+    alone(home, "base.toml", "base");
+    let germination = "{\"epoch\":1,\"command\":\"germinate\",\"slot\":\"early\",\"seed_id\":\"a\",\
+                       \"blueprint\":\"conv_light\",\"blend\":\"linear\"}\n";
+    std::fs::write(home.join("script.jsonl"), germination).unwrap();
+    let text = "task = \"digits\"\nepochs = 4\ndevice = \"cpu\"\ncontroller = \"scripted\"\n\
+                script = \"script.jsonl\"\ntelemetry_interval = 1\n";
+    write(home, "config.toml", text, "");
+    let ratios = [1, 2].map(|size| {
+        let out = format!("ranks{size}");
+        let args =
+            ["train", "--config", "config.toml", "--init-from", "base", "--freeze-host", "--out", &out];
+        if size == 1 {
+            let mut one = command(home);
+            one.args(args);
+            let (_, error, code) = kasmina_tests::output(one);
+            assert_eq!(code, Some(0), "{error}");
+        } else {
+            World::start(home, size, &args, |_, _| {}).must_succeed();
+        }
+        let rows = kasmina_tests::runs::lines(&home.join(out).join("metrics.jsonl"));
+        rows.iter().filter_map(|row| row["slots"]["block0"]["gradient_ratio"].as_f64()).collect::<Vec<_>>()
+    });
+    assert!(!ratios[0].is_empty() && ratios[0].len() == ratios[1].len(), "{ratios:?}");
+    for (one, two) in ratios[0].iter().zip(&ratios[1]) {
+        assert!(((one - two) / one).abs() < 1e-2, "{ratios:?}");
+    }
+}
+
 /// Each rank has its own batch statistics: the losses differ from those of one rank, but all ranks keep the
 /// same weights, which every run compares after each epoch.
 #[test]

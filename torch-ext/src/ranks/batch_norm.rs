@@ -134,6 +134,24 @@ mod tests {
         }
     }
 
+    /// libtorch computes an instance norm by a batch norm of one sample, whose statistics are its own.
+    #[test]
+    fn instance_norms_are_of_each_sample() {
+        let (x, _) = data(&[4, 3, 5, 5]);
+        let norm = |x: &Tensor| {
+            let none = None::<&Tensor>;
+            x.instance_norm(none, none, none, none, true, 0.1, 1e-5, true)
+        };
+        let expected = norm(&x);
+        let parts = on_ranks(2, true, |rank, collective| {
+            let (x, _) = data(&[4, 3, 5, 5]);
+            let _scope = SyncBatchNorm::begin(collective, &Tensor::from(1.0_f32)).unwrap();
+            // Parts of different sizes.
+            norm(&if rank == 0 { x.narrow(0, 0, 1) } else { x.narrow(0, 1, 3) })
+        });
+        assert!(Tensor::cat(&parts, 0).equal(&expected));
+    }
+
     #[test]
     fn other_layers_are_not_changed() {
         let (x, w) = data(&[4, 3, 2, 2]);
