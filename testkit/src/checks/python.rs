@@ -56,7 +56,10 @@ pub(super) fn ask(folder: &Path) -> Result<Vec<Answer>, Failure> {
     match python.ask(folder) {
         Ok(Line { ended: None, answers, .. }) => Ok(answers),
         Ok(Line { ended: Some(code), .. }) => {
-            broken(format!("Python ended with {code}: {}", python.last_said()))
+            let how = if code < 0 { format!("signal {}", -code) } else { format!("exit code {code}") };
+            let said = python.last_said();
+            let said = if said.is_empty() { said } else { format!(": {said}") };
+            broken(format!("its PyTorch source ends Python with {how}{said}"))
         }
         Err(failure) => {
             *running = None;
