@@ -58,7 +58,8 @@ fn accumulated_batches_are_those_of_one_rank() {
     assert!(largest <= 1e-5, "{largest:e}\n{one:?}\n{three:?}");
 }
 
-/// The gradients of a frozen host are summed before they are measured, so gate G2 sees the numbers of one rank.
+/// The gradients of a frozen host are summed before they are measured, so gate G2 sees the numbers of one
+/// rank.
 #[test]
 fn the_gradient_ratio_on_a_frozen_host_is_that_of_one_rank() {
     let home = tempfile::tempdir().unwrap();
