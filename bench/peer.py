@@ -136,6 +136,10 @@ class Transformer(nn.Module):
         return F.linear(self.norm(self.blocks(x)), self.tokens.weight).flatten(0, 1)
 
 
+# Modes that sum gradients over several ranks.
+DISTRIBUTED = {"ddp", "ddp_sync"}
+
+
 class Stepper:
     """Takes training steps on one batch."""
 
@@ -156,7 +160,9 @@ class Stepper:
             self.x = torch.randn(args.batch, 3, 32, 32, device=device).to(memory_format=self.format)
             self.y = torch.randint(10, (args.batch,), device=device)
         self.forward = torch.compile(self.net, mode=args.compile_mode) if mode == "compile" else self.net
-        if mode == "ddp":
+        if mode == "ddp_sync":
+            self.net = torch.nn.SyncBatchNorm.convert_sync_batchnorm(self.net)
+        if mode in DISTRIBUTED:
             ids = [device.index] if device.type == "cuda" else None
             self.forward = DistributedDataParallel(self.net, device_ids=ids, gradient_as_bucket_view=True)
         # The fastest variant of SGD: one fused call for all parameters.
@@ -239,7 +245,7 @@ def main():
         torch.set_num_threads(args.threads)
     if args.many:
         return many(args)
-    if "ddp" in args.modes.split(","):
+    if DISTRIBUTED & set(args.modes.split(",")):
         torch.distributed.init_process_group("nccl" if args.device == "cuda" else "gloo")
     runs = [
         (net, mode, layout, Stepper(net, args, mode, layout), [])

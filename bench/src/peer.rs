@@ -127,13 +127,20 @@ impl Python {
     pub(crate) fn ranks(&self, setting: Setting, host: &str, name: &str, port: u16) -> Result<Vec<Row>> {
         let Some(program) = &self.program else { return Ok(Vec::new()) };
         let mut command = Command::new(program);
-        command.args(["-c", SCRIPT, "--nets", host, "--modes", "eager,ddp", "--device"]);
+        // SyncBatchNorm needs GPUs, and the transformer has no batch norm.
+        let sync = setting.device.is_cuda() && host != "transformer";
+        let modes = if sync { "eager,ddp,ddp_sync" } else { "eager,ddp" };
+        command.args(["-c", SCRIPT, "--nets", host, "--modes", modes, "--device"]);
         command.arg(if setting.device.is_cuda() { "cuda" } else { "cpu" });
         command.args(["--precision", setting.precision.as_str(), "--batch", &setting.batch.to_string()]);
         command.args(["--rounds", &self.rounds.to_string(), "--steps", &(2 * self.steps.0).to_string()]);
         command.env("MASTER_PORT", port.to_string()).env_remove("TORCHELASTIC_USE_AGENT_STORE");
-        let side = |mode: &str| if mode == "ddp" { "pytorch ddp" } else { "pytorch 1 rank" }.to_owned();
-        let row = |line: Line| Row { name: name.to_owned(), side: side(&line.mode), us: line.us };
+        let side = |mode: &str| match mode {
+            "ddp" => "pytorch ddp",
+            "ddp_sync" => "pytorch ddp, SyncBatchNorm",
+            _ => "pytorch 1 rank",
+        };
+        let row = |line: Line| Row { name: name.to_owned(), side: side(&line.mode).to_owned(), us: line.us };
         Ok(lines_of(command)?.into_iter().map(row).collect())
     }
 
