@@ -39,9 +39,14 @@ pub(crate) struct Case {
 }
 
 impl Case {
-    pub(crate) fn new(fault: Fault, random: &mut Random) -> Self {
+    /// Chooses the ranks and the moment. With GPUs there are as many ranks, otherwise two to four.
+    ///
+    /// # Panics
+    /// If there is one GPU, or the run's folder cannot be written.
+    pub(crate) fn new(fault: Fault, random: &mut Random, gpus: Option<usize>) -> Self {
+        assert!(gpus != Some(1), "ranks need two GPUs");
         let mut below = |bound: usize| random.below(bound as u64) as usize;
-        let size = 2 + below(3);
+        let size = gpus.unwrap_or_else(|| 2 + below(3));
         let victim = match fault {
             Fault::FullDisk | Fault::PortInUse => 0,
             Fault::Killed | Fault::Stopped | Fault::Paused | Fault::Terminated => below(size),
@@ -53,7 +58,7 @@ impl Case {
         let port = listener.local_addr().unwrap().port();
         let serves = below(2) == 1 || matches!(fault, Fault::PortInUse | Fault::NoRoute);
         let home = tempfile::tempdir().unwrap();
-        write(home.path(), fault);
+        write(home.path(), fault, if gpus.is_some() { "cuda" } else { "cpu" });
         let listener = (fault == Fault::PortInUse).then_some(listener);
         Self {
             fault,
@@ -64,7 +69,7 @@ impl Case {
             _listener: listener,
             before: (1 + below(4), Duration::from_millis(below(400) as u64)),
             stopped: below(size),
-            next_size: 1 + below(3),
+            next_size: 1 + below(gpus.unwrap_or(3)),
         }
     }
 
@@ -224,7 +229,7 @@ fn must_stop(world: &mut World) {
 }
 
 /// Writes the configuration of a run whose seed germinates in its second epoch.
-fn write(home: &Path, fault: Fault) {
+fn write(home: &Path, fault: Fault, device: &str) {
     let data = if fault == Fault::OtherData {
         "task = \"chars\"\n[data]\ntext = \"text.txt\"\nsequence_length = 32\n"
     } else {
@@ -232,7 +237,7 @@ fn write(home: &Path, fault: Fault) {
     };
     let config = |rate: f64| {
         format!(
-            "epochs = 100000\ndevice = \"cpu\"\ncontroller = \"scripted\"\nscript = \"script.jsonl\"\n\
+            "epochs = 100000\ndevice = \"{device}\"\ncontroller = \"scripted\"\nscript = \"script.jsonl\"\n\
              {data}[optimizer]\nlearning_rate = {rate}\n[ranks]\nlimit_seconds = {LIMIT:?}\n"
         )
     };

@@ -2,7 +2,8 @@
 //! late or different. Every rank must end or go on in time, and the run must continue on another number of
 //! ranks.
 //!
-//! `cargo xtask rank-faults --faults N --seed S` injects more of them than `cargo test` does.
+//! `cargo xtask rank-faults --faults N --seed S` injects more of them than `cargo test` does. With `--gpus N`
+//! each rank has a GPU.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a test program reports on its own")]
 
@@ -47,7 +48,7 @@ fn run(number: usize, case: &Case) -> Option<Duration> {
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
-    let (faults, seed) = match parse_arguments(&args) {
+    let Chosen { faults, seed, gpus } = match parse_arguments(&args) {
         Ok(Some(chosen)) => chosen,
         // The arguments of `cargo test` name another test.
         Ok(None) => return ExitCode::SUCCESS,
@@ -58,13 +59,15 @@ fn main() -> ExitCode {
     };
     kasmina_tests::built();
     println!("{faults} faults, seed {seed}");
+    let of_device: Vec<Fault> =
+        Fault::ALL.into_iter().filter(|fault| gpus.is_none() || *fault != Fault::NoDevice).collect();
     let mut random = Random::new(seed);
-    let mut rows = [Row::default(); Fault::ALL.len()];
+    let mut rows = vec![Row::default(); of_device.len()];
     let mut slow = Vec::new();
     for number in 0..faults {
         let kind = number % rows.len();
-        let fault = Fault::ALL[kind];
-        let case = Case::new(fault, &mut random);
+        let fault = of_device[kind];
+        let case = Case::new(fault, &mut random, gpus);
         if fault.is_slow() {
             // Its ranks only wait, so the others go on beside it.
             slow.push((kind, std::thread::spawn(move || run(number, &case))));
@@ -80,7 +83,7 @@ fn main() -> ExitCode {
         let Row { injected, passed, slowest } = row;
         println!("{label:<46} {injected:>8} {passed:>6} {:>8.1} s", slowest.as_secs_f64());
     };
-    for (fault, found) in Fault::ALL.iter().zip(rows).filter(|(_, found)| found.injected > 0) {
+    for (fault, found) in of_device.iter().zip(rows.clone()).filter(|(_, found)| found.injected > 0) {
         row(fault.label(), found);
     }
     let all = rows.iter().fold(Row::default(), |all, one| Row {
@@ -92,21 +95,35 @@ fn main() -> ExitCode {
     if all.passed == all.injected { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// Parses the number of faults and the random seed; `None` if the arguments name other tests.
-fn parse_arguments(args: &[String]) -> Result<Option<(usize, u64)>, String> {
-    let (mut faults, mut seed) = (DEFAULT_FAULTS, 1);
+/// What the arguments choose.
+struct Chosen {
+    /// Number of faults.
+    faults: usize,
+    /// Seed of the random choice of ranks and moments.
+    seed: u64,
+    /// Number of GPUs, one for each rank; `None` on the CPU.
+    gpus: Option<usize>,
+}
+
+/// Parses the arguments; `None` if they name other tests.
+fn parse_arguments(args: &[String]) -> Result<Option<Chosen>, String> {
+    let mut chosen = Chosen { faults: DEFAULT_FAULTS, seed: 1, gpus: None };
     let mut args = args.iter();
     while let Some(arg) = args.next() {
         let value = |args: &mut std::slice::Iter<'_, String>| {
             args.next().cloned().ok_or(format!("{arg} needs a number"))
         };
         match arg.as_str() {
-            "--faults" => faults = value(&mut args)?.parse().map_err(|e| format!("--faults: {e}"))?,
-            "--seed" => seed = value(&mut args)?.parse().map_err(|e| format!("--seed: {e}"))?,
+            "--faults" => chosen.faults = value(&mut args)?.parse().map_err(|e| format!("--faults: {e}"))?,
+            "--seed" => chosen.seed = value(&mut args)?.parse().map_err(|e| format!("--seed: {e}"))?,
+            "--gpus" => {
+                let gpus: usize = value(&mut args)?.parse().map_err(|e| format!("--gpus: {e}"))?;
+                chosen.gpus = (gpus > 0).then_some(gpus);
+            }
             option if option.starts_with('-') => {}
             name if "rank_faults".contains(name) => {}
             _ => return Ok(None),
         }
     }
-    Ok(Some((faults, seed)))
+    Ok(Some(chosen))
 }
