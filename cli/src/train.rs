@@ -123,13 +123,14 @@ impl Start {
 
     /// Chooses the device of this rank, and returns the directory that rank 0 writes into.
     fn on_rank(&mut self, ranks: &Ranks) -> Result<PathBuf, TrainError> {
-        let device = ranks.device(&self.config().device)?;
-        match self {
-            Self::New { config, out } => {
-                config.device = device;
-                *out = ranks.directory(out.clone())?;
+        if ranks.world.size > 1 {
+            match self {
+                Self::New { config, out } => {
+                    config.device = ranks.device(&config.device)?;
+                    *out = ranks.directory(out.clone())?;
+                }
+                Self::Resumed { opened, .. } => opened.set_device(ranks.device(opened.device_of_ranks())?),
             }
-            Self::Resumed { opened, .. } => opened.set_device(device),
         }
         Ok(self.out())
     }

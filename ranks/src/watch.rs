@@ -30,6 +30,8 @@ pub(crate) enum Loss {
 pub(crate) struct Signs {
     /// Number of this rank's training steps.
     step: AtomicU64,
+    /// How far this rank was at the newest look.
+    own: Mutex<Progress>,
     /// The newest sign of each rank; `None` for this rank.
     seen: Mutex<Vec<Option<Seen>>>,
     loss: OnceLock<Loss>,
@@ -45,18 +47,39 @@ pub(crate) struct Signs {
 struct Seen {
     text: String,
     at: Instant,
-    step: u64,
-    /// Number of operations that the rank has begun.
-    operations: u64,
+    progress: Progress,
+}
+
+/// How far a rank is in its run, and since when.
+#[derive(Debug, Clone, Copy)]
+struct Progress {
+    /// Number of training steps, and number of operations that the rank has begun.
+    reached: (u64, u64),
+    since: Instant,
+}
+
+impl Progress {
+    fn new(now: Instant) -> Self {
+        Self { reached: (0, 0), since: now }
+    }
+
+    /// Sets how far the rank is now.
+    fn set(&mut self, reached: (u64, u64)) {
+        if self.reached != reached {
+            *self = Self { reached, since: Instant::now() };
+        }
+    }
 }
 
 impl Signs {
     pub(crate) fn new(size: usize, rank: usize, limit: Duration) -> Self {
         let now = Instant::now();
-        let seen =
-            |other| (other != rank).then(|| Seen { text: String::new(), at: now, step: 0, operations: 0 });
+        let seen = |other| {
+            (other != rank).then(|| Seen { text: String::new(), at: now, progress: Progress::new(now) })
+        };
         Self {
             step: AtomicU64::new(0),
+            own: Mutex::new(Progress::new(now)),
             seen: Mutex::new((0..size).map(seen).collect()),
             loss: OnceLock::new(),
             collective: Mutex::new(None),
@@ -91,21 +114,25 @@ impl Signs {
     }
 
     fn reason(&self) -> Option<Loss> {
-        let patience = self.interval * (MISSING_SIGNS + 1);
         let begun = Instant::now();
-        while begun.elapsed() < patience {
+        while begun.elapsed() < self.patience() {
             if let Some(loss) = self.loss().cloned().or_else(|| self.silent(self.interval * MISSING_SIGNS)) {
                 return Some(loss);
             }
             std::thread::sleep(PAUSE);
         }
-        self.loss().cloned().or_else(|| self.late())
+        self.loss().cloned().or_else(|| self.late(Duration::ZERO))
+    }
+
+    /// Returns the time after which a rank that gives no signs is certain to be lost.
+    fn patience(&self) -> Duration {
+        self.interval * (MISSING_SIGNS + 1)
     }
 
     /// Returns a rank that has given no sign of life for this long.
     fn silent(&self, longer_than: Duration) -> Option<Loss> {
         self.seen.lock().iter().enumerate().find_map(|(rank, seen)| {
-            let Seen { at, step, .. } = seen.as_ref()?;
+            let Seen { at, progress: Progress { reached: (step, _), .. }, .. } = seen.as_ref()?;
             let silence = at.elapsed();
             (silence > longer_than).then(|| Loss::Rank {
                 rank,
@@ -117,23 +144,38 @@ impl Signs {
         })
     }
 
-    /// Returns a rank whose newest sign tells of an earlier step than this rank's, or of fewer operations.
-    fn late(&self) -> Option<Loss> {
-        let mine = (self.step.load(Ordering::Relaxed), self.operations());
+    /// Returns a rank whose newest sign tells of an earlier step than this rank's, or of fewer operations,
+    /// and that has been there for longer than a time.
+    fn late(&self, longer_than: Duration) -> Option<Loss> {
+        let mine = self.reached();
         self.seen.lock().iter().enumerate().find_map(|(rank, seen)| {
-            let Seen { step, operations, .. } = seen.as_ref()?;
-            ((*step, *operations) < mine).then(|| Loss::Rank {
+            let Progress { reached, since } = seen.as_ref()?.progress;
+            (reached < mine && since.elapsed() >= longer_than).then(|| Loss::Rank {
                 rank,
-                what: match mine.0 {
-                    same if same == *step => {
+                what: match (reached.0, mine.0) {
+                    (step, same) if step == same => {
                         format!("is late in step {step}, where the others wait for it")
                     }
-                    later => {
+                    (step, later) => {
                         format!("is late: it is at step {step}, and the others wait at step {later}")
                     }
                 },
             })
         })
+    }
+
+    /// Returns a rank that is late if this rank has made no progress since longer than the limit. A GPU whose
+    /// queue is full blocks the training thread, which then cannot notice it.
+    fn stuck(&self) -> Option<Loss> {
+        let longest = self.limit + self.patience();
+        let mut own = self.own.lock();
+        own.set(self.reached());
+        if own.since.elapsed() > longest { self.late(longest) } else { None }
+    }
+
+    /// Returns the number of training steps of this rank, and of its operations.
+    fn reached(&self) -> (u64, u64) {
+        (self.step.load(Ordering::Relaxed), self.operations())
     }
 
     /// Returns the number of operations with the other ranks that this one has begun.
@@ -191,7 +233,8 @@ fn watch(store: &Store, rank: usize, signs: &Signs) {
     let has_ended = || signs.ended.load(Ordering::Relaxed);
     while !has_ended() {
         count += 1;
-        let text = format!("{count} {} {}", signs.step.load(Ordering::Relaxed), signs.operations());
+        let (step, operations) = signs.reached();
+        let text = format!("{count} {step} {operations}");
         if let Err(error) =
             store.set(&Peer::sign(rank), text.as_bytes()).and_then(|()| look(store, rank, signs))
         {
@@ -235,11 +278,12 @@ fn look(store: &Store, rank: usize, signs: &Signs) -> kasmina_torch_ext::Result<
         {
             let mut words = text.split(' ').skip(1);
             let mut number = || words.next().and_then(|word| word.parse().ok()).unwrap_or(0);
-            let (step, operations) = (number(), number());
-            *seen = Seen { text, at: Instant::now(), step, operations };
+            let reached = (number(), number());
+            (seen.text, seen.at) = (text, Instant::now());
+            seen.progress.set(reached);
         }
     }
-    if let Some(loss) = signs.silent(signs.limit) {
+    if let Some(loss) = signs.silent(signs.limit).or_else(|| signs.stuck()) {
         signs.lose(loss);
     }
     Ok(())

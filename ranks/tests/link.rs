@@ -6,7 +6,7 @@ use kasmina_ranks::{
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const LIMIT: Duration = Duration::from_secs(10);
 
@@ -31,13 +31,22 @@ fn world(rank: usize, size: usize, port: u16) -> World {
 
 /// Runs `body` on ranks that have joined; returns the results by rank.
 fn on_ranks<T: Send>(size: usize, body: impl Fn(usize, &Arc<Link>) -> T + Sync) -> Vec<T> {
+    on_ranks_within(LIMIT, size, body)
+}
+
+/// The same with another limit.
+fn on_ranks_within<T: Send>(
+    limit: Duration,
+    size: usize,
+    body: impl Fn(usize, &Arc<Link>) -> T + Sync,
+) -> Vec<T> {
     let server = Server::start().unwrap();
     let port = server.port();
     std::thread::scope(|scope| {
         let body = &body;
         let start = |rank| {
             scope.spawn(move || {
-                let link = Link::join(&world(rank, size, port), LIMIT).unwrap().unwrap();
+                let link = Link::join(&world(rank, size, port), limit).unwrap().unwrap();
                 let result = body(rank, &link);
                 link.leave();
                 result
@@ -109,4 +118,31 @@ fn a_rank_that_fails_is_named_with_its_reason() {
 #[test]
 fn one_rank_joins_nobody() {
     assert!(Link::join(&World::single(), LIMIT).unwrap().is_none());
+}
+
+/// The training thread may be blocked by the queue of its GPU, so the watching thread notices what is late.
+#[test]
+fn a_rank_that_stays_behind_is_noticed_while_nothing_waits_for_it() {
+    let found = on_ranks_within(Duration::from_secs(1), 2, |rank, link| {
+        link.report(if rank == 0 { 5 } else { 3 });
+        let begun = Instant::now();
+        while link.check().is_ok() && begun.elapsed() < Duration::from_secs(8) {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        link.check().err().map(|error| error.to_string())
+    });
+    let error = found[0].as_ref().expect("rank 0 is ahead");
+    assert!(error.contains("rank 1 on "), "{error}");
+    assert!(error.contains("is late: it is at step 3, and the others wait at step 5"), "{error}");
+}
+
+/// Ranks that make no step for long, but are in the same place, go on.
+#[test]
+fn ranks_that_pause_together_are_not_late() {
+    let found = on_ranks_within(Duration::from_secs(1), 2, |_, link| {
+        link.report(5);
+        std::thread::sleep(Duration::from_secs(4));
+        link.check().is_ok()
+    });
+    assert_eq!(found, [true, true]);
 }

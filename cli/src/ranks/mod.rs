@@ -25,11 +25,8 @@ impl Ranks {
         Ok(Self { world, link: None })
     }
 
-    /// Returns the device of this rank.
+    /// Returns the device of this rank, one of several.
     pub(crate) fn device(&self, name: &str) -> Result<String, TrainError> {
-        if self.world.size == 1 {
-            return Ok(name.to_owned());
-        }
         device::of_rank(name, self.world.local_rank, self.world.local_size)
     }
 

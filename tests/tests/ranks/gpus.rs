@@ -62,3 +62,17 @@ fn a_lifecycle_on_two_gpus_repeats_itself() {
     }
     assert!(weights(&home.path().join("once")) == weights(&home.path().join("again")));
 }
+
+/// A run on one GPU is resumed on two, and that on one again.
+#[test]
+fn a_run_is_resumed_on_another_number_of_gpus() {
+    if !two_gpus("a_run_is_resumed_on_another_number_of_gpus") {
+        return;
+    }
+    let home = tempfile::tempdir().unwrap();
+    train(home.path(), 1, "task = \"digits\"\nepochs = 2\ndevice = \"cuda\"\n", "run");
+    let resumed = ["train", "--resume", "run", "--epochs"];
+    World::start(home.path(), 2, &[&resumed[..], &["4"]].concat(), |_, _| {}).must_succeed();
+    World::start(home.path(), 1, &[&resumed[..], &["6"]].concat(), |_, _| {}).must_succeed();
+    assert_eq!(metric(&home.path().join("run"), "train_loss").len(), 6);
+}

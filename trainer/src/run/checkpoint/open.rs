@@ -166,6 +166,16 @@ impl Opened {
         &self.config
     }
 
+    /// Returns the name of the device from which each of several ranks gets its own. A run records the GPU of
+    /// its rank 0, so the number of a recorded GPU is left out, but not that of an override.
+    pub fn device_of_ranks(&self) -> &str {
+        let name = &self.config.device;
+        match name.split_once(':') {
+            Some((kind, _)) if !self.resume.overrides.contains_key("device") => kind,
+            _ => name,
+        }
+    }
+
     /// Sets the device of this rank.
     pub fn set_device(&mut self, device: String) {
         self.config.device = device;
