@@ -123,7 +123,8 @@ impl Python {
         Ok(lines_of(command)?.into_iter().map(row).collect())
     }
 
-    /// Measures a host alone and in DistributedDataParallel, whose ranks meet at a port of this machine.
+    /// Measures a host alone and in DistributedDataParallel, also with SyncBatchNorm. The ranks meet at a
+    /// port of this machine.
     pub(crate) fn ranks(&self, setting: Setting, host: &str, name: &str, port: u16) -> Result<Vec<Row>> {
         let Some(program) = &self.program else { return Ok(Vec::new()) };
         let mut command = Command::new(program);

@@ -21,7 +21,7 @@ mod weights;
 mod world;
 
 pub use device_wait::DeviceWait;
-pub use error::{RanksError, WorldError};
+pub use error::RanksError;
 pub use facts::compare_facts;
 pub use gradients::{Gradients, ReductionSettings};
 pub use link::Link;
@@ -30,4 +30,4 @@ pub use server::Server;
 pub use shared::{Attention, Share};
 pub use votes::Votes;
 pub use weights::compare_tensors;
-pub use world::{Launcher, Rendezvous, StoreServer, World};
+pub use world::{Launcher, Rendezvous, StoreServer, World, WorldError};

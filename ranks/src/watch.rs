@@ -30,8 +30,6 @@ pub(crate) enum Loss {
 pub(crate) struct Signs {
     /// Number of this rank's training steps.
     step: AtomicU64,
-    /// How far this rank was at the newest look.
-    own: Mutex<Progress>,
     /// The newest sign of each rank; `None` for this rank.
     seen: Mutex<Vec<Option<Seen>>>,
     loss: OnceLock<Loss>,
@@ -79,7 +77,6 @@ impl Signs {
         };
         Self {
             step: AtomicU64::new(0),
-            own: Mutex::new(Progress::new(now)),
             seen: Mutex::new((0..size).map(seen).collect()),
             loss: OnceLock::new(),
             collective: Mutex::new(None),
@@ -145,12 +142,12 @@ impl Signs {
     }
 
     /// Returns a rank whose newest sign tells of an earlier step than this rank's, or of fewer operations,
-    /// and that has been there for longer than a time.
-    fn late(&self, longer_than: Duration) -> Option<Loss> {
+    /// and has done so for at least this time.
+    fn late(&self, at_least: Duration) -> Option<Loss> {
         let mine = self.reached();
         self.seen.lock().iter().enumerate().find_map(|(rank, seen)| {
             let Progress { reached, since } = seen.as_ref()?.progress;
-            (reached < mine && since.elapsed() >= longer_than).then(|| Loss::Rank {
+            (reached < mine && since.elapsed() >= at_least).then(|| Loss::Rank {
                 rank,
                 what: match (reached.0, mine.0) {
                     (step, same) if step == same => {
@@ -164,12 +161,10 @@ impl Signs {
         })
     }
 
-    /// Returns a rank that is late if this rank has made no progress since longer than the limit. A GPU whose
-    /// queue is full blocks the training thread, which then cannot notice it.
-    fn stuck(&self) -> Option<Loss> {
+    /// Returns a rank that is late, if this rank has made no progress for longer than the limit. The training
+    /// thread cannot notice such a rank while it is blocked because the queue of its GPU is full.
+    fn stuck(&self, own: Progress) -> Option<Loss> {
         let longest = self.limit + self.patience();
-        let mut own = self.own.lock();
-        own.set(self.reached());
         if own.since.elapsed() > longest { self.late(longest) } else { None }
     }
 
@@ -229,11 +224,12 @@ impl Drop for Watch {
 }
 
 fn watch(store: &Store, rank: usize, signs: &Signs) {
-    let mut count = 0_u64;
+    let (mut count, mut own) = (0_u64, Progress::new(Instant::now()));
     let has_ended = || signs.ended.load(Ordering::Relaxed);
     while !has_ended() {
         count += 1;
-        let (step, operations) = signs.reached();
+        own.set(signs.reached());
+        let (step, operations) = own.reached;
         let text = format!("{count} {step} {operations}");
         if let Err(error) =
             store.set(&Peer::sign(rank), text.as_bytes()).and_then(|()| look(store, rank, signs))
@@ -242,6 +238,9 @@ fn watch(store: &Store, rank: usize, signs: &Signs) {
                 signs.lose(Loss::Store { reason: error.to_string() });
             }
             break;
+        }
+        if let Some(loss) = signs.silent(signs.limit).or_else(|| signs.stuck(own)) {
+            signs.lose(loss);
         }
         let begun = Instant::now();
         while begun.elapsed() < signs.interval && !has_ended() {
@@ -255,7 +254,7 @@ fn watch(store: &Store, rank: usize, signs: &Signs) {
     }
 }
 
-/// Looks for the signs of all other ranks.
+/// Reads the signs of all other ranks.
 fn look(store: &Store, rank: usize, signs: &Signs) -> kasmina_torch_ext::Result<()> {
     let size = signs.seen.lock().len();
     for other in (0..size).filter(|other| *other != rank) {
@@ -282,9 +281,6 @@ fn look(store: &Store, rank: usize, signs: &Signs) -> kasmina_torch_ext::Result<
             (seen.text, seen.at) = (text, Instant::now());
             seen.progress.set(reached);
         }
-    }
-    if let Some(loss) = signs.silent(signs.limit).or_else(|| signs.stuck()) {
-        signs.lose(loss);
     }
     Ok(())
 }

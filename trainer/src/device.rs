@@ -61,10 +61,23 @@ pub fn of_rank(name: &str, local_rank: usize, local_size: usize) -> Result<Strin
     Ok(self::name(Device::Cuda(local_rank)))
 }
 
+/// Returns the name of a device without the number of a GPU.
+pub(crate) fn kind(name: &str) -> &str {
+    name.split_once(':').map_or(name, |(kind, _)| kind)
+}
+
 /// Returns the name of a device, as [`resolve`] reads it.
 pub(crate) fn name(device: Device) -> String {
     match device {
         Device::Cuda(index) => format!("cuda:{index}"),
         _ => "cpu".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_kind_of_a_device_has_no_number() {
+        assert_eq!(["cuda:1", "cuda", "cpu", "auto"].map(super::kind), ["cuda", "cuda", "cpu", "auto"]);
     }
 }

@@ -14,14 +14,16 @@ pub(crate) struct Args {
     /// Seed of the random choice of ranks and moments.
     #[arg(long, default_value = "1")]
     seed: u64,
-    /// Number of GPUs, one for each rank; 0 for two to four ranks on the CPU.
-    #[arg(long, default_value = "0")]
-    gpus: u32,
+    /// Number of GPUs, one for each rank [default: two to four ranks on the CPU].
+    #[arg(long, value_name = "N")]
+    gpus: Option<u32>,
 }
 
 /// Runs the test program `rank_faults`, which prints a table.
 pub(crate) fn run(repo: &Repo, args: &Args) -> Result<ExitCode> {
-    let [faults, seed, gpus] = [args.faults.to_string(), args.seed.to_string(), args.gpus.to_string()];
-    let chosen = ["--faults", &faults, "--seed", &seed, "--gpus", &gpus];
-    tests::program(repo, ["--test", "rank_faults", "--"].into_iter().chain(chosen))
+    let mut chosen = vec!["--faults".to_owned(), args.faults.to_string()];
+    chosen.extend(["--seed".to_owned(), args.seed.to_string()]);
+    chosen.extend(args.gpus.into_iter().flat_map(|gpus| ["--gpus".to_owned(), gpus.to_string()]));
+    let program = ["--test", "rank_faults", "--"].map(str::to_owned);
+    tests::program(repo, program.into_iter().chain(chosen))
 }

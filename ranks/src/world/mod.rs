@@ -1,13 +1,14 @@
 //! Which ranks there are, from the environment that a launcher has set.
 
 mod description;
+mod error;
 mod slurm;
 mod torchrun;
 mod variables;
 
 pub use description::{Launcher, Rendezvous, StoreServer, World};
+pub use error::WorldError;
 
-use crate::error::WorldError;
 use variables::Variables;
 
 impl World {

@@ -3,7 +3,7 @@
 use super::variables::{Numbers, Variables, wrong};
 
 use super::description::{Launcher, Rendezvous, StoreServer, World};
-use crate::error::WorldError;
+use super::error::WorldError;
 
 /// Number of this rank.
 pub(super) const RANK: &str = "RANK";

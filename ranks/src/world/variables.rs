@@ -1,7 +1,7 @@
 //! Reading the variables of a launcher.
 
 use super::description::{Launcher, World};
-use crate::error::WorldError;
+use super::error::WorldError;
 
 /// The variables that a launcher has set.
 pub(super) struct Variables<'a> {

@@ -40,11 +40,7 @@ pub(crate) struct Case {
 
 impl Case {
     /// Chooses the ranks and the moment. With GPUs there are as many ranks, otherwise two to four.
-    ///
-    /// # Panics
-    /// If there is one GPU, or the run's folder cannot be written.
     pub(crate) fn new(fault: Fault, random: &mut Random, gpus: Option<usize>) -> Self {
-        assert!(gpus != Some(1), "ranks need two GPUs");
         let mut below = |bound: usize| random.below(bound as u64) as usize;
         let size = gpus.unwrap_or_else(|| 2 + below(3));
         let victim = match fault {

@@ -59,14 +59,14 @@ fn main() -> ExitCode {
     };
     kasmina_tests::built();
     println!("{faults} faults, seed {seed}");
-    let of_device: Vec<Fault> =
+    let possible: Vec<Fault> =
         Fault::ALL.into_iter().filter(|fault| gpus.is_none() || *fault != Fault::NoDevice).collect();
     let mut random = Random::new(seed);
-    let mut rows = vec![Row::default(); of_device.len()];
+    let mut rows = vec![Row::default(); possible.len()];
     let mut slow = Vec::new();
     for number in 0..faults {
         let kind = number % rows.len();
-        let fault = of_device[kind];
+        let fault = possible[kind];
         let case = Case::new(fault, &mut random, gpus);
         if fault.is_slow() {
             // Its ranks only wait, so the others go on beside it.
@@ -83,8 +83,8 @@ fn main() -> ExitCode {
         let Row { injected, passed, slowest } = row;
         println!("{label:<46} {injected:>8} {passed:>6} {:>8.1} s", slowest.as_secs_f64());
     };
-    for (fault, found) in of_device.iter().zip(rows.clone()).filter(|(_, found)| found.injected > 0) {
-        row(fault.label(), found);
+    for (fault, found) in possible.iter().zip(&rows).filter(|(_, found)| found.injected > 0) {
+        row(fault.label(), *found);
     }
     let all = rows.iter().fold(Row::default(), |all, one| Row {
         injected: all.injected + one.injected,
@@ -110,16 +110,17 @@ fn parse_arguments(args: &[String]) -> Result<Option<Chosen>, String> {
     let mut chosen = Chosen { faults: DEFAULT_FAULTS, seed: 1, gpus: None };
     let mut args = args.iter();
     while let Some(arg) = args.next() {
-        let value = |args: &mut std::slice::Iter<'_, String>| {
-            args.next().cloned().ok_or(format!("{arg} needs a number"))
+        let mut number = || -> Result<u64, String> {
+            let text = args.next().ok_or(format!("{arg} needs a number"))?;
+            text.parse().map_err(|e| format!("{arg} {text}: {e}"))
         };
         match arg.as_str() {
-            "--faults" => chosen.faults = value(&mut args)?.parse().map_err(|e| format!("--faults: {e}"))?,
-            "--seed" => chosen.seed = value(&mut args)?.parse().map_err(|e| format!("--seed: {e}"))?,
-            "--gpus" => {
-                let gpus: usize = value(&mut args)?.parse().map_err(|e| format!("--gpus: {e}"))?;
-                chosen.gpus = (gpus > 0).then_some(gpus);
-            }
+            "--faults" => chosen.faults = number()? as usize,
+            "--seed" => chosen.seed = number()?,
+            "--gpus" => match number()? {
+                0 | 1 => return Err("--gpus needs at least 2, one for each rank".to_owned()),
+                gpus => chosen.gpus = Some(gpus as usize),
+            },
             option if option.starts_with('-') => {}
             name if "rank_faults".contains(name) => {}
             _ => return Ok(None),

@@ -158,6 +158,23 @@ fn torchrun_starts_and_restarts_the_ranks() {
     assert!(weights(&home.join("disturbed")) == weights(&home.join("whole")));
 }
 
+/// A run records the GPU of its rank 0, which says nothing of the other ranks. A GPU that the user names for
+/// all of them is refused.
+#[test]
+fn one_gpu_for_all_ranks_is_refused() {
+    let home = tempfile::tempdir().unwrap();
+    std::fs::write(home.path().join("config.toml"), GROWING.replace("40", "1")).unwrap();
+    let start = |args: &[&str]| World::start(home.path(), 2, args, |_, _| {});
+    start(&["train", "--config", "config.toml", "--out", "run"]).must_succeed();
+    let resume = ["train", "--resume", "run", "--epochs", "2", "--override", "device=cuda:1"];
+    let mut refused = start(&resume);
+    for (rank, ended) in refused.wait(std::time::Duration::from_mins(1)).iter().enumerate() {
+        let printed = refused.printed(rank);
+        assert_eq!(ended.code, Some(1), "{printed}");
+        assert!(printed.contains("needs a GPU of its own, not GPU 1"), "{printed}");
+    }
+}
+
 /// Without a launcher that serves the store, rank 0 does; a port in use is an error at once.
 #[test]
 fn a_port_in_use_is_named() {

@@ -4,6 +4,7 @@ use super::overrides::{self, Overrides};
 use super::place::Place;
 use super::state::RunState;
 use crate::config::RunConfig;
+use crate::device;
 use crate::error::TrainError;
 use crate::run::journals::JournalLengths;
 use crate::run::lock::RunLock;
@@ -170,10 +171,7 @@ impl Opened {
     /// its rank 0, so the number of a recorded GPU is left out, but not that of an override.
     pub fn device_of_ranks(&self) -> &str {
         let name = &self.config.device;
-        match name.split_once(':') {
-            Some((kind, _)) if !self.resume.overrides.contains_key("device") => kind,
-            _ => name,
-        }
+        if self.resume.overrides.contains_key("device") { name } else { device::kind(name) }
     }
 
     /// Sets the device of this rank.
